@@ -1,0 +1,1 @@
+//! Benchmarks of rcmgr. They are run by `cargo bench`; see `benches/`.

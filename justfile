@@ -1,0 +1,55 @@
+# Every chore by name. `just` alone lists them.
+
+# What the conformance test replays until the engine has address limits and an allowlist.
+profiles := "mixed,memory,streams,conns,set-limit,huge"
+
+_default:
+    @just --list --unsorted
+
+# the demo on real sockets
+demo *arguments:
+    cargo run --release -- demo {{ arguments }}
+
+# all tests, as the README has it
+test:
+    cargo test --workspace
+
+# what the reference did, replayed (RCMGR_VECTORS names the folder)
+conformance:
+    RCMGR_PROFILES=${RCMGR_PROFILES:-{{ profiles }}} cargo test -p rcmgr-atomic --test conformance
+
+# loom models of the engine, with loads that see the latest, then with loads that may not
+loom *filter:
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p loom-tests --release {{ filter }}
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom RCMGR_LOOM_STALE_LOADS=1 cargo test -p loom-tests --release {{ filter }}
+
+# 10 million operations on 2 and on 8 threads
+stress ops="10000000":
+    RCMGR_STRESS_OPS={{ ops }} cargo test --release -p rcmgr-atomic --test stress -- --nocapture --test-threads=1
+
+# a million one-time peers leave nothing behind
+flood:
+    cargo test --release -p rcmgr-atomic --test flood_of_peers -- --nocapture
+
+# the engine against the sequential model, for longer
+properties cases="20000":
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-atomic --test properties
+
+# the hot path against its floor
+bench *filter:
+    cargo bench -p rcmgr-study --bench hot_path -- {{ filter }}
+
+# formatting and clippy
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo clippy -p loom-tests --all-targets -- -D warnings
+
+# the API's documentation and the book
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    mdbook build docs
+
+# all that must pass before a change lands
+ci:
+    .ci/run

@@ -1,0 +1,89 @@
+//! Loom models of `rcmgr-atomic`, on the real code through its one shim, `sync.rs`.
+//!
+//! `just loom` runs them; built without `--cfg loom` there is nothing here. Each model is a few
+//! threads and one question, which its name asks, and ends by checking conservation: at rest every
+//! counter is exactly what is held under it.
+//!
+//! Where a model is not explored in whole, the bound on preemptions is named beside it.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use rcmgr_atomic::internals::{Engine, Leaf, Node, Slot};
+use rcmgr_atomic::{Direction, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd};
+
+/// An inbound connection without a file descriptor.
+pub const CONNECTION: Slot = Slot::Connection(Direction::Inbound, UsesFd::No);
+
+/// Explores a model with at most this many preemptions: for those that take more than a minute
+/// without a bound.
+pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+/// What all scopes of a model share.
+pub fn engine(limits: Limits) -> Arc<Engine> {
+    Arc::new(Engine::new(limits, Arc::new(SystemClock::new())))
+}
+
+/// The one peer of the models.
+pub fn peer() -> PeerId {
+    "a".parse().expect("a peer id")
+}
+
+/// A connection of which nothing is known yet: it is charged on transient and system.
+pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
+    Arc::new(Leaf::open(engine.opened_path(), CONNECTION).expect("there is room"))
+}
+
+/// Says who is at the other end.
+pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
+    leaf.advance(|path| {
+        if path.node(ScopeClass::Peer).is_some() {
+            return Err(leaf.closed());
+        }
+        let engine = path.engine();
+        let peer = engine.peer(&peer());
+        let next = engine.path(ScopeClass::Connection, Some(&peer), None, None);
+        engine.release_node(&peer);
+        Ok(next)
+    })
+}
+
+/// What is used in all: connections, and bytes.
+pub fn usage(node: &Node) -> (u64, u64) {
+    let stat = node.stat();
+    (stat.conns(), stat.memory)
+}
+
+/// Checks that every node holds exactly what these leaves, which are on one path, hold.
+pub fn conserved(engine: &Engine, leaves: &[&Leaf]) {
+    let mut held = (0, 0);
+    for leaf in leaves {
+        let ScopeStat {
+            conns_inbound,
+            memory,
+            ..
+        } = leaf.stat();
+        held = (held.0 + conns_inbound, held.1 + memory);
+    }
+    let mut nodes = 0;
+    engine.for_each_node(&mut |node| {
+        let on_the_path = leaves
+            .iter()
+            .any(|leaf| leaf.path().iter().any(|other| other.id() == node.id()));
+        let expected = if on_the_path { held } else { (0, 0) };
+        assert_eq!(usage(node), expected, "{}", node.id());
+        nodes += 1;
+    });
+    assert!(nodes >= 2, "system and transient are always there");
+}
+
+/// How many peers are known.
+pub fn peers(engine: &Engine) -> usize {
+    let mut count = 0;
+    engine.for_each_peer(&mut |_| count += 1);
+    count
+}

@@ -1,0 +1,108 @@
+//! A leaf that moves to another path, against what else may happen to it.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::{connection, conserved, engine, peers, set_peer, usage};
+use rcmgr_atomic::{Limits, Priority};
+
+#[test]
+fn reserve_against_a_move() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.reserve(1, Priority::Always).unwrap());
+        set_peer(&leaf).unwrap();
+        thread.join().unwrap();
+
+        assert_eq!(leaf.stat().memory, 1);
+        assert_eq!(usage(engine.transient()), (0, 0));
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn reserve_against_a_move_that_its_memory_makes_refused() {
+    loom::model(|| {
+        let mut limits = Limits::unlimited();
+        limits.peer_default.memory = 0.into();
+        let engine = engine(limits);
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.reserve(1, Priority::Always).is_ok());
+        let moved = set_peer(&leaf).is_ok();
+        let reserved = thread.join().unwrap();
+
+        assert!(
+            moved != reserved,
+            "the peer takes the leaf only without memory"
+        );
+        assert_eq!(peers(&engine), usize::from(moved));
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn release_against_a_move() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        leaf.reserve(2, Priority::Always).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || assert_eq!(other.release(1), Some(1)));
+        set_peer(&leaf).unwrap();
+        thread.join().unwrap();
+
+        assert_eq!(leaf.stat().memory, 1);
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn close_against_a_move() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        leaf.reserve(1, Priority::Always).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        let _ = set_peer(&leaf);
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), 0, "the peer went with its connection");
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn reserve_against_a_move_and_a_close() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let (reserving, closing) = (leaf.clone(), leaf.clone());
+        let reserve = thread::spawn(move || drop(reserving.reserve(1, Priority::Always)));
+        let close = thread::spawn(move || closing.close());
+        let _ = set_peer(&leaf);
+        reserve.join().unwrap();
+        close.join().unwrap();
+
+        assert_eq!(peers(&engine), 0);
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn two_movers() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || set_peer(&other).is_ok());
+        let first = set_peer(&leaf).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(first != second, "a peer is set once");
+        assert_eq!(usage(&engine.peer(&loom_tests::peer())), (1, 0));
+        conserved(&engine, &[&leaf]);
+    });
+}

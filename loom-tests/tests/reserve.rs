@@ -1,0 +1,304 @@
+//! Reservations against each other, against a close, against a change of limits.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom::thread;
+use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
+use rcmgr_atomic::internals::{Engine, Leaf, Path, Slot};
+use rcmgr_atomic::{Direction, Limits, Priority, ScopeClass};
+
+fn system_memory(limit: u64) -> Limits {
+    let mut limits = Limits::unlimited();
+    limits.system.memory = limit.into();
+    limits
+}
+
+#[test]
+fn two_reservations_for_the_last_byte() {
+    loom::model(|| {
+        let engine = engine(system_memory(1));
+        let (one, two) = (connection(&engine), connection(&engine));
+        let other = two.clone();
+        let thread = thread::spawn(move || other.reserve(1, Priority::Always).is_ok());
+        let first = one.reserve(1, Priority::Always).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(first != second, "one gets the byte, and one alone");
+        conserved(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn two_connections_for_the_last_place() {
+    within(4, || {
+        let mut limits = Limits::unlimited();
+        limits.system.conns = 1.into();
+        let engine = engine(limits);
+        let other = engine.clone();
+        let open = |engine: &Arc<Engine>| Leaf::open(engine.opened_path(), CONNECTION);
+        let thread = thread::spawn(move || open(&other).ok());
+        let first = open(&engine).ok();
+        let second = thread.join().unwrap();
+
+        assert!(first.is_some() != second.is_some(), "there is one place");
+        let leaf = first.or(second).unwrap();
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn two_streams_for_the_last_place() {
+    within(4, || {
+        let mut limits = Limits::unlimited();
+        limits.system.streams = 1.into();
+        let engine = engine(limits);
+        // The peer and its path stay, so that what meets is the streams.
+        let node = engine.peer(&peer());
+        let path = engine.path(ScopeClass::Stream, Some(&node), None, None);
+        let open = |path: &Arc<Path>| {
+            let peer = path.node(ScopeClass::Peer);
+            let path = path.engine().path(ScopeClass::Stream, peer, None, None);
+            Leaf::open(path, Slot::Stream(Direction::Inbound))
+        };
+        let other = path.clone();
+        let thread = thread::spawn(move || open(&other).ok());
+        let first = open(&path).ok();
+        let second = thread.join().unwrap();
+
+        assert!(first.is_some() != second.is_some(), "there is one place");
+        assert_eq!(engine.system().stat().streams(), 1);
+        drop((first, second));
+        assert_eq!(engine.system().stat().streams(), 0);
+    });
+}
+
+#[test]
+fn does_a_refused_reservation_get_in_the_way() {
+    loom::model(|| {
+        let engine = engine(system_memory(1));
+        let (one, two) = (connection(&engine), connection(&engine));
+        let other = two.clone();
+        let thread = thread::spawn(move || other.reserve(2, Priority::Always));
+        one.reserve(1, Priority::Always)
+            .expect("there is room for this one");
+        thread
+            .join()
+            .unwrap()
+            .expect_err("there never is for that one");
+
+        assert_eq!(usage(engine.system()), (2, 1));
+        assert_eq!(usage(engine.transient()), (2, 1));
+        conserved(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn two_reservations_on_one_leaf() {
+    within(4, || {
+        let mut limits = Limits::unlimited();
+        limits.conn.memory = 3.into();
+        let engine = engine(limits);
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.reserve(2, Priority::Always).is_ok());
+        let first = leaf.reserve(2, Priority::Always).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(first != second, "the leaf has room for one");
+        assert_eq!(usage(engine.system()), (1, 2));
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn does_a_reservation_meet_a_release() {
+    loom::model(|| {
+        let engine = engine(system_memory(2));
+        let leaf = connection(&engine);
+        leaf.reserve(1, Priority::Always).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.release(1));
+        leaf.reserve(1, Priority::Always)
+            .expect("there is room all along");
+        assert_eq!(thread.join().unwrap(), Some(1));
+
+        assert_eq!(leaf.stat().memory, 1);
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn reserve_against_close() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || drop(other.reserve(1, Priority::Always)));
+        leaf.close();
+        thread.join().unwrap();
+
+        conserved(&engine, &[&leaf]);
+        assert!(leaf.reserve(1, Priority::Always).is_err());
+    });
+}
+
+#[test]
+fn close_twice() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        leaf.reserve(1, Priority::Always).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        leaf.close();
+        thread.join().unwrap();
+
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn release_against_close() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        leaf.reserve(2, Priority::Always).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || {
+            let _ = other.release(1);
+        });
+        leaf.close();
+        thread.join().unwrap();
+
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn limit_swap_against_reserve() {
+    within(4, || {
+        let engine = engine(system_memory(2));
+        let leaf = connection(&engine);
+        let (other, set) = (leaf.clone(), engine.clone());
+        let thread = thread::spawn(move || {
+            set_system_memory(&set, 1);
+            // Counts from now on: what is reserved after this finds it.
+            other.reserve(2, Priority::Always).is_ok()
+        });
+        let first = leaf.reserve(2, Priority::Always).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(!second, "two bytes are over the lowered limit");
+        assert_eq!(leaf.stat().memory, if first { 2 } else { 0 });
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+fn set_system_memory(engine: &Engine, memory: u64) {
+    let mut limit = engine.limit(engine.system());
+    limit.memory = memory.into();
+    engine.set_limit(engine.system(), Some(limit));
+}
+
+#[test]
+fn a_lowered_limit_that_is_used_is_not_passed_under_the_old_one() {
+    within(4, || {
+        let engine = engine(system_memory(3));
+        let (one, two) = (connection(&engine), connection(&engine));
+        let (other, set) = (two.clone(), engine.clone());
+        let thread = thread::spawn(move || {
+            set_system_memory(&set, 1);
+            other.reserve(1, Priority::Always).is_ok()
+        });
+        let first = one.reserve(2, Priority::Always).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(!(first && second), "three bytes under a limit of one");
+        conserved(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn a_raised_limit_that_is_used_refuses_nobody_under_the_old_one() {
+    within(4, || {
+        let engine = engine(system_memory(1));
+        let (one, two) = (connection(&engine), connection(&engine));
+        let (other, set) = (two.clone(), engine.clone());
+        let thread = thread::spawn(move || {
+            set_system_memory(&set, 4);
+            other.reserve(2, Priority::Always).expect("room under four");
+        });
+        one.reserve(1, Priority::Always)
+            .expect("room before and after");
+        thread.join().unwrap();
+
+        conserved(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn is_anything_granted_under_a_limit_that_counts_no_more() {
+    loom::model(|| {
+        // There is no room before the change, and none after it: only the old limit with the new
+        // usage would have some.
+        let engine = engine(system_memory(2));
+        let (full, leaf) = (connection(&engine), connection(&engine));
+        full.reserve(2, Priority::Always).unwrap();
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            set_system_memory(&set, 1);
+            full.close();
+        });
+        let reserved = leaf.reserve(2, Priority::Always);
+        thread.join().unwrap();
+
+        assert!(reserved.is_err(), "no limit ever had room for it");
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn is_what_was_granted_taken_back_when_limits_change() {
+    within(4, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let (other, set) = (leaf.clone(), engine.clone());
+        let thread = thread::spawn(move || {
+            other.release(u64::MAX);
+            let granted = other.reserve(1, Priority::Always).is_ok();
+            let mut after = Limits::unlimited();
+            after.conn.memory = 0.into();
+            set.set_limits(after);
+            granted
+        });
+        let _ = leaf.reserve(1, Priority::Always);
+        let granted = thread.join().unwrap();
+
+        assert!(
+            granted && leaf.stat().memory >= 1,
+            "granted, and never released"
+        );
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn is_a_reservation_checked_against_one_whole_set_of_limits() {
+    loom::model(|| {
+        // Of either set, one of the two scopes refuses two bytes; only of a mixture none does.
+        let mut before = Limits::unlimited();
+        before.system.memory = 1.into();
+        let mut after = Limits::unlimited();
+        after.transient.memory = 1.into();
+        let engine = engine(before);
+        let leaf = connection(&engine);
+        let set = engine.clone();
+        let thread = thread::spawn(move || set.set_limits(after));
+        let reserved = leaf.reserve(2, Priority::Always);
+        thread.join().unwrap();
+
+        assert!(reserved.is_err(), "one whole set refuses");
+        conserved(&engine, &[&leaf]);
+    });
+}

@@ -1,0 +1,396 @@
+//! What all scopes of a manager share: the nodes and paths by name, the limits that they are made
+//! with, and what is counted for all of a class.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId};
+
+use crate::edition::{Edition, Editions};
+use crate::mistakes::Mistakes;
+use crate::node::Node;
+use crate::own_limit::LeafLimit;
+use crate::path::{Nodes, Path, PathKey};
+use crate::refusals::RefusalCounts;
+use crate::registry::Registry;
+use crate::slot::Slot;
+use crate::sync::{AtomicBool, AtomicU64, Ordering, Published, RareLock, Table};
+
+/// What all leaves of a class share.
+pub struct LeafClass {
+    pub limit: LeafLimit,
+    pub refusals: RefusalCounts,
+    opened: AtomicU64,
+}
+
+impl LeafClass {
+    fn new(limit: &Limit) -> Self {
+        Self {
+            limit: LeafLimit::new(limit),
+            refusals: RefusalCounts::new(),
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    /// Leaves are numbered from 1, refused ones too.
+    pub fn next_number(&self) -> u64 {
+        self.opened.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// What all scopes of a manager share.
+pub struct Engine {
+    system: Arc<Node>,
+    transient: Arc<Node>,
+    services: Table<Arc<str>, Arc<Node>>,
+    protocols: Registry<Arc<str>, Node>,
+    peers: Registry<PeerId, Node>,
+    /// What each peer uses of each service and protocol.
+    shares: Registry<ScopeId, Node>,
+    paths: Registry<PathKey, Path>,
+
+    editions: Editions,
+    /// All limits, for either edition's slot.
+    limits: [Published<Limits>; 2],
+    /// Limits set by hand. Those on peers and protocols outlive the scopes and a change of all
+    /// limits. Whoever sets one is a user of the node, so none is made meanwhile that would see it
+    /// too early.
+    by_hand: Table<ScopeId, Limit>,
+    limits_lock: RareLock,
+    conn: LeafClass,
+    stream: LeafClass,
+
+    /// Of spans, and of nodes that are gone.
+    refusals_past: [RefusalCounts; ScopeClass::ALL.len()],
+    /// The most that was ever said of a class.
+    refusals_said: [RefusalCounts; ScopeClass::ALL.len()],
+    mistakes: Mistakes,
+    clock: Arc<dyn Clock>,
+    serial: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Engine {
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let system = Arc::new(Node::new(ScopeId::System, 1, None, [limits.system; 2]));
+        let transient = Node::new(
+            ScopeId::Transient,
+            2,
+            Some(system.clone()),
+            [limits.transient; 2],
+        );
+        Self {
+            system,
+            transient: Arc::new(transient),
+            services: Table::new(),
+            protocols: Registry::new(),
+            peers: Registry::new(),
+            shares: Registry::new(),
+            paths: Registry::new(),
+            conn: LeafClass::new(&limits.conn),
+            stream: LeafClass::new(&limits.stream),
+            editions: Editions::new(),
+            limits: [Published::new(limits.clone()), Published::new(limits)],
+            by_hand: Table::new(),
+            limits_lock: RareLock::default(),
+            refusals_past: std::array::from_fn(|_| RefusalCounts::new()),
+            refusals_said: std::array::from_fn(|_| RefusalCounts::new()),
+            mistakes: Mistakes::new(),
+            clock,
+            serial: AtomicU64::new(2),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub fn leaf_class(&self, slot: Slot) -> &LeafClass {
+        match slot {
+            Slot::Connection(..) => &self.conn,
+            Slot::Stream(_) => &self.stream,
+        }
+    }
+
+    pub fn editions(&self) -> &Editions {
+        &self.editions
+    }
+
+    pub fn system(&self) -> &Arc<Node> {
+        &self.system
+    }
+
+    pub fn transient(&self) -> &Arc<Node> {
+        &self.transient
+    }
+
+    /// The service's node, which lives as long as the engine.
+    pub fn service(&self, name: &str) -> Arc<Node> {
+        self.services.read(name, Arc::clone).unwrap_or_else(|| {
+            let make = |name: &Arc<str>| Arc::new(self.make(ScopeId::Service(name.clone()), true));
+            self.services.read_or_insert(name.into(), make, Arc::clone)
+        })
+    }
+
+    /// The protocol's node, with the caller as a user.
+    pub fn protocol(&self, id: &str) -> Arc<Node> {
+        self.protocols.acquire(
+            id,
+            || id.into(),
+            |id| self.make(ScopeId::Protocol(id.clone()), true),
+        )
+    }
+
+    /// The peer's node, with the caller as a user.
+    pub fn peer(&self, id: &PeerId) -> Arc<Node> {
+        self.peers
+            .acquire(id, || *id, |id| self.make(ScopeId::Peer(*id), true))
+    }
+
+    /// What a peer uses of a service or protocol, with the caller as a user.
+    fn share(&self, of: &Node, peer: &Node) -> Arc<Node> {
+        let id = match (of.id(), peer.id()) {
+            (ScopeId::Service(name), ScopeId::Peer(peer)) => {
+                ScopeId::ServicePeer(name.clone(), *peer)
+            }
+            (ScopeId::Protocol(id), ScopeId::Peer(peer)) => {
+                ScopeId::ProtocolPeer(id.clone(), *peer)
+            }
+            (of, peer) => unreachable!("{peer} has no share of {of}"),
+        };
+        self.shares
+            .acquire(&id, || id.clone(), |id| self.make(id.clone(), false))
+    }
+
+    /// A node as the limits are. It is called under the lock of the shard that the node goes into:
+    /// a change of limits that it does not see yet comes by later and finds the node.
+    fn make(&self, id: ScopeId, under_system: bool) -> Node {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
+        let parent = under_system.then(|| self.system.clone());
+        let limits = Edition::FOR_EACH_SLOT.map(|edition| self.limit_of(&id, edition));
+        Node::new(id, serial, parent, limits)
+    }
+
+    /// The path of a leaf with these ancestors, with the caller as a user. The caller is a user of
+    /// the nodes, too.
+    pub fn path(
+        self: &Arc<Self>,
+        class: ScopeClass,
+        peer: Option<&Arc<Node>>,
+        protocol: Option<&Arc<Node>>,
+        service: Option<&Arc<Node>>,
+    ) -> Arc<Path> {
+        let key = PathKey {
+            class,
+            serials: [peer, protocol, service].map(|node| node.map_or(0, |node| node.serial())),
+        };
+        let make = |key: &PathKey| {
+            let mut nodes = Nodes::new();
+            let share = |of: Option<&Arc<Node>>| Some(self.share(of?, peer?));
+            let retained =
+                |node: Option<&Arc<Node>>| node.cloned().inspect(|node| self.retain_node(node));
+            nodes.extend(retained(peer));
+            nodes.extend(share(protocol));
+            nodes.extend(share(service));
+            nodes.extend(retained(protocol));
+            nodes.extend(retained(service));
+            if class == ScopeClass::Stream && protocol.is_none() {
+                nodes.push(self.transient.clone());
+            }
+            nodes.push(self.system.clone());
+            Path::new(self.clone(), Some(*key), nodes)
+        };
+        self.paths.acquire(&key, || key, make)
+    }
+
+    /// The path of a connection of which nothing is known yet.
+    pub fn opened_path(self: &Arc<Self>) -> Arc<Path> {
+        let nodes = [self.transient.clone(), self.system.clone()];
+        Arc::new(Path::new(self.clone(), None, nodes.into_iter().collect()))
+    }
+
+    /// The caller uses the path no more.
+    pub fn release_path(&self, path: &Arc<Path>) {
+        let Some(key) = path.key() else { return };
+        if self.paths.release(key, path) {
+            path.nodes().iter().for_each(|node| self.release_node(node));
+        }
+    }
+
+    /// One more user of a node of which there is one already. (A mover whose leaf is closed meanwhile
+    /// may join a node that is being taken out, or is: it can't succeed, and leaves it again.)
+    pub fn retain_node(&self, node: &Node) {
+        // The others are on every path: counting their users would only wear out their lines.
+        if is_collected(node.class()) {
+            node.users().add();
+        }
+    }
+
+    /// The caller uses the node no more. System, transient and services stay all the same.
+    pub fn release_node(&self, node: &Arc<Node>) {
+        let removed = match node.id() {
+            ScopeId::Peer(id) => self.peers.release(id, node),
+            ScopeId::Protocol(id) => self.protocols.release(&**id, node),
+            id @ (ScopeId::ServicePeer(..) | ScopeId::ProtocolPeer(..)) => {
+                self.shares.release(id, node)
+            }
+            _ => false,
+        };
+        if removed {
+            // What it refused is remembered for its class. (A reservation on a leaf that was
+            // closed meanwhile may be refused here even now; that refusal is not counted.)
+            self.refusals_past(node.class()).add(node.refusals());
+        }
+    }
+
+    pub fn refusals_past(&self, class: ScopeClass) -> &RefusalCounts {
+        &self.refusals_past[class as usize]
+    }
+
+    /// Every refusal by a scope of this class, also by scopes that are gone. It never goes back: a
+    /// scope that goes is for a moment neither here nor there, and what was said before stands.
+    pub fn refusals(&self, class: ScopeClass) -> Refusals {
+        let past = self.refusals_past(class).get();
+        let mut live = Refusals::default();
+        let mut add = |node: &Node| {
+            if node.class() == class {
+                live += node.refusals();
+            }
+        };
+        match class {
+            ScopeClass::Connection => live += self.conn.refusals.get(),
+            ScopeClass::Stream => live += self.stream.refusals.get(),
+            _ => self.for_each_node(&mut add),
+        }
+        self.refusals_said[class as usize].raise(past + live)
+    }
+
+    pub fn for_each_node(&self, f: &mut dyn FnMut(&Node)) {
+        f(&self.system);
+        f(&self.transient);
+        self.for_each_service(f);
+        self.for_each_protocol(f);
+        self.for_each_peer(f);
+        self.shares.for_each(|_, node| f(node));
+    }
+
+    pub fn for_each_service(&self, f: &mut dyn FnMut(&Node)) {
+        self.services.for_each(|_, node| f(node));
+    }
+
+    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Node)) {
+        self.protocols.for_each(|_, node| f(node));
+    }
+
+    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Node)) {
+        self.peers.for_each(|_, node| f(node));
+    }
+
+    pub fn limits(&self) -> Arc<Limits> {
+        self.editions
+            .read(|edition| self.limits[edition.slot()].get())
+    }
+
+    /// Whether a service of this name has a limit of its own or by default.
+    pub fn has_service_limit(&self, name: &str) -> bool {
+        let id = ScopeId::Service(name.into());
+        self.by_hand.read(&id, |_| ()).is_some() || self.limits().service_limit(name).is_some()
+    }
+
+    /// The limit of a node as it is.
+    pub fn limit(&self, node: &Node) -> Limit {
+        self.editions.read(|edition| node.limit(edition))
+    }
+
+    /// What the limit of a node is to be.
+    fn limit_of(&self, id: &ScopeId, edition: Edition) -> Limit {
+        if let Some(limit) = self.by_hand.read(id, |limit| *limit) {
+            return limit;
+        }
+        self.limits[edition.slot()].with(|limits| match id {
+            ScopeId::System => limits.system,
+            ScopeId::Transient => limits.transient,
+            ScopeId::AllowlistedSystem => limits.allowlisted_system,
+            ScopeId::AllowlistedTransient => limits.allowlisted_transient,
+            ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
+            ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
+            ScopeId::Protocol(id) => limits.protocol_limit(id),
+            ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
+            ScopeId::Peer(id) => limits.peer_limit(id),
+            ScopeId::Connection(_) => limits.conn,
+            ScopeId::Stream(_) => limits.stream,
+        })
+    }
+
+    /// Makes a new edition of the limits, in which what `write` writes is different.
+    pub fn change_limits(&self, write: impl Fn(Edition)) {
+        let _one_at_a_time = self.limits_lock.hold();
+        self.editions.change(write);
+    }
+
+    pub fn set_limits(&self, limits: Limits) {
+        self.change_limits(|edition| {
+            self.conn.limit.set(edition, &limits.conn);
+            self.stream.limit.set(edition, &limits.stream);
+            self.by_hand
+                .retain(|id| matches!(id, ScopeId::Peer(_) | ScopeId::Protocol(_)));
+            // First for the nodes that are made from now on, then for those that are there.
+            self.limits[edition.slot()].set(limits.clone());
+            self.for_each_node(&mut |node| {
+                node.set_limit(edition, &self.limit_of(node.id(), edition));
+            });
+        });
+    }
+
+    /// Sets the limit of one node by hand, or takes it back.
+    pub fn set_limit(&self, node: &Node, limit: Option<Limit>) {
+        let id = node.id();
+        self.change_limits(|edition| {
+            match limit {
+                Some(limit) => self.by_hand.insert(id.clone(), limit),
+                None => drop(self.by_hand.remove_if(id, |_| true)),
+            }
+            let limit = limit.unwrap_or_else(|| self.limit_of(id, edition));
+            node.set_limit(edition, &limit);
+        });
+    }
+
+    pub fn count_mistake(&self, scope: &rcmgr_core::ScopeName, asked: u64, held: u64) {
+        self.mistakes.count(scope, asked, held, &*self.clock);
+    }
+
+    pub fn mistakes(&self, class: ScopeClass) -> u64 {
+        self.mistakes.of(class)
+    }
+
+    pub fn close(&self) {
+        // A flag by itself: what was open goes on, so nothing has to be seen behind it.
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    ///
+    /// After `close`.
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::ScopeClosed {
+                scope: ScopeId::System.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// Whether scopes of this class go when nothing uses them.
+fn is_collected(class: ScopeClass) -> bool {
+    matches!(
+        class,
+        ScopeClass::Peer
+            | ScopeClass::Protocol
+            | ScopeClass::ServicePeer
+            | ScopeClass::ProtocolPeer
+    )
+}

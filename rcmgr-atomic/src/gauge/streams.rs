@@ -1,0 +1,114 @@
+use rcmgr_core::{Direction, Limit, LimitValue, Resource};
+
+use super::{Over, Peak};
+use crate::edition::{Edition, LimitSlots, decode};
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::StreamsWord;
+
+/// Streams, both directions in one word, so that the total is checked on one consistent value.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct StreamsGauge {
+    used: AtomicU64,
+    /// Inbound, outbound, total.
+    limit: LimitSlots<3>,
+    /// Inbound, outbound.
+    peak: [Peak; 2],
+}
+
+const TOTAL: usize = 2;
+
+fn fields(limit: &Limit) -> [LimitValue; 3] {
+    [limit.streams_inbound, limit.streams_outbound, limit.streams]
+}
+
+impl StreamsGauge {
+    /// A gauge with limits for either edition's slot.
+    pub fn new(limits: &[Limit; 2]) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            limit: LimitSlots::new(limits.each_ref().map(fields)),
+            peak: [Peak::new(), Peak::new()],
+        }
+    }
+
+    /// What is used, if the limits of the direction and of the total leave room for one more
+    /// stream.
+    #[inline]
+    pub fn look(&self, edition: Edition, direction: Direction) -> Result<StreamsWord, Over> {
+        let at = direction as usize;
+        let limit = self.limit.get_one(edition, at);
+        let word = self.used();
+        let used = word.get(direction);
+        if used >= limit || used == StreamsWord::MAX {
+            return Err(Over::new(Resource::streams(direction), used, limit));
+        }
+        self.check_total(edition, word, 1).map(|()| word)
+    }
+
+    /// Whether the total is within its limit.
+    pub fn look_at_total(&self, edition: Edition) -> Result<(), Over> {
+        self.check_total(edition, self.used(), 0)
+    }
+
+    #[inline]
+    fn check_total(&self, edition: Edition, word: StreamsWord, more: u64) -> Result<(), Over> {
+        let (total, limit) = (word.total(), self.limit.get_one(edition, TOTAL));
+        if total + more > limit {
+            return Err(Over::new(Resource::Streams, total, limit));
+        }
+        Ok(())
+    }
+
+    /// Counts one more stream, if what is used is still what was seen.
+    #[inline]
+    pub fn count(&self, seen: StreamsWord, direction: Direction) -> bool {
+        let next = seen.0 + StreamsWord::one(direction).0;
+        // SeqCst: see `Editions::still`. Relaxed on failure: it is looked at anew.
+        self.used
+            .compare_exchange_weak(seen.0, next, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes back what was charged and not used: it leaves no peak.
+    #[inline]
+    pub fn cancel(&self, direction: Direction) {
+        // AcqRel: whoever uses the room knows the editions that this thread knew.
+        self.used
+            .fetch_sub(StreamsWord::one(direction).0, Ordering::AcqRel);
+    }
+
+    /// Takes back what was used.
+    #[inline]
+    pub fn release(&self, direction: Direction) {
+        // AcqRel: as in `cancel`.
+        let before = self
+            .used
+            .fetch_sub(StreamsWord::one(direction).0, Ordering::AcqRel);
+        let count = StreamsWord(before).get(direction);
+        debug_assert!(count > 0, "released a stream where there was none");
+        self.peak[direction as usize].note(count);
+    }
+
+    #[inline]
+    pub fn used(&self) -> StreamsWord {
+        // SeqCst: who changed a limit and then reads sees what was charged under the old one. It
+        // is Acquire, too: in a charge the edition is looked at after the counter.
+        StreamsWord(self.used.load(Ordering::SeqCst))
+    }
+
+    pub fn peak(&self, direction: Direction) -> u64 {
+        self.peak[direction as usize].get(self.used().get(direction))
+    }
+
+    pub fn read_limit(&self, edition: Edition, limit: &mut Limit) {
+        let [inbound, outbound, total] = self.limit.get(edition).map(decode);
+        limit.streams_inbound = inbound;
+        limit.streams_outbound = outbound;
+        limit.streams = total;
+    }
+
+    pub fn set_limit(&self, edition: Edition, limit: &Limit) {
+        self.limit.set(edition, fields(limit));
+    }
+}

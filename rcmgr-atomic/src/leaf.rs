@@ -1,0 +1,416 @@
+//! A leaf: a connection or a stream. There are millions of them, each owned by one place.
+//!
+//! One word says all that changes: `[closed][stage][shared][memory]`. Which path the leaf is
+//! charged on follows from the stage; what it holds besides memory is fixed at birth; once it is
+//! shared with spans, what of the memory is its own is told apart in `own.rs`. Every operation has
+//! one step on the word that decides:
+//!
+//! - *Reserve*: path first, leaf last. The path is charged, then the word swapped for one with
+//!   more memory. If the word changed meanwhile but not the path, only the swap is tried again; if
+//!   the leaf moved or closed, the charge is taken back and it begins anew.
+//! - *Release*: leaf first, path last. What is taken out of the word is given back to the path that
+//!   the same word named. In this order a path never holds less than its leaves.
+//! - *Close*: the word that comes out says what to give back, to one caller only. All that comes
+//!   later sees a closed word and touches nothing.
+//! - *Move* to the next path: one mover at a time. It charges the nodes that the new path has and
+//!   the old one has not, moves the word, and then releases the nodes that only the old path had.
+//!   If memory changed meanwhile, the difference is charged and the move tried again. Whoever read
+//!   the old stage either commits before the move and is counted by it, or fails its swap.
+
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
+};
+
+use crate::charge::{Charge, Memory, WholeLeaf, cancel_all, charge_now};
+use crate::edition::Edition;
+use crate::engine::{Engine, LeafClass};
+use crate::gauge::{Over, threshold};
+use crate::node::Node;
+use crate::own::Own;
+use crate::own_limit::OwnLimit;
+use crate::path::Path;
+use crate::slot::Slot;
+use crate::staged::Staged;
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::LeafWord;
+
+/// A connection or a stream.
+pub struct Leaf {
+    staged: Staged<Arc<Path>>,
+    number: u64,
+    slot: Slot,
+    spans: AtomicU64,
+    own: Own,
+    own_limit: OwnLimit,
+}
+
+impl Leaf {
+    /// Opens a leaf on `path`, of which the caller is a user; the leaf is it from now on.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged, and the path has one
+    /// user less.
+    pub fn open(path: Arc<Path>, slot: Slot) -> Result<Self> {
+        match charge_new(&path, slot) {
+            Ok(number) => Ok(Self {
+                staged: Staged::new(path),
+                number,
+                slot,
+                spans: AtomicU64::new(0),
+                own: Own::new(),
+                own_limit: OwnLimit::none(),
+            }),
+            Err(refused) => {
+                path.engine().release_path(&path);
+                Err(refused)
+            }
+        }
+    }
+
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The path that it is charged on, or was when it was closed.
+    pub fn path(&self) -> &Arc<Path> {
+        self.staged.load().1
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.staged.load().0.is_closed()
+    }
+
+    pub fn name(&self) -> ScopeName {
+        name(self.slot, self.number)
+    }
+
+    pub fn closed(&self) -> Error {
+        Error::ScopeClosed { scope: self.name() }
+    }
+
+    pub fn stat(&self) -> ScopeStat {
+        let (word, _) = self.staged.load();
+        if word.is_closed() {
+            ScopeStat::ZERO
+        } else {
+            self.slot.stat(word.memory())
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        self.path().engine()
+    }
+
+    pub fn limit(&self) -> Limit {
+        let engine = self.engine();
+        engine.editions().read(|edition| {
+            let own = self.own_limit.get(edition);
+            own.unwrap_or_else(|| engine.leaf_class(self.slot).limit.get(edition))
+        })
+    }
+
+    pub fn set_limit(&self, limit: Option<Limit>) {
+        self.engine()
+            .change_limits(|edition| self.own_limit.set(edition, limit));
+    }
+
+    /// The limit of memory, as a slot holds it.
+    #[inline]
+    pub fn memory_limit(&self, engine: &Engine, edition: Edition) -> u64 {
+        let own = self.own_limit.memory(edition);
+        own.unwrap_or_else(|| engine.leaf_class(self.slot).limit.memory(edition))
+    }
+
+    /// Reserves memory on the path and on the leaf, for the leaf itself.
+    pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        let word = self.charge(Memory::new(size, priority))?;
+        if word.is_shared() {
+            self.own.add(size);
+        }
+        Ok(())
+    }
+
+    /// Reserves memory on the path and on the leaf, for a span of the leaf.
+    pub fn reserve_for_span(&self, size: u64, priority: Priority) -> Result<()> {
+        self.charge(Memory::new(size, priority)).map(drop)
+    }
+
+    /// Charges the path and the leaf. The word that it was that the leaf was charged in.
+    #[inline]
+    fn charge(&self, charge: Memory) -> Result<LeafWord> {
+        let editions = self.engine().editions();
+        loop {
+            let edition = editions.now();
+            let stop = match self.try_charge(charge, edition) {
+                Ok(word) => return Ok(word),
+                Err(stop) => stop,
+            };
+            match stop {
+                Stop::Closed => return Err(self.closed()),
+                Stop::Leaf(over) if editions.still(edition) => {
+                    return Err(self.refused(charge, over));
+                }
+                Stop::Node(node, over) if editions.still(edition) => {
+                    return Err(charge.refused(node, over));
+                }
+                // Limits have changed while this was on its way: ask anew.
+                _ => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn try_charge(&self, charge: Memory, edition: Edition) -> Result<LeafWord, Stop<'_>> {
+        let (mut word, mut path) = self.staged.load();
+        loop {
+            let engine = path.engine();
+            let limit = self.memory_limit(engine, edition);
+            let mut sum = sum(word, limit, charge)?;
+            path.charge(edition, charge)
+                .map_err(|(node, over)| Stop::Node(node, over))?;
+            loop {
+                // The last look at the limits comes before the leaf is charged: what a leaf holds
+                // is never taken back, because it could be another's by then. A limit of the leaf
+                // itself that is lowered between the two counts from the next reservation on.
+                if !engine.editions().still(edition) {
+                    path.cancel(charge);
+                    return Err(Stop::Stale);
+                }
+                let Err(now) = self.staged.set_memory(word, sum) else {
+                    return Ok(word);
+                };
+                if !now.same_but_memory(word) {
+                    path.cancel(charge);
+                    break;
+                }
+                word = now;
+                sum = self::sum(word, limit, charge).inspect_err(|_| path.cancel(charge))?;
+            }
+            (word, path) = self.staged.load();
+        }
+    }
+
+    #[cold]
+    fn refused(&self, charge: Memory, over: Over) -> Error {
+        let class = self.engine().leaf_class(self.slot);
+        class.refusals.count(over.resource, None);
+        LimitExceeded {
+            scope: self.name(),
+            resource: over.resource,
+            direction: None,
+            requested: charge.size,
+            used: over.used,
+            limit: over.limit,
+            priority: Some(charge.level.into()),
+        }
+        .into()
+    }
+
+    /// Gives back memory that the leaf itself holds, at most what that is. How much it was; `None`
+    /// if the leaf is closed.
+    #[inline]
+    pub fn release(&self, size: u64) -> Option<u64> {
+        let (mut word, mut path) = self.staged.load();
+        loop {
+            if word.is_closed() {
+                return None;
+            }
+            if word.is_shared() {
+                let taken = self.own.take(size);
+                self.take(taken);
+                return Some(taken);
+            }
+            let taken = size.min(word.memory());
+            if taken == 0 {
+                return Some(0);
+            }
+            if self.staged.set_memory(word, word.memory() - taken).is_ok() {
+                path.release_memory(taken);
+                return Some(taken);
+            }
+            (word, path) = self.staged.load();
+        }
+    }
+
+    /// Takes out of the leaf what the caller knows to be in it, and gives it back to the path. A
+    /// leaf that is closed has done so by itself.
+    pub fn take(&self, size: u64) {
+        if size == 0 {
+            return;
+        }
+        let (mut word, mut path) = self.staged.load();
+        while !word.is_closed() {
+            debug_assert!(word.memory() >= size, "what is taken out is there");
+            let left = word.memory() - size;
+            if self.staged.set_memory(word, left).is_ok() {
+                path.release_memory(size);
+                return;
+            }
+            (word, path) = self.staged.load();
+        }
+    }
+
+    /// Prepares for a span: from now on it is told apart what is the leaf's own.
+    ///
+    /// # Errors
+    ///
+    /// If the leaf is closed.
+    pub fn share(&self) -> Result<()> {
+        if !self.staged.load().0.is_shared() {
+            // One at a time, and not while it moves.
+            let _claim = self.staged.claim();
+            let (mut word, _) = self.staged.load();
+            while !word.is_closed() && !word.is_shared() {
+                self.own.begin(word.memory());
+                match self.staged.set_shared(word) {
+                    Ok(()) => break,
+                    Err(now) => word = now,
+                }
+            }
+        }
+        if self.is_closed() {
+            return Err(self.closed());
+        }
+        Ok(())
+    }
+
+    /// Gives back all that the leaf holds, once.
+    pub fn close(&self) {
+        if let Some((word, path)) = self.staged.close() {
+            path.release_leaf(self.slot, word.memory());
+            path.engine().release_path(path);
+        }
+    }
+
+    /// Moves to the path that `next` gives for the present one, with the leaf as its user.
+    pub fn advance(&self, next: impl FnOnce(&Path) -> Result<Arc<Path>>) -> Result<()> {
+        let mut mover = self.staged.claim();
+        let (mut word, path) = self.staged.load();
+        if word.is_closed() {
+            return Err(self.closed());
+        }
+        let next = next(path)?;
+        let slot = self.slot;
+        let give_up = |why| {
+            path.engine().release_path(&next);
+            Err(why)
+        };
+
+        let gained = next.beyond(path);
+        let mut memory = word.memory();
+        let editions = path.engine().editions();
+        if let Err(refused) = charge_now(editions, gained.clone(), WholeLeaf { slot, memory }) {
+            return give_up(refused);
+        }
+        mover.put(next.clone());
+        while let Err(now) = mover.advance(word) {
+            // Closed, or the memory changed: the gained nodes follow.
+            let (before, after) = (memory, now.memory());
+            let difference = Memory::new(after.abs_diff(before), Priority::Always);
+            let followed = if now.is_closed() {
+                Err(self.closed())
+            } else if after > before {
+                charge_now(editions, gained.clone(), difference)
+            } else {
+                cancel_all(gained.clone(), difference);
+                Ok(())
+            };
+            if let Err(why) = followed {
+                cancel_all(gained, WholeLeaf { slot, memory });
+                return give_up(why);
+            }
+            (word, memory) = (now, after);
+        }
+        path.beyond(&next)
+            .for_each(|node| node.release_leaf(slot, memory));
+        path.engine().release_path(path);
+        Ok(())
+    }
+
+    /// Spans are numbered from 1.
+    pub fn next_span(&self) -> u32 {
+        (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
+    }
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Why a reservation came to nothing.
+enum Stop<'a> {
+    Closed,
+    /// The limits that it was held against count no more.
+    Stale,
+    Leaf(Over),
+    Node(&'a Node, Over),
+}
+
+/// What the leaf would hold, if it is open and its own limit has room.
+#[inline]
+fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>> {
+    if word.is_closed() {
+        return Err(Stop::Closed);
+    }
+    let (held, most) = (
+        word.memory(),
+        threshold(limit, charge.level, LeafWord::MAX_MEMORY),
+    );
+    match held.checked_add(charge.size) {
+        Some(sum) if sum <= most => Ok(sum),
+        _ => Err(Stop::Leaf(Over::new(Resource::Memory, held, limit))),
+    }
+}
+
+/// Charges a new leaf, if its own limit and the path have room. Its number.
+fn charge_new(path: &Path, slot: Slot) -> Result<u64> {
+    let engine = path.engine();
+    let (class, editions) = (engine.leaf_class(slot), engine.editions());
+    let number = class.next_number();
+    loop {
+        let edition = editions.now();
+        if let Err(over) = slot.check(&class.limit.get(edition)) {
+            if editions.still(edition) {
+                return Err(class.refused(over, slot, number));
+            }
+            continue;
+        }
+        match (path.charge(edition, slot), editions.still(edition)) {
+            (Ok(()), true) => return Ok(number),
+            (Ok(()), false) => path.cancel(slot),
+            (Err((node, over)), true) => return Err(slot.refused(node, over)),
+            (Err(_), false) => {}
+        }
+    }
+}
+
+impl LeafClass {
+    #[cold]
+    fn refused(&self, over: Over, slot: Slot, number: u64) -> Error {
+        let direction = Some(slot.direction());
+        self.refusals.count(over.resource, direction);
+        LimitExceeded {
+            scope: name(slot, number),
+            resource: over.resource,
+            direction,
+            requested: 1,
+            used: over.used,
+            limit: over.limit,
+            priority: None,
+        }
+        .into()
+    }
+}
+
+fn name(slot: Slot, number: u64) -> ScopeName {
+    match slot {
+        Slot::Connection(..) => ScopeId::Connection(number),
+        Slot::Stream(_) => ScopeId::Stream(number),
+    }
+    .into()
+}

@@ -1,0 +1,286 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Clock, Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager,
+    Result, ScopeClass, ScopeId, ScopeStat, SystemClock, UsesFd,
+};
+
+use crate::direct::NodeUser;
+use crate::engine::Engine;
+use crate::handles::{Connection, Stream};
+use crate::leaf::Leaf;
+use crate::node::Node;
+use crate::path::Path;
+use crate::scope::{Scope, Service, Span};
+use crate::slot::Slot;
+use crate::span::Owner;
+
+/// The resource manager: decides for every connection, stream, file descriptor and byte of buffer,
+/// with atomic steps.
+///
+/// A clone is another handle on the same manager. What is open goes on when all handles are gone.
+///
+/// ```
+/// use rcmgr_atomic::{
+///     AtomicResourceManager, Direction, Endpoint, Error, Limits, ResourceManager, UsesFd,
+/// };
+///
+/// let mut limits = Limits::unlimited();
+/// limits.system.conns_inbound = 1.into();
+/// let manager = AtomicResourceManager::new(limits)?;
+///
+/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+/// let first = open()?;
+/// let refused = open().unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "system refused 1 inbound connection: 1 of 1 in use",
+/// );
+/// assert!(refused.is_temporary());
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AtomicResourceManager {
+    engine: Arc<Engine>,
+    /// What a connection is charged on when it is opened.
+    opened: Arc<Path>,
+}
+
+impl AtomicResourceManager {
+    /// A manager with these limits.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration can't work. (Limits alone always can.)
+    pub fn new(limits: Limits) -> Result<Self> {
+        Self::builder().limits(limits).build()
+    }
+
+    /// A manager with more to choose than its limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// How often scopes of a class refused, those that are gone included.
+    pub fn refusals(&self, class: ScopeClass) -> Refusals {
+        self.engine.refusals(class)
+    }
+
+    /// How often more was released than a scope of the class held: mistakes of the program.
+    pub fn mistakes(&self, class: ScopeClass) -> u64 {
+        self.engine.mistakes(class)
+    }
+
+    /// Everything about every scope that others are charged on: system, transient, the services,
+    /// and the live protocols and peers with each peer's shares. Each is read by itself.
+    pub fn scopes(&self) -> Vec<ScopeReport> {
+        let mut reports = Vec::new();
+        self.engine.for_each_node(&mut |node| {
+            reports.push(ScopeReport {
+                id: node.id().clone(),
+                stat: node.stat(),
+                limit: self.engine.limit(node),
+                peak: node.peak(),
+                refusals: node.refusals(),
+            });
+        });
+        reports.sort_by(|a, b| a.id.cmp(&b.id));
+        reports
+    }
+
+    /// A handle on a node that the caller is a user of.
+    fn view(&self, node: Arc<Node>) -> Scope {
+        Scope::new(NodeUser::new(node, self.engine.clone()))
+    }
+}
+
+/// What [`AtomicResourceManager::scopes`] says of a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeReport {
+    /// Which scope it is.
+    pub id: ScopeId,
+    /// What it uses.
+    pub stat: ScopeStat,
+    /// What it may use.
+    pub limit: Limit,
+    /// The most that it ever used at once, counter by counter, since it was made.
+    pub peak: ScopeStat,
+    /// How often it refused, since it was made.
+    pub refusals: Refusals,
+}
+
+/// What a manager is made of.
+///
+/// ```
+/// use rcmgr_atomic::{AtomicResourceManager, Limits};
+///
+/// let manager = AtomicResourceManager::builder()
+///     .limits(Limits::unlimited())
+///     .build()?;
+/// # Ok::<(), rcmgr_atomic::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            limits: Limits::unlimited(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+}
+
+impl Builder {
+    /// The limits to begin with. Without them there are none.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where time comes from: the machine's clock if nothing else is said.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// As [`AtomicResourceManager::new`].
+    pub fn build(self) -> Result<AtomicResourceManager> {
+        let engine = Arc::new(Engine::new(self.limits, self.clock));
+        Ok(AtomicResourceManager {
+            opened: engine.opened_path(),
+            engine,
+        })
+    }
+}
+
+impl ResourceManager for AtomicResourceManager {
+    type Scope = Scope;
+    type Service = Service;
+    type Connection = Connection;
+    type Stream = Stream;
+
+    fn open_connection(
+        &self,
+        direction: Direction,
+        uses_fd: UsesFd,
+        _endpoint: &Endpoint,
+    ) -> Result<Connection> {
+        self.engine.check_open()?;
+        let slot = Slot::Connection(direction, uses_fd);
+        Leaf::open(self.opened.clone(), slot).map(Connection::new)
+    }
+
+    fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
+        self.engine.check_open()?;
+        let peer = self.engine.peer(peer);
+        let path = self
+            .engine
+            .path(ScopeClass::Stream, Some(&peer), None, None);
+        self.engine.release_node(&peer);
+        Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+    }
+
+    fn open_service(&self, service: &str) -> Result<Service> {
+        self.engine.check_open()?;
+        if self.engine.has_service_limit(service) {
+            Ok(Service::Scope(self.view_service(service)))
+        } else {
+            let owner = Owner::Node(self.engine.system().clone(), self.engine.clone());
+            Span::begin(owner).map(Service::Span)
+        }
+    }
+
+    fn view_system(&self) -> Scope {
+        self.view(self.engine.system().clone())
+    }
+
+    fn view_transient(&self) -> Scope {
+        self.view(self.engine.transient().clone())
+    }
+
+    fn view_service(&self, service: &str) -> Scope {
+        self.view(self.engine.service(service))
+    }
+
+    fn view_protocol(&self, protocol: &str) -> Scope {
+        self.view(self.engine.protocol(protocol))
+    }
+
+    fn view_peer(&self, peer: &PeerId) -> Scope {
+        self.view(self.engine.peer(peer))
+    }
+
+    fn services(&self) -> Vec<Arc<str>> {
+        let mut names = Vec::new();
+        self.engine
+            .for_each_service(&mut |node| names.extend(node.id().name().cloned()));
+        names.sort();
+        names
+    }
+
+    fn protocols(&self) -> Vec<Arc<str>> {
+        let mut ids = Vec::new();
+        self.engine
+            .for_each_protocol(&mut |node| ids.extend(node.id().name().cloned()));
+        ids.sort();
+        ids
+    }
+
+    fn peers(&self) -> Vec<PeerId> {
+        let mut ids = Vec::new();
+        self.engine
+            .for_each_peer(&mut |node| ids.extend(node.id().peer()));
+        ids.sort();
+        ids
+    }
+
+    fn stat(&self) -> ManagerStat {
+        let mut services = BTreeMap::new();
+        let mut protocols = BTreeMap::new();
+        let mut peers = BTreeMap::new();
+        self.engine.for_each_node(&mut |node| match node.id() {
+            ScopeId::Service(name) => drop(services.insert(name.clone(), node.stat())),
+            ScopeId::Protocol(id) => drop(protocols.insert(id.clone(), node.stat())),
+            ScopeId::Peer(id) => drop(peers.insert(*id, node.stat())),
+            _ => {}
+        });
+        ManagerStat {
+            system: self.engine.system().stat(),
+            transient: self.engine.transient().stat(),
+            services,
+            protocols,
+            peers,
+        }
+    }
+
+    fn limits(&self) -> Arc<Limits> {
+        self.engine.limits()
+    }
+
+    fn set_limits(&self, limits: Limits) {
+        self.engine.set_limits(limits);
+    }
+
+    fn close(&self) {
+        self.engine.close();
+    }
+}
+
+impl fmt::Debug for AtomicResourceManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AtomicResourceManager")
+            .field("system", &self.engine.system().stat())
+            .finish_non_exhaustive()
+    }
+}

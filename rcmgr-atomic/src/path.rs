@@ -1,0 +1,120 @@
+//! A path: the nodes that a leaf is charged on, in the order in which they are asked.
+//!
+//! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more
+//! about itself (its peer, its protocol, its service) moves from one path to another.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use rcmgr_core::ScopeClass;
+
+use crate::charge::{Charge, cancel_all, charge_all};
+use crate::edition::Edition;
+use crate::engine::Engine;
+use crate::gauge::Over;
+use crate::node::Node;
+use crate::slot::Slot;
+use crate::users::Users;
+
+/// The most nodes that a leaf is charged on: peer, its share of the protocol and of the service,
+/// protocol, service, system.
+pub const MAX_NODES: usize = 6;
+
+/// The nodes of a path, in the order in which they are asked.
+pub type Nodes = ArrayVec<Arc<Node>, MAX_NODES>;
+
+/// Which path it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PathKey {
+    /// Tells the paths of connections and of streams apart, and how far along they are.
+    pub class: ScopeClass,
+    /// The serials of the peer, protocol and service; zero where there is none.
+    pub serials: [u64; 3],
+}
+
+/// What a leaf is charged on.
+pub struct Path {
+    nodes: Nodes,
+    engine: Arc<Engine>,
+    /// `None` for a path that stays as long as the manager.
+    key: Option<PathKey>,
+    users: Users,
+}
+
+impl Path {
+    pub fn new(engine: Arc<Engine>, key: Option<PathKey>, nodes: Nodes) -> Self {
+        Self {
+            nodes,
+            engine,
+            key,
+            users: Users::none(),
+        }
+    }
+
+    pub fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub fn key(&self) -> Option<&PathKey> {
+        self.key.as_ref()
+    }
+
+    /// The node of a class, if the path goes through one.
+    pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.class() == class)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Node> + Clone {
+        self.nodes.iter().map(|node| &**node)
+    }
+
+    /// Charges all nodes, or none: see [`charge_all`].
+    #[inline]
+    pub fn charge(&self, edition: Edition, charge: impl Charge) -> Result<(), (&Node, Over)> {
+        charge_all(self.iter(), edition, charge)
+    }
+
+    #[inline]
+    pub fn cancel(&self, charge: impl Charge) {
+        cancel_all(self.iter(), charge);
+    }
+
+    #[inline]
+    pub fn release_memory(&self, size: u64) {
+        self.iter().for_each(|node| node.release_memory(size));
+    }
+
+    /// Gives back all that a leaf held.
+    #[inline]
+    pub fn release_leaf(&self, slot: Slot, memory: u64) {
+        self.iter().for_each(|node| node.release_leaf(slot, memory));
+    }
+
+    /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is
+    /// charged: first the peer, protocol or service itself, then the peer's share of it.
+    pub fn beyond<'a>(&'a self, other: &'a Path) -> impl Iterator<Item = &'a Node> + Clone {
+        let nodes = self
+            .nodes
+            .iter()
+            .filter(|node| !other.nodes.iter().any(|theirs| Arc::ptr_eq(theirs, node)))
+            .map(|node| &**node);
+        let is_share = |node: &&Node| {
+            matches!(
+                node.class(),
+                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer
+            )
+        };
+        let shares = nodes.clone().filter(is_share);
+        nodes.filter(move |node| !is_share(node)).chain(shares)
+    }
+}
+
+impl AsRef<Users> for Path {
+    fn as_ref(&self) -> &Users {
+        &self.users
+    }
+}

@@ -1,0 +1,80 @@
+//! What is shared by name, and lives while something uses it.
+//!
+//! Whoever takes a thing from a registry counts as a user of it, from within the lookup on, and
+//! says so when it is done. Whoever was the last takes the thing out, under the shard's lock and
+//! only if it still has no user: a lookup that came first keeps it, one that comes later makes it
+//! anew. So nothing is swept, and no thread runs in the background.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::sync::{AtomicU64, Ordering, Table};
+use crate::users::Users;
+
+/// Things by name.
+pub struct Registry<K, T> {
+    table: Table<K, Arc<T>>,
+    removed: AtomicU64,
+}
+
+/// How many removals there are between two looks at whether the table has grown too large.
+const SHRINK_EVERY: u64 = 1024;
+
+impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
+    pub fn new() -> Self {
+        Self {
+            table: Table::new(),
+            removed: AtomicU64::new(0),
+        }
+    }
+
+    /// The thing of this name, made if absent, with the caller as a user.
+    pub fn acquire<Q>(
+        &self,
+        name: &Q,
+        key: impl FnOnce() -> K,
+        make: impl FnOnce(&K) -> T,
+    ) -> Arc<T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        // The user is added while the entry can't be removed.
+        let join = |thing: &Arc<T>| {
+            (**thing).as_ref().add();
+            thing.clone()
+        };
+        self.table.read(name, join).unwrap_or_else(|| {
+            self.table
+                .read_or_insert(key(), |key| Arc::new(make(key)), join)
+        })
+    }
+
+    /// The caller uses the thing no more; whether that took it out of the registry, which is for
+    /// one caller only.
+    pub fn release<Q>(&self, name: &Q, thing: &Arc<T>) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if !(**thing).as_ref().remove() {
+            return false;
+        }
+        // Someone may have found it since, or taken it out, or even made another.
+        let unused = |found: &Arc<T>| Arc::ptr_eq(found, thing) && (**thing).as_ref().is_none();
+        let removed = self.table.remove_if(name, unused);
+        if removed {
+            let removals = self.removed.fetch_add(1, Ordering::Relaxed) + 1;
+            if removals.is_multiple_of(SHRINK_EVERY) {
+                self.table.shrink_when_sparse();
+            }
+        }
+        removed
+    }
+
+    /// Every thing that is there now.
+    pub fn for_each(&self, mut f: impl FnMut(&K, &T)) {
+        self.table.for_each(|key, thing| f(key, thing));
+    }
+}

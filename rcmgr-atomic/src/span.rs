@@ -1,0 +1,374 @@
+//! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
+//!
+//! Its word is `[closed: 1][shared: 1][memory: 62]`. What it holds is part of what its owner holds,
+//! and is never the owner's own (`own.rs`): nobody but the span releases it, unless the owner is
+//! closed. A reservation is charged from the outside in: what the owner is charged on, the owner,
+//! then the span; it is undone from the inside out. A release takes it out of the span first, and
+//! whoever takes an amount out of a word is the one who passes it on to the owner. An owner that is
+//! closed has given all back by itself, so nothing more is taken from it.
+
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeClass, ScopeName, ScopeStat,
+};
+
+use crate::charge::{Memory, charge_now};
+use crate::edition::Edition;
+use crate::engine::Engine;
+use crate::gauge::{Over, threshold};
+use crate::leaf::Leaf;
+use crate::node::Node;
+use crate::own::Own;
+use crate::own_limit::OwnLimit;
+use crate::sync::{AtomicU64, Ordering, RareLock};
+use crate::word::SpanWord;
+
+/// Whose part a span is.
+pub enum Owner {
+    Leaf(Arc<Leaf>),
+    Span(Arc<SpanState>),
+    /// A node of which the span is a user until it is closed.
+    Node(Arc<Node>, Arc<Engine>),
+}
+
+impl Owner {
+    fn engine(&self) -> &Arc<Engine> {
+        match self {
+            Self::Leaf(leaf) => leaf.path().engine(),
+            Self::Span(span) => span.owner.engine(),
+            Self::Node(_, engine) => engine,
+        }
+    }
+
+    fn name(&self) -> ScopeName {
+        match self {
+            Self::Leaf(leaf) => leaf.name(),
+            Self::Span(span) => span.name(),
+            Self::Node(node, _) => node.id().clone().into(),
+        }
+    }
+
+    fn limit(&self) -> Limit {
+        match self {
+            Self::Leaf(leaf) => leaf.limit(),
+            Self::Span(span) => span.limit(),
+            Self::Node(node, engine) => engine.limit(node),
+        }
+    }
+
+    fn memory_limit(&self, engine: &Engine, edition: Edition) -> u64 {
+        match self {
+            Self::Leaf(leaf) => leaf.memory_limit(engine, edition),
+            Self::Span(span) => span.memory_limit(engine, edition),
+            Self::Node(node, _) => node.memory.limit(edition),
+        }
+    }
+
+    fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        match self {
+            Self::Leaf(leaf) => leaf.reserve_for_span(size, priority),
+            Self::Span(span) => span.charge(size, priority).map(drop),
+            Self::Node(node, engine) => charge_now(
+                engine.editions(),
+                node.lineage(),
+                Memory::new(size, priority),
+            ),
+        }
+    }
+
+    /// Takes back what a span held, or what was reserved for it.
+    fn take(&self, size: u64) {
+        match self {
+            Self::Leaf(leaf) => leaf.take(size),
+            Self::Span(span) => span.take(size),
+            Self::Node(node, _) if size > 0 => {
+                node.lineage().for_each(|node| node.release_memory(size));
+            }
+            Self::Node(..) => {}
+        }
+    }
+
+    /// Prepares for a span, unless the owner is closed.
+    fn share(&self) -> Result<()> {
+        match self {
+            Self::Leaf(leaf) => leaf.share(),
+            Self::Span(span) => span.share(),
+            Self::Node(..) => Ok(()),
+        }
+    }
+
+    fn next_span(&self) -> u32 {
+        match self {
+            Self::Leaf(leaf) => leaf.next_span(),
+            Self::Span(span) => (span.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32,
+            Self::Node(node, _) => node.next_span(),
+        }
+    }
+}
+
+/// Why a reservation came to nothing.
+enum Stop {
+    Closed,
+    /// The limits that it was held against count no more.
+    Stale,
+    Span(Over),
+    Owner(Error),
+}
+
+/// A span, as its handle and the spans of it share it.
+pub struct SpanState {
+    word: AtomicU64,
+    owner: Owner,
+    id: u32,
+    spans: AtomicU64,
+    own: Own,
+    own_limit: OwnLimit,
+    /// Held by the one that prepares the span for spans of its own.
+    sharing: RareLock,
+}
+
+impl SpanState {
+    /// Opens a span of `owner`.
+    ///
+    /// # Errors
+    ///
+    /// If the owner is closed.
+    pub fn begin(owner: Owner) -> Result<Arc<Self>> {
+        owner.share()?;
+        Ok(Arc::new(Self {
+            word: AtomicU64::new(SpanWord::OPENED.0),
+            id: owner.next_span(),
+            owner,
+            spans: AtomicU64::new(0),
+            own: Own::new(),
+            own_limit: OwnLimit::none(),
+            sharing: RareLock::default(),
+        }))
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.owner.engine()
+    }
+
+    pub fn name(&self) -> ScopeName {
+        let mut name = self.owner.name();
+        name.spans = name.spans.child(self.id);
+        name
+    }
+
+    #[inline]
+    fn load(&self) -> SpanWord {
+        // Acquire: pairs with the Release of `swap`.
+        SpanWord(self.word.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
+        // Release: what is charged outside is there before the span says that it holds it.
+        // Acquire: what is given back afterwards was charged before. On failure as in `load`.
+        self.word
+            .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(SpanWord)
+    }
+
+    pub fn closed(&self) -> Error {
+        Error::ScopeClosed { scope: self.name() }
+    }
+
+    pub fn stat(&self) -> ScopeStat {
+        ScopeStat {
+            memory: self.load().memory(),
+            ..ScopeStat::ZERO
+        }
+    }
+
+    pub fn limit(&self) -> Limit {
+        let editions = self.engine().editions();
+        let (own, owner) = (
+            editions.read(|edition| self.own_limit.get(edition)),
+            self.owner.limit(),
+        );
+        own.map_or(owner, |own| own.lower(&owner))
+    }
+
+    pub fn set_limit(&self, limit: Option<Limit>) {
+        self.engine()
+            .change_limits(|edition| self.own_limit.set(edition, limit));
+    }
+
+    /// The owner's limit, and the span's own if it has one: the lower one counts.
+    fn memory_limit(&self, engine: &Engine, edition: Edition) -> u64 {
+        let owner = self.owner.memory_limit(engine, edition);
+        let own = self.own_limit.memory(edition);
+        own.map_or(owner, |own| own.min(owner))
+    }
+
+    /// Reserves memory on the owner and on the span, for the span itself.
+    pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        if self.charge(size, priority)?.is_shared() {
+            self.own.add(size);
+        }
+        Ok(())
+    }
+
+    /// Charges the owner and the span. The word that it was that the span was charged in.
+    fn charge(&self, size: u64, priority: Priority) -> Result<SpanWord> {
+        let engine = self.engine();
+        let editions = engine.editions();
+        loop {
+            let edition = editions.now();
+            let limit = self.memory_limit(engine, edition);
+            match self.try_charge(size, priority, limit, edition) {
+                Ok(word) => return Ok(word),
+                Err(Stop::Span(over)) if editions.still(edition) => {
+                    return Err(self.refused(size, priority, over));
+                }
+                // Limits have changed while this was on its way: ask anew.
+                Err(Stop::Span(_) | Stop::Stale) => {}
+                // To the caller it is this span that takes nothing any more.
+                Err(Stop::Closed | Stop::Owner(Error::ScopeClosed { .. })) => {
+                    return Err(self.closed());
+                }
+                Err(Stop::Owner(refused)) => return Err(refused),
+            }
+        }
+    }
+
+    fn try_charge(
+        &self,
+        size: u64,
+        priority: Priority,
+        limit: u64,
+        edition: Edition,
+    ) -> Result<SpanWord, Stop> {
+        let most = threshold(limit, priority.level(), SpanWord::MAX_MEMORY);
+        let sum = |word: SpanWord| {
+            if word.is_closed() {
+                return Err(Stop::Closed);
+            }
+            match word.memory().checked_add(size) {
+                Some(sum) if sum <= most => Ok(word.with_memory(sum)),
+                _ => Err(Stop::Span(Over::new(
+                    Resource::Memory,
+                    word.memory(),
+                    limit,
+                ))),
+            }
+        };
+        let mut word = self.load();
+        let mut next = sum(word)?;
+        self.owner.reserve(size, priority).map_err(Stop::Owner)?;
+        loop {
+            // The last look at the limits comes before the span is charged, as for a leaf. Until
+            // then the owner holds the amount for nobody, and it can be taken back.
+            if !self.engine().editions().still(edition) {
+                self.owner.take(size);
+                return Err(Stop::Stale);
+            }
+            let Err(now) = self.swap(word, next) else {
+                return Ok(word);
+            };
+            word = now;
+            next = sum(word).inspect_err(|_| self.owner.take(size))?;
+        }
+    }
+
+    #[cold]
+    fn refused(&self, size: u64, priority: Priority, over: Over) -> Error {
+        self.engine()
+            .refusals_past(ScopeClass::Span)
+            .count(over.resource, None);
+        LimitExceeded {
+            scope: self.name(),
+            resource: over.resource,
+            direction: None,
+            requested: size,
+            used: over.used,
+            limit: over.limit,
+            priority: Some(priority),
+        }
+        .into()
+    }
+
+    /// Gives back memory that the span itself holds, at most what that is. How much it was; `None`
+    /// if the span is closed.
+    pub fn release(&self, size: u64) -> Option<u64> {
+        let mut word = self.load();
+        loop {
+            if word.is_closed() {
+                return None;
+            }
+            if word.is_shared() {
+                let taken = self.own.take(size);
+                self.take(taken);
+                return Some(taken);
+            }
+            let taken = size.min(word.memory());
+            if taken == 0 {
+                return Some(0);
+            }
+            match self.swap(word, word.with_memory(word.memory() - taken)) {
+                Ok(()) => {
+                    self.owner.take(taken);
+                    return Some(taken);
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes out of the span what the caller knows to be in it, and passes it on to the owner. A
+    /// span that is closed has done so by itself.
+    fn take(&self, size: u64) {
+        if size == 0 {
+            return;
+        }
+        let mut word = self.load();
+        while !word.is_closed() {
+            match self.swap(word, word.with_memory(word.memory() - size)) {
+                Ok(()) => return self.owner.take(size),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Prepares for a span of this one: from now on it is told apart what is its own.
+    fn share(&self) -> Result<()> {
+        if !self.load().is_shared() {
+            let _one_at_a_time = self.sharing.hold();
+            let mut word = self.load();
+            while !word.is_closed() && !word.is_shared() {
+                self.own.begin(word.memory());
+                match self.swap(word, word.shared()) {
+                    Ok(()) => break,
+                    Err(now) => word = now,
+                }
+            }
+        }
+        if self.load().is_closed() {
+            return Err(self.closed());
+        }
+        Ok(())
+    }
+
+    /// Gives back all that the span holds, once.
+    pub fn close(&self) {
+        // AcqRel: one step takes the memory and closes; all that was charged is seen.
+        let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::AcqRel));
+        if before.is_closed() {
+            return;
+        }
+        self.owner.take(before.memory());
+        if let Owner::Node(node, engine) = &self.owner {
+            engine.release_node(node);
+        }
+    }
+}
+
+impl Drop for SpanState {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

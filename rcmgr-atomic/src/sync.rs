@@ -1,0 +1,370 @@
+//! The one place that knows of loom: what threads share is made of what is here, so that the
+//! models in `loom-tests` run the very code that runs in a server.
+//!
+//! Built with `--cfg loom`, atomics, cells and locks are loom's, which tries their interleavings.
+//! loom has no 128-bit atomic and does not see into a concurrent map: those become a value behind
+//! loom's mutex, whose lock is one step, as theirs is.
+
+pub(crate) use shim::*;
+
+/// What the models are made of: nothing, but for them.
+#[cfg(not(loom))]
+pub mod internals {}
+
+/// What the models are made of.
+#[cfg(loom)]
+pub mod internals {
+    pub use crate::direct::NodeUser;
+    pub use crate::engine::Engine;
+    pub use crate::leaf::Leaf;
+    pub use crate::node::Node;
+    pub use crate::path::Path;
+    pub use crate::slot::Slot;
+    pub use crate::span::{Owner, SpanState};
+    pub use crate::staged::Staged;
+    pub use crate::word::LeafWord;
+}
+
+#[cfg(not(loom))]
+mod shim {
+    use std::hash::Hash;
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+    use dashmap::DashMap;
+    pub(crate) use portable_atomic::{AtomicBool, AtomicU64, AtomicU128, Ordering};
+
+    /// A cell whose user says why an access is sound. The interface is loom's.
+    #[derive(Debug)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// A value that is read often and replaced rarely, whole.
+    pub(crate) struct Published<T>(ArcSwap<T>);
+
+    impl<T> Published<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(ArcSwap::from_pointee(value))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+            f(&self.0.load())
+        }
+
+        pub(crate) fn get(&self) -> Arc<T> {
+            self.0.load_full()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            self.0.store(Arc::new(value));
+        }
+    }
+
+    /// A lock for what is rare: changing limits, moving a leaf. Nothing that reserves, releases,
+    /// closes or reads takes it.
+    #[derive(Debug, Default)]
+    pub(crate) struct RareLock(std::sync::Mutex<()>);
+
+    pub(crate) type RareGuard<'a> = std::sync::MutexGuard<'a, ()>;
+
+    impl RareLock {
+        pub(crate) fn hold(&self) -> RareGuard<'_> {
+            // Nothing that is done under it panics.
+            self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        }
+    }
+
+    /// A map from names to what they stand for, in shards with a lock each.
+    pub(crate) struct Table<K, V>(DashMap<K, V, ahash::RandomState>);
+
+    impl<K: Eq + Hash, V> Table<K, V> {
+        pub(crate) fn new() -> Self {
+            Self(DashMap::default())
+        }
+
+        /// What `f` makes of the entry, while the entry can't be removed.
+        pub(crate) fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.get(key).map(|entry| f(entry.value()))
+        }
+
+        /// What `f` makes of the entry, made if absent, while no one else sees its shard.
+        pub(crate) fn read_or_insert<R>(
+            &self,
+            key: K,
+            make: impl FnOnce(&K) -> V,
+            f: impl FnOnce(&V) -> R,
+        ) -> R {
+            match self.0.entry(key) {
+                dashmap::Entry::Occupied(entry) => f(entry.get()),
+                dashmap::Entry::Vacant(entry) => {
+                    let value = make(entry.key());
+                    f(entry.insert(value).value())
+                }
+            }
+        }
+
+        pub(crate) fn insert(&self, key: K, value: V) {
+            self.0.insert(key, value);
+        }
+
+        /// Removes the entry if `f` says so, while no one else sees its shard.
+        pub(crate) fn remove_if<Q>(&self, key: &Q, f: impl FnOnce(&V) -> bool) -> bool
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.remove_if(key, |_, value| f(value)).is_some()
+        }
+
+        pub(crate) fn retain(&self, f: impl Fn(&K) -> bool) {
+            self.0.retain(|key, _| f(key));
+        }
+
+        pub(crate) fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+            for entry in &self.0 {
+                f(entry.key(), entry.value());
+            }
+        }
+
+        /// Gives back the room that a flood of entries, gone since, had grown the map to.
+        pub(crate) fn shrink_when_sparse(&self) {
+            if self.0.capacity() > 8 * self.0.len().max(1024) {
+                self.0.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(loom)]
+mod shim {
+    use std::collections::HashMap;
+    use std::hash::Hash;
+    use std::sync::Arc;
+
+    pub(crate) use loom::cell::UnsafeCell;
+    use loom::sync::Mutex;
+    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+
+    /// Whether a load may see a value that has been replaced, as loom's loads may, which shows what
+    /// a weak ordering lets through. Else a load is a read-modify-write, which always sees the
+    /// latest: loom 0.7 remembers one access to each atomic, so a load that is followed by a load
+    /// and a store of another thread is not tried after them, and whole interleavings are missed.
+    /// Neither way shows all, so the models are run both ways (`RCMGR_LOOM_STALE_LOADS=1`).
+    static STALE_LOADS: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some());
+
+    #[derive(Debug)]
+    pub(crate) struct AtomicU64(loom::sync::atomic::AtomicU64);
+
+    impl AtomicU64 {
+        pub(crate) fn new(value: u64) -> Self {
+            Self(loom::sync::atomic::AtomicU64::new(value))
+        }
+
+        pub(crate) fn load(&self, order: Ordering) -> u64 {
+            if *STALE_LOADS {
+                self.0.load(order)
+            } else {
+                self.0.fetch_or(0, Ordering::AcqRel)
+            }
+        }
+
+        pub(crate) fn store(&self, value: u64, order: Ordering) {
+            if *STALE_LOADS {
+                self.0.store(value, order);
+            } else {
+                self.0.swap(value, Ordering::AcqRel);
+            }
+        }
+
+        pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+            self.0.swap(value, order)
+        }
+
+        pub(crate) fn fetch_add(&self, amount: u64, order: Ordering) -> u64 {
+            self.0.fetch_add(amount, order)
+        }
+
+        pub(crate) fn fetch_sub(&self, amount: u64, order: Ordering) -> u64 {
+            self.0.fetch_sub(amount, order)
+        }
+
+        pub(crate) fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+            self.0.fetch_or(bits, order)
+        }
+
+        pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+            self.0.fetch_max(value, order)
+        }
+
+        pub(crate) fn compare_exchange(
+            &self,
+            current: u64,
+            new: u64,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u64, u64> {
+            self.0.compare_exchange(current, new, success, failure)
+        }
+
+        pub(crate) fn compare_exchange_weak(
+            &self,
+            current: u64,
+            new: u64,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u64, u64> {
+            self.0.compare_exchange_weak(current, new, success, failure)
+        }
+    }
+
+    /// A 128-bit atomic behind loom's mutex. The lock orders every access: what depends on a
+    /// weaker ordering of this word is not modelled, and nothing does.
+    #[derive(Debug)]
+    pub(crate) struct AtomicU128(Mutex<u128>);
+
+    impl AtomicU128 {
+        pub(crate) fn new(value: u128) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self, _: Ordering) -> u128 {
+            *self.0.lock().unwrap()
+        }
+
+        pub(crate) fn compare_exchange_weak(
+            &self,
+            current: u128,
+            new: u128,
+            _: Ordering,
+            _: Ordering,
+        ) -> Result<u128, u128> {
+            let mut value = self.0.lock().unwrap();
+            if *value != current {
+                return Err(*value);
+            }
+            *value = new;
+            Ok(current)
+        }
+
+        pub(crate) fn fetch_sub(&self, amount: u128, _: Ordering) -> u128 {
+            let mut value = self.0.lock().unwrap();
+            let before = *value;
+            *value = before.wrapping_sub(amount);
+            before
+        }
+    }
+
+    pub(crate) struct Published<T>(Mutex<Arc<T>>);
+
+    impl<T> Published<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(Mutex::new(Arc::new(value)))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+            f(&self.get())
+        }
+
+        pub(crate) fn get(&self) -> Arc<T> {
+            self.0.lock().unwrap().clone()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            *self.0.lock().unwrap() = Arc::new(value);
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct RareLock(Mutex<()>);
+
+    pub(crate) type RareGuard<'a> = loom::sync::MutexGuard<'a, ()>;
+
+    impl Default for RareLock {
+        fn default() -> Self {
+            Self(Mutex::new(()))
+        }
+    }
+
+    impl RareLock {
+        pub(crate) fn hold(&self) -> RareGuard<'_> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    pub(crate) struct Table<K, V>(Mutex<HashMap<K, V>>);
+
+    impl<K: Eq + Hash, V> Table<K, V> {
+        pub(crate) fn new() -> Self {
+            Self(Mutex::new(HashMap::new()))
+        }
+
+        pub(crate) fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.lock().unwrap().get(key).map(f)
+        }
+
+        pub(crate) fn read_or_insert<R>(
+            &self,
+            key: K,
+            make: impl FnOnce(&K) -> V,
+            f: impl FnOnce(&V) -> R,
+        ) -> R {
+            let mut map = self.0.lock().unwrap();
+            match map.entry(key) {
+                std::collections::hash_map::Entry::Occupied(entry) => f(entry.get()),
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    let value = make(entry.key());
+                    f(entry.insert(value))
+                }
+            }
+        }
+
+        pub(crate) fn insert(&self, key: K, value: V) {
+            self.0.lock().unwrap().insert(key, value);
+        }
+
+        pub(crate) fn remove_if<Q>(&self, key: &Q, f: impl FnOnce(&V) -> bool) -> bool
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            let mut map = self.0.lock().unwrap();
+            map.get(key).is_some_and(f) && map.remove(key).is_some()
+        }
+
+        pub(crate) fn retain(&self, f: impl Fn(&K) -> bool) {
+            self.0.lock().unwrap().retain(|key, _| f(key));
+        }
+
+        pub(crate) fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+            for (key, value) in self.0.lock().unwrap().iter() {
+                f(key, value);
+            }
+        }
+
+        pub(crate) fn shrink_when_sparse(&self) {}
+    }
+}

@@ -1,0 +1,35 @@
+use crate::sync::{AtomicU64, Ordering};
+
+/// How many use a shared thing that is to go when nobody does. Memory is not its matter (an
+/// [`Arc`](std::sync::Arc) sees to that): what it decides is whether the thing stays in its
+/// [`Registry`](crate::registry::Registry).
+#[derive(Debug)]
+pub struct Users(AtomicU64);
+
+impl Users {
+    pub fn none() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// One more. The caller holds a user already, or the registry's entry in place (but for a move
+    /// that comes to nothing: see [`Engine::retain_node`](crate::engine::Engine::retain_node)).
+    #[inline]
+    pub fn add(&self) {
+        // Relaxed: who adds is kept by what the doc says; nothing is published by it.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less; whether that was the last.
+    #[inline]
+    pub fn remove(&self) -> bool {
+        // AcqRel: what a user did is done before the last one takes the thing out.
+        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "more users left than came");
+        before == 1
+    }
+
+    pub fn is_none(&self) -> bool {
+        // Acquire: pairs with `remove`.
+        self.0.load(Ordering::Acquire) == 0
+    }
+}

@@ -1,0 +1,285 @@
+//! Words: one integer with named fields in fixed bits, so that one atomic step reads or changes
+//! all of them together. Bits are shifted in this file alone.
+
+use rcmgr_core::{Direction, UsesFd};
+
+/// A field of a word: its width, and the bits to its right.
+struct Field {
+    bits: u32,
+    at: u32,
+}
+
+impl Field {
+    const fn right_of_all(bits: u32) -> Self {
+        Self { bits, at: 0 }
+    }
+
+    const fn left_of(self, bits: u32) -> Self {
+        Self {
+            bits,
+            at: self.at + self.bits,
+        }
+    }
+
+    const fn max(&self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    #[inline]
+    const fn get(&self, word: u128) -> u64 {
+        (word >> self.at) as u64 & self.max()
+    }
+
+    #[inline]
+    const fn of(&self, value: u64) -> u128 {
+        debug_assert!(value <= self.max());
+        (value as u128) << self.at
+    }
+}
+
+/// What a leaf holds and where it stands: `[closed: 1][stage: 2][shared: 1][memory: 60]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LeafWord(pub(crate) u64);
+
+impl LeafWord {
+    const MEMORY: Field = Field::right_of_all(60);
+    const SHARED: Field = Self::MEMORY.left_of(1);
+    const STAGE: Field = Self::SHARED.left_of(2);
+    const CLOSED: Field = Self::STAGE.left_of(1);
+
+    /// The most memory that a leaf can hold, in bytes.
+    pub const MAX_MEMORY: u64 = Self::MEMORY.max();
+    /// How many stages there are.
+    pub const STAGES: usize = Self::STAGE.max() as usize + 1;
+    /// Set in a word, it is closed; the stage stays readable.
+    pub const CLOSED_BIT: u64 = Self::CLOSED.of(1) as u64;
+
+    /// Open, at the first stage, without memory.
+    pub const OPENED: Self = Self(0);
+
+    #[inline]
+    pub fn is_closed(self) -> bool {
+        self.0 & Self::CLOSED_BIT != 0
+    }
+
+    /// Which of the leaf's paths it is charged on.
+    #[inline]
+    pub fn stage(self) -> usize {
+        Self::STAGE.get(self.0.into()) as usize
+    }
+
+    /// The memory held, in bytes. Closed, a leaf holds none: closing took what is still written.
+    #[inline]
+    pub fn memory(self) -> u64 {
+        if self.is_closed() {
+            0
+        } else {
+            Self::MEMORY.get(self.0.into())
+        }
+    }
+
+    /// Whether some of the memory may be that of spans.
+    #[inline]
+    pub fn is_shared(self) -> bool {
+        Self::SHARED.get(self.0.into()) != 0
+    }
+
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self(self.0 | Self::SHARED.of(1) as u64)
+    }
+
+    /// Whether the words are the same but for memory: open, on the same path.
+    #[inline]
+    pub fn same_but_memory(self, other: Self) -> bool {
+        const MASK: u64 = !LeafWord::MAX_MEMORY;
+        self.0 & MASK == other.0 & MASK
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn with_memory(self, memory: u64) -> Self {
+        Self(self.0 & !Self::MAX_MEMORY | Self::MEMORY.of(memory) as u64)
+    }
+
+    #[must_use]
+    pub fn next_stage(self) -> Self {
+        debug_assert!(self.stage() + 1 < Self::STAGES);
+        Self(self.0 + Self::STAGE.of(1) as u64)
+    }
+}
+
+/// What a span holds: `[closed: 1][shared: 1][memory: 62]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SpanWord(pub u64);
+
+impl SpanWord {
+    const MEMORY: Field = Field::right_of_all(62);
+    const SHARED: Field = Self::MEMORY.left_of(1);
+    const CLOSED: Field = Self::SHARED.left_of(1);
+
+    /// The most memory that a span can hold, in bytes.
+    pub const MAX_MEMORY: u64 = Self::MEMORY.max();
+    /// Open, without memory.
+    pub const OPENED: Self = Self(0);
+    /// Closed, without memory.
+    pub const CLOSED_EMPTY: Self = Self(Self::CLOSED.of(1) as u64);
+
+    #[inline]
+    pub fn is_closed(self) -> bool {
+        self.0 & Self::CLOSED_EMPTY.0 != 0
+    }
+
+    /// The memory held, in bytes.
+    #[inline]
+    pub fn memory(self) -> u64 {
+        Self::MEMORY.get(self.0.into())
+    }
+
+    /// Whether some of the memory may be that of spans of it.
+    #[inline]
+    pub fn is_shared(self) -> bool {
+        Self::SHARED.get(self.0.into()) != 0
+    }
+
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self(self.0 | Self::SHARED.of(1) as u64)
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn with_memory(self, memory: u64) -> Self {
+        Self(self.0 & !Self::MAX_MEMORY | Self::MEMORY.of(memory) as u64)
+    }
+}
+
+/// Streams by direction: `[outbound: 32][inbound: 32]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct StreamsWord(pub u64);
+
+impl StreamsWord {
+    const INBOUND: Field = Field::right_of_all(32);
+    const OUTBOUND: Field = Self::INBOUND.left_of(32);
+
+    /// The most streams that can be counted in a direction.
+    pub const MAX: u64 = Self::INBOUND.max();
+
+    #[inline]
+    const fn field(direction: Direction) -> Field {
+        match direction {
+            Direction::Inbound => Self::INBOUND,
+            Direction::Outbound => Self::OUTBOUND,
+        }
+    }
+
+    #[inline]
+    pub fn get(self, direction: Direction) -> u64 {
+        Self::field(direction).get(self.0.into())
+    }
+
+    /// Both directions together.
+    #[inline]
+    pub fn total(self) -> u64 {
+        self.get(Direction::Inbound) + self.get(Direction::Outbound)
+    }
+
+    /// A word in which there is one stream.
+    #[inline]
+    pub fn one(direction: Direction) -> Self {
+        Self(Self::field(direction).of(1) as u64)
+    }
+}
+
+/// Connections by direction, and file descriptors: `[fd: 42][outbound: 42][inbound: 42]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ConnsWord(pub u128);
+
+impl ConnsWord {
+    const INBOUND: Field = Field::right_of_all(42);
+    const OUTBOUND: Field = Self::INBOUND.left_of(42);
+    const FD: Field = Self::OUTBOUND.left_of(42);
+
+    /// The most connections that can be counted in a direction, and the most file descriptors.
+    pub const MAX: u64 = Self::INBOUND.max();
+
+    #[inline]
+    const fn field(direction: Direction) -> Field {
+        match direction {
+            Direction::Inbound => Self::INBOUND,
+            Direction::Outbound => Self::OUTBOUND,
+        }
+    }
+
+    #[inline]
+    pub fn get(self, direction: Direction) -> u64 {
+        Self::field(direction).get(self.0)
+    }
+
+    /// Both directions together.
+    #[inline]
+    pub fn total(self) -> u64 {
+        self.get(Direction::Inbound) + self.get(Direction::Outbound)
+    }
+
+    #[inline]
+    pub fn fd(self) -> u64 {
+        Self::FD.get(self.0)
+    }
+
+    /// A word in which there is one connection, perhaps with a file descriptor.
+    #[inline]
+    pub fn one(direction: Direction, uses_fd: UsesFd) -> Self {
+        let fd = match uses_fd {
+            UsesFd::Yes => Self::FD.of(1),
+            UsesFd::No => 0,
+        };
+        Self(Self::field(direction).of(1) | fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_leaf_word_do_not_touch_each_other() {
+        let word = LeafWord::OPENED
+            .with_memory(LeafWord::MAX_MEMORY)
+            .next_stage()
+            .next_stage();
+        assert_eq!((word.memory(), word.stage()), (LeafWord::MAX_MEMORY, 2));
+        assert!(!word.is_closed() && !word.is_shared());
+        assert!(word.shared().is_shared() && word.shared().stage() == 2);
+        assert_eq!(word.shared().memory(), LeafWord::MAX_MEMORY);
+        let closed = LeafWord(word.0 | LeafWord::CLOSED_BIT);
+        assert_eq!((closed.memory(), closed.stage()), (0, 2));
+        assert!(closed.is_closed());
+        assert!(!closed.same_but_memory(word) && !word.shared().same_but_memory(word));
+        assert!(word.same_but_memory(word.with_memory(0)));
+    }
+
+    #[test]
+    fn the_fields_of_the_counting_words_do_not_touch_each_other() {
+        let full = StreamsWord(u64::MAX);
+        assert_eq!(full.total(), 2 * StreamsWord::MAX);
+        for direction in Direction::ALL {
+            let one = ConnsWord::one(direction, UsesFd::Yes);
+            assert_eq!((one.get(direction), one.total(), one.fd()), (1, 1, 1));
+            assert_eq!(ConnsWord::one(direction, UsesFd::No).fd(), 0);
+            assert_eq!(StreamsWord::one(direction).get(direction), 1);
+            assert_eq!(StreamsWord::one(direction).total(), 1);
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_span_word_do_not_touch_each_other() {
+        let word = SpanWord::OPENED.with_memory(SpanWord::MAX_MEMORY);
+        assert_eq!(word.memory(), SpanWord::MAX_MEMORY);
+        assert!(!word.is_closed() && !word.is_shared());
+        assert!(SpanWord::CLOSED_EMPTY.is_closed());
+        let shared = SpanWord::OPENED.shared();
+        assert!(shared.is_shared() && !shared.is_closed());
+        assert_eq!(shared.memory(), 0);
+    }
+}

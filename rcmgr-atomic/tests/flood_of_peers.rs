@@ -1,0 +1,78 @@
+//! A flood of one-time peers leaves nothing behind: no scope, and no memory.
+//!
+//! The only test of this program, because it looks at the memory of the whole process.
+//! `RCMGR_FLOOD_PEERS` says how many peers come; without it a million in an optimised build, and a
+//! tenth of that in a debug build.
+
+use std::collections::VecDeque;
+use std::env;
+
+use rcmgr_atomic::{
+    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limits, PeerId, ResourceManager,
+    StreamScope, UsesFd,
+};
+
+/// How many peers are there at once.
+const AT_ONCE: usize = 4096;
+
+const MOST_LEFT_BEHIND: u64 = 20 << 20;
+
+fn peers() -> u64 {
+    match env::var("RCMGR_FLOOD_PEERS") {
+        Ok(peers) => peers.parse().expect("RCMGR_FLOOD_PEERS is a number"),
+        Err(_) if cfg!(debug_assertions) => 100_000,
+        Err(_) => 1_000_000,
+    }
+}
+
+/// Resident memory in bytes, where the system says it.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
+}
+
+fn flood(manager: &AtomicResourceManager, peers: u64) {
+    let mut open = VecDeque::with_capacity(AT_ONCE);
+    for number in 0..peers {
+        if open.len() == AT_ONCE {
+            open.pop_front();
+        }
+        let peer = PeerId::from_bytes(format!("one-time peer {number}").as_bytes()).unwrap();
+        let connection = manager
+            .open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
+            .unwrap();
+        connection.set_peer(&peer).unwrap();
+        let stream = manager.open_stream(&peer, Direction::Inbound).unwrap();
+        stream.set_protocol("/ping").unwrap();
+        open.push_back((connection, stream));
+    }
+    assert_eq!(manager.peers().len(), AT_ONCE);
+}
+
+#[test]
+fn a_million_peers_come_and_go() {
+    let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+    // The maps and the allocator's pools are as large as they get before it is measured.
+    flood(&manager, 2 * AT_ONCE as u64);
+    let before = resident();
+    let peers = peers();
+    flood(&manager, peers);
+
+    let stat = manager.stat();
+    assert!(stat.system.is_zero(), "{}", stat.system);
+    assert!(stat.peers.is_empty() && stat.protocols.is_empty());
+    let scopes: Vec<_> = manager.scopes().into_iter().map(|scope| scope.id).collect();
+    assert_eq!(scopes.len(), 2, "system and transient alone: {scopes:?}");
+
+    match (before, resident()) {
+        (Some(before), Some(after)) => {
+            println!("{peers} peers: {before} bytes resident before, {after} after");
+            assert!(after <= before + MOST_LEFT_BEHIND);
+        }
+        _ => println!("{peers} peers; this system does not say how much memory is resident"),
+    }
+}

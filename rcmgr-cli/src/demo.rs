@@ -1,0 +1,239 @@
+//! `rcmgr demo`: a TCP server on loopback, guarded by the manager, while honest clients use it and
+//! others flood it. All of it is one process.
+//!
+//! It goes through [stages](stage::Stage): honest clients come and stay, then the flooding
+//! addresses begin, each at a stage of its own, so that one limit after another has to hold. In
+//! the end everybody leaves, and every counter of the manager has to be back at zero.
+
+mod clients;
+mod dial;
+mod fds;
+mod flood;
+mod format;
+mod honest;
+mod latency;
+mod limit_watch;
+mod options;
+mod plan;
+mod progress;
+mod report;
+mod scopes;
+mod server;
+mod stage;
+mod tally;
+mod verdict;
+mod wire;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcmgr_atomic::AtomicResourceManager;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use options::Options;
+
+use dial::{Dialer, Naming};
+use format::grouped;
+use limit_watch::LimitWatch;
+use plan::Plan;
+use progress::Progress;
+use report::Report;
+use scopes::{Scopes, Summary};
+use server::Server;
+use stage::Stage;
+use tally::Tally;
+
+/// How long clients may take to leave, and the server then to see to it: more is a failure.
+const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+
+/// Runs the demo. The exit status is 0 if every counter is back at zero, no limit was ever passed,
+/// and whatever else is checked is as it should be.
+pub fn run(options: &Options) -> ExitCode {
+    match try_run(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rcmgr: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(options: &Options) -> io::Result<bool> {
+    let mut notices = Vec::new();
+    let plan = plan(options, &mut notices)?;
+    let naming = naming(options, &plan, &mut notices);
+    introduce(options, &plan, &notices);
+
+    let runtime = tokio::runtime::Runtime::new()?;
+    let manager = AtomicResourceManager::new(plan.limits.clone()).map_err(io::Error::other)?;
+    let length = Duration::from_secs(options.seconds);
+    let played = runtime.block_on(play(&plan, &manager, naming, length))?;
+    // What has not ended is reported, and not waited for.
+    runtime.shutdown_background();
+
+    let report = Report {
+        checks: verdict::checks(&manager, &played.watch, &played.tally, &played.unended),
+        plan: &plan,
+        notices: &notices,
+        manager: &manager,
+        scopes: played.scopes,
+        tally: &played.tally,
+    };
+    print(&report)?;
+    Ok(report.passed())
+}
+
+/// The plan that fits into the file descriptors there are.
+fn plan(options: &Options, notices: &mut Vec<String>) -> io::Result<Plan> {
+    let (allowed, notice) = fds::raise(Plan::new(options, options.connections).fds());
+    notices.extend(notice);
+    let plan = Plan::within(options, allowed).ok_or_else(|| {
+        let least = Plan::new(options, 1).fds();
+        io::Error::other(format!(
+            "even one honest connection needs {least} file descriptors with these options, and \
+             {allowed} are allowed: see `ulimit -n`"
+        ))
+    })?;
+    if plan.connections < options.connections {
+        notices.push(format!(
+            "going on with {} honest connections instead of {}",
+            grouped(plan.connections),
+            grouped(options.connections),
+        ));
+    }
+    Ok(plan)
+}
+
+/// How clients are told apart on this machine.
+fn naming(options: &Options, plan: &Plan, notices: &mut Vec<String>) -> Naming {
+    let first = plan.honest[0];
+    let why = if options.one_address {
+        "as asked".to_owned()
+    } else if Naming::on_this_machine(first) == Naming::ByHello {
+        format!("this machine has no {first}")
+    } else {
+        return Naming::BySource;
+    };
+    notices.push(format!(
+        "all clients connect from one address ({why}), and are known by what they say"
+    ));
+    Naming::ByHello
+}
+
+fn introduce(options: &Options, plan: &Plan, notices: &[String]) {
+    eprintln!(
+        "honest connections: {} (addresses: {}), flooding addresses: {}, seconds: {}, file \
+         descriptors: up to {}",
+        grouped(plan.connections),
+        plan.honest.len(),
+        plan.floods.len(),
+        options.seconds,
+        grouped(plan.fds()),
+    );
+    for notice in notices {
+        eprintln!("note: {notice}");
+    }
+}
+
+/// What is known once everybody has left.
+struct Played {
+    tally: Arc<Tally>,
+    watch: Arc<LimitWatch>,
+    /// As they were before they were let go.
+    scopes: Vec<Summary>,
+    /// What did not end as it should have.
+    unended: Vec<String>,
+}
+
+/// Server and clients from the first connection to the last. No scope is referred to afterwards.
+async fn play(
+    plan: &Plan,
+    manager: &AtomicResourceManager,
+    naming: Naming,
+    length: Duration,
+) -> io::Result<Played> {
+    let scopes = Scopes::of(manager, plan);
+    let tally = Arc::new(Tally::default());
+    let watch = Arc::new(LimitWatch::default());
+    let (announce, stage) = watch::channel(Stage::Connecting);
+
+    let listener = server::listen()?;
+    let dialer = Dialer {
+        server: listener.local_addr()?,
+        naming,
+    };
+    let server = Server {
+        manager: manager.clone(),
+        tally: tally.clone(),
+        watch: watch.clone(),
+        naming,
+    };
+    let server = tokio::spawn(Arc::new(server).serve(listener, stage.clone()));
+    let (came, mut all_came) = watch::channel(0);
+    let clients = clients::start(plan, dialer, &tally, came, &stage);
+
+    let run = async {
+        let all_came = async {
+            // Fails if there is no client any more: then none will come.
+            let _ = all_came.wait_for(|came| *came >= plan.connections).await;
+        };
+        stage::direct(&announce, &plan.flooded_stages(), all_came, length).await;
+        let left = see_off(clients).await;
+        announce.send_replace(Stage::Closing);
+        let closed = match timeout(LEAVE_WITHIN, server).await {
+            Ok(Ok(0)) => None,
+            Ok(Ok(panics)) => Some(format!("{panics} connections ended in a panic")),
+            Ok(Err(panic)) => Some(format!("the server ended in a panic: {panic}")),
+            Err(_) => Some("the server did not end".to_owned()),
+        };
+        left.into_iter().chain(closed).collect()
+    };
+    let progress = Progress {
+        manager,
+        tally: &tally,
+        stage,
+        length,
+    };
+    let watched: Vec<_> = scopes.all().cloned().collect();
+    let unended = tokio::select! {
+        unended = run => unended,
+        _ = watch.keep_looking(&watched) => unreachable!("it looks for ever"),
+        _ = progress.show() => unreachable!("it shows for ever"),
+    };
+    scopes.all().for_each(|scope| watch.look_back(scope));
+    Ok(Played {
+        scopes: scopes.summaries(),
+        tally,
+        watch,
+        unended,
+    })
+}
+
+/// Waits for the clients to leave: what went wrong with that, if anything did.
+async fn see_off(mut clients: JoinSet<()>) -> Option<String> {
+    let mut panics = 0;
+    let all_left = async {
+        while let Some(ended) = clients.join_next().await {
+            panics += u64::from(ended.is_err());
+        }
+    };
+    let in_time = timeout(LEAVE_WITHIN, all_left).await.is_ok();
+    match (in_time, panics) {
+        (true, 0) => None,
+        (true, _) => Some(format!("{panics} clients ended in a panic")),
+        (false, _) => Some(format!("{} clients did not leave", clients.len())),
+    }
+}
+
+/// Prints the report; a reader that has gone before its end is no failure.
+fn print(report: &Report<'_>) -> io::Result<()> {
+    match io::stdout().write_all(report.to_string().as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}

@@ -1,0 +1,29 @@
+//! How many file descriptors this process may have.
+
+use super::format::grouped;
+
+/// Raises the soft limit to `needed` if it is lower: how many there may be now, and what a reader
+/// should know about it.
+pub fn raise(needed: u64) -> (u64, Option<String>) {
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(allowed) if allowed >= needed => (allowed, None),
+        Ok(allowed) => (
+            allowed,
+            Some(too_few(needed, allowed, "the hard limit is reached")),
+        ),
+        Err(error) => {
+            // Without a number to go by, what every system allows.
+            let allowed = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(256, |(soft, _)| soft);
+            (allowed, Some(too_few(needed, allowed, &error.to_string())))
+        }
+    }
+}
+
+fn too_few(needed: u64, allowed: u64, why: &str) -> String {
+    format!(
+        "{} file descriptors are needed, and only {} are allowed: the soft limit could not be \
+         raised further ({why})",
+        grouped(needed),
+        grouped(allowed),
+    )
+}

@@ -1,0 +1,80 @@
+//! How long things took.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// Longer is counted as this.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Collects how long something took, from any thread.
+#[derive(Debug)]
+pub struct Recorder(Mutex<Histogram<u64>>);
+
+/// What was collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantiles {
+    /// How often it happened.
+    pub count: u64,
+    /// Half of the time it took at most this long.
+    pub p50: Duration,
+    /// 99 times out of 100 it took at most this long.
+    pub p99: Duration,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let longest = LONGEST.as_nanos() as u64;
+        let histogram = Histogram::new_with_bounds(1, longest, 3);
+        Self(Mutex::new(histogram.expect("the bounds are valid")))
+    }
+}
+
+impl Recorder {
+    /// Adds one time.
+    pub fn record(&self, took: Duration) {
+        let nanos = took.min(LONGEST).as_nanos() as u64;
+        self.0
+            .lock()
+            .expect("nobody panics while recording")
+            .saturating_record(nanos);
+    }
+
+    /// What was collected so far; `None` if nothing was.
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        let histogram = self.0.lock().expect("nobody panics while recording");
+        let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
+        (!histogram.is_empty()).then(|| Quantiles {
+            count: histogram.len(),
+            p50: at(0.5),
+            p99: at(0.99),
+        })
+    }
+}
+
+/// What `call` gives, and how long it took.
+pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+    let begin = Instant::now();
+    let result = call();
+    (result, begin.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_what_was_recorded() {
+        let recorder = Recorder::default();
+        assert_eq!(recorder.quantiles(), None);
+        for millis in 1..=1000 {
+            recorder.record(Duration::from_millis(millis));
+        }
+        let Quantiles { count, p50, p99 } = recorder.quantiles().unwrap();
+        assert_eq!(count, 1000);
+        // Three significant digits are kept.
+        let near = |found: Duration, millis: u128| found.as_millis().abs_diff(millis) <= 1;
+        assert!(near(p50, 500) && near(p99, 990), "{p50:?} {p99:?}");
+    }
+}

@@ -1,0 +1,264 @@
+//! What the demo does with how many: who connects, under which limits, and what it takes in file
+//! descriptors.
+
+use std::net::Ipv4Addr;
+
+use rcmgr_atomic::{KIB, Limit, LimitValue, Limits};
+
+use super::Options;
+use super::stage::Stage;
+
+/// The longest request of an honest client, in bytes.
+pub const REQUEST: u64 = 16 * KIB;
+/// What a hoarding client claims and never sends, in bytes: more than a connection may, or as much
+/// as a connection may so that many claims are more than a peer may.
+pub const CLAIMS: [u64; 2] = [1024 * KIB, 64 * KIB];
+
+/// How many connections a hoarding address opens at a time.
+pub const HOARD_OPENINGS: u64 = 8;
+
+/// Descriptors that are neither of a connection nor waiting to be one.
+const OTHER_FDS: u64 = 48;
+
+/// The demo in numbers.
+#[derive(Debug)]
+pub struct Plan {
+    /// What honest clients hold at once.
+    pub connections: u64,
+    /// Where honest clients come from.
+    pub honest: Vec<Ipv4Addr>,
+    /// Who floods.
+    pub floods: Vec<Flood>,
+    /// What the manager is to keep to.
+    pub limits: Limits,
+    /// How many connections honest clients open at a time, all together: a crowd that leaves some
+    /// of the transient scope to others.
+    pub honest_openings: u64,
+    /// How many connections a silent address opens at a time: more than the transient scope has.
+    pub silent_openings: u64,
+    /// How many connections a hoarding address keeps: more than a peer may.
+    pub appetite: u64,
+}
+
+/// An address that floods.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// Where it comes from.
+    pub from: Ipv4Addr,
+    /// What it does.
+    pub habit: Habit,
+    /// The stage that it begins with.
+    pub begins: Stage,
+    /// The stage that it does not see any more.
+    pub ends: Stage,
+}
+
+/// How an address floods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    /// It opens connections, keeps them, and claims memory on them.
+    Hoards,
+    /// It opens connections and never says who it is.
+    IsSilent,
+}
+
+impl Plan {
+    /// The plan with as many honest connections as `options` ask for, or as many as `fds` file
+    /// descriptors allow; none if there is no room for even one.
+    pub fn within(options: &Options, fds: u64) -> Option<Self> {
+        (1..=options.connections)
+            .rev()
+            .map(|connections| Self::new(options, connections))
+            .find(|plan| plan.fds() <= fds)
+    }
+
+    /// The plan for this many honest connections.
+    pub fn new(options: &Options, connections: u64) -> Self {
+        let addresses = connections.min(options.honest.into());
+        let honest = (1..=addresses).map(|n| Ipv4Addr::new(127, 0, 1, n as u8));
+        let floods = (0..options.flooding).map(Flood::numbered);
+
+        let share = connections.div_ceil(addresses);
+        let per_peer = share + share / 4 + 1;
+        let transient = (connections / 8).clamp(8, 64);
+        let (early, late) = hoarders(options.flooding);
+        // The first to hoard finds room up to its own limit; those that come later together do
+        // not.
+        let system = connections + early * per_peer + (late * per_peer * 3).div_ceil(4);
+
+        let mut limits = demo_limits(system, transient, per_peer);
+        for settings in &options.limits {
+            settings.apply(&mut limits);
+        }
+        Self {
+            connections,
+            honest: honest.collect(),
+            floods: floods.collect(),
+            limits,
+            honest_openings: transient / 2,
+            silent_openings: transient + 8,
+            appetite: 2 * per_peer,
+        }
+    }
+
+    /// How many of the honest connections are those of each address, in the order of addresses.
+    pub fn shares(&self) -> impl Iterator<Item = (Ipv4Addr, u64)> {
+        let addresses = self.honest.len() as u64;
+        let (each, over) = (self.connections / addresses, self.connections % addresses);
+        let shares = (0..).map(move |at| each + u64::from(at < over));
+        self.honest.iter().copied().zip(shares)
+    }
+
+    /// How many file descriptors this may take at once, in the worst case: both ends of every
+    /// connection are in this process.
+    pub fn fds(&self) -> u64 {
+        let count = |habit| self.floods.iter().filter(|f| f.habit == habit).count() as u64;
+        let hoarding = count(Habit::Hoards);
+        let wanted = self.connections + hoarding * self.appetite;
+        let open = match most_connections(&self.limits.system) {
+            LimitValue::Limited(most) => wanted.min(most),
+            LimitValue::Unlimited => wanted,
+        };
+        let opening = self.honest_openings
+            + hoarding * HOARD_OPENINGS
+            + count(Habit::IsSilent) * self.silent_openings;
+        2 * (open + opening) + OTHER_FDS
+    }
+
+    /// The stages between the arrival of honest clients and the end, as far as somebody floods in
+    /// them.
+    pub fn flooded_stages(&self) -> Vec<Stage> {
+        let mut stages: Vec<_> = self.floods.iter().map(|flood| flood.begins).collect();
+        stages.dedup();
+        stages
+    }
+}
+
+impl Flood {
+    fn numbered(number: u8) -> Self {
+        let (habit, begins, ends) = match number {
+            0 => (Habit::Hoards, Stage::OneHoards, Stage::Leaving),
+            1 => (Habit::IsSilent, Stage::OneIsSilent, Stage::AllHoard),
+            _ => (Habit::Hoards, Stage::AllHoard, Stage::Leaving),
+        };
+        Self {
+            from: Ipv4Addr::new(127, 0, 2, number + 1),
+            habit,
+            begins,
+            ends,
+        }
+    }
+}
+
+/// How many addresses hoard from the first, and how many only at the end.
+fn hoarders(flooding: u8) -> (u64, u64) {
+    (
+        u64::from(flooding.min(1)),
+        flooding.saturating_sub(2).into(),
+    )
+}
+
+/// The most connections that can come in under this limit, each with a file descriptor.
+pub fn most_connections(limit: &Limit) -> LimitValue {
+    let fields = [limit.conns_inbound, limit.conns, limit.fd];
+    let numbers = fields.into_iter().filter_map(|field| match field {
+        LimitValue::Limited(most) => Some(most),
+        LimitValue::Unlimited => None,
+    });
+    numbers
+        .min()
+        .map_or(LimitValue::Unlimited, LimitValue::Limited)
+}
+
+/// Memory is limited so that honest requests always find room at medium priority, which gets 60 %
+/// of it, and the claims of a hoarding address do not.
+fn demo_limits(system: u64, transient: u64, per_peer: u64) -> Limits {
+    let connections = |most: u64, memory: u64| Limit {
+        conns_inbound: most.into(),
+        memory: memory.into(),
+        ..Limit::UNLIMITED
+    };
+    Limits {
+        system: Limit {
+            fd: system.into(),
+            ..connections(system, system * 3 * REQUEST)
+        },
+        transient: connections(transient, transient * REQUEST),
+        service_default: Some(connections(system, system * 5 * REQUEST / 2)),
+        peer_default: connections(per_peer, per_peer * 2 * REQUEST),
+        conn: Limit {
+            fd: 1.into(),
+            ..connections(1, 8 * REQUEST)
+        },
+        ..Limits::unlimited()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Options {
+        let arguments = [&["demo"], arguments].concat();
+        Arguments::try_parse_from(arguments).unwrap().options
+    }
+
+    #[test]
+    fn the_default_plan_holds_two_thousand_connections_at_once() {
+        let plan = Plan::within(&options(&[]), 20_000).unwrap();
+        assert_eq!(plan.connections, 2000);
+        assert!(plan.fds() < 6000, "{} file descriptors", plan.fds());
+        assert_eq!(plan.shares().map(|(_, share)| share).sum::<u64>(), 2000);
+    }
+
+    #[test]
+    fn a_plan_shrinks_to_the_file_descriptors_there_are() {
+        let options = options(&[]);
+        for fds in [160, 256, 1024, 4096] {
+            let plan = Plan::within(&options, fds).unwrap();
+            assert!(plan.fds() <= fds);
+            assert!(plan.connections >= 1);
+        }
+        assert!(Plan::within(&options, 40).is_none());
+    }
+
+    #[test]
+    fn honest_clients_fit_into_the_limits() {
+        for connections in [1, 7, 200, 2000] {
+            let plan = Plan::new(&options(&[]), connections);
+            let most = |limit: &Limit| match most_connections(limit) {
+                LimitValue::Limited(most) => most,
+                LimitValue::Unlimited => u64::MAX,
+            };
+            let largest = plan.shares().map(|(_, share)| share).max().unwrap();
+            assert!(largest <= most(&plan.limits.peer_default));
+            assert!(connections <= most(&plan.limits.system));
+            assert!(plan.honest_openings <= most(&plan.limits.transient));
+        }
+    }
+
+    #[test]
+    fn without_a_flood_there_are_no_flooded_stages() {
+        let stages = |flooding| Plan::new(&options(&["--flooding", flooding]), 10).flooded_stages();
+        assert_eq!(stages("0"), []);
+        assert_eq!(stages("2"), [Stage::OneHoards, Stage::OneIsSilent]);
+        assert_eq!(stages("9").len(), 3);
+    }
+
+    #[test]
+    fn settings_replace_the_demo_s_limits() {
+        let settings = options(&["--limits", "system.conns=3", "--limits", "peer.fd=2"]);
+        let plan = Plan::new(&settings, 10);
+        assert_eq!(most_connections(&plan.limits.system), 3.into());
+        assert_eq!(plan.limits.peer_default.fd, 2.into());
+        assert!(plan.fds() < Plan::new(&options(&[]), 10).fds());
+    }
+}

@@ -1,0 +1,83 @@
+//! What is shown while the demo runs: a bar on a terminal, else a line every second. All of it goes
+//! to stderr, so that stdout has the report alone.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rcmgr_atomic::{AtomicResourceManager, ScopeClass};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::format::grouped;
+use super::scopes::connections_refused;
+use super::stage::Stage;
+use super::tally::Tally;
+
+/// Shows how it goes.
+pub struct Progress<'a> {
+    /// Who counts refusals.
+    pub manager: &'a AtomicResourceManager,
+    /// What server and clients count.
+    pub tally: &'a Tally,
+    /// What goes on.
+    pub stage: watch::Receiver<Stage>,
+    /// How long clients come.
+    pub length: Duration,
+}
+
+impl Progress<'_> {
+    /// Shows it again and again, until it is dropped.
+    pub async fn show(self) -> ! {
+        let bar = stderr().is_terminal().then(|| self.bar());
+        let every = Duration::from_millis(if bar.is_some() { 100 } else { 1000 });
+        let begin = Instant::now();
+        let mut ticks = interval_at(begin + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let stage = self.stage.borrow().describe();
+            let counts = self.counts();
+            match &bar {
+                Some(Erased(bar)) => {
+                    bar.set_position(begin.elapsed().as_millis() as u64);
+                    bar.set_prefix(stage);
+                    bar.set_message(counts);
+                }
+                None => {
+                    let seconds = begin.elapsed().as_secs_f64();
+                    eprintln!("{seconds:5.1} s  {stage}: {counts}");
+                }
+            }
+        }
+    }
+
+    fn bar(&self) -> Erased {
+        let bar = ProgressBar::new(self.length.as_millis() as u64);
+        let style = ProgressStyle::with_template("{bar:40} {prefix}\n{wide_msg}");
+        bar.set_style(style.expect("the template is valid"));
+        Erased(bar)
+    }
+
+    /// Short enough for a narrow terminal.
+    fn counts(&self) -> String {
+        let refused = |class| grouped(connections_refused(&self.manager.refusals(class)));
+        format!(
+            "{} open, {} echoes; refused: {} peer, {} transient, {} system",
+            grouped(self.tally.server.admitted.now()),
+            grouped(self.tally.honest.echoes.get()),
+            refused(ScopeClass::Peer),
+            refused(ScopeClass::Transient),
+            refused(ScopeClass::System),
+        )
+    }
+}
+
+/// A bar that is gone from the terminal when it is dropped.
+struct Erased(ProgressBar);
+
+impl Drop for Erased {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

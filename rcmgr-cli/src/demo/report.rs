@@ -1,0 +1,213 @@
+//! What is printed at the end.
+
+use std::fmt::{self, Display, Formatter};
+use std::sync::atomic::Ordering;
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use rcmgr_atomic::{
+    AtomicResourceManager, LimitValue, Refusals, ResourceManager, ScopeClass, ScopeStat,
+};
+
+use super::format::{bytes, duration, grouped, of_limit};
+use super::latency::Recorder;
+use super::plan::{Plan, most_connections};
+use super::scopes::{Summary, connections_refused};
+use super::tally::{ClientTally, Tally};
+use super::verdict::Check;
+
+/// All that is known when the demo is over.
+pub struct Report<'a> {
+    /// What was to be done.
+    pub plan: &'a Plan,
+    /// What a reader should know about the machine.
+    pub notices: &'a [String],
+    /// Who counted refusals.
+    pub manager: &'a AtomicResourceManager,
+    /// What the scopes had come to, before they were let go.
+    pub scopes: Vec<Summary>,
+    /// What server and clients counted.
+    pub tally: &'a Tally,
+    /// Whether the manager kept its word.
+    pub checks: Vec<Check>,
+}
+
+impl Report<'_> {
+    /// Whether all was as it had to be.
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    fn clients(&self) -> Table {
+        let mut table = table([
+            "clients",
+            "addresses",
+            "admitted",
+            "turned away",
+            "failed",
+            "lost",
+        ]);
+        let mut row = |name: &str, addresses: usize, clients: &ClientTally| {
+            let counts = [
+                &clients.welcomed,
+                &clients.turned_away,
+                &clients.failed,
+                &clients.lost,
+            ];
+            let counts = counts.map(|count| grouped(count.get()));
+            let name = [name.to_owned(), addresses.to_string()];
+            table.add_row(name.into_iter().chain(counts));
+        };
+        row("honest", self.plan.honest.len(), &self.tally.honest);
+        row("flooding", self.plan.floods.len(), &self.tally.flooding);
+        table
+    }
+
+    fn connections(&self) -> Table {
+        let server = &self.tally.server;
+        let mut table = table(["connections at the server", "count"]);
+        let rows = [
+            ("accepted", server.accepted.get()),
+            ("opened by the manager", server.opened.get()),
+            ("refused", server.refused.get()),
+            ("never said who they are", server.nameless.get()),
+            ("admitted and open at once, at most", server.admitted.most()),
+        ];
+        for (name, count) in rows {
+            table.add_row([name.to_owned(), grouped(count)]);
+        }
+        table
+    }
+
+    fn refusals(&self) -> Table {
+        let mut table = table(["refused by", "connections", "file descriptors", "memory"]);
+        let mut row = |name: &str, refused: &Refusals| {
+            let connections = refused.conns_inbound + refused.conns_outbound;
+            let counts = [connections, refused.fd, refused.memory].map(grouped);
+            table.add_row([name.to_owned()].into_iter().chain(counts));
+        };
+        for class in [
+            ScopeClass::System,
+            ScopeClass::Transient,
+            ScopeClass::Service,
+            ScopeClass::ServicePeer,
+            ScopeClass::Peer,
+            ScopeClass::Connection,
+        ] {
+            row(class.as_str(), &self.manager.refusals(class));
+        }
+        let all = ScopeClass::ALL.into_iter();
+        row("all", &all.map(|class| self.manager.refusals(class)).sum());
+        table
+    }
+
+    fn peaks(&self) -> Table {
+        let mut table = table([
+            "scope: peak of limit",
+            "connections",
+            "file descriptors",
+            "memory",
+            "refused",
+        ]);
+        let connection = self.connection();
+        for scope in self.scopes.iter().chain([&connection]) {
+            let Summary { peak, limit, .. } = scope;
+            let connections = most_connections(&rcmgr_atomic::Limit {
+                fd: LimitValue::Unlimited,
+                ..*limit
+            });
+            table.add_row([
+                scope.name.clone(),
+                of_limit(peak.conns(), connections, grouped),
+                of_limit(peak.fd, limit.fd, grouped),
+                of_limit(peak.memory, limit.memory, bytes),
+                grouped(connections_refused(&scope.refused) + scope.refused.memory),
+            ]);
+        }
+        table
+    }
+
+    /// Connections have no view that outlives them: the server has looked at them.
+    fn connection(&self) -> Summary {
+        let server = &self.tally.server;
+        let opened = server.opened.get().min(1);
+        Summary {
+            name: "conn, highest".to_owned(),
+            peak: ScopeStat {
+                conns_inbound: opened,
+                fd: opened,
+                memory: server.largest_connection.load(Ordering::Relaxed),
+                ..ScopeStat::ZERO
+            },
+            limit: self.manager.limits().conn,
+            refused: self.manager.refusals(ScopeClass::Connection),
+        }
+    }
+
+    fn times(&self) -> Table {
+        let mut table = table(["time taken", "count", "p50", "p99"]);
+        let mut row = |name: &str, recorder: &Recorder| {
+            let [count, p50, p99] = match recorder.quantiles() {
+                Some(times) => [
+                    grouped(times.count),
+                    duration(times.p50),
+                    duration(times.p99),
+                ],
+                None => ["0".to_owned(), "-".to_owned(), "-".to_owned()],
+            };
+            table.add_row([name.to_owned(), count, p50, p99]);
+        };
+        row("by the manager to admit", &self.tally.server.admission);
+        row("by the manager to refuse", &self.tally.server.refusal);
+        row(
+            "by an honest echo, there and back",
+            &self.tally.honest.round_trip,
+        );
+        table
+    }
+}
+
+impl Display for Report<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let tables = [
+            self.clients(),
+            self.connections(),
+            self.refusals(),
+            self.peaks(),
+            self.times(),
+        ];
+        for table in tables {
+            writeln!(f, "{}\n", table.trim_fmt())?;
+        }
+        let busy = self.tally.honest.busy.get();
+        if busy > 0 {
+            writeln!(f, "Honest requests without memory: {}\n", grouped(busy))?;
+        }
+        let failures = self.tally.failures.all();
+        if !failures.is_empty() {
+            writeln!(f, "The machine refused:")?;
+            for (what, count) in failures {
+                writeln!(f, "  {} times {what}", grouped(count))?;
+            }
+            writeln!(f)?;
+        }
+        for notice in self.notices {
+            writeln!(f, "note: {notice}")?;
+        }
+        for check in &self.checks {
+            let mark = if check.passed { "ok" } else { "FAILED" };
+            writeln!(f, "{mark}: {}", check.finding)?;
+        }
+        Ok(())
+    }
+}
+
+/// An empty table: what it is about on the left, numbers on the right.
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

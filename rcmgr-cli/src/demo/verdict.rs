@@ -1,0 +1,139 @@
+//! Whether the manager kept its word, once everybody has left.
+
+use rcmgr_atomic::{AtomicResourceManager, ResourceManager, ScopeClass};
+
+use super::format::grouped;
+use super::limit_watch::LimitWatch;
+use super::tally::Tally;
+
+/// Something that had to be so.
+pub struct Check {
+    /// Whether it was.
+    pub passed: bool,
+    /// What was found.
+    pub finding: String,
+}
+
+/// All checks. Nothing may refer to a scope any more, or peers are still there.
+pub fn checks(
+    manager: &AtomicResourceManager,
+    watch: &LimitWatch,
+    tally: &Tally,
+    unended: &[String],
+) -> Vec<Check> {
+    vec![
+        counters_are_zero(manager),
+        limits_were_kept(watch),
+        counts_agree(manager, tally),
+        nothing_was_released_twice(manager),
+        all_ended(unended),
+    ]
+}
+
+fn check(violations: &[String], fine: impl Into<String>) -> Check {
+    match violations {
+        [] => Check {
+            passed: true,
+            finding: fine.into(),
+        },
+        _ => Check {
+            passed: false,
+            finding: violations.join("; "),
+        },
+    }
+}
+
+fn counters_are_zero(manager: &AtomicResourceManager) -> Check {
+    let mut left = Vec::new();
+    for scope in manager.scopes() {
+        if !scope.stat.is_zero() {
+            left.push(format!("{} is not back at zero: {}", scope.id, scope.stat));
+        }
+    }
+    let peers = manager.peers().len();
+    if peers > 0 {
+        left.push(format!("{peers} peer scopes are left"));
+    }
+    check(
+        &left,
+        "every counter is back at zero, and no peer scope is left",
+    )
+}
+
+fn limits_were_kept(watch: &LimitWatch) -> Check {
+    let looks = grouped(watch.looks());
+    check(
+        &watch.passed(),
+        format!("no limit was ever passed, in {looks} looks at scopes and in their peaks"),
+    )
+}
+
+/// Both count each refusal, independently.
+fn counts_agree(manager: &AtomicResourceManager, tally: &Tally) -> Check {
+    let classes = ScopeClass::ALL.into_iter();
+    let refused: u64 = classes.map(|class| manager.refusals(class).total()).sum();
+    let seen = tally.server.refused.get() + tally.server.busy.get();
+    let (by_manager, by_server) = (grouped(refused), grouped(seen));
+    Check {
+        passed: refused == seen,
+        finding: format!("the manager counted {by_manager} refusals, and the server {by_server}"),
+    }
+}
+
+fn nothing_was_released_twice(manager: &AtomicResourceManager) -> Check {
+    let classes = ScopeClass::ALL.into_iter();
+    let mistakes: u64 = classes.map(|class| manager.mistakes(class)).sum();
+    Check {
+        passed: mistakes == 0,
+        finding: format!("{mistakes} releases of more than was held"),
+    }
+}
+
+fn all_ended(unended: &[String]) -> Check {
+    check(unended, "every client and every connection ended by itself")
+}
+
+#[cfg(test)]
+mod tests {
+    use rcmgr_atomic::{Limits, PeerId, Priority, ResourceScope};
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_fails_and_is_named() {
+        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        assert!(counters_are_zero(&manager).passed);
+
+        let peer: PeerId = "tenant-7".parse().unwrap();
+        let scope = manager.view_peer(&peer);
+        scope.reserve_memory(100, Priority::Always).unwrap();
+        let Check { passed, finding } = counters_are_zero(&manager);
+        assert!(!passed);
+        assert!(finding.contains("system is not back"), "{finding}");
+        assert!(finding.contains("peer:tenant-7 is not back"), "{finding}");
+
+        scope.release();
+        let Check { passed, finding } = counters_are_zero(&manager);
+        assert!(!passed);
+        assert_eq!(finding, "1 peer scopes are left");
+        drop(scope);
+        assert!(counters_are_zero(&manager).passed);
+    }
+
+    #[test]
+    fn a_refusal_that_only_one_side_saw_fails() {
+        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        let tally = Tally::default();
+        assert!(counts_agree(&manager, &tally).passed);
+        tally.server.refused.one();
+        assert!(!counts_agree(&manager, &tally).passed);
+    }
+
+    #[test]
+    fn a_release_of_too_much_fails() {
+        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        assert!(nothing_was_released_twice(&manager).passed);
+        manager.view_system().release_memory(1);
+        assert!(!nothing_was_released_twice(&manager).passed);
+    }
+}

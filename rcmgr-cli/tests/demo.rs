@@ -1,0 +1,153 @@
+//! The program as it is run.
+
+use std::process::{Command, Output};
+
+fn rcmgr(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rcmgr"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// What a run that has to succeed printed on stdout.
+fn report(run: &Output) -> &str {
+    let (report, errors) = (text(&run.stdout), text(&run.stderr));
+    assert_eq!(run.status.code(), Some(0), "{report}\n{errors}");
+    assert!(report.contains("ok: every counter is back at zero"));
+    assert!(report.contains("ok: no limit was ever passed"));
+    assert!(!report.contains("FAILED"), "{report}");
+    report
+}
+
+/// The cells behind the name of a row.
+fn row<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
+    let cells = |line: &'a str| line.split('|').map(str::trim).skip(1);
+    let found = report.lines().find(|line| cells(line).next() == Some(name));
+    let Some(line) = found else {
+        panic!("no {name} in\n{report}")
+    };
+    cells(line).skip(1).collect()
+}
+
+fn number(cell: &str) -> u64 {
+    cell.replace(',', "").parse().expect("a number")
+}
+
+/// What a run with a wrong argument said.
+fn complaint(arguments: &[&str]) -> String {
+    let run = rcmgr(arguments);
+    assert_eq!(run.status.code(), Some(2), "{arguments:?}");
+    assert!(run.stdout.is_empty(), "{arguments:?}");
+    text(&run.stderr).to_owned()
+}
+
+#[test]
+fn a_short_demo_ends_with_every_counter_at_zero() {
+    let run = rcmgr(&["demo", "--seconds", "1", "--connections", "200"]);
+    let report = report(&run);
+    assert!(number(row(report, "admitted and open at once, at most")[0]) >= 200);
+    assert_ne!(row(report, "by the manager to admit")[1], "-");
+    assert_eq!(row(report, "honest")[0], "16");
+    // Progress is not for those who read the report.
+    assert!(text(&run.stderr).contains("honest connections: 200 (addresses: 16)"));
+}
+
+#[test]
+fn without_a_command_it_is_the_demo() {
+    let run = rcmgr(&["--seconds", "1", "--connections", "10", "--flooding", "0"]);
+    let report = report(&run);
+    assert_eq!(
+        row(report, "honest")[0],
+        "10",
+        "an address has one at least"
+    );
+    assert_eq!(row(report, "all")[..3], ["0", "0", "0"]);
+    assert_eq!(
+        row(report, "by the manager to refuse")[..3],
+        ["0", "-", "-"]
+    );
+}
+
+#[test]
+fn limits_of_one_s_own_are_kept_and_refuse() {
+    let run = rcmgr(&[
+        "--seconds=1",
+        "--connections=60",
+        "--honest=4",
+        "--limits=peer.conns_inbound=5,conn.memory=8KiB",
+        "--limits=transient.conns=3",
+    ]);
+    let report = report(&run);
+    let honest = row(report, "peer:127.0.1.1 to peer:127.0.1.4, highest");
+    assert_eq!(honest[0], "5 of 5");
+    assert!(number(row(report, "peer")[0]) > 0);
+    assert!(number(row(report, "conn")[2]) > 0);
+    let transient = row(report, "transient");
+    assert!(number(transient[0]) > 0, "{report}");
+}
+
+#[test]
+fn a_server_that_may_take_nobody_takes_nobody() {
+    let run = rcmgr(&["--seconds=1", "--connections=20", "--limits=system.conns=0"]);
+    let report = report(&run);
+    assert_eq!(row(report, "opened by the manager")[0], "0");
+    assert_eq!(row(report, "by the manager to admit")[..3], ["0", "-", "-"]);
+    assert!(number(row(report, "by the manager to refuse")[0]) > 0);
+}
+
+#[test]
+fn where_there_is_one_address_clients_are_known_by_what_they_say() {
+    let run = rcmgr(&["--seconds=1", "--connections=20", "--one-address"]);
+    let report = report(&run);
+    assert!(report.contains("note: all clients connect from one address"));
+    let honest = row(report, "peer:127.0.1.1 to peer:127.0.1.16, highest");
+    assert!(honest[0].starts_with("2 of"), "{honest:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn with_few_file_descriptors_it_says_so_and_goes_on_with_fewer_connections() {
+    let limited = format!(
+        "ulimit -n 256; exec '{}' --seconds 1",
+        env!("CARGO_BIN_EXE_rcmgr"),
+    );
+    let run = Command::new("sh").args(["-c", &limited]).output();
+    let run = run.expect("there is a shell");
+    let report = report(&run);
+    assert!(report.contains("only 256 are allowed"), "{report}");
+    assert!(
+        report.contains("honest connections instead of 2,000"),
+        "{report}"
+    );
+    assert!(!report.contains("The machine refused"), "{report}");
+}
+
+#[cfg(unix)]
+#[test]
+fn with_hardly_any_file_descriptors_it_says_what_it_needs() {
+    let limited = format!("ulimit -n 40; exec '{}'", env!("CARGO_BIN_EXE_rcmgr"));
+    let run = Command::new("sh").args(["-c", &limited]).output();
+    let run = run.expect("there is a shell");
+    assert_eq!(run.status.code(), Some(1));
+    let errors = text(&run.stderr);
+    assert!(errors.contains("and 40 are allowed"), "{errors}");
+}
+
+#[test]
+fn a_wrong_argument_is_a_clear_error() {
+    let seconds = complaint(&["demo", "--seconds", "0"]);
+    assert!(seconds.contains("--seconds") && seconds.contains("1..=3600"));
+    let connections = complaint(&["--connections", "many"]);
+    assert!(connections.contains("'many'") && connections.contains("--connections"));
+    let limits = complaint(&["demo", "--limits", "system.conns=5,peer.cons=5"]);
+    assert!(
+        limits.contains("setting 2, `peer.cons=5`: there is no field `cons`"),
+        "{limits}"
+    );
+    assert!(complaint(&["demonstrate"]).contains("'demonstrate'"));
+    assert!(complaint(&["--second", "5"]).contains("--seconds"));
+}

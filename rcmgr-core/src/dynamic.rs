@@ -1,0 +1,98 @@
+//! The traits as objects, for a stack that chooses its manager at run time.
+//!
+//! [`erase`] turns any manager into an `Arc<DynResourceManager>`, which is itself a
+//! [`ResourceManager`]: code that is generic over managers takes it as it is. What it costs is an
+//! allocation for every scope that is opened and an indirect call for every operation.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rcmgr_core::dynamic::{DynResourceManager, erase};
+//! use rcmgr_core::{Direction, NullResourceManager, ResourceManager, StreamScope};
+//!
+//! let manager: Arc<DynResourceManager> = erase(NullResourceManager);
+//! let stream = manager.open_stream(&"tenant-7".parse()?, Direction::Inbound)?;
+//! stream.set_protocol("/echo/1.0.0")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::Arc;
+
+use crate::manager::{forward_connection, forward_manager, forward_stream};
+use crate::scope::forward_scope;
+use crate::{ConnectionScope, ResourceManager, ResourceScope, Result, ScopeSpan, StreamScope};
+
+/// A manager that is chosen at run time.
+pub type DynResourceManager = dyn ResourceManager<
+        Scope = BoxScope,
+        Service = BoxScope,
+        Connection = BoxConnection,
+        Stream = BoxStream,
+    >;
+
+/// A scope of a manager that is chosen at run time.
+pub type BoxScope = Box<dyn ResourceScope<Span = BoxSpan>>;
+/// A connection of a manager that is chosen at run time.
+pub type BoxConnection = Box<dyn ConnectionScope<Span = BoxSpan>>;
+/// A stream of a manager that is chosen at run time.
+pub type BoxStream = Box<dyn StreamScope<Span = BoxSpan>>;
+
+/// A span of a manager that is chosen at run time.
+pub struct BoxSpan(Box<dyn ScopeSpan<Span = BoxSpan>>);
+
+impl ResourceScope for BoxSpan {
+    type Span = Self;
+    forward_scope!(self => self.0);
+    fn begin_span(&self) -> Result<Self> {
+        self.0.begin_span()
+    }
+}
+
+impl ScopeSpan for BoxSpan {
+    fn done(&self) {
+        self.0.done();
+    }
+}
+
+/// A manager of any type as one that is chosen at run time.
+pub fn erase<M: ResourceManager + 'static>(manager: M) -> Arc<DynResourceManager> {
+    Arc::new(Erased(manager))
+}
+
+/// Gives boxed spans and scopes where the inner type gives its own.
+struct Erased<T>(T);
+
+impl<T> Erased<T> {
+    fn boxed(inner: T) -> Box<Self> {
+        Box::new(Self(inner))
+    }
+}
+
+impl<T: ResourceScope> ResourceScope for Erased<T> {
+    type Span = BoxSpan;
+    forward_scope!(self => self.0);
+    fn begin_span(&self) -> Result<BoxSpan> {
+        self.0.begin_span().map(|span| BoxSpan(Erased::boxed(span)))
+    }
+}
+
+impl<T: ScopeSpan> ScopeSpan for Erased<T> {
+    fn done(&self) {
+        self.0.done();
+    }
+}
+
+impl<T: ConnectionScope> ConnectionScope for Erased<T> {
+    forward_connection!(self => self.0);
+}
+
+impl<T: StreamScope> StreamScope for Erased<T> {
+    forward_stream!(self => self.0);
+}
+
+impl<M: ResourceManager> ResourceManager for Erased<M> {
+    type Scope = BoxScope;
+    type Service = BoxScope;
+    type Connection = BoxConnection;
+    type Stream = BoxStream;
+    forward_manager!(self => self.0, |scope| Erased::boxed(scope) as Box<_>);
+}

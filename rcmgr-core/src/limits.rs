@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use crate::{Limit, PeerId};
+
+/// The limits of all scopes, every one with a value: a default for each class of scopes, and
+/// entries for those that have a name.
+///
+/// The scopes and their classes are those of go-libp2p's resource manager.
+///
+/// ```
+/// use rcmgr_core::{Limit, LimitValue, Limits, MIB};
+///
+/// let mut limits = Limits::unlimited();
+/// limits.system.memory = LimitValue::Limited(512 * MIB);
+/// limits.peer_default.conns_inbound = LimitValue::Limited(8);
+/// limits.service.insert("dht".into(), Limit::BLOCK_ALL);
+/// assert_eq!(limits.service_limit("dht"), Some(Limit::BLOCK_ALL));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Everything together.
+    pub system: Limit,
+    /// Connections without a peer yet, and streams without a protocol yet.
+    pub transient: Limit,
+    /// The system scope of allowlisted connections.
+    pub allowlisted_system: Limit,
+    /// The transient scope of allowlisted connections.
+    pub allowlisted_transient: Limit,
+    /// Services without an entry. With `None`, a service without an entry has no limit of its
+    /// own: `open_service` then gives a span of the system scope.
+    pub service_default: Option<Limit>,
+    /// Services by name.
+    pub service: BTreeMap<String, Limit>,
+    /// What one peer may use of a service without an entry in `service_peer`.
+    pub service_peer_default: Limit,
+    /// What each peer may use of a service, by the service's name.
+    pub service_peer: BTreeMap<String, Limit>,
+    /// Protocols without an entry.
+    pub protocol_default: Limit,
+    /// Protocols by id.
+    pub protocol: BTreeMap<String, Limit>,
+    /// What one peer may use of a protocol without an entry in `protocol_peer`.
+    pub protocol_peer_default: Limit,
+    /// What each peer may use of a protocol, by the protocol's id.
+    pub protocol_peer: BTreeMap<String, Limit>,
+    /// Peers without an entry.
+    pub peer_default: Limit,
+    /// Peers by id.
+    pub peer: BTreeMap<PeerId, Limit>,
+    /// Every connection.
+    pub conn: Limit,
+    /// Every stream.
+    pub stream: Limit,
+}
+
+impl Limits {
+    /// No limit on any scope: where one starts from to set some.
+    pub fn unlimited() -> Self {
+        Self {
+            system: Limit::UNLIMITED,
+            transient: Limit::UNLIMITED,
+            allowlisted_system: Limit::UNLIMITED,
+            allowlisted_transient: Limit::UNLIMITED,
+            service_default: Some(Limit::UNLIMITED),
+            service: BTreeMap::new(),
+            service_peer_default: Limit::UNLIMITED,
+            service_peer: BTreeMap::new(),
+            protocol_default: Limit::UNLIMITED,
+            protocol: BTreeMap::new(),
+            protocol_peer_default: Limit::UNLIMITED,
+            protocol_peer: BTreeMap::new(),
+            peer_default: Limit::UNLIMITED,
+            peer: BTreeMap::new(),
+            conn: Limit::UNLIMITED,
+            stream: Limit::UNLIMITED,
+        }
+    }
+
+    /// The limit of a service: its entry, else the default, if there is one.
+    pub fn service_limit(&self, name: &str) -> Option<Limit> {
+        self.service.get(name).copied().or(self.service_default)
+    }
+
+    /// The limit of each peer's share of a service.
+    pub fn service_peer_limit(&self, service: &str) -> Limit {
+        entry_or(&self.service_peer, service, self.service_peer_default)
+    }
+
+    /// The limit of a protocol.
+    pub fn protocol_limit(&self, id: &str) -> Limit {
+        entry_or(&self.protocol, id, self.protocol_default)
+    }
+
+    /// The limit of each peer's share of a protocol.
+    pub fn protocol_peer_limit(&self, protocol: &str) -> Limit {
+        entry_or(&self.protocol_peer, protocol, self.protocol_peer_default)
+    }
+
+    /// The limit of a peer.
+    pub fn peer_limit(&self, peer: &PeerId) -> Limit {
+        self.peer.get(peer).copied().unwrap_or(self.peer_default)
+    }
+}
+
+fn entry_or(entries: &BTreeMap<String, Limit>, name: &str, default: Limit) -> Limit {
+    entries.get(name).copied().unwrap_or(default)
+}

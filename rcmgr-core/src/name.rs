@@ -1,0 +1,271 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::PeerId;
+
+/// What kind of scope it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScopeClass {
+    /// Everything together.
+    System,
+    /// What is not attached yet: connections without a peer, streams without a protocol.
+    Transient,
+    /// The system scope of allowlisted connections.
+    AllowlistedSystem,
+    /// The transient scope of allowlisted connections.
+    AllowlistedTransient,
+    /// A service of this node.
+    Service,
+    /// What one peer uses of a service.
+    ServicePeer,
+    /// A protocol.
+    Protocol,
+    /// What one peer uses of a protocol.
+    ProtocolPeer,
+    /// A peer.
+    Peer,
+    /// A connection.
+    Connection,
+    /// A stream.
+    Stream,
+    /// A part of another scope with an end of its own.
+    Span,
+}
+
+impl ScopeClass {
+    /// All classes.
+    pub const ALL: [Self; 12] = [
+        Self::System,
+        Self::Transient,
+        Self::AllowlistedSystem,
+        Self::AllowlistedTransient,
+        Self::Service,
+        Self::ServicePeer,
+        Self::Protocol,
+        Self::ProtocolPeer,
+        Self::Peer,
+        Self::Connection,
+        Self::Stream,
+        Self::Span,
+    ];
+
+    /// The name in errors, traces and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Transient => "transient",
+            Self::AllowlistedSystem => "allowlistedSystem",
+            Self::AllowlistedTransient => "allowlistedTransient",
+            Self::Service => "service",
+            Self::ServicePeer => "service-peer",
+            Self::Protocol => "protocol",
+            Self::ProtocolPeer => "protocol-peer",
+            Self::Peer => "peer",
+            Self::Connection => "conn",
+            Self::Stream => "stream",
+            Self::Span => "span",
+        }
+    }
+}
+
+impl fmt::Display for ScopeClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Which scope it is, spans apart.
+///
+/// Shown as `system`, `transient`, `service:NAME`, `service:NAME.peer:PEER`, `protocol:ID`,
+/// `protocol:ID.peer:PEER`, `peer:PEER`, `conn-N` or `stream-N`, as in go-libp2p.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScopeId {
+    /// The system scope.
+    System,
+    /// The transient scope.
+    Transient,
+    /// The system scope of allowlisted connections.
+    AllowlistedSystem,
+    /// The transient scope of allowlisted connections.
+    AllowlistedTransient,
+    /// A service by name.
+    Service(Arc<str>),
+    /// A peer's share of a service.
+    ServicePeer(Arc<str>, PeerId),
+    /// A protocol by id.
+    Protocol(Arc<str>),
+    /// A peer's share of a protocol.
+    ProtocolPeer(Arc<str>, PeerId),
+    /// A peer by id.
+    Peer(PeerId),
+    /// A connection, numbered from 1 by its manager.
+    Connection(u64),
+    /// A stream, numbered from 1 by its manager.
+    Stream(u64),
+}
+
+impl ScopeId {
+    /// Its class.
+    pub const fn class(&self) -> ScopeClass {
+        match self {
+            Self::System => ScopeClass::System,
+            Self::Transient => ScopeClass::Transient,
+            Self::AllowlistedSystem => ScopeClass::AllowlistedSystem,
+            Self::AllowlistedTransient => ScopeClass::AllowlistedTransient,
+            Self::Service(_) => ScopeClass::Service,
+            Self::ServicePeer(..) => ScopeClass::ServicePeer,
+            Self::Protocol(_) => ScopeClass::Protocol,
+            Self::ProtocolPeer(..) => ScopeClass::ProtocolPeer,
+            Self::Peer(_) => ScopeClass::Peer,
+            Self::Connection(_) => ScopeClass::Connection,
+            Self::Stream(_) => ScopeClass::Stream,
+        }
+    }
+}
+
+impl ScopeId {
+    /// The service's name or the protocol's id, if it is one of a service or protocol.
+    pub const fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Service(name)
+            | Self::ServicePeer(name, _)
+            | Self::Protocol(name)
+            | Self::ProtocolPeer(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The peer, if it is one of a peer.
+    pub const fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::Peer(peer) | Self::ServicePeer(_, peer) | Self::ProtocolPeer(_, peer) => {
+                Some(*peer)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System
+            | Self::Transient
+            | Self::AllowlistedSystem
+            | Self::AllowlistedTransient => f.write_str(self.class().as_str()),
+            Self::Service(name) => write!(f, "service:{name}"),
+            Self::ServicePeer(name, peer) => write!(f, "service:{name}.peer:{peer}"),
+            Self::Protocol(id) => write!(f, "protocol:{id}"),
+            Self::ProtocolPeer(id, peer) => write!(f, "protocol:{id}.peer:{peer}"),
+            Self::Peer(peer) => write!(f, "peer:{peer}"),
+            Self::Connection(number) => write!(f, "conn-{number}"),
+            Self::Stream(number) => write!(f, "stream-{number}"),
+        }
+    }
+}
+
+/// The spans between a scope and the span that is named, outermost first.
+///
+/// Kept inline, so that a name is copied without allocating: of spans nested deeper than
+/// [`INLINE`](Self::INLINE), the outermost and the innermost are named, and the ones between them
+/// are shown as `…`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanIds {
+    depth: u32,
+    ids: [u32; Self::INLINE],
+}
+
+impl SpanIds {
+    /// How many nested spans are named in full.
+    pub const INLINE: usize = 3;
+    /// No span: the scope itself.
+    pub const NONE: Self = Self {
+        depth: 0,
+        ids: [0; Self::INLINE],
+    };
+
+    /// How many spans deep it is.
+    pub const fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// A span numbered `id` (from 1, by its owner) of the span that this names.
+    #[must_use]
+    pub fn child(mut self, id: u32) -> Self {
+        let at = (self.depth as usize).min(Self::INLINE - 1);
+        self.ids[at] = id;
+        self.depth += 1;
+        self
+    }
+}
+
+impl fmt::Display for SpanIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let depth = self.depth as usize;
+        for (at, id) in self.ids.iter().take(depth).enumerate() {
+            if at + 1 == Self::INLINE && depth > Self::INLINE {
+                f.write_str(".…")?;
+            }
+            write!(f, ".span-{id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a scope: which scope, and where it is a span, which one of it.
+///
+/// ```
+/// use rcmgr_core::{ScopeClass, ScopeId, ScopeName, SpanIds};
+///
+/// let stream = ScopeName::from(ScopeId::Stream(4));
+/// assert_eq!(stream.to_string(), "stream-4");
+/// let span = ScopeName { spans: SpanIds::NONE.child(1).child(2), ..stream };
+/// assert_eq!(span.to_string(), "stream-4.span-1.span-2");
+/// assert_eq!(span.class(), ScopeClass::Span);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeName {
+    /// The scope, or for a span the scope that it is a span of.
+    pub scope: ScopeId,
+    /// Which span of it; [`SpanIds::NONE`] for the scope itself.
+    pub spans: SpanIds,
+}
+
+impl ScopeName {
+    /// Its class: [`ScopeClass::Span`] for any span.
+    pub const fn class(&self) -> ScopeClass {
+        if self.spans.depth == 0 {
+            self.scope.class()
+        } else {
+            ScopeClass::Span
+        }
+    }
+}
+
+impl From<ScopeId> for ScopeName {
+    fn from(scope: ScopeId) -> Self {
+        Self {
+            scope,
+            spans: SpanIds::NONE,
+        }
+    }
+}
+
+impl fmt::Display for ScopeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.scope, self.spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_spans_name_the_outermost_and_the_innermost() {
+        let spans = (1..=5).fold(SpanIds::NONE, SpanIds::child);
+        assert_eq!(spans.to_string(), ".span-1.span-2.….span-5");
+        let three = (1..=3).fold(SpanIds::NONE, SpanIds::child);
+        assert_eq!(three.to_string(), ".span-1.span-2.span-3");
+    }
+}

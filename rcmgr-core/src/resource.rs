@@ -1,0 +1,77 @@
+use std::fmt;
+
+use crate::Direction;
+
+/// What a limit limits: one of the eight fields of a [`Limit`](crate::Limit).
+///
+/// In an error it says which of them was reached; with a direction asked for, that may be the
+/// limit of the direction or the one of the total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// Memory, in bytes.
+    Memory,
+    /// File descriptors.
+    Fd,
+    /// Streams of both directions together.
+    Streams,
+    /// Streams that the remote opened.
+    StreamsInbound,
+    /// Streams that we opened.
+    StreamsOutbound,
+    /// Connections of both directions together.
+    Conns,
+    /// Connections that the remote opened.
+    ConnsInbound,
+    /// Connections that we opened.
+    ConnsOutbound,
+}
+
+impl Resource {
+    /// All of them, in the order of the fields of [`Limit`](crate::Limit).
+    pub const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::Fd,
+        Self::Streams,
+        Self::StreamsInbound,
+        Self::StreamsOutbound,
+        Self::Conns,
+        Self::ConnsInbound,
+        Self::ConnsOutbound,
+    ];
+
+    /// The streams of one direction.
+    pub const fn streams(direction: Direction) -> Self {
+        match direction {
+            Direction::Inbound => Self::StreamsInbound,
+            Direction::Outbound => Self::StreamsOutbound,
+        }
+    }
+
+    /// The connections of one direction.
+    pub const fn conns(direction: Direction) -> Self {
+        match direction {
+            Direction::Inbound => Self::ConnsInbound,
+            Direction::Outbound => Self::ConnsOutbound,
+        }
+    }
+
+    /// The name in errors and traces, such as `streams-inbound`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Fd => "fd",
+            Self::Streams => "streams",
+            Self::StreamsInbound => "streams-inbound",
+            Self::StreamsOutbound => "streams-outbound",
+            Self::Conns => "conns",
+            Self::ConnsInbound => "conns-inbound",
+            Self::ConnsOutbound => "conns-outbound",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
