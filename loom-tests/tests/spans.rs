@@ -186,3 +186,21 @@ fn a_span_of_a_node_closes_while_it_reserves() {
         assert_eq!(usage(engine.system()), (0, 0));
     });
 }
+
+#[test]
+fn a_span_of_a_span_begins_against_its_owners_close() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let outer = SpanState::begin(Owner::Node(engine.peer(&peer()), engine.clone())).unwrap();
+        let owner = outer.clone();
+        let thread = thread::spawn(move || owner.close());
+        let inner = SpanState::begin(Owner::Span(outer.clone()));
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), usize::from(inner.is_ok()));
+        if let Ok(inner) = inner {
+            inner.close();
+        }
+        assert_eq!(peers(&engine), 0);
+    });
+}

@@ -28,7 +28,7 @@ use crate::word::SpanWord;
 pub enum Owner {
     Leaf(Arc<Leaf>),
     Span(Arc<SpanState>),
-    /// A node of which the span is a user until it is closed.
+    /// A node, with the holder as a user of it.
     Node(Arc<Node>, Arc<Engine>),
 }
 
@@ -38,6 +38,16 @@ impl Owner {
             Self::Leaf(leaf) => leaf.path().engine(),
             Self::Span(span) => span.owner.engine(),
             Self::Node(_, engine) => engine,
+        }
+    }
+
+    /// The node that it is part of, if it is not a leaf's. Each span of it, at any depth, is a user
+    /// of it until it is closed: as long as one is open, its limit is kept up to date.
+    fn node(&self) -> Option<&Arc<Node>> {
+        match self {
+            Self::Leaf(_) => None,
+            Self::Span(span) => span.owner.node(),
+            Self::Node(node, _) => Some(node),
         }
     }
 
@@ -89,11 +99,13 @@ impl Owner {
         }
     }
 
-    /// Prepares for a span, unless the owner is closed.
+    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it
+    /// is part of.
     fn share(&self) -> Result<()> {
         match self {
             Self::Leaf(leaf) => leaf.share(),
             Self::Span(span) => span.share(),
+            // The caller is a user, and hands that over.
             Self::Node(..) => Ok(()),
         }
     }
@@ -335,6 +347,10 @@ impl SpanState {
     }
 
     /// Prepares for a span of this one: from now on it is told apart what is its own.
+    ///
+    /// # Errors
+    ///
+    /// If it is closed: then no user has joined the node.
     fn share(&self) -> Result<()> {
         if !self.load().is_shared() {
             let _one_at_a_time = self.sharing.hold();
@@ -347,10 +363,21 @@ impl SpanState {
                 }
             }
         }
+        if let Some(node) = self.owner.node() {
+            self.engine().retain_node(node);
+        }
+        // After the new user has joined: if the span is open still, it was a user itself until then.
         if self.load().is_closed() {
+            self.leave_node();
             return Err(self.closed());
         }
         Ok(())
+    }
+
+    fn leave_node(&self) {
+        if let Some(node) = self.owner.node() {
+            self.engine().release_node(node);
+        }
     }
 
     /// Gives back all that the span holds, once.
@@ -361,9 +388,7 @@ impl SpanState {
             return;
         }
         self.owner.take(before.memory());
-        if let Owner::Node(node, engine) = &self.owner {
-            engine.release_node(node);
-        }
+        self.leave_node();
     }
 }
 

@@ -501,3 +501,19 @@ fn mistakes_are_logged_once_a_class_and_minute() {
     });
     assert_eq!(manager.mistakes(ScopeClass::Stream), 4);
 }
+
+#[test]
+fn a_span_keeps_the_scope_that_it_is_part_of_even_when_its_owner_is_done() {
+    let manager = manager(|_| {});
+    let outer = manager.view_peer(&peer()).begin_span().unwrap();
+    let inner = outer.begin_span().unwrap();
+    outer.done();
+    assert_eq!(manager.peers(), [peer()]);
+
+    let mut limits = Limits::unlimited();
+    limits.peer_default = Limit::BLOCK_ALL;
+    manager.set_limits(limits);
+    assert_eq!(inner.limit(), Limit::BLOCK_ALL);
+    inner.done();
+    assert!(manager.peers().is_empty());
+}

@@ -1,8 +1,13 @@
 use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::{Direction, LimitValue, Priority, Resource, ScopeName};
 
-/// Why an operation was refused. Making one allocates nothing.
+/// Why an operation was refused. Making one allocates nothing, but for a bad configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,6 +34,15 @@ pub enum Error {
         /// The stream.
         scope: ScopeName,
     },
+    /// A subnet has as many connections as it may.
+    #[error(transparent)]
+    SubnetLimit(#[from] SubnetLimitExceeded),
+    /// Connections come from a subnet, or from everywhere, faster than they may.
+    #[error(transparent)]
+    RateLimit(#[from] RateLimitExceeded),
+    /// What was configured can't be read, or can't work.
+    #[error(transparent)]
+    BadConfiguration(Box<BadConfiguration>),
 }
 
 impl Error {
@@ -43,21 +57,144 @@ impl Error {
     /// ```
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::LimitExceeded(_) => true,
-            Self::ScopeClosed { .. } | Self::AlreadyAttached { .. } | Self::NoProtocol { .. } => {
-                false
-            }
+            Self::LimitExceeded(_) | Self::SubnetLimit(_) | Self::RateLimit(_) => true,
+            Self::ScopeClosed { .. }
+            | Self::AlreadyAttached { .. }
+            | Self::NoProtocol { .. }
+            | Self::BadConfiguration(_) => false,
         }
     }
 
-    /// The scope that the error is about: for a limit, the one that refused.
-    pub const fn scope(&self) -> &ScopeName {
+    /// The scope that the error is about, if it is about one: for a limit, the one that refused.
+    pub const fn scope(&self) -> Option<&ScopeName> {
         match self {
             Self::LimitExceeded(LimitExceeded { scope, .. })
             | Self::ScopeClosed { scope }
             | Self::AlreadyAttached { scope, .. }
-            | Self::NoProtocol { scope } => scope,
+            | Self::NoProtocol { scope } => Some(scope),
+            Self::SubnetLimit(_) | Self::RateLimit(_) | Self::BadConfiguration(_) => None,
         }
+    }
+}
+
+impl From<BadConfiguration> for Error {
+    fn from(bad: BadConfiguration) -> Self {
+        Self::BadConfiguration(Box::new(bad))
+    }
+}
+
+/// Which subnet has all the connections that it may have.
+///
+/// ```
+/// use rcmgr_core::SubnetLimitExceeded;
+///
+/// let refused = SubnetLimitExceeded {
+///     ip: "2001:db8::7".parse()?,
+///     network: "2001:db8::/56".parse()?,
+///     used: 8,
+///     limit: 8,
+/// };
+/// assert_eq!(
+///     refused.to_string(),
+///     "subnet 2001:db8::/56 refused a connection of 2001:db8::7: 8 of 8 in use",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("subnet {network} refused a connection of {ip}: {used} of {limit} in use")]
+pub struct SubnetLimitExceeded {
+    /// The remote address.
+    pub ip: IpAddr,
+    /// The subnet or network prefix whose limit was reached.
+    pub network: IpNet,
+    /// How many connections it had.
+    pub used: u64,
+    /// How many it may have.
+    pub limit: u64,
+}
+
+/// From where connections come too fast.
+///
+/// ```
+/// use std::time::Duration;
+/// use rcmgr_core::RateLimitExceeded;
+///
+/// let refused = RateLimitExceeded {
+///     ip: "192.0.2.7".parse()?,
+///     network: Some("192.0.2.7/32".parse()?),
+///     retry_after: Duration::from_millis(4200),
+/// };
+/// assert_eq!(
+///     refused.to_string(),
+///     "rate limit of 192.0.2.7/32 refused a connection of 192.0.2.7: try again in 4.2s",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimitExceeded {
+    /// The remote address.
+    pub ip: IpAddr,
+    /// The subnet or network prefix whose rate was exceeded; `None` for the rate of all together.
+    pub network: Option<IpNet>,
+    /// When there is a token again, if nobody else takes it; the longest duration if never.
+    pub retry_after: Duration,
+}
+
+impl std::error::Error for RateLimitExceeded {}
+
+impl fmt::Display for RateLimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.network {
+            Some(network) => write!(f, "rate limit of {network}")?,
+            None => f.write_str("global rate limit")?,
+        }
+        write!(f, " refused a connection of {}: ", self.ip)?;
+        match self.retry_after {
+            Duration::MAX => f.write_str("none may come"),
+            after => write!(f, "try again in {after:?}"),
+        }
+    }
+}
+
+/// What is wrong with a configuration, and where.
+///
+/// ```
+/// use rcmgr_core::BadConfiguration;
+///
+/// let bad = BadConfiguration {
+///     file: Some("limits.toml".into()),
+///     line: Some(3),
+///     field: "System.Memory".into(),
+///     reason: "\"lots\" is no number of bytes".into(),
+/// };
+/// assert_eq!(bad.to_string(), "limits.toml:3: System.Memory: \"lots\" is no number of bytes");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BadConfiguration {
+    /// The file, if it came from one.
+    pub file: Option<PathBuf>,
+    /// The line, from 1, where one can be named.
+    pub line: Option<usize>,
+    /// The path of the field, such as `Service.dht.Memory`; empty for the whole.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::error::Error for BadConfiguration {}
+
+impl fmt::Display for BadConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{}:{line}: ", file.display())?,
+            (Some(file), None) => write!(f, "{}: ", file.display())?,
+            (None, Some(line)) => write!(f, "line {line}: ")?,
+            (None, None) => {}
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.reason)
     }
 }
 

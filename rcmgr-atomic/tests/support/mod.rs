@@ -171,11 +171,7 @@ impl Model {
         for holder in self.holders.iter().filter(|holder| !holder.closed) {
             match &holder.kind {
                 Kind::Leaf(leaf) => live.extend(leaf.path()),
-                Kind::Span {
-                    owner: On::Named(id),
-                    ..
-                } => drop(live.insert(id.clone())),
-                Kind::Span { .. } => {}
+                Kind::Span { owner, .. } => live.extend(self.root(owner)),
             }
         }
         live.into_iter()
@@ -448,6 +444,17 @@ impl Model {
             }
         }
         chain
+    }
+
+    /// The scope by name that it is, or is a span of at any depth.
+    fn root(&self, on: &On) -> Option<ScopeId> {
+        match on {
+            On::Named(id) => Some(id.clone()),
+            On::Handle(at) => match &self.holders[*at].kind {
+                Kind::Leaf(_) => None,
+                Kind::Span { owner, .. } => self.root(owner),
+            },
+        }
     }
 
     pub fn reserve(&mut self, on: &On, size: u64, priority: Priority) -> Result<()> {
