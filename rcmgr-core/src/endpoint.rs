@@ -30,6 +30,21 @@ pub enum Endpoint {
 impl Endpoint {
     /// The IP address, if the endpoint has one: of a multiaddr, that of its first component (a
     /// DNS name has none; nor has a relayed address, whose IP is the relay's).
+    ///
+    /// It is given as it stands: an IPv4 address that a dual-stack socket shows as IPv6
+    /// (`::ffff:192.0.2.7`) stays one of IPv6 here. Whatever limits by address
+    /// ([`address`](crate::address)) takes it for the IPv4 address that it is.
+    ///
+    /// ```
+    /// use rcmgr_core::{Endpoint, multiaddr::Multiaddr};
+    ///
+    /// let named: Multiaddr = "/dns4/example.com/tcp/443".parse()?;
+    /// assert_eq!(Endpoint::from(named).ip(), None);
+    ///
+    /// let zoned: Multiaddr = "/ip6zone/eth0/ip6/fe80::1/tcp/4001".parse()?;
+    /// assert_eq!(Endpoint::from(zoned).ip(), Some("fe80::1".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::None => None,

@@ -10,11 +10,13 @@
 //! | how much is allowed | [`Limit`] for one scope, [`Limits`] for all, [`Priority`] |
 //! | who is asked | [`ScopeName`], [`ScopeClass`] |
 //! | why it was refused | [`Error`] |
+//! | limits by remote address | [`address`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod clock;
 mod direction;
 pub mod dynamic;

@@ -1,0 +1,255 @@
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ipnet::IpNet;
+use multiaddr::Multiaddr;
+
+use crate::{Clock, Endpoint, LimitValue, Result};
+
+use super::allowlist::Allowlist;
+use super::place::Place;
+use super::rate_limiter::RateLimiter;
+use super::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
+use super::subnet::canonical;
+use super::subnet_limiter::SubnetLimiter;
+use super::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
+
+/// What [`Addresses`] is made from. The default has the default limits and nobody on the allowlist.
+///
+/// ```
+/// use rcmgr_core::address::{AddressConfig, RateLimits};
+///
+/// let config = AddressConfig {
+///     allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
+///     rates: RateLimits::none(),
+///     ..AddressConfig::default()
+/// };
+/// # let _ = config;
+/// # Ok::<(), rcmgr_core::multiaddr::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddressConfig {
+    /// Who is let in where others are refused, as [`Allowlist`] tells.
+    pub allowlist: Vec<Multiaddr>,
+    /// How many connections may be open at a time.
+    pub subnets: SubnetLimits,
+    /// How fast connections may come.
+    pub rates: RateLimits,
+}
+
+impl AddressConfig {
+    /// No limits, and nobody on the allowlist.
+    pub const fn none() -> Self {
+        Self {
+            allowlist: Vec::new(),
+            subnets: SubnetLimits::none(),
+            rates: RateLimits::none(),
+        }
+    }
+}
+
+/// Everything that is decided by remote address alone, as an engine holds it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use rcmgr_core::{Endpoint, LimitValue, SystemClock};
+/// use rcmgr_core::address::{AddressConfig, Addresses};
+///
+/// let clock = Arc::new(SystemClock::new());
+/// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), clock)?;
+///
+/// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
+/// let place = addresses.admit(&remote)?;
+/// assert!(place.is_some());
+/// assert!(addresses.admit(&Endpoint::None)?.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Addresses {
+    allowlist: Allowlist,
+    rates: RateLimiter,
+    subnets: Arc<SubnetLimiter>,
+    /// Has no token where a remote is to prove its address first.
+    unverified: RateLimiter,
+    /// What the allowlist adds to the subnet limits. Locked while they change.
+    allowlisted: Mutex<Vec<NetworkLimit>>,
+}
+
+/// What [`Addresses`] holds and has refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddressStat {
+    /// How many connections the rate limiter refused.
+    pub refused_by_rate: u64,
+    /// How many connections the subnet limiter refused.
+    pub refused_by_subnet: u64,
+    /// How many connections have a place in a limited subnet or network.
+    pub places: u64,
+    /// How many subnets and networks have open connections.
+    pub tracked_subnets: u64,
+    /// How many subnets and networks have a token bucket, for rates and for verification.
+    pub tracked_buckets: u64,
+}
+
+impl Addresses {
+    /// Puts a configuration to use.
+    ///
+    /// The networks from which the configuration allows anyone are limited to as many connections
+    /// as the allowlisted system scope may have, `allowlisted_conns`, and not by their subnets.
+    /// That holds as long as this does, whatever becomes of the entries, except for a network that
+    /// has a limit of its own. Entries added later bring no such limit. (All of this is as in the
+    /// reference.)
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`](crate::BadConfiguration), as [`Allowlist`], [`SubnetLimits`] and
+    /// [`RateLimits`] tell.
+    pub fn new(
+        config: AddressConfig,
+        allowlisted_conns: LimitValue,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let allowlist = Allowlist::new(&config.allowlist)?;
+        let allowlisted: Vec<_> = allowlist
+            .networks()
+            .into_iter()
+            .map(|network| NetworkLimit {
+                network,
+                conns: allowlisted_conns,
+            })
+            .collect();
+        let limits = with_networks(config.subnets, &allowlisted);
+        let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock));
+        Ok(Self {
+            allowlist,
+            rates: RateLimiter::new(config.rates, clock)?,
+            subnets: Arc::new(SubnetLimiter::new(limits)?),
+            unverified: unverified?,
+            allowlisted: Mutex::new(allowlisted),
+        })
+    }
+
+    /// Asks the rate limiter, then the subnet limiter, for a connection with this remote endpoint.
+    /// One without an IP address is not limited here, and gets no place.
+    ///
+    /// # Errors
+    ///
+    /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit). Where
+    /// the subnet limiter refuses, the token that the rate limiter gave is spent.
+    pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Place>> {
+        let Some(ip) = endpoint.ip() else {
+            return Ok(None);
+        };
+        self.rates.allow(ip)?;
+        Ok(Some(self.subnets.open(ip)?))
+    }
+
+    /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before
+    /// it spends anything on it: where more connections than usual are tried from around there.
+    ///
+    /// Each call takes a token from a bucket for each subnet or network that limits the address's
+    /// connections, which holds half as many as connections are allowed there, and gets one back
+    /// every ten seconds; without a token in one of them it is true. So it never is where
+    /// connections are unlimited, and always where less than two are allowed. The numbers are the
+    /// reference's.
+    pub fn verify_source_address(&self, ip: IpAddr) -> bool {
+        self.unverified.allow(ip).is_err()
+    }
+
+    /// The allowlist, which may be changed at any time.
+    pub const fn allowlist(&self) -> &Allowlist {
+        &self.allowlist
+    }
+
+    /// The subnet limits in force, with the networks that the allowlist brought.
+    pub fn subnet_limits(&self) -> SubnetLimits {
+        self.subnets.limits()
+    }
+
+    /// Puts other subnet limits in force, as [`SubnetLimiter::set_limits`] tells, for connections
+    /// and for [`verify_source_address`](Self::verify_source_address). The networks that the
+    /// allowlist brought stay, where the new limits do not name them.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`](crate::BadConfiguration), as [`SubnetLimits`] tells; then nothing has
+    /// changed.
+    pub fn set_subnet_limits(&self, limits: SubnetLimits) -> Result<()> {
+        let allowlisted = self
+            .allowlisted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let limits = with_networks(limits, &allowlisted);
+        let rates = verification_rates(&limits);
+        self.subnets.set_limits(limits)?;
+        self.unverified.set_limits(rates)
+    }
+
+    /// The rates in force.
+    pub fn rate_limits(&self) -> RateLimits {
+        self.rates.limits()
+    }
+
+    /// Puts other rates in force, as [`RateLimiter::set_limits`] tells.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`](crate::BadConfiguration), as [`RateLimits`] tells; then nothing has
+    /// changed.
+    pub fn set_rate_limits(&self, limits: RateLimits) -> Result<()> {
+        self.rates.set_limits(limits)
+    }
+
+    /// What is held and was refused. It looks into every part of the limiters: for metrics and
+    /// tests, not for each connection.
+    pub fn stat(&self) -> AddressStat {
+        AddressStat {
+            refused_by_rate: self.rates.refused(),
+            refused_by_subnet: self.subnets.refused(),
+            places: self.subnets.places(),
+            tracked_subnets: self.subnets.tracked(),
+            tracked_buckets: self.rates.tracked() + self.unverified.tracked(),
+        }
+    }
+}
+
+/// The limits, with those of these networks that they do not name.
+fn with_networks(mut limits: SubnetLimits, networks: &[NetworkLimit]) -> SubnetLimits {
+    for limit in networks {
+        let of_family = match limit.network {
+            IpNet::V4(_) => &mut limits.v4_networks,
+            IpNet::V6(_) => &mut limits.v6_networks,
+        };
+        if !of_family
+            .iter()
+            .any(|named| canonical(named.network) == limit.network)
+        {
+            of_family.push(*limit);
+        }
+    }
+    limits
+}
+
+fn verification_rates(limits: &SubnetLimits) -> RateLimits {
+    let rate = |conns: u64| Rate {
+        per_second: 0.1,
+        burst: u32::try_from(conns / 2).unwrap_or(u32::MAX),
+    };
+    let subnet = |limit: &SubnetLimit| SubnetRate {
+        prefix_len: limit.prefix_len,
+        rate: rate(limit.conns),
+    };
+    let network = |limit: &NetworkLimit| NetworkRate {
+        network: limit.network,
+        rate: match limit.conns {
+            LimitValue::Limited(conns) => Some(rate(conns)),
+            LimitValue::Unlimited => None,
+        },
+    };
+    RateLimits {
+        global: None,
+        v4: limits.v4.iter().map(subnet).collect(),
+        v6: limits.v6.iter().map(subnet).collect(),
+        v4_networks: limits.v4_networks.iter().map(network).collect(),
+        v6_networks: limits.v6_networks.iter().map(network).collect(),
+    }
+}

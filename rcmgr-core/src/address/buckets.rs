@@ -1,0 +1,198 @@
+//! Where the token buckets of subnets are kept.
+//!
+//! A bucket is one number, the *arrival time* of the generic cell rate algorithm: the moment at
+//! which the bucket will be full again. A bucket that is full is as good as none, so those that
+//! have been full for a while are dropped.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+
+use super::shards::{Map, SHARDS, Shards, shrink};
+use super::subnet::Subnet;
+
+/// The most buckets that a limiter keeps, in all shards together.
+pub(super) const MAX_BUCKETS: usize = 1 << 17;
+
+/// The most in one shard.
+const MAX_IN_SHARD: usize = MAX_BUCKETS / SHARDS;
+
+/// How long a bucket that is full is kept, in nanoseconds: a minute, as the reference does.
+const GRACE: u64 = 60 * 1_000_000_000;
+
+/// Every shard is swept once a minute, one after the other.
+const SWEEP_EVERY: u64 = GRACE / SHARDS as u64;
+
+/// Among how many the fullest bucket is looked for when one has to be forgotten.
+const SAMPLES: u64 = 8;
+
+/// A bucket's name: the subnet, and under which rule, so that a rule with another rate starts with
+/// a full bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) subnet: Subnet,
+    pub(super) rule: u32,
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subnet.hash(state);
+        state.write_u32(self.rule);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Buckets {
+    shards: Shards<Shard>,
+    /// When the next shard is to be swept, in nanoseconds.
+    sweep_at: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Shard {
+    full_at: Map<Key, u64>,
+    hasher: RandomState,
+    /// How many buckets were forgotten for want of room.
+    forgotten: u64,
+    refused: u64,
+}
+
+impl Shard {
+    /// Forgets the fullest of a few buckets, which loses the least: the fuller a bucket, the less
+    /// an address gains by starting with a new one.
+    fn forget_one(&mut self) {
+        let any = |at| {
+            // The seeds are secret, so nobody can foretell which ones are looked at.
+            let random = self.hasher.hash_one((self.forgotten, at));
+            (random % self.full_at.len() as u64) as usize
+        };
+        let fullest = (0..SAMPLES).map(any).min_by_key(|&at| self.full_at[at]);
+        if let Some(at) = fullest {
+            self.full_at.swap_remove_index(at);
+            self.forgotten += 1;
+        }
+    }
+}
+
+impl Buckets {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            shards: Shards::new(|hasher| Shard {
+                full_at: Map::with_hasher(hasher.clone()),
+                hasher,
+                forgotten: 0,
+                refused: 0,
+            }),
+            sweep_at: AtomicU64::new(now.saturating_add(SWEEP_EVERY)),
+        }
+    }
+
+    /// Sweeps one shard, if one is due. After a quiet time all are, and the next calls take them
+    /// one by one.
+    #[inline]
+    pub(super) fn sweep_if_due(&self, now: u64) {
+        // Relaxed: it only picks who sweeps; the buckets are behind locks.
+        let due = self.sweep_at.load(Ordering::Relaxed);
+        if due <= now {
+            self.sweep(due, now);
+        }
+    }
+
+    #[cold]
+    fn sweep(&self, due: u64, now: u64) {
+        // One round is enough, however long it was quiet.
+        let next = due
+            .max(now.saturating_sub(GRACE))
+            .saturating_add(SWEEP_EVERY);
+        let won = self
+            .sweep_at
+            .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if won.is_err() {
+            return;
+        }
+        let index = (next / SWEEP_EVERY) as usize % SHARDS;
+        let mut shard = self.shards.lock(index);
+        shard
+            .full_at
+            .retain(|_, full_at| full_at.saturating_add(GRACE) > now);
+        shrink(&mut shard.full_at);
+    }
+
+    /// Drops the buckets of rules that are gone.
+    pub(super) fn keep_rules(&self, keep: impl Fn(u32) -> bool) {
+        for index in 0..SHARDS {
+            let mut shard = self.shards.lock(index);
+            shard.full_at.retain(|key, _| keep(key.rule));
+            shrink(&mut shard.full_at);
+        }
+    }
+
+    /// Counts a refusal that no bucket was needed for.
+    pub(super) fn count_refusal(&self, key: &Key) {
+        self.shards.lock(self.shards.index_of(key)).refused += 1;
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.shards.sum(|shard| shard.refused)
+    }
+
+    pub(super) fn tracked(&self) -> u64 {
+        self.shards.sum(|shard| shard.full_at.len() as u64)
+    }
+}
+
+/// The buckets as governor sees them.
+///
+/// Governor reckons in time since its own start, by its own clock. Here that clock stands still at
+/// zero, each request says when it is, and the store translates: what governor sees is how long
+/// from now the bucket will be full. So one reading of the clock serves all of a call's buckets.
+#[derive(Debug, Clone)]
+pub(super) struct Store(pub(super) Arc<Buckets>);
+
+/// A token asked of a bucket at a moment, in nanoseconds. Governor wants a key to be comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Request {
+    pub(super) key: Key,
+    pub(super) now: u64,
+}
+
+impl StateStore for Store {
+    type Key = Request;
+
+    #[inline]
+    fn measure_and_replace<T, F, E>(&self, request: &Request, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let Request { key, now } = *request;
+        let shards = &self.0.shards;
+        let mut shard = shards.lock(shards.index_of(&key));
+        let known = shard.full_at.get_mut(&key);
+        let full_in = known
+            .as_deref()
+            .map(|at| Nanos::new(at.saturating_sub(now)));
+        match decide(full_in) {
+            Ok((granted, full_in)) => {
+                let full_at = now.saturating_add(full_in.as_u64());
+                if let Some(known) = known {
+                    *known = full_at;
+                } else {
+                    if shard.full_at.len() >= MAX_IN_SHARD {
+                        shard.forget_one();
+                    }
+                    shard.full_at.insert(key, full_at);
+                }
+                Ok(granted)
+            }
+            Err(refused) => {
+                shard.refused += 1;
+                Err(refused)
+            }
+        }
+    }
+}
