@@ -1,8 +1,5 @@
 # Every chore by name. `just` alone lists them.
 
-# What the conformance test replays until the engine has address limits and an allowlist.
-profiles := "mixed,memory,streams,conns,set-limit,huge"
-
 _default:
     @just --list --unsorted
 
@@ -16,7 +13,7 @@ test:
 
 # what the reference did, replayed (RCMGR_VECTORS names the folder)
 conformance:
-    RCMGR_PROFILES=${RCMGR_PROFILES:-{{ profiles }}} cargo test -p rcmgr-atomic --test conformance
+    cargo test -p rcmgr-atomic --test conformance
 
 # loom models of the engine, with loads that see the latest, then with loads that may not
 loom *filter:

@@ -9,8 +9,11 @@
 
 use std::sync::Arc;
 
-use rcmgr_atomic::internals::{Engine, Leaf, Node, Slot};
-use rcmgr_atomic::{Direction, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd};
+use rcmgr_atomic::address::{AddressConfig, Addresses};
+use rcmgr_atomic::internals::{Engine, Leaf, Node, PathKind, Slot};
+use rcmgr_atomic::{
+    Direction, LimitValue, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd,
+};
 
 /// An inbound connection without a file descriptor.
 pub const CONNECTION: Slot = Slot::Connection(Direction::Inbound, UsesFd::No);
@@ -25,7 +28,14 @@ pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 /// What all scopes of a model share.
 pub fn engine(limits: Limits) -> Arc<Engine> {
-    Arc::new(Engine::new(limits, Arc::new(SystemClock::new())))
+    let clock = Arc::new(SystemClock::new());
+    let no_limits = AddressConfig::none();
+    let addresses = Addresses::new(no_limits, LimitValue::Unlimited, clock.clone());
+    Arc::new(Engine::new(
+        limits,
+        addresses.expect("no limits work"),
+        clock,
+    ))
 }
 
 /// The one peer of the models.
@@ -40,16 +50,16 @@ pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
 
 /// Says who is at the other end.
 pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
-    leaf.advance(|path| {
-        if path.node(ScopeClass::Peer).is_some() {
-            return Err(leaf.closed());
-        }
-        let engine = path.engine();
-        let peer = engine.peer(&peer());
-        let next = engine.path(ScopeClass::Connection, Some(&peer), None, None);
-        engine.release_node(&peer);
-        Ok(next)
-    })
+    let mut mover = leaf.mover()?;
+    let path = mover.path();
+    if path.node(ScopeClass::Peer).is_some() {
+        return Err(leaf.closed());
+    }
+    let engine = path.engine();
+    let peer = engine.peer(&peer());
+    let next = engine.path(PathKind::Connection, Some(&peer), None, None);
+    engine.release_node(&peer);
+    mover.advance(next)
 }
 
 /// What is used in all: connections, and bytes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Path, Slot};
+use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Slot};
 use rcmgr_atomic::{Direction, Limits, Priority, ScopeClass};
 
 fn system_memory(limit: u64) -> Limits {
@@ -55,7 +55,7 @@ fn two_streams_for_the_last_place() {
         let engine = engine(limits);
         // The peer and its path stay, so that what meets is the streams.
         let node = engine.peer(&peer());
-        let path = engine.path(ScopeClass::Stream, Some(&node), None, None);
+        let path = engine.path(PathKind::Stream, Some(&node), None, None);
         let open = |path: &Arc<Path>| {
             let peer = path.node(ScopeClass::Peer);
             let path = path.engine().path(ScopeClass::Stream, peer, None, None);

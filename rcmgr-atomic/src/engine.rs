@@ -4,13 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rcmgr_core::address::Addresses;
 use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId};
 
 use crate::edition::{Edition, Editions};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
 use crate::own_limit::LeafLimit;
-use crate::path::{Nodes, Path, PathKey};
+use crate::path::{Nodes, Path, PathKey, PathKind};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::slot::Slot;
@@ -42,6 +43,8 @@ impl LeafClass {
 pub struct Engine {
     system: Arc<Node>,
     transient: Arc<Node>,
+    allowlisted_system: Arc<Node>,
+    allowlisted_transient: Arc<Node>,
     services: Table<Arc<str>, Arc<Node>>,
     protocols: Registry<Arc<str>, Node>,
     peers: Registry<PeerId, Node>,
@@ -49,6 +52,7 @@ pub struct Engine {
     shares: Registry<ScopeId, Node>,
     paths: Registry<PathKey, Path>,
 
+    addresses: Addresses,
     editions: Editions,
     /// All limits, for either edition's slot.
     limits: [Published<Limits>; 2],
@@ -71,17 +75,21 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
-        let system = Arc::new(Node::new(ScopeId::System, 1, None, [limits.system; 2]));
-        let transient = Node::new(
-            ScopeId::Transient,
-            2,
-            Some(system.clone()),
-            [limits.transient; 2],
-        );
+    pub fn new(limits: Limits, addresses: Addresses, clock: Arc<dyn Clock>) -> Self {
+        let node = |id, serial, parent, limit| Arc::new(Node::new(id, serial, parent, [limit; 2]));
+        let system = node(ScopeId::System, 1, None, limits.system);
+        let of_system = Some(system.clone());
+        let transient = node(ScopeId::Transient, 2, of_system, limits.transient);
+        let limit = limits.allowlisted_system;
+        let allowlisted_system = node(ScopeId::AllowlistedSystem, 3, None, limit);
+        let of_system = Some(allowlisted_system.clone());
+        let limit = limits.allowlisted_transient;
+        let allowlisted_transient = node(ScopeId::AllowlistedTransient, 4, of_system, limit);
         Self {
             system,
-            transient: Arc::new(transient),
+            transient,
+            allowlisted_system,
+            allowlisted_transient,
             services: Table::new(),
             protocols: Registry::new(),
             peers: Registry::new(),
@@ -89,6 +97,7 @@ impl Engine {
             paths: Registry::new(),
             conn: LeafClass::new(&limits.conn),
             stream: LeafClass::new(&limits.stream),
+            addresses,
             editions: Editions::new(),
             limits: [Published::new(limits.clone()), Published::new(limits)],
             by_hand: Table::new(),
@@ -97,7 +106,7 @@ impl Engine {
             refusals_said: std::array::from_fn(|_| RefusalCounts::new()),
             mistakes: Mistakes::new(),
             clock,
-            serial: AtomicU64::new(2),
+            serial: AtomicU64::new(4),
             closed: AtomicBool::new(false),
         }
     }
@@ -107,6 +116,11 @@ impl Engine {
             Slot::Connection(..) => &self.conn,
             Slot::Stream(_) => &self.stream,
         }
+    }
+
+    /// What is asked of an address before the scopes are.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     pub fn editions(&self) -> &Editions {
@@ -119,6 +133,14 @@ impl Engine {
 
     pub fn transient(&self) -> &Arc<Node> {
         &self.transient
+    }
+
+    pub fn allowlisted_system(&self) -> &Arc<Node> {
+        &self.allowlisted_system
+    }
+
+    pub fn allowlisted_transient(&self) -> &Arc<Node> {
+        &self.allowlisted_transient
     }
 
     /// The service's node, which lives as long as the engine.
@@ -172,13 +194,13 @@ impl Engine {
     /// the nodes, too.
     pub fn path(
         self: &Arc<Self>,
-        class: ScopeClass,
+        kind: PathKind,
         peer: Option<&Arc<Node>>,
         protocol: Option<&Arc<Node>>,
         service: Option<&Arc<Node>>,
     ) -> Arc<Path> {
         let key = PathKey {
-            class,
+            kind,
             serials: [peer, protocol, service].map(|node| node.map_or(0, |node| node.serial())),
         };
         let make = |key: &PathKey| {
@@ -191,10 +213,13 @@ impl Engine {
             nodes.extend(share(service));
             nodes.extend(retained(protocol));
             nodes.extend(retained(service));
-            if class == ScopeClass::Stream && protocol.is_none() {
+            if kind == PathKind::Stream && protocol.is_none() {
                 nodes.push(self.transient.clone());
             }
-            nodes.push(self.system.clone());
+            nodes.push(match kind {
+                PathKind::AllowlistedConnection => self.allowlisted_system.clone(),
+                PathKind::Connection | PathKind::Stream => self.system.clone(),
+            });
             Path::new(self.clone(), Some(*key), nodes)
         };
         self.paths.acquire(&key, || key, make)
@@ -202,8 +227,21 @@ impl Engine {
 
     /// The path of a connection of which nothing is known yet.
     pub fn opened_path(self: &Arc<Self>) -> Arc<Path> {
-        let nodes = [self.transient.clone(), self.system.clone()];
-        Arc::new(Path::new(self.clone(), None, nodes.into_iter().collect()))
+        self.lasting_path([&self.transient, &self.system])
+    }
+
+    /// The path of a connection of which is known only that the allowlist lets it in.
+    pub fn allowlisted_opened_path(self: &Arc<Self>) -> Arc<Path> {
+        self.lasting_path([&self.allowlisted_transient, &self.allowlisted_system])
+    }
+
+    /// A path through nodes that are never collected.
+    pub fn lasting_path<'a>(
+        self: &Arc<Self>,
+        nodes: impl IntoIterator<Item = &'a Arc<Node>>,
+    ) -> Arc<Path> {
+        let nodes = nodes.into_iter().cloned().collect();
+        Arc::new(Path::new(self.clone(), None, nodes))
     }
 
     /// The caller uses the path no more.
@@ -265,6 +303,8 @@ impl Engine {
     pub fn for_each_node(&self, f: &mut dyn FnMut(&Node)) {
         f(&self.system);
         f(&self.transient);
+        f(&self.allowlisted_system);
+        f(&self.allowlisted_transient);
         self.for_each_service(f);
         self.for_each_protocol(f);
         self.for_each_peer(f);

@@ -1,13 +1,15 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use rcmgr_core::address::Place;
 use rcmgr_core::{
-    ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
-    ScopeName, ScopeStat, StreamScope,
+    ConnectionScope, Direction, Error, Limit, LimitExceeded, PeerId, Priority, ResourceScope,
+    Result, ScopeClass, ScopeId, ScopeName, ScopeStat, StreamScope,
 };
 
-use crate::leaf::Leaf;
-use crate::path::Path;
+use crate::leaf::{Leaf, LeafMover};
+use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
 use crate::span::Owner;
 
@@ -34,7 +36,13 @@ use crate::span::Owner;
 /// assert!(manager.peers().is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Connection(Arc<Leaf>);
+pub struct Connection {
+    leaf: Arc<Leaf>,
+    /// Its place in its subnet, if it has one.
+    place: Option<Place>,
+    /// The remote address of a connection that the allowlist let in.
+    allowlisted: Option<IpAddr>,
+}
 
 /// A stream of [`AtomicResourceManager`](crate::AtomicResourceManager). Dropped, it gives back all
 /// that it holds.
@@ -56,18 +64,73 @@ pub struct Connection(Arc<Leaf>);
 /// assert_eq!(stream.stat().memory, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Stream(Arc<Leaf>);
+pub struct Stream {
+    leaf: Arc<Leaf>,
+}
 
 impl Connection {
-    pub(crate) fn new(leaf: Leaf) -> Self {
-        Self(Arc::new(leaf))
+    /// A connection with a place in its subnet, or none.
+    pub(crate) fn new(leaf: Leaf, place: Option<Place>) -> Self {
+        Self {
+            leaf: Arc::new(leaf),
+            place,
+            allowlisted: None,
+        }
+    }
+
+    /// A connection from an address on the allowlist, which is charged on the scopes for these.
+    pub(crate) fn allowlisted(leaf: Leaf, ip: IpAddr) -> Self {
+        Self {
+            leaf: Arc::new(leaf),
+            place: None,
+            allowlisted: Some(ip),
+        }
+    }
+
+    /// Whether the path of the connection may go on as it is when the remote turns out to be this
+    /// peer.
+    fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
+        let allowed = |ip| path.engine().addresses().allowlist().allows(peer, ip);
+        !path.is_allowlisted() || self.allowlisted.is_some_and(allowed)
     }
 }
 
 impl Stream {
     pub(crate) fn new(leaf: Leaf) -> Self {
-        Self(Arc::new(leaf))
+        Self {
+            leaf: Arc::new(leaf),
+        }
     }
+}
+
+/// Moves a connection that the allowlist let in, and that is not who it is for, to the standard
+/// scopes.
+///
+/// # Errors
+///
+/// If they refuse, with their error. The allowlisted scopes have all back then, and the connection
+/// is good only to be closed: of the standard scopes it is charged on those that took it in.
+pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
+    let path = mover.path();
+    let engine = path.engine();
+    let standard = match path.node(ScopeClass::Service) {
+        Some(service) => engine.path(PathKind::Connection, None, None, Some(service)),
+        None => engine.opened_path(),
+    };
+    mover.advance(standard).inspect_err(|why| {
+        let transient_refused =
+            |refused: &LimitExceeded| refused.scope == ScopeId::Transient.into();
+        let on_system = match why {
+            Error::LimitExceeded(refused) if transient_refused(refused) => mover
+                .advance(engine.lasting_path([engine.system()]))
+                .is_ok(),
+            _ => false,
+        };
+        if !on_system {
+            // It fails only if the connection was closed meanwhile.
+            let _ = mover.advance(engine.lasting_path([]));
+        }
+    })
 }
 
 /// What connections and streams have in common: both are a handle on a leaf.
@@ -77,58 +140,59 @@ macro_rules! leaf_handle {
             type Span = Span;
 
             fn name(&self) -> ScopeName {
-                self.0.name()
+                self.leaf.name()
             }
 
             fn stat(&self) -> ScopeStat {
-                self.0.stat()
+                self.leaf.stat()
             }
 
             fn limit(&self) -> Limit {
-                self.0.limit()
+                self.leaf.limit()
             }
 
             fn set_limit(&self, limit: Limit) {
-                self.0.set_limit(Some(limit));
+                self.leaf.set_limit(Some(limit));
             }
 
             fn reset_limit(&self) {
-                self.0.set_limit(None);
+                self.leaf.set_limit(None);
             }
 
             #[inline]
             fn reserve_memory(&self, size: u64, priority: Priority) -> Result<()> {
-                self.0.reserve(size, priority)
+                self.leaf.reserve(size, priority)
             }
 
             #[inline]
             fn release_memory(&self, size: u64) {
-                if let Some(taken) = self.0.release(size)
+                if let Some(taken) = self.leaf.release(size)
                     && taken < size
                 {
-                    let engine = self.0.path().engine();
+                    let engine = self.leaf.path().engine();
                     engine.count_mistake(&self.name(), size, taken);
                 }
             }
 
             fn release(&self) {
-                self.0.release(u64::MAX);
+                self.leaf.release(u64::MAX);
             }
 
             fn begin_span(&self) -> Result<Span> {
-                Span::begin(Owner::Leaf(self.0.clone()))
+                Span::begin(Owner::Leaf(self.leaf.clone()))
             }
         }
 
         impl $handle {
-            /// An error if the path goes through a scope of this class already.
-            fn check_unattached(&self, path: &Path, to: ScopeClass) -> Result<()> {
-                match path.node(to) {
+            /// The right to move on, to a path that goes through a scope of this class.
+            fn attach(&self, to: ScopeClass) -> Result<LeafMover<'_>> {
+                let mover = self.leaf.mover()?;
+                match mover.path().node(to) {
                     Some(_) => Err(Error::AlreadyAttached {
                         scope: self.name(),
                         to,
                     }),
-                    None => Ok(()),
+                    None => Ok(mover),
                 }
             }
         }
@@ -136,7 +200,7 @@ macro_rules! leaf_handle {
         impl Drop for $handle {
             fn drop(&mut self) {
                 // Spans may hold the leaf on.
-                self.0.close();
+                self.leaf.close();
             }
         }
 
@@ -153,96 +217,97 @@ leaf_handle!(Stream);
 
 impl ConnectionScope for Connection {
     fn direction(&self) -> Direction {
-        self.0.slot().direction()
+        self.leaf.slot().direction()
     }
 
     fn peer(&self) -> Option<PeerId> {
-        self.0.path().node(ScopeClass::Peer)?.id().peer()
+        self.leaf.path().node(ScopeClass::Peer)?.id().peer()
     }
 
     fn set_peer(&self, peer: &PeerId) -> Result<()> {
-        self.0.advance(|path| {
-            self.check_unattached(path, ScopeClass::Peer)?;
-            let engine = path.engine();
-            let peer = engine.peer(peer);
-            let service = path.node(ScopeClass::Service);
-            let next = engine.path(ScopeClass::Connection, Some(&peer), None, service);
-            engine.release_node(&peer);
-            Ok(next)
-        })
+        let mut mover = self.attach(ScopeClass::Peer)?;
+        let mut path = mover.path();
+        if path.is_stranded() {
+            return Err(self.leaf.closed());
+        }
+        if !self.may_stay(path, peer) {
+            leave_allowlist(&mut mover)?;
+            path = mover.path();
+        }
+        let engine = path.engine();
+        let peer = engine.peer(peer);
+        let service = path.node(ScopeClass::Service);
+        let next = engine.path(path.connection_kind(), Some(&peer), None, service);
+        engine.release_node(&peer);
+        mover.advance(next)
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
-        self.0.advance(|path| {
-            self.check_unattached(path, ScopeClass::Service)?;
-            let engine = path.engine();
-            let peer = path.node(ScopeClass::Peer);
-            let service = engine.service(service);
-            Ok(engine.path(ScopeClass::Connection, peer, None, Some(&service)))
-        })
+        let mut mover = self.attach(ScopeClass::Service)?;
+        let path = mover.path();
+        if path.is_stranded() {
+            return Err(self.leaf.closed());
+        }
+        let engine = path.engine();
+        let service = engine.service(service);
+        let peer = path.node(ScopeClass::Peer);
+        mover.advance(engine.path(path.connection_kind(), peer, None, Some(&service)))
     }
 
     fn done(&self) {
-        self.0.close();
+        self.leaf.close();
+        if let Some(place) = &self.place {
+            place.give_back();
+        }
     }
 }
 
 impl StreamScope for Stream {
     fn direction(&self) -> Direction {
-        self.0.slot().direction()
+        self.leaf.slot().direction()
     }
 
     fn peer(&self) -> PeerId {
-        let peer = self.0.path().node(ScopeClass::Peer);
+        let peer = self.leaf.path().node(ScopeClass::Peer);
         peer.and_then(|node| node.id().peer())
             .expect("a stream's path has a peer")
     }
 
     fn protocol(&self) -> Option<Arc<str>> {
-        self.0
-            .path()
-            .node(ScopeClass::Protocol)?
-            .id()
-            .name()
-            .cloned()
+        let protocol = self.leaf.path().node(ScopeClass::Protocol)?;
+        protocol.id().name().cloned()
     }
 
     fn service(&self) -> Option<Arc<str>> {
-        self.0
-            .path()
-            .node(ScopeClass::Service)?
-            .id()
-            .name()
-            .cloned()
+        let service = self.leaf.path().node(ScopeClass::Service)?;
+        service.id().name().cloned()
     }
 
     fn set_protocol(&self, protocol: &str) -> Result<()> {
-        self.0.advance(|path| {
-            self.check_unattached(path, ScopeClass::Protocol)?;
-            let engine = path.engine();
-            let peer = path.node(ScopeClass::Peer);
-            let protocol = engine.protocol(protocol);
-            let next = engine.path(ScopeClass::Stream, peer, Some(&protocol), None);
-            engine.release_node(&protocol);
-            Ok(next)
-        })
+        let mut mover = self.attach(ScopeClass::Protocol)?;
+        let path = mover.path();
+        let engine = path.engine();
+        let peer = path.node(ScopeClass::Peer);
+        let protocol = engine.protocol(protocol);
+        let next = engine.path(PathKind::Stream, peer, Some(&protocol), None);
+        engine.release_node(&protocol);
+        mover.advance(next)
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
-        self.0.advance(|path| {
-            self.check_unattached(path, ScopeClass::Service)?;
-            let protocol = path.node(ScopeClass::Protocol);
-            if protocol.is_none() {
-                return Err(Error::NoProtocol { scope: self.name() });
-            }
-            let engine = path.engine();
-            let peer = path.node(ScopeClass::Peer);
-            let service = engine.service(service);
-            Ok(engine.path(ScopeClass::Stream, peer, protocol, Some(&service)))
-        })
+        let mut mover = self.attach(ScopeClass::Service)?;
+        let path = mover.path();
+        let protocol = path.node(ScopeClass::Protocol);
+        if protocol.is_none() {
+            return Err(Error::NoProtocol { scope: self.name() });
+        }
+        let engine = path.engine();
+        let peer = path.node(ScopeClass::Peer);
+        let service = engine.service(service);
+        mover.advance(engine.path(PathKind::Stream, peer, protocol, Some(&service)))
     }
 
     fn done(&self) {
-        self.0.close();
+        self.leaf.close();
     }
 }

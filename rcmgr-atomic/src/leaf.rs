@@ -32,7 +32,7 @@ use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::Path;
 use crate::slot::Slot;
-use crate::staged::Staged;
+use crate::staged::{Mover, Staged};
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::LeafWord;
 
@@ -285,15 +285,47 @@ impl Leaf {
         }
     }
 
-    /// Moves to the path that `next` gives for the present one, with the leaf as its user.
-    pub fn advance(&self, next: impl FnOnce(&Path) -> Result<Arc<Path>>) -> Result<()> {
-        let mut mover = self.staged.claim();
-        let (mut word, path) = self.staged.load();
-        if word.is_closed() {
+    /// The right to move the leaf, for one holder at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the leaf is closed.
+    pub fn mover(&self) -> Result<LeafMover<'_>> {
+        let mover = self.staged.claim();
+        if self.is_closed() {
             return Err(self.closed());
         }
-        let next = next(path)?;
-        let slot = self.slot;
+        Ok(LeafMover { leaf: self, mover })
+    }
+
+    /// Spans are numbered from 1.
+    pub fn next_span(&self) -> u32 {
+        (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
+    }
+}
+
+/// The right to move a leaf to other paths.
+pub struct LeafMover<'a> {
+    leaf: &'a Leaf,
+    mover: Mover<'a, Arc<Path>>,
+}
+
+impl<'a> LeafMover<'a> {
+    /// The path that the leaf is on, and stays on as long as nothing is moved by this.
+    pub fn path(&self) -> &'a Arc<Path> {
+        self.leaf.path()
+    }
+
+    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
+    /// has changed, and the next path has one user less.
+    pub fn advance(&mut self, next: Arc<Path>) -> Result<()> {
+        let Self { leaf, mover } = self;
+        let (mut word, path) = leaf.staged.load();
+        let slot = leaf.slot;
         let give_up = |why| {
             path.engine().release_path(&next);
             Err(why)
@@ -301,6 +333,9 @@ impl Leaf {
 
         let gained = next.beyond(path);
         let mut memory = word.memory();
+        if word.is_closed() {
+            return give_up(leaf.closed());
+        }
         let editions = path.engine().editions();
         if let Err(refused) = charge_now(editions, gained.clone(), WholeLeaf { slot, memory }) {
             return give_up(refused);
@@ -311,7 +346,7 @@ impl Leaf {
             let (before, after) = (memory, now.memory());
             let difference = Memory::new(after.abs_diff(before), Priority::Always);
             let followed = if now.is_closed() {
-                Err(self.closed())
+                Err(leaf.closed())
             } else if after > before {
                 charge_now(editions, gained.clone(), difference)
             } else {
@@ -328,11 +363,6 @@ impl Leaf {
             .for_each(|node| node.release_leaf(slot, memory));
         path.engine().release_path(path);
         Ok(())
-    }
-
-    /// Spans are numbered from 1.
-    pub fn next_span(&self) -> u32 {
-        (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
     }
 }
 

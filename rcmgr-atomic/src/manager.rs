@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use rcmgr_core::address::{AddressConfig, Addresses};
 use rcmgr_core::{
     Clock, Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager,
     Result, ScopeClass, ScopeId, ScopeStat, SystemClock, UsesFd,
@@ -12,7 +14,7 @@ use crate::engine::Engine;
 use crate::handles::{Connection, Stream};
 use crate::leaf::Leaf;
 use crate::node::Node;
-use crate::path::Path;
+use crate::path::{Path, PathKind};
 use crate::scope::{Scope, Service, Span};
 use crate::slot::Slot;
 use crate::span::Owner;
@@ -46,14 +48,18 @@ pub struct AtomicResourceManager {
     engine: Arc<Engine>,
     /// What a connection is charged on when it is opened.
     opened: Arc<Path>,
+    /// ... if the allowlist lets it in.
+    allowlisted_opened: Arc<Path>,
 }
 
 impl AtomicResourceManager {
-    /// A manager with these limits.
+    /// A manager with these limits, and the default limits on addresses
+    /// ([`AddressConfig::default`]).
     ///
     /// # Errors
     ///
-    /// If the configuration can't work. (Limits alone always can.)
+    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the configuration can't work.
+    /// (Limits alone always can.)
     pub fn new(limits: Limits) -> Result<Self> {
         Self::builder().limits(limits).build()
     }
@@ -66,6 +72,12 @@ impl AtomicResourceManager {
     /// How often scopes of a class refused, those that are gone included.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
         self.engine.refusals(class)
+    }
+
+    /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
+    /// it can be changed while the manager runs.
+    pub fn addresses(&self) -> &Addresses {
+        self.engine.addresses()
     }
 
     /// How often more was released than a scope of the class held: mistakes of the program.
@@ -114,17 +126,24 @@ pub struct ScopeReport {
 /// What a manager is made of.
 ///
 /// ```
+/// use rcmgr_atomic::address::{AddressConfig, RateLimits};
 /// use rcmgr_atomic::{AtomicResourceManager, Limits};
 ///
 /// let manager = AtomicResourceManager::builder()
 ///     .limits(Limits::unlimited())
+///     .addresses(AddressConfig {
+///         allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
+///         rates: RateLimits::none(),
+///         ..AddressConfig::default()
+///     })
 ///     .build()?;
-/// # Ok::<(), rcmgr_atomic::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
     limits: Limits,
+    addresses: AddressConfig,
     clock: Arc<dyn Clock>,
 }
 
@@ -132,6 +151,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             limits: Limits::unlimited(),
+            addresses: AddressConfig::default(),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -141,6 +161,12 @@ impl Builder {
     /// The limits to begin with. Without them there are none.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// What is asked of an address before the scopes are: the defaults if nothing else is said.
+    pub fn addresses(mut self, addresses: AddressConfig) -> Self {
+        self.addresses = addresses;
         self
     }
 
@@ -156,9 +182,12 @@ impl Builder {
     ///
     /// As [`AtomicResourceManager::new`].
     pub fn build(self) -> Result<AtomicResourceManager> {
-        let engine = Arc::new(Engine::new(self.limits, self.clock));
+        let allowlisted_conns = self.limits.allowlisted_system.conns;
+        let addresses = Addresses::new(self.addresses, allowlisted_conns, self.clock.clone())?;
+        let engine = Arc::new(Engine::new(self.limits, addresses, self.clock));
         Ok(AtomicResourceManager {
             opened: engine.opened_path(),
+            allowlisted_opened: engine.allowlisted_opened_path(),
             engine,
         })
     }
@@ -174,19 +203,34 @@ impl ResourceManager for AtomicResourceManager {
         &self,
         direction: Direction,
         uses_fd: UsesFd,
-        _endpoint: &Endpoint,
+        endpoint: &Endpoint,
     ) -> Result<Connection> {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);
-        Leaf::open(self.opened.clone(), slot).map(Connection::new)
+        let addresses = self.engine.addresses();
+        let place = addresses.admit(endpoint)?;
+        let refused = match Leaf::open(self.opened.clone(), slot) {
+            Ok(leaf) => return Ok(Connection::new(leaf, place)),
+            Err(refused) => refused,
+        };
+        drop(place);
+        match endpoint.ip() {
+            Some(ip) if addresses.allowlist().allows_ip(ip) => {
+                let leaf = Leaf::open(self.allowlisted_opened.clone(), slot)?;
+                Ok(Connection::allowlisted(leaf, ip))
+            }
+            _ => Err(refused),
+        }
+    }
+
+    fn verify_source_address(&self, ip: IpAddr) -> bool {
+        self.engine.addresses().verify_source_address(ip)
     }
 
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.engine.check_open()?;
         let peer = self.engine.peer(peer);
-        let path = self
-            .engine
-            .path(ScopeClass::Stream, Some(&peer), None, None);
+        let path = self.engine.path(PathKind::Stream, Some(&peer), None, None);
         self.engine.release_node(&peer);
         Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
     }
@@ -258,6 +302,8 @@ impl ResourceManager for AtomicResourceManager {
         ManagerStat {
             system: self.engine.system().stat(),
             transient: self.engine.transient().stat(),
+            allowlisted_system: self.engine.allowlisted_system().stat(),
+            allowlisted_transient: self.engine.allowlisted_transient().stat(),
             services,
             protocols,
             peers,

@@ -23,11 +23,19 @@ pub const MAX_NODES: usize = 6;
 /// The nodes of a path, in the order in which they are asked.
 pub type Nodes = ArrayVec<Arc<Node>, MAX_NODES>;
 
+/// Whose path it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathKind {
+    Connection,
+    /// A connection that the allowlist lets in: it ends at a system scope of its own.
+    AllowlistedConnection,
+    Stream,
+}
+
 /// Which path it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PathKey {
-    /// Tells the paths of connections and of streams apart, and how far along they are.
-    pub class: ScopeClass,
+    pub kind: PathKind,
     /// The serials of the peer, protocol and service; zero where there is none.
     pub serials: [u64; 3],
 }
@@ -68,6 +76,27 @@ impl Path {
         self.nodes.iter().find(|node| node.class() == class)
     }
 
+    /// Whether it is the path of a connection that the allowlist lets in.
+    pub fn is_allowlisted(&self) -> bool {
+        self.node(ScopeClass::AllowlistedSystem).is_some()
+    }
+
+    /// Of which kind the path of a connection is.
+    pub fn connection_kind(&self) -> PathKind {
+        if self.is_allowlisted() {
+            PathKind::AllowlistedConnection
+        } else {
+            PathKind::Connection
+        }
+    }
+
+    /// Whether it is what a connection was left on that neither the allowlist nor the standard
+    /// scopes let in: it leads nowhere.
+    pub fn is_stranded(&self) -> bool {
+        // Every other path has something before its system scope.
+        self.nodes.len() < 2
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Node> + Clone {
         self.nodes.iter().map(|node| &**node)
     }
@@ -95,21 +124,20 @@ impl Path {
     }
 
     /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is
-    /// charged: first the peer, protocol or service itself, then the peer's share of it.
+    /// charged: first the peer, protocol or service itself, then the peer's share of it; the system
+    /// scope before all.
     pub fn beyond<'a>(&'a self, other: &'a Path) -> impl Iterator<Item = &'a Node> + Clone {
         let nodes = self
             .nodes
             .iter()
             .filter(|node| !other.nodes.iter().any(|theirs| Arc::ptr_eq(theirs, node)))
             .map(|node| &**node);
-        let is_share = |node: &&Node| {
-            matches!(
-                node.class(),
-                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer
-            )
+        let rank = |node: &Node| match node.class() {
+            ScopeClass::System => 0,
+            ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
+            _ => 1,
         };
-        let shares = nodes.clone().filter(is_share);
-        nodes.filter(move |node| !is_share(node)).chain(shares)
+        (0..3).flat_map(move |at| nodes.clone().filter(move |node| rank(node) == at))
     }
 }
 

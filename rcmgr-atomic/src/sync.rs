@@ -16,9 +16,10 @@ pub mod internals {}
 pub mod internals {
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
+    pub use crate::handles::leave_allowlist;
     pub use crate::leaf::Leaf;
     pub use crate::node::Node;
-    pub use crate::path::Path;
+    pub use crate::path::{Path, PathKind};
     pub use crate::slot::Slot;
     pub use crate::span::{Owner, SpanState};
     pub use crate::staged::Staged;

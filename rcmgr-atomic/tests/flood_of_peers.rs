@@ -9,7 +9,7 @@ use std::env;
 
 use rcmgr_atomic::{
     AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limits, PeerId, ResourceManager,
-    StreamScope, UsesFd,
+    ScopeId, StreamScope, UsesFd,
 };
 
 /// How many peers are there at once.
@@ -66,7 +66,15 @@ fn a_million_peers_come_and_go() {
     assert!(stat.system.is_zero(), "{}", stat.system);
     assert!(stat.peers.is_empty() && stat.protocols.is_empty());
     let scopes: Vec<_> = manager.scopes().into_iter().map(|scope| scope.id).collect();
-    assert_eq!(scopes.len(), 2, "system and transient alone: {scopes:?}");
+    assert_eq!(
+        scopes,
+        [
+            ScopeId::System,
+            ScopeId::Transient,
+            ScopeId::AllowlistedSystem,
+            ScopeId::AllowlistedTransient
+        ]
+    );
 
     match (before, resident()) {
         (Some(before), Some(after)) => {

@@ -4,16 +4,18 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
     AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limit, LimitValue,
     Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeClass, ScopeId,
     ScopeSpan, ScopeStat, Span, Stream, StreamScope, UsesFd,
 };
-use support::{Model, On};
+use support::{Addresses, Model, On};
 
 const PEERS: [&str; 2] = [
     "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
@@ -22,10 +24,16 @@ const PEERS: [&str; 2] = [
 const PROTOCOLS: [&str; 2] = ["/ipfs/kad/1.0.0", "/ping"];
 const SERVICES: [&str; 2] = ["dht", "relay"];
 
+/// Where connections come from: a network that the allowlist has, an address that it has for the
+/// first peer, and one that it has not.
+const ADDRESSES: [&str; 3] = ["10.1.2.3", "192.0.2.1", "198.51.100.1"];
+/// How many connections an address may have, if the allowlist says nothing else.
+const EACH: u64 = 3;
+
 /// One operation. A handle is a number that is taken modulo how many there are.
 #[derive(Debug, Clone)]
 enum Op {
-    OpenConnection(Direction, UsesFd),
+    OpenConnection(Direction, UsesFd, Option<IpAddr>),
     OpenStream(PeerId, Direction),
     SetPeer(usize, PeerId),
     SetProtocol(usize, &'static str),
@@ -46,6 +54,10 @@ fn direction() -> impl Strategy<Value = Direction> {
 
 fn peer() -> impl Strategy<Value = PeerId> {
     select(&PEERS[..]).prop_map(|peer| peer.parse().expect("a peer id"))
+}
+
+fn address() -> impl Strategy<Value = Option<IpAddr>> {
+    proptest::option::of(select(&ADDRESSES[..]).prop_map(|ip| ip.parse().expect("an address")))
 }
 
 fn named() -> impl Strategy<Value = ScopeId> {
@@ -106,7 +118,7 @@ fn loose_limit() -> impl Strategy<Value = Limit> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (vec(loose_limit(), 11), any::<u16>()).prop_map(|(limit, entries)| {
+    (vec(loose_limit(), 13), any::<u16>()).prop_map(|(limit, entries)| {
         let mut limits = Limits::unlimited();
         limits.system = limit[0];
         limits.transient = limit[1];
@@ -117,6 +129,8 @@ fn limits() -> impl Strategy<Value = Limits> {
         limits.peer_default = limit[6];
         limits.conn = limit[7];
         limits.stream = limit[8];
+        limits.allowlisted_system = limit[11];
+        limits.allowlisted_transient = limit[12];
         if entries & 1 != 0 {
             limits.service.insert(SERVICES[0].into(), limit[9]);
         }
@@ -140,8 +154,8 @@ fn limits() -> impl Strategy<Value = Limits> {
 fn op() -> impl Strategy<Value = Op> {
     let at = any::<usize>;
     prop_oneof![
-        8 => (direction(), any::<bool>())
-            .prop_map(|(direction, uses_fd)| Op::OpenConnection(direction, uses_fd.into())),
+        8 => (direction(), any::<bool>(), address())
+            .prop_map(|(direction, uses_fd, ip)| Op::OpenConnection(direction, uses_fd.into(), ip)),
         8 => (peer(), direction()).prop_map(|(peer, direction)| Op::OpenStream(peer, direction)),
         8 => (at(), peer()).prop_map(|(at, peer)| Op::SetPeer(at, peer)),
         8 => (at(), select(&PROTOCOLS[..])).prop_map(|(at, id)| Op::SetProtocol(at, id)),
@@ -184,10 +198,39 @@ struct Pair {
 
 impl Pair {
     fn new(limits: Limits) -> Self {
+        let for_one = format!("/ip4/{}/p2p/{}", ADDRESSES[1], PEERS[0]);
+        let allowlist = ["/ip4/10.0.0.0/ipcidr/8", &for_one];
+        let config = AddressConfig {
+            allowlist: allowlist
+                .map(|entry| entry.parse().expect("a multiaddr"))
+                .to_vec(),
+            subnets: SubnetLimits {
+                v4: vec![SubnetLimit {
+                    prefix_len: 32,
+                    conns: EACH,
+                }],
+                ..SubnetLimits::none()
+            },
+            rates: RateLimits::none(),
+        };
+        let manager = AtomicResourceManager::builder()
+            .limits(limits.clone())
+            .addresses(config);
+        let ten = "10.0.0.0/8".parse().expect("a network");
+        let one = ADDRESSES[1].parse::<IpAddr>().expect("an address");
+        let addresses = Addresses {
+            allowlist: vec![
+                (ten, None),
+                (one.into(), Some(PEERS[0].parse().expect("a peer id"))),
+            ],
+            networks: [(ten, limits.allowlisted_system.conns)].into(),
+            each: EACH,
+            ..Addresses::default()
+        };
         Self {
-            manager: AtomicResourceManager::new(limits.clone()).expect("limits alone always work"),
+            manager: manager.build().expect("the configuration works"),
             handles: Vec::new(),
-            model: Model::new(limits),
+            model: Model::new(limits, addresses),
         }
     }
 
@@ -223,11 +266,10 @@ impl Pair {
     /// Performs an operation on both, and compares what comes out.
     fn perform(&mut self, op: Op) -> Result<(), TestCaseError> {
         match op {
-            Op::OpenConnection(direction, uses_fd) => {
-                let got = self
-                    .manager
-                    .open_connection(direction, uses_fd, &Endpoint::None);
-                let want = self.model.open_connection(direction, uses_fd);
+            Op::OpenConnection(direction, uses_fd, ip) => {
+                let endpoint = ip.map_or(Endpoint::None, Endpoint::from);
+                let got = self.manager.open_connection(direction, uses_fd, &endpoint);
+                let want = self.model.open_connection(direction, uses_fd, ip);
                 self.keep(got.map(Handle::Connection), want)?;
             }
             Op::OpenStream(peer, direction) => {
@@ -326,21 +368,18 @@ impl Pair {
     }
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
-        let got: BTreeMap<ScopeId, (ScopeStat, ScopeStat)> = self
-            .manager
-            .scopes()
-            .into_iter()
-            .map(|scope| (scope.id, (scope.stat, scope.peak)))
+        let scopes = self.manager.scopes();
+        let got: BTreeMap<ScopeId, (ScopeStat, ScopeStat)> = scopes
+            .iter()
+            .map(|scope| (scope.id.clone(), (scope.stat, scope.peak)))
             .collect();
-        let want = self.model.scopes();
-        prop_assert_eq!(&got, &want);
-        for id in want.into_keys() {
-            let on = On::Named(id.clone());
-            if !matches!(id, ScopeId::ServicePeer(..) | ScopeId::ProtocolPeer(..)) {
-                let limit = self.on(&on, |scope| scope.limit());
-                prop_assert_eq!(limit, self.model.limit(&on), "the limit of {}", id);
-            }
+        prop_assert_eq!(got, self.model.scopes());
+        for scope in scopes {
+            let limit = self.model.limit(&On::Named(scope.id.clone()));
+            prop_assert_eq!(scope.limit, limit, "the limit of {}", scope.id);
         }
+        let places = self.manager.addresses().stat().places;
+        prop_assert_eq!(places, self.model.places());
         for at in 0..self.handles.len() {
             let on = On::Handle(at);
             let scope = self.handles[at].scope();
@@ -388,6 +427,9 @@ proptest! {
                 ScopeId::Service(name) => manager.view_service(name).release(),
                 ScopeId::Transient => manager.view_transient().release(),
                 ScopeId::System => manager.view_system().release(),
+                ScopeId::AllowlistedSystem | ScopeId::AllowlistedTransient => {
+                    prop_assert!(scope.stat.is_zero(), "{} is left", scope.id);
+                }
                 other => prop_assert!(false, "{} is left", other),
             }
         }

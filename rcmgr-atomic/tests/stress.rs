@@ -5,18 +5,32 @@
 //! names the seed, which `RCMGR_STRESS_SEED` takes.
 
 use std::env;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use fastrand::Rng;
+use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
     AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limit, Limits, PeerId,
     Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId, ScopeSpan, Span, Stream,
     StreamScope, UsesFd,
 };
 
-const PEERS: [&str; 3] = ["ada", "bob", "eve"];
+const PEERS: [&str; 3] = [
+    "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
+    "bob",
+    "eve",
+];
+/// The allowlist has the network of the first for anyone, the second for the first peer.
+const ADDRESSES: [&str; 4] = ["10.0.0.1", "192.0.2.1", "198.51.100.1", "198.51.100.2"];
+const ALLOWLIST: [&str; 2] = [
+    "/ip4/10.0.0.0/ipcidr/8",
+    "/ip4/192.0.2.1/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
+];
+/// How many connections an address may have.
+const EACH: u64 = 4;
 const PROTOCOLS: [&str; 3] = ["/a", "/b", "/c"];
 const SERVICES: [&str; 2] = ["dht", "relay"];
 const SLOTS: usize = 24;
@@ -70,6 +84,8 @@ fn limits() -> Limits {
     let mut limits = Limits::unlimited();
     limits.system = of(14, 9_000);
     limits.transient = of(6, 4_000);
+    limits.allowlisted_system = of(5, 4_000);
+    limits.allowlisted_transient = of(4, 3_000);
     limits.service_default = Some(of(8, 6_000));
     limits.service_peer_default = of(4, 3_000);
     limits.protocol_default = of(8, 6_000);
@@ -78,6 +94,22 @@ fn limits() -> Limits {
     limits.conn = of(1, 2_000);
     limits.stream = of(1, 2_000);
     limits
+}
+
+fn addresses() -> AddressConfig {
+    AddressConfig {
+        allowlist: ALLOWLIST
+            .map(|entry| entry.parse().expect("a multiaddr"))
+            .to_vec(),
+        subnets: SubnetLimits {
+            v4: vec![SubnetLimit {
+                prefix_len: 32,
+                conns: EACH,
+            }],
+            ..SubnetLimits::default()
+        },
+        rates: RateLimits::none(),
+    }
 }
 
 fn from_env(name: &str) -> Option<u64> {
@@ -94,7 +126,10 @@ fn stress(threads: u64, reload: Reload) {
     let seed = from_env("RCMGR_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{threads} threads, {ops} operations, RCMGR_STRESS_SEED={seed}");
 
-    let manager = AtomicResourceManager::new(limits()).expect("limits alone always work");
+    let manager = AtomicResourceManager::builder()
+        .limits(limits())
+        .addresses(addresses());
+    let manager = manager.build().expect("the configuration works");
     let slots: Slots = std::array::from_fn(|_| Mutex::new(None));
     let finished = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
@@ -122,8 +157,11 @@ fn stress(threads: u64, reload: Reload) {
 
     drop(slots);
     for scope in manager.scopes() {
-        view(&manager, &scope.id).release();
+        if let Some(view) = view(&manager, &scope.id) {
+            view.release();
+        }
     }
+    assert_eq!(manager.addresses().stat().places, 0);
     for scope in manager.scopes() {
         assert!(scope.stat.is_zero(), "{}: {}", scope.id, scope.stat);
     }
@@ -147,6 +185,13 @@ fn watch(manager: &AtomicResourceManager, reload: Reload, finished: &AtomicBool)
             limits.system.memory = (5_000 + snapshots % 7 * 1_000).into();
             limits.peer_default.streams = (3 + snapshots % 4).into();
             manager.set_limits(limits);
+            let allowlist = manager.addresses().allowlist();
+            let entry = ALLOWLIST[0].parse().expect("a multiaddr");
+            let _ = match snapshots % 4 {
+                0 => allowlist.remove(&entry).map(drop),
+                2 => allowlist.add(&entry),
+                _ => Ok(()),
+            };
         }
         for scope in manager.scopes() {
             let over = scope.limit.exceeded_by(&scope.stat);
@@ -162,15 +207,17 @@ fn watch(manager: &AtomicResourceManager, reload: Reload, finished: &AtomicBool)
     snapshots
 }
 
-fn view(manager: &AtomicResourceManager, id: &ScopeId) -> Scope {
-    match id {
+fn view(manager: &AtomicResourceManager, id: &ScopeId) -> Option<Scope> {
+    let view = match id {
         ScopeId::System => manager.view_system(),
         ScopeId::Transient => manager.view_transient(),
         ScopeId::Service(name) => manager.view_service(name),
         ScopeId::Protocol(id) => manager.view_protocol(id),
         ScopeId::Peer(peer) => manager.view_peer(peer),
+        ScopeId::AllowlistedSystem | ScopeId::AllowlistedTransient => return None,
         other => panic!("{other} is left, and nothing holds it"),
-    }
+    };
+    Some(view)
 }
 
 fn peer(rng: &mut Rng) -> PeerId {
@@ -241,7 +288,14 @@ fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option
     match rng.u8(..4) {
         0 => {
             let uses_fd = UsesFd::from(rng.bool());
-            let opened = manager.open_connection(direction, uses_fd, &Endpoint::None);
+            let from = match rng.usize(..ADDRESSES.len() + 1) {
+                0 => Endpoint::None,
+                at => ADDRESSES[at - 1]
+                    .parse::<IpAddr>()
+                    .expect("an address")
+                    .into(),
+            };
+            let opened = manager.open_connection(direction, uses_fd, &from);
             opened.ok().map(Handle::Connection)
         }
         1 => {

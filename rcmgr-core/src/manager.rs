@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{Direction, Endpoint, Limits, ManagerStat, PeerId, ResourceScope, Result, UsesFd};
@@ -20,12 +21,14 @@ pub trait ConnectionScope: ResourceScope {
     fn peer(&self) -> Option<PeerId>;
 
     /// Says who is at the other end: charges the peer's scope with all that the connection holds,
-    /// then gives it back to the transient scope.
+    /// then gives it back to the transient scope. A connection that the allowlist let in, but not
+    /// for this peer, is first moved to the standard system and transient scopes.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) if the peer's scope refuses: nothing has
-    /// changed, and it may be tried again. [`AlreadyAttached`](crate::Error::AlreadyAttached) the
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) if the peer's scope refuses: it may be tried
+    /// again. If the standard system or transient scope refuses a connection that the allowlist had
+    /// let in, the error is theirs, and the connection must be closed. [`AlreadyAttached`](crate::Error::AlreadyAttached) the
     /// second time, [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
     fn set_peer(&self, peer: &PeerId) -> Result<()>;
 
@@ -114,14 +117,17 @@ pub trait ResourceManager: Send + Sync {
     /// A stream.
     type Stream: StreamScope + 'static;
 
-    /// Opens a connection: charges it, and its file descriptor, on itself, on the transient scope
-    /// and on the system scope.
+    /// Opens a connection. First the address is asked: the rate of new connections from there, then
+    /// how many there are from its subnet. Then the connection, and its file descriptor, is charged
+    /// on itself, on the transient scope and on the system scope; where these refuse and the address
+    /// is on the allowlist, on the allowlisted scopes instead.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first of them that refused;
-    /// nothing is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after
-    /// [`close`](Self::close).
+    /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit) if the
+    /// address is refused; [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope
+    /// that refused. Nothing is charged then (but a token of the rate).
+    /// [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_connection(
         &self,
         direction: Direction,
@@ -134,8 +140,13 @@ pub trait ResourceManager: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`open_connection`](Self::open_connection).
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; nothing
+    /// is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Self::Stream>;
+
+    /// Whether the transport should make the remote prove that this address is its own before it
+    /// goes on: true while many connections come from there. (For QUIC: send a Retry packet.)
+    fn verify_source_address(&self, ip: IpAddr) -> bool;
 
     /// A handle of one's own on a service's scope. Where there is no limit for that service, and
     /// none by default, it is a span of the system scope.
@@ -251,6 +262,9 @@ macro_rules! forward_manager {
             direction: $crate::Direction,
         ) -> $crate::Result<Self::Stream> {
             $target.open_stream(peer, direction).map($wrap)
+        }
+        fn verify_source_address(&$self, ip: std::net::IpAddr) -> bool {
+            $target.verify_source_address(ip)
         }
         fn open_service(&$self, service: &str) -> $crate::Result<Self::Service> {
             $target.open_service(service).map($wrap)

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{
@@ -128,6 +129,9 @@ impl ResourceManager for NullResourceManager {
             direction,
             peer: *peer,
         })
+    }
+    fn verify_source_address(&self, _: IpAddr) -> bool {
+        false
     }
     fn open_service(&self, _: &str) -> Result<NullScope> {
         Ok(NullScope)

@@ -76,6 +76,10 @@ pub struct ManagerStat {
     pub system: ScopeStat,
     /// The transient scope.
     pub transient: ScopeStat,
+    /// The system scope of allowlisted connections.
+    pub allowlisted_system: ScopeStat,
+    /// The transient scope of allowlisted connections.
+    pub allowlisted_transient: ScopeStat,
     /// Each service by name.
     pub services: BTreeMap<Arc<str>, ScopeStat>,
     /// Each live protocol by its id.

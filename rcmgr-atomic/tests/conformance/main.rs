@@ -5,6 +5,7 @@
 //! names, else in `../shared/vectors/scopes` beside the project; `RCMGR_PROFILES=mixed,memory`
 //! narrows them to these profiles.
 
+mod addresses;
 mod limits;
 mod replay;
 
@@ -16,10 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-
-/// What needs the address limiters and the allowlist, which the engine has not got yet: run only
-/// when `RCMGR_PROFILES` asks for it.
-const AHEAD_OF_THE_ENGINE: [&str; 2] = ["allowlist", "subnets"];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -78,9 +75,8 @@ fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
         profiles.retain(|profile, _| wanted.split(',').any(|wanted| wanted == profile));
     }
     let trial = |(profile, mut files): (String, Vec<PathBuf>)| {
-        let ahead = wanted.is_none() && AHEAD_OF_THE_ENGINE.contains(&profile.as_str());
         files.sort();
-        Trial::test(profile, move || replay_all(&files)).with_ignored_flag(ahead)
+        Trial::test(profile, move || replay_all(&files))
     };
     Ok(profiles.into_iter().map(trial).collect())
 }

@@ -12,6 +12,7 @@ use rcmgr_atomic::{
 };
 use serde_json::{Value, json};
 
+use crate::addresses::addresses;
 use crate::limits::{limit, limits};
 
 /// What is charged on a scope: the list of six in a vector's `stat`.
@@ -79,7 +80,11 @@ impl Replay {
     fn new(header: &Value) -> Self {
         let limits = limits(&header["limits"]);
         Self {
-            manager: AtomicResourceManager::new(limits).expect("limits alone always work"),
+            manager: AtomicResourceManager::builder()
+                .limits(limits)
+                .addresses(addresses(&header["options"]))
+                .build()
+                .expect("the configuration works"),
             handles: BTreeMap::new(),
             wanted: HashMap::new(),
         }
@@ -237,6 +242,7 @@ fn describe(error: &Error) -> Value {
         }
         Error::ScopeClosed { .. } => json!({"err": "closed"}),
         Error::AlreadyAttached { .. } => json!({"err": "already-attached"}),
+        Error::SubnetLimit(_) => json!({"err": "ip-limit"}),
         Error::NoProtocol { .. } => json!({"err": "no-protocol"}),
         other => json!({"err": other.to_string()}),
     }

@@ -1,4 +1,17 @@
+use std::net::IpAddr;
+
 use rcmgr_atomic::{Direction, PeerId, ScopeId, ScopeStat, UsesFd};
+
+/// Where the path of a leaf ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Standard,
+    Allowlisted,
+    /// Neither the allowlist nor the standard scopes let it in, but perhaps for system.
+    Stranded {
+        on_system: bool,
+    },
+}
 
 /// What is known of a connection or stream.
 #[derive(Debug, Clone)]
@@ -10,6 +23,11 @@ pub struct LeafFacts {
     pub peer: Option<PeerId>,
     pub protocol: Option<String>,
     pub service: Option<String>,
+    pub end: End,
+    /// The remote address, if any.
+    pub ip: Option<IpAddr>,
+    /// Whether it has a place in the subnet of its address.
+    pub has_place: bool,
 }
 
 impl LeafFacts {
@@ -40,6 +58,9 @@ impl LeafFacts {
 
     /// The scopes that it is charged on, in the order in which they are asked.
     pub fn path(&self) -> Vec<ScopeId> {
+        if let End::Stranded { on_system } = self.end {
+            return on_system.then_some(ScopeId::System).into_iter().collect();
+        }
         let peer = self.peer;
         let protocol = self.protocol.as_deref();
         let service = self.service.as_deref();
@@ -58,10 +79,12 @@ impl LeafFacts {
         } else {
             peer.is_some() || service.is_some()
         };
-        if !attached {
-            path.push(ScopeId::Transient);
-        }
-        path.push(ScopeId::System);
+        let (transient, system) = match self.end {
+            End::Allowlisted => (ScopeId::AllowlistedTransient, ScopeId::AllowlistedSystem),
+            _ => (ScopeId::Transient, ScopeId::System),
+        };
+        path.extend((!attached).then_some(transient));
+        path.push(system);
         path
     }
 }

@@ -4,18 +4,26 @@
 //! A scope is a name and its usage in a map; a reservation checks every scope in order and then
 //! adds to all of them. Nothing here is shared with the engine but the vocabulary.
 
+mod addresses;
 mod leaf_facts;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use rcmgr_atomic::{
     Direction, Error, Limit, LimitExceeded, LimitValue, Limits, PeerId, Priority, Refusals,
     Resource, Result, ScopeClass, ScopeId, ScopeName, ScopeStat, SpanIds, UsesFd,
 };
 
-use leaf_facts::LeafFacts;
+pub use addresses::Addresses;
+use leaf_facts::{End, LeafFacts};
 use request::{Request, check, minus, plus};
+
+fn closed() -> Error {
+    let scope = ScopeId::System.into();
+    Error::ScopeClosed { scope }
+}
 
 /// A scope that an operation is made on: one by name, or the N-th handle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,11 +66,13 @@ pub struct Model {
     refusals: BTreeMap<ScopeClass, Refusals>,
     mistakes: BTreeMap<ScopeClass, u64>,
     closed: bool,
+    addresses: Addresses,
 }
 
 impl Model {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, addresses: Addresses) -> Self {
         Self {
+            addresses,
             limits,
             by_hand: BTreeMap::new(),
             usage: BTreeMap::new(),
@@ -166,7 +176,12 @@ impl Model {
     /// The scopes that there are, but for leaves and spans, with usage and peak.
     pub fn scopes(&self) -> BTreeMap<ScopeId, (ScopeStat, ScopeStat)> {
         let mut live: BTreeSet<ScopeId> = self.services.clone();
-        live.extend([ScopeId::System, ScopeId::Transient]);
+        live.extend([
+            ScopeId::System,
+            ScopeId::Transient,
+            ScopeId::AllowlistedSystem,
+            ScopeId::AllowlistedTransient,
+        ]);
         live.extend(self.direct.keys().cloned());
         for holder in self.holders.iter().filter(|holder| !holder.closed) {
             match &holder.kind {
@@ -181,6 +196,11 @@ impl Model {
                 (id, (usage, peak))
             })
             .collect()
+    }
+
+    /// How many connections have a place in their subnet.
+    pub fn places(&self) -> u64 {
+        self.addresses.places.values().sum()
     }
 
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
@@ -281,18 +301,48 @@ impl Model {
 
     // Operations.
 
-    pub fn open_connection(&mut self, direction: Direction, uses_fd: UsesFd) -> Result<()> {
-        self.open(LeafFacts {
+    pub fn open_connection(
+        &mut self,
+        direction: Direction,
+        uses_fd: UsesFd,
+        ip: Option<IpAddr>,
+    ) -> Result<()> {
+        if self.closed {
+            return Err(closed());
+        }
+        if let Some(ip) = ip {
+            self.addresses.take_place(ip)?;
+        }
+        let leaf = LeafFacts {
             number: 0,
             direction,
             uses_fd: Some(uses_fd),
             peer: None,
             protocol: None,
             service: None,
+            end: End::Standard,
+            ip,
+            has_place: ip.is_some(),
+        };
+        let opened = self.open(leaf.clone());
+        let Some(ip) = ip.filter(|_| opened.is_err()) else {
+            return opened;
+        };
+        self.addresses.give_place_back(ip);
+        if !self.addresses.is_allowlisted(ip) {
+            return opened;
+        }
+        self.open(LeafFacts {
+            end: End::Allowlisted,
+            has_place: false,
+            ..leaf
         })
     }
 
     pub fn open_stream(&mut self, peer: PeerId, direction: Direction) -> Result<()> {
+        if self.closed {
+            return Err(closed());
+        }
         self.open(LeafFacts {
             number: 0,
             direction,
@@ -300,15 +350,13 @@ impl Model {
             peer: Some(peer),
             protocol: None,
             service: None,
+            end: End::Standard,
+            ip: None,
+            has_place: false,
         })
     }
 
     fn open(&mut self, mut leaf: LeafFacts) -> Result<()> {
-        if self.closed {
-            return Err(Error::ScopeClosed {
-                scope: ScopeId::System.into(),
-            });
-        }
         let opened = &mut self.opened[usize::from(leaf.is_stream())];
         *opened += 1;
         leaf.number = *opened;
@@ -357,10 +405,60 @@ impl Model {
     }
 
     pub fn set_peer(&mut self, at: usize, peer: PeerId) -> Result<()> {
+        let leaf = self.leaf(at).expect("a connection");
+        let on_the_allowlist = leaf.end == End::Allowlisted && leaf.peer.is_none();
+        let may_stay = |ip| self.addresses.is_allowlisted_for(&peer, ip);
+        if on_the_allowlist && !self.holders[at].closed && !leaf.ip.is_some_and(may_stay) {
+            self.leave_allowlist(at)?;
+        }
         self.attach(at, ScopeClass::Peer, |leaf| {
             let taken = leaf.peer.replace(peer);
             taken.is_some()
         })
+    }
+
+    /// To the standard scopes, system first; left on those that took it in if one refuses.
+    fn leave_allowlist(&mut self, at: usize) -> Result<()> {
+        let leaf = self.leaf(at).expect("a connection").clone();
+        let before = leaf.path();
+        let standard = LeafFacts {
+            end: End::Standard,
+            ..leaf.clone()
+        };
+        let is_new = |id: &ScopeId| !before.contains(id);
+        let mut gained: Vec<_> = standard.path().into_iter().filter(is_new).collect();
+        gained.reverse();
+        let stat = self.stat(&On::Handle(at));
+        let request = Request {
+            stat,
+            moved: true,
+            priority: Priority::Always,
+            memory: true,
+        };
+        let charged = self.charge(&gained, request);
+        let end = match &charged {
+            Ok(()) => End::Standard,
+            Err(refused) => {
+                let on_system = refused.scope() == Some(&ScopeId::Transient.into());
+                if on_system {
+                    self.charge(&[ScopeId::System], request)
+                        .expect("it had room a moment ago");
+                }
+                End::Stranded { on_system }
+            }
+        };
+        let service = leaf.service.clone().filter(|_| charged.is_ok());
+        let after = LeafFacts {
+            end,
+            service,
+            ..leaf
+        };
+        let kept = after.path();
+        let lost: Vec<_> = before.into_iter().filter(|id| !kept.contains(id)).collect();
+        self.give_back(&lost, stat);
+        self.holders[at].kind = Kind::Leaf(after);
+        self.settle();
+        charged
     }
 
     pub fn set_protocol(&mut self, at: usize, protocol: &str) -> Result<()> {
@@ -398,6 +496,9 @@ impl Model {
         if set(&mut after) {
             return Err(Error::AlreadyAttached { scope, to });
         }
+        if matches!(before.end, End::Stranded { .. }) {
+            return Err(Error::ScopeClosed { scope });
+        }
         if to == ScopeClass::Service && before.is_stream() && before.protocol.is_none() {
             return Err(Error::NoProtocol { scope });
         }
@@ -423,7 +524,10 @@ impl Model {
     /// The scopes by name that a reservation on a scope is charged on.
     fn charged(&self, on: &On) -> Vec<ScopeId> {
         match on {
-            On::Named(ScopeId::System) => vec![ScopeId::System],
+            On::Named(id @ (ScopeId::System | ScopeId::AllowlistedSystem)) => vec![id.clone()],
+            On::Named(id @ ScopeId::AllowlistedTransient) => {
+                vec![id.clone(), ScopeId::AllowlistedSystem]
+            }
             On::Named(id) => vec![id.clone(), ScopeId::System],
             On::Handle(at) => match &self.holders[*at].kind {
                 Kind::Leaf(leaf) => leaf.path(),
@@ -610,7 +714,12 @@ impl Model {
         }
         holder.closed = true;
         match holder.kind.clone() {
-            Kind::Leaf(leaf) => self.give_back(&leaf.path(), stat),
+            Kind::Leaf(leaf) => {
+                self.give_back(&leaf.path(), stat);
+                if let Some(ip) = leaf.ip.filter(|_| leaf.has_place) {
+                    self.addresses.give_place_back(ip);
+                }
+            }
             Kind::Span { owner, .. } => self.take(&owner, stat.memory),
         }
         self.settle();

@@ -1,0 +1,104 @@
+//! What it costs to open a connection, or to be refused one: by the rate limiter, by the subnet
+//! limiter, and by a scope. The limiters stand first because their refusals are to be the cheapest.
+//!
+//! Every address is asked for by both limiters, as by default; what is compared is who refuses.
+//! `no address` leaves the limiters out, for what the scopes cost by themselves.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rcmgr_atomic::address::{
+    AddressConfig, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate,
+};
+use rcmgr_atomic::{AtomicResourceManager, Direction, Endpoint, Limits, ResourceManager, UsesFd};
+
+const MANY: u64 = 1 << 40;
+
+/// Both limiters look at every address.
+fn addresses(conns: u64, rate: Rate) -> AddressConfig {
+    AddressConfig {
+        allowlist: Vec::new(),
+        subnets: SubnetLimits {
+            v4: vec![SubnetLimit {
+                prefix_len: 32,
+                conns,
+            }],
+            ..SubnetLimits::default()
+        },
+        rates: RateLimits {
+            v4: vec![SubnetRate {
+                prefix_len: 32,
+                rate,
+            }],
+            ..RateLimits::default()
+        },
+    }
+}
+
+fn manager(conns: u64, addresses: AddressConfig) -> AtomicResourceManager {
+    let mut limits = Limits::unlimited();
+    limits.system.conns = conns.into();
+    let builder = AtomicResourceManager::builder();
+    let manager = builder.limits(limits).addresses(addresses).build();
+    manager.expect("the configuration works")
+}
+
+fn open_connection(c: &mut Criterion) {
+    let any_rate = Rate {
+        per_second: 1e9,
+        burst: u32::MAX,
+    };
+    let no_rate = Rate {
+        per_second: 0.0,
+        burst: 0,
+    };
+    let from: Endpoint = IpAddr::from([192, 0, 2, 7]).into();
+    let mut group = c.benchmark_group("open_connection");
+    let mut bench = |name, manager: AtomicResourceManager, from: &Endpoint, granted: bool| {
+        let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, black_box(from));
+        assert_eq!(open().is_ok(), granted, "{name}");
+        group.bench_function(name, |b| b.iter(|| open().is_ok()));
+        assert_eq!(open().is_ok(), granted, "{name}");
+    };
+    bench(
+        "refused by rate",
+        manager(MANY, addresses(MANY, no_rate)),
+        &from,
+        false,
+    );
+    bench(
+        "refused by subnet",
+        manager(MANY, addresses(0, any_rate)),
+        &from,
+        false,
+    );
+    bench(
+        "refused by system",
+        manager(0, addresses(MANY, any_rate)),
+        &from,
+        false,
+    );
+    bench(
+        "refused by system, no address",
+        manager(0, AddressConfig::none()),
+        &Endpoint::None,
+        false,
+    );
+    bench(
+        "granted and closed",
+        manager(MANY, addresses(MANY, any_rate)),
+        &from,
+        true,
+    );
+    bench(
+        "granted and closed, no address",
+        manager(MANY, AddressConfig::none()),
+        &Endpoint::None,
+        true,
+    );
+    group.finish();
+}
+
+criterion_group!(benches, open_connection);
+criterion_main!(benches);

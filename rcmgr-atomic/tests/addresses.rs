@@ -1,0 +1,282 @@
+//! What a user may count on when connections have addresses, one sentence each.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rcmgr_atomic::address::{AddressConfig, RateLimits};
+use rcmgr_atomic::{
+    AtomicResourceManager, Clock, Connection, ConnectionScope, Direction, Endpoint, Error, Limit,
+    Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeId, UsesFd,
+};
+
+const ADA: &str = "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv";
+/// On the allowlist for everyone, for Ada alone, and not.
+const FOR_ALL: &str = "10.0.0.1";
+const FOR_ADA: &str = "192.0.2.1";
+const STRANGE: &str = "198.51.100.1";
+
+fn ada() -> PeerId {
+    ADA.parse().unwrap()
+}
+
+fn eve() -> PeerId {
+    "eve".parse().unwrap()
+}
+
+fn manager(tighten: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
+    let mut limits = Limits::unlimited();
+    tighten(&mut limits);
+    let for_ada = format!("/ip4/{FOR_ADA}/p2p/{ADA}");
+    let allowlist = ["/ip4/10.0.0.0/ipcidr/8", &for_ada].map(|entry| entry.parse().unwrap());
+    AtomicResourceManager::builder()
+        .limits(limits)
+        .addresses(AddressConfig {
+            allowlist: allowlist.to_vec(),
+            rates: RateLimits::none(),
+            ..AddressConfig::default()
+        })
+        .build()
+        .unwrap()
+}
+
+fn open(manager: &AtomicResourceManager, from: &str) -> Result<Connection> {
+    let ip: IpAddr = from.parse().unwrap();
+    manager.open_connection(Direction::Inbound, UsesFd::Yes, &ip.into())
+}
+
+fn refused_by(error: &Error) -> &ScopeId {
+    &error.scope().expect("a scope refused").scope
+}
+
+#[test]
+fn a_ninth_connection_from_one_address_is_refused_until_one_is_done() {
+    let manager = manager(|_| {});
+    let mut connections: Vec<_> = (0..8).map(|_| open(&manager, STRANGE).unwrap()).collect();
+    let refused = open(&manager, STRANGE).unwrap_err();
+    assert!(refused.is_temporary());
+    assert_eq!(
+        refused.to_string(),
+        "subnet 198.51.100.1/32 refused a connection of 198.51.100.1: 8 of 8 in use",
+    );
+    assert_eq!(manager.stat().system.conns_inbound, 8);
+
+    // Once, however often it is done.
+    connections[0].done();
+    connections[0].done();
+    connections[0] = open(&manager, STRANGE).unwrap();
+    assert!(open(&manager, STRANGE).is_err());
+    drop(connections);
+    assert_eq!(manager.addresses().stat().places, 0);
+}
+
+#[test]
+fn a_connection_that_a_scope_refuses_takes_no_place_in_its_subnet() {
+    let manager = manager(|limits| limits.conn = Limit::BLOCK_ALL);
+    assert!(matches!(
+        open(&manager, STRANGE),
+        Err(Error::LimitExceeded(_))
+    ));
+    assert_eq!(manager.addresses().stat().places, 0);
+}
+
+#[test]
+fn who_is_on_the_allowlist_gets_in_while_the_system_is_full() {
+    let manager = manager(|limits| {
+        limits.system.conns = 1.into();
+        // The network that the allowlist has for everyone may have as many.
+        limits.allowlisted_system.conns = 100.into();
+    });
+    let first = open(&manager, FOR_ALL).unwrap();
+    assert_eq!(manager.stat().system.conns_inbound, 1);
+    assert_eq!(
+        *refused_by(&open(&manager, STRANGE).unwrap_err()),
+        ScopeId::System
+    );
+
+    let second = open(&manager, FOR_ALL).unwrap();
+    let stat = manager.stat();
+    assert_eq!(stat.system.conns_inbound, 1);
+    assert_eq!(stat.allowlisted_system.conns_inbound, 1);
+    assert_eq!(stat.allowlisted_transient.conns_inbound, 1);
+    // On the allowlisted scopes it has no place in its subnet.
+    assert_eq!(manager.addresses().stat().places, 1);
+
+    second.set_peer(&eve()).unwrap();
+    second.set_service("web").unwrap();
+    second.reserve_memory(7, Priority::Always).unwrap();
+    let stat = manager.stat();
+    assert!(stat.allowlisted_transient.is_zero());
+    assert_eq!(stat.allowlisted_system.memory, 7);
+    assert_eq!(stat.peers[&eve()].memory, 7);
+    assert_eq!(stat.services["web"].memory, 7);
+    assert_eq!(stat.system.memory, 0);
+
+    drop((first, second));
+    let stat = manager.stat();
+    assert!(stat.allowlisted_system.is_zero() && stat.system.is_zero());
+}
+
+#[test]
+fn the_error_is_the_allowlisted_scopes_where_they_refuse_too() {
+    let manager = manager(|limits| {
+        limits.system = Limit::BLOCK_ALL;
+        limits.allowlisted_system.conns_inbound = 0.into();
+    });
+    let refused = open(&manager, FOR_ADA).unwrap_err();
+    assert_eq!(*refused_by(&refused), ScopeId::AllowlistedSystem);
+}
+
+#[test]
+fn a_peer_whom_the_allowlist_does_not_mean_is_moved_to_the_standard_scopes() {
+    let manager = manager(|limits| limits.system.conns = 1.into());
+    let filler = open(&manager, STRANGE).unwrap();
+    let connection = open(&manager, FOR_ADA).unwrap();
+    connection.reserve_memory(7, Priority::Always).unwrap();
+    drop(filler);
+    connection.set_peer(&eve()).unwrap();
+    let stat = manager.stat();
+    assert!(stat.allowlisted_system.is_zero() && stat.allowlisted_transient.is_zero());
+    assert_eq!((stat.system.memory, stat.system.conns_inbound), (7, 1));
+    assert!(stat.transient.is_zero());
+
+    let again = connection.set_peer(&ada()).unwrap_err();
+    assert!(matches!(again, Error::AlreadyAttached { .. }));
+    assert_eq!(connection.peer(), Some(eve()));
+}
+
+#[test]
+fn the_peer_whom_the_allowlist_means_stays_on_it() {
+    let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
+    let connection = open(&manager, FOR_ADA).unwrap();
+    connection.set_peer(&ada()).unwrap();
+    let stat = manager.stat();
+    assert_eq!(stat.allowlisted_system.conns_inbound, 1);
+    assert_eq!(stat.peers[&ada()].conns_inbound, 1);
+    assert!(stat.system.is_zero());
+}
+
+#[test]
+fn a_peer_whom_neither_the_allowlist_nor_the_system_wants_can_only_be_closed() {
+    for (blocked, is_left_on_system) in [(ScopeId::System, false), (ScopeId::Transient, true)] {
+        let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
+        let connection = open(&manager, FOR_ADA).unwrap();
+        connection.set_service("web").unwrap();
+        let other = open(&manager, FOR_ADA).unwrap();
+        let mut limits = Limits::unlimited();
+        match blocked {
+            ScopeId::System => limits.system = Limit::BLOCK_ALL,
+            _ => limits.transient = Limit::BLOCK_ALL,
+        }
+        manager.set_limits(limits);
+
+        let refused = other.set_peer(&eve()).unwrap_err();
+        assert_eq!(*refused_by(&refused), blocked);
+        let stat = manager.stat();
+        assert_eq!(
+            stat.allowlisted_system.conns_inbound, 1,
+            "the other's is given back"
+        );
+        assert!(stat.allowlisted_transient.is_zero());
+        assert_eq!(stat.system.conns_inbound, u64::from(is_left_on_system));
+        assert_eq!(other.stat().conns_inbound, 1);
+        assert!(matches!(
+            other.set_peer(&ada()),
+            Err(Error::ScopeClosed { .. })
+        ));
+        assert!(matches!(
+            other.set_service("web"),
+            Err(Error::ScopeClosed { .. })
+        ));
+
+        // With a service there is no transient scope on the way.
+        let moved = connection.set_peer(&eve());
+        assert_eq!(moved.is_ok(), is_left_on_system);
+        drop((connection, other));
+        let stat = manager.stat();
+        assert!(stat.allowlisted_system.is_zero() && stat.system.is_zero());
+        assert!(stat.services["web"].is_zero());
+    }
+}
+
+#[test]
+fn the_allowlist_and_the_limits_of_addresses_change_while_it_runs() {
+    let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
+    let addresses = manager.addresses();
+    assert!(open(&manager, STRANGE).is_err());
+    let entry = format!("/ip4/{STRANGE}").parse().unwrap();
+    addresses.allowlist().add(&entry).unwrap();
+    drop(open(&manager, STRANGE).unwrap());
+    assert!(addresses.allowlist().remove(&entry).unwrap());
+    assert!(open(&manager, STRANGE).is_err());
+
+    let mut subnets = addresses.subnet_limits();
+    subnets.v4[0].conns = 0;
+    addresses.set_subnet_limits(subnets).unwrap();
+    assert!(matches!(
+        open(&manager, STRANGE),
+        Err(Error::SubnetLimit(_))
+    ));
+}
+
+#[derive(Debug, Default)]
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn by_default_connections_from_one_address_have_a_rate() {
+    let clock = Arc::new(TestClock::default());
+    let builder = AtomicResourceManager::builder().clock(clock.clone());
+    let manager = builder.build().unwrap();
+    for _ in 0..16 {
+        drop(open(&manager, STRANGE).unwrap());
+    }
+    let refused = open(&manager, STRANGE).unwrap_err();
+    assert!(matches!(refused, Error::RateLimit(_)), "{refused}");
+    assert!(refused.is_temporary() && refused.scope().is_none());
+    drop(open(&manager, "198.51.100.2").unwrap());
+    clock.0.store(5, Ordering::Relaxed);
+    drop(open(&manager, STRANGE).unwrap());
+    assert!(open(&manager, STRANGE).is_err());
+    for _ in 0..1000 {
+        drop(open(&manager, "127.0.0.1").unwrap());
+    }
+    let relayed: rcmgr_atomic::multiaddr::Multiaddr =
+        "/ip4/198.51.100.1/tcp/1/p2p-circuit".parse().unwrap();
+    let relayed = Endpoint::from(relayed);
+    drop(
+        manager
+            .open_connection(Direction::Inbound, UsesFd::No, &relayed)
+            .unwrap(),
+    );
+}
+
+#[test]
+fn an_allowlist_that_names_no_address_is_refused_with_the_entry() {
+    let config = AddressConfig {
+        allowlist: vec!["/dns4/example.com/tcp/1".parse().unwrap()],
+        ..AddressConfig::default()
+    };
+    let built = AtomicResourceManager::builder().addresses(config).build();
+    let error = built.err().expect("it has no IP address");
+    assert!(matches!(error, Error::BadConfiguration(_)));
+    assert!(error.to_string().contains("example.com"), "{error}");
+}
+
+#[test]
+fn the_source_address_is_to_be_verified_when_many_come_from_it() {
+    let manager = manager(|_| {});
+    let ip: IpAddr = STRANGE.parse().unwrap();
+    // Half of the connections that it may have.
+    for _ in 0..4 {
+        assert!(!manager.verify_source_address(ip));
+    }
+    assert!(manager.verify_source_address(ip));
+    assert!(!manager.verify_source_address([127, 0, 0, 1].into()));
+}
