@@ -295,10 +295,10 @@ fn what_is_deep_or_long_takes_no_stack_and_is_told_short() {
         let error = json_error(&text);
         assert!(error.len() < 600, "{error}");
     }
-    let larger = " ".repeat(16 << 20) + "{}";
+    let larger = " ".repeat(4 << 20) + "{}";
     assert_eq!(
         json_error(&larger),
-        "longer than 16 MiB, which is no file of limits"
+        "longer than 4 MiB, which is no file of limits"
     );
     assert!(PartialLimits::from_json(&larger[2..]).is_ok());
 }
@@ -334,11 +334,11 @@ fn a_file_is_read_by_its_name_and_named_in_errors() {
         (Some(2), "not UTF-8 text")
     );
 
-    let large = TempFile::new("large.json", vec![b' '; (16 << 20) + 1]);
+    let large = TempFile::new("large.json", vec![b' '; (4 << 20) + 1]);
     let error = PartialLimits::read(&large.0).unwrap_err();
     assert_eq!(
         error.reason,
-        "longer than 16 MiB, which is no file of limits"
+        "longer than 4 MiB, which is no file of limits"
     );
 
     let absent = env::temp_dir().join("rcmgr-there-is-no-such-file.json");

@@ -39,9 +39,10 @@ pub struct LimitsFile {
     pub lines: BTreeMap<(LimitsKey, Resource), usize>,
 }
 
-/// The largest text that is read: room for fifty thousand named entries, and little enough that
-/// reading the wrong file does no harm.
-const LARGEST: u64 = 16 * MIB;
+/// The largest text that is read: room for ten thousand named entries of a peer with all fields,
+/// and little enough that the wrong file does no harm: reading takes some 130 times its size at
+/// worst (TOML of one short key a line, measured).
+const LARGEST: u64 = 4 * MIB;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -72,7 +73,7 @@ impl LimitsFile {
     ///
     /// # Errors
     ///
-    /// If it can't be read, is longer than 16 MiB, is not UTF-8, or for the reasons of
+    /// If it can't be read, is longer than 4 MiB, is not UTF-8, or for the reasons of
     /// [`PartialLimits::from_toml`]; the error names the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BadConfiguration> {
         let path = path.as_ref();
@@ -136,7 +137,7 @@ fn whole(reason: String) -> BadConfiguration {
 }
 
 fn too_long() -> BadConfiguration {
-    whole("longer than 16 MiB, which is no file of limits".into())
+    whole("longer than 4 MiB, which is no file of limits".into())
 }
 
 fn read_text(path: &Path) -> Result<String, BadConfiguration> {
@@ -224,7 +225,7 @@ impl PartialLimits {
     ///
     /// # Errors
     ///
-    /// If it is not TOML, is longer than 16 MiB, has a key that is not one of these, the same key
+    /// If it is not TOML, is longer than 4 MiB, has a key that is not one of these, the same key
     /// twice, a value that is not one of these, or a peer id that is empty or too long. The error
     /// names the line and the field.
     pub fn from_toml(text: &str) -> Result<Self, BadConfiguration> {
