@@ -141,7 +141,7 @@ impl Limits {
                 }));
             }
             let directions = over_total(&limit).filter(|(resource, _)| {
-                // Both must be as in the default, for its warning to be the same.
+                // Said of the default already, where the default has the same fault.
                 default
                     .is_none_or(|default| over_total(&default).all(|(other, _)| other != *resource))
             });
