@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | what is counted | [`ScopeStat`], [`Direction`], [`UsesFd`] |
 //! | how much is allowed | [`Limit`] for one scope, [`Limits`] for all, [`Priority`] |
+//! | how much to allow | [`Budget`], [`ScalingLimits`] for a [`Machine`], [`PartialLimits`] in a [`LimitsFile`], what a [`Warning`] says |
 //! | who is asked | [`ScopeName`], [`ScopeClass`] |
 //! | why it was refused | [`Error`] |
 //! | limits by remote address | [`address`] |
@@ -43,7 +44,10 @@ pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, Subne
 pub use guard::MemoryGuard;
 pub use ipnet;
 pub use limit::{Limit, LimitValue};
-pub use limits::Limits;
+pub use limits::{
+    Budget, ByteSize, ByteSizeError, LimitIncrease, Limits, LimitsFile, LimitsKey, Machine,
+    PartialLimit, PartialLimits, PerScope, ScalingLimit, ScalingLimits, Warning, WarningKind,
+};
 pub use manager::{ConnectionScope, ResourceManager, ScopeSpan, StreamScope};
 pub use multiaddr;
 pub use name::{ScopeClass, ScopeId, ScopeName, SpanIds};

@@ -124,6 +124,28 @@ impl Limit {
         }
     }
 
+    /// The limit of one resource, to be changed.
+    ///
+    /// ```
+    /// use rcmgr_core::{Limit, LimitValue, Resource};
+    ///
+    /// let mut limit = Limit::UNLIMITED;
+    /// *limit.get_mut(Resource::Fd) = LimitValue::Limited(64);
+    /// assert_eq!(limit.fd, LimitValue::Limited(64));
+    /// ```
+    pub const fn get_mut(&mut self, resource: Resource) -> &mut LimitValue {
+        match resource {
+            Resource::Memory => &mut self.memory,
+            Resource::Fd => &mut self.fd,
+            Resource::Streams => &mut self.streams,
+            Resource::StreamsInbound => &mut self.streams_inbound,
+            Resource::StreamsOutbound => &mut self.streams_outbound,
+            Resource::Conns => &mut self.conns,
+            Resource::ConnsInbound => &mut self.conns_inbound,
+            Resource::ConnsOutbound => &mut self.conns_outbound,
+        }
+    }
+
     /// What is left under this limit when `stat` is used, field by field. A field that is
     /// unlimited stays so; one that is over its limit has zero left.
     pub const fn less(&self, stat: &ScopeStat) -> Self {

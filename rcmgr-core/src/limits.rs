@@ -1,3 +1,24 @@
+mod budget;
+mod file;
+mod key;
+mod machine;
+mod partial;
+mod per_scope;
+mod presets;
+mod scaling;
+mod size;
+mod warning;
+
+pub use budget::Budget;
+pub use file::LimitsFile;
+pub use key::LimitsKey;
+pub use machine::Machine;
+pub use partial::{PartialLimit, PartialLimits};
+pub use per_scope::PerScope;
+pub use scaling::{LimitIncrease, ScalingLimit, ScalingLimits};
+pub use size::{ByteSize, ByteSizeError};
+pub use warning::{Warning, WarningKind};
+
 use std::collections::BTreeMap;
 
 use crate::{Limit, PeerId};
@@ -99,6 +120,106 @@ impl Limits {
     /// The limit of a peer.
     pub fn peer_limit(&self, peer: &PeerId) -> Limit {
         self.peer.get(peer).copied().unwrap_or(self.peer_default)
+    }
+
+    /// All entries, in the order of [`LimitsKey`].
+    ///
+    /// ```
+    /// use rcmgr_core::Limits;
+    ///
+    /// let limits = Limits::unlimited();
+    /// for (key, limit) in limits.entries() {
+    ///     println!("{key}: {} of memory", limit.memory);
+    /// }
+    /// ```
+    pub fn entries(&self) -> impl Iterator<Item = (LimitsKey, Limit)> {
+        fn named<'a, K: Clone + 'a>(
+            entries: &'a BTreeMap<K, Limit>,
+            key: fn(K) -> LimitsKey,
+        ) -> impl Iterator<Item = (LimitsKey, Limit)> {
+            entries
+                .iter()
+                .map(move |(name, limit)| (key(name.clone()), *limit))
+        }
+        [
+            (LimitsKey::System, self.system),
+            (LimitsKey::Transient, self.transient),
+            (LimitsKey::AllowlistedSystem, self.allowlisted_system),
+            (LimitsKey::AllowlistedTransient, self.allowlisted_transient),
+        ]
+        .into_iter()
+        .chain(
+            self.service_default
+                .map(|limit| (LimitsKey::ServiceDefault, limit)),
+        )
+        .chain(named(&self.service, LimitsKey::Service))
+        .chain([(LimitsKey::ServicePeerDefault, self.service_peer_default)])
+        .chain(named(&self.service_peer, LimitsKey::ServicePeer))
+        .chain([(LimitsKey::ProtocolDefault, self.protocol_default)])
+        .chain(named(&self.protocol, LimitsKey::Protocol))
+        .chain([(LimitsKey::ProtocolPeerDefault, self.protocol_peer_default)])
+        .chain(named(&self.protocol_peer, LimitsKey::ProtocolPeer))
+        .chain([(LimitsKey::PeerDefault, self.peer_default)])
+        .chain(named(&self.peer, LimitsKey::Peer))
+        .chain([
+            (LimitsKey::Conn, self.conn),
+            (LimitsKey::Stream, self.stream),
+        ])
+    }
+
+    /// The limit that holds for a scope: its entry, else the default of its class. `None` only for
+    /// services, where there is no default.
+    pub fn lookup(&self, key: &LimitsKey) -> Option<Limit> {
+        match key {
+            LimitsKey::System => Some(self.system),
+            LimitsKey::Transient => Some(self.transient),
+            LimitsKey::AllowlistedSystem => Some(self.allowlisted_system),
+            LimitsKey::AllowlistedTransient => Some(self.allowlisted_transient),
+            LimitsKey::ServiceDefault => self.service_default,
+            LimitsKey::Service(name) => self.service_limit(name),
+            LimitsKey::ServicePeerDefault => Some(self.service_peer_default),
+            LimitsKey::ServicePeer(service) => Some(self.service_peer_limit(service)),
+            LimitsKey::ProtocolDefault => Some(self.protocol_default),
+            LimitsKey::Protocol(id) => Some(self.protocol_limit(id)),
+            LimitsKey::ProtocolPeerDefault => Some(self.protocol_peer_default),
+            LimitsKey::ProtocolPeer(protocol) => Some(self.protocol_peer_limit(protocol)),
+            LimitsKey::PeerDefault => Some(self.peer_default),
+            LimitsKey::Peer(peer) => Some(self.peer_limit(peer)),
+            LimitsKey::Conn => Some(self.conn),
+            LimitsKey::Stream => Some(self.stream),
+        }
+    }
+
+    /// Sets an entry, and adds it where a name has none.
+    pub fn set(&mut self, key: LimitsKey, limit: Limit) {
+        match key {
+            LimitsKey::System => self.system = limit,
+            LimitsKey::Transient => self.transient = limit,
+            LimitsKey::AllowlistedSystem => self.allowlisted_system = limit,
+            LimitsKey::AllowlistedTransient => self.allowlisted_transient = limit,
+            LimitsKey::ServiceDefault => self.service_default = Some(limit),
+            LimitsKey::Service(name) => {
+                self.service.insert(name, limit);
+            }
+            LimitsKey::ServicePeerDefault => self.service_peer_default = limit,
+            LimitsKey::ServicePeer(service) => {
+                self.service_peer.insert(service, limit);
+            }
+            LimitsKey::ProtocolDefault => self.protocol_default = limit,
+            LimitsKey::Protocol(id) => {
+                self.protocol.insert(id, limit);
+            }
+            LimitsKey::ProtocolPeerDefault => self.protocol_peer_default = limit,
+            LimitsKey::ProtocolPeer(protocol) => {
+                self.protocol_peer.insert(protocol, limit);
+            }
+            LimitsKey::PeerDefault => self.peer_default = limit,
+            LimitsKey::Peer(peer) => {
+                self.peer.insert(peer, limit);
+            }
+            LimitsKey::Conn => self.conn = limit,
+            LimitsKey::Stream => self.stream = limit,
+        }
     }
 }
 

@@ -1,0 +1,265 @@
+use std::fmt;
+
+use super::{ByteSize, LimitsKey, Machine};
+use crate::{Limit, LimitValue, Limits, Resource};
+
+/// Something in the limits that works otherwise than it reads: worth a look, but no error.
+///
+/// [`Limits::warnings`] says what is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The scope.
+    pub key: LimitsKey,
+    /// The field of its limit.
+    pub resource: Resource,
+    /// What is odd about it.
+    pub kind: WarningKind,
+}
+
+/// What a [`Warning`] is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// It is more than the scope above allows, which refuses first.
+    OverParent {
+        /// This limit.
+        limit: u64,
+        /// The scope above.
+        parent: LimitsKey,
+        /// The scope above's limit.
+        parent_limit: u64,
+    },
+    /// It is one direction's, and more than both directions may have together.
+    OverTotal {
+        /// This limit.
+        limit: u64,
+        /// The limit of both directions together.
+        total: u64,
+    },
+    /// It is more than the process can have.
+    OverMachine {
+        /// This limit.
+        limit: u64,
+        /// What the process can have.
+        machine: u64,
+    },
+    /// None is granted, so that no connection can be opened.
+    BlocksEverything,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            resource,
+            kind,
+        } = self;
+        let amount = |amount: &u64| match resource {
+            Resource::Memory => ByteSize(*amount).to_string(),
+            _ => amount.to_string(),
+        };
+        write!(f, "{key}.{}: ", resource.field_name())?;
+        match kind {
+            WarningKind::OverParent {
+                limit,
+                parent,
+                parent_limit,
+            } => write!(
+                f,
+                "{} can't be reached, {parent} allows {}",
+                amount(limit),
+                amount(parent_limit)
+            ),
+            WarningKind::OverTotal { limit, total } => write!(
+                f,
+                "{} can't be reached, both directions together are allowed {}",
+                amount(limit),
+                amount(total)
+            ),
+            WarningKind::OverMachine { limit, machine } => write!(
+                f,
+                "{} is more than the {} that this process can have",
+                amount(limit),
+                amount(machine)
+            ),
+            WarningKind::BlocksEverything => {
+                f.write_str("none is allowed, so that no connection can be opened")
+            }
+        }
+    }
+}
+
+/// How far a number of streams may be over the parent's before it is worth a word: in go-libp2p's
+/// own table a service may have up to twice the streams of the system.
+const ODD_STREAMS: u64 = 2;
+
+impl Limits {
+    /// What in these limits can't work as it reads, in the order of [`LimitsKey`].
+    ///
+    /// Looked for are, each only for numbers, since unlimited leaves a decision to others:
+    ///
+    /// - a limit over the same limit of the scope above: the system for most, a service or protocol
+    ///   for its share per peer. Streams only where they are more than twice as many, since
+    ///   go-libp2p's own table has up to that. A named entry only where it differs from the default
+    ///   of its class, whose warning it would repeat.
+    /// - a direction over the total of both directions.
+    /// - a system scope with no memory, or a system, transient or conn scope with no connections:
+    ///   nothing can be opened then. A scope that has none of a resource otherwise is left alone:
+    ///   many need none.
+    /// - a system scope over the memory or file descriptors of `machine`, if one is given.
+    ///
+    /// ```
+    /// use rcmgr_core::{Budget, LimitValue, MIB};
+    ///
+    /// let mut limits = Budget { memory: 512 * MIB, fds: 4096 }.limits();
+    /// assert!(limits.warnings(None).is_empty());
+    ///
+    /// limits.peer_default.fd = LimitValue::Limited(5000);
+    /// let lines: Vec<_> = limits.warnings(None).iter().map(ToString::to_string).collect();
+    /// assert_eq!(lines, ["PeerDefault.FD: 5000 can't be reached, System allows 4096"]);
+    /// ```
+    #[must_use]
+    pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (key, limit) in self.entries() {
+            let default = key
+                .class_default()
+                .and_then(|default| self.lookup(&default));
+            for resource in Resource::ALL {
+                let value = limit.get(resource);
+                if default.is_some_and(|default| default.get(resource) == value) {
+                    continue;
+                }
+                let kinds = [
+                    self.over_parent(&key, resource, value),
+                    over_machine(&key, resource, value, machine),
+                ];
+                warnings.extend(kinds.into_iter().flatten().map(|kind| Warning {
+                    key: key.clone(),
+                    resource,
+                    kind,
+                }));
+            }
+            let directions = over_total(&limit).filter(|(resource, _)| {
+                // Said of the default already, where the default has the same fault.
+                default
+                    .is_none_or(|default| over_total(&default).all(|(other, _)| other != *resource))
+            });
+            let blocked =
+                blocked(&key, &limit).map(|resource| (resource, WarningKind::BlocksEverything));
+            warnings.extend(directions.chain(blocked).map(|(resource, kind)| Warning {
+                key: key.clone(),
+                resource,
+                kind,
+            }));
+        }
+        warnings
+    }
+
+    fn over_parent(
+        &self,
+        key: &LimitsKey,
+        resource: Resource,
+        value: LimitValue,
+    ) -> Option<WarningKind> {
+        let parent = self.parent(key)?;
+        let (LimitValue::Limited(limit), LimitValue::Limited(parent_limit)) =
+            (value, self.lookup(&parent)?.get(resource))
+        else {
+            return None;
+        };
+        let odd = match resource {
+            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
+                parent_limit.saturating_mul(ODD_STREAMS)
+            }
+            _ => parent_limit,
+        };
+        (limit > odd).then_some(WarningKind::OverParent {
+            limit,
+            parent,
+            parent_limit,
+        })
+    }
+
+    /// The scope whose limit holds for all that this one has.
+    fn parent(&self, key: &LimitsKey) -> Option<LimitsKey> {
+        match key {
+            LimitsKey::System | LimitsKey::AllowlistedSystem => None,
+            LimitsKey::AllowlistedTransient => Some(LimitsKey::AllowlistedSystem),
+            LimitsKey::ServicePeerDefault if self.service_default.is_some() => {
+                Some(LimitsKey::ServiceDefault)
+            }
+            LimitsKey::ServicePeer(name) => Some(match self.service.contains_key(name) {
+                true => LimitsKey::Service(name.clone()),
+                false if self.service_default.is_some() => LimitsKey::ServiceDefault,
+                false => LimitsKey::System,
+            }),
+            LimitsKey::ProtocolPeerDefault => Some(LimitsKey::ProtocolDefault),
+            LimitsKey::ProtocolPeer(id) => Some(match self.protocol.contains_key(id) {
+                true => LimitsKey::Protocol(id.clone()),
+                false => LimitsKey::ProtocolDefault,
+            }),
+            _ => Some(LimitsKey::System),
+        }
+    }
+}
+
+fn over_machine(
+    key: &LimitsKey,
+    resource: Resource,
+    value: LimitValue,
+    machine: Option<&Machine>,
+) -> Option<WarningKind> {
+    let machine = match (key, resource) {
+        (LimitsKey::System | LimitsKey::AllowlistedSystem, Resource::Memory) => machine?.memory,
+        (LimitsKey::System | LimitsKey::AllowlistedSystem, Resource::Fd) => machine?.fds,
+        _ => return None,
+    };
+    match value {
+        LimitValue::Limited(limit) if limit > machine => {
+            Some(WarningKind::OverMachine { limit, machine })
+        }
+        _ => None,
+    }
+}
+
+/// The directions that are over their total.
+fn over_total(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + use<> {
+    let limit = *limit;
+    [
+        (Resource::StreamsInbound, Resource::Streams),
+        (Resource::StreamsOutbound, Resource::Streams),
+        (Resource::ConnsInbound, Resource::Conns),
+        (Resource::ConnsOutbound, Resource::Conns),
+    ]
+    .into_iter()
+    .filter_map(
+        move |(direction, total)| match (limit.get(direction), limit.get(total)) {
+            (LimitValue::Limited(limit), LimitValue::Limited(total)) if limit > total => {
+                Some((direction, WarningKind::OverTotal { limit, total }))
+            }
+            _ => None,
+        },
+    )
+}
+
+/// What the scope has none of, although every connection needs some.
+fn blocked(key: &LimitsKey, limit: &Limit) -> impl Iterator<Item = Resource> + use<> {
+    let none = LimitValue::BLOCK_ALL;
+    let no_memory = *key == LimitsKey::System && limit.memory == none;
+    let needs_conns = matches!(
+        key,
+        LimitsKey::System | LimitsKey::Transient | LimitsKey::Conn
+    );
+    let no_conns =
+        limit.conns == none || (limit.conns_inbound == none && limit.conns_outbound == none);
+    [
+        no_memory.then_some(Resource::Memory),
+        (needs_conns && no_conns).then_some(Resource::Conns),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests;
