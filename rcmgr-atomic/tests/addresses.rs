@@ -264,7 +264,7 @@ fn an_allowlist_that_names_no_address_is_refused_with_the_entry() {
         ..AddressConfig::default()
     };
     let built = AtomicResourceManager::builder().addresses(config).build();
-    let error = built.err().expect("it has no IP address");
+    let error = built.expect_err("it has no IP address");
     assert!(matches!(error, Error::BadConfiguration(_)));
     assert!(error.to_string().contains("example.com"), "{error}");
 }
