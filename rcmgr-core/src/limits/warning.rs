@@ -43,6 +43,14 @@ pub enum WarningKind {
         /// What the process can have.
         machine: u64,
     },
+    /// A service's connections or descriptors are limited to some, but each peer's share of them
+    /// to none, so that no connection with a peer can be attached.
+    NoneForPeers {
+        /// This limit.
+        limit: u64,
+        /// The entry of the share per peer.
+        share: LimitsKey,
+    },
     /// None is granted, so that no connection can be opened.
     BlocksEverything,
 }
@@ -82,6 +90,9 @@ impl fmt::Display for Warning {
                 amount(limit),
                 amount(machine)
             ),
+            WarningKind::NoneForPeers { limit, share } => {
+                write!(f, "{} can't be used, {share} allows none", amount(limit))
+            }
             WarningKind::BlocksEverything => {
                 f.write_str("none is allowed, so that no connection can be opened")
             }
@@ -106,6 +117,8 @@ impl Limits {
     /// - a system scope with no memory, or a system, transient or conn scope with no connections:
     ///   nothing can be opened then. A scope that has none of a resource otherwise is left alone:
     ///   many need none.
+    /// - a service with connections or file descriptors, of which a peer may have none: so it is with
+    ///   a service that was only given `Conns` over go-libp2p's table.
     /// - a system scope over the memory or file descriptors of `machine`, if one is given.
     ///
     /// ```
@@ -133,6 +146,7 @@ impl Limits {
                 let kinds = [
                     self.over_parent(&key, resource, value),
                     over_machine(&key, resource, value, machine),
+                    self.none_for_peers(&key, resource, value),
                 ];
                 warnings.extend(kinds.into_iter().flatten().map(|kind| Warning {
                     key: key.clone(),
@@ -179,6 +193,29 @@ impl Limits {
             parent,
             parent_limit,
         })
+    }
+
+    fn none_for_peers(
+        &self,
+        key: &LimitsKey,
+        resource: Resource,
+        value: LimitValue,
+    ) -> Option<WarningKind> {
+        let share = match key {
+            LimitsKey::Service(name) if self.service_peer.contains_key(name) => {
+                LimitsKey::ServicePeer(name.clone())
+            }
+            LimitsKey::Service(_) | LimitsKey::ServiceDefault => LimitsKey::ServicePeerDefault,
+            _ => return None,
+        };
+        match (resource, value) {
+            (Resource::Conns | Resource::Fd, LimitValue::Limited(limit @ 1..))
+                if self.lookup(&share)?.get(resource) == LimitValue::BLOCK_ALL =>
+            {
+                Some(WarningKind::NoneForPeers { limit, share })
+            }
+            _ => None,
+        }
     }
 
     /// The scope whose limit holds for all that this one has.

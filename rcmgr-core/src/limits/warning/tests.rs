@@ -142,3 +142,17 @@ fn more_than_the_process_can_have_is_told() {
         ]
     );
 }
+
+#[test]
+fn connections_of_a_service_that_no_peer_may_have_are_told() {
+    let mut limits = ScalingLimits::default().scale(GIB, 4096);
+    let mut service = limits.service_default.unwrap();
+    service.conns = LimitValue::Limited(64);
+    limits.service.insert("uploads".into(), service);
+    let line = "Service.uploads.Conns: 64 can't be used, ServicePeerDefault allows none";
+    assert_eq!(lines(&limits, None), [line]);
+    let mut share = limits.service_peer_default;
+    share.conns = LimitValue::Limited(8);
+    limits.service_peer.insert("uploads".into(), share);
+    assert_eq!(lines(&limits, None), [""; 0]);
+}
