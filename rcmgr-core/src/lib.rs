@@ -30,6 +30,8 @@ mod null;
 mod peer_id;
 mod priority;
 mod refusals;
+#[cfg(feature = "reload")]
+pub mod reload;
 mod resource;
 mod scope;
 mod stat;
