@@ -94,10 +94,9 @@ impl Places {
 
     fn add(&mut self, directory: &Path, name: PathBuf) {
         self.names.insert(name);
-        if let Ok(found) = fs::metadata(directory) {
-            self.directories
-                .insert(directory.to_owned(), Identity::of(&found));
-        }
+        // One that vanished meanwhile stays wanted: then to watch it fails, and is tried anew.
+        let identity = fs::metadata(directory).map_or(Identity(None), |found| Identity::of(&found));
+        self.directories.insert(directory.to_owned(), identity);
     }
 }
 

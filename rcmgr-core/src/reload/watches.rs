@@ -9,8 +9,9 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use super::inbox::Inbox;
 use super::places::{Identity, Places};
 
-/// How often it is tried to watch a path that keeps changing, before it is left to the next look.
-const TRIES: usize = 4;
+/// How often it is tried to watch a path that keeps changing, before it is left to the next look. A
+/// tree that is being deleted changes once for each of its levels.
+const TRIES: usize = 20;
 
 pub struct Watches {
     path: PathBuf,
@@ -64,7 +65,7 @@ impl Watches {
                 self.watcher.insert(made)
             }
         };
-        let mut failed: Option<notify::Error> = None;
+        let mut failed = None;
         // Again until nothing changed on the way while the watches were set.
         for _ in 0..TRIES {
             let places = Places::on_the_way_to(&self.path);
@@ -82,6 +83,7 @@ impl Watches {
             if wanted.len() == self.watched.len() {
                 return Ok(());
             }
+            failed = None;
             for (directory, identity) in wanted {
                 if self.watched.contains_key(&directory) {
                     continue;
@@ -92,7 +94,7 @@ impl Watches {
                 }
             }
         }
-        failed.map_or(Ok(()), Err)
+        Err(failed.unwrap_or_else(|| notify::Error::generic("it changes all the time")))
     }
 }
 
