@@ -92,7 +92,10 @@ impl Seen {
             ..
         })) = result
         else {
-            panic!("neither set does this: {:?}", result.err());
+            match result {
+                Ok(_) => panic!("granted, which neither set does: {of:?}"),
+                Err(error) => panic!("neither set refuses so: {error}"),
+            }
         };
         let refusal = (scope, resource, limit);
         assert!(of.contains(&refusal), "neither set refuses so: {refusal:?}");

@@ -12,7 +12,10 @@
 //! | why it was refused | [`Error`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
-
+#![cfg_attr(
+    feature = "reload",
+    doc = "| limits that follow a file | [`reload`], by the default feature of that name |"
+)]
 #![forbid(unsafe_code)]
 
 mod clock;

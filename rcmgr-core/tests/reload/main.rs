@@ -2,5 +2,6 @@
 
 mod bad_files;
 mod replacing;
+mod said;
 mod support;
 mod watching;
