@@ -14,7 +14,10 @@
 //! | limits by remote address | [`address`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
-
+#![cfg_attr(
+    feature = "reload",
+    doc = "| limits that follow a file | [`reload`], by the default feature of that name |"
+)]
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -33,6 +36,8 @@ mod null;
 mod peer_id;
 mod priority;
 mod refusals;
+#[cfg(feature = "reload")]
+pub mod reload;
 mod resource;
 mod scope;
 mod stat;

@@ -1,0 +1,247 @@
+//! Limits are reloaded from a file while threads reserve: each decision is of one whole set of
+//! limits, the file's or the one before.
+//!
+//! There are two sets, turned against each other, and two requests that each of the sets refuses:
+//!
+//! | request | transient, system under `A` | under `B` |
+//! | --- | --- | --- |
+//! | memory | room, refuses | refuses, room |
+//! | an outbound connection | refuses, room | room, refuses |
+//!
+//! A mix has the transient scope of one and the system scope of the other: one way round it grants
+//! the memory, the other way round the connection. So a grant tells of a mix. What both sets let
+//! through is granted under a mix too, and sees that nothing is lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcmgr_atomic::reload::{LimitsWatcher, ReloadStats};
+use rcmgr_atomic::{
+    AtomicResourceManager, BadConfiguration, ConnectionScope, Direction, Endpoint, Error, KIB,
+    LimitExceeded, LimitValue, Limits, ManagerStat, Priority, Resource, ResourceManager,
+    ResourceScope, Result, ScopeId, ScopeName, UsesFd,
+};
+
+const VERSIONS: usize = 200;
+/// Much longer than a version takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Memory that a scope refuses, and room for it. To ask at low priority for 40 % of what it has
+/// leaves room for the small reservations, whatever is asked for beside them.
+const REFUSING: [u64; 2] = [10_000, 10_001];
+const ASKED: u64 = 4_096;
+const ROOM: u64 = 1_000 * KIB;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Set {
+    A,
+    B,
+}
+
+impl Set {
+    fn limits(self) -> Limits {
+        let mut limits = Limits::unlimited();
+        let none = LimitValue::BLOCK_ALL;
+        match self {
+            Self::A => {
+                limits.transient.memory = ROOM.into();
+                limits.system.memory = REFUSING[0].into();
+                limits.transient.conns_outbound = none;
+            }
+            Self::B => {
+                limits.transient.memory = REFUSING[1].into();
+                limits.system.memory = ROOM.into();
+                limits.system.conns_outbound = none;
+            }
+        }
+        limits
+    }
+}
+
+/// A file is the name of a set and the word `end`: no half of it is a whole one.
+fn load(text: &str, _path: &Path) -> Result<Limits> {
+    match text {
+        "set A end" => Ok(Set::A.limits()),
+        "set B end" => Ok(Set::B.limits()),
+        _ => Err(BadConfiguration {
+            reason: format!("{text:?} is no set"),
+            ..Default::default()
+        }
+        .into()),
+    }
+}
+
+/// What the threads saw.
+#[derive(Default)]
+struct Seen {
+    done: AtomicBool,
+    refused_by_transient: AtomicU64,
+    refused_by_system: AtomicU64,
+}
+
+impl Seen {
+    /// A refusal as one of the sets has it.
+    fn refused<T>(&self, result: Result<T>, of: [(ScopeId, Resource, u64); 2]) {
+        let Err(Error::LimitExceeded(LimitExceeded {
+            scope: ScopeName { scope, .. },
+            resource,
+            limit: LimitValue::Limited(limit),
+            ..
+        })) = result
+        else {
+            match result {
+                Ok(_) => panic!("granted, which neither set does: {of:?}"),
+                Err(error) => panic!("neither set refuses so: {error}"),
+            }
+        };
+        let refusal = (scope, resource, limit);
+        assert!(of.contains(&refusal), "neither set refuses so: {refusal:?}");
+        let count = match refusal.0 {
+            ScopeId::Transient => &self.refused_by_transient,
+            _ => &self.refused_by_system,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn reserve_and_release(&self, manager: &AtomicResourceManager) {
+        use Resource::{ConnsOutbound, Memory};
+        let open = |direction| manager.open_connection(direction, UsesFd::Yes, &Endpoint::None);
+        while !self.done.load(Ordering::Relaxed) {
+            let connection = open(Direction::Inbound).expect("both sets let it in");
+            connection
+                .reserve_memory(100, Priority::Always)
+                .expect("both sets have room");
+            self.refused(
+                connection.reserve_memory(ASKED, Priority::Low),
+                [
+                    (ScopeId::System, Memory, REFUSING[0]),
+                    (ScopeId::Transient, Memory, REFUSING[1]),
+                ],
+            );
+            self.refused(
+                open(Direction::Outbound),
+                [
+                    (ScopeId::Transient, ConnsOutbound, 0),
+                    (ScopeId::System, ConnsOutbound, 0),
+                ],
+            );
+            connection.release_memory(60);
+            connection.done();
+        }
+    }
+}
+
+/// Writes versions of the file, and waits until the watcher has seen them.
+struct Writer<'a> {
+    file: PathBuf,
+    watcher: &'a LimitsWatcher,
+    manager: &'a AtomicResourceManager,
+}
+
+impl Writer<'_> {
+    fn rename_over(&self, text: &str) {
+        let other = self.file.with_extension("new");
+        fs::write(&other, text).unwrap();
+        fs::rename(&other, &self.file).unwrap();
+    }
+
+    fn truncate_and_write(&self, text: &str) {
+        fs::write(&self.file, text).unwrap();
+    }
+
+    fn wait_until(&self, reached: impl Fn(&ReloadStats) -> bool) {
+        let begun = Instant::now();
+        while !reached(&self.watcher.stats()) {
+            let stats = self.watcher.stats();
+            assert!(begun.elapsed() < DEADLINE, "in vain: {stats:?}");
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    fn wait_for(&self, set: Set) {
+        let limits = set.limits();
+        self.wait_until(|stats| stats.error.is_none() && *self.manager.limits() == limits);
+    }
+
+    /// Every second version is good, and the last one is bad. Returns the last good one.
+    fn write_all(&self) -> Set {
+        let mut last = Set::A;
+        for version in 0..VERSIONS {
+            let good = version % 2 == 0;
+            if good {
+                last = [Set::B, Set::A][version / 2 % 2];
+            }
+            let text = match (good, version % 3) {
+                (true, _) => format!("set {last:?} end"),
+                (false, 0) => "set A".to_owned(),
+                (false, 1) => String::new(),
+                (false, _) => format!("set B end\nset {version}"),
+            };
+            let failures = self.watcher.stats().failures;
+            match version / 2 % 2 {
+                0 => self.rename_over(&text),
+                _ => self.truncate_and_write(&text),
+            }
+            // Some are overtaken by the next: these the watcher may see or not.
+            match good {
+                _ if version % 8 == 5 => {}
+                true => self.wait_for(last),
+                false => self.wait_until(|stats| stats.failures > failures),
+            }
+        }
+        last
+    }
+}
+
+#[test]
+fn every_decision_under_reloads_is_of_one_set_of_limits() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("limits");
+    fs::write(&file, "set A end").unwrap();
+
+    let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+    let watched = manager.clone();
+    let watcher = LimitsWatcher::builder()
+        .settle_time(Duration::from_millis(5))
+        .start(&file, load, move |limits| watched.set_limits(limits))
+        .unwrap();
+    assert_eq!(*manager.limits(), Set::A.limits());
+
+    let seen = Seen::default();
+    let begun = Instant::now();
+    let last = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(|| seen.reserve_and_release(&manager)));
+        let writer = Writer {
+            file,
+            watcher: &watcher,
+            manager: &manager,
+        };
+        let written = scope.spawn(move || writer.write_all()).join();
+        // Also where the writer gave up, or nobody would end.
+        seen.done.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread.join().expect("what it saw was of one set");
+        }
+        written.expect("the watcher saw what was written")
+    });
+
+    let stats = watcher.stats();
+    let refused = [&seen.refused_by_transient, &seen.refused_by_system]
+        .map(|count| count.load(Ordering::Relaxed));
+    println!(
+        "{} reloads and {} failures in {:?}; {} refusals by transient, {} by system",
+        stats.reloads,
+        stats.failures,
+        begun.elapsed(),
+        refused[0],
+        refused[1],
+    );
+    assert!(stats.reloads >= 90 && stats.failures >= 70, "{stats:?}");
+    assert!(refused.iter().all(|&count| count > 0));
+    assert!(stats.error.is_some(), "the last file was bad");
+    assert_eq!(*manager.limits(), last.limits());
+    assert_eq!(manager.stat(), ManagerStat::default());
+}
