@@ -13,15 +13,15 @@
 //! through is granted under a mix too, and sees that nothing is lost.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rcmgr_atomic::reload::{LimitsWatcher, ReloadStats};
 use rcmgr_atomic::{
-    AtomicResourceManager, BadConfiguration, ConnectionScope, Direction, Endpoint, Error, KIB,
-    LimitExceeded, LimitValue, Limits, ManagerStat, Priority, Resource, ResourceManager,
+    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Error, KIB, LimitExceeded,
+    LimitValue, Limits, ManagerStat, PartialLimits, Priority, Resource, ResourceManager,
     ResourceScope, Result, ScopeId, ScopeName, UsesFd,
 };
 
@@ -59,18 +59,9 @@ impl Set {
         }
         limits
     }
-}
 
-/// A file is the name of a set and the word `end`: no half of it is a whole one.
-fn load(text: &str, _path: &Path) -> Result<Limits> {
-    match text {
-        "set A end" => Ok(Set::A.limits()),
-        "set B end" => Ok(Set::B.limits()),
-        _ => Err(BadConfiguration {
-            reason: format!("{text:?} is no set"),
-            ..Default::default()
-        }
-        .into()),
+    fn file(self) -> String {
+        PartialLimits::from(&self.limits()).to_json()
     }
 }
 
@@ -174,11 +165,12 @@ impl Writer<'_> {
             if good {
                 last = [Set::B, Set::A][version / 2 % 2];
             }
+            let whole = last.file();
             let text = match (good, version % 3) {
-                (true, _) => format!("set {last:?} end"),
-                (false, 0) => "set A".to_owned(),
+                (true, _) => whole,
+                (false, 0) => whole[..whole.len() / 2].to_owned(),
                 (false, 1) => String::new(),
-                (false, _) => format!("set B end\nset {version}"),
+                (false, _) => whole.replace("Memory", &format!("Memory{version}")),
             };
             let failures = self.watcher.stats().failures;
             match version / 2 % 2 {
@@ -199,14 +191,16 @@ impl Writer<'_> {
 #[test]
 fn every_decision_under_reloads_is_of_one_set_of_limits() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("limits");
-    fs::write(&file, "set A end").unwrap();
+    let file = directory.path().join("limits.json");
+    fs::write(&file, Set::A.file()).unwrap();
 
     let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
     let watched = manager.clone();
     let watcher = LimitsWatcher::builder()
         .settle_time(Duration::from_millis(5))
-        .start(&file, load, move |limits| watched.set_limits(limits))
+        .start(&file, Limits::unlimited(), move |limits| {
+            watched.set_limits(limits)
+        })
         .unwrap();
     assert_eq!(*manager.limits(), Set::A.limits());
 

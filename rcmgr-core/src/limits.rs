@@ -1,5 +1,5 @@
 mod budget;
-mod file;
+pub(crate) mod file;
 mod key;
 mod machine;
 mod partial;

@@ -7,30 +7,20 @@
 //! it is good again.
 //!
 //! ```
-//! use std::path::Path;
 //! use std::sync::Arc;
 //!
 //! use rcmgr_core::reload::LimitsWatcher;
-//! use rcmgr_core::{BadConfiguration, Limits, NullResourceManager, ResourceManager, Result};
-//!
-//! /// A file that has nothing but the number of connections.
-//! fn load(text: &str, path: &Path) -> Result<Limits> {
-//!     let conns = text.trim().parse::<u64>().map_err(|error| BadConfiguration {
-//!         file: Some(path.into()),
-//!         reason: error.to_string(),
-//!         ..Default::default()
-//!     })?;
-//!     let mut limits = Limits::unlimited();
-//!     limits.system.conns = conns.into();
-//!     Ok(limits)
-//! }
+//! use rcmgr_core::{Limits, NullResourceManager, ResourceManager};
 //!
 //! # let directory = tempfile::tempdir()?;
-//! # let file = directory.path().join("limits");
-//! # std::fs::write(&file, "128")?;
+//! # let file = directory.path().join("limits.toml");
+//! # std::fs::write(&file, "[System]\nConns = 128")?;
 //! let manager = Arc::new(NullResourceManager);
 //! let watched = manager.clone();
-//! let watcher = LimitsWatcher::start(&file, load, move |limits| watched.set_limits(limits))?;
+//! // What the file does not say is as on any machine of this size.
+//! let defaults = Limits::auto_scale();
+//! let apply = move |limits| watched.set_limits(limits);
+//! let watcher = LimitsWatcher::start(&file, defaults, apply)?;
 //! assert_eq!(watcher.stats().reloads, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -71,7 +61,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::{BadConfiguration, Error, Limits, Result};
+use crate::{BadConfiguration, Error, Limits, LimitsFile, Result};
 use follower::Follower;
 use inbox::Inbox;
 use reading::Reading;
@@ -89,12 +79,12 @@ pub struct LimitsWatcher {
 }
 
 impl LimitsWatcher {
-    /// Loads the file at `path` and applies it, then follows it with the usual times.
+    /// Loads the limits file at `path` over `defaults` and applies what comes out, then follows it
+    /// with the usual times.
     ///
-    /// `load` makes limits of the file's text; it is given the path for its errors. It is called
-    /// whenever the text is another one. `apply` sets the limits, as in
-    /// `move |limits| manager.set_limits(limits)`. Both are called on the caller's thread at first,
-    /// then on the watcher's, one at a time. If one of them panics there, that counts as a failure.
+    /// `apply` sets the limits, as in `move |limits| manager.set_limits(limits)`. It is called on
+    /// the caller's thread at first, then on the watcher's, one at a time. If it panics there, that
+    /// counts as a failure.
     ///
     /// A relative path is made absolute now: a later change of the current directory is none of
     /// the file's.
@@ -102,14 +92,13 @@ impl LimitsWatcher {
     /// # Errors
     ///
     /// [`BadConfiguration`](Error::BadConfiguration) if the file can't be read, is no regular file,
-    /// is empty, not UTF-8 or larger than 16 MiB, or the error of `load`: nothing was applied then.
-    /// Also if there is no thread to be had: then it was applied, and is not followed.
-    pub fn start<L, A>(path: impl AsRef<Path>, load: L, apply: A) -> Result<Self>
+    /// is empty, or for the reasons of [`LimitsFile::read`]: nothing was applied then. Also if there
+    /// is no thread to be had: then it was applied, and is not followed.
+    pub fn start<A>(path: impl AsRef<Path>, defaults: Limits, apply: A) -> Result<Self>
     where
-        L: Fn(&str, &Path) -> Result<Limits> + Send + 'static,
         A: Fn(Limits) + Send + 'static,
     {
-        Self::builder().start(path, load, apply)
+        Self::builder().start(path, defaults, apply)
     }
 
     /// A watcher with other times.
@@ -220,7 +209,35 @@ impl Builder {
     /// # Errors
     ///
     /// As [`LimitsWatcher::start`].
-    pub fn start<L, A>(self, path: impl AsRef<Path>, load: L, apply: A) -> Result<LimitsWatcher>
+    pub fn start<A>(
+        self,
+        path: impl AsRef<Path>,
+        defaults: Limits,
+        apply: A,
+    ) -> Result<LimitsWatcher>
+    where
+        A: Fn(Limits) + Send + 'static,
+    {
+        let load = move |text: &str, path: &Path| {
+            let file = LimitsFile::from_text_of(path, text)?;
+            Ok(file.limits.build(&defaults))
+        };
+        self.start_with(path, load, apply)
+    }
+
+    /// Starts a watcher of a file that has limits in some other form: `load` makes them of its
+    /// text. It is called whenever that is another one, where `apply` is called, and is given the
+    /// path for its errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`LimitsWatcher::start`], or the error of `load`.
+    pub fn start_with<L, A>(
+        self,
+        path: impl AsRef<Path>,
+        load: L,
+        apply: A,
+    ) -> Result<LimitsWatcher>
     where
         L: Fn(&str, &Path) -> Result<Limits> + Send + 'static,
         A: Fn(Limits) + Send + 'static,

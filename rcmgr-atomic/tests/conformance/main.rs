@@ -6,7 +6,6 @@
 //! narrows them to these profiles.
 
 mod addresses;
-mod limits;
 mod replay;
 
 use std::collections::BTreeMap;

@@ -6,14 +6,13 @@ use std::path::Path;
 
 use rcmgr_atomic::multiaddr::Multiaddr;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, PeerId,
-    Priority, ResourceManager, ResourceScope, Result as Outcome, Scope, ScopeSpan, ScopeStat, Span,
-    Stream, StreamScope,
+    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits,
+    PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome, Scope,
+    ScopeSpan, ScopeStat, Span, Stream, StreamScope,
 };
 use serde_json::{Value, json};
 
 use crate::addresses::addresses;
-use crate::limits::{limit, limits};
 
 /// What is charged on a scope: the list of six in a vector's `stat`.
 type Usage = [u64; 6];
@@ -78,7 +77,7 @@ struct Replay {
 
 impl Replay {
     fn new(header: &Value) -> Self {
-        let limits = limits(&header["limits"]);
+        let limits = partial(&header["limits"]).build(&Limits::unlimited());
         Self {
             manager: AtomicResourceManager::builder()
                 .limits(limits)
@@ -148,7 +147,8 @@ impl Replay {
             }
             "release" => self.on(text("on"), |scope| scope.release_memory(size())),
             "set_limit" => {
-                let limit = limit(Some(&step["limit"]), Limit::UNLIMITED);
+                let limit = partial(&json!({"System": step["limit"]})).system;
+                let limit = limit.build(&Limit::UNLIMITED);
                 self.on(text("on"), |scope| scope.set_limit(limit));
             }
             "done" => match &self.handles[&number("h")] {
@@ -216,6 +216,11 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// A partial configuration in a vector.
+fn partial(json: &Value) -> PartialLimits {
+    PartialLimits::from_json(&json.to_string()).expect("the reference's configuration is good")
 }
 
 fn usage(stat: &ScopeStat) -> Usage {

@@ -42,7 +42,7 @@ pub struct LimitsFile {
 /// The largest text that is read: room for ten thousand named entries of a peer with all fields,
 /// and little enough that the wrong file does no harm: reading takes some 130 times its size at
 /// worst (TOML of one short key a line, measured).
-const LARGEST: u64 = 4 * MIB;
+pub(crate) const LARGEST: u64 = 4 * MIB;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -81,14 +81,26 @@ impl LimitsFile {
             file: Some(path.to_owned()),
             ..bad
         };
-        let format = Format::of(path)
-            .ok_or_else(|| in_file(whole("the name ends neither in .json nor in .toml".into())))?;
         let text = read_text(path).map_err(in_file)?;
-        let file = Self::from_text(&text, format).map_err(in_file)?;
-        Ok(Self {
-            path: Some(path.to_owned()),
-            ..file
-        })
+        Self::from_text_of(path, &text)
+    }
+
+    /// Reads the text of a file that was read before; the file's name ends in `.json` or `.toml`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_text_of(path: impl AsRef<Path>, text: &str) -> Result<Self, BadConfiguration> {
+        let path = path.as_ref();
+        let read = match Format::of(path) {
+            Some(format) => Self::from_text(text, format),
+            None => Err(whole("the name ends neither in .json nor in .toml".into())),
+        };
+        let path = Some(path.to_owned());
+        match read {
+            Ok(file) => Ok(Self { path, ..file }),
+            Err(bad) => Err(BadConfiguration { file: path, ..bad }),
+        }
     }
 
     /// Reads a text of JSON.
@@ -146,6 +158,11 @@ fn read_text(path: &Path) -> Result<String, BadConfiguration> {
     File::open(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
         .map_err(|error| whole(error.to_string()))?;
+    text_of(bytes)
+}
+
+/// The text that a file's bytes are, if they are not too many.
+pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, BadConfiguration> {
     if bytes.len() as u64 > LARGEST {
         return Err(too_long());
     }

@@ -6,10 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::{BadConfiguration, MIB};
-
-/// In bytes.
-pub const LARGEST: u64 = 16 * MIB;
+use crate::BadConfiguration;
+use crate::limits::file::{LARGEST, text_of};
 
 /// The text of a file, or why it can't be had.
 pub type Text = Result<Arc<str>, BadConfiguration>;
@@ -26,14 +24,12 @@ impl Reading {
     pub fn of(path: &Path) -> Self {
         let (text, found) = match read(path) {
             Ok((bytes, found)) => (text(bytes), Some(found)),
-            Err(error) => (Err((None, error.to_string())), None),
+            Err(error) => (Err(whole(error.to_string())), None),
         };
         Self {
-            text: text.map_err(|(line, reason)| BadConfiguration {
+            text: text.map_err(|bad| BadConfiguration {
                 file: Some(path.to_owned()),
-                line,
-                field: String::new(),
-                reason,
+                ..bad
             }),
             stamp: found.map(|found| (found.len(), found.modified().ok())),
         }
@@ -51,17 +47,18 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     Ok((bytes, file.metadata()?))
 }
 
-fn text(bytes: Vec<u8>) -> Result<Arc<str>, (Option<usize>, String)> {
-    if bytes.len() as u64 > LARGEST {
-        return Err((None, format!("is larger than {} MiB", LARGEST / MIB)));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        (Some(line), "is not UTF-8".to_owned())
-    })?;
+fn text(bytes: Vec<u8>) -> Text {
+    let text = text_of(bytes)?;
     if text.trim().is_empty() {
-        return Err((None, "is empty: perhaps it is being written".to_owned()));
+        return Err(whole("it is empty: perhaps it is being written".into()));
     }
     Ok(text.into())
+}
+
+/// An error about the whole file.
+fn whole(reason: String) -> BadConfiguration {
+    BadConfiguration {
+        reason,
+        ..BadConfiguration::default()
+    }
 }

@@ -15,7 +15,10 @@ fn a_bad_file_fails_the_start_and_applies_nothing() {
     let refused = |reason: &str| {
         let path = file.clone();
         let apply = |_| panic!("nothing is to be applied");
-        match LimitsWatcher::start(&path, load, apply).unwrap_err() {
+        match LimitsWatcher::builder()
+            .start_with(&path, load, apply)
+            .unwrap_err()
+        {
             Error::BadConfiguration(bad) => {
                 assert_eq!(bad.file.as_ref(), Some(&path));
                 assert!(bad.reason.contains(reason), "{bad}");
@@ -25,7 +28,7 @@ fn a_bad_file_fails_the_start_and_applies_nothing() {
     };
     refused("os error 2");
     fs::write(&file, "\n").unwrap();
-    refused("is empty");
+    refused("it is empty");
     fs::write(&file, "conns many").unwrap();
     refused("no number");
 }
@@ -36,9 +39,9 @@ fn a_bad_file_leaves_the_limits_until_it_is_good_again() {
     let bad: [(&[u8], Option<usize>, &str); 6] = [
         (b"conns 5\nconns many", Some(2), "no number"),
         (b"conns 5\nmemory 5", Some(2), "no field"),
-        (b"", None, "is empty"),
-        (b"conns 5\n\xff", Some(2), "is not UTF-8"),
-        (b" \n\t", None, "is empty"),
+        (b"", None, "it is empty"),
+        (b"conns 5\n\xff", Some(2), "not UTF-8 text"),
+        (b" \n\t", None, "it is empty"),
         (b"conns panic", None, "panicked"),
     ];
     for (nth, (text, line, reason)) in (1..).zip(bad) {
@@ -69,7 +72,10 @@ fn a_file_that_is_no_file_or_too_large_or_gone_leaves_the_limits() {
     large.set_len(16 * MIB + 1).unwrap();
     fs::rename(watched.path("large"), &watched.file).unwrap();
     let error = watched.expect_failure(4, 1);
-    assert_eq!(error.reason, "is larger than 16 MiB");
+    assert_eq!(
+        error.reason,
+        "longer than 4 MiB, which is no file of limits"
+    );
 
     watched.rename_over("conns 2");
     watched.expect(2);

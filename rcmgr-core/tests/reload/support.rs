@@ -52,7 +52,7 @@ pub fn quick() -> Builder {
 pub fn start(builder: Builder, file: &Path) -> Result<(LimitsWatcher, Applied)> {
     let applied = Applied::default();
     let record = applied.clone();
-    let watcher = builder.start(file, load, move |limits| {
+    let watcher = builder.start_with(file, load, move |limits| {
         record.lock().unwrap().push(limits.system.conns);
     })?;
     Ok((watcher, applied))

@@ -124,7 +124,7 @@ fn dropping_the_watcher_ends_its_thread_at_once() {
         let held = held_by_thread.clone();
         let watcher = quick()
             .settle_time(settle)
-            .start(&file, load, move |_| drop(Arc::clone(&held)))
+            .start_with(&file, load, move |_| drop(Arc::clone(&held)))
             .unwrap();
         assert_eq!(Arc::strong_count(&held_by_thread), 2);
         let begun = Instant::now();
@@ -140,7 +140,7 @@ fn many_watchers_come_and_go() {
     let file = directory.path().join("limits");
     fs::write(&file, "conns 1").unwrap();
     for _ in 0..300 {
-        drop(quick().start(&file, load, |_| {}).unwrap());
+        drop(quick().start_with(&file, load, |_| {}).unwrap());
     }
 }
 
@@ -151,6 +151,8 @@ fn a_manager_chosen_at_run_time_is_as_good() {
     fs::write(&file, "conns 1").unwrap();
     let manager: Arc<DynResourceManager> = erase(NullResourceManager);
     let apply = move |limits| manager.set_limits(limits);
-    let watcher = LimitsWatcher::start(&file, load, apply).unwrap();
+    let watcher = LimitsWatcher::builder()
+        .start_with(&file, load, apply)
+        .unwrap();
     assert!(watcher.path().is_absolute());
 }
