@@ -4,7 +4,6 @@
 //! which the bucket will be full again. A bucket that is full is as good as none, so those that
 //! have been full for a while are dropped.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,22 +29,6 @@ const SWEEP_EVERY: u64 = GRACE / SHARDS as u64;
 /// Among how many the fullest bucket is looked for when one has to be forgotten.
 const SAMPLES: u64 = 8;
 
-/// A bucket's name: the subnet, and under which rule, so that a rule with another rate starts with
-/// a full bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) subnet: Subnet,
-    pub(super) rule: u32,
-}
-
-impl Hash for Key {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.subnet.hash(state);
-        state.write_u32(self.rule);
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Buckets {
     shards: Shards<Shard>,
@@ -55,7 +38,8 @@ pub(super) struct Buckets {
 
 #[derive(Debug)]
 struct Shard {
-    full_at: Map<Key, u64>,
+    /// Each subnet with the number of its rule, so that one with another rate starts full.
+    full_at: Map<Subnet, u64>,
     hasher: RandomState,
     /// How many buckets were forgotten for want of room.
     forgotten: u64,
@@ -127,14 +111,14 @@ impl Buckets {
     pub(super) fn keep_rules(&self, keep: impl Fn(u32) -> bool) {
         for index in 0..SHARDS {
             let mut shard = self.shards.lock(index);
-            shard.full_at.retain(|key, _| keep(key.rule));
+            shard.full_at.retain(|subnet, _| keep(subnet.rule()));
             shrink(&mut shard.full_at);
         }
     }
 
     /// Counts a refusal that no bucket was needed for.
-    pub(super) fn count_refusal(&self, key: &Key) {
-        self.shards.lock(self.shards.index_of(key)).refused += 1;
+    pub(super) fn count_refusal(&self, subnet: Subnet) {
+        self.shards.lock(self.shards.index_of(&subnet)).refused += 1;
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -157,7 +141,8 @@ pub(super) struct Store(pub(super) Arc<Buckets>);
 /// A token asked of a bucket at a moment, in nanoseconds. Governor wants a key to be comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Request {
-    pub(super) key: Key,
+    /// With the number of the rule.
+    pub(super) subnet: Subnet,
     pub(super) now: u64,
 }
 
@@ -169,10 +154,10 @@ impl StateStore for Store {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let Request { key, now } = *request;
+        let Request { subnet, now } = *request;
         let shards = &self.0.shards;
-        let mut shard = shards.lock(shards.index_of(&key));
-        let known = shard.full_at.get_mut(&key);
+        let mut shard = shards.lock(shards.index_of(&subnet));
+        let known = shard.full_at.get_mut(&subnet);
         let full_in = known
             .as_deref()
             .map(|at| Nanos::new(at.saturating_sub(now)));
@@ -185,7 +170,7 @@ impl StateStore for Store {
                     if shard.full_at.len() >= MAX_IN_SHARD {
                         shard.forget_one();
                     }
-                    shard.full_at.insert(key, full_at);
+                    shard.full_at.insert(subnet, full_at);
                 }
                 Ok(granted)
             }
