@@ -26,8 +26,10 @@ const GRACE: u64 = 60 * 1_000_000_000;
 /// Every shard is swept once a minute, one after the other.
 const SWEEP_EVERY: u64 = GRACE / SHARDS as u64;
 
-/// Among how many the fullest bucket is looked for when one has to be forgotten.
-const SAMPLES: u64 = 8;
+/// Among how many the fullest bucket is looked for when one has to be forgotten: as many as 128
+/// random bits pick, 16 each, which reach over all of a shard.
+const SAMPLES: usize = 8;
+const _: () = assert!(MAX_IN_SHARD <= 1 << 16);
 
 #[derive(Debug)]
 pub(super) struct Buckets {
@@ -50,11 +52,10 @@ impl Shard {
     /// Forgets the fullest of a few buckets, which loses the least: the fuller a bucket, the less
     /// an address gains by starting with a new one.
     fn forget_one(&mut self) {
-        let any = |at| {
-            // The seeds are secret, so nobody can foretell which ones are looked at.
-            let random = self.hasher.hash_one((self.forgotten, at));
-            (random % self.full_at.len() as u64) as usize
-        };
+        // The seeds are secret, so nobody can foretell which ones are looked at.
+        let [high, low] = [0, 1].map(|half| self.hasher.hash_one((self.forgotten, half)));
+        let random = u128::from(high) << 64 | u128::from(low);
+        let any = |sample| usize::from((random >> (16 * sample)) as u16) % self.full_at.len();
         let fullest = (0..SAMPLES).map(any).min_by_key(|&at| self.full_at[at]);
         if let Some(at) = fullest {
             self.full_at.swap_remove_index(at);

@@ -32,7 +32,7 @@ impl Subnet {
     #[inline]
     pub(super) fn around(ip: IpAddr, prefix_len: u8) -> Self {
         let (bits, len) = match ip {
-            IpAddr::V4(ip) => (ip.to_ipv6_mapped().to_bits(), MAPPED + prefix_len),
+            IpAddr::V4(ip) => (0xffff << 32 | u128::from(ip.to_bits()), MAPPED + prefix_len),
             IpAddr::V6(ip) => (ip.to_bits(), prefix_len),
         };
         Self::new(bits, len)
