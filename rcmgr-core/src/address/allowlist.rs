@@ -242,3 +242,135 @@ impl Entry {
         address
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALICE: &str = "12D3KooWCQdw4xEHy37dA1j7ypc3B8xk4v3BydgtBHidWzokDPmD";
+    const BOB: &str = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
+
+    fn address(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    fn list(entries: &[&str]) -> Allowlist {
+        let entries: Vec<_> = entries.iter().map(|entry| address(entry)).collect();
+        Allowlist::new(&entries).unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn all_entries_that_contain_an_address_count_not_only_the_closest() {
+        let list = list(&[
+            "/ip4/10.0.0.0/ipcidr/8",
+            &format!("/ip4/10.1.0.0/ipcidr/16/p2p/{ALICE}"),
+            &format!("/ip4/192.0.2.0/ipcidr/24/p2p/{ALICE}"),
+            &format!("/ip4/192.0.2.7/p2p/{BOB}"),
+        ]);
+        let [alice, bob] = [ALICE, BOB].map(|peer| peer.parse().unwrap());
+        assert!(list.allows(&bob, ip("10.1.2.3")));
+        assert!(list.allows(&alice, ip("192.0.2.7")));
+        assert!(list.allows(&bob, ip("192.0.2.7")));
+        assert!(!list.allows(&bob, ip("192.0.2.8")));
+        assert!(list.allows_ip(ip("192.0.2.8")));
+        assert!(!list.allows_ip(ip("192.0.3.1")));
+        assert_eq!(list.networks(), ["10.0.0.0/8".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_was_added_twice_is_gone_when_it_is_removed_once() {
+        let list = list(&["/ip4/192.0.2.7/tcp/4001", "/ip4/192.0.2.7/ipcidr/32"]);
+        let with_peer = address(&format!("/ip4/192.0.2.7/udp/1/quic-v1/p2p/{BOB}"));
+        list.add(&with_peer).unwrap();
+        list.add(&with_peer).unwrap();
+        assert_eq!(list.entries().len(), 2);
+
+        assert!(list.remove(&address("/ip4/192.0.2.7")).unwrap());
+        assert!(!list.remove(&address("/ip4/192.0.2.7")).unwrap());
+        assert_eq!(
+            list.entries(),
+            [address(&format!("/ip4/192.0.2.7/p2p/{BOB}"))]
+        );
+        assert!(list.remove(&with_peer).unwrap());
+        assert!(!list.allows_ip(ip("192.0.2.7")));
+    }
+
+    #[test]
+    fn mapped_addresses_are_of_ipv4() {
+        let list = list(&["/ip6/::ffff:192.0.2.0/ipcidr/120", "/ip4/9.8.7.6"]);
+        assert!(list.allows_ip(ip("192.0.2.7")));
+        assert!(list.allows_ip(ip("::ffff:9.8.7.6")));
+        assert_eq!(
+            list.entries(),
+            [address("/ip4/9.8.7.6"), address("/ip4/192.0.2.0/ipcidr/24")]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_is_none_is_named() {
+        let bad = [
+            "/dns4/example.com/tcp/443".to_owned(),
+            format!("/p2p/{BOB}"),
+            "/ip4/192.0.2.7/ipcidr/33".to_owned(),
+            "/ip6/2001:db8::/ipcidr/129".to_owned(),
+            "/ip4/192.0.2.7/tcp/1/ipcidr/24".to_owned(),
+            "/ip4/192.0.2.7/ip4/192.0.2.8".to_owned(),
+            "/ip6zone/eth0/ip6/fe80::1".to_owned(),
+            format!("/ip4/192.0.2.7/p2p/{BOB}/p2p-circuit"),
+            format!("/ip4/192.0.2.7/p2p/{BOB}/p2p/{ALICE}"),
+        ];
+        let list = list(&[]);
+        for entry in bad {
+            let error = list.add(&address(&entry)).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("allowlist: {entry} ")),
+                "{error}"
+            );
+        }
+        assert!(list.add(&Multiaddr::empty()).is_err());
+        assert!(list.entries().is_empty());
+    }
+
+    fn part() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<[u8; 4]>().prop_map(|ip| format!("/ip4/{}", IpAddr::from(ip))),
+            any::<[u8; 16]>().prop_map(|ip| format!("/ip6/{}", IpAddr::from(ip))),
+            any::<u8>().prop_map(|len| format!("/ipcidr/{len}")),
+            any::<u16>().prop_map(|port| format!("/tcp/{port}")),
+            Just(format!("/p2p/{ALICE}")),
+            Just(format!("/p2p/{BOB}")),
+            Just("/p2p-circuit".to_owned()),
+            Just("/dns/example.com".to_owned()),
+        ]
+    }
+
+    fn any_address() -> impl Strategy<Value = Option<Multiaddr>> {
+        prop_oneof![
+            any::<String>().prop_map(|text| text.parse().ok()),
+            proptest::collection::vec(any::<u8>(), 0..64)
+                .prop_map(|bytes| Multiaddr::try_from(bytes).ok()),
+            proptest::collection::vec(part(), 0..5).prop_map(|parts| parts.concat().parse().ok()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_can_be_written_panics(entry in any_address()) {
+            let list = list(&[]);
+            if let Some(entry) = entry {
+                let _ = crate::Endpoint::from(entry.clone()).ip();
+                if list.add(&entry).is_ok() {
+                    let [shortest]: [Multiaddr; 1] = list.entries().try_into().unwrap();
+                    prop_assert!(list.remove(&shortest).unwrap());
+                }
+                prop_assert!(list.entries().is_empty());
+            }
+        }
+    }
+}

@@ -4,7 +4,6 @@
 //! which the bucket will be full again. A bucket that is full is as good as none, so those that
 //! have been full for a while are dropped.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,24 +26,10 @@ const GRACE: u64 = 60 * 1_000_000_000;
 /// Every shard is swept once a minute, one after the other.
 const SWEEP_EVERY: u64 = GRACE / SHARDS as u64;
 
-/// Among how many the fullest bucket is looked for when one has to be forgotten.
-const SAMPLES: u64 = 8;
-
-/// A bucket's name: the subnet, and under which rule, so that a rule with another rate starts with
-/// a full bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) subnet: Subnet,
-    pub(super) rule: u32,
-}
-
-impl Hash for Key {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.subnet.hash(state);
-        state.write_u32(self.rule);
-    }
-}
+/// Among how many the fullest bucket is looked for when one has to be forgotten: as many as 128
+/// random bits pick, 16 each, which reach over all of a shard.
+const SAMPLES: usize = 8;
+const _: () = assert!(MAX_IN_SHARD <= 1 << 16);
 
 #[derive(Debug)]
 pub(super) struct Buckets {
@@ -55,7 +40,8 @@ pub(super) struct Buckets {
 
 #[derive(Debug)]
 struct Shard {
-    full_at: Map<Key, u64>,
+    /// Each subnet with the number of its rule, so that one with another rate starts full.
+    full_at: Map<Subnet, u64>,
     hasher: RandomState,
     /// How many buckets were forgotten for want of room.
     forgotten: u64,
@@ -66,11 +52,10 @@ impl Shard {
     /// Forgets the fullest of a few buckets, which loses the least: the fuller a bucket, the less
     /// an address gains by starting with a new one.
     fn forget_one(&mut self) {
-        let any = |at| {
-            // The seeds are secret, so nobody can foretell which ones are looked at.
-            let random = self.hasher.hash_one((self.forgotten, at));
-            (random % self.full_at.len() as u64) as usize
-        };
+        // The seeds are secret, so nobody can foretell which ones are looked at.
+        let [high, low] = [0, 1].map(|half| self.hasher.hash_one((self.forgotten, half)));
+        let random = u128::from(high) << 64 | u128::from(low);
+        let any = |sample| usize::from((random >> (16 * sample)) as u16) % self.full_at.len();
         let fullest = (0..SAMPLES).map(any).min_by_key(|&at| self.full_at[at]);
         if let Some(at) = fullest {
             self.full_at.swap_remove_index(at);
@@ -127,14 +112,14 @@ impl Buckets {
     pub(super) fn keep_rules(&self, keep: impl Fn(u32) -> bool) {
         for index in 0..SHARDS {
             let mut shard = self.shards.lock(index);
-            shard.full_at.retain(|key, _| keep(key.rule));
+            shard.full_at.retain(|subnet, _| keep(subnet.rule()));
             shrink(&mut shard.full_at);
         }
     }
 
     /// Counts a refusal that no bucket was needed for.
-    pub(super) fn count_refusal(&self, key: &Key) {
-        self.shards.lock(self.shards.index_of(key)).refused += 1;
+    pub(super) fn count_refusal(&self, subnet: Subnet) {
+        self.shards.lock(self.shards.index_of(&subnet)).refused += 1;
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -157,7 +142,8 @@ pub(super) struct Store(pub(super) Arc<Buckets>);
 /// A token asked of a bucket at a moment, in nanoseconds. Governor wants a key to be comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Request {
-    pub(super) key: Key,
+    /// With the number of the rule.
+    pub(super) subnet: Subnet,
     pub(super) now: u64,
 }
 
@@ -169,10 +155,10 @@ impl StateStore for Store {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let Request { key, now } = *request;
+        let Request { subnet, now } = *request;
         let shards = &self.0.shards;
-        let mut shard = shards.lock(shards.index_of(&key));
-        let known = shard.full_at.get_mut(&key);
+        let mut shard = shards.lock(shards.index_of(&subnet));
+        let known = shard.full_at.get_mut(&subnet);
         let full_in = known
             .as_deref()
             .map(|at| Nanos::new(at.saturating_sub(now)));
@@ -185,7 +171,7 @@ impl StateStore for Store {
                     if shard.full_at.len() >= MAX_IN_SHARD {
                         shard.forget_one();
                     }
-                    shard.full_at.insert(key, full_at);
+                    shard.full_at.insert(subnet, full_at);
                 }
                 Ok(granted)
             }

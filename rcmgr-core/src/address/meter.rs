@@ -7,7 +7,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 
-use super::buckets::{Buckets, Key, Request, Store};
+use super::buckets::{Buckets, Request, Store};
 use super::rate_limits::Rate;
 use super::subnet::Subnet;
 
@@ -55,16 +55,13 @@ impl Meter {
     /// How long it takes until there is one.
     #[inline]
     pub(super) fn take(&self, subnet: Subnet, now: u64) -> Result<(), Duration> {
-        let key = Key {
-            subnet,
-            rule: self.rule,
-        };
+        let subnet = subnet.of_rule(self.rule);
         let Some(limiter) = &self.limiter else {
-            self.buckets.count_refusal(&key);
+            self.buckets.count_refusal(subnet);
             return Err(Duration::MAX);
         };
         limiter
-            .check_key(&Request { key, now })
+            .check_key(&Request { subnet, now })
             .map_err(|not_until| {
                 if self.rate.per_second == 0.0 {
                     Duration::MAX

@@ -94,6 +94,12 @@ impl Subnets {
         }
     }
 
+    /// The subnet, if there is one only.
+    #[inline]
+    pub(super) fn only(&self) -> Option<Subnet> {
+        (self.wider_count == 0).then_some(self.first)
+    }
+
     #[inline]
     pub(super) fn push(&mut self, wider: Subnet) {
         self.wider[usize::from(self.wider_count)] = wider.len();

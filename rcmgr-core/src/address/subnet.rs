@@ -6,20 +6,25 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// How many bits of an IPv4-mapped IPv6 address come before the IPv4 address.
 const MAPPED: u8 = 96;
 
-/// A subnet as a key: small, unaligned, and quick to hash.
+/// A subnet as a key: small, and quick to hash.
 ///
 /// IPv4 is kept as IPv4-mapped IPv6. No IPv6 address can meet it there, since those that are
 /// mapped are taken for IPv4 before a key is made.
+// Words, not bytes: reading parts of what was just written as bytes stalls the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Subnet {
-    bits: [u8; 16],
+    high: u64,
+    low: u64,
+    rule: u32,
     len: u8,
 }
 
 impl Subnet {
     /// All addresses, of both families.
     pub(super) const ALL: Self = Self {
-        bits: [0; 16],
+        high: 0,
+        low: 0,
+        rule: 0,
         len: 0,
     };
 
@@ -27,7 +32,7 @@ impl Subnet {
     #[inline]
     pub(super) fn around(ip: IpAddr, prefix_len: u8) -> Self {
         let (bits, len) = match ip {
-            IpAddr::V4(ip) => (ip.to_ipv6_mapped().to_bits(), MAPPED + prefix_len),
+            IpAddr::V4(ip) => (0xffff << 32 | u128::from(ip.to_bits()), MAPPED + prefix_len),
             IpAddr::V6(ip) => (ip.to_bits(), prefix_len),
         };
         Self::new(bits, len)
@@ -36,35 +41,52 @@ impl Subnet {
     #[inline]
     fn new(bits: u128, len: u8) -> Self {
         let mask = u128::MAX.checked_shl(u32::from(128 - len)).unwrap_or(0);
+        let bits = bits & mask;
         Self {
-            bits: (bits & mask).to_ne_bytes(),
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+            rule: 0,
             len,
         }
     }
 
-    /// The one of these lengths (as [`len`](Self::len) gives them) around this one's addresses.
+    /// The same subnet, told from those of other rules. Without this its rule is 0.
+    #[inline]
+    pub(super) const fn of_rule(self, rule: u32) -> Self {
+        Self { rule, ..self }
+    }
+
+    pub(super) const fn rule(self) -> u32 {
+        self.rule
+    }
+
+    /// The subnet of this length (as [`len`](Self::len) gives it) around this one.
     #[inline]
     pub(super) fn widened(self, len: u8) -> Self {
-        Self::new(u128::from_ne_bytes(self.bits), len)
+        Self::new(self.bits(), len)
     }
 
     /// The prefix length, counted in IPv6 bits.
     pub(super) const fn len(self) -> u8 {
         self.len
     }
+
+    const fn bits(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
 }
 
 impl Hash for Subnet {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(u128::from_ne_bytes(self.bits));
-        state.write_u8(self.len);
+        state.write_u128(self.bits());
+        state.write_u64(u64::from(self.rule) << 8 | u64::from(self.len));
     }
 }
 
 impl From<Subnet> for IpNet {
     fn from(subnet: Subnet) -> Self {
-        let ip = Ipv6Addr::from_bits(u128::from_ne_bytes(subnet.bits));
+        let ip = Ipv6Addr::from_bits(subnet.bits());
         match ip.to_ipv4_mapped() {
             Some(ip) if subnet.len >= MAPPED => Ipv4Net::new_assert(ip, subnet.len - MAPPED).into(),
             _ => Ipv6Net::new_assert(ip, subnet.len).into(),

@@ -180,6 +180,12 @@ impl SubnetLimiter {
     }
 
     pub(super) fn give_back(&self, subnets: &Subnets) {
+        if let Some(subnet) = subnets.only() {
+            let mut counts = self.shards.lock(self.shards.index_of(&subnet));
+            counts.remove(subnet);
+            counts.places -= 1;
+            return;
+        }
         // All at once: whoever finds room in one of them must find it in the others.
         let mut locked = Locked::new(&self.shards, subnets);
         for (at, subnet) in subnets.iter().enumerate() {
@@ -188,7 +194,8 @@ impl SubnetLimiter {
         locked.counts(0).places -= 1;
     }
 
-    /// How many places are taken. Those of unlimited addresses are not counted.
+    /// How many places are taken. Those of unlimited addresses are not counted. Parts are read one
+    /// after the other, so while the limiter is in use the sum is of slightly different moments.
     pub fn places(&self) -> u64 {
         self.shards.sum(|counts| counts.places)
     }
