@@ -24,9 +24,9 @@ loom *filter:
 stress ops="10000000":
     RCMGR_STRESS_OPS={{ ops }} cargo test --release -p rcmgr-atomic --test stress -- --nocapture --test-threads=1
 
-# a million one-time peers leave nothing behind
+# a million one-time peers, and a million one-time addresses, leave nothing behind
 flood:
-    cargo test --release -p rcmgr-atomic --test flood_of_peers -- --nocapture
+    cargo test --release -p rcmgr-atomic --test flood_of_peers --test flood_of_addresses -- --nocapture
 
 # the engine against the sequential model, for longer
 properties cases="20000":
