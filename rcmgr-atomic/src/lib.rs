@@ -80,6 +80,8 @@ mod pages {
     struct FirstProgram;
     #[doc = include_str!("../../docs/src/concepts.md")]
     struct Concepts;
+    #[doc = include_str!("../../docs/src/limits.md")]
+    struct ChoosingLimits;
     #[doc = include_str!("../../docs/src/engine.md")]
     struct TheEngine;
     #[doc = include_str!("../../docs/src/limitations.md")]
