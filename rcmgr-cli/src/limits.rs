@@ -23,7 +23,10 @@ use crate::output::complain;
 
 /// What can be chosen about limits.
 #[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true
+)]
 pub struct LimitsOptions {
     #[command(subcommand)]
     command: Option<Command>,

@@ -7,8 +7,8 @@
 //! where each of them comes from, and what can't work; `rcmgr limits check` checks files, and
 //! `rcmgr limits diff` compares two.
 //!
-//! The exit status of every command is 0 for a good answer, 1 for a bad one, such as a file with an
-//! error or two that differ, and 2 for none, as of a wrong argument.
+//! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
+//! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.
 
 #![forbid(unsafe_code)]
 

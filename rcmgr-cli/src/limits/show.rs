@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use rcmgr_atomic::{LimitsKey, Machine};
 
 use super::configuration::Configuration;
@@ -15,7 +16,7 @@ use crate::output::{complain, print};
 #[derive(Debug, Clone, Args)]
 pub struct ShowOptions {
     /// Files of limits, .json or .toml; of two that set the same field, the later one counts
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = PathBufValueParser::new().try_map(file))]
     files: Vec<PathBuf>,
 
     /// Show only this scope, such as System, PeerDefault, Service.NAME or Peer.ID; may be given
@@ -40,6 +41,16 @@ pub struct ShowOptions {
 
     #[command(flatten)]
     defaults: DefaultsOptions,
+}
+
+/// Behind an option a command is taken for a file, whose error would say little.
+fn file(path: PathBuf) -> Result<PathBuf, String> {
+    match path.to_str() {
+        Some(command @ ("check" | "diff")) => Err(format!(
+            "the command comes before all options and files: rcmgr limits {command} ..."
+        )),
+        _ => Ok(path),
+    }
 }
 
 /// Prints the limits, and then warnings.
