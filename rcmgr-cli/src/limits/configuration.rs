@@ -6,6 +6,7 @@ use rcmgr_atomic::{
     BadConfiguration, Limit, Limits, LimitsFile, LimitsKey, PartialLimits, Resource,
 };
 
+use super::amount::printable;
 use super::defaults::Defaults;
 use super::origin::Origin;
 
@@ -42,7 +43,8 @@ impl<'a> Configuration<'a> {
     /// Which limits they are, in words.
     pub fn description(&self) -> String {
         let files: Vec<_> = self.files.iter().map(path).collect();
-        let over = files.iter().rev().map(|path| path.display().to_string());
+        let over = files.iter().rev();
+        let over = over.map(|path| printable(&path.display().to_string()));
         let over: Vec<_> = over.chain([self.defaults.description.clone()]).collect();
         over.join(", over ")
     }

@@ -18,7 +18,7 @@ pub fn json(entries: &[(LimitsKey, Limit)]) -> String {
 
 /// A file of TOML with every field set, and the origin of each in a comment.
 pub fn toml(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
-    let head = format!("# {}\n", printable(&configuration.description()));
+    let head = format!("# {}\n", configuration.description());
     let tables = entries.iter().map(|(key, limit)| {
         let mut table = PartialLimits::default();
         *table.entry(key.clone()) = limit.into();
