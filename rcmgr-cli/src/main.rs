@@ -38,7 +38,7 @@ enum Command {
     /// Guard a TCP server on loopback while some clients are honest and some flood it
     ///
     /// The exit status is 0 if every counter is back at zero at the end and no limit was ever
-    /// passed, 1 if not, and 2 if an argument is wrong.
+    /// passed, 1 if not, and 2 if an argument or the file of limits is wrong.
     Demo(demo::Options),
 
     /// Show limits and where each comes from; check and compare files of limits

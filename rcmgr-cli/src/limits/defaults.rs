@@ -38,8 +38,8 @@ pub struct DefaultsOptions {
     /// Stay within this much memory and this many file descriptors, such as 512MiB,4096
     ///
     /// This is a cap: System gets exactly SIZE and NUMBER. Of them, every other scope gets what it
-    /// has of System's in the table. The numbers of connections and streams are those of
-    /// `--memory SIZE`.
+    /// has of System's in the table. Allowlisted connections do not count in System: together they
+    /// may use as much again. The numbers of connections and streams are those of `--memory SIZE`.
     #[arg(long, value_name = "SIZE,NUMBER", conflicts_with_all = ["memory", "fds"])]
     #[arg(value_parser = budget)]
     budget: Option<Budget>,
