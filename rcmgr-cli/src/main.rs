@@ -3,9 +3,9 @@
 //! `rcmgr demo`, which is also what `rcmgr` alone does, shows the resource manager at work: a TCP
 //! server that stays within its limits while it is flooded.
 //!
-//! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on a machine,
-//! where each of them comes from, and what can't work; `rcmgr limits check` checks files, and
-//! `rcmgr limits diff` compares two.
+//! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on
+//! a machine, where each of them comes from, and what can't work; `rcmgr limits check` checks
+//! files, and `rcmgr limits diff` compares two.
 //!
 //! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
 //! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.

@@ -22,8 +22,9 @@ pub struct DefaultsOptions {
     /// Scale the table to this much memory, such as 512MiB; it is no cap
     ///
     /// This is go-libp2p's Scale(memory, fds): a limit is its base in the table and so much for
-    /// each GiB of SIZE, of which whole MiB count, and none up to 128 MiB. In both tables System may use SIZE and 128 MiB more. Without this option,
-    /// SIZE is 1/8 of this machine's memory, or of its container's.
+    /// each GiB of SIZE, of which whole MiB count, and none up to 128 MiB. In both tables System
+    /// may use SIZE and 128 MiB more. Without this option, SIZE is 1/8 of this machine's memory,
+    /// or of its container's.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
 
