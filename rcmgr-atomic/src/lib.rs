@@ -2,7 +2,8 @@
 //!
 //! No reservation, release or snapshot of a scope takes a lock, and nothing waits while it holds
 //! usage in its hands. Names are looked up in maps with locks: when something is opened or moved,
-//! and when the last of its kind closes and is taken out. (On a target without 128-bit atomic
+//! and when the last of its kind closes and is taken out; so are the counts of subnets, when a
+//! connection from a limited address is opened and closed. (On a target without 128-bit atomic
 //! instructions, counting connections takes one, too.)
 //!
 //! ```

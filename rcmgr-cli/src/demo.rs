@@ -24,7 +24,7 @@ mod tally;
 mod verdict;
 mod wire;
 
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use options::Options;
+
+use crate::output;
 
 use dial::{Dialer, Naming};
 use format::grouped;
@@ -84,7 +86,7 @@ fn try_run(options: &Options) -> io::Result<bool> {
         scopes: played.scopes,
         tally: &played.tally,
     };
-    print(&report)?;
+    output::print(&report)?;
     Ok(report.passed())
 }
 
@@ -227,13 +229,5 @@ async fn see_off(mut clients: JoinSet<()>) -> Option<String> {
         (true, 0) => None,
         (true, _) => Some(format!("{panics} clients ended in a panic")),
         (false, _) => Some(format!("{} clients did not leave", clients.len())),
-    }
-}
-
-/// Prints the report; a reader that has gone before its end is no failure.
-fn print(report: &Report<'_>) -> io::Result<()> {
-    match io::stdout().write_all(report.to_string().as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
     }
 }

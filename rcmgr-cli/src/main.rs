@@ -2,17 +2,26 @@
 //!
 //! `rcmgr demo`, which is also what `rcmgr` alone does, shows the resource manager at work: a TCP
 //! server that stays within its limits while it is flooded.
+//!
+//! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on
+//! a machine, where each of them comes from, and what can't work; `rcmgr limits check` checks
+//! files, and `rcmgr limits diff` compares two.
+//!
+//! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
+//! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.
 
 #![forbid(unsafe_code)]
 
 mod demo;
 mod limit_args;
+mod limits;
+mod output;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A network resource manager at work.
+/// A network resource manager at work, and its limits.
 ///
 /// Without a command it runs the demo, and takes the demo's options.
 #[derive(Debug, Parser)]
@@ -29,14 +38,31 @@ enum Command {
     /// Guard a TCP server on loopback while some clients are honest and some flood it
     ///
     /// The exit status is 0 if every counter is back at zero at the end and no limit was ever
-    /// passed, 1 if not, and 2 if an argument is wrong.
+    /// passed, 1 if not, and 2 if an argument or the file of limits is wrong.
     Demo(demo::Options),
+
+    /// Show limits and where each comes from; check and compare files of limits
+    ///
+    /// Shown are the limits of a server that reads the FILEs and takes the rest from defaults: a
+    /// table of the library's, which is scaled to this machine, to a given --memory and --fds, or
+    /// fitted into a --budget. A scope's line says where its limits come from: `scaled` and
+    /// `fixed` are the table's, `budget` is a share of the budget, `file.toml:3-5` are lines of a
+    /// file, and what a named scope does not set itself is `as` its class has it. Use --explain for
+    /// the reckoning of every single value.
+    ///
+    /// On stderr is a warning for each limit that can't work as it reads: over what its parent
+    /// scope or this machine allows, one direction over the total, or nothing allowed at all.
+    ///
+    /// The exit status is 0 if the limits were printed, with warnings or without, and 2 for wrong
+    /// arguments, a file that can't be read, and other trouble.
+    Limits(limits::LimitsOptions),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Demo(options)) => demo::run(&options),
+        Some(Command::Limits(options)) => limits::run(&options),
         None => demo::run(&cli.demo),
     }
 }

@@ -1,5 +1,7 @@
 //! The program as it is run.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn rcmgr(arguments: &[&str]) -> Output {
@@ -88,6 +90,37 @@ fn limits_of_one_s_own_are_kept_and_refuse() {
     assert!(number(row(report, "conn")[2]) > 0);
     let transient = row(report, "transient");
     assert!(number(transient[0]) > 0, "{report}");
+}
+
+#[test]
+fn limits_of_a_file_are_kept_unless_an_argument_sets_others() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-limits.toml");
+    let text = "[PeerDefault]\nConnsInbound = 5\n[Transient]\nConns = 4\n";
+    fs::write(&file, text).expect("a file can be written");
+    let file = format!("--limits-file={}", file.display());
+    let run = rcmgr(&[
+        "demo",
+        "--seconds=1",
+        "--connections=60",
+        "--honest=4",
+        &file,
+        "--limits=transient.conns=3",
+    ]);
+    let report = report(&run);
+    let honest = row(report, "peer:127.0.1.1 to peer:127.0.1.4, highest");
+    assert_eq!(honest[0], "5 of 5");
+    assert!(report.contains(" of 3 "), "{report}");
+}
+
+#[test]
+fn a_bad_file_of_limits_is_a_clear_error() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-bad.toml");
+    fs::write(&file, "[System]\nMemry = 1\n").expect("a file can be written");
+    let file = file.to_str().expect("the path is text");
+    let error = complaint(&["demo", "--limits-file", file]);
+    let line = format!("{file}:2: System.Memry: unknown key; did you mean \"Memory\"?");
+    assert!(error.contains(&line), "{error}");
+    assert!(complaint(&["--limits-file=gone.toml"]).contains("gone.toml: "));
 }
 
 #[test]

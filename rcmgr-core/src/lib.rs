@@ -1,7 +1,8 @@
 //! The vocabulary of rcmgr, a network resource manager: scopes and what they use, limits, errors,
 //! and the traits that an engine implements and a server is written against.
 //!
-//! This crate decides nothing. [`rcmgr-atomic`](https://docs.rs/rcmgr-atomic) is the engine, and
+//! It also has limits in files and what is decided by address alone, which are the same for every
+//! engine. [`rcmgr-atomic`](https://docs.rs/rcmgr-atomic) is the engine, and
 //! [`NullResourceManager`] the stand-in that accepts everything.
 //!
 //! | to learn about | see |

@@ -122,10 +122,13 @@ impl FromStr for PeerId {
 }
 
 impl From<IpAddr> for PeerId {
-    /// The address as text, so that it reads well where peers are shown.
+    /// The address as text, so that it reads well where peers are shown. One that stands for an IPv4
+    /// address (`::ffff:192.0.2.7`) is that, as for the limits on addresses: a client is one peer,
+    /// whichever kind of listener it came through.
     fn from(ip: IpAddr) -> Self {
         // The longest IPv6 address in text has 45 bytes.
-        Self::from_bytes(ip.to_string().as_bytes()).expect("an address in text is short")
+        Self::from_bytes(ip.to_canonical().to_string().as_bytes())
+            .expect("an address in text is short")
     }
 }
 

@@ -138,7 +138,8 @@ impl Drop for LimitsWatcher {
 pub struct ReloadStats {
     /// How often other limits were applied. The load at the start is not counted.
     pub reloads: u64,
-    /// How often the file was found bad, each time in another way than before.
+    /// How often the file was found bad, each time with another text, or for another reason, than
+    /// before.
     pub failures: u64,
     /// What is wrong with the file as it was found last; `None` while the limits are what it says.
     pub error: Option<Error>,

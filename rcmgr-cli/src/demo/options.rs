@@ -1,6 +1,7 @@
 //! What can be chosen on the command line.
 
 use clap::{Args, value_parser};
+use rcmgr_atomic::{BadConfiguration, LimitsFile};
 
 use crate::limit_args::LimitSettings;
 
@@ -26,7 +27,11 @@ pub struct Options {
     #[arg(value_parser = value_parser!(u8).range(0..=250))]
     pub flooding: u8,
 
-    /// Limits other than the demo's own, such as
+    /// A file of limits, .json or .toml, to use over the demo's own
+    #[arg(long, value_name = "FILE", value_parser = read)]
+    pub limits_file: Option<Box<LimitsFile>>,
+
+    /// Limits other than the demo's own and the file's, such as
     /// system.conns=1500,peer.memory=4MiB,conn.memory=unlimited; may be given more than once
     #[arg(long, value_name = "SCOPE.FIELD=VALUE,...")]
     pub limits: Vec<LimitSettings>,
@@ -35,4 +40,9 @@ pub struct Options {
     /// anyway where loopback has no other address
     #[arg(long)]
     pub one_address: bool,
+}
+
+/// A file is read together with the arguments: if it is bad, so are they.
+fn read(path: &str) -> Result<Box<LimitsFile>, BadConfiguration> {
+    LimitsFile::read(path).map(Box::new)
 }

@@ -87,6 +87,9 @@ impl Plan {
         let system = connections + early * per_peer + (late * per_peer * 3).div_ceil(4);
 
         let mut limits = demo_limits(system, transient, per_peer);
+        if let Some(file) = &options.limits_file {
+            limits = file.limits.build(&limits);
+        }
         for settings in &options.limits {
             settings.apply(&mut limits);
         }

@@ -10,6 +10,7 @@ mod tree;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,11 +52,11 @@ enum Format {
 }
 
 impl Format {
-    fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "json" => Some(Self::Json),
-            "toml" => Some(Self::Toml),
-            _ => None,
+    fn of(path: &Path) -> Result<Self, BadConfiguration> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("json") => Ok(Self::Json),
+            Some("toml") => Ok(Self::Toml),
+            _ => Err(whole("the name ends neither in .json nor in .toml".into())),
         }
     }
 
@@ -77,12 +78,8 @@ impl LimitsFile {
     /// [`PartialLimits::from_toml`]; the error names the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BadConfiguration> {
         let path = path.as_ref();
-        let in_file = |bad: BadConfiguration| BadConfiguration {
-            file: Some(path.to_owned()),
-            ..bad
-        };
-        let text = read_text(path).map_err(in_file)?;
-        Self::from_text_of(path, &text)
+        let read = Format::of(path).and_then(|format| Self::from_text(&read_text(path)?, format));
+        Self::of_file(path, read)
     }
 
     /// Reads the text of a file that was read before; the file's name ends in `.json` or `.toml`.
@@ -92,10 +89,14 @@ impl LimitsFile {
     /// As [`read`](Self::read).
     pub fn from_text_of(path: impl AsRef<Path>, text: &str) -> Result<Self, BadConfiguration> {
         let path = path.as_ref();
-        let read = match Format::of(path) {
-            Some(format) => Self::from_text(text, format),
-            None => Err(whole("the name ends neither in .json nor in .toml".into())),
-        };
+        let read = Format::of(path).and_then(|format| Self::from_text(text, format));
+        Self::of_file(path, read)
+    }
+
+    fn of_file(
+        path: &Path,
+        read: Result<Self, BadConfiguration>,
+    ) -> Result<Self, BadConfiguration> {
         let path = Some(path.to_owned());
         match read {
             Ok(file) => Ok(Self { path, ..file }),
@@ -221,7 +222,7 @@ impl PartialLimits {
     /// names and rules, except for the units; and it ignores keys that it does not know.
     ///
     /// `SystemLimit` is read as `System`: so the BNB Greenfield storage provider calls it. A file
-    /// has one of them. An empty text sets nothing.
+    /// has one of them. An empty text of TOML sets nothing; of JSON, that is `{}`.
     ///
     /// ```
     /// use rcmgr_core::{LimitValue, MIB, PartialLimits};

@@ -171,8 +171,15 @@ impl FromStr for LimitsKey {
 }
 
 impl Resource {
-    /// All of them, in the order in which a file of limits has them.
-    pub(super) const IN_FILES: [Self; 8] = [
+    /// All of them, in the order in which a file of limits is written.
+    ///
+    /// ```
+    /// use rcmgr_core::Resource;
+    ///
+    /// let names = Resource::IN_FILES.map(Resource::field_name);
+    /// assert_eq!((names[0], names[7]), ("Streams", "Memory"));
+    /// ```
+    pub const IN_FILES: [Self; 8] = [
         Self::Streams,
         Self::StreamsInbound,
         Self::StreamsOutbound,

@@ -61,7 +61,15 @@ impl LimitIncrease {
     };
 
     /// What is added per GiB; zero for file descriptors, which come by share.
-    const fn per_gib(&self, resource: Resource) -> u64 {
+    ///
+    /// ```
+    /// use rcmgr_core::{GIB, Resource, ScalingLimits};
+    ///
+    /// let increase = ScalingLimits::default().system.increase;
+    /// assert_eq!(increase.per_gib(Resource::Memory), GIB);
+    /// assert_eq!(increase.per_gib(Resource::Fd), 0);
+    /// ```
+    pub const fn per_gib(&self, resource: Resource) -> u64 {
         match resource {
             Resource::Memory => self.memory,
             Resource::Fd => 0,
@@ -87,7 +95,14 @@ impl From<Limit> for ScalingLimit {
 
 impl ScalingLimit {
     /// Memory up to which nothing is added, in bytes. (go-libp2p's.)
-    const SMALLEST: u64 = 128 * MIB;
+    ///
+    /// ```
+    /// use rcmgr_core::{ScalingLimit, ScalingLimits};
+    ///
+    /// let table = ScalingLimits::default();
+    /// assert_eq!(table.scale(ScalingLimit::SMALLEST, 0).system.memory, table.system.base.memory);
+    /// ```
+    pub const SMALLEST: u64 = 128 * MIB;
 
     /// The limit for `memory` bytes and `fds` file descriptors.
     ///

@@ -51,6 +51,11 @@ pub enum WarningKind {
         /// The entry of the share per peer.
         share: LimitsKey,
     },
+    /// Some are allowed, but none in either direction.
+    NoDirection {
+        /// This limit.
+        limit: u64,
+    },
     /// None is granted, so that no connection can be opened.
     BlocksEverything,
 }
@@ -93,6 +98,11 @@ impl fmt::Display for Warning {
             WarningKind::NoneForPeers { limit, share } => {
                 write!(f, "{} can't be used, {share} allows none", amount(limit))
             }
+            WarningKind::NoDirection { limit } => write!(
+                f,
+                "{} can't be used, neither direction is allowed any",
+                amount(limit)
+            ),
             WarningKind::BlocksEverything => {
                 f.write_str("none is allowed, so that no connection can be opened")
             }
@@ -113,12 +123,12 @@ impl Limits {
     ///   for its share per peer. Streams only where they are more than twice as many, since
     ///   go-libp2p's own table has up to that. A named entry only where it differs from the default
     ///   of its class, whose warning it would repeat.
-    /// - a direction over the total of both directions.
+    /// - a direction over the total of both directions, and a total of which neither direction may
+    ///   have any: so it is with a service that was only given `Conns` over go-libp2p's table.
     /// - a system scope with no memory, or a system, transient or conn scope with no connections:
     ///   nothing can be opened then. A scope that has none of a resource otherwise is left alone:
     ///   many need none.
-    /// - a service with connections or file descriptors, of which a peer may have none: so it is with
-    ///   a service that was only given `Conns` over go-libp2p's table.
+    /// - a service with connections or file descriptors, of which a peer may have none.
     /// - a system scope over the memory or file descriptors of `machine`, if one is given.
     ///
     /// ```
@@ -154,10 +164,10 @@ impl Limits {
                     kind,
                 }));
             }
-            let directions = over_total(&limit).filter(|(resource, _)| {
+            let directions = directions(&limit).filter(|(resource, _)| {
                 // Said of the default already, where the default has the same fault.
                 default
-                    .is_none_or(|default| over_total(&default).all(|(other, _)| other != *resource))
+                    .is_none_or(|default| directions(&default).all(|(other, _)| other != *resource))
             });
             let blocked =
                 blocked(&key, &limit).map(|resource| (resource, WarningKind::BlocksEverything));
@@ -260,10 +270,27 @@ fn over_machine(
     }
 }
 
-/// The directions that are over their total.
-fn over_total(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + use<> {
+/// The directions that are over their total, and the totals without a direction.
+fn directions(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + use<> {
     let limit = *limit;
-    [
+    let none = |resource| limit.get(resource) == LimitValue::BLOCK_ALL;
+    let no_direction = [
+        (
+            Resource::Streams,
+            [Resource::StreamsInbound, Resource::StreamsOutbound],
+        ),
+        (
+            Resource::Conns,
+            [Resource::ConnsInbound, Resource::ConnsOutbound],
+        ),
+    ]
+    .map(|(total, directions)| match limit.get(total) {
+        LimitValue::Limited(limit @ 1..) if directions.into_iter().all(none) => {
+            Some((total, WarningKind::NoDirection { limit }))
+        }
+        _ => None,
+    });
+    let over_total = [
         (Resource::StreamsInbound, Resource::Streams),
         (Resource::StreamsOutbound, Resource::Streams),
         (Resource::ConnsInbound, Resource::Conns),
@@ -272,12 +299,14 @@ fn over_total(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + 
     .into_iter()
     .filter_map(
         move |(direction, total)| match (limit.get(direction), limit.get(total)) {
-            (LimitValue::Limited(limit), LimitValue::Limited(total)) if limit > total => {
+            // A total of none says enough by itself.
+            (LimitValue::Limited(limit), LimitValue::Limited(total @ 1..)) if limit > total => {
                 Some((direction, WarningKind::OverTotal { limit, total }))
             }
             _ => None,
         },
-    )
+    );
+    over_total.chain(no_direction.into_iter().flatten())
 }
 
 /// What the scope has none of, although every connection needs some.

@@ -148,11 +148,27 @@ fn connections_of_a_service_that_no_peer_may_have_are_told() {
     let mut limits = ScalingLimits::default().scale(GIB, 4096);
     let mut service = limits.service_default.unwrap();
     service.conns = LimitValue::Limited(64);
+    service.conns_inbound = service.conns;
     limits.service.insert("uploads".into(), service);
     let line = "Service.uploads.Conns: 64 can't be used, ServicePeerDefault allows none";
     assert_eq!(lines(&limits, None), [line]);
     let mut share = limits.service_peer_default;
     share.conns = LimitValue::Limited(8);
+    share.conns_inbound = share.conns;
     limits.service_peer.insert("uploads".into(), share);
     assert_eq!(lines(&limits, None), [""; 0]);
+}
+
+#[test]
+fn a_total_without_a_direction_can_never_be_used() {
+    let mut limits = ScalingLimits::server().scale(GIB, 4096);
+    let mut service = limits.service_default.unwrap();
+    service.conns_inbound = LimitValue::BLOCK_ALL;
+    limits.service.insert("uploads".into(), service);
+    assert_eq!(lines(&limits, None), [""; 0]);
+    service.conns_outbound = LimitValue::BLOCK_ALL;
+    service.conns = LimitValue::Limited(64);
+    limits.service.insert("uploads".into(), service);
+    let line = "Service.uploads.Conns: 64 can't be used, neither direction is allowed any";
+    assert_eq!(lines(&limits, None), [line]);
 }

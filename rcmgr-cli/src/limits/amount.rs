@@ -1,0 +1,92 @@
+//! Limits as people read them.
+
+use rcmgr_atomic::{ByteSize, GIB, KIB, LimitValue, MIB, Resource};
+
+const UNITS: [(u64, &str); 3] = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+
+/// A limit, exact: memory with a unit, all else as a count.
+pub fn limit(resource: Resource, value: LimitValue) -> String {
+    match value {
+        LimitValue::Limited(value) => amount(resource, value),
+        LimitValue::Unlimited => value.to_string(),
+    }
+}
+
+/// So many of a resource, exact.
+pub fn amount(resource: Resource, value: u64) -> String {
+    match resource {
+        Resource::Memory => size(value),
+        _ => value.to_string(),
+    }
+}
+
+/// Bytes in the largest unit in which three digits behind the point are enough to be exact, so that
+/// it can be copied into a file: `1.125 GiB`, but `16777220 B`.
+pub fn size(bytes: u64) -> String {
+    let unit = UNITS.into_iter().find(|unit| is_exact(bytes, *unit));
+    unit.map_or_else(|| ByteSize(bytes).to_string(), |unit| in_unit(bytes, unit))
+}
+
+/// Bytes in the largest unit of which there is one: exact with up to three digits behind the point,
+/// or else rounded, with a `~`.
+pub fn short_size(bytes: u64) -> String {
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some(unit) if !is_exact(bytes, unit) => format!("~{:.1}", ByteSize(bytes)),
+        Some(unit) => in_unit(bytes, unit),
+        None => ByteSize(bytes).to_string(),
+    }
+}
+
+fn is_exact(bytes: u64, (unit, _): (u64, &str)) -> bool {
+    bytes >= unit && (u128::from(bytes) * 1000).is_multiple_of(unit.into())
+}
+
+fn in_unit(bytes: u64, (unit, name): (u64, &str)) -> String {
+    let thousandths = u128::from(bytes) * 1000 / u128::from(unit);
+    let number = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    format!("{number} {name}")
+}
+
+/// A name without what would move the cursor or end a line: names come from files.
+pub fn printable(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_exact_whatever_its_unit() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (16 * MIB + 4, "16777220 B"),
+            (160 * MIB + 896 * KIB, "160.875 MiB"),
+            (16 * MIB + 4 * KIB, "16388 KiB"),
+            (1152 * MIB, "1.125 GiB"),
+            (10 * GIB, "10 GiB"),
+            (u64::MAX, "18446744073709551615 B"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(size(bytes), text);
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_size_says_where_it_is_rounded() {
+        let cases = [
+            (7, "7 B"),
+            (1536, "1.5 KiB"),
+            (1152 * MIB, "1.125 GiB"),
+            (16 * MIB + 4, "~16.0 MiB"),
+            (80_530_636, "~76.8 MiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(short_size(bytes), text);
+        }
+    }
+}

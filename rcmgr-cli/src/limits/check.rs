@@ -1,0 +1,81 @@
+//! `rcmgr limits check`: what is wrong with files of limits.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::slice;
+
+use clap::Args;
+use rcmgr_atomic::{BadConfiguration, Machine, Warning};
+
+use super::configuration::Configuration;
+use super::defaults::{Defaults, DefaultsOptions};
+use super::{Trouble, comparable};
+use crate::output::{complain, print};
+
+/// Which files are checked.
+#[derive(Debug, Clone, Args)]
+pub struct CheckOptions {
+    /// Files of limits, .json or .toml, each checked by itself
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// Take a warning for an error
+    #[arg(long)]
+    deny_warnings: bool,
+
+    #[command(flatten)]
+    defaults: DefaultsOptions,
+}
+
+/// Checks every file.
+pub fn run(options: &CheckOptions) -> Result<ExitCode, Trouble> {
+    let here = Machine::detect();
+    let defaults = options.defaults.on(&here);
+    let machine = (!options.defaults.suit_any_machine()).then(|| comparable(here));
+    let mut all_ok = true;
+    for file in &options.files {
+        match warnings(&defaults, file, machine.as_ref()) {
+            Err(bad) => {
+                complain(bad);
+                all_ok = false;
+            }
+            Ok(warnings) => {
+                warnings.iter().for_each(complain);
+                if options.deny_warnings && !warnings.is_empty() {
+                    all_ok = false;
+                } else {
+                    let file = file.display();
+                    print(match warnings.len() {
+                        0 => format!("{file}: ok\n"),
+                        1 => format!("{file}: ok, 1 warning\n"),
+                        count => format!("{file}: ok, {count} warnings\n"),
+                    })?;
+                }
+            }
+        }
+    }
+    Ok(match all_ok {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// What a file makes odd that was not so without it.
+fn warnings(
+    defaults: &Defaults,
+    file: &Path,
+    machine: Option<&Machine>,
+) -> Result<Vec<String>, BadConfiguration> {
+    let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
+    let known = defaults.limits.warnings(machine);
+    let warnings = configuration.limits.warnings(machine);
+    let new = warnings.iter().filter(|warning| !known.contains(warning));
+    let line = |warning: &Warning| {
+        let line = configuration.set_by(&warning.key, warning.resource);
+        let line = line
+            .map(|(_, line)| format!("{line}: "))
+            .unwrap_or_else(|| " ".into());
+        format!("{}:{line}warning: {warning}", file.display())
+    };
+    Ok(new.map(line).collect())
+}

@@ -1,0 +1,71 @@
+//! `rcmgr limits diff`: what is different between two files of limits.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::slice;
+
+use clap::Args;
+use rcmgr_atomic::{Limits, LimitsKey, Machine, Resource};
+
+use super::Trouble;
+use super::amount::{limit, printable};
+use super::configuration::Configuration;
+use super::defaults::DefaultsOptions;
+use crate::output::print;
+
+/// Which files are compared.
+#[derive(Debug, Clone, Args)]
+pub struct DiffOptions {
+    /// The old limits, a .json or .toml file
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+
+    /// The new limits, a .json or .toml file
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+
+    #[command(flatten)]
+    defaults: DefaultsOptions,
+}
+
+/// Prints what is different.
+pub fn run(options: &DiffOptions) -> Result<ExitCode, Trouble> {
+    let defaults = options.defaults.on(&Machine::detect());
+    let read = |file| Configuration::read(&defaults, slice::from_ref(file));
+    let (old, new) = (read(&options.old)?.limits, read(&options.new)?.limits);
+    print(differences(&old, &new).concat())?;
+    Ok(match old == new {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// A line for each entry that one of them does not have, and for each value that is different. An
+/// entry that is not there has the limits of its class.
+fn differences(old: &Limits, new: &Limits) -> Vec<String> {
+    let keys = |limits: &Limits| limits.entries().map(|(key, _)| key).collect();
+    let (in_old, in_new): (BTreeSet<LimitsKey>, BTreeSet<LimitsKey>) = (keys(old), keys(new));
+    let mut lines = Vec::new();
+    for key in in_old.union(&in_new) {
+        let name = printable(&key.to_string());
+        if !in_old.contains(key) {
+            lines.push(format!("{name}: added\n"));
+        }
+        if !in_new.contains(key) {
+            lines.push(format!("{name}: removed\n"));
+        }
+        let (Some(before), Some(after)) = (old.lookup(key), new.lookup(key)) else {
+            continue;
+        };
+        for resource in Resource::IN_FILES {
+            let (before, after) = (before.get(resource), after.get(resource));
+            if before != after {
+                let (before, after) = (limit(resource, before), limit(resource, after));
+                let field = resource.field_name();
+                lines.push(format!("{name}.{field}: {before} -> {after}\n"));
+            }
+        }
+    }
+    lines
+}

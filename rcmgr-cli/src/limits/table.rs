@@ -1,0 +1,119 @@
+//! Limits as a table: a scope a line.
+
+use std::path::Path;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
+
+use super::amount::{printable, short_size};
+use super::configuration::Configuration;
+
+/// The columns of numbers, with what is above each.
+const COLUMNS: [(Resource, &str); 8] = [
+    (Resource::ConnsInbound, "conns\nin"),
+    (Resource::ConnsOutbound, "conns\nout"),
+    (Resource::Conns, "conns\ntotal"),
+    (Resource::StreamsInbound, "streams\nin"),
+    (Resource::StreamsOutbound, "streams\nout"),
+    (Resource::Streams, "streams\ntotal"),
+    (Resource::Fd, "\nfds"),
+    (Resource::Memory, "\nmemory"),
+];
+const HEADER_LINES: usize = 2;
+
+/// A longer name, as of a peer, has a line of its own, so that it can be copied.
+const LONGEST_NAME: usize = 20;
+
+const LEGEND: &str =
+    "* set by a file   ∞ unlimited   ~ rounded   exact, and where each value is from: --explain\n";
+
+/// The table, with a line for each entry.
+pub fn table(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
+    let headers = COLUMNS.iter().map(|(_, header)| *header);
+    let mut table = columns(["\nscope"].into_iter().chain(headers).chain(["\nfrom"]));
+    for column in table.column_iter_mut().skip(1).take(COLUMNS.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+
+    let mut names_above = vec![None; HEADER_LINES];
+    for (key, limit) in entries {
+        let name = printable(&key.to_string());
+        let (name, above) = match name.chars().count() {
+            ..=LONGEST_NAME => (name, None),
+            _ => (String::new(), Some(name)),
+        };
+        names_above.push(above);
+        let values = COLUMNS.map(|(resource, _)| cell(configuration, key, resource, limit));
+        let from = [from(configuration, key)];
+        table.add_row([name].into_iter().chain(values).chain(from));
+    }
+    let lines = names_above.into_iter().zip(table.lines());
+    let lines = lines.flat_map(|(above, line)| above.into_iter().chain([line]));
+    lines
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect::<String>()
+        + LEGEND
+}
+
+/// An empty table without lines.
+pub fn columns<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(headers);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+fn cell(
+    configuration: &Configuration<'_>,
+    key: &LimitsKey,
+    resource: Resource,
+    limit: &Limit,
+) -> String {
+    let mark = match configuration.set_by(key, resource) {
+        Some(_) => "*",
+        None => "",
+    };
+    let value = match limit.get(resource) {
+        LimitValue::Unlimited => "∞".to_owned(),
+        LimitValue::Limited(bytes) if resource == Resource::Memory => short_size(bytes),
+        LimitValue::Limited(count) => count.to_string(),
+    };
+    format!("{mark}{value}")
+}
+
+/// Where the values of an entry are from, in short: the files that set some, with the first and
+/// the last line, and what the rest is.
+fn from(configuration: &Configuration<'_>, key: &LimitsKey) -> String {
+    let mut files: Vec<(&Path, usize, usize)> = Vec::new();
+    let mut kinds = Vec::new();
+    for resource in Resource::ALL {
+        let Some((path, line)) = configuration.set_by(key, resource) else {
+            kinds.push(configuration.origin(key, resource).short());
+            continue;
+        };
+        match files.iter_mut().find(|(other, ..)| *other == path) {
+            Some((_, first, last)) => (*first, *last) = (line.min(*first), line.max(*last)),
+            None => files.push((path, line, line)),
+        }
+    }
+    let files = files.into_iter().map(|(path, first, last)| {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let lines = match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        printable(&format!("{}:{lines}", name.to_string_lossy()))
+    });
+    let rest = match key.class_default() {
+        Some(default) if !kinds.is_empty() => Some(format!("as {default}")),
+        // Of a scope with shares of a budget, what is scaled needs no mention, nor what is fixed.
+        _ => ["budget", "scaled", "fixed"]
+            .into_iter()
+            .find(|kind| kinds.contains(kind))
+            .map(String::from),
+    };
+    files.chain(rest).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,21 @@
+//! What is printed. A reader that has gone before the end, as `head` has, is no failure.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a text on stdout as it is.
+pub fn print(text: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout
+        .write_all(text.to_string().as_bytes())
+        .and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Prints a line on stderr. There is nobody to tell where that fails.
+pub fn complain(line: impl Display) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,200 @@
+//! The table, what is in it, and what is wrong with the arguments.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::{DEFAULTS, Folder, PEER, Run, server, squeezed};
+
+#[test]
+fn the_table_has_the_numbers_of_the_contract() {
+    let table = Folder::new("golden", &[]).limits(&[]).good();
+    assert_eq!(table, include_str!("1gib-1000fds.txt"));
+}
+
+#[test]
+fn this_machine_has_limits() {
+    let table = Folder::new("machine", &[]).run(&[]).good();
+    let (scaled, _) = table.split_once('\n').unwrap();
+    assert!(scaled.contains("(1/8 of the "), "{scaled}");
+    assert!(scaled.contains("(1/2 of the "), "{scaled}");
+}
+
+#[test]
+fn a_file_is_seen_in_the_table() {
+    let run = server("table").limits(&["server.toml"]);
+    let description = "server.toml, over preset default, scaled to 1 GiB of memory and 1000 fds";
+    assert_eq!(run.line("server.toml,"), description);
+    assert_eq!(
+        squeezed(run.line("System")),
+        "System 128 256 256 2048 4096 4096 *900 *512 MiB server.toml:2-3, scaled"
+    );
+    assert_eq!(
+        squeezed(run.line("PeerDefault")),
+        "PeerDefault *∞ 8 *16 384 768 768 15 192 MiB server.toml:6-7, scaled"
+    );
+    let peer = run.out.lines().skip_while(|line| *line != PEER).nth(1);
+    assert_eq!(
+        squeezed(peer.expect("the peer has a line of its own, and one of numbers")),
+        "∞ 8 *64 384 768 768 15 192 MiB server.toml:10, as PeerDefault"
+    );
+    let widest = Folder::new("widest", &[])
+        .limits(&["--preset", "server"])
+        .good();
+    let widest = widest.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{widest:?}");
+}
+
+#[test]
+fn chosen_scopes_are_shown_alone() {
+    let folder = server("scopes");
+    let run = folder.limits(&[
+        "server.toml",
+        "--scope",
+        "Conn",
+        "--scope=Peer.tenant-7",
+        "--explain",
+    ]);
+    assert_eq!(run.out.lines().count(), 1 + 2 * 8);
+    // It has no entry of its own: what it gets is what counts.
+    assert_eq!(
+        squeezed(run.line("Peer.tenant-7.Conns ")),
+        "Peer.tenant-7.Conns 16 as PeerDefault: server.toml:6"
+    );
+    let unknown = folder.limits(&["--scope", "Sistem"]).trouble();
+    assert!(
+        unknown.contains("there is no such scope; there are System,"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn the_later_of_two_files_counts() {
+    let files = [
+        ("a.toml", "[Conn]\nFD = 2\nConns = 2\n"),
+        ("b.json", r#"{"Conn": {"FD": 3}}"#),
+    ];
+    let run = Folder::new("two", &files).limits(&["a.toml", "b.json", "--scope=Conn"]);
+    assert_eq!(
+        squeezed(run.line("Conn ")),
+        "Conn 1 1 *2 0 0 0 *3 32 MiB b.json:1, a.toml:3, fixed"
+    );
+    assert!(
+        run.out
+            .starts_with("b.json, over a.toml, over preset default,"),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn what_cannot_work_is_a_warning() {
+    let file = "[PeerDefault]\nFD = 5000\nConnsInbound = 9\n[Transient]\nConns = 0\n\
+                [System]\nFD = 18446744073709551615\n";
+    let run = Folder::new("warnings", &[("odd.toml", file)]).limits(&["odd.toml"]);
+    assert_eq!(run.status, 0);
+    let lines: Vec<_> = run.err.lines().collect();
+    let known = [
+        "warning: Transient.Conns: none is allowed, so that no connection can be opened",
+        "warning: PeerDefault.ConnsInbound: 9 can't be reached, both directions together are \
+         allowed 8",
+    ];
+    for warning in known {
+        assert!(lines.contains(&warning), "{lines:?}");
+    }
+    let over = "warning: System.FD: 18446744073709551615 is more than the ";
+    assert!(lines.iter().any(|line| line.starts_with(over)), "{lines:?}");
+}
+
+#[test]
+fn a_wrong_argument_is_a_clear_error() {
+    let folder = Folder::new(
+        "wrong",
+        &[("typo.toml", "[System]\nConns = 1\nMemry = 1\n")],
+    );
+    let cases: [(&[&str], &str); 10] = [
+        (
+            &["--fds=1", "check", "a.toml"],
+            "the command comes before all options",
+        ),
+        (
+            &["--memory=1M"],
+            "'1M' for '--memory <SIZE>': unknown unit \"M\"",
+        ),
+        (
+            &["--memory=lots"],
+            "expected a number of bytes such as 1048576, \"512 MiB\"",
+        ),
+        (&["--fds=-1"], "'-1' for '--fds <NUMBER>'"),
+        (
+            &["--budget=512MiB"],
+            "it should read SIZE,NUMBER, as in 512MiB,4096",
+        ),
+        (&["--budget=5x,4"], "memory \"5x\": unknown unit \"x\""),
+        (
+            &["--budget=5,x"],
+            "file descriptors \"x\": expected a whole number",
+        ),
+        (&["--preset=libp2p"], "[possible values: default, server]"),
+        (&["--json", "--toml"], "cannot be used with"),
+        (&["--explain", "--toml"], "cannot be used with"),
+    ];
+    for (arguments, message) in cases {
+        let error = folder.run(arguments).trouble();
+        assert!(error.contains(message), "{error}");
+    }
+    assert_eq!(
+        folder.limits(&["typo.toml"]).trouble(),
+        "typo.toml:3: System.Memry: unknown key; did you mean \"Memory\"?\n"
+    );
+    assert_eq!(
+        folder.limits(&["limits.yaml"]).trouble(),
+        "limits.yaml: the name ends neither in .json nor in .toml\n"
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    // More than a pipe holds, so that the program finds it closed.
+    let entry = |number: usize| format!("[Protocol.p{number}]\nConns = {number}\n");
+    let file: String = (0..1000).map(entry).collect();
+    let folder = Folder::new("pipe", &[("long.toml", &file)]);
+    let mut command = folder.command(&["long.toml", "--explain"]);
+    command
+        .args(DEFAULTS)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(!run.err.contains("panic"), "{run:?}");
+}
+
+#[test]
+fn names_from_files_cannot_move_the_cursor() {
+    let file = "[Service.\"a\\u001b[2J\\nb\"]\nConns = 1\n";
+    let folder = Folder::new("cursor", &[("odd.toml", file)]);
+    for arguments in [
+        &["odd.toml"][..],
+        &["odd.toml", "--explain"],
+        &["odd.toml", "--toml"],
+    ] {
+        let out = folder.limits(arguments).good();
+        assert!(!out.contains('\u{1b}'), "{out:?}");
+    }
+}
+
+#[test]
+fn the_help_tells_scaling_from_a_budget() {
+    // Its lines are as wide as the terminal.
+    let help = squeezed(&Folder::new("help", &[]).run(&["--help"]).good());
+    for text in [
+        "it is no cap",
+        "This is a cap: System gets exactly SIZE and NUMBER",
+        "exit status",
+    ] {
+        assert!(help.contains(text), "{help}");
+    }
+}
