@@ -32,9 +32,9 @@ flood:
 properties cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-atomic --test properties
 
-# the hot path against its floor
+# the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
-    cargo bench -p rcmgr-study --bench hot_path -- {{ filter }}
+    cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
 
 # formatting and clippy
 lint:
