@@ -218,30 +218,32 @@ impl Engine {
             }
             nodes.push(match kind {
                 PathKind::AllowlistedConnection => self.allowlisted_system.clone(),
-                PathKind::Connection | PathKind::Stream => self.system.clone(),
+                _ => self.system.clone(),
             });
-            Path::new(self.clone(), Some(*key), nodes)
+            Path::new(self.clone(), kind, Some(*key), nodes)
         };
         self.paths.acquire(&key, || key, make)
     }
 
     /// The path of a connection of which nothing is known yet.
     pub fn opened_path(self: &Arc<Self>) -> Arc<Path> {
-        self.lasting_path([&self.transient, &self.system])
+        self.lasting_path(PathKind::Connection, [&self.transient, &self.system])
     }
 
     /// The path of a connection of which is known only that the allowlist lets it in.
     pub fn allowlisted_opened_path(self: &Arc<Self>) -> Arc<Path> {
-        self.lasting_path([&self.allowlisted_transient, &self.allowlisted_system])
+        let nodes = [&self.allowlisted_transient, &self.allowlisted_system];
+        self.lasting_path(PathKind::AllowlistedConnection, nodes)
     }
 
     /// A path through nodes that are never collected.
     pub fn lasting_path<'a>(
         self: &Arc<Self>,
+        kind: PathKind,
         nodes: impl IntoIterator<Item = &'a Arc<Node>>,
     ) -> Arc<Path> {
         let nodes = nodes.into_iter().cloned().collect();
-        Arc::new(Path::new(self.clone(), None, nodes))
+        Arc::new(Path::new(self.clone(), kind, None, nodes))
     }
 
     /// The caller uses the path no more.

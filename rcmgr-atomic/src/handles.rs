@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use rcmgr_core::address::Place;
 use rcmgr_core::{
-    ConnectionScope, Direction, Error, Limit, LimitExceeded, PeerId, Priority, ResourceScope,
-    Result, ScopeClass, ScopeId, ScopeName, ScopeStat, StreamScope,
+    ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
+    ScopeName, ScopeStat, StreamScope,
 };
 
+use crate::allowlisted::leave_allowlist;
 use crate::leaf::{Leaf, LeafMover};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
@@ -91,7 +92,7 @@ impl Connection {
     /// peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
         let allowed = |ip| path.engine().addresses().allowlist().allows(peer, ip);
-        !path.is_allowlisted() || self.allowlisted.is_some_and(allowed)
+        path.kind() != PathKind::AllowlistedConnection || self.allowlisted.is_some_and(allowed)
     }
 }
 
@@ -101,36 +102,6 @@ impl Stream {
             leaf: Arc::new(leaf),
         }
     }
-}
-
-/// Moves a connection that the allowlist let in, and that is not who it is for, to the standard
-/// scopes.
-///
-/// # Errors
-///
-/// If they refuse, with their error. The allowlisted scopes have all back then, and the connection
-/// is good only to be closed: of the standard scopes it is charged on those that took it in.
-pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
-    let path = mover.path();
-    let engine = path.engine();
-    let standard = match path.node(ScopeClass::Service) {
-        Some(service) => engine.path(PathKind::Connection, None, None, Some(service)),
-        None => engine.opened_path(),
-    };
-    mover.advance(standard).inspect_err(|why| {
-        let transient_refused =
-            |refused: &LimitExceeded| refused.scope == ScopeId::Transient.into();
-        let on_system = match why {
-            Error::LimitExceeded(refused) if transient_refused(refused) => mover
-                .advance(engine.lasting_path([engine.system()]))
-                .is_ok(),
-            _ => false,
-        };
-        if !on_system {
-            // It fails only if the connection was closed meanwhile.
-            let _ = mover.advance(engine.lasting_path([]));
-        }
-    })
 }
 
 /// What connections and streams have in common: both are a handle on a leaf.
@@ -187,6 +158,9 @@ macro_rules! leaf_handle {
             /// The right to move on, to a path that goes through a scope of this class.
             fn attach(&self, to: ScopeClass) -> Result<LeafMover<'_>> {
                 let mover = self.leaf.mover()?;
+                if mover.path().kind() == PathKind::StrandedConnection {
+                    return Err(self.leaf.closed());
+                }
                 match mover.path().node(to) {
                     Some(_) => Err(Error::AlreadyAttached {
                         scope: self.name(),
@@ -227,9 +201,6 @@ impl ConnectionScope for Connection {
     fn set_peer(&self, peer: &PeerId) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Peer)?;
         let mut path = mover.path();
-        if path.is_stranded() {
-            return Err(self.leaf.closed());
-        }
         if !self.may_stay(path, peer) {
             leave_allowlist(&mut mover)?;
             path = mover.path();
@@ -237,7 +208,7 @@ impl ConnectionScope for Connection {
         let engine = path.engine();
         let peer = engine.peer(peer);
         let service = path.node(ScopeClass::Service);
-        let next = engine.path(path.connection_kind(), Some(&peer), None, service);
+        let next = engine.path(path.kind(), Some(&peer), None, service);
         engine.release_node(&peer);
         mover.advance(next)
     }
@@ -245,13 +216,10 @@ impl ConnectionScope for Connection {
     fn set_service(&self, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Service)?;
         let path = mover.path();
-        if path.is_stranded() {
-            return Err(self.leaf.closed());
-        }
         let engine = path.engine();
         let service = engine.service(service);
         let peer = path.node(ScopeClass::Peer);
-        mover.advance(engine.path(path.connection_kind(), peer, None, Some(&service)))
+        mover.advance(engine.path(path.kind(), peer, None, Some(&service)))
     }
 
     fn done(&self) {

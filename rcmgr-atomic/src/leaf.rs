@@ -30,7 +30,7 @@ use crate::gauge::{Over, threshold};
 use crate::node::Node;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
-use crate::path::Path;
+use crate::path::{Path, PathKind};
 use crate::slot::Slot;
 use crate::staged::{Mover, Staged};
 use crate::sync::{AtomicU64, Ordering};
@@ -166,6 +166,9 @@ impl Leaf {
     fn try_charge(&self, charge: Memory, edition: Edition) -> Result<LeafWord, Stop<'_>> {
         let (mut word, mut path) = self.staged.load();
         loop {
+            if path.kind() == PathKind::StrandedConnection {
+                return Err(Stop::Closed);
+            }
             let engine = path.engine();
             let limit = self.memory_limit(engine, edition);
             let mut sum = sum(word, limit, charge)?;

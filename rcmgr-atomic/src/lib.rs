@@ -40,6 +40,7 @@
 // The models reach what is inside, which has no docs for users.
 #![cfg_attr(loom, allow(missing_docs))]
 
+mod allowlisted;
 mod charge;
 mod direct;
 mod edition;

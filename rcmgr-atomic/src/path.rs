@@ -29,6 +29,9 @@ pub enum PathKind {
     Connection,
     /// A connection that the allowlist lets in: it ends at a system scope of its own.
     AllowlistedConnection,
+    /// A connection that neither the allowlist nor the standard scopes let in, but perhaps for
+    /// system: it is only to be closed.
+    StrandedConnection,
     Stream,
 }
 
@@ -42,6 +45,7 @@ pub struct PathKey {
 
 /// What a leaf is charged on.
 pub struct Path {
+    kind: PathKind,
     nodes: Nodes,
     engine: Arc<Engine>,
     /// `None` for a path that stays as long as the manager.
@@ -50,8 +54,9 @@ pub struct Path {
 }
 
 impl Path {
-    pub fn new(engine: Arc<Engine>, key: Option<PathKey>, nodes: Nodes) -> Self {
+    pub fn new(engine: Arc<Engine>, kind: PathKind, key: Option<PathKey>, nodes: Nodes) -> Self {
         Self {
+            kind,
             nodes,
             engine,
             key,
@@ -76,25 +81,9 @@ impl Path {
         self.nodes.iter().find(|node| node.class() == class)
     }
 
-    /// Whether it is the path of a connection that the allowlist lets in.
-    pub fn is_allowlisted(&self) -> bool {
-        self.node(ScopeClass::AllowlistedSystem).is_some()
-    }
-
-    /// Of which kind the path of a connection is.
-    pub fn connection_kind(&self) -> PathKind {
-        if self.is_allowlisted() {
-            PathKind::AllowlistedConnection
-        } else {
-            PathKind::Connection
-        }
-    }
-
-    /// Whether it is what a connection was left on that neither the allowlist nor the standard
-    /// scopes let in: it leads nowhere.
-    pub fn is_stranded(&self) -> bool {
-        // Every other path has something before its system scope.
-        self.nodes.len() < 2
+    #[inline]
+    pub fn kind(&self) -> PathKind {
+        self.kind
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Node> + Clone {

@@ -14,9 +14,9 @@ pub mod internals {}
 /// What the models are made of.
 #[cfg(loom)]
 pub mod internals {
+    pub use crate::allowlisted::leave_allowlist;
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
-    pub use crate::handles::leave_allowlist;
     pub use crate::leaf::Leaf;
     pub use crate::node::Node;
     pub use crate::path::{Path, PathKind};

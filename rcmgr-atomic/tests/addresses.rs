@@ -189,6 +189,10 @@ fn a_peer_whom_neither_the_allowlist_nor_the_system_wants_can_only_be_closed() {
             other.set_service("web"),
             Err(Error::ScopeClosed { .. })
         ));
+        assert!(matches!(
+            other.reserve_memory(1, Priority::Always),
+            Err(Error::ScopeClosed { .. })
+        ));
 
         // With a service there is no transient scope on the way.
         let moved = connection.set_peer(&eve());

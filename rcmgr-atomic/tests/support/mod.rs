@@ -493,11 +493,11 @@ impl Model {
         }
         let before = self.leaf(at).expect("a leaf").clone();
         let mut after = before.clone();
-        if set(&mut after) {
-            return Err(Error::AlreadyAttached { scope, to });
-        }
         if matches!(before.end, End::Stranded { .. }) {
             return Err(Error::ScopeClosed { scope });
+        }
+        if set(&mut after) {
+            return Err(Error::AlreadyAttached { scope, to });
         }
         if to == ScopeClass::Service && before.is_stream() && before.protocol.is_none() {
             return Err(Error::NoProtocol { scope });
@@ -573,7 +573,8 @@ impl Model {
         };
         let chain = self.chain(on);
         for &at in &chain {
-            if self.holders[at].closed {
+            let is_stranded = |leaf: &LeafFacts| matches!(leaf.end, End::Stranded { .. });
+            if self.holders[at].closed || self.leaf(at).is_some_and(is_stranded) {
                 let scope = self.name(on);
                 return Err(Error::ScopeClosed { scope });
             }
