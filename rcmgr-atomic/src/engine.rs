@@ -378,6 +378,8 @@ impl Engine {
             self.for_each_node(&mut |node| {
                 node.set_limit(edition, &self.limit_of(node.id(), edition));
             });
+            self.addresses
+                .set_allowlisted_conns(limits.allowlisted_system.conns);
         });
     }
 

@@ -119,6 +119,10 @@ impl Owner {
     }
 }
 
+/// How deep spans are nested at most. Each level is a call within a call, and the stack of a thread
+/// is not endless.
+pub const MOST_NESTED: u32 = 64;
+
 /// Why a reservation came to nothing.
 enum Stop {
     Closed,
@@ -133,6 +137,8 @@ pub struct SpanState {
     word: AtomicU64,
     owner: Owner,
     id: u32,
+    /// From 1.
+    depth: u32,
     spans: AtomicU64,
     own: Own,
     own_limit: OwnLimit,
@@ -145,12 +151,23 @@ impl SpanState {
     ///
     /// # Errors
     ///
-    /// If the owner is closed.
+    /// If the owner is closed, or a span that is nested as deep as may be.
     pub fn begin(owner: Owner) -> Result<Arc<Self>> {
+        let depth = match &owner {
+            Owner::Span(span) => span.depth + 1,
+            Owner::Leaf(_) | Owner::Node(..) => 1,
+        };
+        if depth > MOST_NESTED {
+            return Err(Error::SpansTooDeep {
+                scope: owner.name(),
+                most: MOST_NESTED,
+            });
+        }
         owner.share()?;
         Ok(Arc::new(Self {
             word: AtomicU64::new(SpanWord::OPENED.0),
             id: owner.next_span(),
+            depth,
             owner,
             spans: AtomicU64::new(0),
             own: Own::new(),

@@ -224,6 +224,23 @@ fn the_allowlist_and_the_limits_of_addresses_change_while_it_runs() {
     ));
 }
 
+#[test]
+fn what_a_network_of_the_allowlist_may_have_follows_the_allowlisted_system_scope() {
+    let manager = manager(|limits| limits.allowlisted_system.conns = 2.into());
+    let first = [(); 2].map(|()| open(&manager, FOR_ALL).unwrap());
+    assert!(matches!(
+        open(&manager, FOR_ALL),
+        Err(Error::SubnetLimit(_))
+    ));
+    let mut limits = (*manager.limits()).clone();
+    limits.allowlisted_system.conns = 3.into();
+    manager.set_limits(limits);
+    let third = open(&manager, FOR_ALL).unwrap();
+    assert!(open(&manager, FOR_ALL).is_err());
+    drop((first, third));
+    assert_eq!(manager.addresses().stat().places, 0);
+}
+
 #[derive(Debug, Default)]
 struct TestClock(AtomicU64);
 

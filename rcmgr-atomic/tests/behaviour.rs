@@ -526,3 +526,28 @@ fn a_span_keeps_the_scope_that_it_is_part_of_even_when_its_owner_is_done() {
     inner.done();
     assert!(manager.peers().is_empty());
 }
+
+#[test]
+fn spans_are_nested_so_deep_and_no_deeper() {
+    let manager = manager(|_| {});
+    let mut spans = vec![manager.view_system().begin_span().unwrap()];
+    let refused = loop {
+        match spans[spans.len() - 1].begin_span() {
+            Ok(span) => spans.push(span),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(spans.len(), 64);
+    let last = &spans[63];
+    assert_eq!(
+        refused,
+        Error::SpansTooDeep {
+            scope: last.name(),
+            most: 64
+        }
+    );
+    last.reserve_memory(1, Priority::Always).unwrap();
+    assert_eq!(spans[0].stat().memory, 1);
+    drop(spans);
+    assert!(manager.stat().system.is_zero());
+}

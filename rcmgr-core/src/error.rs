@@ -34,6 +34,14 @@ pub enum Error {
         /// The stream.
         scope: ScopeName,
     },
+    /// Spans are nested as deep as they may be: no further span of this one.
+    #[error("{scope} can have no span: spans are nested at most {most} deep")]
+    SpansTooDeep {
+        /// The span that was to have another.
+        scope: ScopeName,
+        /// How deep they may be nested.
+        most: u32,
+    },
     /// A subnet has as many connections as it may.
     #[error(transparent)]
     SubnetLimit(#[from] SubnetLimitExceeded),
@@ -61,6 +69,7 @@ impl Error {
             Self::ScopeClosed { .. }
             | Self::AlreadyAttached { .. }
             | Self::NoProtocol { .. }
+            | Self::SpansTooDeep { .. }
             | Self::BadConfiguration(_) => false,
         }
     }
@@ -71,7 +80,8 @@ impl Error {
             Self::LimitExceeded(LimitExceeded { scope, .. })
             | Self::ScopeClosed { scope }
             | Self::AlreadyAttached { scope, .. }
-            | Self::NoProtocol { scope } => Some(scope),
+            | Self::NoProtocol { scope }
+            | Self::SpansTooDeep { scope, .. } => Some(scope),
             Self::SubnetLimit(_) | Self::RateLimit(_) | Self::BadConfiguration(_) => None,
         }
     }

@@ -260,7 +260,7 @@ impl Builder {
             path: path.clone(),
             options: self,
             take,
-            applied: text.clone(),
+            applied: Some(text.clone()),
             found: Ok(text),
             inbox: Arc::default(),
             counts: Arc::default(),

@@ -76,6 +76,8 @@ pub trait ResourceScope: Send + Sync {
     ///
     /// [`ScopeClosed`](crate::Error::ScopeClosed) if this scope is done. (A span of a span whose
     /// owner is done opens, as in the reference, but takes no memory.)
+    /// [`SpansTooDeep`](crate::Error::SpansTooDeep) if this is a span that is nested as deep as may
+    /// be.
     fn begin_span(&self) -> Result<Self::Span>;
 
     /// [`reserve_memory`](Self::reserve_memory), given back when the guard is dropped.

@@ -128,11 +128,12 @@ fn networks_of_the_allowlist_are_limited_as_the_allowlisted_system_is() {
         assert_eq!(room(&addresses, "/ip4/9.8.7.6/tcp/1"), 5);
         assert_eq!(room(&addresses, "/ip4/192.0.2.8/tcp/1"), 8);
         addresses.set_subnet_limits(own.clone()).unwrap();
-        assert_eq!(addresses.subnet_limits().v4_networks.len(), 3);
-        addresses
-            .set_subnet_limits(addresses.subnet_limits())
-            .unwrap();
+        assert_eq!(addresses.subnet_limits(), own, "those that were given");
     }
+    addresses.set_allowlisted_conns(LimitValue::Limited(4));
+    assert_eq!(room(&addresses, "/ip4/1.2.3.4/tcp/1"), 4);
+    assert_eq!(room(&addresses, "/ip4/9.8.7.6/tcp/1"), 5);
+    assert_eq!(addresses.subnet_limits(), own);
 }
 
 #[test]

@@ -190,6 +190,11 @@ fn a_mistake_in_a_scope_is_told() {
             &format!("line 1: Service.dht.Memory: -1 is negative; {BYTES}"),
         ),
         (
+            r#"{"Peer": {"QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y": {}}}"#,
+            "line 1: Peer.QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y: it begins as a libp2p \
+             peer id and is none: is it mistyped?",
+        ),
+        (
             r#"{"Peer": {"": {}}}"#,
             "line 1: Peer.: a peer id must not be empty",
         ),

@@ -9,7 +9,7 @@ use rcmgr_atomic::{LimitValue, PeerId, Result, SubnetLimitExceeded};
 pub struct Addresses {
     /// Who may use the scopes of the allowlist: everyone there, or one peer.
     pub allowlist: Vec<(IpNet, Option<PeerId>)>,
-    /// How many connections networks may have; none is within another.
+    /// How many connections the networks of the allowlist may have; none is within another.
     pub networks: BTreeMap<IpNet, LimitValue>,
     /// How many connections any other address may have.
     pub each: u64,
@@ -18,6 +18,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// The allowlisted system scope may have so many connections now.
+    pub fn set_allowlisted_conns(&mut self, conns: LimitValue) {
+        self.networks.values_mut().for_each(|limit| *limit = conns);
+    }
+
     /// The network whose limit decides, and the limit.
     fn limit(&self, ip: IpAddr) -> (IpNet, LimitValue) {
         let prefix = self.networks.iter().find(|(net, _)| net.contains(&ip));
@@ -27,9 +32,10 @@ impl Addresses {
         }
     }
 
-    pub fn take_place(&mut self, ip: IpAddr) -> Result<()> {
+    /// Whether there is a place to be given back.
+    pub fn take_place(&mut self, ip: IpAddr) -> Result<bool> {
         let (network, LimitValue::Limited(limit)) = self.limit(ip) else {
-            return Ok(());
+            return Ok(false);
         };
         let used = self.places.entry(network).or_default();
         if *used >= limit {
@@ -43,13 +49,12 @@ impl Addresses {
             .into());
         }
         *used += 1;
-        Ok(())
+        Ok(true)
     }
 
     pub fn give_place_back(&mut self, ip: IpAddr) {
-        if let (network, LimitValue::Limited(_)) = self.limit(ip) {
-            *self.places.get_mut(&network).expect("it has a place") -= 1;
-        }
+        let network = self.limit(ip).0;
+        *self.places.get_mut(&network).expect("it has a place") -= 1;
     }
 
     pub fn is_allowlisted(&self, ip: IpAddr) -> bool {

@@ -310,9 +310,10 @@ impl Model {
         if self.closed {
             return Err(closed());
         }
-        if let Some(ip) = ip {
-            self.addresses.take_place(ip)?;
-        }
+        let has_place = match ip {
+            Some(ip) => self.addresses.take_place(ip)?,
+            None => false,
+        };
         let leaf = LeafFacts {
             number: 0,
             direction,
@@ -322,13 +323,15 @@ impl Model {
             service: None,
             end: End::Standard,
             ip,
-            has_place: ip.is_some(),
+            has_place,
         };
         let opened = self.open(leaf.clone());
         let Some(ip) = ip.filter(|_| opened.is_err()) else {
             return opened;
         };
-        self.addresses.give_place_back(ip);
+        if has_place {
+            self.addresses.give_place_back(ip);
+        }
         if !self.addresses.is_allowlisted(ip) {
             return opened;
         }
@@ -743,6 +746,8 @@ impl Model {
     }
 
     pub fn set_limits(&mut self, limits: Limits) {
+        self.addresses
+            .set_allowlisted_conns(limits.allowlisted_system.conns);
         self.limits = limits;
         // What was set by hand stays on peers and protocols alone.
         self.by_hand

@@ -1,5 +1,5 @@
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use multiaddr::Multiaddr;
@@ -71,8 +71,39 @@ pub struct Addresses {
     subnets: Arc<SubnetLimiter>,
     /// Has no token where a remote is to prove its address first.
     unverified: RateLimiter,
-    /// What the allowlist adds to the subnet limits. Locked while they change.
-    allowlisted: Mutex<Vec<NetworkLimit>>,
+    /// What the subnet limits are made of. Locked while they change.
+    given: Mutex<Given>,
+}
+
+/// What the subnet limits are made of.
+#[derive(Debug, Clone)]
+struct Given {
+    limits: SubnetLimits,
+    /// The networks from which the configuration allowed anyone.
+    allowlisted: Vec<IpNet>,
+    /// How many connections each of these may have.
+    conns: LimitValue,
+}
+
+impl Given {
+    /// The limits, with those of the allowlist's networks that they do not name.
+    fn merged(&self) -> SubnetLimits {
+        let mut limits = self.limits.clone();
+        for &network in &self.allowlisted {
+            let of_family = match network {
+                IpNet::V4(_) => &mut limits.v4_networks,
+                IpNet::V6(_) => &mut limits.v6_networks,
+            };
+            if !of_family
+                .iter()
+                .any(|named| canonical(named.network) == network)
+            {
+                let conns = self.conns;
+                of_family.push(NetworkLimit { network, conns });
+            }
+        }
+        limits
+    }
 }
 
 /// What [`Addresses`] holds and has refused.
@@ -96,8 +127,8 @@ impl Addresses {
     /// The networks from which the configuration allows anyone are limited to as many connections
     /// as the allowlisted system scope may have, `allowlisted_conns`, and not by their subnets.
     /// That holds as long as this does, whatever becomes of the entries, except for a network that
-    /// has a limit of its own. Entries added later bring no such limit. (All of this is as in the
-    /// reference.)
+    /// has a limit of its own. Entries added later bring no such limit. (So far it is as in the
+    /// reference; here the number [can change](Self::set_allowlisted_conns).)
     ///
     /// # Errors
     ///
@@ -109,22 +140,19 @@ impl Addresses {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let allowlist = Allowlist::new(&config.allowlist)?;
-        let allowlisted: Vec<_> = allowlist
-            .networks()
-            .into_iter()
-            .map(|network| NetworkLimit {
-                network,
-                conns: allowlisted_conns,
-            })
-            .collect();
-        let limits = with_networks(config.subnets, &allowlisted);
+        let given = Given {
+            limits: config.subnets,
+            allowlisted: allowlist.networks(),
+            conns: allowlisted_conns,
+        };
+        let limits = given.merged();
         let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock));
         Ok(Self {
             allowlist,
             rates: RateLimiter::new(config.rates, clock)?,
             subnets: Arc::new(SubnetLimiter::new(limits)?),
             unverified: unverified?,
-            allowlisted: Mutex::new(allowlisted),
+            given: Mutex::new(given),
         })
     }
 
@@ -160,9 +188,15 @@ impl Addresses {
         &self.allowlist
     }
 
-    /// The subnet limits in force, with the networks that the allowlist brought.
+    /// The subnet limits that were given last. The networks that the allowlist brought are not
+    /// among them.
     pub fn subnet_limits(&self) -> SubnetLimits {
-        self.subnets.limits()
+        self.given().limits.clone()
+    }
+
+    fn given(&self) -> MutexGuard<'_, Given> {
+        // What it guards is replaced whole.
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts other subnet limits in force, as [`SubnetLimiter::set_limits`] tells, for connections
@@ -174,14 +208,32 @@ impl Addresses {
     /// [`BadConfiguration`](crate::BadConfiguration), as [`SubnetLimits`] tells; then nothing has
     /// changed.
     pub fn set_subnet_limits(&self, limits: SubnetLimits) -> Result<()> {
-        let allowlisted = self
-            .allowlisted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let limits = with_networks(limits, &allowlisted);
+        self.change(|given| given.limits = limits)
+    }
+
+    /// Limits the networks that the allowlist brought to so many connections, those that have a
+    /// limit of their own apart: an engine says so when the limit of its allowlisted system scope
+    /// changes. It counts for what is opened from now on, as
+    /// [`set_limits`](SubnetLimiter::set_limits) tells.
+    pub fn set_allowlisted_conns(&self, conns: LimitValue) {
+        if self.given().conns == conns {
+            return;
+        }
+        self.change(|given| given.conns = conns)
+            .expect("other numbers for the same networks are as good");
+    }
+
+    /// Puts what is given in force with a change, if that can work.
+    fn change(&self, change: impl FnOnce(&mut Given)) -> Result<()> {
+        let mut given = self.given();
+        let mut next = given.clone();
+        change(&mut next);
+        let limits = next.merged();
         let rates = verification_rates(&limits);
         self.subnets.set_limits(limits)?;
-        self.unverified.set_limits(rates)
+        self.unverified.set_limits(rates)?;
+        *given = next;
+        Ok(())
     }
 
     /// The rates in force.
@@ -210,23 +262,6 @@ impl Addresses {
             tracked_buckets: self.rates.tracked() + self.unverified.tracked(),
         }
     }
-}
-
-/// The limits, with those of these networks that they do not name.
-fn with_networks(mut limits: SubnetLimits, networks: &[NetworkLimit]) -> SubnetLimits {
-    for limit in networks {
-        let of_family = match limit.network {
-            IpNet::V4(_) => &mut limits.v4_networks,
-            IpNet::V6(_) => &mut limits.v6_networks,
-        };
-        if !of_family
-            .iter()
-            .any(|named| canonical(named.network) == limit.network)
-        {
-            of_family.push(*limit);
-        }
-    }
-    limits
 }
 
 fn verification_rates(limits: &SubnetLimits) -> RateLimits {

@@ -11,8 +11,8 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::{LimitsKey, PartialLimits};
@@ -156,10 +156,19 @@ fn too_long() -> BadConfiguration {
 fn read_text(path: &Path) -> Result<String, BadConfiguration> {
     let mut bytes = Vec::new();
     // One byte more tells a file that is too long from one that just fits.
-    File::open(path)
+    open_regular(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
         .map_err(|error| whole(error.to_string()))?;
     text_of(bytes)
+}
+
+/// Opens a regular file. It is looked at first, because to open a pipe would wait for who writes to
+/// it.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    File::open(path)
 }
 
 /// The text that a file's bytes are, if they are not too many.

@@ -56,7 +56,7 @@ pub enum WarningKind {
         /// This limit.
         limit: u64,
     },
-    /// None is granted, so that no connection can be opened.
+    /// None is granted, so that no memory can be reserved, or no connection opened.
     BlocksEverything,
 }
 
@@ -103,6 +103,9 @@ impl fmt::Display for Warning {
                 "{} can't be used, neither direction is allowed any",
                 amount(limit)
             ),
+            WarningKind::BlocksEverything if *resource == Resource::Memory => {
+                f.write_str("none is allowed, so that nothing can be reserved")
+            }
             WarningKind::BlocksEverything => {
                 f.write_str("none is allowed, so that no connection can be opened")
             }
@@ -125,8 +128,8 @@ impl Limits {
     ///   of its class, whose warning it would repeat.
     /// - a direction over the total of both directions, and a total of which neither direction may
     ///   have any: so it is with a service that was only given `Conns` over go-libp2p's table.
-    /// - a system scope with no memory, or a system, transient or conn scope with no connections:
-    ///   nothing can be opened then. A scope that has none of a resource otherwise is left alone:
+    /// - a system scope with no memory: nothing can be reserved then; a system, transient or conn scope
+    ///   with no connections: nothing can be opened. A scope that has none of a resource otherwise is left alone:
     ///   many need none.
     /// - a service with connections or file descriptors, of which a peer may have none.
     /// - a system scope over the memory or file descriptors of `machine`, if one is given.
@@ -145,27 +148,30 @@ impl Limits {
     pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (key, limit) in self.entries() {
-            let default = key
-                .class_default()
-                .and_then(|default| self.lookup(&default));
+            let class = key.class_default();
+            let default = class.as_ref().and_then(|class| self.lookup(class));
             for resource in Resource::ALL {
-                let value = limit.get(resource);
-                if default.is_some_and(|default| default.get(resource) == value) {
-                    continue;
-                }
-                let kinds = [
-                    self.over_parent(&key, resource, value),
-                    over_machine(&key, resource, value, machine),
-                    self.none_for_peers(&key, resource, value),
-                ];
-                warnings.extend(kinds.into_iter().flatten().map(|kind| Warning {
+                let kinds = |key: &LimitsKey, limit: &Limit| {
+                    let value = limit.get(resource);
+                    [
+                        self.over_parent(key, resource, value),
+                        over_machine(key, resource, value, machine),
+                        self.none_for_peers(key, resource, value),
+                    ]
+                };
+                // Said of the default already, where the default has the same fault.
+                let said = class.as_ref().zip(default);
+                let said = said.map(|(class, default)| kinds(class, &default));
+                let new =
+                    |kind: &WarningKind| !said.iter().flatten().flatten().any(|said| said == kind);
+                let kinds = kinds(&key, &limit).into_iter().flatten().filter(new);
+                warnings.extend(kinds.map(|kind| Warning {
                     key: key.clone(),
                     resource,
                     kind,
                 }));
             }
             let directions = directions(&limit).filter(|(resource, _)| {
-                // Said of the default already, where the default has the same fault.
                 default
                     .is_none_or(|default| directions(&default).all(|(other, _)| other != *resource))
             });

@@ -16,8 +16,8 @@ pub struct Follower<T> {
     pub options: Builder,
     /// Makes limits of a text, and applies them.
     pub take: T,
-    /// What the limits are of.
-    pub applied: Arc<str>,
+    /// What the limits are of; `None` where that can't be told.
+    pub applied: Option<Arc<str>>,
     /// What was found last, good or bad: only what differs from it is news.
     pub found: Text,
     pub inbox: Arc<Inbox>,
@@ -65,13 +65,13 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
             return;
         }
         match &text {
-            Ok(text) if *text == self.applied => {
+            Ok(text) if self.applied.as_ref() == Some(text) => {
                 tracing::info!(file = %self.path.display(), "the limits file is again as it was");
                 self.counts.change(|stats| stats.error = None);
             }
             Ok(text) => match self.try_to_apply(text) {
                 Ok(()) => {
-                    self.applied = text.clone();
+                    self.applied = Some(text.clone());
                     tracing::info!(file = %self.path.display(), "limits reloaded");
                     self.counts.change(|stats| {
                         stats.reloads += 1;
@@ -89,6 +89,8 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
     fn try_to_apply(&mut self, text: &str) -> Result<(), Error> {
         let taken = catch_unwind(AssertUnwindSafe(|| (self.take)(text)));
         taken.unwrap_or_else(|_| {
+            // It may have been on either side of the change.
+            self.applied = None;
             let panicked = BadConfiguration {
                 reason: "panicked when it was loaded".to_owned(),
                 ..BadConfiguration::default()

@@ -1,13 +1,13 @@
 //! One reading of a file, so that what is compared is what is parsed.
 
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::BadConfiguration;
-use crate::limits::file::{LARGEST, text_of};
+use crate::limits::file::{LARGEST, open_regular, text_of};
 
 /// The text of a file, or why it can't be had.
 pub type Text = Result<Arc<str>, BadConfiguration>;
@@ -37,11 +37,7 @@ impl Reading {
 }
 
 fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    // Looked at first, because to open a pipe would wait for who writes to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("is no regular file"));
-    }
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     (&file).take(LARGEST + 1).read_to_end(&mut bytes)?;
     Ok((bytes, file.metadata()?))

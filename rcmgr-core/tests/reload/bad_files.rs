@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_core::{Error, MIB};
 
-use super::support::{Watched, load, quick, start};
+use super::support::{UNLUCKY, Watched, load, quick, start};
 
 #[test]
 fn a_bad_file_fails_the_start_and_applies_nothing() {
@@ -167,4 +167,14 @@ fn a_watcher_started_while_the_file_is_bad_may_be_started_again() {
     fs::write(&file, "conns 3").unwrap();
     let (_watcher, applied) = start(quick(), &file).unwrap();
     assert_eq!(*applied.lock().unwrap(), [3.into()]);
+}
+
+#[test]
+fn limits_that_were_applied_with_a_panic_are_undone_by_the_file_before() {
+    let watched = Watched::new();
+    watched.rename_over(&format!("conns {UNLUCKY}"));
+    watched.expect_failure(1, UNLUCKY);
+    watched.rename_over("conns 1");
+    watched.expect(1);
+    assert_eq!(watched.all(), [1.into(), UNLUCKY.into(), 1.into()]);
 }

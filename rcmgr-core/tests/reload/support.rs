@@ -30,6 +30,9 @@ pub fn load(text: &str, _path: &Path) -> Result<Limits> {
     Ok(limits)
 }
 
+/// So many connections are applied with a panic.
+pub const UNLUCKY: u64 = 13;
+
 /// What was applied, in order.
 pub type Applied = Arc<Mutex<Vec<LimitValue>>>;
 
@@ -54,6 +57,11 @@ pub fn start(builder: Builder, file: &Path) -> Result<(LimitsWatcher, Applied)> 
     let record = applied.clone();
     let watcher = builder.start_with(file, load, move |limits| {
         record.lock().unwrap().push(limits.system.conns);
+        assert_ne!(
+            limits.system.conns,
+            UNLUCKY.into(),
+            "applied, and then this"
+        );
     })?;
     Ok((watcher, applied))
 }

@@ -116,7 +116,7 @@ fn where_nothing_can_be_opened_it_is_told() {
     assert_eq!(
         lines(&limits, None),
         [
-            "System.Memory: none is allowed, so that no connection can be opened",
+            "System.Memory: none is allowed, so that nothing can be reserved",
             "Transient.Conns: none is allowed, so that no connection can be opened",
             "Conn.Conns: none is allowed, so that no connection can be opened",
         ]
@@ -170,5 +170,17 @@ fn a_total_without_a_direction_can_never_be_used() {
     service.conns = LimitValue::Limited(64);
     limits.service.insert("uploads".into(), service);
     let line = "Service.uploads.Conns: 64 can't be used, neither direction is allowed any";
+    assert_eq!(lines(&limits, None), [line]);
+}
+
+#[test]
+fn a_named_share_of_none_is_told_of_a_service_that_is_like_the_default() {
+    let mut limits = ScalingLimits::server().scale(GIB, 4096);
+    let service = limits.service_default.unwrap();
+    limits.service.insert("uploads".into(), service);
+    let mut share = limits.service_peer_default;
+    share.conns = LimitValue::BLOCK_ALL;
+    limits.service_peer.insert("uploads".into(), share);
+    let line = "Service.uploads.Conns: 3456 can't be used, ServicePeer.uploads allows none";
     assert_eq!(lines(&limits, None), [line]);
 }
