@@ -32,6 +32,11 @@ flood:
 properties cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-atomic --test properties
 
+# the readers of limits, sizes and allowlist entries with whatever bytes
+fuzz cases="1000000":
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --test fuzz_limits
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --lib address::allowlist
+
 # the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
