@@ -58,7 +58,7 @@ fn two_streams_for_the_last_place() {
         let path = engine.path(PathKind::Stream, Some(&node), None, None);
         let open = |path: &Arc<Path>| {
             let peer = path.node(ScopeClass::Peer);
-            let path = path.engine().path(ScopeClass::Stream, peer, None, None);
+            let path = path.engine().path(PathKind::Stream, peer, None, None);
             Leaf::open(path, Slot::Stream(Direction::Inbound))
         };
         let other = path.clone();
