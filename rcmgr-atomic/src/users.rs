@@ -15,8 +15,9 @@ impl Users {
     /// that comes to nothing: see [`Engine::retain_node`](crate::engine::Engine::retain_node)).
     #[inline]
     pub fn add(&self) {
-        // Relaxed: who adds is kept by what the doc says; nothing is published by it.
-        self.0.fetch_add(1, Ordering::Relaxed);
+        // Acquire: pairs with `remove`. Who comes after the last one has left sees what that one did
+        // before: a new span then finds its owner closed. Nothing is published by it.
+        self.0.fetch_add(1, Ordering::Acquire);
     }
 
     /// One less; whether that was the last.
