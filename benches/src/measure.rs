@@ -37,7 +37,8 @@ impl Slice {
     }
 }
 
-/// Warms up, and finds how many operations make a batch.
+/// Warms up, and finds how many operations make a batch: as many as the fastest thread needs. One
+/// that was kept from running has not found out.
 ///
 /// # Errors
 ///
@@ -57,7 +58,7 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
             }
         }
     })?;
-    Ok(batches.into_iter().min().unwrap_or(1))
+    Ok(batches.into_iter().max().unwrap_or(1))
 }
 
 /// How much is done when nothing but the work is done.

@@ -2,8 +2,10 @@
 
 mod chart;
 mod csv;
+mod date;
 mod html;
 pub(crate) mod ratios;
+mod scale;
 
 use serde::Serialize;
 
