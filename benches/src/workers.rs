@@ -10,7 +10,7 @@ use rcmgr_core::{
 
 use crate::engine::{Unexpected, Worker};
 use crate::managed::{connection, stream, stream_through};
-use crate::setting::{PROTOCOL, STRIDE, Setting, addresses};
+use crate::setting::{ADDRESSES, PROTOCOL, STRIDE, Setting, addresses};
 use crate::{Case, Place, Workload};
 
 /// One operation, which is done again and again.
@@ -68,7 +68,7 @@ pub fn worker<M: ResourceManager + 'static>(
             let mut turn = 0;
             each(move || {
                 let _ = &anchors;
-                turn = (turn + 1) % addresses.len();
+                turn = (turn + 1) % ADDRESSES;
                 if turn % STRIDE == 0 {
                     clock.step(STRIDE);
                 }

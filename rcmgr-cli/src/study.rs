@@ -7,6 +7,7 @@ mod progress;
 mod table;
 
 use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rcmgr_study::{Machine, Report, StudyError, study};
@@ -21,6 +22,8 @@ use progress::Shown;
 enum Failure {
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error("{} is for more than one report", .0.display())]
+    SameFile(PathBuf),
     #[error(transparent)]
     Study(#[from] StudyError),
 }
@@ -39,7 +42,10 @@ pub fn run(options: &Options) -> ExitCode {
 fn try_run(options: &Options) -> Result<(), Failure> {
     // What can't be written is found before the time is spent.
     let mut outputs = Vec::new();
-    for (path, format) in options.outputs() {
+    for (at, (path, format)) in options.outputs().enumerate() {
+        if options.outputs().take(at).any(|(other, _)| other == path) {
+            return Err(Failure::SameFile(path.to_owned()));
+        }
         outputs.push((Output::begin(path)?, format));
     }
     eprintln!("{}", Machine::look().describe());

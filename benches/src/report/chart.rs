@@ -5,11 +5,11 @@ use std::fmt::Write;
 use super::scale::{Axis, Scale, short};
 
 const WIDTH: f64 = 352.0;
-const HEIGHT: f64 = 236.0;
+const HEIGHT: f64 = 242.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 268.0;
-const TOP: f64 = 30.0;
-const BOTTOM: f64 = 196.0;
+const TOP: f64 = 38.0;
+const BOTTOM: f64 = 202.0;
 
 /// The names of lines are at least so far apart.
 const NAME_HEIGHT: f64 = 11.5;
@@ -51,7 +51,7 @@ impl Chart {
             r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#,
             escape(&self.title),
         ));
-        svg.text("title", LEFT, 14.0, &self.title);
+        svg.text("title", LEFT, 13.0, &self.title);
         self.axes(&mut svg, &x, &y);
         for line in &self.lines {
             line.draw(&mut svg, &x, &y);
@@ -81,7 +81,7 @@ impl Chart {
         }
         svg.line("axis", [LEFT, BOTTOM], [RIGHT, BOTTOM]);
         svg.text("name x", (LEFT + RIGHT) / 2.0, HEIGHT - 8.0, self.x_name);
-        svg.text("name", LEFT, TOP - 4.0, self.y_name);
+        svg.text("name", LEFT, TOP - 9.0, self.y_name);
     }
 
     /// The name of each line at its end; where ends are close, names make way.

@@ -87,11 +87,11 @@ impl Axis {
     }
 }
 
-/// A number in few characters: 0.25, 40, 1500, 20k, 1M.
+/// A number in few characters: 0.25, 40, 1.5k, 20k, 1M.
 pub fn short(number: f64) -> String {
     let (number, unit) = match number {
         1e6.. => (number / 1e6, "M"),
-        1e4.. => (number / 1e3, "k"),
+        1e3.. => (number / 1e3, "k"),
         _ => (number, ""),
     };
     let text = match number {
@@ -118,7 +118,7 @@ mod tests {
             (2.5, "2.5"),
             (3.0, "3"),
             (40.0, "40"),
-            (1500.0, "1500"),
+            (1500.0, "1.5k"),
             (20_000.0, "20k"),
             (1_000_000.0, "1M"),
         ];
