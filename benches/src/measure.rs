@@ -42,7 +42,7 @@ impl Slice {
 ///
 /// # Errors
 ///
-/// What the first worker to fail says; so for the others here.
+/// As [`throughput`].
 pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, Unexpected> {
     let (_, batches) = together(workers, time, |worker, until| {
         let mut batch = 1;
@@ -61,11 +61,11 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
     Ok(batches.into_iter().max().unwrap_or(1))
 }
 
-/// How much is done when nothing but the work is done.
+/// Lets all workers work in batches until the time is over: how much is done when nothing else is.
 ///
 /// # Errors
 ///
-/// As [`warm_up`].
+/// What the first worker to fail says.
 pub fn throughput(
     workers: &mut [Box<dyn Worker>],
     batch: u64,
@@ -91,7 +91,7 @@ pub fn throughput(
 ///
 /// # Errors
 ///
-/// As [`warm_up`].
+/// As [`throughput`].
 pub fn latency(
     workers: &mut [Box<dyn Worker>],
     time: Duration,

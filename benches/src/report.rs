@@ -4,6 +4,8 @@ mod chart;
 mod csv;
 mod date;
 mod html;
+mod page;
+mod plots;
 pub(crate) mod ratios;
 mod scale;
 
@@ -150,6 +152,11 @@ impl Report {
                 && row.threads == threads
         })
     }
+}
+
+/// The engines' names.
+fn names(report: &Report) -> impl Iterator<Item = String> {
+    report.engines.iter().map(|engine| engine.name.clone())
 }
 
 fn as_text<S: serde::Serializer>(

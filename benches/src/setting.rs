@@ -110,7 +110,7 @@ pub struct SteppedClock {
 }
 
 impl SteppedClock {
-    /// Moves it on by that many [`STEP`]s.
+    /// Moves it on by that many steps of 6 s / 4096.
     pub fn step(&self, steps: usize) {
         let nanos = STEP.as_nanos() as u64 * steps as u64;
         // Relaxed: nothing but the time is read by it.

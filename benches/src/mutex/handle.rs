@@ -144,14 +144,14 @@ impl<K: Kind> ResourceScope for Handle<K> {
     }
 
     fn begin_span(&self) -> Result<Span> {
-        let number = self.scope.with(|state| {
+        let begun = self.scope.with(|state| {
             state.spans += 1;
-            (!state.closed).then_some(state.spans)
+            (!state.closed).then_some((state.spans, state.limit))
         });
+        let (number, limit) = begun.ok_or_else(|| self.scope.closed())?;
         let mut name = self.name();
-        name.spans = name.spans.child(number.ok_or_else(|| self.scope.closed())?);
-        let owner = Above::Owner(self.scope.clone());
-        let scope = Scope::new(name, Limit::UNLIMITED, owner);
+        name.spans = name.spans.child(number);
+        let scope = Scope::new(name, limit, Above::Owner(self.scope.clone()));
         Ok(Handle::new(scope, Part))
     }
 }

@@ -1,18 +1,15 @@
 //! The report as a web page: one file, with plots, which refers to nothing else.
 
-use std::fmt::{Display, Write};
-
-use super::chart::{Chart, Line, Point, escape};
+use super::chart::{Chart, Line};
 use super::date::date;
+use super::page::{Page, Table};
+use super::plots::{OFF_SCALE, Shown, by_threads, points};
 use super::scale::{Scale, short};
-use super::{Report, Row};
+use super::{Report, Row, names};
 use crate::{Sharing, Workload};
 
-/// What does nothing would press all others together in a plot of throughput.
-const OFF_SCALE: &str = "null";
-
 pub fn write(report: &Report) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     let style = include_str!("style.css");
     page.add(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -31,7 +28,7 @@ pub fn write(report: &Report) -> String {
     ratios(&mut page, report);
     left_out(&mut page, report);
     page.add("</main>\n</body>\n</html>");
-    page.0
+    page.into_html()
 }
 
 fn head(page: &mut Page, report: &Report) {
@@ -156,60 +153,6 @@ fn off_scale(page: &mut Page, rows: &[&Row]) {
     }
 }
 
-/// What a plot shows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    Throughput,
-    Latency,
-}
-
-fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: Shown) -> Chart {
-    let point = |row: &Row| match shown {
-        Shown::Throughput => {
-            // Half of the interquartile range to either side.
-            let part = row.spread.min(1.0) / 2.0;
-            let y = row.mops();
-            (y, [y / (1.0 + part), y / (1.0 - part)])
-        }
-        Shown::Latency => {
-            let [low, y, high] = [row.p50_ns, row.p99_ns, row.p999_ns].map(|ns| ns as f64);
-            (y, [low, high])
-        }
-    };
-    let hidden = |engine: &str| shown == Shown::Throughput && engine == OFF_SCALE;
-    let of_engine = |(look, engine): (usize, String)| {
-        let rows = report.rows.iter().filter(|row| {
-            (row.workload, row.sharing) == (workload, sharing) && row.engine == engine
-        });
-        let points = rows.map(|row| {
-            let (y, range) = point(row);
-            let x = row.threads as f64;
-            Point { x, y, range }
-        });
-        Line {
-            points: points.collect(),
-            name: engine,
-            look,
-        }
-    };
-    let lines = names(report)
-        .enumerate()
-        .filter(|(_, engine)| !hidden(engine));
-    let lines = lines.map(of_engine).filter(|line| !line.points.is_empty());
-    let (what, y_name) = match shown {
-        Shown::Throughput => ("throughput", "million operations a second"),
-        Shown::Latency => ("latency", "ns, p99; bar from p50 to p99.9"),
-    };
-    Chart {
-        title: format!("{what}, sharing {sharing}"),
-        x_name: "threads",
-        x_scale: Scale::Log,
-        y_name,
-        y_scale: Scale::Log,
-        lines: lines.collect(),
-    }
-}
-
 fn scopes(page: &mut Page, report: &Report) {
     if report.by_scopes.is_empty() {
         return;
@@ -240,7 +183,7 @@ fn scopes(page: &mut Page, report: &Report) {
         lines: lines.filter(|line| !line.points.is_empty()).collect(),
     };
     page.add(format_args!(
-        "<div class=\"charts wide\">{}</div>\n</section>",
+        "<div class=\"charts\">{}</div>\n</section>",
         chart.svg()
     ));
 }
@@ -281,27 +224,6 @@ fn peers(page: &mut Page, report: &Report) {
     page.add("</div>\n</section>");
 }
 
-/// The times of some rows by a number.
-fn points(
-    rows: &[Row],
-    wanted: impl Fn(&Row) -> bool,
-    number: fn(&Row) -> Option<usize>,
-) -> Vec<Point> {
-    let point = |row: &Row| {
-        let y = row.ns_per_op;
-        let part = row.spread.min(1.0) / 2.0;
-        Some(Point {
-            x: number(row)? as f64,
-            y,
-            range: [y * (1.0 - part), y * (1.0 + part)],
-        })
-    };
-    rows.iter()
-        .filter(|row| wanted(row))
-        .filter_map(point)
-        .collect()
-}
-
 fn ratios(page: &mut Page, report: &Report) {
     if report.ratios.is_empty() {
         return;
@@ -311,10 +233,10 @@ fn ratios(page: &mut Page, report: &Report) {
         "about",
         "They travel from one machine to another; times do not.",
     );
-    let mut table = Table::new(["where", "what", "ratio"].map(str::to_owned).into_iter());
+    let mut table = Table::new(["what", "ratio"].map(str::to_owned).into_iter());
     for ratio in &report.ratios {
-        let value = format!("{:.2}", ratio.value);
-        table.row(&ratio.of, [ratio.what.clone(), value].into_iter());
+        let what = format!("{}: {}", ratio.of, ratio.what);
+        table.row(&what, [format!("{:.2}", ratio.value)].into_iter());
     }
     page.add(table.finish());
 }
@@ -331,10 +253,6 @@ fn left_out(page: &mut Page, report: &Report) {
     page.add("</ul>");
 }
 
-fn names(report: &Report) -> impl Iterator<Item = String> {
-    report.engines.iter().map(|engine| engine.name.clone())
-}
-
 const NO_ROW: &str = "–";
 
 fn cell(row: Option<&Row>) -> String {
@@ -345,45 +263,70 @@ fn cell(row: Option<&Row>) -> String {
     })
 }
 
-struct Page(String);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Machine;
+    use crate::report::{EngineInfo, Method};
 
-impl Page {
-    /// Adds what is HTML already.
-    fn add(&mut self, html: impl Display) {
-        writeln!(self.0, "{html}").expect("text takes anything");
+    fn report(rows: Vec<Row>) -> Report {
+        Report {
+            machine: Machine {
+                cpu: Some("<script>alert(\"&\")</script>".to_owned()),
+                ..Machine::default()
+            },
+            method: Method {
+                version: "0".to_owned(),
+                unix_time: 0,
+                rounds: 1,
+                slice_seconds: 1.0,
+                took_seconds: 1.0,
+                clock_ns: 20,
+            },
+            engines: vec![EngineInfo {
+                name: "a<b".to_owned(),
+                about: "'quoted'".to_owned(),
+            }],
+            rows,
+            by_scopes: Vec::new(),
+            by_peers: Vec::new(),
+            ratios: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
-    /// Adds text.
-    fn element(&mut self, name: &str, text: &str) {
-        self.add(format_args!("<{name}>{}</{name}>", escape(text)));
+    fn row(threads: usize) -> Row {
+        Row {
+            workload: Workload::Memory,
+            engine: "a<b".to_owned(),
+            threads,
+            sharing: Sharing::Path,
+            scopes: None,
+            peers: None,
+            ns_per_op: 100.0,
+            ops: 1,
+            p50_ns: 1,
+            p99_ns: 2,
+            p999_ns: 3,
+            spread: 0.0,
+            rounds: 1,
+        }
     }
 
-    fn paragraph(&mut self, class: &str, text: &str) {
-        self.add(format_args!("<p class=\"{class}\">{}</p>", escape(text)));
-    }
-}
-
-/// A name on the left of each row, and cells.
-struct Table(Page);
-
-impl Table {
-    fn new(titles: impl Iterator<Item = String>) -> Self {
-        let mut page = Page(String::new());
-        page.add("<div class=\"scroll\"><table>\n<thead><tr>");
-        titles.for_each(|title| page.element("th", &title));
-        page.add("</tr></thead>\n<tbody>");
-        Self(page)
+    #[test]
+    fn what_others_named_stays_text() {
+        let page = write(&report(vec![row(1), row(2)]));
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+        assert!(
+            page.contains("a&lt;b, 2: 10</title>"),
+            "a point says what it is"
+        );
+        assert!(!page.contains("a<b"));
     }
 
-    fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
-        self.0.add("<tr>");
-        self.0.element("th", name);
-        cells.for_each(|cell| self.0.element("td", &cell));
-        self.0.add("</tr>");
-    }
-
-    fn finish(mut self) -> String {
-        self.0.add("</tbody>\n</table></div>");
-        self.0.0
+    #[test]
+    fn a_plot_needs_more_than_one_number_of_threads() {
+        assert!(!write(&report(vec![row(1)])).contains("<svg"));
+        assert!(!write(&report(Vec::new())).contains("<section>"));
     }
 }

@@ -67,6 +67,11 @@ fn notes(text: &mut String, report: &Report) {
          the interquartile range as a part of it",
         method.rounds,
     ));
+    note(
+        "/ floor compares with the floor of memory on one thread, / atomic with atomic in the same \
+         case, and scaling is the throughput over that of one thread"
+            .to_owned(),
+    );
     note(format!(
         "latencies have {} ns in them for reading the clock",
         method.clock_ns,
