@@ -1,8 +1,11 @@
 //! Engines that are resource managers: they do every workload, all in the same words.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::hint::black_box;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
+use parking_lot::Mutex;
 use rcmgr_core::{
     ConnectionScope, Direction, Endpoint, ManagerStat, PeerId, Priority, ResourceManager,
     ResourceScope, Result, ScopeStat, StreamScope, UsesFd,
@@ -130,17 +133,19 @@ struct ManagedSetup<M> {
 
 impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
     fn workers(&self, case: &Case) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-        let workers = (0..case.threads).map(|thread| {
-            let manager = &self.managers[thread % self.managers.len()];
+        let Self {
+            setting, managers, ..
+        } = self;
+        made_apart(case.threads, |thread| {
+            let manager = &managers[thread % managers.len()];
             let own = match case.sharing {
                 Sharing::None | Sharing::Path => 0,
                 Sharing::System => thread as u64,
             };
             // What is full is full for everybody: it is nobody's peer otherwise.
             let first = if case.workload.is_refused() { FULL } else { 0 };
-            worker(manager, &self.setting, case, thread, peer(first + own))
-        });
-        workers.collect()
+            worker(manager, setting, case, thread, peer(first + own))
+        })
     }
 
     fn end(self: Box<Self>) -> Result<(), Unexpected> {
@@ -151,6 +156,31 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
             None => Ok(()),
         }
     }
+}
+
+/// Makes each worker on a thread of its own, as in a server: made by one thread, the streams of
+/// several would be neighbours in memory and fight for cache lines that they do not share.
+fn made_apart(
+    threads: usize,
+    make: impl Fn(usize) -> Result<Box<dyn Worker>, Unexpected> + Sync,
+) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
+    let all_there = Barrier::new(threads);
+    let turn = Mutex::new(());
+    let make_one = &|thread| {
+        // The allocator picks a part of memory for the thread now, while the others have theirs.
+        drop(black_box(Box::new(thread)));
+        all_there.wait();
+        let _turn = turn.lock();
+        make(thread)
+    };
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..threads)
+            .map(|thread| scope.spawn(move || make_one(thread)))
+            .collect();
+        let made = started.into_iter().map(|thread| thread.join());
+        made.map(|made| made.expect("making a worker does not panic"))
+            .collect()
+    })
 }
 
 fn is_zero(stat: &ManagerStat) -> bool {

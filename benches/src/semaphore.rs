@@ -14,6 +14,11 @@ use crate::{Case, Workload};
 /// The chain of semaphores.
 pub struct Semaphores;
 
+/// A semaphore on cache lines of its own: it is not to lose by how the allocator lays out the
+/// chains of several threads.
+#[repr(align(128))]
+struct Scope(Semaphore);
+
 /// Permits where the limit is never reached.
 const PLENTY: usize = 1 << 40;
 
@@ -46,19 +51,23 @@ impl Engine for Semaphores {
             Workload::MemoryNearLimit => (TIGHT_LIMIT - TIGHT_HELD) as usize,
             _ => PLENTY,
         };
-        let chain = |scopes: Vec<Arc<Semaphore>>| Chain {
+        let chain = |scopes: Vec<Arc<Scope>>| Chain {
             full: permits(&scopes),
             scopes,
         };
-        let chains = chains(case, || Semaphore::new(PLENTY), || Semaphore::new(system));
+        let chains = chains(
+            case,
+            || Scope(Semaphore::new(PLENTY)),
+            || Scope(Semaphore::new(system)),
+        );
         Ok(Box::new(Chains(chains.into_iter().map(chain).collect())))
     }
 }
 
-fn permits(scopes: &[Arc<Semaphore>]) -> Vec<usize> {
+fn permits(scopes: &[Arc<Scope>]) -> Vec<usize> {
     scopes
         .iter()
-        .map(|scope| scope.available_permits())
+        .map(|scope| scope.0.available_permits())
         .collect()
 }
 
@@ -66,7 +75,7 @@ fn permits(scopes: &[Arc<Semaphore>]) -> Vec<usize> {
 struct Chains(Vec<Chain>);
 
 struct Chain {
-    scopes: Vec<Arc<Semaphore>>,
+    scopes: Vec<Arc<Scope>>,
     /// How many permits each has at rest.
     full: Vec<usize>,
 }
@@ -96,14 +105,14 @@ impl Setup for Chains {
 }
 
 struct SemaphoreWorker {
-    scopes: Vec<Arc<Semaphore>>,
+    scopes: Vec<Arc<Scope>>,
     size: u32,
 }
 
 impl SemaphoreWorker {
     fn reserve(&self) -> Result<(), Unexpected> {
         for (at, scope) in self.scopes.iter().enumerate() {
-            match scope.try_acquire_many(self.size) {
+            match scope.0.try_acquire_many(self.size) {
                 Ok(permits) => permits.forget(),
                 Err(refused) => {
                     self.release(at);
@@ -117,7 +126,7 @@ impl SemaphoreWorker {
     /// Gives back to the first `count` scopes, the last of them first.
     fn release(&self, count: usize) {
         for scope in self.scopes[..count].iter().rev() {
-            scope.add_permits(self.size as usize);
+            scope.0.add_permits(self.size as usize);
         }
     }
 }
