@@ -1,6 +1,6 @@
 //! Output files, which are written whole or not at all.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -45,10 +45,13 @@ impl Output {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
+        fs::metadata(folder).map_err(failed)?;
         let file = with_usual_permissions().tempfile_in(folder);
+        // Without the name of a file that nobody asked for.
+        let file = file.map_err(|why| failed(why.kind().into()));
         Ok(Self {
             path: path.to_owned(),
-            file: file.map_err(failed)?,
+            file: file?,
         })
     }
 
@@ -88,14 +91,14 @@ mod tests {
     fn what_was_there_stays_until_the_new_file_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
-        std::fs::write(&path, "before").unwrap();
+        fs::write(&path, "before").unwrap();
         let output = Output::begin(&path).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before");
         drop(output);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before");
         Output::begin(&path).unwrap().finish("after").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -103,7 +106,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none/report.json");
         let error = Output::begin(&path).err().unwrap().to_string();
-        assert!(error.contains("none/report.json"), "{error}");
+        assert!(error.contains("none/report.json: "), "{error}");
         assert!(Output::begin(folder.path()).is_err());
     }
 }
