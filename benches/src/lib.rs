@@ -22,6 +22,7 @@ mod managed;
 mod measure;
 mod mutex;
 mod options;
+mod pin;
 mod plan;
 mod report;
 mod semaphore;

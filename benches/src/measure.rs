@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::engine::{Unexpected, Worker};
+use crate::pin::pin;
 
 /// A batch takes about this long, so that looking at the clock after each costs next to nothing.
 const BATCH: Duration = Duration::from_micros(20);
@@ -140,7 +141,8 @@ fn together<T: Send>(
 ) -> Result<(Duration, Vec<T>), Unexpected> {
     let barrier = Barrier::new(workers.len());
     let until = OnceLock::new();
-    let start_one = |worker: &mut Box<dyn Worker>| {
+    let start_one = &|number, worker: &mut Box<dyn Worker>| {
+        pin(number);
         barrier.wait();
         let start = Instant::now();
         let until = *until.get_or_init(|| start + time);
@@ -150,7 +152,8 @@ fn together<T: Send>(
     let ended: Vec<_> = thread::scope(|scope| {
         let started: Vec<_> = workers
             .iter_mut()
-            .map(|worker| scope.spawn(|| start_one(worker)))
+            .enumerate()
+            .map(|(number, worker)| scope.spawn(move || start_one(number, worker)))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join();
         started

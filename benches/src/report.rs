@@ -137,6 +137,17 @@ impl Report {
         html::write(self)
     }
 
+    /// How often the case was measured that was measured least: less than was asked for if the
+    /// time was over before.
+    pub fn least_rounds(&self) -> usize {
+        let all = self
+            .rows
+            .iter()
+            .chain(&self.by_scopes)
+            .chain(&self.by_peers);
+        all.map(|row| row.rounds).min().unwrap_or(0)
+    }
+
     /// The row of a workload.
     pub fn row(
         &self,

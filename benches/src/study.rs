@@ -2,6 +2,7 @@
 //!
 //! Everything is set up first. Then each round goes once through all cases of all engines, so that
 //! what the machine does meanwhile hits them alike, and the median of the rounds leaves it out.
+//! Threads are kept on cores of their own, as long as there are cores: see `pin.rs`.
 //! Latencies come from a pass of their own: reading the clock around an operation costs as much as
 //! the operation.
 

@@ -111,6 +111,7 @@ fn when_it_is_late_one_round_has_to_do() {
             .all(|row| row.rounds == 1 && row.p50_ns > 0)
     );
     assert!(report.rows.iter().all(|row| row.spread == 0.0));
+    assert_eq!(report.least_rounds(), 1);
 }
 
 #[test]

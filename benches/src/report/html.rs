@@ -42,6 +42,10 @@ fn head(page: &mut Page, report: &Report) {
             method.version
         ),
     );
+    let times = match (report.least_rounds(), method.rounds) {
+        (least, asked) if least < asked => format!("{least} to {asked} times"),
+        (_, asked) => format!("{asked} times"),
+    };
     page.add("<dl>");
     let mut fact = |name: &str, value: &str| {
         page.element("dt", name);
@@ -51,12 +55,12 @@ fn head(page: &mut Page, report: &Report) {
     fact(
         "Method",
         &format!(
-            "Each case was measured {} times for {:.0} ms; each round went through all cases of all \
-             engines. Times per operation are wall time by the operations of all threads: the median \
+            "Each case was measured {} for {:.0} ms; each round went through all cases of all engines. \
+             Threads are kept on cores of their own, as long as there are cores. Times per operation are wall time by the operations of all threads: the median \
              of the rounds, with their interquartile range. Latencies come from a pass of their own, \
              in which one operation in four was timed; reading the clock, {} ns, is in them. All took \
              {:.0} s.",
-            method.rounds,
+            times,
             method.slice_seconds * 1e3,
             method.clock_ns,
             method.took_seconds,

@@ -49,14 +49,8 @@ fn notes(text: &mut String, report: &Report) {
         note(format!("left out: {}: {}", left_out.what, left_out.why));
     }
     let method = &report.method;
-    let all = report
-        .rows
-        .iter()
-        .chain(&report.by_scopes)
-        .chain(&report.by_peers);
-    if let Some(rounds) = all.map(|row| row.rounds).min()
-        && rounds < method.rounds
-    {
+    let rounds = report.least_rounds();
+    if rounds < method.rounds {
         let asked = method.rounds;
         note(format!(
             "the time was over after {rounds} rounds of {asked}"
