@@ -5,7 +5,7 @@
 //!
 //! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on
 //! a machine, where each of them comes from, and what can't work; `rcmgr limits check` checks
-//! files, and `rcmgr limits diff` compares two.
+//! files, and `rcmgr limits diff` compares two. `rcmgr study` measures the engine.
 //!
 //! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
 //! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.
@@ -16,12 +16,13 @@ mod demo;
 mod limit_args;
 mod limits;
 mod output;
+mod study;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A network resource manager at work, and its limits.
+/// A network resource manager at work, its limits, and what it costs.
 ///
 /// Without a command it runs the demo, and takes the demo's options.
 #[derive(Debug, Parser)]
@@ -56,6 +57,12 @@ enum Command {
     /// The exit status is 0 if the limits were printed, with warnings or without, and 2 for wrong
     /// arguments, a file that can't be read, and other trouble.
     Limits(limits::LimitsOptions),
+
+    /// Measure the engine, alone and when threads meet, beside others that do the same work
+    ///
+    /// The exit status is 0 if all was measured and written, 1 if not, and 2 if an argument is
+    /// wrong.
+    Study(study::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Limits(options)) => limits::run(&options),
+        Some(Command::Study(options)) => study::run(&options),
         None => demo::run(&cli.demo),
     }
 }

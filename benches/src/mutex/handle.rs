@@ -1,0 +1,259 @@
+//! What a user of the manager holds.
+
+use std::sync::Arc;
+
+use rcmgr_core::address::Place;
+use rcmgr_core::{
+    ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
+    ScopeName, ScopeSpan, ScopeStat, StreamScope,
+};
+
+use super::registry::{Group, Registry};
+use super::scope::{Above, Attached, Scope, State};
+
+/// A handle on a scope. What it is of says what dropping it means.
+pub struct Handle<K: Kind> {
+    scope: Arc<Scope>,
+    kind: K,
+}
+
+/// What a handle is of.
+pub trait Kind: Send + Sync + 'static {
+    /// Whether the scope ends with its handle.
+    const ENDS: bool;
+}
+
+/// A scope with a name, which stays.
+pub struct Named;
+
+/// A part of another scope.
+pub struct Part;
+
+/// A connection.
+pub struct OfConnection {
+    pub registry: Arc<Registry>,
+    pub direction: Direction,
+    /// Its place in its subnet.
+    pub place: Option<Place>,
+}
+
+/// A stream.
+pub struct OfStream {
+    pub registry: Arc<Registry>,
+    pub direction: Direction,
+}
+
+pub type View = Handle<Named>;
+pub type Span = Handle<Part>;
+pub type Connection = Handle<OfConnection>;
+pub type Stream = Handle<OfStream>;
+
+impl Kind for Named {
+    const ENDS: bool = false;
+}
+
+impl Kind for Part {
+    const ENDS: bool = true;
+}
+
+impl Kind for OfConnection {
+    const ENDS: bool = true;
+}
+
+impl Kind for OfStream {
+    const ENDS: bool = true;
+}
+
+impl<K: Kind> Handle<K> {
+    pub const fn new(scope: Arc<Scope>, kind: K) -> Self {
+        Self { scope, kind }
+    }
+
+    /// Attaches it to something, if it is open and not attached to another of this class.
+    fn attach(&self, to: ScopeClass, attach: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        self.scope.with(|state| {
+            let Attached {
+                peer,
+                protocol,
+                service,
+            } = &state.attached;
+            let attached = match to {
+                ScopeClass::Peer => peer.is_some(),
+                ScopeClass::Protocol => protocol.is_some(),
+                _ => service.is_some(),
+            };
+            if state.closed {
+                Err(self.scope.closed())
+            } else if attached {
+                let scope = self.name();
+                Err(Error::AlreadyAttached { scope, to })
+            } else {
+                attach(state)
+            }
+        })
+    }
+}
+
+impl<K: Kind> Drop for Handle<K> {
+    fn drop(&mut self) {
+        if K::ENDS {
+            self.scope.close();
+        }
+    }
+}
+
+impl<K: Kind> ResourceScope for Handle<K> {
+    type Span = Span;
+
+    fn name(&self) -> ScopeName {
+        self.scope.name().clone()
+    }
+
+    fn stat(&self) -> ScopeStat {
+        self.scope.with(|state| state.used)
+    }
+
+    fn limit(&self) -> Limit {
+        self.scope.with(|state| state.limit)
+    }
+
+    fn set_limit(&self, limit: Limit) {
+        self.scope.with(|state| state.limit = limit);
+    }
+
+    fn reset_limit(&self) {
+        self.scope.with(|state| state.limit = state.default);
+    }
+
+    #[inline]
+    fn reserve_memory(&self, size: u64, priority: Priority) -> Result<()> {
+        let more = ScopeStat {
+            memory: size,
+            ..ScopeStat::ZERO
+        };
+        self.scope.reserve(&more, priority)
+    }
+
+    #[inline]
+    fn release_memory(&self, size: u64) {
+        self.scope.release(size);
+    }
+
+    fn release(&self) {
+        self.scope.release(u64::MAX);
+    }
+
+    fn begin_span(&self) -> Result<Span> {
+        let begun = self.scope.with(|state| {
+            state.spans += 1;
+            (!state.closed).then_some((state.spans, state.limit))
+        });
+        let (number, limit) = begun.ok_or_else(|| self.scope.closed())?;
+        let mut name = self.name();
+        name.spans = name.spans.child(number);
+        let scope = Scope::new(name, limit, Above::Owner(self.scope.clone()));
+        Ok(Handle::new(scope, Part))
+    }
+}
+
+impl ScopeSpan for Span {
+    fn done(&self) {
+        self.scope.close();
+    }
+}
+
+impl ConnectionScope for Connection {
+    fn direction(&self) -> Direction {
+        self.kind.direction
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.scope.with(|state| peer_of(&state.attached))
+    }
+
+    fn set_peer(&self, peer: &PeerId) -> Result<()> {
+        let registry = &self.kind.registry;
+        self.attach(ScopeClass::Peer, |state| {
+            let peer = registry.peer(peer);
+            let service = state.attached.service.as_ref();
+            state.advance(registry.edges(Some(&peer), None, service))?;
+            state.attached.peer = Some(peer);
+            Ok(())
+        })
+    }
+
+    fn set_service(&self, service: &str) -> Result<()> {
+        let registry = &self.kind.registry;
+        self.attach(ScopeClass::Service, |state| {
+            let service = registry.service(service);
+            let peer = state.attached.peer.as_ref();
+            state.advance(registry.edges(peer, None, Some(&service)))?;
+            state.attached.service = Some(service);
+            Ok(())
+        })
+    }
+
+    fn done(&self) {
+        self.scope.close();
+        if let Some(place) = &self.kind.place {
+            place.give_back();
+        }
+    }
+}
+
+impl StreamScope for Stream {
+    fn direction(&self) -> Direction {
+        self.kind.direction
+    }
+
+    fn peer(&self) -> PeerId {
+        let peer = self.scope.with(|state| peer_of(&state.attached));
+        peer.expect("a stream has a peer")
+    }
+
+    fn protocol(&self) -> Option<Arc<str>> {
+        self.scope.with(|state| name_of(&state.attached.protocol))
+    }
+
+    fn service(&self) -> Option<Arc<str>> {
+        self.scope.with(|state| name_of(&state.attached.service))
+    }
+
+    fn set_protocol(&self, protocol: &str) -> Result<()> {
+        let registry = &self.kind.registry;
+        self.attach(ScopeClass::Protocol, |state| {
+            let protocol = registry.protocol(protocol);
+            let peer = state.attached.peer.as_ref();
+            state.advance(registry.edges(peer, Some(&protocol), None))?;
+            state.attached.protocol = Some(protocol);
+            Ok(())
+        })
+    }
+
+    fn set_service(&self, service: &str) -> Result<()> {
+        let registry = &self.kind.registry;
+        self.attach(ScopeClass::Service, |state| {
+            let Attached { peer, protocol, .. } = &state.attached;
+            if protocol.is_none() {
+                return Err(Error::NoProtocol { scope: self.name() });
+            }
+            let service = registry.service(service);
+            let edges = registry.edges(peer.as_ref(), protocol.as_ref(), Some(&service));
+            state.advance(edges)?;
+            state.attached.service = Some(service);
+            Ok(())
+        })
+    }
+
+    fn done(&self) {
+        self.scope.close();
+    }
+}
+
+fn peer_of(attached: &Attached) -> Option<PeerId> {
+    attached.peer.as_ref()?.name().scope.peer()
+}
+
+fn name_of(group: &Option<Arc<Group>>) -> Option<Arc<str>> {
+    group.as_ref().map(|group| group.name().clone())
+}

@@ -1,0 +1,197 @@
+//! The scopes that have names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use rcmgr_core::{Limit, Limits, PeerId, ScopeId};
+
+use super::scope::{Above, Scope};
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// All scopes but connections, streams and spans.
+#[derive(Debug)]
+pub struct Registry {
+    pub system: Arc<Scope>,
+    pub transient: Arc<Scope>,
+    pub limits: Mutex<Arc<Limits>>,
+    names: Mutex<Names>,
+    /// The number of the last connection or stream.
+    last: AtomicU64,
+}
+
+/// As in the reference, all names are behind one mutex.
+#[derive(Debug, Default)]
+struct Names {
+    services: Map<Arc<str>, Arc<Group>>,
+    protocols: Map<Arc<str>, Arc<Group>>,
+    peers: Map<PeerId, Arc<Scope>>,
+}
+
+/// A service or protocol, with each peer's share of it.
+#[derive(Debug)]
+pub struct Group {
+    scope: Arc<Scope>,
+    shares: Mutex<Map<PeerId, Arc<Scope>>>,
+}
+
+impl Group {
+    fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
+        Arc::new(Self {
+            scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
+            shares: Mutex::default(),
+        })
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        let name = self.scope.name().scope.name();
+        name.expect("services and protocols have names")
+    }
+
+    pub const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// What a peer uses of it.
+    fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
+        let mut shares = self.shares.lock();
+        let new = || {
+            let name = self.name();
+            let (id, limit) = match &self.scope.name().scope {
+                ScopeId::Service(_) => (
+                    ScopeId::ServicePeer(name.clone(), peer),
+                    limits.lock().service_peer_limit(name),
+                ),
+                _ => (
+                    ScopeId::ProtocolPeer(name.clone(), peer),
+                    limits.lock().protocol_peer_limit(name),
+                ),
+            };
+            Scope::new(id, limit, Above::Edges(Vec::new()))
+        };
+        shares.entry(peer).or_insert_with(new).clone()
+    }
+}
+
+impl Registry {
+    pub fn new(limits: Limits) -> Self {
+        let system = Scope::new(ScopeId::System, limits.system, Above::Edges(Vec::new()));
+        let above = Above::Edges(vec![system.clone()]);
+        Self {
+            transient: Scope::new(ScopeId::Transient, limits.transient, above),
+            system,
+            limits: Mutex::new(Arc::new(limits)),
+            names: Mutex::default(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    pub fn next_number(&self) -> u64 {
+        // Relaxed: it only has to be another one.
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn peer(&self, peer: &PeerId) -> Arc<Scope> {
+        let mut names = self.names.lock();
+        if let Some(scope) = names.peers.get(peer) {
+            return scope.clone();
+        }
+        let limit = self.limits.lock().peer_limit(peer);
+        let above = Above::Edges(vec![self.system.clone()]);
+        let scope = Scope::new(ScopeId::Peer(*peer), limit, above);
+        names.peers.insert(*peer, scope.clone());
+        scope
+    }
+
+    pub fn protocol(&self, id: &str) -> Arc<Group> {
+        let mut names = self.names.lock();
+        if let Some(group) = names.protocols.get(id) {
+            return group.clone();
+        }
+        let name: Arc<str> = id.into();
+        let limit = self.limits.lock().protocol_limit(id);
+        let group = Group::new(ScopeId::Protocol(name.clone()), limit, &self.system);
+        names.protocols.insert(name, group.clone());
+        group
+    }
+
+    pub fn service(&self, name: &str) -> Arc<Group> {
+        let mut names = self.names.lock();
+        if let Some(group) = names.services.get(name) {
+            return group.clone();
+        }
+        let limit = self.limits.lock().service_limit(name);
+        let limit = limit.unwrap_or(Limit::UNLIMITED);
+        let name: Arc<str> = name.into();
+        let group = Group::new(ScopeId::Service(name.clone()), limit, &self.system);
+        names.services.insert(name, group.clone());
+        group
+    }
+
+    /// What a connection or stream is charged on that is attached to these. One that is attached
+    /// to nothing, and a stream without a protocol, is transient.
+    pub fn edges(
+        &self,
+        peer: Option<&Arc<Scope>>,
+        protocol: Option<&Arc<Group>>,
+        service: Option<&Arc<Group>>,
+    ) -> Vec<Arc<Scope>> {
+        let mut edges = Vec::with_capacity(6);
+        edges.extend(peer.cloned());
+        if let Some(peer) = peer.and_then(|peer| peer.name().scope.peer()) {
+            let groups = protocol.into_iter().chain(service);
+            edges.extend(groups.map(|group| group.share(peer, &self.limits)));
+        }
+        let groups = protocol.into_iter().chain(service);
+        edges.extend(groups.map(|group| group.scope.clone()));
+        edges.push(self.system.clone());
+        edges
+    }
+
+    /// What is charged on the transient scope too, with a peer or without.
+    pub fn transient_edges(&self, peer: Option<Arc<Scope>>) -> Vec<Arc<Scope>> {
+        let both = [self.transient.clone(), self.system.clone()];
+        peer.into_iter().chain(both).collect()
+    }
+
+    /// Calls with each service, each protocol and each peer. None is made or looked up meanwhile.
+    pub fn for_each(&self, mut call: impl FnMut(&Arc<Scope>)) {
+        let names = self.names.lock();
+        let groups = names.services.values().chain(names.protocols.values());
+        groups.for_each(|group| call(&group.scope));
+        names.peers.values().for_each(call);
+    }
+
+    /// Puts other limits in force.
+    pub fn set_limits(&self, limits: Limits) {
+        let limits = Arc::new(limits);
+        *self.limits.lock() = limits.clone();
+        let set = |scope: &Arc<Scope>, limit| {
+            scope.with(|state| (state.limit, state.default) = (limit, limit));
+        };
+        set(&self.system, limits.system);
+        set(&self.transient, limits.transient);
+        let names = self.names.lock();
+        for (name, group) in &names.services {
+            let limit = limits.service_limit(name).unwrap_or(Limit::UNLIMITED);
+            set(&group.scope, limit);
+            let shares = group.shares.lock();
+            shares
+                .values()
+                .for_each(|share| set(share, limits.service_peer_limit(name)));
+        }
+        for (id, group) in &names.protocols {
+            set(&group.scope, limits.protocol_limit(id));
+            let shares = group.shares.lock();
+            shares
+                .values()
+                .for_each(|share| set(share, limits.protocol_peer_limit(id)));
+        }
+        for (peer, scope) in &names.peers {
+            set(scope, limits.peer_limit(peer));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which core a thread runs on.
+//!
+//! A slice is shorter than the scheduler takes to see that two busy threads began on one core and
+//! to move one of them; so they are told where to run.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use core_affinity::CoreId;
+
+/// Keeps the current thread on a core: another one for each number, as long as there are cores.
+/// Where the system can't do that, the thread runs where it is put.
+pub fn pin(number: usize) {
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    let cores = CORES.get_or_init(|| apart(core_affinity::get_core_ids().unwrap_or_default()));
+    if let Some(at) = number.checked_rem(cores.len()) {
+        core_affinity::set_for_current(cores[at]);
+    }
+}
+
+/// In the order in which they are to be used: those that share a physical core come late.
+fn apart(mut cores: Vec<CoreId>) -> Vec<CoreId> {
+    cores.sort_by_cached_key(|core| {
+        let folder = format!("/sys/devices/system/cpu/cpu{}/topology", core.id);
+        let siblings = fs::read_to_string(format!("{folder}/thread_siblings_list"));
+        siblings.map_or(0, |list| rank(core.id, list.trim()))
+    });
+    cores
+}
+
+/// The how manieth of its physical core's threads it is, by a list such as `0,32` or `0-1`.
+fn rank(core: usize, siblings: &str) -> usize {
+    let number = |text: &str| text.parse::<usize>().ok();
+    let ranges = siblings
+        .split(',')
+        .filter_map(|part| match part.split_once('-') {
+            Some((first, last)) => Some(number(first)?..=number(last)?),
+            None => Some(number(part)?..=number(part)?),
+        });
+    ranges
+        .flatten()
+        .take_while(|&sibling| sibling < core)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_thread_of_a_core_comes_late() {
+        assert_eq!(rank(0, "0"), 0);
+        assert_eq!(rank(32, "0,32"), 1);
+        assert_eq!(rank(5, "4-5"), 1);
+        assert_eq!(rank(4, "4-5"), 0);
+        assert_eq!(rank(4, "what"), 0);
+    }
+
+    #[test]
+    fn there_may_be_more_threads_than_cores() {
+        std::thread::spawn(|| pin(1000)).join().unwrap();
+    }
+}

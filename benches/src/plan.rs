@@ -1,0 +1,185 @@
+//! Which cases there are, and what there is no memory or time for.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+use crate::report::LeftOut;
+use crate::{Case, Options, Place, Sharing, Workload};
+
+/// Which list of the report a case is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Threads,
+    Scopes,
+    Peers,
+}
+
+/// A case of an engine, which is given by its place in the list.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned {
+    pub engine: usize,
+    pub part: Part,
+    pub case: Case,
+}
+
+/// All cases, in the order of the report, and what can't be done.
+#[derive(Debug)]
+pub struct Cases {
+    pub planned: Vec<Planned>,
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Cases {
+    pub fn of(options: &Options, engines: &[Box<dyn Engine>]) -> Self {
+        let mut planned = Vec::new();
+        let mut left_out = BTreeSet::new();
+        let mut add = |part, case: Case| {
+            for (at, engine) in engines.iter().enumerate() {
+                match engine.cannot(&case) {
+                    None => planned.push(Planned {
+                        engine: at,
+                        part,
+                        case,
+                    }),
+                    // One line for each workload: the other parts are the same workloads.
+                    Some(why) if part == Part::Threads => {
+                        left_out.insert((at, case.workload, why));
+                    }
+                    Some(_) => {}
+                }
+            }
+        };
+        for &workload in &options.workloads {
+            for &sharing in &options.sharings {
+                for &threads in &options.threads {
+                    add(Part::Threads, Case::new(workload, sharing, threads));
+                }
+            }
+        }
+        if options.workloads.contains(&Workload::Memory) {
+            for &place in Place::ALL {
+                let memory = Case::new(Workload::Memory, Sharing::Path, 1);
+                add(Part::Scopes, Case { place, ..memory });
+            }
+        }
+        for peers in powers_of_ten(options.peers) {
+            for &workload in &options.workloads {
+                // That one has a manager of its own kind, and would need all these peers again.
+                if workload != Workload::MemoryNearLimit {
+                    let case = Case::new(workload, Sharing::Path, 1);
+                    add(Part::Peers, Case { peers, ..case });
+                }
+            }
+        }
+        let left_out = left_out.into_iter().map(|(at, workload, why)| LeftOut {
+            what: format!("{}, {workload}", engines[at].name()),
+            why: why.to_owned(),
+        });
+        Self {
+            left_out: left_out.collect(),
+            planned,
+        }
+    }
+}
+
+/// 10, 100 and so on.
+fn powers_of_ten(most: usize) -> impl Iterator<Item = usize> {
+    let powers = std::iter::successors(Some(10_usize), |power| power.checked_mul(10));
+    powers.take_while(move |&power| power <= most)
+}
+
+/// What a peer with a stream takes at most, in bytes.
+const PEER: u64 = 8 * 1024;
+
+/// How many peers there may be.
+pub struct Budget {
+    memory: Option<u64>,
+    time: Duration,
+    /// What each engine took for the most peers so far.
+    took: Vec<(&'static str, usize, Duration)>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Budget {
+    pub const fn new(memory: Option<u64>, time: Duration) -> Self {
+        Self {
+            memory,
+            time,
+            took: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Whether an engine may make so many peers. If not, it is told why.
+    pub fn allows(&mut self, engine: &'static str, peers: usize, begin: Instant) -> bool {
+        let last = self.took.iter().rev().find(|(of, ..)| *of == engine);
+        // Ten times the peers take ten times as long, and again half as long to be closed.
+        let expected = last.map_or(Duration::ZERO, |(_, before, took)| {
+            let times = (peers / before.max(&1)) as u32;
+            if peers > 10_000 {
+                *took * times * 3 / 2
+            } else {
+                Duration::ZERO
+            }
+        });
+        let bytes = peers as u64 * PEER;
+        let why = if self.memory.is_some_and(|memory| bytes > memory / 2) {
+            "there is too little memory".to_owned()
+        } else if begin.elapsed() + expected > self.time && peers > 10_000 {
+            let seconds = expected.as_secs_f64();
+            format!("making them would take {seconds:.1} s, which is too long for this study")
+        } else {
+            return true;
+        };
+        let what = format!("{engine}, {peers} live peers");
+        if !self.left_out.iter().any(|known| known.what == what) {
+            self.left_out.push(LeftOut { what, why });
+        }
+        false
+    }
+
+    pub fn took(&mut self, engine: &'static str, peers: usize, time: Duration) {
+        if peers > 0 {
+            self.took.push((engine, peers, time));
+        }
+    }
+
+    pub fn into_left_out(self) -> Vec<LeftOut> {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_go_up_in_powers_of_ten() {
+        let powers = |most| powers_of_ten(most).collect::<Vec<_>>();
+        assert!(powers(5).is_empty());
+        assert_eq!(powers(1000), [10, 100, 1000]);
+    }
+
+    #[test]
+    fn peers_that_take_too_long_are_left_out_and_said_so() {
+        let mut budget = Budget::new(None, Duration::from_secs(10));
+        let begin = Instant::now();
+        budget.took("atomic", 10_000, Duration::from_millis(100));
+        assert!(budget.allows("atomic", 100_000, begin));
+        budget.took("atomic", 100_000, Duration::from_secs(1));
+        assert!(!budget.allows("atomic", 1_000_000, begin));
+        assert!(!budget.allows("atomic", 1_000_000, begin));
+        let [only] = &budget.into_left_out()[..] else {
+            panic!("once for all workloads")
+        };
+        assert_eq!(only.what, "atomic, 1000000 live peers");
+    }
+
+    #[test]
+    fn peers_that_do_not_fit_are_left_out() {
+        let mut budget = Budget::new(Some(1 << 30), Duration::from_secs(10));
+        assert!(budget.allows("atomic", 1000, Instant::now()));
+        assert!(!budget.allows("atomic", 1_000_000, Instant::now()));
+    }
+}

@@ -1,0 +1,81 @@
+//! The pieces of a web page.
+
+use std::fmt::{Display, Write};
+
+/// HTML as it comes to be.
+#[derive(Default)]
+pub struct Page(String);
+
+impl Page {
+    pub fn into_html(self) -> String {
+        self.0
+    }
+
+    /// Adds what is HTML already.
+    pub fn add(&mut self, html: impl Display) {
+        writeln!(self.0, "{html}").expect("text takes anything");
+    }
+
+    /// Adds text.
+    pub fn element(&mut self, name: &str, text: &str) {
+        self.add(format_args!("<{name}>{}</{name}>", escape(text)));
+    }
+
+    pub fn paragraph(&mut self, class: &str, text: &str) {
+        self.add(format_args!("<p class=\"{class}\">{}</p>", escape(text)));
+    }
+}
+
+/// A name on the left of each row, and cells.
+pub struct Table(Page);
+
+impl Table {
+    pub fn new(titles: impl Iterator<Item = String>) -> Self {
+        let mut page = Page::default();
+        page.add("<div class=\"scroll\"><table>\n<thead><tr>");
+        titles.for_each(|title| page.element("th", &title));
+        page.add("</tr></thead>\n<tbody>");
+        Self(page)
+    }
+
+    pub fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+        self.0.add("<tr>");
+        self.0.element("th", name);
+        cells.for_each(|cell| self.0.element("td", &cell));
+        self.0.add("</tr>");
+    }
+
+    pub fn finish(mut self) -> String {
+        self.0.add("</tbody>\n</table></div>");
+        self.0.0
+    }
+}
+
+/// Text as it may stand in a page, also between quotes.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_can_not_break_out() {
+        assert_eq!(
+            escape(r#"<a b="c">&'"#),
+            "&lt;a b=&quot;c&quot;&gt;&amp;&#39;"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! The rows of a report as lines of plots.
+
+use super::chart::{Chart, Line, Point};
+use super::scale::Scale;
+use super::{Report, Row, names};
+use crate::{Sharing, Workload};
+
+/// What does nothing would press all others together in a plot of throughput.
+pub const OFF_SCALE: &str = "null";
+
+/// What a plot shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    Throughput,
+    Latency,
+}
+
+/// An engine a line, against the number of threads.
+pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: Shown) -> Chart {
+    let point = |row: &Row| match shown {
+        Shown::Throughput => {
+            // Half of the interquartile range to either side.
+            let part = row.spread.min(1.0) / 2.0;
+            let y = row.mops();
+            (y, [y / (1.0 + part), y / (1.0 - part)])
+        }
+        Shown::Latency => {
+            let [low, y, high] = [row.p50_ns, row.p99_ns, row.p999_ns].map(|ns| ns as f64);
+            (y, [low, high])
+        }
+    };
+    let hidden = |engine: &str| shown == Shown::Throughput && engine == OFF_SCALE;
+    let of_engine = |(look, engine): (usize, String)| {
+        let rows = report.rows.iter().filter(|row| {
+            (row.workload, row.sharing) == (workload, sharing) && row.engine == engine
+        });
+        let points = rows.map(|row| {
+            let (y, range) = point(row);
+            let x = row.threads as f64;
+            Point { x, y, range }
+        });
+        Line {
+            points: points.collect(),
+            name: engine,
+            look,
+        }
+    };
+    let lines = names(report)
+        .enumerate()
+        .filter(|(_, engine)| !hidden(engine));
+    let lines = lines.map(of_engine).filter(|line| !line.points.is_empty());
+    let (what, y_name) = match shown {
+        Shown::Throughput => ("throughput", "million operations a second"),
+        Shown::Latency => ("latency", "ns, p99; bar from p50 to p99.9"),
+    };
+    Chart {
+        title: format!("{what}, sharing {sharing}"),
+        x_name: "threads",
+        x_scale: Scale::Log,
+        y_name,
+        y_scale: Scale::Log,
+        lines: lines.collect(),
+    }
+}
+
+/// The times of some rows by a number.
+pub fn points(
+    rows: &[Row],
+    wanted: impl Fn(&Row) -> bool,
+    number: fn(&Row) -> Option<usize>,
+) -> Vec<Point> {
+    let point = |row: &Row| {
+        let y = row.ns_per_op;
+        let part = row.spread.min(1.0) / 2.0;
+        Some(Point {
+            x: number(row)? as f64,
+            y,
+            range: [y * (1.0 - part), y * (1.0 + part)],
+        })
+    };
+    rows.iter()
+        .filter(|row| wanted(row))
+        .filter_map(point)
+        .collect()
+}

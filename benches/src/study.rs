@@ -1,0 +1,315 @@
+//! The study: all cases of all engines, in rounds.
+//!
+//! Everything is set up first. Then each round goes once through all cases of all engines, so that
+//! what the machine does meanwhile hits them alike, and the median of the rounds leaves it out.
+//! Threads are kept on cores of their own, as long as there are cores: see `pin.rs`.
+//! Latencies come from a pass of their own: reading the clock around an operation costs as much as
+//! the operation.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use hdrhistogram::Histogram;
+
+use crate::engine::{Engine, Setup, Unexpected, Worker, engines};
+use crate::measure::{clock_ns, latency, throughput, warm_up};
+use crate::plan::{self, Part};
+use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};
+use crate::stats::{median, spread};
+use crate::{Case, Machine, Options};
+
+/// How far a study is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How many steps are done.
+    pub done: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// What is done now.
+    pub now: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StudyError {
+    /// There is no engine of that name.
+    #[error("there is no engine {0:?}")]
+    NoEngine(String),
+    /// None of the engines can do any of the workloads.
+    #[error("none of these engines can do any of these workloads")]
+    NothingToDo,
+    /// An engine did not do what it should have done.
+    #[error("{engine}, {case}: {what}")]
+    Failed {
+        /// The engine.
+        engine: String,
+        /// What it was doing.
+        case: String,
+        /// What it did instead.
+        #[source]
+        what: Unexpected,
+    },
+}
+
+/// Measures, and tells meanwhile how far it is.
+///
+/// # Errors
+///
+/// [`StudyError`], if there is nothing to measure, or if an engine does not do what it should:
+/// then its times would mean nothing.
+pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, StudyError> {
+    let begin = Instant::now();
+    let unix_time = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |time| time.as_secs());
+    let machine = Machine::look();
+    let engines = chosen(&options.engines)?;
+    let mut cases = plan::Cases::of(options, &engines);
+    if cases.planned.is_empty() {
+        return Err(StudyError::NothingToDo);
+    }
+    // A warm-up, the rounds, and the latencies, of which the first and the last are shorter.
+    let slices = cases.planned.len() as f64 * (options.rounds as f64 + 1.0);
+    let slice = Duration::from_secs_f64(options.seconds / slices);
+    let mut run = Run {
+        engines: &engines,
+        setups: Vec::new(),
+        cells: Vec::new(),
+        deadline: options.at_most.map(|most| begin + most),
+        slice,
+        progress,
+        done: 0,
+        steps: cases.planned.len() * (options.rounds + 3),
+    };
+    let for_setups = Duration::from_secs_f64(options.seconds / 2.0);
+    let mut left_out = run.set_up(&mut cases, machine.available_memory, for_setups)?;
+    run.measure(options.rounds)?;
+    let [rows, by_scopes, by_peers] = run.finish()?;
+    left_out.append(&mut cases.left_out);
+    Ok(Report {
+        method: Method {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            unix_time,
+            rounds: options.rounds,
+            slice_seconds: slice.as_secs_f64(),
+            took_seconds: begin.elapsed().as_secs_f64(),
+            clock_ns: clock_ns(),
+        },
+        engines: engines.iter().map(|engine| info(&**engine)).collect(),
+        ratios: ratios::ratios(&rows, &by_peers),
+        machine,
+        rows,
+        by_scopes,
+        by_peers,
+        left_out,
+    })
+}
+
+fn info(engine: &dyn Engine) -> EngineInfo {
+    EngineInfo {
+        name: engine.name().to_owned(),
+        about: engine.about().to_owned(),
+    }
+}
+
+/// The engines of these names, in the order of the list of engines.
+fn chosen(names: &[String]) -> Result<Vec<Box<dyn Engine>>, StudyError> {
+    let mut all = engines();
+    let is_known = |name: &&String| all.iter().any(|engine| engine.name() == **name);
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        return Err(StudyError::NoEngine(unknown.clone()));
+    }
+    all.retain(|engine| names.iter().any(|name| name == engine.name()));
+    Ok(all)
+}
+
+/// A study while it goes on.
+struct Run<'a> {
+    engines: &'a [Box<dyn Engine>],
+    setups: Vec<(usize, Case, Box<dyn Setup>)>,
+    cells: Vec<Cell>,
+    deadline: Option<Instant>,
+    slice: Duration,
+    progress: &'a mut dyn FnMut(Progress),
+    done: usize,
+    steps: usize,
+}
+
+/// One case of one engine while it is measured.
+struct Cell {
+    engine: usize,
+    part: Part,
+    case: Case,
+    workers: Vec<Box<dyn Worker>>,
+    batch: u64,
+    /// Of each round.
+    ns_per_op: Vec<f64>,
+    operations: u64,
+    latencies: Option<[u64; 3]>,
+}
+
+impl Run<'_> {
+    /// Makes all managers and workers. What there is no memory or time for is left out.
+    fn set_up(
+        &mut self,
+        cases: &mut plan::Cases,
+        memory: Option<u64>,
+        time: Duration,
+    ) -> Result<Vec<LeftOut>, StudyError> {
+        let begin = Instant::now();
+        let mut left_out = plan::Budget::new(memory, time);
+        for planned in &cases.planned {
+            let plan::Planned { engine, part, case } = *planned;
+            self.tell(engine, &case, "setting up");
+            let shared = self.setups.iter().position(|(of, with, _)| {
+                part == Part::Peers && *of == engine && with.peers == case.peers
+            });
+            let at = match shared {
+                Some(at) => at,
+                None if !left_out.allows(self.engines[engine].name(), case.peers, begin) => {
+                    continue;
+                }
+                None => {
+                    let start = Instant::now();
+                    let setup = self.engines[engine].set_up(&case);
+                    let setup = setup.map_err(|what| self.failed(engine, &case, what))?;
+                    left_out.took(self.engines[engine].name(), case.peers, start.elapsed());
+                    self.setups.push((engine, case, setup));
+                    self.setups.len() - 1
+                }
+            };
+            let workers = self.setups[at].2.workers(&case);
+            self.cells.push(Cell {
+                engine,
+                part,
+                case,
+                workers: workers.map_err(|what| self.failed(engine, &case, what))?,
+                batch: 1,
+                ns_per_op: Vec::new(),
+                operations: 0,
+                latencies: None,
+            });
+        }
+        Ok(left_out.into_left_out())
+    }
+
+    /// Warms up, measures the first round and latencies, and then as many rounds as there is time
+    /// for.
+    fn measure(&mut self, rounds: usize) -> Result<(), StudyError> {
+        let (slice, half) = (self.slice, self.slice / 2);
+        self.pass("warming up", |cell| {
+            cell.batch = warm_up(&mut cell.workers, half)?;
+            Ok(())
+        })?;
+        for round in 1..=rounds {
+            self.pass(&format!("round {round} of {rounds}"), |cell| {
+                let measured = throughput(&mut cell.workers, cell.batch, slice)?;
+                cell.ns_per_op.push(measured.ns_per_op());
+                cell.operations += measured.operations;
+                Ok(())
+            })?;
+            if round == 1 {
+                self.pass("latencies", |cell| {
+                    let times = latency(&mut cell.workers, half)?;
+                    cell.latencies = Some(percentiles(&times));
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the same with all cells. Late, it skips those that have what they need.
+    fn pass(
+        &mut self,
+        what: &str,
+        measure: impl Fn(&mut Cell) -> Result<(), Unexpected>,
+    ) -> Result<(), StudyError> {
+        for at in 0..self.cells.len() {
+            let Cell { engine, case, .. } = self.cells[at];
+            self.tell(engine, &case, what);
+            let late = self
+                .deadline
+                .is_some_and(|deadline| Instant::now() > deadline);
+            let cell = &mut self.cells[at];
+            if !(late && cell.latencies.is_some()) {
+                let measured = measure(cell);
+                measured.map_err(|what| self.failed(engine, &case, what))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes everything, checks that nothing is left, and gives the rows of each part.
+    fn finish(mut self) -> Result<[Vec<Row>; 3], StudyError> {
+        let mut parts: [Vec<Row>; 3] = Default::default();
+        for cell in std::mem::take(&mut self.cells) {
+            let rows = match cell.part {
+                Part::Threads => &mut parts[0],
+                Part::Scopes => &mut parts[1],
+                Part::Peers => &mut parts[2],
+            };
+            rows.push(cell.into_row(self.engines));
+        }
+        for (engine, case, setup) in std::mem::take(&mut self.setups) {
+            let ended = setup.end();
+            ended.map_err(|what| self.failed(engine, &case, what))?;
+        }
+        Ok(parts)
+    }
+
+    fn tell(&mut self, engine: usize, case: &Case, what: &str) {
+        (self.progress)(Progress {
+            done: self.done,
+            steps: self.steps,
+            now: format!("{what}: {}, {}", case.workload, self.engines[engine].name()),
+        });
+        self.done += 1;
+    }
+
+    fn failed(&self, engine: usize, case: &Case, what: Unexpected) -> StudyError {
+        let Case {
+            workload,
+            sharing,
+            threads,
+            ..
+        } = case;
+        StudyError::Failed {
+            engine: self.engines[engine].name().to_owned(),
+            case: format!("{workload}, sharing {sharing}, threads {threads}"),
+            what,
+        }
+    }
+}
+
+impl Cell {
+    fn into_row(self, engines: &[Box<dyn Engine>]) -> Row {
+        let Case {
+            workload,
+            sharing,
+            threads,
+            peers,
+            place,
+            ..
+        } = self.case;
+        let [p50_ns, p99_ns, p999_ns] = self.latencies.unwrap_or_default();
+        Row {
+            workload,
+            engine: engines[self.engine].name().to_owned(),
+            threads,
+            sharing,
+            scopes: (self.part == Part::Scopes).then(|| place.scopes()),
+            peers: (self.part == Part::Peers).then_some(peers),
+            ns_per_op: median(&self.ns_per_op),
+            ops: self.operations,
+            p50_ns,
+            p99_ns,
+            p999_ns,
+            spread: spread(&self.ns_per_op),
+            rounds: self.ns_per_op.len(),
+        }
+    }
+}
+
+fn percentiles(times: &Histogram<u64>) -> [u64; 3] {
+    [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile))
+}

@@ -1,0 +1,172 @@
+//! The workloads, as any resource manager does them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Direction, Endpoint, Limit, PeerId, Priority, ResourceManager, ResourceScope, Result,
+    StreamScope,
+};
+
+use crate::engine::{Unexpected, Worker};
+use crate::managed::{connection, stream, stream_through};
+use crate::setting::{ADDRESSES, PROTOCOL, STRIDE, Setting, addresses};
+use crate::{Case, Place, Workload};
+
+/// One operation, which is done again and again.
+struct Each<F>(F);
+
+impl<F: FnMut() -> Result<(), Unexpected> + Send> Worker for Each<F> {
+    fn run(&mut self, operations: u64) -> Result<(), Unexpected> {
+        (0..operations).try_for_each(|_| (self.0)())
+    }
+}
+
+fn each<F>(operation: F) -> Result<Box<dyn Worker>, Unexpected>
+where
+    F: FnMut() -> Result<(), Unexpected> + Send + 'static,
+{
+    Ok(Box::new(Each(operation)))
+}
+
+/// What a thread does in a case. It has a connection to its peer, and another stream with protocol
+/// and service: a peer whose scope is made for each operation is another question.
+///
+/// # Errors
+///
+/// [`Unexpected`], if the manager refuses what is needed to begin.
+pub fn worker<M: ResourceManager + 'static>(
+    manager: &Arc<M>,
+    setting: &Setting,
+    case: &Case,
+    thread: usize,
+    peer: PeerId,
+) -> Result<Box<dyn Worker>, Unexpected> {
+    if case.workload.is_refused() {
+        return full_peer(manager, case, peer);
+    }
+    let manager = Arc::clone(manager);
+    let anchors = (
+        connection(&*manager, &Endpoint::None, &peer)?,
+        stream(&*manager, &peer)?,
+    );
+    match case.workload {
+        Workload::Memory | Workload::MemoryNearLimit => memory(&*manager, case, &peer, anchors),
+        Workload::Stream => each(move || {
+            let _ = &anchors;
+            stream(&*manager, black_box(&peer))?;
+            Ok(())
+        }),
+        Workload::Connection => each(move || {
+            let _ = &anchors;
+            connection(&*manager, &Endpoint::None, black_box(&peer))?;
+            Ok(())
+        }),
+        Workload::ConnectionIp => {
+            let clock = Arc::clone(&setting.clock);
+            let addresses = addresses(thread);
+            let mut turn = 0;
+            each(move || {
+                let _ = &anchors;
+                turn = (turn + 1) % ADDRESSES;
+                if turn % STRIDE == 0 {
+                    clock.step(STRIDE);
+                }
+                connection(&*manager, &addresses[turn], black_box(&peer))?;
+                Ok(())
+            })
+        }
+        Workload::Span => {
+            let size = case.size;
+            each(move || {
+                // Both by name: a closure takes only those parts that it mentions.
+                let (_connection, stream) = &anchors;
+                let span = stream.begin_span()?;
+                span.reserve_memory(black_box(size), Priority::Always)?;
+                Ok(())
+            })
+        }
+        Workload::Refused | Workload::RefusedById => unreachable!("done above"),
+    }
+}
+
+/// Reserves and releases, on a scope that lives as long as `anchors`.
+fn memory<M: ResourceManager + 'static>(
+    manager: &M,
+    case: &Case,
+    peer: &PeerId,
+    anchors: (M::Connection, M::Stream),
+) -> Result<Box<dyn Worker>, Unexpected> {
+    let open = || manager.open_stream(peer, Direction::Inbound);
+    let size = case.size;
+    match case.place {
+        Place::System => on(manager.view_system(), size, anchors),
+        Place::Peer => on(manager.view_peer(peer), size, anchors),
+        Place::Connection => {
+            let (connection, stream) = anchors;
+            on(connection, size, stream)
+        }
+        Place::Stream => on(open()?, size, anchors),
+        Place::Protocol => {
+            let stream = open()?;
+            stream.set_protocol(PROTOCOL)?;
+            on(stream, size, anchors)
+        }
+        Place::Service => {
+            let (connection, stream) = anchors;
+            on(stream, size, connection)
+        }
+        Place::Span => on(anchors.1.begin_span()?, size, anchors),
+    }
+}
+
+fn on(
+    scope: impl ResourceScope + 'static,
+    size: u64,
+    anchors: impl Send + 'static,
+) -> Result<Box<dyn Worker>, Unexpected> {
+    each(move || {
+        let _ = &anchors;
+        scope.reserve_memory(black_box(size), Priority::Always)?;
+        scope.release_memory(black_box(size));
+        Ok(())
+    })
+}
+
+/// Is refused streams by a peer's limit.
+fn full_peer<M: ResourceManager + 'static>(
+    manager: &Arc<M>,
+    case: &Case,
+    peer: PeerId,
+) -> Result<Box<dyn Worker>, Unexpected> {
+    let manager = Arc::clone(manager);
+    let connection = connection(&*manager, &Endpoint::None, &peer)?;
+    let scope = manager.view_peer(&peer);
+    // Of several workers with one peer, the first has taken its only stream already.
+    let streams = scope.stat().streams_inbound;
+    let stream = (streams == 0).then(|| manager.open_stream(&peer, Direction::Inbound));
+    let stream = stream.transpose()?;
+    scope.set_limit(Limit {
+        streams_inbound: 1.into(),
+        ..scope.limit()
+    });
+    let anchors = (connection, stream);
+    match case.workload {
+        Workload::Refused => each(move || {
+            let (connection, _stream) = &anchors;
+            refused(stream_through(&*manager, connection, black_box(&peer)))
+        }),
+        _ => each(move || {
+            let _ = &anchors;
+            refused(manager.open_stream(black_box(&peer), Direction::Inbound))
+        }),
+    }
+}
+
+#[inline]
+fn refused<T>(asked: Result<T>) -> Result<(), Unexpected> {
+    match black_box(asked) {
+        Ok(_) => Err(Unexpected::Granted),
+        Err(_) => Ok(()),
+    }
+}

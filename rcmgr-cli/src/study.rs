@@ -1,0 +1,74 @@
+//! `rcmgr study`: what the engine costs, alone and when threads meet, beside others that do the
+//! same work.
+
+mod files;
+mod options;
+mod progress;
+mod table;
+
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rcmgr_study::{Machine, Report, StudyError, study};
+
+pub use options::Options;
+
+use files::{Output, OutputError};
+use progress::Shown;
+
+/// Why there is no report, or not all of it.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("{} is for more than one report", .0.display())]
+    SameFile(PathBuf),
+    #[error(transparent)]
+    Study(#[from] StudyError),
+}
+
+/// Runs the study. The exit status is 0 if all of it was measured as asked and written, 1 if not.
+pub fn run(options: &Options) -> ExitCode {
+    match try_run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rcmgr: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(options: &Options) -> Result<(), Failure> {
+    // What can't be written is found before the time is spent.
+    let mut outputs = Vec::new();
+    for (at, (path, format)) in options.outputs().enumerate() {
+        if options.outputs().take(at).any(|(other, _)| other == path) {
+            return Err(Failure::SameFile(path.to_owned()));
+        }
+        outputs.push((Output::begin(path)?, format));
+    }
+    eprintln!("{}", Machine::look().describe());
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is a debug build, whose times say little; cargo run --release");
+    }
+    let measured = options.measured();
+    let mut shown = Shown::new();
+    let report = study(&measured, &mut |progress| shown.show(&progress));
+    drop(shown);
+    let report = report?;
+    for (output, format) in outputs {
+        output.finish(&format(&report))?;
+    }
+    print(&report);
+    Ok(())
+}
+
+/// A reader that has gone before the end is no failure.
+fn print(report: &Report) {
+    if let Err(error) = io::stdout().write_all(table::text(report).as_bytes())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("rcmgr: {error}");
+    }
+}

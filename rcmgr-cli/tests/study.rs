@@ -1,0 +1,226 @@
+//! `rcmgr study` as it is run. What it measures in so short a time means nothing: these tests are
+//! about what it writes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn study(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rcmgr"))
+        .arg("study")
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// All of it, in a very short time, with its files in a folder.
+fn short_run(folder: &Path) -> String {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let [json, csv, html] = ["report.json", "report.csv", "report.html"].map(path);
+    let run = study(&[
+        "--seconds=0.05",
+        "--rounds=2",
+        "--threads=1,2",
+        "--peers=100",
+        "--json",
+        &json,
+        "--csv",
+        &csv,
+        "--html",
+        &html,
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    text(&run.stdout).to_owned()
+}
+
+#[test]
+fn a_short_run_writes_all_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = short_run(folder.path());
+    let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("report.json")).expect("it is JSON");
+
+    check_rows(&json);
+    check_csv(&read("report.csv"), &json);
+    check_html(&read("report.html"));
+    assert!(
+        printed.contains("| sharing | threads | engine"),
+        "{printed}"
+    );
+    assert!(printed.contains("| memory, 1 thread"), "{printed}");
+    let files = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files, 3, "nothing temporary is left");
+}
+
+fn check_rows(json: &Value) {
+    let rows = json["rows"].as_array().expect("there are rows");
+    let mut seen = HashSet::new();
+    for row in rows {
+        let name = |field: &str| row[field].as_str().expect("a name").to_owned();
+        let number = |field: &str| row[field].as_f64().expect("a number");
+        assert!(
+            number("ns_per_op") > 0.0 && number("spread") >= 0.0,
+            "{row}"
+        );
+        assert!(number("ops") >= number("threads"), "{row}");
+        let [p50, p99, p999] = ["p50_ns", "p99_ns", "p999_ns"].map(number);
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= p999, "{row}");
+        seen.insert((
+            name("workload"),
+            name("engine"),
+            name("sharing"),
+            number("threads") as u64,
+        ));
+    }
+    assert_eq!(seen.len(), rows.len(), "each case is there once");
+    for workload in [
+        "memory",
+        "stream",
+        "connection",
+        "connection-ip",
+        "refused",
+        "refused-by-id",
+        "span",
+    ] {
+        for engine in ["atomic", "mutex", "floor"] {
+            for sharing in ["none", "system", "path"] {
+                for threads in [1, 2] {
+                    let case = (workload.into(), engine.into(), sharing.into(), threads);
+                    assert!(seen.contains(&case), "{case:?}");
+                }
+            }
+        }
+    }
+    let numbers = |list: &str, field: &str| -> HashSet<u64> {
+        let rows = json[list].as_array().expect("there are rows").iter();
+        rows.map(|row| row[field].as_u64().expect("a number"))
+            .collect()
+    };
+    assert_eq!(
+        numbers("by_scopes", "scopes"),
+        HashSet::from([1, 2, 3, 4, 5, 7, 8])
+    );
+    assert_eq!(numbers("by_peers", "peers"), HashSet::from([10, 100]));
+    assert!(json["machine"]["cores"].as_u64() >= Some(1));
+}
+
+fn check_csv(csv: &str, json: &Value) {
+    let mut lines = csv.lines();
+    let names = lines.next().expect("there is a first line");
+    let columns = names.split(',').count();
+    let mut count = 0;
+    for line in lines {
+        assert_eq!(line.split(',').count(), columns, "{line}");
+        count += 1;
+    }
+    let lists = ["rows", "by_scopes", "by_peers"];
+    let rows = lists.map(|list| json[list].as_array().expect("there are rows").len());
+    assert_eq!(count, rows.iter().sum::<usize>());
+}
+
+/// Every tag is closed, in order, and nothing refers to anything outside.
+fn check_html(html: &str) {
+    assert!(html.starts_with("<!doctype html>"));
+    let mut open = Vec::new();
+    for tag in html.split('<').skip(2) {
+        let (tag, _) = tag.split_once('>').expect("a tag ends");
+        let name = tag.trim_start_matches('/').split([' ', '/']).next();
+        let name = name.expect("a tag has a name");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    for outside in [
+        "http:", "https:", "href", "src=", "url(", "@import", "<script", "<link",
+    ] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(html.matches("<svg").count() > 20);
+    assert!(!html.contains("NaN") && !html.contains("inf "));
+}
+
+#[test]
+fn only_what_was_asked_for_is_measured() {
+    let run = study(&[
+        "--seconds=0.02",
+        "--workload=span,stream",
+        "--engine",
+        "mutex",
+        "--threads=1",
+        "--sharing=path",
+        "--peers=0",
+        "--rounds=1",
+    ]);
+    let printed = text(&run.stdout);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let rows = printed.lines().filter(|line| line.starts_with("| path "));
+    assert_eq!(rows.count(), 2, "{printed}");
+    assert!(
+        !printed.contains("memory:") && !printed.contains("peers:"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn wrong_arguments_are_told() {
+    for (arguments, complaint) in [
+        (&["--workload=memroy"][..], "memory"),
+        (&["--engine=fast"], "atomic"),
+        (&["--sharing=all"], "path"),
+        (&["--threads=0"], "1..=1024"),
+        (&["--rounds=0"], "1..=1000"),
+        (&["--seconds=soon"], "number of seconds"),
+        (&["--seconds=NaN"], "number of seconds"),
+        (&["--quick", "--seconds=1"], "--quick"),
+        (&["--json"], "FILE"),
+    ] {
+        let run = study(arguments);
+        let told = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(complaint), "{arguments:?}: {told}");
+        assert!(run.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_written_is_found_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("report.json").display().to_string();
+    let bad = folder.path().join("none/report.html").display().to_string();
+    // It would take five minutes.
+    let run = study(&["--json", &good, "--html", &bad]);
+    let told = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("cannot write") && told.contains("none/report.html"),
+        "{told}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn two_reports_do_not_go_to_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report").display().to_string();
+    let run = study(&["--json", &path, "--csv", &path]);
+    let told = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert!(told.contains("more than one report"), "{told}");
+}
+
+#[test]
+fn engines_that_can_do_none_of_it_are_told() {
+    let run = study(&["--engine=semaphore", "--workload=span", "--seconds=0.01"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("none of these engines"));
+}
