@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::address::{AddressConfig, Addresses};
-use rcmgr_atomic::internals::{Engine, Leaf, Node, PathKind, Slot};
+use rcmgr_atomic::internals::{CreditOptions, Engine, Leaf, Node, PathKind, Slot};
 use rcmgr_atomic::{
     Direction, LimitValue, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd,
 };
@@ -26,16 +26,22 @@ pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// What all scopes of a model share.
+/// What all scopes of a model share, without credit: every reservation charges every scope.
 pub fn engine(limits: Limits) -> Arc<Engine> {
+    engine_with(limits, CreditOptions { most: 0, warm: 0 })
+}
+
+/// The same with credit: every path has some after its first two reservations.
+pub fn lending_engine(limits: Limits) -> Arc<Engine> {
+    engine_with(limits, CreditOptions { most: 4, warm: 0 })
+}
+
+fn engine_with(limits: Limits, credit: CreditOptions) -> Arc<Engine> {
     let clock = Arc::new(SystemClock::new());
     let no_limits = AddressConfig::none();
     let addresses = Addresses::new(no_limits, LimitValue::Unlimited, clock.clone());
-    Arc::new(Engine::new(
-        limits,
-        addresses.expect("no limits work"),
-        clock,
-    ))
+    let addresses = addresses.expect("no limits work");
+    Arc::new(Engine::new(limits, addresses, clock, credit))
 }
 
 /// The one peer of the models.
@@ -62,9 +68,9 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     mover.advance(next)
 }
 
-/// What is used in all: connections, and bytes.
+/// What is charged in all: connections, and bytes, credit included.
 pub fn usage(node: &Node) -> (u64, u64) {
-    let stat = node.stat();
+    let stat = node.charged();
     (stat.conns(), stat.memory)
 }
 
@@ -85,7 +91,8 @@ pub fn conserved(engine: &Engine, leaves: &[&Leaf]) {
             .iter()
             .any(|leaf| leaf.path().iter().any(|other| other.id() == node.id()));
         let expected = if on_the_path { held } else { (0, 0) };
-        assert_eq!(usage(node), expected, "{}", node.id());
+        let used = engine.stat(node);
+        assert_eq!((used.conns(), used.memory), expected, "{}", node.id());
         nodes += 1;
     });
     assert!(nodes >= 2, "system and transient are always there");

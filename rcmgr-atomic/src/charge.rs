@@ -10,8 +10,10 @@
 
 use rcmgr_core::{Error, Priority, Resource, Result};
 
-use crate::edition::{Edition, Editions};
+use crate::edition::Edition;
+use crate::engine::Engine;
 use crate::gauge::Over;
+use crate::lending::Answer;
 use crate::node::Node;
 use crate::path::MAX_NODES;
 use crate::slot::Slot;
@@ -32,6 +34,9 @@ pub trait Charge: Copy {
 
     /// Takes it back from a node on which it was counted.
     fn cancel(self, node: &Node);
+
+    /// What of it is memory, for which there may be credit to be called in.
+    fn memory(self) -> Option<Memory>;
 
     /// Counts the node's refusal, and says why in words.
     fn refused(self, node: &Node, over: Over) -> Error;
@@ -78,19 +83,46 @@ fn charge_one<C: Charge>(node: &Node, edition: Edition, charge: C) -> Result<(),
 /// refused.
 #[inline]
 pub fn charge_now<'a, C: Charge>(
-    editions: &Editions,
+    engine: &Engine,
     nodes: impl Iterator<Item = &'a Node> + Clone,
     charge: C,
 ) -> Result<()> {
+    let editions = engine.editions();
     loop {
         let edition = editions.now();
         let charged = charge_all(nodes.clone(), edition, charge);
         match (charged, editions.still(edition)) {
             (Ok(()), true) => return Ok(()),
             (Ok(()), false) => cancel_all(nodes.clone(), charge),
-            (Err((node, over)), true) => return Err(charge.refused(node, over)),
+            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
             (Err(_), false) => {}
         }
+    }
+}
+
+/// A node has no room, under an edition that counts.
+///
+/// # Errors
+///
+/// Its refusal, unless there was credit that has been called in: then it is to be asked again.
+#[cold]
+pub fn refuse<C: Charge>(
+    engine: &Engine,
+    node: &Node,
+    over: Over,
+    charge: C,
+    edition: Edition,
+) -> Result<()> {
+    let memory = charge
+        .memory()
+        .filter(|_| over.resource == Resource::Memory);
+    let answer = match memory {
+        Some(memory) => engine.lending().look_for_room(node, over, memory, edition),
+        None => Answer::Refused(over),
+    };
+    match answer {
+        Answer::AskAgain => Ok(()),
+        Answer::Refused(over) => Err(charge.refused(node, over)),
     }
 }
 
@@ -135,6 +167,10 @@ impl Charge for Memory {
     #[inline]
     fn cancel(self, node: &Node) {
         node.memory.cancel(self.size);
+    }
+
+    fn memory(self) -> Option<Memory> {
+        Some(self)
     }
 
     #[cold]
@@ -190,6 +226,10 @@ impl Charge for Slot {
         }
     }
 
+    fn memory(self) -> Option<Memory> {
+        None
+    }
+
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
         node.refuse(over, Some(self.direction()), 1, None)
@@ -208,13 +248,13 @@ pub struct WholeLeaf {
 }
 
 impl WholeLeaf {
-    fn memory(self) -> Memory {
+    fn all_memory(self) -> Memory {
         Memory::new(self.memory, Priority::Always)
     }
 
     fn cancel_memory(self, node: &Node) {
         if self.memory > 0 {
-            self.memory().cancel(node);
+            self.all_memory().cancel(node);
         }
     }
 }
@@ -224,7 +264,7 @@ impl Charge for WholeLeaf {
     const UNSEEN: (u64, SlotSeen) = (0, Slot::UNSEEN);
 
     fn look(self, node: &Node, edition: Edition) -> Result<(u64, SlotSeen), Over> {
-        let memory = self.memory().look(node, edition)?;
+        let memory = self.all_memory().look(node, edition)?;
         let slot = match self.slot {
             Slot::Stream(_) => {
                 let slot = self.slot.look(node, edition)?;
@@ -241,7 +281,7 @@ impl Charge for WholeLeaf {
 
     fn count(self, node: &Node, (memory, slot): (u64, SlotSeen)) -> bool {
         // Most leaves move before they hold memory: then it was enough to look.
-        if self.memory > 0 && !self.memory().count(node, memory) {
+        if self.memory > 0 && !self.all_memory().count(node, memory) {
             return false;
         }
         let counted = self.slot.count(node, slot);
@@ -256,6 +296,10 @@ impl Charge for WholeLeaf {
         self.cancel_memory(node);
     }
 
+    fn memory(self) -> Option<Memory> {
+        Some(self.all_memory())
+    }
+
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
         let of_streams = matches!(
@@ -263,7 +307,7 @@ impl Charge for WholeLeaf {
             Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound
         );
         match over.resource {
-            Resource::Memory => self.memory().refused(node, over),
+            Resource::Memory => self.all_memory().refused(node, over),
             _ if of_streams == matches!(self.slot, Slot::Stream(_)) => {
                 self.slot.refused(node, over)
             }

@@ -41,7 +41,7 @@ impl NodeUser {
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         let node = &*self.node;
         let charge = Memory::new(size, priority);
-        charge_now(self.engine.editions(), node.lineage(), charge)?;
+        charge_now(&self.engine, node.lineage(), charge)?;
         if size == 0 {
             return Ok(());
         }

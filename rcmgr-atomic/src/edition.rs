@@ -71,6 +71,11 @@ impl Edition {
         self.0 as usize & 1
     }
 
+    #[inline]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// An edition for either slot.
     pub const FOR_EACH_SLOT: [Self; 2] = [Self(0), Self(1)];
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use rcmgr_core::address::Addresses;
-use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId};
+use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId, ScopeStat};
 
 use crate::edition::{Edition, Editions};
+use crate::lending::{CreditOptions, Lending};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
 use crate::own_limit::LeafLimit;
@@ -53,6 +54,7 @@ pub struct Engine {
     paths: Registry<PathKey, Path>,
 
     addresses: Addresses,
+    lending: Lending,
     editions: Editions,
     /// All limits, for either edition's slot.
     limits: [Published<Limits>; 2],
@@ -75,7 +77,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(limits: Limits, addresses: Addresses, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        limits: Limits,
+        addresses: Addresses,
+        clock: Arc<dyn Clock>,
+        credit: CreditOptions,
+    ) -> Self {
         let node = |id, serial, parent, limit| Arc::new(Node::new(id, serial, parent, [limit; 2]));
         let system = node(ScopeId::System, 1, None, limits.system);
         let of_system = Some(system.clone());
@@ -98,6 +105,7 @@ impl Engine {
             conn: LeafClass::new(&limits.conn),
             stream: LeafClass::new(&limits.stream),
             addresses,
+            lending: Lending::new(credit),
             editions: Editions::new(),
             limits: [Published::new(limits.clone()), Published::new(limits)],
             by_hand: Table::new(),
@@ -121,6 +129,19 @@ impl Engine {
     /// What is asked of an address before the scopes are.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    pub fn lending(&self) -> &Lending {
+        &self.lending
+    }
+
+    /// What is used of a node, credit left out.
+    pub fn stat(&self, node: &Node) -> ScopeStat {
+        let mut stat = node.charged();
+        if node.is_lent() {
+            stat.memory = self.lending.used(node);
+        }
+        stat
     }
 
     pub fn editions(&self) -> &Editions {
@@ -250,6 +271,7 @@ impl Engine {
     pub fn release_path(&self, path: &Arc<Path>) {
         let Some(key) = path.key() else { return };
         if self.paths.release(key, path) {
+            self.lending.collected(path);
             path.nodes().iter().for_each(|node| self.release_node(node));
         }
     }

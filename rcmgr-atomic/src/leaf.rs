@@ -23,7 +23,7 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Charge, Memory, WholeLeaf, cancel_all, charge_now};
+use crate::charge::{Charge, Memory, WholeLeaf, cancel_all, charge_now, refuse};
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
 use crate::gauge::{Over, threshold};
@@ -154,7 +154,7 @@ impl Leaf {
                     return Err(self.refused(charge, over));
                 }
                 Stop::Node(node, over) if editions.still(edition) => {
-                    return Err(charge.refused(node, over));
+                    refuse(self.engine(), node, over, charge, edition)?;
                 }
                 // Limits have changed while this was on its way: ask anew.
                 _ => {}
@@ -172,8 +172,11 @@ impl Leaf {
             let engine = path.engine();
             let limit = self.memory_limit(engine, edition);
             let mut sum = sum(word, limit, charge)?;
-            path.charge(edition, charge)
-                .map_err(|(node, over)| Stop::Node(node, over))?;
+            if !path.take_credit(edition, charge) {
+                path.charge(edition, charge)
+                    .map_err(|(node, over)| Stop::Node(node, over))?;
+                engine.lending().after_charge(path, edition);
+            }
             loop {
                 // The last look at the limits comes before the leaf is charged: what a leaf holds
                 // is never taken back, because it could be another's by then. A limit of the leaf
@@ -339,8 +342,8 @@ impl<'a> LeafMover<'a> {
         if word.is_closed() {
             return give_up(leaf.closed());
         }
-        let editions = path.engine().editions();
-        if let Err(refused) = charge_now(editions, gained.clone(), WholeLeaf { slot, memory }) {
+        let engine = path.engine();
+        if let Err(refused) = charge_now(engine, gained.clone(), WholeLeaf { slot, memory }) {
             return give_up(refused);
         }
         mover.put(next.clone());
@@ -351,7 +354,7 @@ impl<'a> LeafMover<'a> {
             let followed = if now.is_closed() {
                 Err(leaf.closed())
             } else if after > before {
-                charge_now(editions, gained.clone(), difference)
+                charge_now(engine, gained.clone(), difference)
             } else {
                 cancel_all(gained.clone(), difference);
                 Ok(())

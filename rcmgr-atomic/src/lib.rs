@@ -42,12 +42,14 @@
 
 mod allowlisted;
 mod charge;
+mod credit;
 mod direct;
 mod edition;
 mod engine;
 mod gauge;
 mod handles;
 mod leaf;
+mod lending;
 mod manager;
 mod mistakes;
 mod node;

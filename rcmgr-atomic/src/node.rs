@@ -33,6 +33,8 @@ pub struct Node {
     spans: AtomicU64,
     users: Users,
     refusals: RefusalCounts,
+    /// Not zero if there may be credit charged here: see `lending.rs`.
+    lent: AtomicU64,
 }
 
 impl Node {
@@ -49,7 +51,25 @@ impl Node {
             spans: AtomicU64::new(0),
             users: Users::none(),
             refusals: RefusalCounts::new(),
+            lent: AtomicU64::new(0),
         }
+    }
+
+    // SeqCst, here and below: in one order with the lanes.
+    pub fn is_lent(&self) -> bool {
+        self.lent.load(Ordering::SeqCst) != 0
+    }
+
+    /// After a lane was filled.
+    pub fn mark_lent(&self) {
+        if !self.is_lent() {
+            self.lent.store(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Before the lanes are drained.
+    pub fn take_lent_mark(&self) {
+        self.lent.store(0, Ordering::SeqCst);
     }
 
     pub fn users(&self) -> &Users {
@@ -113,7 +133,8 @@ impl Node {
         .into()
     }
 
-    pub fn stat(&self) -> ScopeStat {
+    /// What is charged, credit included.
+    pub fn charged(&self) -> ScopeStat {
         let (streams, conns) = (self.streams.used(), self.conns.used());
         ScopeStat {
             streams_inbound: streams.get(Direction::Inbound),

@@ -3,15 +3,17 @@
 //! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more
 //! about itself (its peer, its protocol, its service) moves from one path to another.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
 use rcmgr_core::ScopeClass;
 
-use crate::charge::{Charge, cancel_all, charge_all};
+use crate::charge::{Charge, Memory, cancel_all, charge_all};
+use crate::credit::Credit;
 use crate::edition::Edition;
 use crate::engine::Engine;
 use crate::gauge::Over;
+use crate::lending::Standing;
 use crate::node::Node;
 use crate::slot::Slot;
 use crate::users::Users;
@@ -51,16 +53,22 @@ pub struct Path {
     /// `None` for a path that stays as long as the manager.
     key: Option<PathKey>,
     users: Users,
+    standing: Standing,
+    /// Made when the path begins to lend.
+    credit: OnceLock<Box<Credit>>,
 }
 
 impl Path {
     pub fn new(engine: Arc<Engine>, kind: PathKind, key: Option<PathKey>, nodes: Nodes) -> Self {
+        let standing = engine.lending().standing();
         Self {
             kind,
             nodes,
             engine,
             key,
             users: Users::none(),
+            standing,
+            credit: OnceLock::new(),
         }
     }
 
@@ -101,9 +109,35 @@ impl Path {
         cancel_all(self.iter(), charge);
     }
 
+    /// Takes memory back: as credit, or from the nodes.
     #[inline]
     pub fn release_memory(&self, size: u64) {
-        self.iter().for_each(|node| node.release_memory(size));
+        if !self.credit().is_some_and(|credit| credit.lane().put(size)) {
+            self.iter().for_each(|node| node.release_memory(size));
+        }
+    }
+
+    /// Takes memory out of the path's credit: it is charged on all nodes already.
+    #[inline]
+    pub fn take_credit(&self, edition: Edition, charge: Memory) -> bool {
+        // Lower priorities may have less than the limit: for them the nodes are asked.
+        charge.level == u8::MAX
+            && self
+                .credit()
+                .is_some_and(|credit| credit.lane().take(edition, charge.size))
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    #[inline]
+    pub fn credit(&self) -> Option<&Credit> {
+        self.credit.get().map(|credit| &**credit)
+    }
+
+    pub fn credit_or_new(&self) -> &Credit {
+        self.credit.get_or_init(|| Box::new(Credit::new()))
     }
 
     /// Gives back all that a leaf held.

@@ -52,7 +52,7 @@ impl ResourceScope for Scope {
     }
 
     fn stat(&self) -> ScopeStat {
-        self.0.node().stat()
+        self.0.engine().stat(self.0.node())
     }
 
     fn limit(&self) -> Limit {

@@ -79,11 +79,9 @@ impl Owner {
         match self {
             Self::Leaf(leaf) => leaf.reserve_for_span(size, priority),
             Self::Span(span) => span.charge(size, priority).map(drop),
-            Self::Node(node, engine) => charge_now(
-                engine.editions(),
-                node.lineage(),
-                Memory::new(size, priority),
-            ),
+            Self::Node(node, engine) => {
+                charge_now(engine, node.lineage(), Memory::new(size, priority))
+            }
         }
     }
 

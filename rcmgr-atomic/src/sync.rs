@@ -18,6 +18,7 @@ pub mod internals {
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
     pub use crate::leaf::Leaf;
+    pub use crate::lending::CreditOptions;
     pub use crate::node::Node;
     pub use crate::path::{Path, PathKind};
     pub use crate::slot::Slot;
@@ -34,6 +35,21 @@ mod shim {
     use arc_swap::ArcSwap;
     use dashmap::DashMap;
     pub(crate) use portable_atomic::{AtomicBool, AtomicU64, AtomicU128, Ordering};
+
+    /// Into how many lanes what threads would contend for is split.
+    pub(crate) const LANES: usize = 8;
+
+    /// The lane of this thread: threads take them in turn.
+    #[inline]
+    pub(crate) fn lane() -> usize {
+        use std::sync::atomic::AtomicUsize;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            // Relaxed: the numbers are to be spread, no more.
+            static LANE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+        }
+        LANE.with(|&lane| lane)
+    }
 
     /// A cell whose user says why an access is sound. The interface is loom's.
     #[derive(Debug)]
@@ -87,6 +103,11 @@ mod shim {
         pub(crate) fn hold(&self) -> RareGuard<'_> {
             // Nothing that is done under it panics.
             self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        }
+
+        /// Without waiting: `None` if another holds it.
+        pub(crate) fn try_hold(&self) -> Option<RareGuard<'_>> {
+            self.0.try_lock().ok()
         }
     }
 
@@ -164,6 +185,13 @@ mod shim {
     pub(crate) use loom::cell::UnsafeCell;
     use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+
+    /// One lane, for which all threads contend: with one for each there is nothing to be tried.
+    pub(crate) const LANES: usize = 1;
+
+    pub(crate) fn lane() -> usize {
+        0
+    }
 
     /// Whether a load may see a value that has been replaced, as loom's loads may, which shows what
     /// a weak ordering lets through. Else a load is a read-modify-write, which always sees the
@@ -309,6 +337,10 @@ mod shim {
     impl RareLock {
         pub(crate) fn hold(&self) -> RareGuard<'_> {
             self.0.lock().unwrap()
+        }
+
+        pub(crate) fn try_hold(&self) -> Option<RareGuard<'_>> {
+            self.0.try_lock().ok()
         }
     }
 

@@ -109,6 +109,69 @@ impl LeafWord {
     }
 }
 
+/// One lane of a path's credit: `[state: 2][edition: 30][amount: 32]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LaneWord(pub u64);
+
+/// What may be done with a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// The path does not lend: nothing.
+    Idle,
+    /// It may be filled.
+    Drained,
+    /// It may be filled, and credit be taken from it and put back.
+    Open,
+}
+
+impl LaneWord {
+    const AMOUNT: Field = Field::right_of_all(32);
+    const EDITION: Field = Self::AMOUNT.left_of(30);
+    const STATE: Field = Self::EDITION.left_of(2);
+
+    /// The most credit that a lane can hold, in bytes.
+    pub const MAX_AMOUNT: u64 = Self::AMOUNT.max();
+    pub const IDLE: Self = Self(0);
+    pub const DRAINED: Self = Self(Self::STATE.of(1) as u64);
+
+    /// Open, with credit that is good under the edition of this number.
+    pub fn open(edition: u64, amount: u64) -> Self {
+        let edition = Self::EDITION.of(edition & Self::EDITION.max());
+        Self((Self::STATE.of(2) | edition | Self::AMOUNT.of(amount)) as u64)
+    }
+
+    #[inline]
+    pub fn state(self) -> LaneState {
+        match Self::STATE.get(self.0.into()) {
+            0 => LaneState::Idle,
+            1 => LaneState::Drained,
+            _ => LaneState::Open,
+        }
+    }
+
+    /// In bytes.
+    #[inline]
+    pub fn amount(self) -> u64 {
+        Self::AMOUNT.get(self.0.into())
+    }
+
+    /// What it is with `size` less, if it is open, of the edition of this number, and has as much.
+    #[inline]
+    pub fn less(self, edition: u64, size: u64) -> Option<Self> {
+        let empty = Self::open(edition, 0).0;
+        // Open, of that edition: then what is over the empty word is the amount.
+        let amount = self.0.wrapping_sub(empty);
+        (amount <= Self::MAX_AMOUNT && size <= amount).then(|| Self(self.0 - size))
+    }
+
+    /// What it is with `size` more, if it is open and that is at most `most`.
+    #[inline]
+    pub fn more(self, size: u64, most: u64) -> Option<Self> {
+        let sum = self.amount().checked_add(size)?;
+        (self.state() == LaneState::Open && sum <= most).then(|| Self(self.0 + size))
+    }
+}
+
 /// What a span holds: `[closed: 1][shared: 1][memory: 62]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpanWord(pub u64);

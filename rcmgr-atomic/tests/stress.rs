@@ -37,17 +37,27 @@ const SLOTS: usize = 24;
 
 #[test]
 fn two_threads_end_in_exact_zero() {
-    stress(2, Reload::Never);
+    stress(2, Reload::Never, 1);
 }
 
 #[test]
 fn eight_threads_end_in_exact_zero() {
-    stress(8, Reload::Never);
+    stress(8, Reload::Never, 1);
+}
+
+#[test]
+fn eight_threads_end_in_exact_zero_with_room_for_much_credit() {
+    stress(8, Reload::Never, 30);
+}
+
+#[test]
+fn eight_threads_end_in_exact_zero_with_much_credit_while_limits_change() {
+    stress(8, Reload::AllTheTime, 30);
 }
 
 #[test]
 fn eight_threads_end_in_exact_zero_while_limits_change() {
-    stress(8, Reload::AllTheTime);
+    stress(8, Reload::AllTheTime, 1);
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -75,10 +85,10 @@ impl Handle {
 /// Handles that any thread may take and use at the same time as others.
 type Slots = [Mutex<Option<Arc<Handle>>>; SLOTS];
 
-/// Limits that are reached all the time.
-fn limits() -> Limits {
+/// Limits that are reached all the time; with `room` more than one, those of memory less often.
+fn limits(room: u64) -> Limits {
     let of = |count: u64, memory: u64| Limit {
-        memory: memory.into(),
+        memory: (memory * room).into(),
         ..Limit::all(count.into())
     };
     let mut limits = Limits::unlimited();
@@ -91,8 +101,8 @@ fn limits() -> Limits {
     limits.protocol_default = of(8, 6_000);
     limits.protocol_peer_default = of(4, 3_000);
     limits.peer_default = of(8, 5_000);
-    limits.conn = of(1, 2_000);
-    limits.stream = of(1, 2_000);
+    limits.conn = of(1, 2_000 * room);
+    limits.stream = of(1, 2_000 * room);
     limits
 }
 
@@ -121,19 +131,20 @@ fn from_env(name: &str) -> Option<u64> {
     )
 }
 
-fn stress(threads: u64, reload: Reload) {
+fn stress(threads: u64, reload: Reload, room: u64) {
     let ops = from_env("RCMGR_STRESS_OPS").unwrap_or(100_000);
     let seed = from_env("RCMGR_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{threads} threads, {ops} operations, RCMGR_STRESS_SEED={seed}");
 
     let manager = AtomicResourceManager::builder()
-        .limits(limits())
-        .addresses(addresses());
+        .limits(limits(room))
+        .addresses(addresses())
+        .credit_after(1);
     let manager = manager.build().expect("the configuration works");
     let slots: Slots = std::array::from_fn(|_| Mutex::new(None));
     let finished = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&manager, reload, &finished));
+        let watcher = scope.spawn(|| watch(&manager, reload, room, &finished));
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
                 let (manager, slots) = (&manager, &slots);
@@ -177,12 +188,12 @@ fn stress(threads: u64, reload: Reload) {
 
 /// Looks at every scope again and again. Where limits change, it is what changes them: usage may
 /// then be over a limit that was lowered, and only the end is checked.
-fn watch(manager: &AtomicResourceManager, reload: Reload, finished: &AtomicBool) -> u64 {
+fn watch(manager: &AtomicResourceManager, reload: Reload, room: u64, finished: &AtomicBool) -> u64 {
     let mut snapshots = 0;
     while !finished.load(Ordering::Acquire) {
         if reload == Reload::AllTheTime {
-            let mut limits = limits();
-            limits.system.memory = (5_000 + snapshots % 7 * 1_000).into();
+            let mut limits = limits(room);
+            limits.system.memory = ((5_000 + snapshots % 7 * 1_000) * room).into();
             limits.peer_default.streams = (3 + snapshots % 4).into();
             manager.set_limits(limits);
             let allowlist = manager.addresses().allowlist();

@@ -1,0 +1,221 @@
+//! Each step of credit against the others: nothing is granted over a limit, nothing is lost, and a
+//! path that is collected gives everything back.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom::thread;
+use loom_tests::{connection, conserved, lending_engine, peers, set_peer, usage, within};
+use rcmgr_atomic::internals::{Engine, Leaf};
+use rcmgr_atomic::{Limits, Priority};
+
+/// So much that there is credit well below it.
+const LIMIT: u64 = 4096;
+
+fn limits() -> Limits {
+    let mut limits = Limits::unlimited();
+    limits.system.memory = LIMIT.into();
+    limits
+}
+
+/// A connection with a peer that holds two bytes, on a path that has two bytes of credit.
+fn leaf(engine: &Arc<Engine>) -> Arc<Leaf> {
+    let leaf = connection(engine);
+    set_peer(&leaf).unwrap();
+    leaf.reserve(1, Priority::Always).unwrap();
+    leaf.reserve(1, Priority::Always).unwrap();
+    leaf
+}
+
+/// Another connection, which goes without credit.
+fn other(engine: &Arc<Engine>) -> Arc<Leaf> {
+    connection(engine)
+}
+
+/// Closes all, and checks that there is no credit left.
+fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
+    leaves.iter().for_each(|leaf| leaf.close());
+    conserved(engine, &[]);
+    engine.for_each_node(&mut |node| assert_eq!(usage(node), (0, 0), "{}", node.id()));
+    assert_eq!((peers(engine), engine.lending().lenders()), (0, 0));
+}
+
+/// The system scope holds what these leaves hold, which is not over its limit.
+fn within_the_limit(engine: &Engine, leaves: &[&Leaf]) {
+    let held: u64 = leaves.iter().map(|leaf| leaf.stat().memory).sum();
+    assert!(held <= LIMIT, "{held}");
+    assert_eq!(engine.stat(engine.system()).memory, held);
+}
+
+#[test]
+fn a_path_has_credit() {
+    loom::model(|| {
+        let engine = lending_engine(limits());
+        let leaf = leaf(&engine);
+        assert_eq!(usage(engine.system()), (1, 4));
+        assert_eq!(engine.stat(engine.system()).memory, 2);
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn two_reservations_take_the_same_credit() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let one = leaf(&engine);
+        let two = connection(&engine);
+        set_peer(&two).unwrap();
+        let taker = two.clone();
+        let thread = thread::spawn(move || taker.reserve(2, Priority::Always).unwrap());
+        one.reserve(2, Priority::Always).unwrap();
+        thread.join().unwrap();
+
+        conserved(&engine, &[&one, &two]);
+        nothing_is_left(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn credit_is_taken_while_it_is_called_in() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        let taker = leaf.clone();
+        let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
+        // With what is charged it is over the limit, with what is used it is not.
+        let _ = other.reserve(LIMIT - 3, Priority::Always);
+        thread.join().unwrap();
+
+        within_the_limit(&engine, &[&leaf, &other]);
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn what_is_released_becomes_credit_while_it_is_called_in() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        let releaser = leaf.clone();
+        let thread = thread::spawn(move || releaser.release(1));
+        let granted = other.reserve(LIMIT - 2, Priority::Always).is_ok();
+        thread.join().unwrap();
+
+        assert!(granted, "credit is no reason to refuse");
+        within_the_limit(&engine, &[&leaf, &other]);
+        // Nor is what was released.
+        other.reserve(1, Priority::Always).unwrap();
+        assert!(other.reserve(1, Priority::Always).is_err());
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn a_lane_is_filled_while_it_is_called_in() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        leaf.reserve(2, Priority::Always).unwrap();
+        let filler = leaf.clone();
+        let thread = thread::spawn(move || drop(filler.reserve(1, Priority::Always)));
+        let _ = other.reserve(LIMIT - 5, Priority::Always);
+        thread.join().unwrap();
+
+        within_the_limit(&engine, &[&leaf, &other]);
+        // Alone, nobody is refused because of credit.
+        let left = LIMIT - leaf.stat().memory - other.stat().memory;
+        other.reserve(left, Priority::Always).unwrap();
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn the_path_is_collected_while_a_reservation_takes_credit() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let leaf = leaf(&engine);
+        let taker = leaf.clone();
+        let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
+        leaf.close();
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn the_path_is_collected_while_a_lane_is_filled() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let leaf = leaf(&engine);
+        let filler = leaf.clone();
+        let thread = thread::spawn(move || drop(filler.reserve(3, Priority::Always)));
+        leaf.close();
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn the_path_is_collected_while_it_begins_to_lend() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let leaf = connection(&engine);
+        set_peer(&leaf).unwrap();
+        let beginner = leaf.clone();
+        let thread = thread::spawn(move || drop(beginner.reserve(1, Priority::Always)));
+        leaf.close();
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn credit_is_taken_while_limits_change() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let leaf = leaf(&engine);
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = limits();
+            limits.system.memory = 2.into();
+            set.set_limits(limits);
+        });
+        let granted = leaf.reserve(1, Priority::Always).is_ok();
+        thread.join().unwrap();
+
+        assert!(
+            leaf.reserve(1, Priority::Always).is_err(),
+            "the change was made"
+        );
+        assert_eq!(leaf.stat().memory, 2 + u64::from(granted));
+        conserved(&engine, &[&leaf]);
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        let caller = other.clone();
+        let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
+        assert!(engine.stat(engine.system()).memory >= leaf.stat().memory);
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn is_a_node_seen_below_its_leaf_while_a_lane_is_filled() {
+    within(3, || {
+        let engine = lending_engine(limits());
+        let leaf = leaf(&engine);
+        let filler = leaf.clone();
+        let thread = thread::spawn(move || filler.reserve(3, Priority::Always).unwrap());
+        let held = leaf.stat().memory;
+        assert!(engine.stat(engine.system()).memory >= held);
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
