@@ -1,6 +1,6 @@
 //! What an engine is to the study, and the list of engines.
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::{AtomicResourceManager, Builder};
 use rcmgr_core::NullResourceManager;
 
 use crate::floor::Floor;
@@ -88,7 +88,13 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
             name: "atomic",
             about: "rcmgr-atomic, as it comes",
             has_limits: true,
-            manager: atomic,
+            manager: |setting| atomic(setting, |builder| builder),
+        }),
+        Box::new(Managed {
+            name: "atomic-exact",
+            about: "rcmgr-atomic without prepaid credit: every reservation charges every scope",
+            has_limits: true,
+            manager: |setting| atomic(setting, |builder| builder.prepaid_credit(0)),
         }),
         Box::new(Managed {
             name: "mutex",
@@ -106,9 +112,9 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
     ]
 }
 
-fn atomic(setting: &Setting) -> AtomicResourceManager {
+fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> AtomicResourceManager {
     let builder = AtomicResourceManager::builder()
         .limits(setting.limits.clone())
         .clock(setting.clock.clone());
-    builder.build().expect("the default addresses work")
+    tune(builder).build().expect("the default addresses work")
 }
