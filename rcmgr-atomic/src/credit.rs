@@ -35,7 +35,12 @@ pub struct Lane {
     most: AtomicU64,
     /// What the word was when it was last looked at whether the lane is used.
     seen: AtomicU64,
+    /// How often the lane is not to be filled yet.
+    pause: AtomicU64,
 }
+
+/// Where a limit is near, filling a lane is tried once in so many times.
+const PAUSE: u64 = 32;
 
 impl Credit {
     /// Lanes of a path that does not lend yet.
@@ -44,6 +49,7 @@ impl Credit {
             word: AtomicU64::new(LaneWord::IDLE.0),
             most: AtomicU64::new(0),
             seen: AtomicU64::new(0),
+            pause: AtomicU64::new(0),
         }))
     }
 
@@ -77,6 +83,21 @@ impl Lane {
             .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
             .map(drop)
             .map_err(LaneWord)
+    }
+
+    /// Whether it is not to be filled yet.
+    pub fn is_paused(&self) -> bool {
+        // Relaxed: it is only to be seldom.
+        let pause = self.pause.load(Ordering::Relaxed);
+        if pause > 0 {
+            self.pause.store(pause - 1, Ordering::Relaxed);
+        }
+        pause > 0
+    }
+
+    /// There was no room to fill it.
+    pub fn pause(&self) {
+        self.pause.store(PAUSE, Ordering::Relaxed);
     }
 
     /// Takes `size` bytes of credit that is good under `edition`, if there is as much.

@@ -136,7 +136,12 @@ impl Lending {
     }
 
     fn fill(&self, path: &Path, edition: Edition) {
-        let Some(credit) = path.credit() else { return };
+        let Some(lane) = path.credit().map(Credit::lane) else {
+            return;
+        };
+        if lane.is_paused() {
+            return;
+        }
         let lenders = self.lenders() as u64;
         let most = path
             .iter()
@@ -144,7 +149,7 @@ impl Lending {
             .fold(self.options.most, u64::min);
         let batch = most / 2;
         if batch == 0 {
-            return;
+            return lane.pause();
         }
         let charge = Memory {
             size: batch,
@@ -155,7 +160,7 @@ impl Lending {
                 return;
             }
             // If limits have changed meanwhile it is credit that nobody takes, until it is called in.
-            if !credit.lane().fill(edition, batch, most) {
+            if !lane.fill(edition, batch, most) {
                 return cancel_all(path.iter(), charge);
             }
             path.iter().for_each(Node::mark_lent);
