@@ -37,6 +37,10 @@ fuzz cases="1000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --test fuzz_limits
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --lib address::allowlist
 
+# every workload on every engine, alone and shared: a table, and what the arguments ask for
+study *arguments:
+    cargo run --release -- study {{ arguments }}
+
 # the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
