@@ -67,9 +67,9 @@ fn two_streams_for_the_last_place() {
         let second = thread.join().unwrap();
 
         assert!(first.is_some() != second.is_some(), "there is one place");
-        assert_eq!(engine.system().stat().streams(), 1);
+        assert_eq!(engine.system().charged().streams(), 1);
         drop((first, second));
-        assert_eq!(engine.system().stat().streams(), 0);
+        assert_eq!(engine.system().charged().streams(), 0);
     });
 }
 
