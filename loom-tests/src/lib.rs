@@ -31,9 +31,10 @@ pub fn engine(limits: Limits) -> Arc<Engine> {
     engine_with(limits, CreditOptions { most: 0, warm: 0 })
 }
 
-/// The same with credit: every path has some after its first two reservations.
-pub fn lending_engine(limits: Limits) -> Arc<Engine> {
-    engine_with(limits, CreditOptions { most: 4, warm: 0 })
+/// The same with credit: every path has some after its first two reservations, and at most `most`
+/// bytes.
+pub fn lending_engine(limits: Limits, most: u64) -> Arc<Engine> {
+    engine_with(limits, CreditOptions { most, warm: 0 })
 }
 
 fn engine_with(limits: Limits, credit: CreditOptions) -> Arc<Engine> {

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, conserved, lending_engine, peers, set_peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf};
+use rcmgr_atomic::internals::{Engine, Leaf, Memory};
 use rcmgr_atomic::{Limits, Priority};
 
 /// So much that there is credit well below it.
 const LIMIT: u64 = 4096;
+
+/// What a path has of it, at most.
+const MOST: u64 = 4;
 
 fn limits() -> Limits {
     let mut limits = Limits::unlimited();
@@ -36,7 +39,10 @@ fn other(engine: &Arc<Engine>) -> Arc<Leaf> {
 fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     leaves.iter().for_each(|leaf| leaf.close());
     conserved(engine, &[]);
-    engine.for_each_node(&mut |node| assert_eq!(usage(node), (0, 0), "{}", node.id()));
+    engine.for_each_node(&mut |node| {
+        assert_eq!(usage(node), (0, 0), "{}", node.id());
+        assert_eq!(node.lent(), 0, "{}", node.id());
+    });
     assert_eq!((peers(engine), engine.lending().lenders()), (0, 0));
 }
 
@@ -50,7 +56,7 @@ fn within_the_limit(engine: &Engine, leaves: &[&Leaf]) {
 #[test]
 fn a_path_has_credit() {
     loom::model(|| {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = leaf(&engine);
         assert_eq!(usage(engine.system()), (1, 4));
         assert_eq!(engine.stat(engine.system()).memory, 2);
@@ -61,7 +67,7 @@ fn a_path_has_credit() {
 #[test]
 fn two_reservations_take_the_same_credit() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let one = leaf(&engine);
         let two = connection(&engine);
         set_peer(&two).unwrap();
@@ -78,7 +84,7 @@ fn two_reservations_take_the_same_credit() {
 #[test]
 fn credit_is_taken_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let taker = leaf.clone();
         let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
@@ -94,7 +100,7 @@ fn credit_is_taken_while_it_is_called_in() {
 #[test]
 fn what_is_released_becomes_credit_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let releaser = leaf.clone();
         let thread = thread::spawn(move || releaser.release(1));
@@ -113,7 +119,7 @@ fn what_is_released_becomes_credit_while_it_is_called_in() {
 #[test]
 fn a_lane_is_filled_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let (leaf, other) = (leaf(&engine), other(&engine));
         leaf.reserve(2, Priority::Always).unwrap();
         let filler = leaf.clone();
@@ -132,7 +138,7 @@ fn a_lane_is_filled_while_it_is_called_in() {
 #[test]
 fn the_path_is_collected_while_a_reservation_takes_credit() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = leaf(&engine);
         let taker = leaf.clone();
         let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
@@ -145,7 +151,7 @@ fn the_path_is_collected_while_a_reservation_takes_credit() {
 #[test]
 fn the_path_is_collected_while_a_lane_is_filled() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = leaf(&engine);
         let filler = leaf.clone();
         let thread = thread::spawn(move || drop(filler.reserve(3, Priority::Always)));
@@ -158,7 +164,7 @@ fn the_path_is_collected_while_a_lane_is_filled() {
 #[test]
 fn the_path_is_collected_while_it_begins_to_lend() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = connection(&engine);
         set_peer(&leaf).unwrap();
         let beginner = leaf.clone();
@@ -172,7 +178,7 @@ fn the_path_is_collected_while_it_begins_to_lend() {
 #[test]
 fn credit_is_taken_while_limits_change() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = leaf(&engine);
         let set = engine.clone();
         let thread = thread::spawn(move || {
@@ -194,9 +200,61 @@ fn credit_is_taken_while_limits_change() {
 }
 
 #[test]
+fn a_lane_is_filled_under_limits_that_have_passed() {
+    const LOWERED: u64 = 90;
+    within(3, || {
+        let mut limits = limits();
+        limits.system.memory = (2 * LIMIT).into();
+        let engine = lending_engine(limits.clone(), 64);
+        let leaf = leaf(&engine);
+        leaf.reserve(32, Priority::Always).unwrap();
+        // All credit is used, and there is room in the lane for two batches of 32.
+        assert_eq!(usage(engine.system()), (1, 34));
+
+        let charge = Memory::new(1, Priority::Always);
+        let (filler, passed) = (leaf.clone(), engine.editions().now());
+        let fill = move |edition| {
+            let path = filler.path();
+            path.engine().lending().after_charge(path, edition, charge);
+        };
+        let late = fill.clone();
+        let thread = thread::spawn(move || late(passed));
+        limits.system.memory = LOWERED.into();
+        engine.set_limits(limits);
+        // Within the lowered limit there is room for one of them.
+        fill(engine.editions().now());
+        thread.join().unwrap();
+
+        let _ = leaf.reserve(64, Priority::Always);
+        assert!(leaf.stat().memory <= LOWERED);
+        conserved(&engine, &[&leaf]);
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn two_nodes_call_in_the_same_credit() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST);
+        let (leaf, one, two) = (leaf(&engine), other(&engine), other(&engine));
+        let caller = one.clone();
+        let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
+        let _ = two.reserve(LIMIT - 2, Priority::Always);
+        thread.join().unwrap();
+
+        within_the_limit(&engine, &[&leaf, &one, &two]);
+        // Alone, nobody is refused because of credit.
+        one.release(LIMIT);
+        two.release(LIMIT);
+        two.reserve(LIMIT - 2, Priority::Always).unwrap();
+        nothing_is_left(&engine, &[&leaf, &one, &two]);
+    });
+}
+
+#[test]
 fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let caller = other.clone();
         let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
@@ -209,7 +267,7 @@ fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
 #[test]
 fn is_a_node_seen_below_its_leaf_while_a_lane_is_filled() {
     within(3, || {
-        let engine = lending_engine(limits());
+        let engine = lending_engine(limits(), MOST);
         let leaf = leaf(&engine);
         let filler = leaf.clone();
         let thread = thread::spawn(move || filler.reserve(3, Priority::Always).unwrap());

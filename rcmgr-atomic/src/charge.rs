@@ -35,9 +35,6 @@ pub trait Charge: Copy {
     /// Takes it back from a node on which it was counted.
     fn cancel(self, node: &Node);
 
-    /// What of it is memory, for which there may be credit to be called in.
-    fn memory(self) -> Option<Memory>;
-
     /// Counts the node's refusal, and says why in words.
     fn refused(self, node: &Node, over: Over) -> Error;
 }
@@ -113,12 +110,9 @@ pub fn refuse<C: Charge>(
     charge: C,
     edition: Edition,
 ) -> Result<()> {
-    let memory = charge
-        .memory()
-        .filter(|_| over.resource == Resource::Memory);
-    let answer = match memory {
-        Some(memory) => engine.lending().look_for_room(node, over, memory, edition),
-        None => Answer::Refused(over),
+    let answer = match over.resource {
+        Resource::Memory => engine.lending().look_for_room(node, charge, edition),
+        _ => Answer::Refused(over),
     };
     match answer {
         Answer::AskAgain => Ok(()),
@@ -148,6 +142,13 @@ impl Memory {
             level: priority.level(),
         }
     }
+
+    /// Whether credit does for it. Lower priorities may have less than the limit: for them the nodes
+    /// are asked.
+    #[inline]
+    pub fn may_take_credit(self) -> bool {
+        self.level == u8::MAX
+    }
 }
 
 impl Charge for Memory {
@@ -167,10 +168,6 @@ impl Charge for Memory {
     #[inline]
     fn cancel(self, node: &Node) {
         node.memory.cancel(self.size);
-    }
-
-    fn memory(self) -> Option<Memory> {
-        Some(self)
     }
 
     #[cold]
@@ -224,10 +221,6 @@ impl Charge for Slot {
             Self::Stream(direction) => node.streams.cancel(direction),
             Self::Connection(direction, uses_fd) => node.conns.cancel(direction, uses_fd),
         }
-    }
-
-    fn memory(self) -> Option<Memory> {
-        None
     }
 
     #[cold]
@@ -294,10 +287,6 @@ impl Charge for WholeLeaf {
     fn cancel(self, node: &Node) {
         self.slot.cancel(node);
         self.cancel_memory(node);
-    }
-
-    fn memory(self) -> Option<Memory> {
-        Some(self.all_memory())
     }
 
     #[cold]

@@ -12,14 +12,15 @@
 //!   included, stays within that edition's limits; who takes credit only turns it into usage. So
 //!   it needs no look at the nodes. (Priorities below the highest have less than the limit: they
 //!   charge the nodes.)
-//! - What a node says is never less than what is used on it, since credit is charged first.
+//! - What is charged on a node is never less than what is used on it, since credit is charged
+//!   first.
 //! - Before a node refuses memory, the credit of the paths through it is called in
 //!   (`lending.rs`): the lanes are *drained* and what was in them is given back to the nodes. A
-//!   drained lane takes nothing back until it is filled again, which it is not near a limit. So
+//!   drained lane takes nothing back until it is opened again, which it is not near a limit. So
 //!   where many are refused there is nothing to be called in.
 
 use crate::edition::Edition;
-use crate::sync::{AtomicU64, LANES, Ordering, lane};
+use crate::sync::{AtomicBool, AtomicU64, LANES, Ordering, lane};
 use crate::word::{LaneState, LaneWord};
 
 /// The credit of one path.
@@ -31,24 +32,22 @@ pub struct Credit([Lane; LANES]);
 #[repr(align(128))]
 pub struct Lane {
     word: AtomicU64,
-    /// The most that is put back into it, in bytes.
-    most: AtomicU64,
-    /// What the word was when it was last looked at whether the lane is used.
-    seen: AtomicU64,
+    /// Whether something was put back since this was asked last.
+    used: AtomicBool,
     /// How often the lane is not to be filled yet.
     pause: AtomicU64,
 }
 
-/// Where a limit is near, filling a lane is tried once in so many times.
-const PAUSE: u64 = 32;
+/// A lane that could not be filled, or was called in, is left alone so many times: then calling in
+/// is paid for by what it is called in from.
+const PAUSE: u64 = 64;
 
 impl Credit {
     /// Lanes of a path that does not lend yet.
     pub fn new() -> Self {
         Self(std::array::from_fn(|_| Lane {
             word: AtomicU64::new(LaneWord::IDLE.0),
-            most: AtomicU64::new(0),
-            seen: AtomicU64::new(0),
+            used: AtomicBool::new(false),
             pause: AtomicU64::new(0),
         }))
     }
@@ -71,8 +70,8 @@ impl Credit {
 
 impl Lane {
     #[inline]
-    fn load(&self) -> LaneWord {
-        // SeqCst: who looks for credit to be called in sees what was filled before (`lending.rs`).
+    pub fn load(&self) -> LaneWord {
+        // SeqCst: in one order with what nodes say is lent (`lending.rs`).
         LaneWord(self.word.load(Ordering::SeqCst))
     }
 
@@ -85,6 +84,19 @@ impl Lane {
             .map_err(LaneWord)
     }
 
+    /// Changes the word as long as `next` says to what. What it was.
+    #[inline]
+    fn change(&self, next: impl Fn(LaneWord) -> Option<LaneWord>) -> Option<LaneWord> {
+        let mut word = self.load();
+        while let Some(next) = next(word) {
+            match self.swap(word, next) {
+                Ok(()) => return Some(word),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
     /// Whether it is not to be filled yet.
     pub fn is_paused(&self) -> bool {
         // Relaxed: it is only to be seldom.
@@ -95,7 +107,7 @@ impl Lane {
         pause > 0
     }
 
-    /// There was no room to fill it.
+    /// It is not to be filled for a while.
     pub fn pause(&self) {
         self.pause.store(PAUSE, Ordering::Relaxed);
     }
@@ -103,52 +115,41 @@ impl Lane {
     /// Takes `size` bytes of credit that is good under `edition`, if there is as much.
     #[inline]
     pub fn take(&self, edition: Edition, size: u64) -> bool {
-        let mut word = self.load();
-        while let Some(next) = word.less(edition.number(), size) {
-            match self.swap(word, next) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
-        false
+        self.change(|word| word.less(edition.number(), size))
+            .is_some()
     }
 
     /// Puts `size` bytes back, if that is not too much.
     #[inline]
     pub fn put(&self, size: u64) -> bool {
-        // Relaxed: any amount that it once was is as good.
-        let most = self.most.load(Ordering::Relaxed);
-        let mut word = self.load();
-        while let Some(next) = word.more(size, most) {
-            match self.swap(word, next) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
+        let put = self.change(|word| word.more(size)).is_some();
+        // Relaxed: it only tells which path is to lend.
+        if put && !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
         }
-        false
+        put
     }
 
-    /// Adds `size` bytes that are charged on the nodes under `edition`, and keeps up to `most` from
-    /// now on; unless the path does not lend any more.
-    pub fn fill(&self, edition: Edition, size: u64, most: u64) -> bool {
-        self.most.store(most, Ordering::Relaxed);
-        let mut word = self.load();
-        while word.state() != LaneState::Idle {
-            let sum = word.amount() + size;
-            if sum > LaneWord::MAX_AMOUNT {
-                return false;
-            }
-            match self.swap(word, LaneWord::open(edition.number(), sum)) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
-        false
+    /// Opens it, drained, for at most `most` bytes, with `size` of them that are charged on the nodes
+    /// under `edition`.
+    pub fn open(&self, edition: Edition, most: u64, size: u64) -> bool {
+        let open = LaneWord::open(edition.number(), most, size);
+        self.swap(LaneWord::DRAINED, open).is_ok()
     }
 
-    /// Takes all out, and lets nothing be put back until it is filled again.
-    pub fn drain(&self) -> u64 {
-        self.end_as(LaneWord::DRAINED)
+    /// Adds `size` bytes, if it may hold them. All that it holds is charged on the nodes within their
+    /// limits under `edition`.
+    pub fn fill(&self, edition: Edition, size: u64) -> bool {
+        let more = |word: LaneWord| {
+            let sum = word.more(size)?;
+            Some(LaneWord::open(edition.number(), sum.most(), sum.amount()))
+        };
+        self.change(more).is_some()
+    }
+
+    /// Takes all out, and lets nothing be put back until it is opened again. What it was, if open.
+    pub fn drain(&self) -> Option<LaneWord> {
+        self.change(|word| (word.state() == LaneState::Open).then_some(LaneWord::DRAINED))
     }
 
     /// The path lends from now on. Only under the lock of `lending.rs`.
@@ -156,25 +157,13 @@ impl Lane {
         let _ = self.swap(LaneWord::IDLE, LaneWord::DRAINED);
     }
 
-    /// Takes all out; the path lends no more. Only under the lock of `lending.rs`.
-    pub fn end(&self) -> u64 {
-        self.end_as(LaneWord::IDLE)
-    }
-
-    fn end_as(&self, end: LaneWord) -> u64 {
-        let mut word = self.load();
-        while word.state() != LaneState::Idle && word != end {
-            match self.swap(word, end) {
-                Ok(()) => return word.amount(),
-                Err(now) => word = now,
-            }
-        }
-        0
+    /// Takes all out; the path lends no more. What it was, if the path lent.
+    pub fn end(&self) -> Option<LaneWord> {
+        self.change(|word| (word.state() != LaneState::Idle).then_some(LaneWord::IDLE))
     }
 
     /// Whether it was used since this was asked last.
     pub fn was_used(&self) -> bool {
-        let word = self.load().0;
-        self.seen.swap(word, Ordering::Relaxed) != word
+        self.used.swap(false, Ordering::Relaxed)
     }
 }

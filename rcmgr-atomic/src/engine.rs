@@ -138,7 +138,7 @@ impl Engine {
     /// What is used of a node, credit left out.
     pub fn stat(&self, node: &Node) -> ScopeStat {
         let mut stat = node.charged();
-        if node.is_lent() {
+        if node.lent() > 0 {
             stat.memory = self.lending.used(node);
         }
         stat

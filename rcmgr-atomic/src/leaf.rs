@@ -175,7 +175,7 @@ impl Leaf {
             if !path.take_credit(edition, charge) {
                 path.charge(edition, charge)
                     .map_err(|(node, over)| Stop::Node(node, over))?;
-                engine.lending().after_charge(path, edition);
+                engine.lending().after_charge(path, edition, charge);
             }
             loop {
                 // The last look at the limits comes before the leaf is charged: what a leaf holds

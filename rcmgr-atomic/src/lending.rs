@@ -4,24 +4,32 @@
 //! are as many, those that were not used for a while make room. A path that is collected gives all
 //! back and lends no more.
 //!
-//! A node's mark *lent* says that there may be credit charged on it. Whoever fills a lane sets it
-//! afterwards; whoever calls in takes it away first. So a lane that is filled while others are
-//! drained is marked in the end, and a node without the mark refuses without looking any further.
+//! A lane is opened for so many bytes, and each node says how many that are in all (*lent*): it is
+//! raised before a lane is opened and lowered after what was in it has been given back. So it is
+//! never less than the credit on the node, it bounds what share of the limit that may be, and a
+//! node on which nothing is lent refuses without looking any further.
 
 use std::sync::Arc;
 
 use rcmgr_core::KIB;
 
-use crate::charge::{Memory, cancel_all, charge_all};
+use crate::charge::{Charge, Memory, cancel_all, charge_all};
 use crate::credit::{Credit, Lane};
 use crate::edition::Edition;
-use crate::gauge::{Over, threshold};
+use crate::gauge::Over;
 use crate::node::Node;
 use crate::path::Path;
 use crate::sync::{AtomicU64, Ordering, Published, RareLock};
+use crate::word::{LaneState, LaneWord};
 
 /// How many paths lend at a time.
 const MOST_LENDERS: usize = 256;
+
+/// What may be lent of what is left of a node's memory: this part of it.
+const SHARE: u64 = 8;
+
+/// What a lane gets of what may be lent still: this part of it.
+const PART: u64 = 8;
 
 /// How much credit there is.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +45,7 @@ impl CreditOptions {
     /// A lane keeps some dozens of usual buffers.
     pub const DEFAULT: Self = Self {
         most: 256 * KIB,
-        warm: 8,
+        warm: 64,
     };
 }
 
@@ -45,7 +53,7 @@ impl CreditOptions {
 pub struct Lending {
     options: CreditOptions,
     lenders: Published<Vec<Arc<Path>>>,
-    /// Held by the one that changes who lends. Nobody waits for it but who collects a lender.
+    /// Held by the one that changes who lends. Nobody waits for it.
     changing: RareLock,
     /// How often credit was moved between nodes and lanes: begun, and done.
     begun: AtomicU64,
@@ -74,7 +82,11 @@ impl Standing {
             .is_ok()
     }
 
-    /// It lends from now on, or may not.
+    fn may_begin(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
+    /// It lends from now on, unless it is collected.
     fn begin(&self) -> bool {
         self.swap(0, LENDS)
     }
@@ -93,11 +105,15 @@ impl Standing {
     fn gone(&self) -> bool {
         self.0.swap(GONE, Ordering::AcqRel) == LENDS
     }
+
+    fn lends(&self) -> bool {
+        self.0.load(Ordering::Acquire) == LENDS
+    }
 }
 
-/// What a node that has no room says after its credit was looked at.
+/// What a node that has no room says after its credit was called in.
 pub enum Answer {
-    /// There was some: ask again.
+    /// Now it has: ask again.
     AskAgain,
     /// It refuses.
     Refused(Over),
@@ -105,8 +121,9 @@ pub enum Answer {
 
 impl Lending {
     pub fn new(options: CreditOptions) -> Self {
+        let most = options.most.min(LaneWord::MAX_MOST);
         Self {
-            options,
+            options: CreditOptions { most, ..options },
             lenders: Published::new(Vec::new()),
             changing: RareLock::default(),
             begun: AtomicU64::new(0),
@@ -121,13 +138,14 @@ impl Lending {
 
     /// A path was charged under `edition` because it had no credit: now it may get some.
     #[cold]
-    pub fn after_charge(&self, path: &Arc<Path>, edition: Edition) {
-        if self.options.most == 0 || path.key().is_none() {
+    pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, charge: Memory) {
+        // What could not be taken out of a lane, full as it may be, is no reason to fill it.
+        if !charge.may_take_credit() || charge.size > self.options.most || path.key().is_none() {
             return;
         }
         let standing = path.standing();
-        // Relaxed: it only tells when to begin.
-        match standing.0.load(Ordering::Relaxed) {
+        // Acquire: with the lanes of a path that lends.
+        match standing.0.load(Ordering::Acquire) {
             GONE => {}
             LENDS => self.fill(path, edition),
             0 => self.begin(path),
@@ -139,32 +157,80 @@ impl Lending {
         let Some(lane) = path.credit().map(Credit::lane) else {
             return;
         };
-        if lane.is_paused() {
-            return;
+        if !lane.is_paused() && !self.try_fill(path, lane, edition) {
+            lane.pause();
         }
-        let lenders = self.lenders() as u64;
+    }
+
+    /// Whether the lane is as it should be.
+    fn try_fill(&self, path: &Path, lane: &Lane, edition: Edition) -> bool {
+        let near = || path.iter().any(|node| headroom(node, edition) == 0);
+        let word = lane.load();
+        match word.state() {
+            LaneState::Idle => true,
+            LaneState::Open => {
+                let batch = (word.most() - word.amount()).min(batch(word.most()));
+                let is_full = batch == 0 && word.is_good_under(edition.number());
+                // With nothing to be added, what there is may still become good under this edition.
+                let fill = || self.charge(path, edition, batch, || lane.fill(edition, batch));
+                is_full || (!near() && fill())
+            }
+            LaneState::Drained => {
+                let Some(most) = self.lend(path, edition) else {
+                    return false;
+                };
+                let batch = batch(most);
+                let open = || lane.open(edition, most, batch);
+                let opened = self.charge(path, edition, batch, open);
+                if !opened {
+                    lend_no_more(path.iter(), most);
+                }
+                opened
+            }
+        }
+    }
+
+    /// For how much a lane may be opened, which all nodes of the path know of from then on.
+    fn lend(&self, path: &Path, edition: Edition) -> Option<u64> {
+        let share = |node: &Node| headroom(node, edition) / SHARE;
         let most = path
             .iter()
-            .map(|node| headroom(node, edition) / (64 * (lenders + 1)))
+            .map(|node| share(node).saturating_sub(node.lent()) / PART)
             .fold(self.options.most, u64::min);
-        let batch = most / 2;
-        if batch == 0 {
-            return lane.pause();
+        let most = 1 << most.checked_ilog2()?;
+        for (at, node) in path.iter().enumerate() {
+            if node.lend(most) > share(node) {
+                lend_no_more(path.iter().take(at + 1), most);
+                return None;
+            }
         }
-        let charge = Memory {
-            size: batch,
+        Some(most)
+    }
+
+    /// Charges a batch on all nodes for `keep` to put into a lane.
+    fn charge(
+        &self,
+        path: &Path,
+        edition: Edition,
+        size: u64,
+        keep: impl FnOnce() -> bool,
+    ) -> bool {
+        let batch = Memory {
+            size,
             level: u8::MAX,
         };
         self.moving(|| {
-            if charge_all(path.iter(), edition, charge).is_err() {
-                return;
+            if charge_all(path.iter(), edition, batch).is_err() {
+                return false;
             }
-            // If limits have changed meanwhile it is credit that nobody takes, until it is called in.
-            if !lane.fill(edition, batch, most) {
-                return cancel_all(path.iter(), charge);
+            // Looked at after the charge: whoever finds all that is in the lane within the limits
+            // of a later edition has counted this in.
+            let kept = path.engine().editions().still(edition) && keep();
+            if !kept {
+                cancel_all(path.iter(), batch);
             }
-            path.iter().for_each(Node::mark_lent);
-        });
+            kept
+        })
     }
 
     /// The path lends from now on, if there is room for one more.
@@ -172,10 +238,13 @@ impl Lending {
         let Some(_one_at_a_time) = self.changing.try_hold() else {
             return;
         };
-        let mut lenders = (*self.lenders.get()).clone();
+        if !path.standing().may_begin() {
+            return;
+        }
+        let mut lenders = self.remaining_lenders();
         if lenders.len() >= MOST_LENDERS {
             lenders.retain(|lender| {
-                let stays = self.is_used(lender) || !lender.standing().end();
+                let stays = is_used(lender) || !lender.standing().end();
                 if !stays {
                     self.end(lender);
                 }
@@ -185,87 +254,88 @@ impl Lending {
         if lenders.len() >= MOST_LENDERS {
             return path.standing().wait();
         }
-        let begins = path.standing().begin();
-        lenders.extend(begins.then(|| path.clone()));
+        lenders.push(path.clone());
         self.lenders.set(lenders);
-        // From here on it can be called in, so now it may be filled.
-        if begins {
-            path.credit_or_new().lanes().for_each(Lane::begin);
+        // From here on it can be called in, so now it may be filled: when it lends, it is.
+        path.credit_or_new().lanes().for_each(Lane::begin);
+        if !path.standing().begin() {
+            self.end(path);
+            self.lenders.set(self.remaining_lenders());
         }
     }
 
-    /// Whether a lender's credit was used since this was asked last.
-    fn is_used(&self, lender: &Path) -> bool {
-        // All lanes are asked, so that each knows from when on it is not used.
-        let lanes = lender.credit().into_iter().flat_map(Credit::lanes);
-        lanes.filter(|lane| lane.was_used()).count() > 0
+    /// Those that lend still: a path may have been collected while others changed who does.
+    fn remaining_lenders(&self) -> Vec<Arc<Path>> {
+        let lenders = self.lenders.get();
+        let lends = |path: &&Arc<Path>| path.standing().lends();
+        lenders.iter().filter(lends).cloned().collect()
     }
 
     /// Takes back the credit of a path that lends no more.
     fn end(&self, path: &Path) {
         if let Some(credit) = path.credit() {
-            self.give_back(path, || credit.lanes().map(|lane| lane.end()).sum());
+            self.give_back(path, credit, Lane::end);
         }
     }
 
     /// The path is collected: it gives all back.
-    pub fn collected(&self, path: &Arc<Path>) {
+    pub fn collected(&self, path: &Path) {
         if path.standing().gone() {
-            let _one_at_a_time = self.changing.hold();
-            let mut lenders = (*self.lenders.get()).clone();
-            lenders.retain(|lender| !Arc::ptr_eq(lender, path));
-            self.lenders.set(lenders);
             self.end(path);
+            // Whoever holds the lock may leave it on the list, with nothing to be called in, until
+            // somebody begins or ends to lend.
+            if let Some(_one_at_a_time) = self.changing.try_hold() {
+                self.lenders.set(self.remaining_lenders());
+            }
         }
     }
 
-    /// A node has no room for memory: calls in what credit there is on it, if that helps.
+    /// A node has no room for a charge: calls in what credit there is on it.
+    ///
+    /// Each lane that is called in is left alone for a while. So where many are refused, most find
+    /// nothing to be called in.
     #[cold]
-    pub fn look_for_room(
-        &self,
-        node: &Node,
-        over: Over,
-        charge: Memory,
-        edition: Edition,
-    ) -> Answer {
-        if !node.is_lent() {
-            return Answer::Refused(over);
+    pub fn look_for_room<C: Charge>(&self, node: &Node, charge: C, edition: Edition) -> Answer {
+        if node.lent() > 0 {
+            self.for_each_lender(node, |path, credit| {
+                self.give_back(path, credit, |lane| lane.drain().inspect(|_| lane.pause()));
+            });
         }
-        let limit = node.memory.limit(edition);
-        if headroom(node, edition) > 0 {
-            // It may be filled again at once: only if it helps.
-            let used = self.used(node);
-            let most = threshold(limit, charge.level, u64::MAX);
-            if used.checked_add(charge.size).is_none_or(|sum| sum > most) {
-                return Answer::Refused(Over { used, ..over });
-            }
+        // Asked in any case: another may have called it in since the node was asked last.
+        match charge.look(node, edition) {
+            Ok(_) => Answer::AskAgain,
+            Err(over) => Answer::Refused(over),
         }
-        node.take_lent_mark();
-        self.for_each_lender(node, |path, credit| {
-            self.give_back(path, || credit.lanes().map(|lane| lane.drain()).sum());
-        });
-        Answer::AskAgain
     }
 
     /// What is used on a node: what is charged, less the credit.
     ///
-    /// While credit moves between lanes and the node all the time, some of it may be counted in.
+    /// A sum over several lanes is only right if nothing moves meanwhile, so it counts when it came
+    /// out twice; where it does not, what is charged is said to be used.
     pub fn used(&self, node: &Node) -> u64 {
         for _ in 0..16 {
             let done = self.done.load(Ordering::SeqCst);
-            let mut credit = 0;
-            self.for_each_lender(node, |_, lent| credit += lent.amount());
+            let credit = self.credit(node);
             let charged = node.memory.used();
-            if self.begun.load(Ordering::SeqCst) == done {
+            let nothing_moved = self.credit(node) == credit;
+            if nothing_moved && self.begun.load(Ordering::SeqCst) == done {
                 return charged.saturating_sub(credit);
             }
         }
         node.memory.used()
     }
 
-    /// How many paths lend.
+    /// The credit in all lanes of the paths through a node.
+    fn credit(&self, node: &Node) -> u64 {
+        let mut sum = 0;
+        self.for_each_lender(node, |_, credit| sum += credit.amount());
+        sum
+    }
+
+    /// How many paths lend: for the models.
+    #[cfg(loom)]
     pub fn lenders(&self) -> usize {
-        self.lenders.with(Vec::len)
+        self.remaining_lenders().len()
     }
 
     fn for_each_lender(&self, node: &Node, mut f: impl FnMut(&Path, &Credit)) {
@@ -278,22 +348,45 @@ impl Lending {
         }
     }
 
-    fn give_back(&self, path: &Path, take: impl FnOnce() -> u64) {
+    /// Gives back what was in those lanes of a path that are closed by `close`.
+    fn give_back(&self, path: &Path, credit: &Credit, close: impl Fn(&Lane) -> Option<LaneWord>) {
         self.moving(|| {
-            let amount = take();
-            if amount > 0 {
-                // Not cancelled: what was put back as credit may have been the peak.
-                path.iter().for_each(|node| node.release_memory(amount));
+            for word in credit.lanes().filter_map(close) {
+                if word.amount() > 0 {
+                    // Not cancelled: what was put back as credit may have been the peak.
+                    path.iter()
+                        .for_each(|node| node.release_memory(word.amount()));
+                }
+                if word.most() > 0 {
+                    lend_no_more(path.iter(), word.most());
+                }
             }
         });
     }
 
     /// Moves credit, so that `used` knows of it.
-    fn moving(&self, f: impl FnOnce()) {
+    fn moving<R>(&self, f: impl FnOnce() -> R) -> R {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        f();
+        let result = f();
         self.done.fetch_add(1, Ordering::SeqCst);
+        result
     }
+}
+
+/// How much a lane is filled with at once, which leaves room for what is put back.
+fn batch(most: u64) -> u64 {
+    most.div_ceil(2)
+}
+
+/// Whether a lender's credit was used since this was asked last.
+fn is_used(lender: &Path) -> bool {
+    // All lanes are asked, so that each knows from when on it is not used.
+    let lanes = lender.credit().into_iter().flat_map(Credit::lanes);
+    lanes.filter(|lane| lane.was_used()).count() > 0
+}
+
+fn lend_no_more<'a>(nodes: impl Iterator<Item = &'a Node>, most: u64) {
+    nodes.for_each(|node| node.lend_no_more(most));
 }
 
 /// How much of a node's memory is so far from its limit that there may be credit: what is left, as

@@ -174,14 +174,15 @@ impl Builder {
     }
 
     /// How much memory each thread may find charged in advance on the path of a connection or stream:
-    /// at most so many bytes (at most 4 GiB), less where a limit is near. By default it is 256 KiB;
-    /// with zero every reservation charges every scope.
+    /// at most so many bytes (rounded down to a power of two, and at most 2 GiB), less where a limit is
+    /// near, and all together at most an eighth of what a limit leaves. By default it is 256 KiB; with
+    /// zero every reservation charges every scope.
     ///
     /// It makes reservations cheaper, above all where threads share scopes, and changes no outcome:
     /// what is charged in advance is not usage, and is called in before a scope refuses. Only
     /// [`peak`](crate::Scope::peak) may include some of it.
     pub fn prepaid_credit(mut self, most: u64) -> Self {
-        self.credit.most = most.min(u32::MAX.into());
+        self.credit.most = most;
         self
     }
 

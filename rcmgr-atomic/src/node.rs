@@ -33,7 +33,7 @@ pub struct Node {
     spans: AtomicU64,
     users: Users,
     refusals: RefusalCounts,
-    /// Not zero if there may be credit charged here: see `lending.rs`.
+    /// What the open lanes of the paths through this node may hold: see `lending.rs`.
     lent: AtomicU64,
 }
 
@@ -55,21 +55,20 @@ impl Node {
         }
     }
 
-    // SeqCst, here and below: in one order with the lanes.
-    pub fn is_lent(&self) -> bool {
-        self.lent.load(Ordering::SeqCst) != 0
+    /// The most credit that there can be on this node, in bytes.
+    pub fn lent(&self) -> u64 {
+        // SeqCst, here and below: in one order with the lanes.
+        self.lent.load(Ordering::SeqCst)
     }
 
-    /// After a lane was filled.
-    pub fn mark_lent(&self) {
-        if !self.is_lent() {
-            self.lent.store(1, Ordering::SeqCst);
-        }
+    /// Before a lane is opened for as much. How much it is in all.
+    pub fn lend(&self, most: u64) -> u64 {
+        self.lent.fetch_add(most, Ordering::SeqCst) + most
     }
 
-    /// Before the lanes are drained.
-    pub fn take_lent_mark(&self) {
-        self.lent.store(0, Ordering::SeqCst);
+    /// After a lane is closed and given back.
+    pub fn lend_no_more(&self, most: u64) {
+        self.lent.fetch_sub(most, Ordering::SeqCst);
     }
 
     pub fn users(&self) -> &Users {

@@ -120,8 +120,7 @@ impl Path {
     /// Takes memory out of the path's credit: it is charged on all nodes already.
     #[inline]
     pub fn take_credit(&self, edition: Edition, charge: Memory) -> bool {
-        // Lower priorities may have less than the limit: for them the nodes are asked.
-        charge.level == u8::MAX
+        charge.may_take_credit()
             && self
                 .credit()
                 .is_some_and(|credit| credit.lane().take(edition, charge.size))

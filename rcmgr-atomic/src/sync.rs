@@ -15,6 +15,7 @@ pub mod internals {}
 #[cfg(loom)]
 pub mod internals {
     pub use crate::allowlisted::leave_allowlist;
+    pub use crate::charge::Memory;
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
     pub use crate::leaf::Leaf;

@@ -109,8 +109,8 @@ impl LeafWord {
     }
 }
 
-/// One lane of a path's credit: `[state: 2][edition: 30][amount: 32]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// One lane of a path's credit: `[state: 2][edition: 25][most: 5][amount: 32]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneWord(pub u64);
 
 /// What may be done with a lane.
@@ -118,7 +118,7 @@ pub struct LaneWord(pub u64);
 pub enum LaneState {
     /// The path does not lend: nothing.
     Idle,
-    /// It may be filled.
+    /// It may be opened.
     Drained,
     /// It may be filled, and credit be taken from it and put back.
     Open,
@@ -126,18 +126,27 @@ pub enum LaneState {
 
 impl LaneWord {
     const AMOUNT: Field = Field::right_of_all(32);
-    const EDITION: Field = Self::AMOUNT.left_of(30);
+    /// A power of two, as its logarithm.
+    const MOST: Field = Self::AMOUNT.left_of(5);
+    const EDITION: Field = Self::MOST.left_of(25);
     const STATE: Field = Self::EDITION.left_of(2);
 
-    /// The most credit that a lane can hold, in bytes.
-    pub const MAX_AMOUNT: u64 = Self::AMOUNT.max();
+    /// The most that any lane can hold.
+    pub const MAX_MOST: u64 = 1 << Self::MOST.max();
     pub const IDLE: Self = Self(0);
     pub const DRAINED: Self = Self(Self::STATE.of(1) as u64);
 
-    /// Open, with credit that is good under the edition of this number.
-    pub fn open(edition: u64, amount: u64) -> Self {
-        let edition = Self::EDITION.of(edition & Self::EDITION.max());
-        Self((Self::STATE.of(2) | edition | Self::AMOUNT.of(amount)) as u64)
+    /// Open, for at most `most`, a power of two, with credit that is good under the edition of this
+    /// number.
+    pub fn open(edition: u64, most: u64, amount: u64) -> Self {
+        debug_assert!(most.is_power_of_two() && amount <= most);
+        let most = Self::MOST.of(most.ilog2().into());
+        Self((Self::STATE.of(2) | Self::edition(edition) | most | Self::AMOUNT.of(amount)) as u64)
+    }
+
+    #[inline]
+    fn edition(number: u64) -> u128 {
+        Self::EDITION.of(number & Self::EDITION.max())
     }
 
     #[inline]
@@ -149,26 +158,39 @@ impl LaneWord {
         }
     }
 
-    /// In bytes.
     #[inline]
     pub fn amount(self) -> u64 {
         Self::AMOUNT.get(self.0.into())
     }
 
-    /// What it is with `size` less, if it is open, of the edition of this number, and has as much.
+    /// How much it may hold.
     #[inline]
-    pub fn less(self, edition: u64, size: u64) -> Option<Self> {
-        let empty = Self::open(edition, 0).0;
-        // Open, of that edition: then what is over the empty word is the amount.
-        let amount = self.0.wrapping_sub(empty);
-        (amount <= Self::MAX_AMOUNT && size <= amount).then(|| Self(self.0 - size))
+    pub fn most(self) -> u64 {
+        match self.state() {
+            LaneState::Open => 1 << Self::MOST.get(self.0.into()),
+            LaneState::Idle | LaneState::Drained => 0,
+        }
     }
 
-    /// What it is with `size` more, if it is open and that is at most `most`.
+    /// Whether it is open with credit that is good under the edition of this number.
     #[inline]
-    pub fn more(self, size: u64, most: u64) -> Option<Self> {
-        let sum = self.amount().checked_add(size)?;
-        (self.state() == LaneState::Open && sum <= most).then(|| Self(self.0 + size))
+    pub fn is_good_under(self, edition: u64) -> bool {
+        let open = (Self::STATE.of(2) | Self::edition(edition)) as u64;
+        (self.0 ^ open) >> Self::EDITION.at == 0
+    }
+
+    /// What it is with `amount` less, if it is open, of the edition of this number, and has as much.
+    #[inline]
+    pub fn less(self, edition: u64, amount: u64) -> Option<Self> {
+        let may = self.is_good_under(edition) && amount <= self.amount();
+        may.then(|| Self(self.0 - amount))
+    }
+
+    /// What it is with `amount` more, if it is open and may hold that.
+    #[inline]
+    pub fn more(self, amount: u64) -> Option<Self> {
+        let may = self.state() == LaneState::Open && amount <= self.most() - self.amount();
+        may.then(|| Self(self.0 + amount))
     }
 }
 
@@ -320,6 +342,22 @@ mod tests {
         assert!(closed.is_closed());
         assert!(!closed.same_but_memory(word) && !word.shared().same_but_memory(word));
         assert!(word.same_but_memory(word.with_memory(0)));
+    }
+
+    #[test]
+    fn the_fields_of_a_lane_word_do_not_touch_each_other() {
+        let word = LaneWord::open(u64::MAX, LaneWord::MAX_MOST, 0);
+        assert_eq!((word.state(), word.amount()), (LaneState::Open, 0));
+        let full = word.more(word.most()).expect("it may hold as much");
+        assert_eq!(full.amount(), LaneWord::MAX_MOST);
+        assert_eq!(full.more(1), None);
+        assert!(full.is_good_under(u64::MAX) && !full.is_good_under(0));
+        assert_eq!(full.less(0, 1), None);
+        assert_eq!(full.less(u64::MAX, LaneWord::MAX_MOST), Some(word));
+        assert_eq!(word.less(u64::MAX, 1), None);
+        for closed in [LaneWord::IDLE, LaneWord::DRAINED] {
+            assert_eq!((closed.more(0), closed.less(0, 0)), (None, None));
+        }
     }
 
     #[test]
