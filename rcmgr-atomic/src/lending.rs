@@ -259,7 +259,7 @@ impl Lending {
         // From here on it can be called in, so now it may be filled: when it lends, it is.
         path.credit_or_new().lanes().for_each(Lane::begin);
         if !path.standing().begin() {
-            self.end(path);
+            // Collected meanwhile: nothing was filled.
             self.lenders.set(self.remaining_lenders());
         }
     }
