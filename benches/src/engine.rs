@@ -94,7 +94,7 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
             name: "atomic-exact",
             about: "rcmgr-atomic without prepaid credit: every reservation charges every scope",
             has_limits: true,
-            manager: |setting| atomic(setting, |builder| builder.prepaid_credit(0)),
+            manager: |setting| atomic(setting, |builder| builder.prepaid_credit(0, 0)),
         }),
         Box::new(Managed {
             name: "mutex",

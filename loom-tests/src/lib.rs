@@ -23,18 +23,28 @@ pub const CONNECTION: Slot = Slot::Connection(Direction::Inbound, UsesFd::No);
 pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
+    // A few threads with many steps each: none of them spins.
+    builder.max_branches = 10_000;
     builder.check(model);
 }
 
 /// What all scopes of a model share, without credit: every reservation charges every scope.
 pub fn engine(limits: Limits) -> Arc<Engine> {
-    engine_with(limits, CreditOptions { most: 0, warm: 0 })
+    engine_with(limits, credit(0, 0))
 }
 
-/// The same with credit: every path has some after its first two reservations, and at most `most`
-/// bytes.
-pub fn lending_engine(limits: Limits, most: u64) -> Arc<Engine> {
-    engine_with(limits, CreditOptions { most, warm: 0 })
+/// The same with credit: every path has some after its first two charges, and at most so many bytes
+/// and streams.
+pub fn lending_engine(limits: Limits, memory: u64, streams: u64) -> Arc<Engine> {
+    engine_with(limits, credit(memory, streams))
+}
+
+fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {
+    CreditOptions {
+        most_memory,
+        most_streams,
+        warm: 0,
+    }
 }
 
 fn engine_with(limits: Limits, credit: CreditOptions) -> Arc<Engine> {
@@ -53,6 +63,30 @@ pub fn peer() -> PeerId {
 /// A connection of which nothing is known yet: it is charged on transient and system.
 pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
     Arc::new(Leaf::open(engine.opened_path(), CONNECTION).expect("there is room"))
+}
+
+/// An inbound stream with the one peer.
+pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
+    let peer = engine.peer(&peer());
+    let path = engine.path(PathKind::Stream, Some(&peer), None, None);
+    engine.release_node(&peer);
+    Leaf::open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
+}
+
+/// Says what a stream speaks.
+pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
+    let mut mover = leaf.mover()?;
+    let path = mover.path();
+    let engine = path.engine();
+    let protocol = engine.protocol("p");
+    let next = engine.path(
+        PathKind::Stream,
+        path.node(ScopeClass::Peer),
+        Some(&protocol),
+        None,
+    );
+    engine.release_node(&protocol);
+    mover.advance(next)
 }
 
 /// Says who is at the other end.

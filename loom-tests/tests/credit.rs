@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, conserved, lending_engine, peers, set_peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Memory};
+use rcmgr_atomic::internals::{Engine, Kind, Leaf};
 use rcmgr_atomic::{Limits, Priority};
 
 /// So much that there is credit well below it.
@@ -41,7 +41,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     conserved(engine, &[]);
     engine.for_each_node(&mut |node| {
         assert_eq!(usage(node), (0, 0), "{}", node.id());
-        assert_eq!(node.lent(), 0, "{}", node.id());
+        assert_eq!(node.lent(Kind::Memory), 0, "{}", node.id());
     });
     assert_eq!((peers(engine), engine.lending().lenders()), (0, 0));
 }
@@ -56,7 +56,7 @@ fn within_the_limit(engine: &Engine, leaves: &[&Leaf]) {
 #[test]
 fn a_path_has_credit() {
     loom::model(|| {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         assert_eq!(usage(engine.system()), (1, 4));
         assert_eq!(engine.stat(engine.system()).memory, 2);
@@ -67,7 +67,7 @@ fn a_path_has_credit() {
 #[test]
 fn two_reservations_take_the_same_credit() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let one = leaf(&engine);
         let two = connection(&engine);
         set_peer(&two).unwrap();
@@ -84,7 +84,7 @@ fn two_reservations_take_the_same_credit() {
 #[test]
 fn credit_is_taken_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let taker = leaf.clone();
         let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
@@ -100,7 +100,7 @@ fn credit_is_taken_while_it_is_called_in() {
 #[test]
 fn what_is_released_becomes_credit_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let releaser = leaf.clone();
         let thread = thread::spawn(move || releaser.release(1));
@@ -119,7 +119,7 @@ fn what_is_released_becomes_credit_while_it_is_called_in() {
 #[test]
 fn a_lane_is_filled_while_it_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
         leaf.reserve(2, Priority::Always).unwrap();
         let filler = leaf.clone();
@@ -138,7 +138,7 @@ fn a_lane_is_filled_while_it_is_called_in() {
 #[test]
 fn the_path_is_collected_while_a_reservation_takes_credit() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         let taker = leaf.clone();
         let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
@@ -151,7 +151,7 @@ fn the_path_is_collected_while_a_reservation_takes_credit() {
 #[test]
 fn the_path_is_collected_while_a_lane_is_filled() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         let filler = leaf.clone();
         let thread = thread::spawn(move || drop(filler.reserve(3, Priority::Always)));
@@ -164,7 +164,7 @@ fn the_path_is_collected_while_a_lane_is_filled() {
 #[test]
 fn the_path_is_collected_while_it_begins_to_lend() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = connection(&engine);
         set_peer(&leaf).unwrap();
         let beginner = leaf.clone();
@@ -178,7 +178,7 @@ fn the_path_is_collected_while_it_begins_to_lend() {
 #[test]
 fn credit_is_taken_while_limits_change() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         let set = engine.clone();
         let thread = thread::spawn(move || {
@@ -205,17 +205,18 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
     within(3, || {
         let mut limits = limits();
         limits.system.memory = (2 * LIMIT).into();
-        let engine = lending_engine(limits.clone(), 64);
+        let engine = lending_engine(limits.clone(), 64, 0);
         let leaf = leaf(&engine);
         leaf.reserve(32, Priority::Always).unwrap();
         // All credit is used, and there is room in the lane for two batches of 32.
         assert_eq!(usage(engine.system()), (1, 34));
 
-        let charge = Memory::new(1, Priority::Always);
         let (filler, passed) = (leaf.clone(), engine.editions().now());
         let fill = move |edition| {
             let path = filler.path();
-            path.engine().lending().after_charge(path, edition, charge);
+            path.engine()
+                .lending()
+                .after_charge(path, edition, Kind::Memory, 1);
         };
         let late = fill.clone();
         let thread = thread::spawn(move || late(passed));
@@ -235,7 +236,7 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
 #[test]
 fn two_nodes_call_in_the_same_credit() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let (leaf, one, two) = (leaf(&engine), other(&engine), other(&engine));
         let caller = one.clone();
         let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
@@ -254,7 +255,7 @@ fn two_nodes_call_in_the_same_credit() {
 #[test]
 fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let caller = other.clone();
         let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
@@ -267,7 +268,7 @@ fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
 #[test]
 fn is_a_node_seen_below_its_leaf_while_a_lane_is_filled() {
     within(3, || {
-        let engine = lending_engine(limits(), MOST);
+        let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         let filler = leaf.clone();
         let thread = thread::spawn(move || filler.reserve(3, Priority::Always).unwrap());

@@ -8,8 +8,9 @@
 //! To take a charge back there are two words: what is *cancelled* was never granted, what is
 //! *released* was.
 
-use rcmgr_core::{Error, Priority, Resource, Result};
+use rcmgr_core::{Direction, Error, Priority, Resource, Result};
 
+use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::Engine;
 use crate::gauge::Over;
@@ -34,6 +35,12 @@ pub trait Charge: Copy {
 
     /// Takes it back from a node on which it was counted.
     fn cancel(self, node: &Node);
+
+    /// The credit that does for it on a whole path, if any does.
+    #[inline]
+    fn credit(self) -> Option<(Kind, u64)> {
+        None
+    }
 
     /// Counts the node's refusal, and says why in words.
     fn refused(self, node: &Node, over: Over) -> Error;
@@ -110,11 +117,7 @@ pub fn refuse<C: Charge>(
     charge: C,
     edition: Edition,
 ) -> Result<()> {
-    let answer = match over.resource {
-        Resource::Memory => engine.lending().look_for_room(node, charge, edition),
-        _ => Answer::Refused(over),
-    };
-    match answer {
+    match engine.lending().look_for_room(node, over, charge, edition) {
         Answer::AskAgain => Ok(()),
         Answer::Refused(over) => Err(charge.refused(node, over)),
     }
@@ -142,13 +145,6 @@ impl Memory {
             level: priority.level(),
         }
     }
-
-    /// Whether credit does for it. Lower priorities may have less than the limit: for them the nodes
-    /// are asked.
-    #[inline]
-    pub fn may_take_credit(self) -> bool {
-        self.level == u8::MAX
-    }
 }
 
 impl Charge for Memory {
@@ -170,9 +166,47 @@ impl Charge for Memory {
         node.memory.cancel(self.size);
     }
 
+    #[inline]
+    fn credit(self) -> Option<(Kind, u64)> {
+        // Lower priorities may have less than the limit: for them the nodes are asked.
+        (self.level == u8::MAX).then_some((Kind::Memory, self.size))
+    }
+
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
         node.refuse(over, None, self.size, Some(self.level.into()))
+    }
+}
+
+/// Streams in one direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    pub direction: Direction,
+    pub count: u64,
+}
+
+impl Charge for Streams {
+    type Seen = StreamsWord;
+    const UNSEEN: StreamsWord = StreamsWord(0);
+
+    #[inline]
+    fn look(self, node: &Node, edition: Edition) -> Result<StreamsWord, Over> {
+        node.streams.look(edition, self.direction, self.count)
+    }
+
+    #[inline]
+    fn count(self, node: &Node, seen: StreamsWord) -> bool {
+        node.streams.count(seen, self.direction, self.count)
+    }
+
+    #[inline]
+    fn cancel(self, node: &Node) {
+        node.streams.cancel(self.direction, self.count);
+    }
+
+    #[cold]
+    fn refused(self, node: &Node, over: Over) -> Error {
+        node.refuse(over, Some(self.direction), self.count, None)
     }
 }
 
@@ -192,7 +226,7 @@ impl Charge for Slot {
     fn look(self, node: &Node, edition: Edition) -> Result<SlotSeen, Over> {
         match self {
             Self::Stream(direction) => {
-                let seen = node.streams.look(edition, direction);
+                let seen = node.streams.look(edition, direction, 1);
                 seen.map(SlotSeen::Streams)
             }
             Self::Connection(direction, uses_fd) => {
@@ -206,7 +240,7 @@ impl Charge for Slot {
     fn count(self, node: &Node, seen: SlotSeen) -> bool {
         match (self, seen) {
             (Self::Stream(direction), SlotSeen::Streams(seen)) => {
-                node.streams.count(seen, direction)
+                node.streams.count(seen, direction, 1)
             }
             (Self::Connection(direction, uses_fd), SlotSeen::Conns(seen)) => {
                 node.conns.count(seen, direction, uses_fd)
@@ -218,9 +252,14 @@ impl Charge for Slot {
     #[inline]
     fn cancel(self, node: &Node) {
         match self {
-            Self::Stream(direction) => node.streams.cancel(direction),
+            Self::Stream(direction) => node.streams.cancel(direction, 1),
             Self::Connection(direction, uses_fd) => node.conns.cancel(direction, uses_fd),
         }
+    }
+
+    #[inline]
+    fn credit(self) -> Option<(Kind, u64)> {
+        self.kind().map(|kind| (kind, 1))
     }
 
     #[cold]
@@ -236,6 +275,9 @@ impl Charge for Slot {
 #[derive(Debug, Clone, Copy)]
 pub struct WholeLeaf {
     pub slot: Slot,
+    /// The slot was taken out of the credit of the next path: it is charged already, and within the
+    /// limits.
+    pub slot_taken: bool,
     /// In bytes.
     pub memory: u64,
 }
@@ -260,7 +302,11 @@ impl Charge for WholeLeaf {
         let memory = self.all_memory().look(node, edition)?;
         let slot = match self.slot {
             Slot::Stream(_) => {
-                let slot = self.slot.look(node, edition)?;
+                let slot = if self.slot_taken {
+                    Slot::UNSEEN
+                } else {
+                    self.slot.look(node, edition)?
+                };
                 node.conns.look_at_total(edition)?;
                 slot
             }
@@ -277,7 +323,7 @@ impl Charge for WholeLeaf {
         if self.memory > 0 && !self.all_memory().count(node, memory) {
             return false;
         }
-        let counted = self.slot.count(node, slot);
+        let counted = self.slot_taken || self.slot.count(node, slot);
         if !counted {
             self.cancel_memory(node);
         }
@@ -285,7 +331,9 @@ impl Charge for WholeLeaf {
     }
 
     fn cancel(self, node: &Node) {
-        self.slot.cancel(node);
+        if !self.slot_taken {
+            self.slot.cancel(node);
+        }
         self.cancel_memory(node);
     }
 

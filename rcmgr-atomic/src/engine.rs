@@ -137,11 +137,7 @@ impl Engine {
 
     /// What is used of a node, credit left out.
     pub fn stat(&self, node: &Node) -> ScopeStat {
-        let mut stat = node.charged();
-        if node.lent() > 0 {
-            stat.memory = self.lending.used(node);
-        }
-        stat
+        self.lending.stat(node)
     }
 
     pub fn editions(&self) -> &Editions {

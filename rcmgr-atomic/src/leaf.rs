@@ -23,7 +23,8 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Charge, Memory, WholeLeaf, cancel_all, charge_now, refuse};
+use crate::charge::{Memory, WholeLeaf, cancel_all, charge_now, refuse};
+use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
 use crate::gauge::{Over, threshold};
@@ -172,11 +173,8 @@ impl Leaf {
             let engine = path.engine();
             let limit = self.memory_limit(engine, edition);
             let mut sum = sum(word, limit, charge)?;
-            if !path.take_credit(edition, charge) {
-                path.charge(edition, charge)
-                    .map_err(|(node, over)| Stop::Node(node, over))?;
-                engine.lending().after_charge(path, edition, charge);
-            }
+            path.charge(edition, charge)
+                .map_err(|(node, over)| Stop::Node(node, over))?;
             loop {
                 // The last look at the limits comes before the leaf is charged: what a leaf holds
                 // is never taken back, because it could be another's by then. A limit of the leaf
@@ -234,7 +232,7 @@ impl Leaf {
                 return Some(0);
             }
             if self.staged.set_memory(word, word.memory() - taken).is_ok() {
-                path.release_memory(taken);
+                path.release(Kind::Memory, taken);
                 return Some(taken);
             }
             (word, path) = self.staged.load();
@@ -252,7 +250,7 @@ impl Leaf {
             debug_assert!(word.memory() >= size, "what is taken out is there");
             let left = word.memory() - size;
             if self.staged.set_memory(word, left).is_ok() {
-                path.release_memory(size);
+                path.release(Kind::Memory, size);
                 return;
             }
             (word, path) = self.staged.load();
@@ -343,7 +341,21 @@ impl<'a> LeafMover<'a> {
             return give_up(leaf.closed());
         }
         let engine = path.engine();
-        if let Err(refused) = charge_now(engine, gained.clone(), WholeLeaf { slot, memory }) {
+        // With credit, the slot is charged on all nodes of the next path already, and all of the old
+        // one's get theirs back: then none of them is touched.
+        let slot_taken = take_slot(&next, slot);
+        let whole = |memory| WholeLeaf {
+            slot,
+            slot_taken,
+            memory,
+        };
+        let give_up = |why| {
+            if slot_taken {
+                next.release_leaf(slot, 0);
+            }
+            give_up(why)
+        };
+        if let Err(refused) = charge_now(engine, gained.clone(), whole(memory)) {
             return give_up(refused);
         }
         mover.put(next.clone());
@@ -360,14 +372,25 @@ impl<'a> LeafMover<'a> {
                 Ok(())
             };
             if let Err(why) = followed {
-                cancel_all(gained, WholeLeaf { slot, memory });
+                cancel_all(gained, whole(memory));
                 return give_up(why);
             }
             (word, memory) = (now, after);
         }
-        path.beyond(&next)
-            .for_each(|node| node.release_leaf(slot, memory));
-        path.engine().release_path(path);
+        let lost = path.beyond(&next);
+        if slot_taken {
+            path.release_leaf(slot, 0);
+            if memory > 0 {
+                lost.for_each(|node| node.release(Kind::Memory, memory));
+            }
+        } else {
+            lost.for_each(|node| node.release_leaf(slot, memory));
+            if let Some(kind) = slot.kind() {
+                let edition = engine.editions().now();
+                engine.lending().after_charge(&next, edition, kind, 1);
+            }
+        }
+        engine.release_path(path);
         Ok(())
     }
 }
@@ -403,8 +426,24 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     }
 }
 
+/// Takes a leaf's slot out of a path's credit, if there is any that is good under the limits as they
+/// are.
+fn take_slot(path: &Path, slot: Slot) -> bool {
+    let editions = path.engine().editions();
+    loop {
+        let edition = editions.now();
+        if !path.take_credit(edition, slot) {
+            return false;
+        }
+        if editions.still(edition) {
+            return true;
+        }
+        path.release_leaf(slot, 0);
+    }
+}
+
 /// Charges a new leaf, if its own limit and the path have room. Its number.
-fn charge_new(path: &Path, slot: Slot) -> Result<u64> {
+fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let number = class.next_number();
@@ -419,7 +458,7 @@ fn charge_new(path: &Path, slot: Slot) -> Result<u64> {
         match (path.charge(edition, slot), editions.still(edition)) {
             (Ok(()), true) => return Ok(number),
             (Ok(()), false) => path.cancel(slot),
-            (Err((node, over)), true) => return Err(slot.refused(node, over)),
+            (Err((node, over)), true) => refuse(engine, node, over, slot, edition)?,
             (Err(_), false) => {}
         }
     }

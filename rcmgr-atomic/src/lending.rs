@@ -11,16 +11,16 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::KIB;
+use rcmgr_core::{Direction, KIB, ScopeStat};
 
-use crate::charge::{Charge, Memory, cancel_all, charge_all};
-use crate::credit::{Credit, Lane};
+use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
+use crate::credit::{Credit, Kind, Stock};
 use crate::edition::Edition;
 use crate::gauge::Over;
 use crate::node::Node;
 use crate::path::Path;
 use crate::sync::{AtomicU64, Ordering, Published, RareLock};
-use crate::word::{LaneState, LaneWord};
+use crate::word::{StockState, StockWord, StreamsWord};
 
 /// How many paths lend at a time.
 const MOST_LENDERS: usize = 256;
@@ -34,17 +34,20 @@ const PART: u64 = 8;
 /// How much credit there is.
 #[derive(Debug, Clone, Copy)]
 pub struct CreditOptions {
-    /// The most that a lane keeps, in bytes; zero for no credit at all.
-    pub most: u64,
+    /// The most memory that a lane keeps, in bytes; zero for none.
+    pub most_memory: u64,
+    /// The most streams of a direction that a lane keeps; zero for none.
+    pub most_streams: u64,
     /// A path lends when its nodes were charged so often: nothing is spent on those that come and
     /// go.
     pub warm: u64,
 }
 
 impl CreditOptions {
-    /// A lane keeps some dozens of usual buffers.
+    /// A lane keeps some dozens of usual buffers, and as many streams.
     pub const DEFAULT: Self = Self {
-        most: 256 * KIB,
+        most_memory: 256 * KIB,
+        most_streams: 64,
         warm: 64,
     };
 }
@@ -121,9 +124,8 @@ pub enum Answer {
 
 impl Lending {
     pub fn new(options: CreditOptions) -> Self {
-        let most = options.most.min(LaneWord::MAX_MOST);
         Self {
-            options: CreditOptions { most, ..options },
+            options,
             lenders: Published::new(Vec::new()),
             changing: RareLock::default(),
             begun: AtomicU64::new(0),
@@ -136,94 +138,121 @@ impl Lending {
         Standing::after(self.options.warm)
     }
 
-    /// A path was charged under `edition` because it had no credit: now it may get some.
+    /// A path was charged with `amount` under `edition`, for which credit would have done, because it
+    /// had none: now it may get some.
     #[cold]
-    pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, charge: Memory) {
-        // What could not be taken out of a lane, full as it may be, is no reason to fill it.
-        if !charge.may_take_credit() || charge.size > self.options.most || path.key().is_none() {
+    pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, kind: Kind, amount: u64) {
+        // What could not be taken out of a stock, full as it may be, is no reason to fill it.
+        if amount > self.most(kind) || path.key().is_none() {
             return;
         }
         let standing = path.standing();
-        // Acquire: with the lanes of a path that lends.
+        // Acquire: with the stocks of a path that lends.
         match standing.0.load(Ordering::Acquire) {
             GONE => {}
-            LENDS => self.fill(path, edition),
+            LENDS => self.fill(path, edition, kind),
             0 => self.begin(path),
             charges => drop(standing.swap(charges, charges - 1)),
         }
     }
 
-    fn fill(&self, path: &Path, edition: Edition) {
-        let Some(lane) = path.credit().map(Credit::lane) else {
-            return;
+    /// The most that a stock keeps.
+    fn most(&self, kind: Kind) -> u64 {
+        let most = match kind {
+            Kind::Memory => self.options.most_memory,
+            Kind::Streams(_) => self.options.most_streams,
         };
-        if !lane.is_paused() && !self.try_fill(path, lane, edition) {
-            lane.pause();
+        most.min(StockWord::MAX_MOST)
+    }
+
+    fn fill(&self, path: &Path, edition: Edition, kind: Kind) {
+        let Some(credit) = path.credit() else { return };
+        let stock = credit.stock(kind);
+        if !stock.is_paused() && !self.try_fill(path, stock, edition, kind) {
+            stock.pause();
         }
     }
 
-    /// Whether the lane is as it should be.
-    fn try_fill(&self, path: &Path, lane: &Lane, edition: Edition) -> bool {
-        let near = || path.iter().any(|node| headroom(node, edition) == 0);
-        let word = lane.load();
+    /// Whether the stock is as it should be.
+    fn try_fill(&self, path: &Path, stock: &Stock, edition: Edition, kind: Kind) -> bool {
+        let word = stock.load();
         match word.state() {
-            LaneState::Idle => true,
-            LaneState::Open => {
+            StockState::Idle => true,
+            StockState::Open => {
                 let batch = (word.most() - word.amount()).min(batch(word.most()));
                 let is_full = batch == 0 && word.is_good_under(edition.number());
+                let is_near = || {
+                    path.iter()
+                        .any(|node| to_lend(node, edition, kind).is_none())
+                };
                 // With nothing to be added, what there is may still become good under this edition.
-                let fill = || self.charge(path, edition, batch, || lane.fill(edition, batch));
-                is_full || (!near() && fill())
+                let fill = || stock.fill(edition, batch);
+                is_full || (!is_near() && self.charge(path, edition, kind, batch, fill))
             }
-            LaneState::Drained => {
-                let Some(most) = self.lend(path, edition) else {
+            StockState::Drained => {
+                let Some(most) = self.lend(path, edition, kind) else {
                     return false;
                 };
                 let batch = batch(most);
-                let open = || lane.open(edition, most, batch);
-                let opened = self.charge(path, edition, batch, open);
+                let open = || stock.open(edition, most, batch);
+                let opened = self.charge(path, edition, kind, batch, open);
                 if !opened {
-                    lend_no_more(path.iter(), most);
+                    lend_no_more(path.iter(), kind, most);
                 }
                 opened
             }
         }
     }
 
-    /// For how much a lane may be opened, which all nodes of the path know of from then on.
-    fn lend(&self, path: &Path, edition: Edition) -> Option<u64> {
-        let share = |node: &Node| headroom(node, edition) / SHARE;
-        let most = path
-            .iter()
-            .map(|node| share(node).saturating_sub(node.lent()) / PART)
-            .fold(self.options.most, u64::min);
+    /// For how much a stock may be opened, which all nodes of the path know of from then on.
+    fn lend(&self, path: &Path, edition: Edition, kind: Kind) -> Option<u64> {
+        let most = path.iter().try_fold(self.most(kind), |most, node| {
+            Some(most.min(to_lend(node, edition, kind)? / PART))
+        })?;
         let most = 1 << most.checked_ilog2()?;
         for (at, node) in path.iter().enumerate() {
-            if node.lend(most) > share(node) {
-                lend_no_more(path.iter().take(at + 1), most);
+            node.lend(kind, most);
+            // Others may have lent meanwhile.
+            if to_lend(node, edition, kind).is_none() {
+                lend_no_more(path.iter().take(at + 1), kind, most);
                 return None;
             }
         }
         Some(most)
     }
 
-    /// Charges a batch on all nodes for `keep` to put into a lane.
+    /// Charges a batch on all nodes for `keep` to put into a stock.
     fn charge(
         &self,
         path: &Path,
         edition: Edition,
-        size: u64,
+        kind: Kind,
+        count: u64,
         keep: impl FnOnce() -> bool,
     ) -> bool {
-        let batch = Memory {
-            size,
-            level: u8::MAX,
-        };
+        match kind {
+            Kind::Memory => {
+                let level = u8::MAX;
+                self.charge_batch(path, edition, Memory { size: count, level }, keep)
+            }
+            Kind::Streams(direction) => {
+                self.charge_batch(path, edition, Streams { direction, count }, keep)
+            }
+        }
+    }
+
+    fn charge_batch<C: Charge>(
+        &self,
+        path: &Path,
+        edition: Edition,
+        batch: C,
+        keep: impl FnOnce() -> bool,
+    ) -> bool {
         self.moving(|| {
             if charge_all(path.iter(), edition, batch).is_err() {
                 return false;
             }
-            // Looked at after the charge: whoever finds all that is in the lane within the limits
+            // Looked at after the charge: whoever finds all that is in the stock within the limits
             // of a later edition has counted this in.
             let kept = path.engine().editions().still(edition) && keep();
             if !kept {
@@ -257,7 +286,7 @@ impl Lending {
         lenders.push(path.clone());
         self.lenders.set(lenders);
         // From here on it can be called in, so now it may be filled: when it lends, it is.
-        path.credit_or_new().lanes().for_each(Lane::begin);
+        path.credit_or_new().all_stocks().for_each(Stock::begin);
         if !path.standing().begin() {
             // Collected meanwhile: nothing was filled.
             self.lenders.set(self.remaining_lenders());
@@ -274,7 +303,9 @@ impl Lending {
     /// Takes back the credit of a path that lends no more.
     fn end(&self, path: &Path) {
         if let Some(credit) = path.credit() {
-            self.give_back(path, credit, Lane::end);
+            for kind in Kind::ALL {
+                self.give_back(path, credit, kind, Stock::end);
+            }
         }
     }
 
@@ -292,43 +323,81 @@ impl Lending {
 
     /// A node has no room for a charge: calls in what credit there is on it.
     ///
-    /// Each lane that is called in is left alone for a while. So where many are refused, most find
+    /// Each stock that is called in is left alone for a while. So where many are refused, most find
     /// nothing to be called in.
     #[cold]
-    pub fn look_for_room<C: Charge>(&self, node: &Node, charge: C, edition: Edition) -> Answer {
-        if node.lent() > 0 {
-            self.for_each_lender(node, |path, credit| {
-                self.give_back(path, credit, |lane| lane.drain().inspect(|_| lane.pause()));
-            });
+    pub fn look_for_room<C: Charge>(
+        &self,
+        node: &Node,
+        mut over: Over,
+        charge: C,
+        edition: Edition,
+    ) -> Answer {
+        let mut called_in = [false; Kind::ALL.len()];
+        loop {
+            let mut refuses = true;
+            for &kind in Kind::of(over.resource) {
+                if !std::mem::replace(&mut called_in[kind.index()], true) {
+                    self.call_in(node, kind);
+                    refuses = false;
+                }
+            }
+            if refuses {
+                return Answer::Refused(over);
+            }
+            // Asked in any case: another may have called it in since the node was asked last. And
+            // where there is room now, there may be none of something else.
+            match charge.look(node, edition) {
+                Ok(_) => return Answer::AskAgain,
+                Err(now) => over = now,
+            }
         }
-        // Asked in any case: another may have called it in since the node was asked last.
-        match charge.look(node, edition) {
-            Ok(_) => Answer::AskAgain,
-            Err(over) => Answer::Refused(over),
+    }
+
+    fn call_in(&self, node: &Node, kind: Kind) {
+        if node.lent(kind) > 0 {
+            self.for_each_lender(node, |path, credit| {
+                self.give_back(path, credit, kind, |stock| {
+                    stock.drain().inspect(|_| stock.pause())
+                });
+            });
         }
     }
 
     /// What is used on a node: what is charged, less the credit.
-    ///
-    /// A sum over several lanes is only right if nothing moves meanwhile, so it counts when it came
+    pub fn stat(&self, node: &Node) -> ScopeStat {
+        let mut stat = node.charged();
+        for kind in Kind::ALL {
+            if node.lent(kind) > 0 {
+                *match kind {
+                    Kind::Memory => &mut stat.memory,
+                    Kind::Streams(Direction::Inbound) => &mut stat.streams_inbound,
+                    Kind::Streams(Direction::Outbound) => &mut stat.streams_outbound,
+                } = self.used(node, kind);
+            }
+        }
+        stat
+    }
+
+    /// A sum over several stocks is only right if nothing moves meanwhile, so it counts when it came
     /// out twice; where it does not, what is charged is said to be used.
-    pub fn used(&self, node: &Node) -> u64 {
+    fn used(&self, node: &Node, kind: Kind) -> u64 {
         for _ in 0..16 {
             let done = self.done.load(Ordering::SeqCst);
-            let credit = self.credit(node);
-            let charged = node.memory.used();
-            let nothing_moved = self.credit(node) == credit;
+            let credit = self.credit(node, kind);
+            let charged = node.used(kind);
+            let nothing_moved = self.credit(node, kind) == credit;
             if nothing_moved && self.begun.load(Ordering::SeqCst) == done {
                 return charged.saturating_sub(credit);
             }
         }
-        node.memory.used()
+        node.used(kind)
     }
 
-    /// The credit in all lanes of the paths through a node.
-    fn credit(&self, node: &Node) -> u64 {
+    /// The credit in all stocks of the paths through a node.
+    fn credit(&self, node: &Node, kind: Kind) -> u64 {
         let mut sum = 0;
-        self.for_each_lender(node, |_, credit| sum += credit.amount());
+        self.for_each_lender(node, |_, credit| sum += credit.amount(kind));
         sum
     }
 
@@ -348,17 +417,23 @@ impl Lending {
         }
     }
 
-    /// Gives back what was in those lanes of a path that are closed by `close`.
-    fn give_back(&self, path: &Path, credit: &Credit, close: impl Fn(&Lane) -> Option<LaneWord>) {
+    /// Gives back what was in those stocks of a path that are closed by `close`.
+    fn give_back(
+        &self,
+        path: &Path,
+        credit: &Credit,
+        kind: Kind,
+        close: impl Fn(&Stock) -> Option<StockWord>,
+    ) {
         self.moving(|| {
-            for word in credit.lanes().filter_map(close) {
+            for word in credit.stocks(kind).filter_map(close) {
                 if word.amount() > 0 {
                     // Not cancelled: what was put back as credit may have been the peak.
                     path.iter()
-                        .for_each(|node| node.release_memory(word.amount()));
+                        .for_each(|node| node.release(kind, word.amount()));
                 }
                 if word.most() > 0 {
-                    lend_no_more(path.iter(), word.most());
+                    lend_no_more(path.iter(), kind, word.most());
                 }
             }
         });
@@ -380,22 +455,36 @@ fn batch(most: u64) -> u64 {
 
 /// Whether a lender's credit was used since this was asked last.
 fn is_used(lender: &Path) -> bool {
-    // All lanes are asked, so that each knows from when on it is not used.
-    let lanes = lender.credit().into_iter().flat_map(Credit::lanes);
-    lanes.filter(|lane| lane.was_used()).count() > 0
+    // All stocks are asked, so that each knows from when on it is not used.
+    let stocks = lender.credit().into_iter().flat_map(Credit::all_stocks);
+    stocks.filter(|stock| stock.was_used()).count() > 0
 }
 
-fn lend_no_more<'a>(nodes: impl Iterator<Item = &'a Node>, most: u64) {
-    nodes.for_each(|node| node.lend_no_more(most));
+fn lend_no_more<'a>(nodes: impl Iterator<Item = &'a Node>, kind: Kind, most: u64) {
+    nodes.for_each(|node| node.lend_no_more(kind, most));
 }
 
-/// How much of a node's memory is so far from its limit that there may be credit: what is left, as
-/// long as a quarter is.
-fn headroom(node: &Node, edition: Edition) -> u64 {
-    let (limit, used) = (node.memory.limit(edition), node.memory.used());
-    if used <= limit / 4 * 3 {
-        limit - used
-    } else {
-        0
+/// What a node may lend still. `None` near a limit, or if it lends too much already.
+fn to_lend(node: &Node, edition: Edition, kind: Kind) -> Option<u64> {
+    let share = |limit, used, lent| (headroom(limit, used)? / SHARE).checked_sub(lent);
+    match kind {
+        Kind::Memory => share(
+            node.memory.limit(edition),
+            node.memory.used(),
+            node.lent(kind),
+        ),
+        Kind::Streams(direction) => {
+            let used = node.streams.used();
+            let limit = node.streams.limit(edition, direction).min(StreamsWord::MAX);
+            let one_way = share(limit, used.get(direction), node.lent(kind))?;
+            let lent = Direction::ALL.map(|direction| node.lent(Kind::Streams(direction)));
+            let limit = node.streams.total_limit(edition);
+            Some(one_way.min(share(limit, used.total(), lent.into_iter().sum())?))
+        }
     }
+}
+
+/// What is left of a limit, as long as that is a quarter of it.
+fn headroom(limit: u64, used: u64) -> Option<u64> {
+    (used <= limit / 4 * 3).then(|| limit - used)
 }

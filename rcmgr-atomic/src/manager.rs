@@ -173,23 +173,25 @@ impl Builder {
         self
     }
 
-    /// How much memory each thread may find charged in advance on the path of a connection or stream:
-    /// at most so many bytes (rounded down to a power of two, and at most 2 GiB), less where a limit is
-    /// near, and all together at most an eighth of what a limit leaves. By default it is 256 KiB; with
-    /// zero every reservation charges every scope.
+    /// How much each thread may find charged in advance on the path of a connection or stream: at most
+    /// so many bytes of memory (at most 2 GiB) and so many streams in each direction, both rounded
+    /// down to a power of two; less where a limit is near, and all together at most an eighth of what
+    /// a limit leaves. By default it is 256 KiB and 64 streams; with zero and zero everything charges
+    /// every scope.
     ///
-    /// It makes reservations cheaper, above all where threads share scopes, and changes no outcome:
-    /// what is charged in advance is not usage, and is called in before a scope refuses. Only
+    /// It makes reservations and streams cheaper, above all where threads share scopes, and changes no
+    /// outcome: what is charged in advance is not usage, and is called in before a scope refuses. Only
     /// [`peak`](crate::Scope::peak) may include some of it.
-    pub fn prepaid_credit(mut self, most: u64) -> Self {
-        self.credit.most = most;
+    pub fn prepaid_credit(mut self, memory: u64, streams: u64) -> Self {
+        self.credit.most_memory = memory;
+        self.credit.most_streams = streams;
         self
     }
 
-    /// After how many reservations on a path it has credit: for tests, in which few are many.
+    /// After how many charges a path has credit: for tests, in which few are many.
     #[doc(hidden)]
-    pub fn credit_after(mut self, reservations: u64) -> Self {
-        self.credit.warm = reservations;
+    pub fn credit_after(mut self, charges: u64) -> Self {
+        self.credit.warm = charges;
         self
     }
 

@@ -9,6 +9,7 @@ use rcmgr_core::{
     Direction, Error, Limit, LimitExceeded, Priority, Refusals, ScopeClass, ScopeId, ScopeStat,
 };
 
+use crate::credit::Kind;
 use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
 use crate::refusals::RefusalCounts;
@@ -33,8 +34,8 @@ pub struct Node {
     spans: AtomicU64,
     users: Users,
     refusals: RefusalCounts,
-    /// What the open lanes of the paths through this node may hold: see `lending.rs`.
-    lent: AtomicU64,
+    /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
+    lent: [AtomicU64; Kind::ALL.len()],
 }
 
 impl Node {
@@ -51,24 +52,40 @@ impl Node {
             spans: AtomicU64::new(0),
             users: Users::none(),
             refusals: RefusalCounts::new(),
-            lent: AtomicU64::new(0),
+            lent: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
-    /// The most credit that there can be on this node, in bytes.
-    pub fn lent(&self) -> u64 {
-        // SeqCst, here and below: in one order with the lanes.
-        self.lent.load(Ordering::SeqCst)
+    /// The most credit of a kind that there can be on this node.
+    pub fn lent(&self, kind: Kind) -> u64 {
+        // SeqCst, here and below: in one order with the stocks.
+        self.lent[kind.index()].load(Ordering::SeqCst)
     }
 
-    /// Before a lane is opened for as much. How much it is in all.
-    pub fn lend(&self, most: u64) -> u64 {
-        self.lent.fetch_add(most, Ordering::SeqCst) + most
+    /// Before a stock is opened for as much.
+    pub fn lend(&self, kind: Kind, most: u64) {
+        self.lent[kind.index()].fetch_add(most, Ordering::SeqCst);
     }
 
-    /// After a lane is closed and given back.
-    pub fn lend_no_more(&self, most: u64) {
-        self.lent.fetch_sub(most, Ordering::SeqCst);
+    /// After a stock is closed and given back.
+    pub fn lend_no_more(&self, kind: Kind, most: u64) {
+        self.lent[kind.index()].fetch_sub(most, Ordering::SeqCst);
+    }
+
+    /// What is charged of a kind, credit included.
+    pub fn used(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Memory => self.memory.used(),
+            Kind::Streams(direction) => self.streams.used().get(direction),
+        }
+    }
+
+    /// Gives back what was used, or could have been.
+    pub fn release(&self, kind: Kind, amount: u64) {
+        match kind {
+            Kind::Memory => self.memory.release(amount),
+            Kind::Streams(direction) => self.streams.release(direction, amount),
+        }
     }
 
     pub fn users(&self) -> &Users {
@@ -102,7 +119,7 @@ impl Node {
     #[inline]
     pub fn release_leaf(&self, slot: Slot, memory: u64) {
         match slot {
-            Slot::Stream(direction) => self.streams.release(direction),
+            Slot::Stream(direction) => self.streams.release(direction, 1),
             Slot::Connection(direction, uses_fd) => self.conns.release(direction, uses_fd),
         }
         if memory > 0 {

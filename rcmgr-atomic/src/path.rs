@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use arrayvec::ArrayVec;
 use rcmgr_core::ScopeClass;
 
-use crate::charge::{Charge, Memory, cancel_all, charge_all};
-use crate::credit::Credit;
+use crate::charge::{Charge, cancel_all, charge_all};
+use crate::credit::{Credit, Kind};
 use crate::edition::Edition;
 use crate::engine::Engine;
 use crate::gauge::Over;
@@ -98,10 +98,30 @@ impl Path {
         self.nodes.iter().map(|node| &**node)
     }
 
-    /// Charges all nodes, or none: see [`charge_all`].
+    /// Takes the charge out of the path's credit, or charges all nodes, or none.
     #[inline]
-    pub fn charge(&self, edition: Edition, charge: impl Charge) -> Result<(), (&Node, Over)> {
-        charge_all(self.iter(), edition, charge)
+    pub fn charge<C: Charge>(
+        self: &Arc<Self>,
+        edition: Edition,
+        charge: C,
+    ) -> Result<(), (&Node, Over)> {
+        if self.take_credit(edition, charge) {
+            return Ok(());
+        }
+        charge_all(self.iter(), edition, charge)?;
+        if let Some((kind, amount)) = charge.credit() {
+            self.engine
+                .lending()
+                .after_charge(self, edition, kind, amount);
+        }
+        Ok(())
+    }
+
+    /// Takes the charge out of the path's credit: that is charged on all nodes already.
+    #[inline]
+    pub fn take_credit(&self, edition: Edition, charge: impl Charge) -> bool {
+        let take = |(kind, amount)| Some(self.credit()?.stock(kind).take(edition, amount));
+        charge.credit().and_then(take).unwrap_or(false)
     }
 
     #[inline]
@@ -109,21 +129,13 @@ impl Path {
         cancel_all(self.iter(), charge);
     }
 
-    /// Takes memory back: as credit, or from the nodes.
+    /// Takes back what was used: as credit, or from the nodes.
     #[inline]
-    pub fn release_memory(&self, size: u64) {
-        if !self.credit().is_some_and(|credit| credit.lane().put(size)) {
-            self.iter().for_each(|node| node.release_memory(size));
+    pub fn release(&self, kind: Kind, amount: u64) {
+        let put = |credit: &Credit| credit.stock(kind).put(amount);
+        if !self.credit().is_some_and(put) {
+            self.iter().for_each(|node| node.release(kind, amount));
         }
-    }
-
-    /// Takes memory out of the path's credit: it is charged on all nodes already.
-    #[inline]
-    pub fn take_credit(&self, edition: Edition, charge: Memory) -> bool {
-        charge.may_take_credit()
-            && self
-                .credit()
-                .is_some_and(|credit| credit.lane().take(edition, charge.size))
     }
 
     pub fn standing(&self) -> &Standing {
@@ -142,7 +154,13 @@ impl Path {
     /// Gives back all that a leaf held.
     #[inline]
     pub fn release_leaf(&self, slot: Slot, memory: u64) {
-        self.iter().for_each(|node| node.release_leaf(slot, memory));
+        match slot.kind() {
+            Some(kind) => self.release(kind, 1),
+            None => self.iter().for_each(|node| node.release_leaf(slot, 0)),
+        }
+        if memory > 0 {
+            self.release(Kind::Memory, memory);
+        }
     }
 
     /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is

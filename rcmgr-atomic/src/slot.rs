@@ -1,5 +1,6 @@
 use rcmgr_core::{Direction, Limit, Resource, ScopeStat, UsesFd};
 
+use crate::credit::Kind;
 use crate::gauge::Over;
 
 /// What a leaf holds besides memory, from its birth to its end: one stream, or one connection,
@@ -14,6 +15,15 @@ impl Slot {
     pub fn direction(self) -> Direction {
         match self {
             Self::Stream(direction) | Self::Connection(direction, _) => direction,
+        }
+    }
+
+    /// What there may be credit of for it.
+    #[inline]
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Stream(direction) => Some(Kind::Streams(direction)),
+            Self::Connection(..) => None,
         }
     }
 

@@ -15,7 +15,7 @@ pub mod internals {}
 #[cfg(loom)]
 pub mod internals {
     pub use crate::allowlisted::leave_allowlist;
-    pub use crate::charge::Memory;
+    pub use crate::credit::Kind;
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
     pub use crate::leaf::Leaf;

@@ -109,13 +109,13 @@ impl LeafWord {
     }
 }
 
-/// One lane of a path's credit: `[state: 2][edition: 25][most: 5][amount: 32]`.
+/// One stock of a path's credit: `[state: 2][edition: 25][most: 5][amount: 32]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaneWord(pub u64);
+pub struct StockWord(pub u64);
 
-/// What may be done with a lane.
+/// What may be done with a stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneState {
+pub enum StockState {
     /// The path does not lend: nothing.
     Idle,
     /// It may be opened.
@@ -124,14 +124,14 @@ pub enum LaneState {
     Open,
 }
 
-impl LaneWord {
+impl StockWord {
     const AMOUNT: Field = Field::right_of_all(32);
     /// A power of two, as its logarithm.
     const MOST: Field = Self::AMOUNT.left_of(5);
     const EDITION: Field = Self::MOST.left_of(25);
     const STATE: Field = Self::EDITION.left_of(2);
 
-    /// The most that any lane can hold.
+    /// The most that any stock can hold.
     pub const MAX_MOST: u64 = 1 << Self::MOST.max();
     pub const IDLE: Self = Self(0);
     pub const DRAINED: Self = Self(Self::STATE.of(1) as u64);
@@ -150,11 +150,11 @@ impl LaneWord {
     }
 
     #[inline]
-    pub fn state(self) -> LaneState {
+    pub fn state(self) -> StockState {
         match Self::STATE.get(self.0.into()) {
-            0 => LaneState::Idle,
-            1 => LaneState::Drained,
-            _ => LaneState::Open,
+            0 => StockState::Idle,
+            1 => StockState::Drained,
+            _ => StockState::Open,
         }
     }
 
@@ -167,8 +167,8 @@ impl LaneWord {
     #[inline]
     pub fn most(self) -> u64 {
         match self.state() {
-            LaneState::Open => 1 << Self::MOST.get(self.0.into()),
-            LaneState::Idle | LaneState::Drained => 0,
+            StockState::Open => 1 << Self::MOST.get(self.0.into()),
+            StockState::Idle | StockState::Drained => 0,
         }
     }
 
@@ -189,7 +189,7 @@ impl LaneWord {
     /// What it is with `amount` more, if it is open and may hold that.
     #[inline]
     pub fn more(self, amount: u64) -> Option<Self> {
-        let may = self.state() == LaneState::Open && amount <= self.most() - self.amount();
+        let may = self.state() == StockState::Open && amount <= self.most() - self.amount();
         may.then(|| Self(self.0 + amount))
     }
 }
@@ -269,10 +269,10 @@ impl StreamsWord {
         self.get(Direction::Inbound) + self.get(Direction::Outbound)
     }
 
-    /// A word in which there is one stream.
+    /// A word in which there are so many streams.
     #[inline]
-    pub fn one(direction: Direction) -> Self {
-        Self(Self::field(direction).of(1) as u64)
+    pub fn of(direction: Direction, count: u64) -> Self {
+        Self(Self::field(direction).of(count) as u64)
     }
 }
 
@@ -345,17 +345,17 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_a_lane_word_do_not_touch_each_other() {
-        let word = LaneWord::open(u64::MAX, LaneWord::MAX_MOST, 0);
-        assert_eq!((word.state(), word.amount()), (LaneState::Open, 0));
+    fn the_fields_of_a_stock_word_do_not_touch_each_other() {
+        let word = StockWord::open(u64::MAX, StockWord::MAX_MOST, 0);
+        assert_eq!((word.state(), word.amount()), (StockState::Open, 0));
         let full = word.more(word.most()).expect("it may hold as much");
-        assert_eq!(full.amount(), LaneWord::MAX_MOST);
+        assert_eq!(full.amount(), StockWord::MAX_MOST);
         assert_eq!(full.more(1), None);
         assert!(full.is_good_under(u64::MAX) && !full.is_good_under(0));
         assert_eq!(full.less(0, 1), None);
-        assert_eq!(full.less(u64::MAX, LaneWord::MAX_MOST), Some(word));
+        assert_eq!(full.less(u64::MAX, StockWord::MAX_MOST), Some(word));
         assert_eq!(word.less(u64::MAX, 1), None);
-        for closed in [LaneWord::IDLE, LaneWord::DRAINED] {
+        for closed in [StockWord::IDLE, StockWord::DRAINED] {
             assert_eq!((closed.more(0), closed.less(0, 0)), (None, None));
         }
     }
@@ -368,8 +368,8 @@ mod tests {
             let one = ConnsWord::one(direction, UsesFd::Yes);
             assert_eq!((one.get(direction), one.total(), one.fd()), (1, 1, 1));
             assert_eq!(ConnsWord::one(direction, UsesFd::No).fd(), 0);
-            assert_eq!(StreamsWord::one(direction).get(direction), 1);
-            assert_eq!(StreamsWord::one(direction).total(), 1);
+            assert_eq!(StreamsWord::of(direction, 3).get(direction), 3);
+            assert_eq!(StreamsWord::of(direction, 3).total(), 3);
         }
     }
 

@@ -194,7 +194,7 @@ struct Pair {
     manager: AtomicResourceManager,
     handles: Vec<Handle>,
     model: Model,
-    /// Whether a peak of memory may have credit in it.
+    /// Whether a peak of memory or streams may have credit in it.
     has_credit: bool,
 }
 
@@ -218,7 +218,7 @@ impl Pair {
         let manager = AtomicResourceManager::builder()
             .limits(limits.clone())
             .addresses(config)
-            .prepaid_credit(credit)
+            .prepaid_credit(credit, credit)
             .credit_after(1);
         let ten = "10.0.0.0/8".parse().expect("a network");
         let one = ADDRESSES[1].parse::<IpAddr>().expect("an address");
@@ -381,9 +381,17 @@ impl Pair {
         let want = self.model.scopes();
         if self.has_credit {
             for (id, (_, peak)) in &mut got {
-                let least = want.get(id).map_or(0, |(_, peak)| peak.memory);
-                prop_assert!(peak.memory >= least, "the peak of {}", id);
-                peak.memory = least;
+                let Some((_, least)) = want.get(id) else {
+                    continue;
+                };
+                for (peak, least) in [
+                    (&mut peak.memory, least.memory),
+                    (&mut peak.streams_inbound, least.streams_inbound),
+                    (&mut peak.streams_outbound, least.streams_outbound),
+                ] {
+                    prop_assert!(*peak >= least, "the peak of {}", id);
+                    *peak = least;
+                }
             }
         }
         prop_assert_eq!(got, want);

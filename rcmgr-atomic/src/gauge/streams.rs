@@ -32,18 +32,22 @@ impl StreamsGauge {
         }
     }
 
-    /// What is used, if the limits of the direction and of the total leave room for one more
-    /// stream.
+    /// What is used, if the limits of the direction and of the total leave room for `count` more
+    /// streams.
     #[inline]
-    pub fn look(&self, edition: Edition, direction: Direction) -> Result<StreamsWord, Over> {
-        let at = direction as usize;
-        let limit = self.limit.get_one(edition, at);
+    pub fn look(
+        &self,
+        edition: Edition,
+        direction: Direction,
+        count: u64,
+    ) -> Result<StreamsWord, Over> {
+        let limit = self.limit(edition, direction);
         let word = self.used();
         let used = word.get(direction);
-        if used >= limit || used == StreamsWord::MAX {
+        if used + count > limit.min(StreamsWord::MAX) {
             return Err(Over::new(Resource::streams(direction), used, limit));
         }
-        self.check_total(edition, word, 1).map(|()| word)
+        self.check_total(edition, word, count).map(|()| word)
     }
 
     /// Whether the total is within its limit.
@@ -53,17 +57,29 @@ impl StreamsGauge {
 
     #[inline]
     fn check_total(&self, edition: Edition, word: StreamsWord, more: u64) -> Result<(), Over> {
-        let (total, limit) = (word.total(), self.limit.get_one(edition, TOTAL));
+        let (total, limit) = (word.total(), self.total_limit(edition));
         if total + more > limit {
             return Err(Over::new(Resource::Streams, total, limit));
         }
         Ok(())
     }
 
-    /// Counts one more stream, if what is used is still what was seen.
+    /// The limit of a direction, as a slot holds it.
     #[inline]
-    pub fn count(&self, seen: StreamsWord, direction: Direction) -> bool {
-        let next = seen.0 + StreamsWord::one(direction).0;
+    pub fn limit(&self, edition: Edition, direction: Direction) -> u64 {
+        self.limit.get_one(edition, direction as usize)
+    }
+
+    /// The limit of both directions together.
+    #[inline]
+    pub fn total_limit(&self, edition: Edition) -> u64 {
+        self.limit.get_one(edition, TOTAL)
+    }
+
+    /// Counts `count` more streams, if what is used is still what was seen.
+    #[inline]
+    pub fn count(&self, seen: StreamsWord, direction: Direction, count: u64) -> bool {
+        let next = seen.0 + StreamsWord::of(direction, count).0;
         // SeqCst: see `Editions::still`. Relaxed on failure: it is looked at anew.
         self.used
             .compare_exchange_weak(seen.0, next, Ordering::SeqCst, Ordering::Relaxed)
@@ -72,22 +88,22 @@ impl StreamsGauge {
 
     /// Takes back what was charged and not used: it leaves no peak.
     #[inline]
-    pub fn cancel(&self, direction: Direction) {
+    pub fn cancel(&self, direction: Direction, count: u64) {
         // AcqRel: whoever uses the room knows the editions that this thread knew.
         self.used
-            .fetch_sub(StreamsWord::one(direction).0, Ordering::AcqRel);
+            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::AcqRel);
     }
 
     /// Takes back what was used.
     #[inline]
-    pub fn release(&self, direction: Direction) {
+    pub fn release(&self, direction: Direction, count: u64) {
         // AcqRel: as in `cancel`.
         let before = self
             .used
-            .fetch_sub(StreamsWord::one(direction).0, Ordering::AcqRel);
-        let count = StreamsWord(before).get(direction);
-        debug_assert!(count > 0, "released a stream where there was none");
-        self.peak[direction as usize].note(count);
+            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::AcqRel);
+        let used = StreamsWord(before).get(direction);
+        debug_assert!(used >= count, "released {count} of {used} streams");
+        self.peak[direction as usize].note(used);
     }
 
     #[inline]

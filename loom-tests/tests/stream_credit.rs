@@ -1,0 +1,140 @@
+//! Streams that are charged in advance: each is used once, by a stream that opens on the path or
+//! moves to it, and all are given back.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom::thread;
+use loom_tests::{lending_engine, set_protocol, stream, within};
+use rcmgr_atomic::Limits;
+use rcmgr_atomic::internals::{Engine, Kind, Leaf};
+
+/// How many streams are charged in advance at once.
+const BATCH: u64 = 1;
+
+fn engine() -> Arc<Engine> {
+    lending_engine(Limits::unlimited(), 0, 2 * BATCH)
+}
+
+/// Streams charged on the system scope, and used.
+fn streams(engine: &Engine) -> (u64, u64) {
+    let system = engine.system();
+    (
+        system.charged().streams_inbound,
+        engine.stat(system).streams_inbound,
+    )
+}
+
+/// Two streams, on a path that has one more charged in advance.
+fn two(engine: &Arc<Engine>) -> [Arc<Leaf>; 2] {
+    let two = [(); 2].map(|()| stream(engine).unwrap());
+    assert_eq!(streams(engine), (2 + BATCH, 2));
+    two
+}
+
+/// The same with a protocol: one more is charged in advance on either path, if there are `two`
+/// already.
+fn two_with_protocol(engine: &Arc<Engine>) -> [Arc<Leaf>; 2] {
+    let two = [(); 2].map(|()| stream(engine).unwrap());
+    two.iter().for_each(|leaf| set_protocol(leaf).unwrap());
+    two
+}
+
+/// Closes all, and checks that nothing is charged in advance any more.
+fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
+    leaves.iter().for_each(|leaf| leaf.close());
+    engine.for_each_node(&mut |node| {
+        assert!(node.charged().is_zero(), "{}", node.id());
+        assert_eq!(node.lent(Kind::ALL[1]), 0, "{}", node.id());
+    });
+    assert_eq!(engine.lending().lenders(), 0);
+}
+
+#[test]
+fn two_streams_take_the_same_credit() {
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two(&engine);
+        let opener = engine.clone();
+        let thread = thread::spawn(move || stream(&opener).unwrap());
+        let three = stream(&engine).unwrap();
+        let four = thread.join().unwrap();
+        assert_eq!(streams(&engine).1, 4);
+        nothing_is_left(&engine, &[&one, &two, &three, &four]);
+    });
+}
+
+#[test]
+fn a_stream_closes_while_credit_is_called_in() {
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two(&engine);
+        let mut limits = Limits::unlimited();
+        limits.system.streams = 3.into();
+        engine.set_limits(limits);
+        let closer = one.clone();
+        let thread = thread::spawn(move || closer.close());
+        // With what is charged it is over the limit, with what is used it is not.
+        let three = stream(&engine).expect("credit is no reason to refuse");
+        thread.join().unwrap();
+        assert_eq!(streams(&engine).1, 2);
+        // Nor is what was closed.
+        let four = stream(&engine).unwrap();
+        assert!(stream(&engine).is_err());
+        nothing_is_left(&engine, &[&two, &three, &four]);
+    });
+}
+
+#[test]
+fn a_stream_closes_while_it_moves_with_credit() {
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two_with_protocol(&engine);
+        let three = stream(&engine).unwrap();
+        let closer = three.clone();
+        let thread = thread::spawn(move || closer.close());
+        let _ = set_protocol(&three);
+        thread.join().unwrap();
+        assert_eq!(streams(&engine).1, 2);
+        nothing_is_left(&engine, &[&one, &two]);
+    });
+}
+
+#[test]
+fn limits_change_while_a_stream_moves_with_credit() {
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two_with_protocol(&engine);
+        let three = stream(&engine).unwrap();
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.protocol_default.streams = 2.into();
+            set.set_limits(limits);
+        });
+        let moved = set_protocol(&three).is_ok();
+        thread.join().unwrap();
+        let of_protocol = engine.protocol("p");
+        let used = engine.stat(&of_protocol).streams_inbound;
+        engine.release_node(&of_protocol);
+        assert_eq!(used, 2 + u64::from(moved));
+        let four = stream(&engine).unwrap();
+        assert!(set_protocol(&four).is_err(), "the change was made");
+        nothing_is_left(&engine, &[&one, &two, &three, &four]);
+    });
+}
+
+#[test]
+fn two_streams_move_with_the_same_credit() {
+    within(2, || {
+        let engine = engine();
+        let [one, two] = two_with_protocol(&engine);
+        let [three, four] = [(); 2].map(|()| stream(&engine).unwrap());
+        let mover = three.clone();
+        let thread = thread::spawn(move || set_protocol(&mover).unwrap());
+        set_protocol(&four).unwrap();
+        thread.join().unwrap();
+        assert_eq!(streams(&engine).1, 4);
+        nothing_is_left(&engine, &[&one, &two, &three, &four]);
+    });
+}
