@@ -47,7 +47,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
         assert!(node.charged().is_zero(), "{}", node.id());
         assert_eq!(node.lent(Kind::ALL[1]), 0, "{}", node.id());
     });
-    assert_eq!(engine.lending().lenders(), 0);
+    assert_eq!(engine.lending().remaining_lenders().len(), 0);
 }
 
 #[test]

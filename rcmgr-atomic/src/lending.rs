@@ -294,7 +294,7 @@ impl Lending {
     }
 
     /// Those that lend still: a path may have been collected while others changed who does.
-    fn remaining_lenders(&self) -> Vec<Arc<Path>> {
+    pub fn remaining_lenders(&self) -> Vec<Arc<Path>> {
         let lenders = self.lenders.get();
         let lends = |path: &&Arc<Path>| path.standing().lends();
         lenders.iter().filter(lends).cloned().collect()
@@ -399,12 +399,6 @@ impl Lending {
         let mut sum = 0;
         self.for_each_lender(node, |_, credit| sum += credit.amount(kind));
         sum
-    }
-
-    /// How many paths lend: for the models.
-    #[cfg(loom)]
-    pub fn lenders(&self) -> usize {
-        self.remaining_lenders().len()
     }
 
     fn for_each_lender(&self, node: &Node, mut f: impl FnMut(&Path, &Credit)) {
