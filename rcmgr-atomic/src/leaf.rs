@@ -142,6 +142,33 @@ impl Leaf {
     /// Charges the path and the leaf. The word that it was that the leaf was charged in.
     #[inline]
     fn charge(&self, charge: Memory) -> Result<LeafWord> {
+        match self.charge_from_credit(charge) {
+            Some(word) => Ok(word),
+            None => self.charge_anyhow(charge),
+        }
+    }
+
+    /// The short way, which most reservations go: `charge_anyhow` without a loop, as long as there is
+    /// credit, room, and nobody in between.
+    #[inline]
+    fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
+        let (word, path) = self.staged.load();
+        let engine = path.engine();
+        let editions = engine.editions();
+        let edition = editions.now();
+        let sum = sum(word, self.memory_limit(engine, edition), charge).ok()?;
+        if !path.take_credit(edition, charge) {
+            return None;
+        }
+        if editions.still(edition) && self.staged.set_memory(word, sum).is_ok() {
+            return Some(word);
+        }
+        path.cancel(charge);
+        None
+    }
+
+    #[inline(never)]
+    fn charge_anyhow(&self, charge: Memory) -> Result<LeafWord> {
         let editions = self.engine().editions();
         loop {
             let edition = editions.now();
