@@ -39,11 +39,21 @@ pub fn lending_engine(limits: Limits, memory: u64, streams: u64) -> Arc<Engine> 
     engine_with(limits, credit(memory, streams))
 }
 
+/// The same for memory, with one path that lends at a time.
+pub fn one_lender_engine(limits: Limits, memory: u64) -> Arc<Engine> {
+    let one = CreditOptions {
+        most_lenders: 1,
+        ..credit(memory, 0)
+    };
+    engine_with(limits, one)
+}
+
 fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {
     CreditOptions {
         most_memory,
         most_streams,
         warm: 0,
+        most_lenders: 8,
     }
 }
 
@@ -138,4 +148,13 @@ pub fn peers(engine: &Engine) -> usize {
     let mut count = 0;
     engine.for_each_peer(&mut |_| count += 1);
     count
+}
+
+/// How many paths lend.
+pub fn lenders(engine: &Engine) -> usize {
+    let lenders = engine.lending().lenders();
+    lenders
+        .iter()
+        .filter(|path| path.standing().lends())
+        .count()
 }

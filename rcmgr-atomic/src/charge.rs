@@ -108,7 +108,8 @@ pub fn charge_now<'a, C: Charge>(
 ///
 /// # Errors
 ///
-/// Its refusal, unless there was credit that has been called in: then it is to be asked again.
+/// Its refusal, unless there was credit that has been called in, or limits have changed meanwhile:
+/// then it is to be asked again.
 #[cold]
 pub fn refuse<C: Charge>(
     engine: &Engine,
@@ -119,6 +120,8 @@ pub fn refuse<C: Charge>(
 ) -> Result<()> {
     match engine.lending().look_for_room(node, over, charge, edition) {
         Answer::AskAgain => Ok(()),
+        // The node was looked at again: whether that counts is for a last look to say, too.
+        Answer::Refused(_) if !engine.editions().still(edition) => Ok(()),
         Answer::Refused(over) => Err(charge.refused(node, over)),
     }
 }

@@ -382,7 +382,8 @@ impl Engine {
     /// Makes a new edition of the limits, in which what `write` writes is different.
     pub fn change_limits(&self, write: impl Fn(Edition)) {
         let _one_at_a_time = self.limits_lock.hold();
-        self.editions.change(write);
+        let edition = self.editions.change(write);
+        self.lending.limits_changed(edition);
     }
 
     pub fn set_limits(&self, limits: Limits) {

@@ -23,7 +23,7 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, WholeLeaf, cancel_all, charge_now, refuse};
+use crate::charge::{Memory, WholeLeaf, cancel_all, charge_all, charge_now, refuse};
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
@@ -368,13 +368,9 @@ impl<'a> LeafMover<'a> {
             return give_up(leaf.closed());
         }
         let engine = path.engine();
-        // With credit, the slot is charged on all nodes of the next path already, and all of the old
-        // one's get theirs back: then none of them is touched.
-        let slot_taken = take_slot(&next, slot);
-        let whole = |memory| WholeLeaf {
-            slot,
-            slot_taken,
-            memory,
+        let slot_taken = match charge_move(&next, gained.clone(), slot, memory) {
+            Ok(taken) => taken,
+            Err(refused) => return give_up(refused),
         };
         let give_up = |why| {
             if slot_taken {
@@ -382,9 +378,6 @@ impl<'a> LeafMover<'a> {
             }
             give_up(why)
         };
-        if let Err(refused) = charge_now(engine, gained.clone(), whole(memory)) {
-            return give_up(refused);
-        }
         mover.put(next.clone());
         while let Err(now) = mover.advance(word) {
             // Closed, or the memory changed: the gained nodes follow.
@@ -399,7 +392,12 @@ impl<'a> LeafMover<'a> {
                 Ok(())
             };
             if let Err(why) = followed {
-                cancel_all(gained, whole(memory));
+                let whole = WholeLeaf {
+                    slot,
+                    slot_taken,
+                    memory,
+                };
+                cancel_all(gained, whole);
                 return give_up(why);
             }
             (word, memory) = (now, after);
@@ -453,19 +451,41 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     }
 }
 
-/// Takes a leaf's slot out of a path's credit, if there is any that is good under the limits as they
-/// are.
-fn take_slot(path: &Path, slot: Slot) -> bool {
-    let editions = path.engine().editions();
+/// Charges what a leaf needs to move to the path `next`, on which the nodes `gained` are new to it.
+///
+/// Whether the slot was taken out of the credit of that path. Then it is charged on all of its
+/// nodes, and all of the old path's are to get theirs back.
+fn charge_move<'a>(
+    next: &'a Path,
+    gained: impl Iterator<Item = &'a Node> + Clone,
+    slot: Slot,
+    memory: u64,
+) -> Result<bool> {
+    let engine = next.engine();
+    let editions = engine.editions();
     loop {
+        // Both under one edition: a move is held against one whole set of limits.
         let edition = editions.now();
-        if !path.take_credit(edition, slot) {
-            return false;
+        let slot_taken = next.take_credit(edition, slot);
+        let whole = WholeLeaf {
+            slot,
+            slot_taken,
+            memory,
+        };
+        let charged = charge_all(gained.clone(), edition, whole);
+        let counts = editions.still(edition);
+        if charged.is_ok() && counts {
+            return Ok(slot_taken);
         }
-        if editions.still(edition) {
-            return true;
+        if charged.is_ok() {
+            cancel_all(gained.clone(), whole);
         }
-        path.release_leaf(slot, 0);
+        if slot_taken {
+            next.release_leaf(slot, 0);
+        }
+        if let (Err((node, over)), true) = (charged, counts) {
+            refuse(engine, node, over, whole, edition)?;
+        }
     }
 }
 

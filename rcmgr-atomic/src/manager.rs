@@ -174,7 +174,7 @@ impl Builder {
     }
 
     /// How much each thread may find charged in advance on the path of a connection or stream: at most
-    /// so many bytes of memory (at most 2 GiB) and so many streams in each direction, both rounded
+    /// so many bytes of memory (at most 16 MiB) and so many streams in each direction, both rounded
     /// down to a power of two; less where a limit is near, and all together at most an eighth of what
     /// a limit leaves. By default it is 256 KiB and 64 streams; with zero and zero everything charges
     /// every scope.

@@ -36,6 +36,8 @@ pub struct Node {
     refusals: RefusalCounts,
     /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
     lent: [AtomicU64; Kind::ALL.len()],
+    /// How often nothing is to be lent here.
+    quiet: AtomicU64,
 }
 
 impl Node {
@@ -53,6 +55,7 @@ impl Node {
             users: Users::none(),
             refusals: RefusalCounts::new(),
             lent: std::array::from_fn(|_| AtomicU64::new(0)),
+            quiet: AtomicU64::new(0),
         }
     }
 
@@ -70,6 +73,21 @@ impl Node {
     /// After a stock is closed and given back.
     pub fn lend_no_more(&self, kind: Kind, most: u64) {
         self.lent[kind.index()].fetch_sub(most, Ordering::SeqCst);
+    }
+
+    /// Nothing is to be lent here the next so many times that it is asked.
+    pub fn be_quiet(&self, times: u64) {
+        // Relaxed, here and below: it is only to be seldom.
+        self.quiet.store(times, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is to be lent here now.
+    pub fn is_quiet(&self) -> bool {
+        let quiet = self.quiet.load(Ordering::Relaxed);
+        if quiet > 0 {
+            self.quiet.store(quiet - 1, Ordering::Relaxed);
+        }
+        quiet > 0
     }
 
     /// What is charged of a kind, credit included.
