@@ -61,11 +61,8 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     if path.node(ScopeClass::Peer).is_some() {
         return Err(leaf.closed());
     }
-    let engine = path.engine();
-    let peer = engine.peer(&peer());
-    let next = engine.path(PathKind::Connection, Some(&peer), None, None);
-    engine.release_node(&peer);
-    mover.advance(next)
+    let next = path.engine().peer_path(PathKind::Connection, &peer());
+    mover.advance(Some(next))
 }
 
 /// What is charged in all: connections, and bytes, credit included.

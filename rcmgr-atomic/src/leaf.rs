@@ -55,19 +55,61 @@ impl Leaf {
     /// user less.
     pub fn open(path: Arc<Path>, slot: Slot) -> Result<Self> {
         match charge_new(&path, slot) {
-            Ok(number) => Ok(Self {
-                staged: Staged::new(path),
-                number,
-                slot,
-                spans: AtomicU64::new(0),
-                own: Own::new(),
-                own_limit: OwnLimit::none(),
-            }),
+            Ok(number) => Ok(Self::charged(path, slot, number)),
             Err(refused) => {
                 path.engine().release_path(&path);
                 Err(refused)
             }
         }
+    }
+
+    /// Opens a leaf on a path that had users a moment ago. If it has none any more, nothing is
+    /// opened.
+    ///
+    /// A refusal, the hot path of a server under attack, touches no count of users.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged.
+    pub fn open_on(path: &Arc<Path>, slot: Slot) -> Result<Option<Self>> {
+        let number = charge_new(path, slot)?;
+        if !path.users().try_add() {
+            // The nodes may be gone from the maps by now. What is charged on them makes no
+            // difference to anyone.
+            path.cancel(slot);
+            return Ok(None);
+        }
+        Ok(Some(Self::charged(path.clone(), slot, number)))
+    }
+
+    fn charged(path: Arc<Path>, slot: Slot, number: u64) -> Self {
+        Self {
+            staged: Staged::new(path),
+            number,
+            slot,
+            spans: AtomicU64::new(0),
+            own: Own::new(),
+            own_limit: OwnLimit::none(),
+        }
+    }
+
+    /// Where a stream begins that is opened through this connection.
+    ///
+    /// # Errors
+    ///
+    /// If the manager or the connection is closed, or the peer is not known yet.
+    pub fn streams(&self) -> Result<&Arc<Path>> {
+        let (word, path) = self.staged.load();
+        let engine = path.engine();
+        engine.check_open()?;
+        if word.is_closed() || path.kind() == PathKind::StrandedConnection {
+            return Err(self.closed());
+        }
+        if path.peer().is_none() {
+            return Err(Error::NoPeer { scope: self.name() });
+        }
+        // It has a peer, so there is none only if the connection was closed meanwhile.
+        engine.streams_of(path).ok_or_else(|| self.closed())
     }
 
     pub fn slot(&self) -> Slot {
@@ -322,14 +364,16 @@ impl<'a> LeafMover<'a> {
         self.leaf.path()
     }
 
-    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on.
+    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
+    /// none if the leaf was closed while it was looked for.
     ///
     /// # Errors
     ///
     /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
     /// has changed, and the next path has one user less.
-    pub fn advance(&mut self, next: Arc<Path>) -> Result<()> {
+    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
         let Self { leaf, mover } = self;
+        let next = next.ok_or_else(|| leaf.closed())?;
         let (mut word, path) = leaf.staged.load();
         let slot = leaf.slot;
         let give_up = |why| {

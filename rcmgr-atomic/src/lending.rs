@@ -122,7 +122,7 @@ impl Lending {
     /// A path was charged under `edition` because it had no credit: now it may get some.
     #[cold]
     pub fn after_charge(&self, path: &Arc<Path>, edition: Edition) {
-        if self.options.most == 0 || path.key().is_none() {
+        if self.options.most == 0 || path.is_lasting() {
             return;
         }
         let standing = path.standing();

@@ -56,6 +56,7 @@ mod node;
 mod own;
 mod own_limit;
 mod path;
+mod peers;
 mod refusals;
 mod registry;
 mod scope;

@@ -24,8 +24,6 @@ pub struct Node {
     pub(crate) conns: ConnsGauge,
 
     id: ScopeId,
-    /// Tells nodes of the same name apart: one that is gone, and the one made after it.
-    serial: u64,
     /// What a direct reservation is charged on besides this node.
     parent: Option<Arc<Node>>,
     /// Memory reserved on this node directly, in bytes.
@@ -39,13 +37,12 @@ pub struct Node {
 
 impl Node {
     /// A node with a limit for either edition's slot.
-    pub fn new(id: ScopeId, serial: u64, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
+    pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
         Self {
             memory: MemoryGauge::new(limits.map(|limit| limit.memory)),
             streams: StreamsGauge::new(&limits),
             conns: ConnsGauge::new(&limits),
             id,
-            serial,
             parent,
             direct: AtomicU64::new(0),
             spans: AtomicU64::new(0),
@@ -82,10 +79,6 @@ impl Node {
 
     pub fn class(&self) -> ScopeClass {
         self.id.class()
-    }
-
-    pub fn serial(&self) -> u64 {
-        self.serial
     }
 
     /// This node and those that a direct reservation on it is charged on, in the order in which

@@ -2,6 +2,12 @@
 //!
 //! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more
 //! about itself (its peer, its protocol, its service) moves from one path to another.
+//!
+//! Paths form trees. That of a leaf of which only the peer is known is found by the peer's id
+//! (`peers.rs`). A path with a protocol or service is a *branch* of the one without it: it is found
+//! there, and a user of it. So while a leaf is on a branch, those that come the same way find every
+//! path of that way there, and look up nothing but a name among a few. Branches are looked up and
+//! taken out under a lock of their own for each path, as names are under the locks of the maps.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +22,7 @@ use crate::gauge::Over;
 use crate::lending::Standing;
 use crate::node::Node;
 use crate::slot::Slot;
+use crate::sync::{Guarded, SetOnce};
 use crate::users::Users;
 
 /// The most nodes that a leaf is charged on: peer, its share of the protocol and of the service,
@@ -31,45 +38,172 @@ pub enum PathKind {
     Connection,
     /// A connection that the allowlist lets in: it ends at a system scope of its own.
     AllowlistedConnection,
+    Stream,
     /// A connection that neither the allowlist nor the standard scopes let in, but perhaps for
     /// system: it is only to be closed.
     StrandedConnection,
-    Stream,
 }
 
-/// Which path it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PathKey {
-    pub kind: PathKind,
-    /// The serials of the peer, protocol and service; zero where there is none.
-    pub serials: [u64; 3],
+impl PathKind {
+    /// How many kinds there are, from the first, of which a peer can have a path.
+    pub const OF_PEERS: usize = Self::Stream as usize + 1;
 }
 
 /// What a leaf is charged on.
 pub struct Path {
     kind: PathKind,
+    /// It stays as long as whoever holds it: its users are not counted.
+    lasting: bool,
+    /// Where among the nodes the protocol or service is that it has and `from` has not.
+    named: u8,
     nodes: Nodes,
     engine: Arc<Engine>,
-    /// `None` for a path that stays as long as the manager.
-    key: Option<PathKey>,
+    /// The path that it is a branch of, and a user.
+    from: Option<Arc<Path>>,
+    branches: Guarded<Vec<Arc<Path>>>,
+    /// For the path of connections to a peer: where streams begin that are opened through them. It
+    /// is a user of that.
+    streams: SetOnce<Arc<Path>>,
     users: Users,
     standing: Standing,
     /// Made when the path begins to lend.
     credit: OnceLock<Box<Credit>>,
 }
 
+/// The order in which nodes are asked.
+pub fn rank(class: ScopeClass) -> u8 {
+    match class {
+        ScopeClass::Peer => 0,
+        ScopeClass::ProtocolPeer => 1,
+        ScopeClass::ServicePeer => 2,
+        ScopeClass::Protocol => 3,
+        ScopeClass::Service => 4,
+        _ => 5,
+    }
+}
+
 impl Path {
-    pub fn new(engine: Arc<Engine>, kind: PathKind, key: Option<PathKey>, nodes: Nodes) -> Self {
+    fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Arc<Path>>, nodes: Nodes) -> Self {
         let standing = engine.lending().standing();
         Self {
             kind,
+            lasting: false,
+            named: 0,
             nodes,
             engine,
-            key,
+            from,
+            branches: Guarded::new(Vec::new()),
+            streams: SetOnce::new(),
             users: Users::none(),
             standing,
             credit: OnceLock::new(),
         }
+    }
+
+    /// A path that nobody looks up.
+    pub fn lasting(engine: Arc<Engine>, kind: PathKind, nodes: Nodes) -> Self {
+        Self {
+            lasting: true,
+            ..Self::new(engine, kind, None, nodes)
+        }
+    }
+
+    /// The path of a leaf of which only the peer is known, of which it is a user: the first node.
+    pub fn of_peer(engine: Arc<Engine>, kind: PathKind, nodes: Nodes) -> Self {
+        Self::new(engine, kind, None, nodes)
+    }
+
+    /// The path `from` with a protocol or service, `node`, and the peer's share of it. It is a user
+    /// of all three already.
+    pub fn branch_of(from: &Arc<Self>, node: &Arc<Node>, nodes: Nodes) -> Self {
+        let named = nodes.iter().position(|other| Arc::ptr_eq(other, node));
+        Self {
+            named: named.expect("the node is on its path") as u8,
+            ..Self::new(from.engine.clone(), from.kind, Some(from.clone()), nodes)
+        }
+    }
+
+    /// The branch with a protocol or service of this name, made if absent, with the caller as a
+    /// user. `None` if it is not there and this path has no user any more.
+    pub fn branch(&self, name: &str, make: impl FnOnce() -> Self) -> Option<Arc<Self>> {
+        self.branches.with(|branches| {
+            let of_name = |branch: &&Arc<Self>| branch.name().is_some_and(|other| **other == *name);
+            if let Some(found) = branches.iter().find(of_name) {
+                // While it can't be taken out.
+                found.users.add();
+                return Some(found.clone());
+            }
+            // A branch is a user. Who is none any more makes none, so a path that was collected
+            // never has one again.
+            if !self.lasting && !self.users.try_add() {
+                return None;
+            }
+            let branch = Arc::new(make());
+            branch.users.add();
+            // Few paths have a second one.
+            branches.reserve_exact(1);
+            branches.push(branch.clone());
+            Some(branch)
+        })
+    }
+
+    /// Nobody used the branch a moment ago. Whether that took it out, which is for one caller only.
+    pub fn remove_branch(&self, branch: &Arc<Self>) -> bool {
+        self.branches.with(|branches| {
+            // Someone may have found it since, or taken it out, or even made another.
+            let found = branches.iter().position(|other| Arc::ptr_eq(other, branch));
+            let unused = found.filter(|_| branch.users.is_none());
+            unused.map(|at| branches.swap_remove(at)).is_some()
+        })
+    }
+
+    /// The name of the protocol or service that a branch has and the path before it has not.
+    fn name(&self) -> Option<&Arc<str>> {
+        self.nodes[usize::from(self.named)].id().name()
+    }
+
+    /// The path that it is a branch of.
+    pub fn from(&self) -> Option<&Arc<Self>> {
+        self.from.as_ref()
+    }
+
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The nodes that it is a user of: those that the path before it has not.
+    pub fn own_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let is_new = |node: &Arc<Node>| match &self.from {
+            Some(from) => !from.nodes.iter().any(|other| Arc::ptr_eq(other, node)),
+            None => true,
+        };
+        self.nodes.iter().filter(move |node| is_new(node))
+    }
+
+    /// Where streams begin that are opened through connections on this path, if there were any.
+    pub fn streams(&self) -> Option<&Arc<Self>> {
+        self.streams.get()
+    }
+
+    /// Says where streams begin, with this as a user of that.
+    ///
+    /// # Errors
+    ///
+    /// If it was said already: then the caller still has the path that it gave.
+    pub fn set_streams(&self, streams: Arc<Self>) -> Result<(), Arc<Self>> {
+        self.streams.set(streams)
+    }
+
+    /// The peer's node: the first, if there is one.
+    #[inline]
+    pub fn peer(&self) -> Option<&Arc<Node>> {
+        self.nodes
+            .first()
+            .filter(|node| node.class() == ScopeClass::Peer)
     }
 
     pub fn nodes(&self) -> &[Arc<Node>] {
@@ -80,13 +214,14 @@ impl Path {
         &self.engine
     }
 
-    pub fn key(&self) -> Option<&PathKey> {
-        self.key.as_ref()
-    }
-
     /// The node of a class, if the path goes through one.
     pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
         self.nodes.iter().find(|node| node.class() == class)
+    }
+
+    /// The name of the protocol or service, if the path goes through one.
+    pub fn name_of(&self, class: ScopeClass) -> Option<&Arc<str>> {
+        self.node(class)?.id().name()
     }
 
     #[inline]
@@ -161,11 +296,5 @@ impl Path {
             _ => 1,
         };
         (0..3).flat_map(move |at| nodes.clone().filter(move |node| rank(node) == at))
-    }
-}
-
-impl AsRef<Users> for Path {
-    fn as_ref(&self) -> &Users {
-        &self.users
     }
 }
