@@ -8,7 +8,8 @@
 //! To take a charge back there are two words: what is *cancelled* was never granted, what is
 //! *released* was.
 
-use rcmgr_core::{Error, Priority, Resource, Result};
+use arrayvec::ArrayVec;
+use rcmgr_core::{Error, Priority, Resource, Result, ScopeClass};
 
 use crate::edition::Edition;
 use crate::engine::Engine;
@@ -23,8 +24,6 @@ use crate::word::{ConnsWord, StreamsWord};
 pub trait Charge: Copy {
     /// What a node that has room was seen to use.
     type Seen: Copy;
-    /// Fills the places of nodes that were not looked at.
-    const UNSEEN: Self::Seen;
 
     /// Looks whether the node has room.
     fn look(self, node: &Node, edition: Edition) -> Result<Self::Seen, Over>;
@@ -52,9 +51,9 @@ pub fn charge_all<'a, C: Charge>(
     edition: Edition,
     charge: C,
 ) -> Result<(), (&'a Node, Over)> {
-    let mut seen = [C::UNSEEN; MAX_NODES];
-    for (node, seen) in nodes.clone().zip(&mut seen) {
-        *seen = charge.look(node, edition).map_err(|over| (node, over))?;
+    let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
+    for node in nodes.clone() {
+        seen.push(charge.look(node, edition).map_err(|over| (node, over))?);
     }
     for (at, (node, &seen)) in nodes.clone().zip(&seen).enumerate() {
         if charge.count(node, seen) {
@@ -152,7 +151,6 @@ impl Memory {
 
 impl Charge for Memory {
     type Seen = u64;
-    const UNSEEN: u64 = 0;
 
     #[inline]
     fn look(self, node: &Node, edition: Edition) -> Result<u64, Over> {
@@ -189,7 +187,6 @@ pub enum SlotSeen {
 /// A new leaf's stream or connection.
 impl Charge for Slot {
     type Seen = SlotSeen;
-    const UNSEEN: SlotSeen = SlotSeen::Streams(StreamsWord(0));
 
     #[inline]
     fn look(self, node: &Node, edition: Edition) -> Result<SlotSeen, Over> {
@@ -261,14 +258,19 @@ impl WholeLeaf {
 
 impl Charge for WholeLeaf {
     type Seen = (u64, SlotSeen);
-    const UNSEEN: (u64, SlotSeen) = (0, Slot::UNSEEN);
 
     fn look(self, node: &Node, edition: Edition) -> Result<(u64, SlotSeen), Over> {
         let memory = self.all_memory().look(node, edition)?;
         let slot = match self.slot {
             Slot::Stream(_) => {
                 let slot = self.slot.look(node, edition)?;
-                node.conns.look_at_total(edition)?;
+                // No connection has a protocol: there the total is zero.
+                if !matches!(
+                    node.class(),
+                    ScopeClass::Protocol | ScopeClass::ProtocolPeer
+                ) {
+                    node.conns.look_at_total(edition)?;
+                }
                 slot
             }
             Slot::Connection(..) => {

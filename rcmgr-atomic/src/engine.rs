@@ -11,19 +11,20 @@ use crate::edition::{Edition, Editions};
 use crate::lending::{CreditOptions, Lending};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
+use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, rank};
 use crate::peers::Peers;
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::slot::Slot;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, Published, RareLock, Table};
+use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
 /// What all leaves of a class share.
 pub struct LeafClass {
     pub limit: LeafLimit,
     pub refusals: RefusalCounts,
-    opened: AtomicU64,
+    pub numbers: Numbers,
 }
 
 impl LeafClass {
@@ -31,13 +32,8 @@ impl LeafClass {
         Self {
             limit: LeafLimit::new(limit),
             refusals: RefusalCounts::new(),
-            opened: AtomicU64::new(0),
+            numbers: Numbers::new(),
         }
-    }
-
-    /// Leaves are numbered from 1, refused ones too.
-    pub fn next_number(&self) -> u64 {
-        self.opened.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

@@ -381,13 +381,14 @@ impl<'a> LeafMover<'a> {
             Err(why)
         };
 
-        let gained = next.beyond(path);
+        let beyond = next.beyond(path);
+        let gained = || beyond.iter().copied();
         let mut memory = word.memory();
         if word.is_closed() {
             return give_up(leaf.closed());
         }
         let engine = path.engine();
-        if let Err(refused) = charge_now(engine, gained.clone(), WholeLeaf { slot, memory }) {
+        if let Err(refused) = charge_now(engine, gained(), WholeLeaf { slot, memory }) {
             return give_up(refused);
         }
         mover.put(next.clone());
@@ -398,18 +399,18 @@ impl<'a> LeafMover<'a> {
             let followed = if now.is_closed() {
                 Err(leaf.closed())
             } else if after > before {
-                charge_now(engine, gained.clone(), difference)
+                charge_now(engine, gained(), difference)
             } else {
-                cancel_all(gained.clone(), difference);
+                cancel_all(gained(), difference);
                 Ok(())
             };
             if let Err(why) = followed {
-                cancel_all(gained, WholeLeaf { slot, memory });
+                cancel_all(gained(), WholeLeaf { slot, memory });
                 return give_up(why);
             }
             (word, memory) = (now, after);
         }
-        path.beyond(&next)
+        path.without(&next)
             .for_each(|node| node.release_leaf(slot, memory));
         path.engine().release_path(path);
         Ok(())
@@ -451,7 +452,7 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
 fn charge_new(path: &Path, slot: Slot) -> Result<u64> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    let number = class.next_number();
+    let number = class.numbers.next();
     loop {
         let edition = editions.now();
         if let Err(over) = slot.check(&class.limit.get(edition)) {

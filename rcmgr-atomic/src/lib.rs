@@ -53,6 +53,7 @@ mod lending;
 mod manager;
 mod mistakes;
 mod node;
+mod numbers;
 mod own;
 mod own_limit;
 mod path;

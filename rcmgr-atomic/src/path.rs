@@ -9,6 +9,7 @@
 //! path of that way there, and look up nothing but a name among a few. Branches are looked up and
 //! taken out under a lock of their own for each path, as names are under the locks of the maps.
 
+use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
@@ -54,8 +55,10 @@ pub struct Path {
     kind: PathKind,
     /// It stays as long as whoever holds it: its users are not counted.
     lasting: bool,
-    /// Where among the nodes the protocol or service is that it has and `from` has not.
-    named: u8,
+    /// Where among the nodes there is one of each class that a path can be without.
+    at: [u8; CLASSES],
+    /// The protocol or service that it has and `from` has not.
+    named: Option<ScopeClass>,
     nodes: Nodes,
     engine: Arc<Engine>,
     /// The path that it is a branch of, and a user.
@@ -69,6 +72,10 @@ pub struct Path {
     /// Made when the path begins to lend.
     credit: OnceLock<Box<Credit>>,
 }
+
+/// How many classes of nodes there are that a path can be without, transient apart.
+const CLASSES: usize = 5;
+const NOWHERE: u8 = u8::MAX;
 
 /// The order in which nodes are asked.
 pub fn rank(class: ScopeClass) -> u8 {
@@ -85,10 +92,17 @@ pub fn rank(class: ScopeClass) -> u8 {
 impl Path {
     fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Arc<Path>>, nodes: Nodes) -> Self {
         let standing = engine.lending().standing();
+        let mut at = [NOWHERE; CLASSES];
+        for (place, node) in nodes.iter().enumerate() {
+            if let Some(at) = at.get_mut(usize::from(rank(node.class()))) {
+                *at = place as u8;
+            }
+        }
         Self {
             kind,
             lasting: false,
-            named: 0,
+            at,
+            named: None,
             nodes,
             engine,
             from,
@@ -116,9 +130,8 @@ impl Path {
     /// The path `from` with a protocol or service, `node`, and the peer's share of it. It is a user
     /// of all three already.
     pub fn branch_of(from: &Arc<Self>, node: &Arc<Node>, nodes: Nodes) -> Self {
-        let named = nodes.iter().position(|other| Arc::ptr_eq(other, node));
         Self {
-            named: named.expect("the node is on its path") as u8,
+            named: Some(node.class()),
             ..Self::new(from.engine.clone(), from.kind, Some(from.clone()), nodes)
         }
     }
@@ -159,7 +172,7 @@ impl Path {
 
     /// The name of the protocol or service that a branch has and the path before it has not.
     fn name(&self) -> Option<&Arc<str>> {
-        self.nodes[usize::from(self.named)].id().name()
+        self.name_of(self.named?)
     }
 
     /// The path that it is a branch of.
@@ -198,12 +211,10 @@ impl Path {
         self.streams.set(streams)
     }
 
-    /// The peer's node: the first, if there is one.
+    /// The peer's node.
     #[inline]
     pub fn peer(&self) -> Option<&Arc<Node>> {
-        self.nodes
-            .first()
-            .filter(|node| node.class() == ScopeClass::Peer)
+        self.node(ScopeClass::Peer)
     }
 
     pub fn nodes(&self) -> &[Arc<Node>] {
@@ -214,9 +225,12 @@ impl Path {
         &self.engine
     }
 
-    /// The node of a class, if the path goes through one.
+    /// The peer's, protocol's or service's node, or one of the peer's shares, if the path goes
+    /// through one.
+    #[inline]
     pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
-        self.nodes.iter().find(|node| node.class() == class)
+        let at = *self.at.get(usize::from(rank(class)))?;
+        self.nodes.get(usize::from(at))
     }
 
     /// The name of the protocol or service, if the path goes through one.
@@ -284,17 +298,33 @@ impl Path {
     /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is
     /// charged: first the peer, protocol or service itself, then the peer's share of it; the system
     /// scope before all.
-    pub fn beyond<'a>(&'a self, other: &'a Path) -> impl Iterator<Item = &'a Node> + Clone {
-        let nodes = self
-            .nodes
-            .iter()
-            .filter(|node| !other.nodes.iter().any(|theirs| Arc::ptr_eq(theirs, node)))
-            .map(|node| &**node);
-        let rank = |node: &Node| match node.class() {
+    pub fn beyond<'a>(&'a self, other: &Self) -> ArrayVec<&'a Node, MAX_NODES> {
+        let is_of_other = self
+            .from
+            .as_deref()
+            .is_some_and(|from| ptr::eq(from, other));
+        if let (Some(named), true) = (self.named, is_of_other) {
+            // A branch has its protocol or service, and the peer's share of it.
+            let share = match named {
+                ScopeClass::Protocol => ScopeClass::ProtocolPeer,
+                _ => ScopeClass::ServicePeer,
+            };
+            let both = [named, share].map(|class| self.node(class));
+            return both.into_iter().flatten().map(|node| &**node).collect();
+        }
+        let mut nodes: ArrayVec<_, MAX_NODES> = self.without(other).collect();
+        nodes.sort_by_key(|node| match node.class() {
             ScopeClass::System => 0,
             ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
             _ => 1,
-        };
-        (0..3).flat_map(move |at| nodes.clone().filter(move |node| rank(node) == at))
+        });
+        nodes
+    }
+
+    /// The nodes that this path has and `other` has not.
+    pub fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
+        let is_kept = |node: &Arc<Node>| other.nodes.iter().any(|other| Arc::ptr_eq(other, node));
+        let lost = self.nodes.iter().filter(move |node| !is_kept(node));
+        lost.map(|node| &**node)
     }
 }
