@@ -9,7 +9,7 @@
 //! *released* was.
 
 use arrayvec::ArrayVec;
-use rcmgr_core::{Error, Priority, Resource, Result, ScopeClass};
+use rcmgr_core::{Direction, Error, Priority, Resource, Result, ScopeClass, UsesFd};
 
 use crate::edition::Edition;
 use crate::engine::Engine;
@@ -17,7 +17,6 @@ use crate::gauge::Over;
 use crate::lending::Answer;
 use crate::node::Node;
 use crate::path::MAX_NODES;
-use crate::slot::Slot;
 use crate::word::{ConnsWord, StreamsWord};
 
 /// Something that nodes are charged with.
@@ -177,50 +176,39 @@ impl Charge for Memory {
     }
 }
 
-/// What a node that has room for a slot was seen to use.
-#[derive(Clone, Copy)]
-pub enum SlotSeen {
-    Streams(StreamsWord),
-    Conns(ConnsWord),
+/// A new leaf's stream or connection.
+pub trait SlotCharge: Charge {
+    /// Whether the total of what the leaf is none of is within its limit.
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over>;
+
+    /// Whether a refusal is about what the leaf is one of.
+    fn is_about(resource: Resource) -> bool;
 }
 
-/// A new leaf's stream or connection.
-impl Charge for Slot {
-    type Seen = SlotSeen;
+/// One stream.
+#[derive(Debug, Clone, Copy)]
+pub struct OneStream(pub Direction);
+
+/// One connection, perhaps with a file descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct OneConnection(pub Direction, pub UsesFd);
+
+impl Charge for OneStream {
+    type Seen = StreamsWord;
 
     #[inline]
-    fn look(self, node: &Node, edition: Edition) -> Result<SlotSeen, Over> {
-        match self {
-            Self::Stream(direction) => {
-                let seen = node.streams.look(edition, direction);
-                seen.map(SlotSeen::Streams)
-            }
-            Self::Connection(direction, uses_fd) => {
-                let seen = node.conns.look(edition, direction, uses_fd);
-                seen.map(SlotSeen::Conns)
-            }
-        }
+    fn look(self, node: &Node, edition: Edition) -> Result<StreamsWord, Over> {
+        node.streams.look(edition, self.0)
     }
 
     #[inline]
-    fn count(self, node: &Node, seen: SlotSeen) -> bool {
-        match (self, seen) {
-            (Self::Stream(direction), SlotSeen::Streams(seen)) => {
-                node.streams.count(seen, direction)
-            }
-            (Self::Connection(direction, uses_fd), SlotSeen::Conns(seen)) => {
-                node.conns.count(seen, direction, uses_fd)
-            }
-            _ => unreachable!("what was seen is of the slot's kind"),
-        }
+    fn count(self, node: &Node, seen: StreamsWord) -> bool {
+        node.streams.count(seen, self.0)
     }
 
     #[inline]
     fn cancel(self, node: &Node) {
-        match self {
-            Self::Stream(direction) => node.streams.cancel(direction),
-            Self::Connection(direction, uses_fd) => node.conns.cancel(direction, uses_fd),
-        }
+        node.streams.cancel(self.0);
     }
 
     fn memory(self) -> Option<Memory> {
@@ -229,7 +217,64 @@ impl Charge for Slot {
 
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
-        node.refuse(over, Some(self.direction()), 1, None)
+        node.refuse(over, Some(self.0), 1, None)
+    }
+}
+
+impl SlotCharge for OneStream {
+    #[inline]
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over> {
+        match node.class() {
+            // No connection has a protocol: there the total is zero.
+            ScopeClass::Protocol | ScopeClass::ProtocolPeer => Ok(()),
+            _ => node.conns.look_at_total(edition),
+        }
+    }
+
+    fn is_about(resource: Resource) -> bool {
+        matches!(
+            resource,
+            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound
+        )
+    }
+}
+
+impl Charge for OneConnection {
+    type Seen = ConnsWord;
+
+    #[inline]
+    fn look(self, node: &Node, edition: Edition) -> Result<ConnsWord, Over> {
+        node.conns.look(edition, self.0, self.1)
+    }
+
+    #[inline]
+    fn count(self, node: &Node, seen: ConnsWord) -> bool {
+        node.conns.count(seen, self.0, self.1)
+    }
+
+    #[inline]
+    fn cancel(self, node: &Node) {
+        node.conns.cancel(self.0, self.1);
+    }
+
+    fn memory(self) -> Option<Memory> {
+        None
+    }
+
+    #[cold]
+    fn refused(self, node: &Node, over: Over) -> Error {
+        node.refuse(over, Some(self.0), 1, None)
+    }
+}
+
+impl SlotCharge for OneConnection {
+    #[inline]
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over> {
+        node.streams.look_at_total(edition)
+    }
+
+    fn is_about(resource: Resource) -> bool {
+        !OneStream::is_about(resource)
     }
 }
 
@@ -238,13 +283,13 @@ impl Charge for Slot {
 /// Every total is checked, also of what the leaf has none of: a node that is over a lowered limit
 /// takes nobody in.
 #[derive(Debug, Clone, Copy)]
-pub struct WholeLeaf {
-    pub slot: Slot,
+pub struct WholeLeaf<S> {
+    pub slot: S,
     /// In bytes.
     pub memory: u64,
 }
 
-impl WholeLeaf {
+impl<S: SlotCharge> WholeLeaf<S> {
     fn all_memory(self) -> Memory {
         Memory::new(self.memory, Priority::Always)
     }
@@ -256,32 +301,25 @@ impl WholeLeaf {
     }
 }
 
-impl Charge for WholeLeaf {
-    type Seen = (u64, SlotSeen);
+impl<S: SlotCharge> Charge for WholeLeaf<S> {
+    type Seen = (u64, S::Seen);
 
-    fn look(self, node: &Node, edition: Edition) -> Result<(u64, SlotSeen), Over> {
+    #[inline]
+    fn look(self, node: &Node, edition: Edition) -> Result<(u64, S::Seen), Over> {
         let memory = self.all_memory().look(node, edition)?;
-        let slot = match self.slot {
-            Slot::Stream(_) => {
-                let slot = self.slot.look(node, edition)?;
-                // No connection has a protocol: there the total is zero.
-                if !matches!(
-                    node.class(),
-                    ScopeClass::Protocol | ScopeClass::ProtocolPeer
-                ) {
-                    node.conns.look_at_total(edition)?;
-                }
-                slot
-            }
-            Slot::Connection(..) => {
-                node.streams.look_at_total(edition)?;
-                self.slot.look(node, edition)?
-            }
-        };
-        Ok((memory, slot))
+        // Streams are asked before connections, whichever of them the leaf is one of.
+        if S::is_about(Resource::Streams) {
+            let slot = self.slot.look(node, edition)?;
+            S::look_at_the_other_total(node, edition)?;
+            Ok((memory, slot))
+        } else {
+            S::look_at_the_other_total(node, edition)?;
+            Ok((memory, self.slot.look(node, edition)?))
+        }
     }
 
-    fn count(self, node: &Node, (memory, slot): (u64, SlotSeen)) -> bool {
+    #[inline]
+    fn count(self, node: &Node, (memory, slot): (u64, S::Seen)) -> bool {
         // Most leaves move before they hold memory: then it was enough to look.
         if self.memory > 0 && !self.all_memory().count(node, memory) {
             return false;
@@ -293,6 +331,7 @@ impl Charge for WholeLeaf {
         counted
     }
 
+    #[inline]
     fn cancel(self, node: &Node) {
         self.slot.cancel(node);
         self.cancel_memory(node);
@@ -304,15 +343,9 @@ impl Charge for WholeLeaf {
 
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
-        let of_streams = matches!(
-            over.resource,
-            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound
-        );
         match over.resource {
             Resource::Memory => self.all_memory().refused(node, over),
-            _ if of_streams == matches!(self.slot, Slot::Stream(_)) => {
-                self.slot.refused(node, over)
-            }
+            resource if S::is_about(resource) => self.slot.refused(node, over),
             // Only the total was asked about, for none more.
             _ => node.refuse(over, None, 0, None),
         }

@@ -5,16 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use rcmgr_core::address::Addresses;
-use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId, ScopeStat};
+use rcmgr_core::{
+    Clock, Direction, Error, Limit, Limits, PeerId, Refusals, Result, ScopeClass, ScopeId,
+    ScopeStat,
+};
 
 use crate::edition::{Edition, Editions};
+use crate::leaf::refused_on;
 use crate::lending::{CreditOptions, Lending};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
 use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, rank};
-use crate::peers::Peers;
+use crate::peers::{Peers, join};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::slot::Slot;
@@ -29,9 +33,11 @@ pub struct LeafClass {
 
 impl LeafClass {
     fn new(limit: &Limit) -> Self {
+        let refusals = RefusalCounts::new();
+        refusals.spread();
         Self {
             limit: LeafLimit::new(limit),
-            refusals: RefusalCounts::new(),
+            refusals,
             numbers: Numbers::new(),
         }
     }
@@ -221,6 +227,17 @@ impl Engine {
         };
         self.peers
             .acquire_path(kind, peer, || self.make_peer(peer), make)
+    }
+
+    /// The path of a stream of which only the peer is known, with the caller as a user; or the
+    /// refusal of such a stream, where it can be told without being a user.
+    pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Arc<Path>> {
+        let kind = PathKind::Stream;
+        let found = self.peers.look_at_path(kind, peer, |path| {
+            let refused = refused_on(path, Slot::Stream(direction));
+            refused.map_or_else(|| Ok(join(path)), Err)
+        });
+        found.unwrap_or_else(|| Ok(self.peer_path(kind, peer)))
     }
 
     /// The path of a leaf that is on `from` as soon as its protocol is known, with the caller as a
@@ -488,7 +505,7 @@ impl Engine {
     /// # Errors
     ///
     /// After `close`.
-    pub fn check_open(&self) -> Result<(), Error> {
+    pub fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::ScopeClosed {
                 scope: ScopeId::System.into(),

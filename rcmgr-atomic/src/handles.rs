@@ -224,12 +224,22 @@ impl ConnectionScope for Connection {
         }
         let engine = path.engine();
         let of_peer = engine.peer_path(path.kind(), peer);
-        let Some(service) = path.name_of(ScopeClass::Service) else {
-            return mover.advance(Some(of_peer));
+        let next = match path.name_of(ScopeClass::Service) {
+            None => Some(of_peer),
+            Some(service) => {
+                let next = engine.service_path(&of_peer, service);
+                engine.release_path(&of_peer);
+                next
+            }
         };
-        let next = engine.service_path(&of_peer, service);
-        engine.release_path(&of_peer);
-        mover.advance(next)
+        mover.advance(next)?;
+        let path = mover.path();
+        if path.users().are_several() {
+            // Each connection may have a thread that is refused streams. It is prepared here, where
+            // nothing was refused.
+            path.peer().inspect(|node| node.spread_refusals());
+        }
+        Ok(())
     }
 
     fn set_service(&self, service: &str) -> Result<()> {

@@ -23,7 +23,9 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Charge, Memory, WholeLeaf, cancel_all, charge_now, refuse};
+use crate::charge::{
+    Memory, OneConnection, OneStream, SlotCharge, WholeLeaf, cancel_all, charge_now, refuse,
+};
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
 use crate::gauge::{Over, threshold};
@@ -76,7 +78,10 @@ impl Leaf {
         if !path.users().try_add() {
             // The nodes may be gone from the maps by now. What is charged on them makes no
             // difference to anyone.
-            path.cancel(slot);
+            match slot {
+                Slot::Stream(direction) => path.cancel(OneStream(direction)),
+                Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+            }
             return Ok(None);
         }
         Ok(Some(Self::charged(path.clone(), slot, number)))
@@ -372,10 +377,16 @@ impl<'a> LeafMover<'a> {
     /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
     /// has changed, and the next path has one user less.
     pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
+        let next = next.ok_or_else(|| self.leaf.closed())?;
+        match self.leaf.slot {
+            Slot::Stream(direction) => self.advance_as(next, OneStream(direction)),
+            Slot::Connection(direction, fd) => self.advance_as(next, OneConnection(direction, fd)),
+        }
+    }
+
+    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self { leaf, mover } = self;
-        let next = next.ok_or_else(|| leaf.closed())?;
         let (mut word, path) = leaf.staged.load();
-        let slot = leaf.slot;
         let give_up = |why| {
             path.engine().release_path(&next);
             Err(why)
@@ -411,7 +422,7 @@ impl<'a> LeafMover<'a> {
             (word, memory) = (now, after);
         }
         path.without(&next)
-            .for_each(|node| node.release_leaf(slot, memory));
+            .for_each(|node| node.release_leaf(leaf.slot, memory));
         path.engine().release_path(path);
         Ok(())
     }
@@ -449,25 +460,59 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
 }
 
 /// Charges a new leaf, if its own limit and the path have room. Its number.
+#[inline]
 fn charge_new(path: &Path, slot: Slot) -> Result<u64> {
+    match slot {
+        Slot::Stream(direction) => charge_new_as(path, slot, OneStream(direction)),
+        Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
+    }
+}
+
+fn charge_new_as(path: &Path, slot: Slot, charge: impl SlotCharge) -> Result<u64> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let number = class.numbers.next();
     loop {
         let edition = editions.now();
-        if let Err(over) = slot.check(&class.limit.get(edition)) {
+        if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
                 return Err(class.refused(over, slot, number));
             }
             continue;
         }
-        match (path.charge(edition, slot), editions.still(edition)) {
+        match (path.charge(edition, charge), editions.still(edition)) {
             (Ok(()), true) => return Ok(number),
-            (Ok(()), false) => path.cancel(slot),
-            (Err((node, over)), true) => return Err(slot.refused(node, over)),
+            (Ok(()), false) => path.cancel(charge),
+            (Err((node, over)), true) => return Err(charge.refused(node, over)),
             (Err(_), false) => {}
         }
     }
+}
+
+/// The refusal of a new leaf by a node of the path, if it can be told by looking alone: what
+/// is refused most, and by many threads at a time, touches nothing that they share.
+pub fn refused_on(path: &Path, slot: Slot) -> Option<Error> {
+    match slot {
+        Slot::Stream(direction) => refused_on_as(path, slot, OneStream(direction)),
+        Slot::Connection(direction, fd) => refused_on_as(path, slot, OneConnection(direction, fd)),
+    }
+}
+
+fn refused_on_as(path: &Path, slot: Slot, charge: impl SlotCharge) -> Option<Error> {
+    let engine = path.engine();
+    let (class, editions) = (engine.leaf_class(slot), engine.editions());
+    let edition = editions.now();
+    let refuses = |node: &'_ Node| charge.look(node, edition).err();
+    let (node, over) = path
+        .iter()
+        .find_map(|node| refuses(node).map(|over| (node, over)))?;
+    // The leaf's own limit comes first, and where there may be credit it is to be called in: that
+    // is for who is a user of the path.
+    let is_first = class.limit.check(edition, slot).is_ok() && !node.is_lent();
+    (is_first && editions.still(edition)).then(|| {
+        class.numbers.next();
+        charge.refused(node, over)
+    })
 }
 
 impl LeafClass {

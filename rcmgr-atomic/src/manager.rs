@@ -251,7 +251,7 @@ impl ResourceManager for AtomicResourceManager {
 
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.engine.check_open()?;
-        let path = self.engine.peer_path(PathKind::Stream, peer);
+        let path = self.engine.stream_path(peer, direction)?;
         Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
     }
 

@@ -38,6 +38,14 @@ pub struct Node {
 impl Node {
     /// A node with a limit for either edition's slot.
     pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
+        let refusals = RefusalCounts::new();
+        // A peer, of which there are many, is prepared when it has a second connection.
+        if !matches!(
+            id.class(),
+            ScopeClass::Peer | ScopeClass::ServicePeer | ScopeClass::ProtocolPeer
+        ) {
+            refusals.spread();
+        }
         Self {
             memory: MemoryGauge::new(limits.map(|limit| limit.memory)),
             streams: StreamsGauge::new(&limits),
@@ -47,7 +55,7 @@ impl Node {
             direct: AtomicU64::new(0),
             spans: AtomicU64::new(0),
             users: Users::none(),
-            refusals: RefusalCounts::new(),
+            refusals,
             lent: AtomicU64::new(0),
         }
     }
@@ -124,6 +132,11 @@ impl Node {
             priority,
         }
         .into()
+    }
+
+    /// Several threads may be refused at a time from now on.
+    pub fn spread_refusals(&self) {
+        self.refusals.spread();
     }
 
     /// What is charged, credit included.

@@ -41,7 +41,8 @@ impl Peer {
     }
 }
 
-fn join(path: &Arc<Path>) -> Arc<Path> {
+/// One more user of a path that can't be taken out meanwhile.
+pub fn join(path: &Arc<Path>) -> Arc<Path> {
     path.users().add();
     path.clone()
 }
@@ -63,6 +64,19 @@ impl Peers {
         })
     }
 
+    /// What `f` makes of the path of this kind, if it is there, while it can't be taken out.
+    pub fn look_at_path<R>(
+        &self,
+        kind: PathKind,
+        id: &PeerId,
+        f: impl FnOnce(&Arc<Path>) -> R,
+    ) -> Option<R> {
+        let found = self
+            .table
+            .read(id, |peer| peer.paths[kind as usize].as_ref().map(f));
+        found.flatten()
+    }
+
     /// The path of this kind, made if absent, with the caller as a user.
     pub fn acquire_path(
         &self,
@@ -71,10 +85,7 @@ impl Peers {
         make_peer: impl FnOnce() -> Node,
         make: impl FnOnce(&Arc<Node>) -> Path,
     ) -> Arc<Path> {
-        let found = self
-            .table
-            .read(id, |peer| peer.paths[kind as usize].as_ref().map(join));
-        found.flatten().unwrap_or_else(|| {
+        self.look_at_path(kind, id, join).unwrap_or_else(|| {
             let make_peer = |_: &PeerId| Peer::new(make_peer());
             self.table.change_or_insert(*id, make_peer, |peer| {
                 let Peer { node, paths } = peer;

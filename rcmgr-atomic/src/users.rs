@@ -47,6 +47,11 @@ impl Users {
         before == 1
     }
 
+    pub fn are_several(&self) -> bool {
+        // Relaxed: any moment is as good.
+        self.0.load(Ordering::Relaxed) > 1
+    }
+
     pub fn is_none(&self) -> bool {
         // Acquire: pairs with `remove`.
         self.0.load(Ordering::Acquire) == 0
