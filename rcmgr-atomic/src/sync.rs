@@ -34,7 +34,7 @@ mod shim {
 
     use arc_swap::ArcSwap;
     use dashmap::DashMap;
-    pub(crate) use portable_atomic::{AtomicBool, AtomicU64, AtomicU128, Ordering};
+    pub(crate) use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering};
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
@@ -212,7 +212,7 @@ mod shim {
 
     pub(crate) use loom::cell::UnsafeCell;
     use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     /// One lane, for which all threads contend: with one for each there is nothing to be tried.
     pub(crate) const LANES: usize = 1;
