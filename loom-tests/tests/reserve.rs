@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
 use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Slot};
-use rcmgr_atomic::{Direction, Limits, Priority, ScopeClass};
+use rcmgr_atomic::{Direction, Limits, Priority};
 
 fn system_memory(limit: u64) -> Limits {
     let mut limits = Limits::unlimited();

@@ -17,7 +17,7 @@ use crate::mistakes::Mistakes;
 use crate::node::Node;
 use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
-use crate::path::{Nodes, Path, PathKind, rank};
+use crate::path::{Nodes, Path, PathKind, is_transient, rank};
 use crate::peers::{Peers, join};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
@@ -293,12 +293,6 @@ impl Engine {
     fn make_branch(self: &Arc<Self>, from: &Arc<Path>, node: Arc<Node>) -> Path {
         let share = from.peer().map(|peer| self.share(&node, peer));
         // With a protocol or service nothing is transient any more.
-        let is_transient = |node: &Node| {
-            matches!(
-                node.class(),
-                ScopeClass::Transient | ScopeClass::AllowlistedTransient
-            )
-        };
         let kept = from.nodes().iter().filter(|node| !is_transient(node));
         let mut nodes: Nodes = kept.cloned().chain(share).collect();
         nodes.push(node.clone());

@@ -421,8 +421,7 @@ impl<'a> LeafMover<'a> {
             }
             (word, memory) = (now, after);
         }
-        path.without(&next)
-            .for_each(|node| node.release_leaf(leaf.slot, memory));
+        path.release_moved(&next, leaf.slot, memory);
         path.engine().release_path(path);
         Ok(())
     }

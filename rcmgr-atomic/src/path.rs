@@ -55,6 +55,8 @@ pub struct Path {
     kind: PathKind,
     /// It stays as long as whoever holds it: its users are not counted.
     lasting: bool,
+    /// Whether it goes through a transient scope, which its branches do not.
+    is_transient: bool,
     /// Where among the nodes there is one of each class that a path can be without.
     at: [u8; CLASSES],
     /// The protocol or service that it has and `from` has not.
@@ -89,6 +91,14 @@ pub fn rank(class: ScopeClass) -> u8 {
     }
 }
 
+/// Whether the node is there only for what is not attached yet.
+pub fn is_transient(node: &Node) -> bool {
+    matches!(
+        node.class(),
+        ScopeClass::Transient | ScopeClass::AllowlistedTransient
+    )
+}
+
 impl Path {
     fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Arc<Path>>, nodes: Nodes) -> Self {
         let standing = engine.lending().standing();
@@ -101,6 +111,7 @@ impl Path {
         Self {
             kind,
             lasting: false,
+            is_transient: nodes.iter().any(|node| is_transient(node)),
             at,
             named: None,
             nodes,
@@ -299,18 +310,19 @@ impl Path {
     /// charged: first the peer, protocol or service itself, then the peer's share of it; the system
     /// scope before all.
     pub fn beyond<'a>(&'a self, other: &Self) -> ArrayVec<&'a Node, MAX_NODES> {
-        let is_of_other = self
-            .from
-            .as_deref()
-            .is_some_and(|from| ptr::eq(from, other));
-        if let (Some(named), true) = (self.named, is_of_other) {
+        if let (Some(named), true) = (self.named, self.is_branch_of(other)) {
             // A branch has its protocol or service, and the peer's share of it.
             let share = match named {
                 ScopeClass::Protocol => ScopeClass::ProtocolPeer,
                 _ => ScopeClass::ServicePeer,
             };
-            let both = [named, share].map(|class| self.node(class));
-            return both.into_iter().flatten().map(|node| &**node).collect();
+            let mut both = ArrayVec::new();
+            for class in [named, share] {
+                if let Some(node) = self.node(class) {
+                    both.push(&**node);
+                }
+            }
+            return both;
         }
         let mut nodes: ArrayVec<_, MAX_NODES> = self.without(other).collect();
         nodes.sort_by_key(|node| match node.class() {
@@ -321,8 +333,22 @@ impl Path {
         nodes
     }
 
+    /// Gives back what a leaf held that moves to `next`, where it does not hold it still.
+    pub fn release_moved(&self, next: &Self, slot: Slot, memory: u64) {
+        if next.is_branch_of(self) && !self.is_transient {
+            return; // A branch has all nodes of the path before it.
+        }
+        self.without(next)
+            .for_each(|node| node.release_leaf(slot, memory));
+    }
+
+    fn is_branch_of(&self, other: &Self) -> bool {
+        let from = self.from.as_deref();
+        from.is_some_and(|from| ptr::eq(from, other))
+    }
+
     /// The nodes that this path has and `other` has not.
-    pub fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
+    fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
         let is_kept = |node: &Arc<Node>| other.nodes.iter().any(|other| Arc::ptr_eq(other, node));
         let lost = self.nodes.iter().filter(move |node| !is_kept(node));
         lost.map(|node| &**node)
