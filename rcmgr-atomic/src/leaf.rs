@@ -429,7 +429,10 @@ impl<'a> LeafMover<'a> {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        self.close();
+        // Its handle has closed it, as a rule.
+        if !self.is_closed() {
+            self.close();
+        }
     }
 }
 

@@ -78,10 +78,6 @@ impl<T> Staged<T> {
 
     /// Closes the word. What it was, to the one caller that closed it, with what goes with it.
     pub fn close(&self) -> Option<(LeafWord, &T)> {
-        // Relaxed: it only spares a closed word the step.
-        if LeafWord(self.word.load(Ordering::Relaxed)).is_closed() {
-            return None;
-        }
         // One step: nobody can change the memory between its reading and the closing.
         let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::AcqRel));
         (!before.is_closed()).then(|| (before, self.at(before)))
