@@ -163,7 +163,7 @@ fn two_streams_are_the_first_through_a_connection() {
 
 #[test]
 fn a_connection_gets_its_service_and_closes_while_a_stream_is_opened_through_it() {
-    within(2, || {
+    within(3, || {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
         set_peer(&leaf).unwrap();
