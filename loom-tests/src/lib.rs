@@ -77,9 +77,7 @@ pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
 
 /// An inbound stream with the one peer.
 pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
-    let peer = engine.peer(&peer());
-    let path = engine.path(PathKind::Stream, Some(&peer), None, None);
-    engine.release_node(&peer);
+    let path = engine.peer_path(PathKind::Stream, &peer());
     Leaf::open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
 }
 
@@ -87,16 +85,7 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    let engine = path.engine();
-    let protocol = engine.protocol("p");
-    let next = engine.path(
-        PathKind::Stream,
-        path.node(ScopeClass::Peer),
-        Some(&protocol),
-        None,
-    );
-    engine.release_node(&protocol);
-    mover.advance(next)
+    mover.advance(path.engine().protocol_path(path, "p"))
 }
 
 /// Says who is at the other end.
@@ -106,11 +95,8 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     if path.node(ScopeClass::Peer).is_some() {
         return Err(leaf.closed());
     }
-    let engine = path.engine();
-    let peer = engine.peer(&peer());
-    let next = engine.path(PathKind::Connection, Some(&peer), None, None);
-    engine.release_node(&peer);
-    mover.advance(next)
+    let next = path.engine().peer_path(PathKind::Connection, &peer());
+    mover.advance(Some(next))
 }
 
 /// What is charged in all: connections, and bytes, credit included.

@@ -142,7 +142,7 @@ impl Lending {
     /// had none: now it may get some.
     #[cold]
     pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, kind: Kind, amount: u64) {
-        if path.key().is_none() || !serves(self.most(kind), amount) {
+        if path.is_lasting() || !serves(self.most(kind), amount) {
             return;
         }
         let standing = path.standing();
