@@ -3,7 +3,9 @@
 //! | to learn about | see |
 //! | --- | --- |
 //! | a trace: what was asked for, granted and refused, event by event | [`trace`] |
+//! | what a trace says, and what other limits would have made of it | [`replay`] |
 
 #![forbid(unsafe_code)]
 
+pub mod replay;
 pub mod trace;
