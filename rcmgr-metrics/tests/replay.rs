@@ -255,7 +255,7 @@ fn memory_is_bounded_however_long_the_file_is() {
     let path = folder.path().join("trace.json.gz");
     // Without optimisation each event takes long.
     let peers = if cfg!(debug_assertions) {
-        20_000
+        10_000
     } else {
         200_000
     };

@@ -456,8 +456,9 @@ fn suggested_limits_have_room_for_what_was_granted_and_what_was_refused() {
     );
     let suggested = report(&trace, None).suggest(1.5);
     let expected = "[System]
-Streams = 2
-StreamsInbound = 2
+Streams = 51
+StreamsInbound = 51
+StreamsOutbound = 51
 Conns = 11
 ConnsInbound = 6
 ConnsOutbound = 5
@@ -467,25 +468,30 @@ Memory = 3840
 [Transient]
 Streams = 2
 StreamsInbound = 2
+StreamsOutbound = 2
 
 [ProtocolDefault]
 Streams = 2
 StreamsInbound = 2
+StreamsOutbound = 2
 Memory = 3840
 
 [ProtocolPeerDefault]
 Streams = 2
 StreamsInbound = 2
+StreamsOutbound = 2
 Memory = 3840
 
 [PeerDefault]
 Streams = 51
 StreamsInbound = 51
+StreamsOutbound = 51
 Memory = 3840
 
 [Stream]
 Streams = 1
 StreamsInbound = 1
+StreamsOutbound = 1
 Memory = 3840
 ";
     assert_eq!(suggested.to_toml(), expected);

@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
+use rcmgr_core::ByteSize;
+
 use super::html::escape;
 
 const WIDTH: f64 = 356.0;
 const HEIGHT: f64 = 170.0;
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = 350.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 146.0;
@@ -19,7 +21,7 @@ pub struct Chart {
     pub ends: [String; 2],
     /// A value as text.
     pub show: fn(u64) -> String,
-    /// Whether ticks are round in steps of 1024.
+    /// Whether they are bytes, so that ticks are round in steps of 1024.
     pub is_size: bool,
 }
 
@@ -48,7 +50,7 @@ impl Chart {
             r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="title" x="{LEFT}" y="13">{title}</text>"#
         ));
         for tick in ticks(most, self.is_size) {
-            let (at, text) = (place(tick), escape(&(self.show)(tick)));
+            let (at, text) = (place(tick), escape(&self.tick(tick)));
             add(format_args!(
                 r#"<line class="grid" x1="{LEFT}" y1="{at:.1}" x2="{RIGHT}" y2="{at:.1}"/><text class="tick y" x="{:.1}" y="{:.1}">{text}</text>"#,
                 LEFT - 5.0,
@@ -84,6 +86,16 @@ impl Chart {
         }
         add(format_args!("</svg>"));
         Some(svg)
+    }
+}
+
+impl Chart {
+    /// A tick is round, and reads best without digits behind a point.
+    fn tick(&self, tick: u64) -> String {
+        match self.is_size {
+            true => ByteSize(tick).to_string(),
+            false => (self.show)(tick),
+        }
     }
 }
 
@@ -143,6 +155,6 @@ mod tests {
     #[test]
     fn a_line_goes_in_steps_to_the_end() {
         let path = path(&[1, 1, 3, 3], |value| value as f64);
-        assert_eq!(path, "M52.0 1.0H201.0V3.0H275.5V3.0H350.0");
+        assert_eq!(path, "M56.0 1.0H203.0V3.0H276.5V3.0H350.0");
     }
 }

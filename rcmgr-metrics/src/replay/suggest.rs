@@ -3,6 +3,7 @@
 use rcmgr_core::{LimitValue, LimitsKey, MIB, PartialLimits, Resource};
 
 use super::report::Report;
+use super::tally::Peak;
 
 /// What a suggested limit is over what was needed, if nothing else is said: half as much again.
 ///
@@ -34,21 +35,21 @@ const ENTRIES: [(&str, LimitsKey); 11] = [
 /// is rounded up to a number that reads well. What was never used is left to the defaults; so are
 /// entries of single names, since a default for all of a class holds for each.
 ///
-/// A connection is one connection, and a stream one stream: of the numbers of these two classes
-/// there is no more than was seen.
+/// System gets no less than a scope below it: a refused request was not asked of system, which comes
+/// last. A direction that was never used gets as much as both together. A connection is one
+/// connection, and a stream one stream: of the numbers of these two classes there is no more than
+/// was seen.
 ///
 /// Refused requests count one at a time: how many of them would have been there together is not in
 /// a trace, because nobody knows how long they would have stayed.
 pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
     let mut limits = PartialLimits::default();
     for (class, key) in ENTRIES {
-        let Some(needed) = report.classes.iter().find(|entry| entry.class == class) else {
-            continue;
-        };
+        let needed = needed(report, class);
         let is_leaf = matches!(key, LimitsKey::Conn | LimitsKey::Stream);
         let entry = limits.entry(key);
         for resource in Resource::ALL {
-            let limit = match (needed.needed.get(resource), resource) {
+            let limit = match (needed.get(resource), resource) {
                 (0, _) => continue,
                 (bytes, Resource::Memory) => readable_size(with(bytes, headroom)),
                 (count, _) if is_leaf => count,
@@ -56,8 +57,27 @@ pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
             };
             *entry.get_mut(resource) = Some(LimitValue::Limited(limit));
         }
+        entry.streams_inbound = entry.streams_inbound.or(entry.streams);
+        entry.streams_outbound = entry.streams_outbound.or(entry.streams);
+        entry.conns_inbound = entry.conns_inbound.or(entry.conns);
+        entry.conns_outbound = entry.conns_outbound.or(entry.conns);
     }
     limits
+}
+
+fn needed(report: &Report, class: &str) -> Peak {
+    let is_below = |other: &str| match class {
+        "system" => !other.starts_with("allowlisted"),
+        "allowlistedSystem" => other == "allowlistedTransient",
+        _ => false,
+    };
+    let mut needed = Peak::default();
+    for other in &report.classes {
+        if other.class == class || is_below(other.class) {
+            needed.raise(&other.needed);
+        }
+    }
+    needed
 }
 
 fn with(needed: u64, headroom: f64) -> u64 {

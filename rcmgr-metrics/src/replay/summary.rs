@@ -120,7 +120,7 @@ impl Summary {
         event.set_totals(&mut live.usage);
         let totals = self.classes.entry(counts_in(name)).or_default();
         if event.kind.is_release() {
-            if !live.is_created && live.usage.is_zero() {
+            if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
                 let live = self.live.remove(name).unwrap_or_default();
                 self.fold(name, &live);
             }
