@@ -9,3 +9,10 @@
 
 pub mod replay;
 pub mod trace;
+
+/// The programs in the book, compiled and run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/src/traces.md")]
+    struct Traces;
+}
