@@ -20,9 +20,11 @@
 mod event;
 mod kind;
 mod limit;
+mod notes;
 mod reader;
 
 pub use event::{Event, ScopeLabels};
 pub use kind::EventKind;
 pub use limit::RecordedLimit;
-pub use reader::{Counted, CutOff, Notes, TraceError, TraceReader};
+pub use notes::{Counted, CutOff, Notes};
+pub use reader::{TraceError, TraceReader};

@@ -506,3 +506,42 @@ Memory = 3840
             .all(|(_, limit)| limit.is_default())
     );
 }
+
+#[test]
+fn a_connection_that_leaves_the_allowlist_goes_on_under_the_standard_limits() {
+    let one = |totals: &str| format!(r#""DeltaIn":1{totals}"#);
+    let mut trace = Trace::default();
+    trace
+        .event("create_scope", "conn-1", r#""Limit":{}"#)
+        .event("add_conn", "allowlistedTransient", &one(r#","ConnsIn":1"#))
+        .event("add_conn", "allowlistedSystem", &one(r#","ConnsIn":1"#))
+        .event("add_conn", "conn-1", &one(r#","ConnsIn":1"#))
+        .event("remove_conn", "allowlistedTransient", r#""DeltaIn":-1"#)
+        .event("remove_conn", "allowlistedSystem", r#""DeltaIn":-1"#)
+        .event("add_conn", "system", &one(r#","ConnsIn":1"#))
+        .event("add_conn", "transient", &one(r#","ConnsIn":1"#))
+        .event("add_conn", "peer:p", &one(r#","ConnsIn":1"#))
+        .event("remove_conn", "transient", r#""DeltaIn":-1"#)
+        .event(
+            "reserve_memory",
+            "peer:p",
+            r#""Priority":255,"Delta":9,"Memory":9"#,
+        )
+        .event(
+            "reserve_memory",
+            "system",
+            r#""Priority":255,"Delta":9,"Memory":9"#,
+        )
+        .event(
+            "reserve_memory",
+            "conn-1",
+            r#""Priority":255,"Delta":9,"Memory":9"#,
+        );
+    assert_eq!(counts(&what_if(&trace, |_| {})), [3, 0, 0, 0, 0]);
+    let standard = what_if(&trace, |limits| {
+        limits.system.conns = LimitValue::BLOCK_ALL;
+        limits.allowlisted_system.conns = 1.into();
+    });
+    assert_eq!(counts(&standard), [1, 0, 1, 0, 1], "{standard:#?}");
+    assert_eq!(changes(&standard), [("system", "conns", 1, 0)]);
+}

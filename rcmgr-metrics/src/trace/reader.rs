@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -7,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
-use serde::Serialize;
 
-use super::{Event, EventKind};
+use super::{CutOff, Event, EventKind, Notes};
 
 /// Reads the events of files that are one trace: the older ones first, as a rotation leaves them.
 ///
@@ -60,110 +58,6 @@ pub struct TraceError {
     pub line: Option<u64>,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// What was odd about the files that were read, and no error.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Notes {
-    /// How many events there were.
-    pub events: u64,
-    /// The files that end early.
-    pub cut_off: Vec<CutOff>,
-    /// Events of a type that is not known, by the type.
-    pub unknown_types: Counted,
-    /// Fields that are not known, by the field.
-    pub unknown_fields: Counted,
-    /// The files that begin before the end of the file before them.
-    pub out_of_order: Vec<PathBuf>,
-}
-
-/// Where a file ends early.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CutOff {
-    /// The file.
-    pub file: PathBuf,
-    /// The last line, from 1, that could be read.
-    pub after_line: u64,
-    /// What is cut off: the gzip stream, or the last line.
-    pub what: &'static str,
-}
-
-impl std::fmt::Display for CutOff {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            file,
-            after_line,
-            what,
-        } = self;
-        let file = file.display();
-        write!(
-            f,
-            "{file}: {what} is cut off behind line {after_line}; all before it counts"
-        )
-    }
-}
-
-impl Notes {
-    /// What was odd, in words, a line each.
-    ///
-    /// ```
-    /// use rcmgr_metrics::trace::Notes;
-    ///
-    /// assert_eq!(Notes::default().lines(), [String::new(); 0]);
-    /// ```
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<_> = self.cut_off.iter().map(CutOff::to_string).collect();
-        for file in &self.out_of_order {
-            lines.push(format!(
-                "{}: it begins before the end of the file before it: are the files in order?",
-                file.display()
-            ));
-        }
-        let mut unknown = |what: &str, counted: &Counted| {
-            if counted.total > 0 {
-                let names: Vec<_> = counted
-                    .names
-                    .keys()
-                    .map(|name| format!("{name:?}"))
-                    .collect();
-                lines.push(format!("{} {what}: {}", counted.total, names.join(", ")));
-            }
-        };
-        unknown(
-            "events are of types that are not known, and were skipped",
-            &self.unknown_types,
-        );
-        unknown(
-            "fields are not known, and were skipped",
-            &self.unknown_fields,
-        );
-        lines
-    }
-}
-
-/// How often each of some names was met. Of many different ones, only the first are named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Counted {
-    /// All together.
-    pub total: u64,
-    /// The first names that were met.
-    pub names: BTreeMap<String, u64>,
-}
-
-impl Counted {
-    /// How many names are kept, and how long they are: they come from a file.
-    const NAMES: usize = 16;
-    const LENGTH: usize = 64;
-
-    fn count(&mut self, name: &str) {
-        self.total += 1;
-        let name: String = name.chars().take(Self::LENGTH).collect();
-        if let Some(count) = self.names.get_mut(&name) {
-            *count += 1;
-        } else if self.names.len() < Self::NAMES {
-            self.names.insert(name, 1);
-        }
-    }
 }
 
 #[derive(Debug)]
