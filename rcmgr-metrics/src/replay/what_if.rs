@@ -149,11 +149,12 @@ impl WhatIf {
         let mut absent = ScopeStat::ZERO;
         if let Some(mover) = &mover {
             let before = self.scopes.path(mover);
-            let is_left = |name: &Name| released.iter().any(|step| step.name == *name);
             // Whoever comes to system was on the allowlist before, and is not any more.
             let to_system = added.iter().any(|step| &*step.name == "system");
-            let is_left =
-                |name: &Name| is_left(name) || to_system && name.starts_with("allowlisted");
+            let is_left = |name: &Name| {
+                let was_released = released.iter().any(|step| step.name == *name);
+                was_released || to_system && name.starts_with("allowlisted")
+            };
             let added = added.iter().map(|step| step.name.clone());
             let path = before.into_iter().chain(added);
             let path = path.filter(|name| !is_left(name)).collect();
