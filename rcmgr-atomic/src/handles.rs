@@ -171,6 +171,7 @@ macro_rules! leaf_handle {
 
         impl $handle {
             /// The right to move on, to a path that goes through a scope of this class.
+            #[inline(always)]
             fn attach(&self, to: ScopeClass) -> Result<LeafMover<'_>> {
                 let mover = self.leaf.mover()?;
                 if mover.path().kind() == PathKind::StrandedConnection {

@@ -370,6 +370,7 @@ impl Leaf {
     /// # Errors
     ///
     /// If the leaf is closed.
+    #[inline]
     pub fn mover(&self) -> Result<LeafMover<'_>> {
         let mover = self.staged.claim();
         if self.is_closed() {
@@ -414,57 +415,54 @@ impl<'a> LeafMover<'a> {
     fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self { leaf, mover } = self;
         let (mut word, path) = leaf.staged.load();
-        let give_up = |why| {
-            path.engine().release_path(&next);
-            Err(why)
-        };
-
-        let beyond = next.beyond(path);
-        let gained = || beyond.iter().copied();
-        let mut memory = word.memory();
-        if word.is_closed() {
-            return give_up(leaf.closed());
-        }
         let engine = path.engine();
-        let slot_taken = match charge_move(&next, gained(), slot, memory) {
-            Ok(taken) => taken,
-            Err(refused) => return give_up(refused),
+        let mut memory = word.memory();
+        let charged = if word.is_closed() {
+            Err(leaf.closed())
+        } else {
+            charge_move(path, &next, slot, memory)
         };
-        mover.put(next.clone());
+        let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
+        mover.put(next);
+        let next = mover.next();
         while let Err(now) = mover.advance(word) {
             // Closed, or the memory changed: the gained nodes follow.
             let (before, after) = (memory, now.memory());
             let difference = Memory::new(after.abs_diff(before), Priority::Always);
-            let followed = if now.is_closed() {
-                Err(leaf.closed())
-            } else if after > before {
-                charge_now(engine, gained(), difference)
-            } else {
-                cancel_all(gained(), difference);
-                Ok(())
+            let whole = WholeLeaf {
+                slot,
+                slot_taken,
+                memory,
             };
-            if let Err(why) = followed {
-                let whole = WholeLeaf {
-                    slot,
-                    slot_taken,
-                    memory,
+            let followed = next.with_beyond(path, |gained| {
+                let gained = gained.iter().copied();
+                let followed = if now.is_closed() {
+                    Err(leaf.closed())
+                } else if after > before {
+                    charge_now(engine, gained.clone(), difference)
+                } else {
+                    cancel_all(gained.clone(), difference);
+                    Ok(())
                 };
-                cancel_all(gained(), whole);
+                followed.inspect_err(|_| cancel_all(gained, whole))
+            });
+            if let Err(why) = followed {
                 if slot_taken {
                     next.release_leaf(leaf.slot, 0);
                 }
-                return give_up(why);
+                engine.release_path(next);
+                return Err(why);
             }
             (word, memory) = (now, after);
         }
         if slot_taken {
             path.release_leaf(leaf.slot, 0);
-            path.release_moved(&next, None, memory);
+            path.release_moved(next, None, memory);
         } else {
-            path.release_moved(&next, Some(leaf.slot), memory);
+            path.release_moved(next, Some(leaf.slot), memory);
             if let Some((kind, amount)) = slot.credit() {
                 let edition = engine.editions().now();
-                engine.lending().after_charge(&next, edition, kind, amount);
+                engine.lending().after_charge(next, edition, kind, amount);
             }
         }
         engine.release_path(path);
@@ -506,16 +504,21 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     }
 }
 
-/// Charges what a leaf needs to move to the path `next`, on which the nodes `gained` are new to it.
+/// Charges what a leaf needs to move from one path to another: the nodes that are new to it.
 ///
-/// Whether the slot was taken out of the credit of that path. Then it is charged on all of its
-/// nodes, and all of the old path's are to get theirs back.
-fn charge_move<'a>(
-    next: &'a Path,
-    gained: impl Iterator<Item = &'a Node> + Clone,
+/// Whether the slot was taken out of the credit of the next path. Then it is charged on all of that
+/// one's nodes, and all of the old path's are to get theirs back.
+fn charge_move(path: &Path, next: &Path, slot: impl SlotCharge, memory: u64) -> Result<bool> {
+    next.with_beyond(path, |gained| charge_gained(next, gained, slot, memory))
+}
+
+fn charge_gained(
+    next: &Path,
+    gained: &[&Node],
     slot: impl SlotCharge,
     memory: u64,
 ) -> Result<bool> {
+    let gained = gained.iter().copied();
     let engine = next.engine();
     let editions = engine.editions();
     loop {

@@ -347,34 +347,38 @@ impl Path {
     /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is
     /// charged: first the peer, protocol or service itself, then the peer's share of it; the system
     /// scope before all.
-    pub fn beyond<'a>(&'a self, other: &Self) -> ArrayVec<&'a Node, MAX_NODES> {
+    ///
+    /// They are lent to `f`: to hand them out would be to copy what was just written.
+    #[inline(always)]
+    pub fn with_beyond<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
+        let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
         if let (Some(named), true) = (self.named, self.is_branch_of(other)) {
             // A branch has its protocol or service, and the peer's share of it.
             let share = match named {
                 ScopeClass::Protocol => ScopeClass::ProtocolPeer,
                 _ => ScopeClass::ServicePeer,
             };
-            let mut both = ArrayVec::new();
             for class in [named, share] {
                 if let Some(node) = self.node(class) {
-                    both.push(&**node);
+                    nodes.push(&**node);
                 }
             }
-            return both;
+        } else {
+            nodes.extend(self.without(other));
+            nodes.sort_by_key(|node| match node.class() {
+                ScopeClass::System => 0,
+                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
+                _ => 1,
+            });
         }
-        let mut nodes: ArrayVec<_, MAX_NODES> = self.without(other).collect();
-        nodes.sort_by_key(|node| match node.class() {
-            ScopeClass::System => 0,
-            ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
-            _ => 1,
-        });
-        nodes
+        f(&nodes)
     }
 
     /// Gives back what a leaf held that moves to `next`, where it does not hold it still; its slot,
     /// too, if there is one to give.
     pub fn release_moved(&self, next: &Self, slot: Option<Slot>, memory: u64) {
-        if next.is_branch_of(self) && !self.is_transient {
+        let nothing = slot.is_none() && memory == 0;
+        if nothing || (next.is_branch_of(self) && !self.is_transient) {
             return; // A branch has all nodes of the path before it.
         }
         for node in self.without(next) {

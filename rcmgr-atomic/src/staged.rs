@@ -11,14 +11,14 @@
 //! `loom-tests/tests/staged.rs` has the models: loom's cells fail if a read meets a write.
 #![allow(unsafe_code)]
 
-use crate::sync::{AtomicU64, Ordering, RareGuard, RareLock, UnsafeCell};
+use crate::sync::{AtomicU64, Claim, Claimed, Ordering, UnsafeCell};
 use crate::word::LeafWord;
 
 /// A word, and what goes with each of its stages.
 pub struct Staged<T> {
     word: AtomicU64,
     /// Held by the one that moves the word to its next stage.
-    claim: RareLock,
+    claim: Claim,
     slots: [UnsafeCell<Option<T>>; LeafWord::STAGES],
 }
 
@@ -33,7 +33,7 @@ impl<T> Staged<T> {
         let mut first = Some(first);
         Self {
             word: AtomicU64::new(LeafWord::OPENED.0),
-            claim: RareLock::default(),
+            claim: Claim::default(),
             slots: std::array::from_fn(|_| UnsafeCell::new(first.take())),
         }
     }
@@ -85,6 +85,7 @@ impl<T> Staged<T> {
 
     /// The right to move the word to its next stage, for one holder at a time. It waits for
     /// another holder: moves are rare, and everything else goes on meanwhile.
+    #[inline]
     pub fn claim(&self) -> Mover<'_, T> {
         Mover {
             staged: self,
@@ -96,7 +97,7 @@ impl<T> Staged<T> {
 /// The right to move a word to its next stage.
 pub struct Mover<'a, T> {
     staged: &'a Staged<T>,
-    _claim: RareGuard<'a>,
+    _claim: Claimed<'a>,
 }
 
 impl<T> Mover<'_, T> {
@@ -114,9 +115,22 @@ impl<T> Mover<'_, T> {
         drop(replaced);
     }
 
+    /// What was put for the next stage.
+    ///
+    /// # Panics
+    ///
+    /// If nothing was.
+    pub fn next(&self) -> &T {
+        let (word, _) = self.staged.load();
+        // SAFETY: only the holder of the claim writes there, by `put`, for which nobody else may
+        // hold on to the mover.
+        let slot = self.staged.slots[word.stage() + 1].with(|slot| unsafe { &*slot });
+        slot.as_ref().expect("something was put")
+    }
+
     /// Moves to the next stage, for which something was put, if the word is `current` still; else
     /// says what it is now.
-    pub fn advance(&mut self, current: LeafWord) -> Result<(), LeafWord> {
+    pub fn advance(&self, current: LeafWord) -> Result<(), LeafWord> {
         self.staged.swap(current, current.next_stage())
     }
 }

@@ -98,7 +98,7 @@ mod shim {
     #[derive(Debug, Default)]
     pub(crate) struct RareLock(std::sync::Mutex<()>);
 
-    pub(crate) type RareGuard<'a> = std::sync::MutexGuard<'a, ()>;
+    type RareGuard<'a> = std::sync::MutexGuard<'a, ()>;
 
     impl RareLock {
         pub(crate) fn hold(&self) -> RareGuard<'_> {
@@ -109,6 +109,33 @@ mod shim {
         /// Without waiting: `None` if another holds it.
         pub(crate) fn try_hold(&self) -> Option<RareGuard<'_>> {
             self.0.try_lock().ok()
+        }
+    }
+
+    /// The right of one at a time to move a leaf. Whoever comes meanwhile lets others run until it is
+    /// free: nearly never, since a leaf is moved by the one that owns it. It is given back without
+    /// an atomic step more than a store, which a mutex is not.
+    #[derive(Debug, Default)]
+    pub(crate) struct Claim(AtomicBool);
+
+    #[derive(Debug)]
+    pub(crate) struct Claimed<'a>(&'a AtomicBool);
+
+    impl Claim {
+        #[inline]
+        pub(crate) fn hold(&self) -> Claimed<'_> {
+            // Acquire: pairs with the Release of the one that had it before.
+            while self.0.swap(true, Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Claimed(&self.0)
+        }
+    }
+
+    impl Drop for Claimed<'_> {
+        #[inline]
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::Release);
         }
     }
 
@@ -356,6 +383,11 @@ mod shim {
     pub(crate) struct RareLock(Mutex<()>);
 
     pub(crate) type RareGuard<'a> = loom::sync::MutexGuard<'a, ()>;
+
+    /// loom can't try a thread that waits by asking again.
+    pub(crate) type Claim = RareLock;
+
+    pub(crate) type Claimed<'a> = RareGuard<'a>;
 
     impl Default for RareLock {
         fn default() -> Self {
