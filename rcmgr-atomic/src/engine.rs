@@ -305,37 +305,35 @@ impl Engine {
     /// Every refusal by a scope of this class, also by scopes that are gone. It never goes back: a
     /// scope that goes is for a moment neither here nor there, and what was said before stands.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
-        let mut live = |f: &mut dyn FnMut(&Node)| match class {
-            // None of them is a node.
-            ScopeClass::Connection | ScopeClass::Stream | ScopeClass::Span => {}
-            _ => self.for_each_node(f),
-        };
-        self.count_refusals([class], &mut live)[0]
+        self.count_refusals([class])[0]
     }
 
     /// Those of all classes, in the order of [`ScopeClass::ALL`], in one look at each node.
     pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.count_refusals(ScopeClass::ALL, &mut |f| self.for_each_node(f))
+        self.count_refusals(ScopeClass::ALL)
     }
 
-    fn count_refusals<const N: usize>(
-        &self,
-        classes: [ScopeClass; N],
-        for_each_node: &mut dyn FnMut(&mut dyn FnMut(&Node)),
-    ) -> [Refusals; N] {
+    fn count_refusals<const N: usize>(&self, classes: [ScopeClass; N]) -> [Refusals; N] {
         // What is past is read first: a scope that goes meanwhile is not counted twice.
         let past = classes.map(|class| self.refusals_past(class).get());
-        let mut live = classes.map(|class| match class {
-            ScopeClass::Connection => self.conn.refusals.get(),
-            ScopeClass::Stream => self.stream.refusals.get(),
-            _ => Refusals::default(),
-        });
-        for_each_node(&mut |node| {
-            let at = classes.iter().position(|&class| class == node.class());
-            if let Some(at) = at {
-                live[at] += node.refusals();
+        let mut live = [Refusals::default(); N];
+        let mut nodes = false;
+        for (live, class) in live.iter_mut().zip(classes) {
+            match class {
+                ScopeClass::Connection => *live = self.conn.refusals.get(),
+                ScopeClass::Stream => *live = self.stream.refusals.get(),
+                ScopeClass::Span => {}
+                _ => nodes = true,
             }
-        });
+        }
+        if nodes {
+            self.for_each_node(&mut |node| {
+                let at = classes.iter().position(|&class| class == node.class());
+                if let Some(at) = at {
+                    live[at] += node.refusals();
+                }
+            });
+        }
         std::array::from_fn(|at| {
             self.refusals_said[classes[at] as usize].raise(past[at] + live[at])
         })
