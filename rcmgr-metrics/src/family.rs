@@ -26,6 +26,14 @@ pub(crate) enum Kind {
     Histogram,
 }
 
+#[cfg(feature = "opentelemetry")]
+impl Family {
+    /// Whether its values are parts of a whole, also where there is none now.
+    pub(crate) fn is_of_parts(&self) -> bool {
+        self.name == own::UTILISATION
+    }
+}
+
 pub(crate) type Labels = Vec<(&'static str, Cow<'static, str>)>;
 
 #[derive(Debug)]
@@ -38,6 +46,7 @@ pub(crate) struct Series {
 pub(crate) enum Value {
     Count(u64),
     Part(f64),
+    #[cfg_attr(not(feature = "prometheus"), allow(dead_code))]
     Histogram(Histogram),
 }
 

@@ -79,8 +79,8 @@ const PAGE: &str = include_str!("http/page.html");
 
 /// Nothing but the page's own script and style, by what is in them, and nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-jgIBNQpPG6luqZFoF9HCbCo3q0CJGa4Q7GqYDr7ATis='; \
-    style-src 'sha256-UtZhlx4O9QizhSGmAsc8ZTAqgk+oyb5UPQO7BFV6598='; \
+    script-src 'sha256-3xaOlqPyglbB/yaRMU9q40Ksux3akuVdvWAkIyuFSN4='; \
+    style-src 'sha256-nJvsMHvGDRulUVbXUr6UZ1GVphBXFgj4lwrsxVKxTaQ='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What prometheus-client writes.

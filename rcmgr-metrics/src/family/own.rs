@@ -5,6 +5,9 @@ use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 use super::{Family, Kind, Series, Value, count, limits, resource_name};
 use crate::reading::{Reading, Shown};
 
+/// The only one whose values are no counts.
+pub(super) const UTILISATION: &str = "rcmgr_utilisation";
+
 /// All of them.
 pub(super) fn families(reading: &Reading) -> Vec<Family> {
     let addresses = reading.addresses;
@@ -18,7 +21,7 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         });
     };
     family(
-        "rcmgr_utilisation",
+        UTILISATION,
         "Usage by limit, the highest of all scopes of a class; 1 is full",
         Kind::Gauge,
         utilisation(reading),
