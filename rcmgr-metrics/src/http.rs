@@ -93,7 +93,7 @@ pub fn router(observer: Observer) -> Router {
     let view = View {
         observer,
         registry,
-        turn: Semaphore::new(1),
+        turn: Arc::new(Semaphore::new(1)),
     };
     Router::new()
         .route("/", get(page))
@@ -106,7 +106,7 @@ struct View {
     observer: Observer,
     registry: Registry,
     /// Of those who read the manager: one at a time, whatever is asked.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
 }
 
 impl View {
@@ -116,9 +116,13 @@ impl View {
         read: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, StatusCode> {
         let failed = StatusCode::INTERNAL_SERVER_ERROR;
-        let view = self.clone();
-        let _turn = self.turn.acquire().await.map_err(|_| failed)?;
-        let reading = tokio::task::spawn_blocking(move || read(&view));
+        let turn = self.turn.clone().acquire_owned();
+        let turn = turn.await.map_err(|_| failed)?;
+        let reading = tokio::task::spawn_blocking(move || {
+            // Until it is read, whether anybody still waits for the answer or not.
+            let _turn = turn;
+            read(&self)
+        });
         reading.await.map_err(|_| failed)
     }
 }
