@@ -79,7 +79,7 @@ const PAGE: &str = include_str!("http/page.html");
 
 /// Nothing but the page's own script and style, by what is in them, and nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-3xaOlqPyglbB/yaRMU9q40Ksux3akuVdvWAkIyuFSN4='; \
+    script-src 'sha256-GaYVuoqhzK/hCGeBlHH9z3EXiK8BahX6oXr8nWZQ/04='; \
     style-src 'sha256-nJvsMHvGDRulUVbXUr6UZ1GVphBXFgj4lwrsxVKxTaQ='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -1,6 +1,7 @@
 //! A page of scopes, as JSON.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use rcmgr_atomic::{AtomicResourceManager, ScopeReport};
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
@@ -73,7 +74,9 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
     let mut found = Vec::new();
     manager.for_each_scope(|report| {
         total += 1;
-        if query.search.is_empty() || name(&report.id).to_lowercase().contains(&query.search) {
+        // In the name as a whole, even where it is shown cut.
+        let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
+        if query.search.is_empty() || found_in(&report.id) {
             found.push(report);
         }
     });
@@ -90,8 +93,17 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
     }
 }
 
-/// The name as a whole, even where it is shown cut.
+/// The name as it is shown. What a remote made up is cut, and not what follows it: no scope is called
+/// as its parent.
 fn name(id: &ScopeId) -> String {
+    let cut = |name: &Arc<str>| Arc::from(shown(name));
+    let id = match id {
+        ScopeId::Service(name) => ScopeId::Service(cut(name)),
+        ScopeId::ServicePeer(name, peer) => ScopeId::ServicePeer(cut(name), *peer),
+        ScopeId::Protocol(id) => ScopeId::Protocol(cut(id)),
+        ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
+        plain => plain.clone(),
+    };
     id.to_string()
 }
 
@@ -134,9 +146,9 @@ fn fullest(report: &ScopeReport) -> Option<(Resource, f64)> {
 fn scope(report: &ScopeReport) -> Scope {
     let fullest = fullest(report);
     Scope {
-        name: shown(&name(&report.id)).into_owned(),
+        name: name(&report.id),
         class: report.id.class().as_str(),
-        parent: parent(&report.id).map(|parent| shown(&name(&parent)).into_owned()),
+        parent: parent(&report.id).as_ref().map(name),
         utilisation: fullest.map(|(_, part)| part),
         fullest: fullest.map(|(resource, _)| resource.as_str()),
         used: of_stat(&report.stat),
