@@ -200,10 +200,16 @@ fn a_browser_can_watch() {
     let address = address.expect("it says where the view is");
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert!(get(&address, "/").contains("<!doctype html>"));
-    let answer = get(&address, "/rcmgr.json?search=service:echo");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("there is a body");
-    let page: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
-    assert_eq!(page["scopes"][0]["parent"], "system");
+    // The first connection that is admitted makes the service's share of its peer.
+    let page = loop {
+        let answer = get(&address, "/rcmgr.json?search=service:echo.peer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("there is a body");
+        let page: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
+        if page["matched"] != 0 {
+            break page;
+        }
+    };
+    assert_eq!(page["scopes"][0]["parent"], "service:echo");
     assert!(get(&address, "/metrics").contains("libp2p_rcmgr_connections"));
     // It ends by itself. Whoever still writes to it must find it reading.
     let rest = std::thread::spawn(move || said.count());

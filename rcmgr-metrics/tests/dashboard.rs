@@ -2,17 +2,17 @@
 
 #![cfg(feature = "prometheus")]
 
-mod support;
+mod exposition;
 
 use std::sync::Arc;
 
+use exposition::Exposition;
 use rcmgr_atomic::{
     AtomicResourceManager, Direction, Endpoint, Limit, Limits, ResourceManager, StreamScope, UsesFd,
 };
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;
-use support::Exposition;
 
 /// What a server adds to every series.
 const OF_THE_TARGET: [&str; 2] = ["instance", "job"];

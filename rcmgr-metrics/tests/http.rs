@@ -1,11 +1,12 @@
 //! What the live view answers.
 
-mod support;
+mod exposition;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use exposition::Exposition;
 use rcmgr_atomic::{
     AtomicResourceManager, Direction, Limits, Priority, ResourceManager, ResourceScope, Stream,
     StreamScope,
@@ -13,7 +14,6 @@ use rcmgr_atomic::{
 use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use support::Exposition;
 use tower::ServiceExt;
 
 fn manager(change: impl FnOnce(&mut Limits)) -> AtomicResourceManager {

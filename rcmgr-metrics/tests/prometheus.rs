@@ -2,20 +2,20 @@
 
 #![cfg(feature = "prometheus")]
 
-mod support;
+mod exposition;
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
     AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, PeerId,
     Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
 };
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
-use support::{Exposition, Labels};
 
 const IN: Direction = Direction::Inbound;
 const OUT: Direction = Direction::Outbound;
