@@ -41,6 +41,10 @@ fuzz cases="1000000":
 study *arguments:
     cargo run --release -- study {{ arguments }}
 
+# what a trace says, and what other limits would have made of it
+replay *arguments:
+    cargo run --release -- replay {{ arguments }}
+
 # the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}

@@ -62,7 +62,7 @@ named! {
         Memory = "memory",
         /// The same while usage is within 1 % of the system's memory limit.
         MemoryNearLimit = "memory-near-limit",
-        /// Open a stream, set its protocol and its service, close it.
+        /// Open a stream through a connection, set its protocol and its service, close it.
         Stream = "stream",
         /// Open a connection without an IP address, set its peer, close it.
         Connection = "connection",
@@ -93,8 +93,8 @@ impl Workload {
                 "As memory, while usage is within 1 % of the system's memory limit."
             }
             Self::Stream => {
-                "Open a stream, set its protocol and service, close it. The peer is known, and other \
-                 streams have the same protocol and service."
+                "Open a stream through a connection, set its protocol and service, close it. Another \
+                 stream of the peer has the same protocol and service."
             }
             Self::Connection => {
                 "Open a connection without an IP address, set its peer, close it. The peer is known."
@@ -104,8 +104,7 @@ impl Workload {
                  subnet limiters count every one; their time is moved on so that none is refused."
             }
             Self::Refused => {
-                "Ask for a stream with a peer that is at its limit, through a connection to it. (The \
-                 managers have no such call yet: it is asked for by the peer's id.)"
+                "Ask for a stream with a peer that is at its limit, through a connection to it."
             }
             Self::RefusedById => "Ask for a stream with a peer that is at its limit, by its id.",
             Self::Span => {

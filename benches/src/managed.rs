@@ -86,7 +86,21 @@ const FULL: u64 = 1 << 31;
 ///
 /// What the manager says.
 pub fn stream<M: ResourceManager>(manager: &M, peer: &PeerId) -> Result<M::Stream> {
-    let stream = manager.open_stream(peer, Direction::Inbound)?;
+    attached(manager.open_stream(peer, Direction::Inbound)?)
+}
+
+/// The same, through a connection to the peer.
+///
+/// # Errors
+///
+/// What the manager says.
+#[inline]
+pub fn stream_through<C: ConnectionScope>(connection: &C) -> Result<C::Stream> {
+    attached(connection.open_stream(Direction::Inbound)?)
+}
+
+#[inline]
+fn attached<S: StreamScope>(stream: S) -> Result<S> {
     stream.set_protocol(PROTOCOL)?;
     stream.set_service(SERVICE)?;
     Ok(stream)
@@ -105,22 +119,6 @@ pub fn connection<M: ResourceManager>(
     let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;
     connection.set_peer(peer)?;
     Ok(connection)
-}
-
-/// A stream that is asked for through a connection to its peer.
-///
-/// The managers have no such call yet: this is the one place that has to change when they do.
-///
-/// # Errors
-///
-/// What the manager says.
-#[inline]
-pub fn stream_through<M: ResourceManager>(
-    manager: &M,
-    _connection: &M::Connection,
-    peer: &PeerId,
-) -> Result<M::Stream> {
-    manager.open_stream(peer, Direction::Inbound)
 }
 
 struct ManagedSetup<M> {

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use rcmgr_core::{
-    Direction, Endpoint, Limit, PeerId, Priority, ResourceManager, ResourceScope, Result,
-    StreamScope,
+    ConnectionScope, Direction, Endpoint, Limit, PeerId, Priority, ResourceManager, ResourceScope,
+    Result, StreamScope,
 };
 
 use crate::engine::{Unexpected, Worker};
@@ -53,8 +53,8 @@ pub fn worker<M: ResourceManager + 'static>(
     match case.workload {
         Workload::Memory | Workload::MemoryNearLimit => memory(&*manager, case, &peer, anchors),
         Workload::Stream => each(move || {
-            let _ = &anchors;
-            stream(&*manager, black_box(&peer))?;
+            let (connection, _stream) = &anchors;
+            stream_through(black_box(connection))?;
             Ok(())
         }),
         Workload::Connection => each(move || {
@@ -154,7 +154,7 @@ fn full_peer<M: ResourceManager + 'static>(
     match case.workload {
         Workload::Refused => each(move || {
             let (connection, _stream) = &anchors;
-            refused(stream_through(&*manager, connection, black_box(&peer)))
+            refused(black_box(connection).open_stream(Direction::Inbound))
         }),
         _ => each(move || {
             let _ = &anchors;

@@ -39,11 +39,21 @@ pub fn lending_engine(limits: Limits, memory: u64, streams: u64) -> Arc<Engine> 
     engine_with(limits, credit(memory, streams))
 }
 
+/// The same for memory, with one path that lends at a time.
+pub fn one_lender_engine(limits: Limits, memory: u64) -> Arc<Engine> {
+    let one = CreditOptions {
+        most_lenders: 1,
+        ..credit(memory, 0)
+    };
+    engine_with(limits, one)
+}
+
 fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {
     CreditOptions {
         most_memory,
         most_streams,
         warm: 0,
+        most_lenders: 8,
     }
 }
 
@@ -67,9 +77,7 @@ pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
 
 /// An inbound stream with the one peer.
 pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
-    let peer = engine.peer(&peer());
-    let path = engine.path(PathKind::Stream, Some(&peer), None, None);
-    engine.release_node(&peer);
+    let path = engine.peer_path(PathKind::Stream, &peer());
     Leaf::open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
 }
 
@@ -77,16 +85,7 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    let engine = path.engine();
-    let protocol = engine.protocol("p");
-    let next = engine.path(
-        PathKind::Stream,
-        path.node(ScopeClass::Peer),
-        Some(&protocol),
-        None,
-    );
-    engine.release_node(&protocol);
-    mover.advance(next)
+    mover.advance(path.engine().protocol_path(path, "p"))
 }
 
 /// Says who is at the other end.
@@ -96,11 +95,8 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     if path.node(ScopeClass::Peer).is_some() {
         return Err(leaf.closed());
     }
-    let engine = path.engine();
-    let peer = engine.peer(&peer());
-    let next = engine.path(PathKind::Connection, Some(&peer), None, None);
-    engine.release_node(&peer);
-    mover.advance(next)
+    let next = path.engine().peer_path(PathKind::Connection, &peer());
+    mover.advance(Some(next))
 }
 
 /// What is charged in all: connections, and bytes, credit included.
@@ -138,4 +134,13 @@ pub fn peers(engine: &Engine) -> usize {
     let mut count = 0;
     engine.for_each_peer(&mut |_| count += 1);
     count
+}
+
+/// How many paths lend.
+pub fn lenders(engine: &Engine) -> usize {
+    let lenders = engine.lending().lenders();
+    lenders
+        .iter()
+        .filter(|path| path.standing().lends())
+        .count()
 }

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{connection, conserved, lending_engine, peers, set_peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Kind, Leaf};
-use rcmgr_atomic::{Limits, Priority};
+use loom_tests::{
+    connection, conserved, lenders, lending_engine, one_lender_engine, peers, set_peer, stream,
+    usage, within,
+};
+use rcmgr_atomic::internals::{Engine, Kind, Leaf, Path};
+use rcmgr_atomic::{Error, Limits, Priority};
 
 /// So much that there is credit well below it.
 const LIMIT: u64 = 4096;
@@ -43,7 +46,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
         assert_eq!(usage(node), (0, 0), "{}", node.id());
         assert_eq!(node.lent(Kind::Memory), 0, "{}", node.id());
     });
-    assert_eq!((peers(engine), engine.lending().lenders()), (0, 0));
+    assert_eq!((peers(engine), lenders(engine)), (0, 0));
 }
 
 /// The system scope holds what these leaves hold, which is not over its limit.
@@ -276,5 +279,105 @@ fn is_a_node_seen_below_its_leaf_while_a_lane_is_filled() {
         assert!(engine.stat(engine.system()).memory >= held);
         thread.join().unwrap();
         nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn a_late_filler_meets_a_path_that_lends_again() {
+    within(3, || {
+        let engine = one_lender_engine(limits(), MOST);
+        let leaf = leaf(&engine);
+        let other = stream(&engine).unwrap();
+        let (path, edition) = (leaf.path().clone(), engine.editions().now());
+        // So that it makes room.
+        for stock in path.credit().unwrap().all_stocks() {
+            stock.was_used();
+        }
+        let charge = {
+            let engine = engine.clone();
+            move |path: &Arc<Path>| {
+                let lending = engine.lending();
+                lending.after_charge(path, edition, Kind::Memory, 1);
+            }
+        };
+        let (late, of_leaf, closer) = (charge.clone(), path.clone(), leaf.clone());
+        let thread = thread::spawn(move || {
+            late(&of_leaf);
+            closer.close();
+        });
+        charge(other.path());
+        charge(&path);
+        charge(&path);
+        thread.join().unwrap();
+        drop((path, charge));
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn nothing_is_refused_under_limits_that_count_no_more() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST, 0);
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        let set = engine.clone();
+        let set_memory = move |memory: u64| {
+            let mut limit = set.limit(set.system());
+            limit.memory = memory.into();
+            set.set_limit(set.system(), Some(limit));
+        };
+        let thread = thread::spawn(move || {
+            set_memory(2 * LIMIT);
+            set_memory(10);
+        });
+        // There is room for it, but for the last of these limits.
+        if let Err(Error::LimitExceeded(refused)) = other.reserve(LIMIT - 3, Priority::Always) {
+            let now = engine.limit(engine.system()).memory;
+            assert_eq!(refused.limit, now);
+        }
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
+fn credit_is_called_in_while_its_path_is_collected_and_another_begins() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST, 0);
+        let leaf = leaf(&engine);
+        let (begins, other) = (stream(&engine).unwrap(), other(&engine));
+        let edition = engine.editions().now();
+        let (closer, path) = (leaf.clone(), leaf.path().clone());
+        let thread = thread::spawn(move || closer.close());
+        let lending = engine.lending();
+        lending.after_charge(begins.path(), edition, Kind::Memory, 1);
+        let granted = other.reserve(LIMIT - 1, Priority::Always).is_ok();
+        let credit = path.credit().unwrap().amount(Kind::Memory);
+        assert!(
+            granted || credit == 0 || !leaf.is_closed(),
+            "{credit} bytes of credit are in the way"
+        );
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&leaf, &begins, &other]);
+    });
+}
+
+#[test]
+fn a_stock_that_is_too_small_is_opened_anew() {
+    within(3, || {
+        let engine = lending_engine(limits(), 64, 0);
+        let other = other(&engine);
+        other.reserve(LIMIT / 4 * 3 - 64, Priority::Always).unwrap();
+        let leaf = leaf(&engine);
+        let credit = leaf.path().credit().unwrap();
+        let most = || credit.stocks(Kind::Memory).next().unwrap().load().most();
+        let before = most();
+        other.release(LIMIT);
+        // More than a pause of charges that it does not do for.
+        for _ in 0..150 {
+            leaf.reserve(before, Priority::Always).unwrap();
+            leaf.release(before);
+        }
+        assert!(most() > before);
+        nothing_is_left(&engine, &[&leaf, &other]);
     });
 }

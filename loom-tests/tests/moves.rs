@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{connection, conserved, engine, peers, set_peer, usage};
+use loom_tests::{connection, conserved, engine, peers, set_peer, usage, within};
 use rcmgr_atomic::{Limits, Priority};
 
 #[test]
@@ -76,7 +76,8 @@ fn close_against_a_move() {
 
 #[test]
 fn reserve_against_a_move_and_a_close() {
-    loom::model(|| {
+    // In whole it takes two minutes.
+    within(5, || {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
         let (reserving, closing) = (leaf.clone(), leaf.clone());

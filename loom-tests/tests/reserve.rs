@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
 use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Slot};
-use rcmgr_atomic::{Direction, Limits, Priority, ScopeClass};
+use rcmgr_atomic::{Direction, Limits, Priority};
 
 fn system_memory(limit: u64) -> Limits {
     let mut limits = Limits::unlimited();
@@ -54,11 +54,9 @@ fn two_streams_for_the_last_place() {
         limits.system.streams = 1.into();
         let engine = engine(limits);
         // The peer and its path stay, so that what meets is the streams.
-        let node = engine.peer(&peer());
-        let path = engine.path(PathKind::Stream, Some(&node), None, None);
+        let path = engine.peer_path(PathKind::Stream, &peer());
         let open = |path: &Arc<Path>| {
-            let peer = path.node(ScopeClass::Peer);
-            let path = path.engine().path(PathKind::Stream, peer, None, None);
+            let path = path.engine().peer_path(PathKind::Stream, &peer());
             Leaf::open(path, Slot::Stream(Direction::Inbound))
         };
         let other = path.clone();

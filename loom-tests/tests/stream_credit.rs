@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{lending_engine, set_protocol, stream, within};
-use rcmgr_atomic::Limits;
+use loom_tests::{lenders, lending_engine, set_protocol, stream, within};
 use rcmgr_atomic::internals::{Engine, Kind, Leaf};
+use rcmgr_atomic::{Limits, Priority};
 
 /// How many streams are charged in advance at once.
 const BATCH: u64 = 1;
@@ -47,7 +47,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
         assert!(node.charged().is_zero(), "{}", node.id());
         assert_eq!(node.lent(Kind::ALL[1]), 0, "{}", node.id());
     });
-    assert_eq!(engine.lending().lenders(), 0);
+    assert_eq!(lenders(engine), 0);
 }
 
 #[test]
@@ -136,5 +136,48 @@ fn two_streams_move_with_the_same_credit() {
         thread.join().unwrap();
         assert_eq!(streams(&engine).1, 4);
         nothing_is_left(&engine, &[&one, &two, &three, &four]);
+    });
+}
+
+#[test]
+fn a_move_is_held_against_one_whole_set_of_limits() {
+    within(3, || {
+        let mut limits = Limits::unlimited();
+        limits.protocol_default.memory = 0.into();
+        let engine = lending_engine(limits, 0, 2 * BATCH);
+        let [one, two] = two_with_protocol(&engine);
+        let three = stream(&engine).unwrap();
+        three.reserve(1, Priority::Always).unwrap();
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.protocol_default.streams = 2.into();
+            set.set_limits(limits);
+        });
+        // Before, the protocol has no room for its byte; after, for its stream.
+        let moved = set_protocol(&three).is_ok();
+        thread.join().unwrap();
+        assert!(!moved);
+        nothing_is_left(&engine, &[&one, &two, &three]);
+    });
+}
+
+#[test]
+fn two_paths_are_collected_at_once() {
+    within(3, || {
+        let engine = engine();
+        let [one, two] = [(); 2].map(|()| stream(&engine).unwrap());
+        set_protocol(&two).unwrap();
+        let three = stream(&engine).unwrap();
+        set_protocol(&three).unwrap();
+        two.close();
+        let paths = [&one, &three].map(|leaf| Arc::downgrade(leaf.path()));
+        let last = Arc::downgrade(&engine);
+        let thread = thread::spawn(move || drop(one));
+        drop((two, three));
+        thread.join().unwrap();
+        drop(engine);
+        assert!(paths.iter().all(|path| path.upgrade().is_none()));
+        assert!(last.upgrade().is_none(), "nothing holds the engine");
     });
 }

@@ -16,9 +16,10 @@ use crate::path::PathKind;
 pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
     let path = mover.path();
     let engine = path.engine();
-    let standard = match path.node(ScopeClass::Service) {
-        Some(service) => engine.path(PathKind::Connection, None, None, Some(service)),
-        None => engine.opened_path(),
+    let opened = engine.opened_path();
+    let standard = match path.name_of(ScopeClass::Service) {
+        Some(service) => engine.service_path(&opened, service),
+        None => Some(opened),
     };
     mover.advance(standard).inspect_err(|why| {
         // System is asked first.
@@ -27,9 +28,13 @@ pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
             Error::LimitExceeded(LimitExceeded { scope, .. }) if *scope == ScopeId::Transient.into()
         );
         let stranded = |nodes| engine.lasting_path(PathKind::StrandedConnection, nodes);
-        if !on_system || mover.advance(stranded(Some(engine.system()))).is_err() {
+        if !on_system
+            || mover
+                .advance(Some(stranded(Some(engine.system()))))
+                .is_err()
+        {
             // It fails only if the connection was closed meanwhile.
-            let _ = mover.advance(stranded(None));
+            let _ = mover.advance(Some(stranded(None)));
         }
     })
 }

@@ -8,7 +8,8 @@
 //! To take a charge back there are two words: what is *cancelled* was never granted, what is
 //! *released* was.
 
-use rcmgr_core::{Direction, Error, Priority, Resource, Result};
+use arrayvec::ArrayVec;
+use rcmgr_core::{Direction, Error, Priority, Resource, Result, ScopeClass, UsesFd};
 
 use crate::credit::Kind;
 use crate::edition::Edition;
@@ -17,15 +18,12 @@ use crate::gauge::Over;
 use crate::lending::Answer;
 use crate::node::Node;
 use crate::path::MAX_NODES;
-use crate::slot::Slot;
 use crate::word::{ConnsWord, StreamsWord};
 
 /// Something that nodes are charged with.
 pub trait Charge: Copy {
     /// What a node that has room was seen to use.
     type Seen: Copy;
-    /// Fills the places of nodes that were not looked at.
-    const UNSEEN: Self::Seen;
 
     /// Looks whether the node has room.
     fn look(self, node: &Node, edition: Edition) -> Result<Self::Seen, Over>;
@@ -56,9 +54,9 @@ pub fn charge_all<'a, C: Charge>(
     edition: Edition,
     charge: C,
 ) -> Result<(), (&'a Node, Over)> {
-    let mut seen = [C::UNSEEN; MAX_NODES];
-    for (node, seen) in nodes.clone().zip(&mut seen) {
-        *seen = charge.look(node, edition).map_err(|over| (node, over))?;
+    let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
+    for node in nodes.clone() {
+        seen.push(charge.look(node, edition).map_err(|over| (node, over))?);
     }
     for (at, (node, &seen)) in nodes.clone().zip(&seen).enumerate() {
         if charge.count(node, seen) {
@@ -108,7 +106,8 @@ pub fn charge_now<'a, C: Charge>(
 ///
 /// # Errors
 ///
-/// Its refusal, unless there was credit that has been called in: then it is to be asked again.
+/// Its refusal, unless there was credit that has been called in, or limits have changed meanwhile:
+/// then it is to be asked again.
 #[cold]
 pub fn refuse<C: Charge>(
     engine: &Engine,
@@ -119,6 +118,8 @@ pub fn refuse<C: Charge>(
 ) -> Result<()> {
     match engine.lending().look_for_room(node, over, charge, edition) {
         Answer::AskAgain => Ok(()),
+        // The node was looked at again: whether that counts is for a last look to say, too.
+        Answer::Refused(_) if !engine.editions().still(edition) => Ok(()),
         Answer::Refused(over) => Err(charge.refused(node, over)),
     }
 }
@@ -149,7 +150,6 @@ impl Memory {
 
 impl Charge for Memory {
     type Seen = u64;
-    const UNSEEN: u64 = 0;
 
     #[inline]
     fn look(self, node: &Node, edition: Edition) -> Result<u64, Over> {
@@ -178,6 +178,15 @@ impl Charge for Memory {
     }
 }
 
+/// A new leaf's stream or connection.
+pub trait SlotCharge: Charge {
+    /// Whether the total of what the leaf is none of is within its limit.
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over>;
+
+    /// Whether a refusal is about what the leaf is one of.
+    fn is_about(resource: Resource) -> bool;
+}
+
 /// Streams in one direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Streams {
@@ -185,9 +194,21 @@ pub struct Streams {
     pub count: u64,
 }
 
+impl Streams {
+    pub const fn one(direction: Direction) -> Self {
+        Self {
+            direction,
+            count: 1,
+        }
+    }
+}
+
+/// One connection, perhaps with a file descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct OneConnection(pub Direction, pub UsesFd);
+
 impl Charge for Streams {
     type Seen = StreamsWord;
-    const UNSEEN: StreamsWord = StreamsWord(0);
 
     #[inline]
     fn look(self, node: &Node, edition: Edition) -> Result<StreamsWord, Over> {
@@ -204,67 +225,67 @@ impl Charge for Streams {
         node.streams.cancel(self.direction, self.count);
     }
 
+    #[inline]
+    fn credit(self) -> Option<(Kind, u64)> {
+        Some((Kind::Streams(self.direction), self.count))
+    }
+
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
         node.refuse(over, Some(self.direction), self.count, None)
     }
 }
 
-/// What a node that has room for a slot was seen to use.
-#[derive(Clone, Copy)]
-pub enum SlotSeen {
-    Streams(StreamsWord),
-    Conns(ConnsWord),
-}
-
-/// A new leaf's stream or connection.
-impl Charge for Slot {
-    type Seen = SlotSeen;
-    const UNSEEN: SlotSeen = SlotSeen::Streams(StreamsWord(0));
-
+impl SlotCharge for Streams {
     #[inline]
-    fn look(self, node: &Node, edition: Edition) -> Result<SlotSeen, Over> {
-        match self {
-            Self::Stream(direction) => {
-                let seen = node.streams.look(edition, direction, 1);
-                seen.map(SlotSeen::Streams)
-            }
-            Self::Connection(direction, uses_fd) => {
-                let seen = node.conns.look(edition, direction, uses_fd);
-                seen.map(SlotSeen::Conns)
-            }
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over> {
+        match node.class() {
+            // No connection has a protocol: there the total is zero.
+            ScopeClass::Protocol | ScopeClass::ProtocolPeer => Ok(()),
+            _ => node.conns.look_at_total(edition),
         }
     }
 
+    fn is_about(resource: Resource) -> bool {
+        matches!(
+            resource,
+            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound
+        )
+    }
+}
+
+impl Charge for OneConnection {
+    type Seen = ConnsWord;
+
     #[inline]
-    fn count(self, node: &Node, seen: SlotSeen) -> bool {
-        match (self, seen) {
-            (Self::Stream(direction), SlotSeen::Streams(seen)) => {
-                node.streams.count(seen, direction, 1)
-            }
-            (Self::Connection(direction, uses_fd), SlotSeen::Conns(seen)) => {
-                node.conns.count(seen, direction, uses_fd)
-            }
-            _ => unreachable!("what was seen is of the slot's kind"),
-        }
+    fn look(self, node: &Node, edition: Edition) -> Result<ConnsWord, Over> {
+        node.conns.look(edition, self.0, self.1)
+    }
+
+    #[inline]
+    fn count(self, node: &Node, seen: ConnsWord) -> bool {
+        node.conns.count(seen, self.0, self.1)
     }
 
     #[inline]
     fn cancel(self, node: &Node) {
-        match self {
-            Self::Stream(direction) => node.streams.cancel(direction, 1),
-            Self::Connection(direction, uses_fd) => node.conns.cancel(direction, uses_fd),
-        }
-    }
-
-    #[inline]
-    fn credit(self) -> Option<(Kind, u64)> {
-        self.kind().map(|kind| (kind, 1))
+        node.conns.cancel(self.0, self.1);
     }
 
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
-        node.refuse(over, Some(self.direction()), 1, None)
+        node.refuse(over, Some(self.0), 1, None)
+    }
+}
+
+impl SlotCharge for OneConnection {
+    #[inline]
+    fn look_at_the_other_total(node: &Node, edition: Edition) -> Result<(), Over> {
+        node.streams.look_at_total(edition)
+    }
+
+    fn is_about(resource: Resource) -> bool {
+        !Streams::is_about(resource)
     }
 }
 
@@ -273,8 +294,8 @@ impl Charge for Slot {
 /// Every total is checked, also of what the leaf has none of: a node that is over a lowered limit
 /// takes nobody in.
 #[derive(Debug, Clone, Copy)]
-pub struct WholeLeaf {
-    pub slot: Slot,
+pub struct WholeLeaf<S> {
+    pub slot: S,
     /// The slot was taken out of the credit of the next path: it is charged already, and within the
     /// limits.
     pub slot_taken: bool,
@@ -282,9 +303,17 @@ pub struct WholeLeaf {
     pub memory: u64,
 }
 
-impl WholeLeaf {
+impl<S: SlotCharge> WholeLeaf<S> {
     fn all_memory(self) -> Memory {
         Memory::new(self.memory, Priority::Always)
+    }
+
+    #[inline]
+    fn look_for_slot(self, node: &Node, edition: Edition) -> Result<Option<S::Seen>, Over> {
+        if self.slot_taken {
+            return Ok(None);
+        }
+        self.slot.look(node, edition).map(Some)
     }
 
     fn cancel_memory(self, node: &Node) {
@@ -294,42 +323,37 @@ impl WholeLeaf {
     }
 }
 
-impl Charge for WholeLeaf {
-    type Seen = (u64, SlotSeen);
-    const UNSEEN: (u64, SlotSeen) = (0, Slot::UNSEEN);
+impl<S: SlotCharge> Charge for WholeLeaf<S> {
+    type Seen = (u64, Option<S::Seen>);
 
-    fn look(self, node: &Node, edition: Edition) -> Result<(u64, SlotSeen), Over> {
+    #[inline]
+    fn look(self, node: &Node, edition: Edition) -> Result<Self::Seen, Over> {
         let memory = self.all_memory().look(node, edition)?;
-        let slot = match self.slot {
-            Slot::Stream(_) => {
-                let slot = if self.slot_taken {
-                    Slot::UNSEEN
-                } else {
-                    self.slot.look(node, edition)?
-                };
-                node.conns.look_at_total(edition)?;
-                slot
-            }
-            Slot::Connection(..) => {
-                node.streams.look_at_total(edition)?;
-                self.slot.look(node, edition)?
-            }
-        };
-        Ok((memory, slot))
+        // Streams are asked before connections, whichever of them the leaf is one of.
+        if S::is_about(Resource::Streams) {
+            let slot = self.look_for_slot(node, edition)?;
+            S::look_at_the_other_total(node, edition)?;
+            Ok((memory, slot))
+        } else {
+            S::look_at_the_other_total(node, edition)?;
+            Ok((memory, self.look_for_slot(node, edition)?))
+        }
     }
 
-    fn count(self, node: &Node, (memory, slot): (u64, SlotSeen)) -> bool {
+    #[inline]
+    fn count(self, node: &Node, (memory, slot): Self::Seen) -> bool {
         // Most leaves move before they hold memory: then it was enough to look.
         if self.memory > 0 && !self.all_memory().count(node, memory) {
             return false;
         }
-        let counted = self.slot_taken || self.slot.count(node, slot);
+        let counted = slot.is_none_or(|slot| self.slot.count(node, slot));
         if !counted {
             self.cancel_memory(node);
         }
         counted
     }
 
+    #[inline]
     fn cancel(self, node: &Node) {
         if !self.slot_taken {
             self.slot.cancel(node);
@@ -339,15 +363,9 @@ impl Charge for WholeLeaf {
 
     #[cold]
     fn refused(self, node: &Node, over: Over) -> Error {
-        let of_streams = matches!(
-            over.resource,
-            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound
-        );
         match over.resource {
             Resource::Memory => self.all_memory().refused(node, over),
-            _ if of_streams == matches!(self.slot, Slot::Stream(_)) => {
-                self.slot.refused(node, over)
-            }
+            resource if S::is_about(resource) => self.slot.refused(node, over),
             // Only the total was asked about, for none more.
             _ => node.refuse(over, None, 0, None),
         }

@@ -53,14 +53,15 @@ impl Editions {
     }
 
     /// Makes a new edition. `write` writes what changes into the slots of the edition it is given;
-    /// it is called twice. Only one writer at a time.
-    pub fn change(&self, write: impl Fn(Edition)) {
+    /// it is called twice. Only one writer at a time. The new edition.
+    pub fn change(&self, write: impl Fn(Edition)) -> Edition {
         let now = self.now();
         let next = Edition(now.0.wrapping_add(1));
         write(next);
         // SeqCst: see `still`. It is Release, too: the slots of this edition are written before.
         self.0.store(next.0, Ordering::SeqCst);
         write(now);
+        next
     }
 }
 

@@ -5,38 +5,41 @@ use std::fmt;
 use std::sync::Arc;
 
 use rcmgr_core::address::Addresses;
-use rcmgr_core::{Clock, Error, Limit, Limits, PeerId, Refusals, ScopeClass, ScopeId, ScopeStat};
+use rcmgr_core::{
+    Clock, Direction, Error, Limit, Limits, PeerId, Refusals, Result, ScopeClass, ScopeId,
+    ScopeStat,
+};
 
 use crate::edition::{Edition, Editions};
+use crate::leaf::refused_on;
 use crate::lending::{CreditOptions, Lending};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
+use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
-use crate::path::{Nodes, Path, PathKey, PathKind};
+use crate::path::{Nodes, Path, PathKind, is_transient, rank};
+use crate::peers::{Peers, join};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::slot::Slot;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, Published, RareLock, Table};
+use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
 /// What all leaves of a class share.
 pub struct LeafClass {
     pub limit: LeafLimit,
     pub refusals: RefusalCounts,
-    opened: AtomicU64,
+    pub numbers: Numbers,
 }
 
 impl LeafClass {
     fn new(limit: &Limit) -> Self {
+        let refusals = RefusalCounts::new();
+        refusals.spread();
         Self {
             limit: LeafLimit::new(limit),
-            refusals: RefusalCounts::new(),
-            opened: AtomicU64::new(0),
+            refusals,
+            numbers: Numbers::new(),
         }
-    }
-
-    /// Leaves are numbered from 1, refused ones too.
-    pub fn next_number(&self) -> u64 {
-        self.opened.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -48,10 +51,9 @@ pub struct Engine {
     allowlisted_transient: Arc<Node>,
     services: Table<Arc<str>, Arc<Node>>,
     protocols: Registry<Arc<str>, Node>,
-    peers: Registry<PeerId, Node>,
+    peers: Peers,
     /// What each peer uses of each service and protocol.
     shares: Registry<ScopeId, Node>,
-    paths: Registry<PathKey, Path>,
 
     addresses: Addresses,
     lending: Lending,
@@ -72,7 +74,6 @@ pub struct Engine {
     refusals_said: [RefusalCounts; ScopeClass::ALL.len()],
     mistakes: Mistakes,
     clock: Arc<dyn Clock>,
-    serial: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -83,15 +84,15 @@ impl Engine {
         clock: Arc<dyn Clock>,
         credit: CreditOptions,
     ) -> Self {
-        let node = |id, serial, parent, limit| Arc::new(Node::new(id, serial, parent, [limit; 2]));
-        let system = node(ScopeId::System, 1, None, limits.system);
+        let node = |id, parent, limit| Arc::new(Node::new(id, parent, [limit; 2]));
+        let system = node(ScopeId::System, None, limits.system);
         let of_system = Some(system.clone());
-        let transient = node(ScopeId::Transient, 2, of_system, limits.transient);
+        let transient = node(ScopeId::Transient, of_system, limits.transient);
         let limit = limits.allowlisted_system;
-        let allowlisted_system = node(ScopeId::AllowlistedSystem, 3, None, limit);
+        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, limit);
         let of_system = Some(allowlisted_system.clone());
         let limit = limits.allowlisted_transient;
-        let allowlisted_transient = node(ScopeId::AllowlistedTransient, 4, of_system, limit);
+        let allowlisted_transient = node(ScopeId::AllowlistedTransient, of_system, limit);
         Self {
             system,
             transient,
@@ -99,9 +100,8 @@ impl Engine {
             allowlisted_transient,
             services: Table::new(),
             protocols: Registry::new(),
-            peers: Registry::new(),
+            peers: Peers::new(),
             shares: Registry::new(),
-            paths: Registry::new(),
             conn: LeafClass::new(&limits.conn),
             stream: LeafClass::new(&limits.stream),
             addresses,
@@ -114,7 +114,6 @@ impl Engine {
             refusals_said: std::array::from_fn(|_| RefusalCounts::new()),
             mistakes: Mistakes::new(),
             clock,
-            serial: AtomicU64::new(4),
             closed: AtomicBool::new(false),
         }
     }
@@ -164,7 +163,8 @@ impl Engine {
     pub fn service(&self, name: &str) -> Arc<Node> {
         self.services.read(name, Arc::clone).unwrap_or_else(|| {
             let make = |name: &Arc<str>| Arc::new(self.make(ScopeId::Service(name.clone()), true));
-            self.services.read_or_insert(name.into(), make, Arc::clone)
+            self.services
+                .change_or_insert(name.into(), make, |node| node.clone())
         })
     }
 
@@ -179,8 +179,11 @@ impl Engine {
 
     /// The peer's node, with the caller as a user.
     pub fn peer(&self, id: &PeerId) -> Arc<Node> {
-        self.peers
-            .acquire(id, || *id, |id| self.make(ScopeId::Peer(*id), true))
+        self.peers.acquire(id, || self.make_peer(id))
+    }
+
+    fn make_peer(&self, id: &PeerId) -> Node {
+        self.make(ScopeId::Peer(*id), true)
     }
 
     /// What a peer uses of a service or protocol, with the caller as a user.
@@ -201,45 +204,96 @@ impl Engine {
     /// A node as the limits are. It is called under the lock of the shard that the node goes into:
     /// a change of limits that it does not see yet comes by later and finds the node.
     fn make(&self, id: ScopeId, under_system: bool) -> Node {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
         let parent = under_system.then(|| self.system.clone());
         let limits = Edition::FOR_EACH_SLOT.map(|edition| self.limit_of(&id, edition));
-        Node::new(id, serial, parent, limits)
+        Node::new(id, parent, limits)
     }
 
-    /// The path of a leaf with these ancestors, with the caller as a user. The caller is a user of
-    /// the nodes, too.
-    pub fn path(
-        self: &Arc<Self>,
-        kind: PathKind,
-        peer: Option<&Arc<Node>>,
-        protocol: Option<&Arc<Node>>,
-        service: Option<&Arc<Node>>,
-    ) -> Arc<Path> {
-        let key = PathKey {
-            kind,
-            serials: [peer, protocol, service].map(|node| node.map_or(0, |node| node.serial())),
-        };
-        let make = |key: &PathKey| {
+    /// The path of a leaf of which only the peer is known, with the caller as a user.
+    pub fn peer_path(self: &Arc<Self>, kind: PathKind, peer: &PeerId) -> Arc<Path> {
+        let make = |node: &Arc<Node>| {
             let mut nodes = Nodes::new();
-            let share = |of: Option<&Arc<Node>>| Some(self.share(of?, peer?));
-            let retained =
-                |node: Option<&Arc<Node>>| node.cloned().inspect(|node| self.retain_node(node));
-            nodes.extend(retained(peer));
-            nodes.extend(share(protocol));
-            nodes.extend(share(service));
-            nodes.extend(retained(protocol));
-            nodes.extend(retained(service));
-            if kind == PathKind::Stream && protocol.is_none() {
-                nodes.push(self.transient.clone());
-            }
+            nodes.push(node.clone());
+            nodes.extend((kind == PathKind::Stream).then(|| self.transient.clone()));
             nodes.push(match kind {
                 PathKind::AllowlistedConnection => self.allowlisted_system.clone(),
                 _ => self.system.clone(),
             });
-            Path::new(self.clone(), kind, Some(*key), nodes)
+            Path::of_peer(self.clone(), kind, nodes)
         };
-        self.paths.acquire(&key, || key, make)
+        self.peers
+            .acquire_path(kind, peer, || self.make_peer(peer), make)
+    }
+
+    /// The path of a stream of which only the peer is known, with the caller as a user; or the
+    /// refusal of such a stream, where it can be told without being a user.
+    pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Arc<Path>> {
+        let kind = PathKind::Stream;
+        let found = self.peers.look_at_path(kind, peer, |path| {
+            let refused = refused_on(path, Slot::Stream(direction));
+            refused.map_or_else(|| Ok(join(path)), Err)
+        });
+        found.unwrap_or_else(|| Ok(self.peer_path(kind, peer)))
+    }
+
+    /// The path of a leaf that is on `from` as soon as its protocol is known, with the caller as a
+    /// user: `None` only where the caller was a user of `from` and is that no more.
+    pub fn protocol_path(self: &Arc<Self>, from: &Arc<Path>, id: &str) -> Option<Arc<Path>> {
+        from.branch(id, || self.make_branch(from, self.protocol(id)))
+    }
+
+    /// The path of a leaf that is on `from` as soon as its service is known, with the caller as a
+    /// user: `None` only where the caller was a user of `from` and is that no more.
+    pub fn service_path(self: &Arc<Self>, from: &Arc<Path>, name: &str) -> Option<Arc<Path>> {
+        from.branch(name, || self.make_branch(from, self.service(name)))
+    }
+
+    /// Where a stream begins that is opened through a connection on this path: `None` if the path
+    /// has no peer. Who holds a user of the path knows that there is a user of this one, too.
+    pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Arc<Path>) -> Option<&'a Arc<Path>> {
+        let peer = path.peer()?.id().peer()?;
+        // That of the peer alone, which a connection with a service keeps.
+        let path = path
+            .from()
+            .filter(|from| !from.is_lasting())
+            .unwrap_or(path);
+        if path.streams().is_none() && path.users().try_add() {
+            // As a user: the path is not collected before it is known that it is a user of this.
+            if let Err(streams) = path.set_streams(self.peer_path(PathKind::Stream, &peer)) {
+                self.release_path(&streams);
+            }
+            self.release_path(path);
+        }
+        path.streams()
+    }
+
+    /// The path of a stream that begins on `from`, as soon as these are known, with the caller as a
+    /// user. The caller is a user of `from`, and stays it.
+    pub fn path_beyond(
+        self: &Arc<Self>,
+        from: &Arc<Path>,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Option<Arc<Path>> {
+        let with_protocol = self.protocol_path(from, protocol)?;
+        let Some(service) = service else {
+            return Some(with_protocol);
+        };
+        let with_service = self.service_path(&with_protocol, service);
+        self.release_path(&with_protocol);
+        with_service
+    }
+
+    /// The path `from` with a protocol or service, of which it is a user, and with the peer's share
+    /// of that.
+    fn make_branch(self: &Arc<Self>, from: &Arc<Path>, node: Arc<Node>) -> Path {
+        let share = from.peer().map(|peer| self.share(&node, peer));
+        // With a protocol or service nothing is transient any more.
+        let kept = from.nodes().iter().filter(|node| !is_transient(node));
+        let mut nodes: Nodes = kept.cloned().chain(share).collect();
+        nodes.push(node.clone());
+        nodes.sort_by_key(|node| rank(node.class()));
+        Path::branch_of(from, &node, nodes)
     }
 
     /// The path of a connection of which nothing is known yet.
@@ -260,20 +314,31 @@ impl Engine {
         nodes: impl IntoIterator<Item = &'a Arc<Node>>,
     ) -> Arc<Path> {
         let nodes = nodes.into_iter().cloned().collect();
-        Arc::new(Path::new(self.clone(), kind, None, nodes))
+        Arc::new(Path::lasting(self.clone(), kind, nodes))
     }
 
     /// The caller uses the path no more.
     pub fn release_path(&self, path: &Arc<Path>) {
-        let Some(key) = path.key() else { return };
-        if self.paths.release(key, path) {
+        let mut path = path;
+        while !path.is_lasting() && path.users().remove() {
+            let removed = match path.from() {
+                Some(from) => from.remove_branch(path),
+                None => self.peers.remove_path(path),
+            };
+            if !removed {
+                return;
+            }
             self.lending.collected(path);
-            path.nodes().iter().for_each(|node| self.release_node(node));
+            if let Some(streams) = path.streams() {
+                self.release_path(streams);
+            }
+            path.own_nodes().for_each(|node| self.release_node(node));
+            let Some(from) = path.from() else { return };
+            path = from;
         }
     }
 
-    /// One more user of a node of which there is one already. (A mover whose leaf is closed meanwhile
-    /// may join a node that is being taken out, or is: it can't succeed, and leaves it again.)
+    /// One more user of a node of which there is one already.
     pub fn retain_node(&self, node: &Node) {
         // The others are on every path: counting their users would only wear out their lines.
         if is_collected(node.class()) {
@@ -284,7 +349,7 @@ impl Engine {
     /// The caller uses the node no more. System, transient and services stay all the same.
     pub fn release_node(&self, node: &Arc<Node>) {
         let removed = match node.id() {
-            ScopeId::Peer(id) => self.peers.release(id, node),
+            ScopeId::Peer(_) => self.peers.release(node),
             ScopeId::Protocol(id) => self.protocols.release(&**id, node),
             id @ (ScopeId::ServicePeer(..) | ScopeId::ProtocolPeer(..)) => {
                 self.shares.release(id, node)
@@ -359,7 +424,7 @@ impl Engine {
     }
 
     pub fn for_each_peer(&self, f: &mut dyn FnMut(&Node)) {
-        self.peers.for_each(|_, node| f(node));
+        self.peers.for_each(f);
     }
 
     pub fn limits(&self) -> Arc<Limits> {
@@ -401,7 +466,8 @@ impl Engine {
     /// Makes a new edition of the limits, in which what `write` writes is different.
     pub fn change_limits(&self, write: impl Fn(Edition)) {
         let _one_at_a_time = self.limits_lock.hold();
-        self.editions.change(write);
+        let edition = self.editions.change(write);
+        self.lending.limits_changed(edition);
     }
 
     pub fn set_limits(&self, limits: Limits) {
@@ -449,7 +515,7 @@ impl Engine {
     /// # Errors
     ///
     /// After `close`.
-    pub fn check_open(&self) -> Result<(), Error> {
+    pub fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::ScopeClosed {
                 scope: ScopeId::System.into(),

@@ -18,7 +18,7 @@ pub use streams::StreamsGauge;
 use rcmgr_core::{LimitValue, Resource};
 
 use crate::edition::decode;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Which limit was reached: what a gauge knows of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,31 @@ impl Over {
             used,
             limit: decode(limit),
         }
+    }
+}
+
+/// The largest number of streams seen so far: as wide as their counter, so that a gauge of streams
+/// is one cache line.
+#[derive(Debug)]
+struct StreamsPeak(AtomicU32);
+
+impl StreamsPeak {
+    fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    // Relaxed: as for `Peak`.
+    #[inline]
+    fn note(&self, value: u64) {
+        let value = value as u32;
+        if value > self.0.load(Ordering::Relaxed) {
+            self.0.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The peak, where usage stands at `now`.
+    fn get(&self, now: u64) -> u64 {
+        u64::from(self.0.load(Ordering::Relaxed)).max(now)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::allowlisted::leave_allowlist;
 use crate::leaf::{Leaf, LeafMover};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
+use crate::slot::Slot;
 use crate::span::Owner;
 
 /// A connection of [`AtomicResourceManager`](crate::AtomicResourceManager). Dropped, it gives back
@@ -104,6 +105,20 @@ impl Stream {
     }
 }
 
+/// Opens a stream that begins on `from`, of which the caller is a user until then.
+pub(crate) fn open_stream_with(
+    from: &Arc<Path>,
+    direction: Direction,
+    protocol: &str,
+    service: Option<&str>,
+) -> Result<Stream> {
+    let engine = from.engine();
+    let path = engine.path_beyond(from, protocol, service);
+    engine.release_path(from);
+    let path = path.expect("a path with a user can have branches");
+    Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+}
+
 /// What connections and streams have in common: both are a handle on a leaf.
 macro_rules! leaf_handle {
     ($handle:ident) => {
@@ -190,12 +205,14 @@ leaf_handle!(Connection);
 leaf_handle!(Stream);
 
 impl ConnectionScope for Connection {
+    type Stream = Stream;
+
     fn direction(&self) -> Direction {
         self.leaf.slot().direction()
     }
 
     fn peer(&self) -> Option<PeerId> {
-        self.leaf.path().node(ScopeClass::Peer)?.id().peer()
+        self.leaf.path().peer()?.id().peer()
     }
 
     fn set_peer(&self, peer: &PeerId) -> Result<()> {
@@ -206,20 +223,50 @@ impl ConnectionScope for Connection {
             path = mover.path();
         }
         let engine = path.engine();
-        let peer = engine.peer(peer);
-        let service = path.node(ScopeClass::Service);
-        let next = engine.path(path.kind(), Some(&peer), None, service);
-        engine.release_node(&peer);
-        mover.advance(next)
+        let of_peer = engine.peer_path(path.kind(), peer);
+        let next = match path.name_of(ScopeClass::Service) {
+            None => Some(of_peer),
+            Some(service) => {
+                let next = engine.service_path(&of_peer, service);
+                engine.release_path(&of_peer);
+                next
+            }
+        };
+        mover.advance(next)?;
+        let path = mover.path();
+        if path.users().are_several() {
+            // Each connection may have a thread that is refused streams. It is prepared here, where
+            // nothing was refused.
+            path.peer().inspect(|node| node.spread_refusals());
+        }
+        Ok(())
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Service)?;
         let path = mover.path();
-        let engine = path.engine();
-        let service = engine.service(service);
-        let peer = path.node(ScopeClass::Peer);
-        mover.advance(engine.path(path.kind(), peer, None, Some(&service)))
+        mover.advance(path.engine().service_path(path, service))
+    }
+
+    fn open_stream(&self, direction: Direction) -> Result<Stream> {
+        let streams = self.leaf.streams()?;
+        match Leaf::open_on(streams, Slot::Stream(direction))? {
+            Some(leaf) => Ok(Stream::new(leaf)),
+            None => Err(self.leaf.closed()),
+        }
+    }
+
+    fn open_stream_with(
+        &self,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        let streams = self.leaf.streams()?;
+        if !streams.users().try_add() {
+            return Err(self.leaf.closed());
+        }
+        open_stream_with(streams, direction, protocol, service)
     }
 
     fn done(&self) {
@@ -236,43 +283,32 @@ impl StreamScope for Stream {
     }
 
     fn peer(&self) -> PeerId {
-        let peer = self.leaf.path().node(ScopeClass::Peer);
+        let peer = self.leaf.path().peer();
         peer.and_then(|node| node.id().peer())
             .expect("a stream's path has a peer")
     }
 
     fn protocol(&self) -> Option<Arc<str>> {
-        let protocol = self.leaf.path().node(ScopeClass::Protocol)?;
-        protocol.id().name().cloned()
+        self.leaf.path().name_of(ScopeClass::Protocol).cloned()
     }
 
     fn service(&self) -> Option<Arc<str>> {
-        let service = self.leaf.path().node(ScopeClass::Service)?;
-        service.id().name().cloned()
+        self.leaf.path().name_of(ScopeClass::Service).cloned()
     }
 
     fn set_protocol(&self, protocol: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Protocol)?;
         let path = mover.path();
-        let engine = path.engine();
-        let peer = path.node(ScopeClass::Peer);
-        let protocol = engine.protocol(protocol);
-        let next = engine.path(PathKind::Stream, peer, Some(&protocol), None);
-        engine.release_node(&protocol);
-        mover.advance(next)
+        mover.advance(path.engine().protocol_path(path, protocol))
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Service)?;
         let path = mover.path();
-        let protocol = path.node(ScopeClass::Protocol);
-        if protocol.is_none() {
+        if path.node(ScopeClass::Protocol).is_none() {
             return Err(Error::NoProtocol { scope: self.name() });
         }
-        let engine = path.engine();
-        let peer = path.node(ScopeClass::Peer);
-        let service = engine.service(service);
-        mover.advance(engine.path(PathKind::Stream, peer, protocol, Some(&service)))
+        mover.advance(path.engine().service_path(path, service))
     }
 
     fn done(&self) {

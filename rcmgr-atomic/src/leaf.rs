@@ -23,7 +23,10 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, WholeLeaf, cancel_all, charge_now, refuse};
+use crate::charge::{
+    Memory, OneConnection, SlotCharge, Streams, WholeLeaf, cancel_all, charge_all, charge_now,
+    refuse,
+};
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
@@ -56,19 +59,64 @@ impl Leaf {
     /// user less.
     pub fn open(path: Arc<Path>, slot: Slot) -> Result<Self> {
         match charge_new(&path, slot) {
-            Ok(number) => Ok(Self {
-                staged: Staged::new(path),
-                number,
-                slot,
-                spans: AtomicU64::new(0),
-                own: Own::new(),
-                own_limit: OwnLimit::none(),
-            }),
+            Ok(number) => Ok(Self::charged(path, slot, number)),
             Err(refused) => {
                 path.engine().release_path(&path);
                 Err(refused)
             }
         }
+    }
+
+    /// Opens a leaf on a path that had users a moment ago. If it has none any more, nothing is
+    /// opened.
+    ///
+    /// A refusal, the hot path of a server under attack, touches no count of users.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged.
+    pub fn open_on(path: &Arc<Path>, slot: Slot) -> Result<Option<Self>> {
+        let number = charge_new(path, slot)?;
+        if !path.users().try_add() {
+            // The nodes may be gone from the maps by now. What is charged on them makes no
+            // difference to anyone.
+            match slot {
+                Slot::Stream(direction) => path.cancel(Streams::one(direction)),
+                Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+            }
+            return Ok(None);
+        }
+        Ok(Some(Self::charged(path.clone(), slot, number)))
+    }
+
+    fn charged(path: Arc<Path>, slot: Slot, number: u64) -> Self {
+        Self {
+            staged: Staged::new(path),
+            number,
+            slot,
+            spans: AtomicU64::new(0),
+            own: Own::new(),
+            own_limit: OwnLimit::none(),
+        }
+    }
+
+    /// Where a stream begins that is opened through this connection.
+    ///
+    /// # Errors
+    ///
+    /// If the manager or the connection is closed, or the peer is not known yet.
+    pub fn streams(&self) -> Result<&Arc<Path>> {
+        let (word, path) = self.staged.load();
+        let engine = path.engine();
+        engine.check_open()?;
+        if word.is_closed() || path.kind() == PathKind::StrandedConnection {
+            return Err(self.closed());
+        }
+        if path.peer().is_none() {
+            return Err(Error::NoPeer { scope: self.name() });
+        }
+        // It has a peer, so there is none only if the connection was closed meanwhile.
+        engine.streams_of(path).ok_or_else(|| self.closed())
     }
 
     pub fn slot(&self) -> Slot {
@@ -142,6 +190,34 @@ impl Leaf {
     /// Charges the path and the leaf. The word that it was that the leaf was charged in.
     #[inline]
     fn charge(&self, charge: Memory) -> Result<LeafWord> {
+        match self.charge_from_credit(charge) {
+            Some(word) => Ok(word),
+            None => self.charge_anyhow(charge),
+        }
+    }
+
+    /// The short way, which most reservations go: `charge_anyhow` without a loop, as long as there is
+    /// credit, room, and nobody in between.
+    #[inline]
+    fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
+        let (word, path) = self.staged.load();
+        path.credit()?;
+        let engine = path.engine();
+        let editions = engine.editions();
+        let edition = editions.now();
+        let sum = sum(word, self.memory_limit(engine, edition), charge).ok()?;
+        if !path.take_credit(edition, charge) {
+            return None;
+        }
+        if editions.still(edition) && self.staged.set_memory(word, sum).is_ok() {
+            return Some(word);
+        }
+        path.cancel(charge);
+        None
+    }
+
+    #[inline(never)]
+    fn charge_anyhow(&self, charge: Memory) -> Result<LeafWord> {
         let editions = self.engine().editions();
         loop {
             let edition = editions.now();
@@ -320,44 +396,40 @@ impl<'a> LeafMover<'a> {
         self.leaf.path()
     }
 
-    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on.
+    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
+    /// none if the leaf was closed while it was looked for.
     ///
     /// # Errors
     ///
     /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
     /// has changed, and the next path has one user less.
-    pub fn advance(&mut self, next: Arc<Path>) -> Result<()> {
+    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
+        let next = next.ok_or_else(|| self.leaf.closed())?;
+        match self.leaf.slot {
+            Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
+            Slot::Connection(direction, fd) => self.advance_as(next, OneConnection(direction, fd)),
+        }
+    }
+
+    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self { leaf, mover } = self;
         let (mut word, path) = leaf.staged.load();
-        let slot = leaf.slot;
         let give_up = |why| {
             path.engine().release_path(&next);
             Err(why)
         };
 
-        let gained = next.beyond(path);
+        let beyond = next.beyond(path);
+        let gained = || beyond.iter().copied();
         let mut memory = word.memory();
         if word.is_closed() {
             return give_up(leaf.closed());
         }
         let engine = path.engine();
-        // With credit, the slot is charged on all nodes of the next path already, and all of the old
-        // one's get theirs back: then none of them is touched.
-        let slot_taken = take_slot(&next, slot);
-        let whole = |memory| WholeLeaf {
-            slot,
-            slot_taken,
-            memory,
+        let slot_taken = match charge_move(&next, gained(), slot, memory) {
+            Ok(taken) => taken,
+            Err(refused) => return give_up(refused),
         };
-        let give_up = |why| {
-            if slot_taken {
-                next.release_leaf(slot, 0);
-            }
-            give_up(why)
-        };
-        if let Err(refused) = charge_now(engine, gained.clone(), whole(memory)) {
-            return give_up(refused);
-        }
         mover.put(next.clone());
         while let Err(now) = mover.advance(word) {
             // Closed, or the memory changed: the gained nodes follow.
@@ -366,28 +438,33 @@ impl<'a> LeafMover<'a> {
             let followed = if now.is_closed() {
                 Err(leaf.closed())
             } else if after > before {
-                charge_now(engine, gained.clone(), difference)
+                charge_now(engine, gained(), difference)
             } else {
-                cancel_all(gained.clone(), difference);
+                cancel_all(gained(), difference);
                 Ok(())
             };
             if let Err(why) = followed {
-                cancel_all(gained, whole(memory));
+                let whole = WholeLeaf {
+                    slot,
+                    slot_taken,
+                    memory,
+                };
+                cancel_all(gained(), whole);
+                if slot_taken {
+                    next.release_leaf(leaf.slot, 0);
+                }
                 return give_up(why);
             }
             (word, memory) = (now, after);
         }
-        let lost = path.beyond(&next);
         if slot_taken {
-            path.release_leaf(slot, 0);
-            if memory > 0 {
-                lost.for_each(|node| node.release(Kind::Memory, memory));
-            }
+            path.release_leaf(leaf.slot, 0);
+            path.release_moved(&next, None, memory);
         } else {
-            lost.for_each(|node| node.release_leaf(slot, memory));
-            if let Some(kind) = slot.kind() {
+            path.release_moved(&next, Some(leaf.slot), memory);
+            if let Some((kind, amount)) = slot.credit() {
                 let edition = engine.editions().now();
-                engine.lending().after_charge(&next, edition, kind, 1);
+                engine.lending().after_charge(&next, edition, kind, amount);
             }
         }
         engine.release_path(path);
@@ -397,7 +474,10 @@ impl<'a> LeafMover<'a> {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        self.close();
+        // Its handle has closed it, as a rule.
+        if !self.is_closed() {
+            self.close();
+        }
     }
 }
 
@@ -426,42 +506,103 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     }
 }
 
-/// Takes a leaf's slot out of a path's credit, if there is any that is good under the limits as they
-/// are.
-fn take_slot(path: &Path, slot: Slot) -> bool {
-    let editions = path.engine().editions();
+/// Charges what a leaf needs to move to the path `next`, on which the nodes `gained` are new to it.
+///
+/// Whether the slot was taken out of the credit of that path. Then it is charged on all of its
+/// nodes, and all of the old path's are to get theirs back.
+fn charge_move<'a>(
+    next: &'a Path,
+    gained: impl Iterator<Item = &'a Node> + Clone,
+    slot: impl SlotCharge,
+    memory: u64,
+) -> Result<bool> {
+    let engine = next.engine();
+    let editions = engine.editions();
     loop {
+        // Both under one edition: a move is held against one whole set of limits.
         let edition = editions.now();
-        if !path.take_credit(edition, slot) {
-            return false;
+        let slot_taken = next.take_credit(edition, slot);
+        let whole = WholeLeaf {
+            slot,
+            slot_taken,
+            memory,
+        };
+        let charged = charge_all(gained.clone(), edition, whole);
+        let counts = editions.still(edition);
+        if charged.is_ok() && counts {
+            return Ok(slot_taken);
         }
-        if editions.still(edition) {
-            return true;
+        if charged.is_ok() {
+            cancel_all(gained.clone(), whole);
         }
-        path.release_leaf(slot, 0);
+        if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
+            next.release(kind, amount);
+        }
+        if let (Err((node, over)), true) = (charged, counts) {
+            refuse(engine, node, over, whole, edition)?;
+        }
     }
 }
 
 /// Charges a new leaf, if its own limit and the path have room. Its number.
+#[inline]
 fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
+    match slot {
+        Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
+        Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
+    }
+}
+
+fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Result<u64> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    let number = class.next_number();
+    let number = class.numbers.next();
     loop {
         let edition = editions.now();
-        if let Err(over) = slot.check(&class.limit.get(edition)) {
+        if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
                 return Err(class.refused(over, slot, number));
             }
             continue;
         }
-        match (path.charge(edition, slot), editions.still(edition)) {
+        match (path.charge(edition, charge), editions.still(edition)) {
             (Ok(()), true) => return Ok(number),
-            (Ok(()), false) => path.cancel(slot),
-            (Err((node, over)), true) => refuse(engine, node, over, slot, edition)?,
+            (Ok(()), false) => path.cancel(charge),
+            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
             (Err(_), false) => {}
         }
     }
+}
+
+/// The refusal of a new leaf by a node of the path, if it can be told by looking alone: what
+/// is refused most, and by many threads at a time, touches nothing that they share.
+pub fn refused_on(path: &Path, slot: Slot) -> Option<Error> {
+    match slot {
+        Slot::Stream(direction) => refused_on_as(path, slot, Streams::one(direction)),
+        Slot::Connection(direction, fd) => refused_on_as(path, slot, OneConnection(direction, fd)),
+    }
+}
+
+fn refused_on_as(path: &Path, slot: Slot, charge: impl SlotCharge) -> Option<Error> {
+    let engine = path.engine();
+    let (class, editions) = (engine.leaf_class(slot), engine.editions());
+    let edition = editions.now();
+    let refuses = |node| charge.look(node, edition).err();
+    let (node, over) = path
+        .iter()
+        .find_map(|node| refuses(node).map(|over| (node, over)))?;
+    // The leaf's own limit comes first, and where there may be credit it is to be called in: that
+    // is for who is a user of the path.
+    let lends = |&kind| node.lent(kind) > 0;
+    if class.limit.check(edition, slot).is_err() || Kind::of(over.resource).iter().any(lends) {
+        return None;
+    }
+    // Asked once more: another may have called it in since.
+    let over = refuses(node)?;
+    editions.still(edition).then(|| {
+        class.numbers.next();
+        charge.refused(node, over)
+    })
 }
 
 impl LeafClass {

@@ -1,7 +1,6 @@
 //! Which paths lend credit, how much, and how it is called in: see `credit.rs`.
 //!
-//! A path begins to lend when it is charged often. At most [`MOST_LENDERS`] do at a time; when there
-//! are as many, those that were not used for a while make room. A path that is collected gives all
+//! A path begins to lend when it is charged often. Only so many do at a time; when there are as many, those that were not used for a while make room. A path that is collected gives all
 //! back and lends no more.
 //!
 //! A lane is opened for so many bytes, and each node says how many that are in all (*lent*): it is
@@ -9,7 +8,7 @@
 //! never less than the credit on the node, it bounds what share of the limit that may be, and a
 //! node on which nothing is lent refuses without looking any further.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rcmgr_core::{Direction, KIB, ScopeStat};
 
@@ -21,9 +20,6 @@ use crate::node::Node;
 use crate::path::Path;
 use crate::sync::{AtomicU64, Ordering, Published, RareLock};
 use crate::word::{StockState, StockWord, StreamsWord};
-
-/// How many paths lend at a time.
-const MOST_LENDERS: usize = 256;
 
 /// What may be lent of what is left of a node's memory: this part of it.
 const SHARE: u64 = 8;
@@ -41,6 +37,8 @@ pub struct CreditOptions {
     /// A path lends when its nodes were charged so often: nothing is spent on those that come and
     /// go.
     pub warm: u64,
+    /// How many paths lend at a time.
+    pub most_lenders: usize,
 }
 
 impl CreditOptions {
@@ -49,13 +47,15 @@ impl CreditOptions {
         most_memory: 256 * KIB,
         most_streams: 64,
         warm: 64,
+        most_lenders: 256,
     };
 }
 
 /// Who lends.
 pub struct Lending {
     options: CreditOptions,
-    lenders: Published<Vec<Arc<Path>>>,
+    /// Weak: whoever finds the lock held leaves a path here that is collected, until the next change.
+    lenders: Published<Vec<Weak<Path>>>,
     /// Held by the one that changes who lends. Nobody waits for it.
     changing: RareLock,
     /// How often credit was moved between nodes and lanes: begun, and done.
@@ -67,8 +67,8 @@ pub struct Lending {
 #[derive(Debug)]
 pub struct Standing(AtomicU64);
 
-/// A path that could not lend, or did not use what it had, waits for so many charges.
-const WAIT: u64 = 1024;
+/// A path that could not lend, or did not use what it had, waits so many times as long as a new one.
+const WAIT: u64 = 16;
 const LENDS: u64 = u64::MAX - 1;
 const GONE: u64 = u64::MAX;
 
@@ -95,13 +95,13 @@ impl Standing {
     }
 
     /// It did not get to lend: it is not to ask again at once.
-    fn wait(&self) {
-        self.swap(0, WAIT);
+    fn wait(&self, charges: u64) {
+        self.swap(0, charges);
     }
 
     /// It lent, and does no more; or it is collected anyway.
-    fn end(&self) -> bool {
-        self.swap(LENDS, WAIT)
+    fn end(&self, charges: u64) -> bool {
+        self.swap(LENDS, charges)
     }
 
     /// The path is collected. Whether it lent until now.
@@ -109,7 +109,7 @@ impl Standing {
         self.0.swap(GONE, Ordering::AcqRel) == LENDS
     }
 
-    fn lends(&self) -> bool {
+    pub fn lends(&self) -> bool {
         self.0.load(Ordering::Acquire) == LENDS
     }
 }
@@ -142,15 +142,14 @@ impl Lending {
     /// had none: now it may get some.
     #[cold]
     pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, kind: Kind, amount: u64) {
-        // What could not be taken out of a stock, full as it may be, is no reason to fill it.
-        if amount > self.most(kind) || path.key().is_none() {
+        if path.is_lasting() || !serves(self.most(kind), amount) {
             return;
         }
         let standing = path.standing();
         // Acquire: with the stocks of a path that lends.
         match standing.0.load(Ordering::Acquire) {
             GONE => {}
-            LENDS => self.fill(path, edition, kind),
+            LENDS => self.fill(path, edition, kind, amount),
             0 => self.begin(path),
             charges => drop(standing.swap(charges, charges - 1)),
         }
@@ -165,17 +164,33 @@ impl Lending {
         most.min(StockWord::MAX_MOST)
     }
 
-    fn fill(&self, path: &Path, edition: Edition, kind: Kind) {
+    fn fill(&self, path: &Path, edition: Edition, kind: Kind, amount: u64) {
         let Some(credit) = path.credit() else { return };
         let stock = credit.stock(kind);
-        if !stock.is_paused() && !self.try_fill(path, stock, edition, kind) {
+        if !stock.is_paused() && !self.try_fill(path, stock, edition, kind, amount) {
             stock.pause();
         }
     }
 
     /// Whether the stock is as it should be.
-    fn try_fill(&self, path: &Path, stock: &Stock, edition: Edition, kind: Kind) -> bool {
-        let word = stock.load();
+    fn try_fill(
+        &self,
+        path: &Path,
+        stock: &Stock,
+        edition: Edition,
+        kind: Kind,
+        amount: u64,
+    ) -> bool {
+        let mut word = stock.load();
+        if word.state() == StockState::Open && !serves(word.most(), amount) {
+            // It was opened when there was less to lend.
+            let more = self.for_one_stock(path, edition, kind);
+            if more.is_none_or(|more| more <= word.most()) {
+                return false;
+            }
+            self.give_back(path, kind, [stock].into_iter(), Stock::drain);
+            word = stock.load();
+        }
         match word.state() {
             StockState::Idle => true,
             StockState::Open => {
@@ -190,7 +205,7 @@ impl Lending {
                 is_full || (!is_near() && self.charge(path, edition, kind, batch, fill))
             }
             StockState::Drained => {
-                let Some(most) = self.lend(path, edition, kind) else {
+                let Some(most) = self.lend(path, edition, kind, amount) else {
                     return false;
                 };
                 let batch = batch(most);
@@ -204,12 +219,24 @@ impl Lending {
         }
     }
 
-    /// For how much a stock may be opened, which all nodes of the path know of from then on.
-    fn lend(&self, path: &Path, edition: Edition, kind: Kind) -> Option<u64> {
+    /// What a stock may hold that is opened now: a power of two.
+    fn for_one_stock(&self, path: &Path, edition: Edition, kind: Kind) -> Option<u64> {
         let most = path.iter().try_fold(self.most(kind), |most, node| {
             Some(most.min(to_lend(node, edition, kind)? / PART))
         })?;
-        let most = 1 << most.checked_ilog2()?;
+        Some(1 << most.checked_ilog2()?)
+    }
+
+    /// For how much a stock is opened, which all nodes of the path know of from then on; if it does
+    /// for charges of such an `amount`.
+    fn lend(&self, path: &Path, edition: Edition, kind: Kind, amount: u64) -> Option<u64> {
+        if path.iter().any(Node::is_quiet) {
+            return None;
+        }
+        let most = self.for_one_stock(path, edition, kind)?;
+        if !serves(most, amount) {
+            return None;
+        }
         for (at, node) in path.iter().enumerate() {
             node.lend(kind, most);
             // Others may have lent meanwhile.
@@ -271,40 +298,59 @@ impl Lending {
             return;
         }
         let mut lenders = self.remaining_lenders();
-        if lenders.len() >= MOST_LENDERS {
+        let wait = WAIT * self.options.warm;
+        if lenders.len() >= self.options.most_lenders {
             lenders.retain(|lender| {
-                let stays = is_used(lender) || !lender.standing().end();
+                let stays = is_used(lender) || !lender.standing().end(wait);
                 if !stays {
                     self.end(lender);
                 }
                 stays
             });
         }
-        if lenders.len() >= MOST_LENDERS {
-            return path.standing().wait();
+        if lenders.len() >= self.options.most_lenders {
+            return path.standing().wait(wait);
         }
         lenders.push(path.clone());
-        self.lenders.set(lenders);
+        self.set(&lenders);
         // From here on it can be called in, so now it may be filled: when it lends, it is.
         path.credit_or_new().all_stocks().for_each(Stock::begin);
         if !path.standing().begin() {
-            // Collected meanwhile: nothing was filled.
-            self.lenders.set(self.remaining_lenders());
+            // Collected meanwhile.
+            self.set(&self.remaining_lenders());
         }
     }
 
-    /// Those that lend still: a path may have been collected while others changed who does.
+    /// Those that lend still. Those that were collected while others changed who lends give all
+    /// back, also what somebody who came late has filled since. Only under the lock.
     fn remaining_lenders(&self) -> Vec<Arc<Path>> {
-        let lenders = self.lenders.get();
-        let lends = |path: &&Arc<Path>| path.standing().lends();
-        lenders.iter().filter(lends).cloned().collect()
+        let mut lenders = self.lenders();
+        lenders.retain(|path| {
+            let lends = path.standing().lends();
+            if !lends {
+                self.end(path);
+            }
+            lends
+        });
+        lenders
+    }
+
+    fn set(&self, lenders: &[Arc<Path>]) {
+        self.lenders
+            .set(lenders.iter().map(Arc::downgrade).collect());
+    }
+
+    /// All that may lend.
+    pub fn lenders(&self) -> Vec<Arc<Path>> {
+        let live = |lenders: &Vec<Weak<Path>>| lenders.iter().filter_map(Weak::upgrade).collect();
+        self.lenders.with(live)
     }
 
     /// Takes back the credit of a path that lends no more.
     fn end(&self, path: &Path) {
         if let Some(credit) = path.credit() {
             for kind in Kind::ALL {
-                self.give_back(path, credit, kind, Stock::end);
+                self.give_back(path, kind, credit.stocks(kind), Stock::end);
             }
         }
     }
@@ -316,15 +362,33 @@ impl Lending {
             // Whoever holds the lock may leave it on the list, with nothing to be called in, until
             // somebody begins or ends to lend.
             if let Some(_one_at_a_time) = self.changing.try_hold() {
-                self.lenders.set(self.remaining_lenders());
+                self.set(&self.remaining_lenders());
+            }
+        }
+    }
+
+    /// Limits have changed to this edition. Of its number a stock has only some bits: before they
+    /// come again all credit is called in.
+    pub fn limits_changed(&self, edition: Edition) {
+        if edition.number().is_multiple_of(StockWord::EDITIONS / 2) {
+            for path in self.lenders() {
+                self.call_in_path(&path);
+            }
+        }
+    }
+
+    fn call_in_path(&self, path: &Path) {
+        if let Some(credit) = path.credit() {
+            for kind in Kind::ALL {
+                self.give_back(path, kind, credit.stocks(kind), Stock::drain);
             }
         }
     }
 
     /// A node has no room for a charge: calls in what credit there is on it.
     ///
-    /// Each stock that is called in is left alone for a while. So where many are refused, most find
-    /// nothing to be called in.
+    /// Stocks that are called in are left alone for a while, and the node lends nothing for a longer
+    /// one. So where many are refused, most find nothing to be called in.
     #[cold]
     pub fn look_for_room<C: Charge>(
         &self,
@@ -355,13 +419,21 @@ impl Lending {
     }
 
     fn call_in(&self, node: &Node, kind: Kind) {
-        if node.lent(kind) > 0 {
-            self.for_each_lender(node, |path, credit| {
-                self.give_back(path, credit, kind, |stock| {
-                    stock.drain().inspect(|_| stock.pause())
-                });
-            });
+        if node.lent(kind) == 0 {
+            return;
         }
+        let mut cost = 0;
+        self.for_each_lender(node, |path, credit| {
+            cost += 1;
+            self.give_back(path, kind, credit.stocks(kind), |stock| {
+                stock.drain().inspect(|_| {
+                    cost += 1;
+                    stock.pause();
+                })
+            });
+        });
+        // The more there was to do, the longer it is until there is something to do again.
+        node.be_quiet(cost);
     }
 
     /// What is used on a node: what is charged, less the credit.
@@ -401,32 +473,28 @@ impl Lending {
         sum
     }
 
-    /// How many paths lend: for the models.
-    #[cfg(loom)]
-    pub fn lenders(&self) -> usize {
-        self.remaining_lenders().len()
-    }
-
     fn for_each_lender(&self, node: &Node, mut f: impl FnMut(&Path, &Credit)) {
-        for path in self.lenders.get().iter() {
-            if path.iter().any(|other| std::ptr::eq(other, node))
-                && let Some(credit) = path.credit()
-            {
-                f(path, credit);
+        self.lenders.with(|lenders| {
+            for path in lenders.iter().filter_map(Weak::upgrade) {
+                if path.iter().any(|other| std::ptr::eq(other, node))
+                    && let Some(credit) = path.credit()
+                {
+                    f(&path, credit);
+                }
             }
-        }
+        });
     }
 
     /// Gives back what was in those stocks of a path that are closed by `close`.
-    fn give_back(
+    fn give_back<'a>(
         &self,
         path: &Path,
-        credit: &Credit,
         kind: Kind,
-        close: impl Fn(&Stock) -> Option<StockWord>,
+        stocks: impl Iterator<Item = &'a Stock>,
+        close: impl FnMut(&'a Stock) -> Option<StockWord>,
     ) {
         self.moving(|| {
-            for word in credit.stocks(kind).filter_map(close) {
+            for word in stocks.filter_map(close) {
                 if word.amount() > 0 {
                     // Not cancelled: what was put back as credit may have been the peak.
                     path.iter()
@@ -451,6 +519,12 @@ impl Lending {
 /// How much a lane is filled with at once, which leaves room for what is put back.
 fn batch(most: u64) -> u64 {
     most.div_ceil(2)
+}
+
+/// Whether a stock that may hold `most` does for charges of such an `amount`: a batch has as much, and
+/// then there is room to put it back.
+fn serves(most: u64, amount: u64) -> bool {
+    batch(most) >= amount
 }
 
 /// Whether a lender's credit was used since this was asked last.

@@ -11,7 +11,7 @@ use rcmgr_core::{
 
 use crate::direct::NodeUser;
 use crate::engine::Engine;
-use crate::handles::{Connection, Stream};
+use crate::handles::{Connection, Stream, open_stream_with};
 use crate::leaf::Leaf;
 use crate::lending::CreditOptions;
 use crate::node::Node;
@@ -189,7 +189,7 @@ impl Builder {
     }
 
     /// How much each thread may find charged in advance on the path of a connection or stream: at most
-    /// so many bytes of memory (at most 2 GiB) and so many streams in each direction, both rounded
+    /// so many bytes of memory (at most 16 MiB) and so many streams in each direction, both rounded
     /// down to a power of two; less where a limit is near, and all together at most an eighth of what
     /// a limit leaves. By default it is 256 KiB and 64 streams; with zero and zero everything charges
     /// every scope.
@@ -269,10 +269,20 @@ impl ResourceManager for AtomicResourceManager {
 
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.engine.check_open()?;
-        let peer = self.engine.peer(peer);
-        let path = self.engine.path(PathKind::Stream, Some(&peer), None, None);
-        self.engine.release_node(&peer);
+        let path = self.engine.stream_path(peer, direction)?;
         Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+    }
+
+    fn open_stream_with(
+        &self,
+        peer: &PeerId,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        self.engine.check_open()?;
+        let from = self.engine.peer_path(PathKind::Stream, peer);
+        open_stream_with(&from, direction, protocol, service)
     }
 
     fn open_service(&self, service: &str) -> Result<Service> {

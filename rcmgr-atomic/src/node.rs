@@ -25,8 +25,6 @@ pub struct Node {
     pub(crate) conns: ConnsGauge,
 
     id: ScopeId,
-    /// Tells nodes of the same name apart: one that is gone, and the one made after it.
-    serial: u64,
     /// What a direct reservation is charged on besides this node.
     parent: Option<Arc<Node>>,
     /// Memory reserved on this node directly, in bytes.
@@ -36,23 +34,33 @@ pub struct Node {
     refusals: RefusalCounts,
     /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
     lent: [AtomicU64; Kind::ALL.len()],
+    /// How often nothing is to be lent here.
+    quiet: AtomicU64,
 }
 
 impl Node {
     /// A node with a limit for either edition's slot.
-    pub fn new(id: ScopeId, serial: u64, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
+    pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
+        let refusals = RefusalCounts::new();
+        // A peer, of which there are many, is prepared when it has a second connection.
+        if !matches!(
+            id.class(),
+            ScopeClass::Peer | ScopeClass::ServicePeer | ScopeClass::ProtocolPeer
+        ) {
+            refusals.spread();
+        }
         Self {
             memory: MemoryGauge::new(limits.map(|limit| limit.memory)),
             streams: StreamsGauge::new(&limits),
             conns: ConnsGauge::new(&limits),
             id,
-            serial,
             parent,
             direct: AtomicU64::new(0),
             spans: AtomicU64::new(0),
             users: Users::none(),
-            refusals: RefusalCounts::new(),
+            refusals,
             lent: std::array::from_fn(|_| AtomicU64::new(0)),
+            quiet: AtomicU64::new(0),
         }
     }
 
@@ -70,6 +78,21 @@ impl Node {
     /// After a stock is closed and given back.
     pub fn lend_no_more(&self, kind: Kind, most: u64) {
         self.lent[kind.index()].fetch_sub(most, Ordering::SeqCst);
+    }
+
+    /// Nothing is to be lent here the next so many times that it is asked.
+    pub fn be_quiet(&self, times: u64) {
+        // Relaxed, here and below: it is only to be seldom.
+        self.quiet.store(times, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is to be lent here now.
+    pub fn is_quiet(&self) -> bool {
+        let quiet = self.quiet.load(Ordering::Relaxed);
+        if quiet > 0 {
+            self.quiet.store(quiet - 1, Ordering::Relaxed);
+        }
+        quiet > 0
     }
 
     /// What is charged of a kind, credit included.
@@ -100,10 +123,6 @@ impl Node {
         self.id.class()
     }
 
-    pub fn serial(&self) -> u64 {
-        self.serial
-    }
-
     /// This node and those that a direct reservation on it is charged on, in the order in which
     /// they are asked.
     pub fn lineage(&self) -> impl Iterator<Item = &Node> + Clone {
@@ -115,15 +134,12 @@ impl Node {
         self.memory.release(size);
     }
 
-    /// Gives back all that a leaf held.
+    /// Gives back the slot that a leaf held.
     #[inline]
-    pub fn release_leaf(&self, slot: Slot, memory: u64) {
+    pub fn release_slot(&self, slot: Slot) {
         match slot {
             Slot::Stream(direction) => self.streams.release(direction, 1),
             Slot::Connection(direction, uses_fd) => self.conns.release(direction, uses_fd),
-        }
-        if memory > 0 {
-            self.memory.release(memory);
         }
     }
 
@@ -147,6 +163,11 @@ impl Node {
             priority,
         }
         .into()
+    }
+
+    /// Several threads may be refused at a time from now on.
+    pub fn spread_refusals(&self) {
+        self.refusals.spread();
     }
 
     /// What is charged, credit included.

@@ -3,6 +3,8 @@ use std::sync::OnceLock;
 use rcmgr_core::{Limit, LimitValue, Resource};
 
 use crate::edition::{Edition, LimitSlots, decode};
+use crate::gauge::Over;
+use crate::slot::Slot;
 
 /// The whole limit of a class of leaves.
 #[derive(Debug)]
@@ -39,6 +41,18 @@ impl LeafLimit {
     #[inline]
     pub fn memory(&self, edition: Edition) -> u64 {
         self.0.get_one(edition, MEMORY)
+    }
+
+    /// Whether it has room for a leaf's slot.
+    #[inline]
+    pub fn check(&self, edition: Edition, slot: Slot) -> Result<(), Over> {
+        // The usual answer, without looking at all of it.
+        let [one_way, total] = slot.resources();
+        let has_room = |resource| self.0.get_one(edition, resource as usize) > 0;
+        if has_room(one_way) && has_room(total) && (!slot.uses_fd() || has_room(Resource::Fd)) {
+            return Ok(());
+        }
+        slot.check(&self.get(edition))
     }
 
     /// Only one writer at a time, from within [`Editions::change`](crate::edition::Editions).

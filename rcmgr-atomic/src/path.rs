@@ -2,7 +2,15 @@
 //!
 //! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more
 //! about itself (its peer, its protocol, its service) moves from one path to another.
+//!
+//! Paths form trees. That of a leaf of which only the peer is known is found by the peer's id
+//! (`peers.rs`). A path with a protocol or service is a *branch* of the one without it: it is found
+//! there, and a user of it. So while a leaf is on a branch, those that come the same way find every
+//! path of that way there, and look up nothing but a name. Branches are looked up and taken out under
+//! a lock of their own for each path, as names are under the locks of the maps.
 
+use std::collections::HashMap;
+use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
@@ -16,6 +24,7 @@ use crate::gauge::Over;
 use crate::lending::Standing;
 use crate::node::Node;
 use crate::slot::Slot;
+use crate::sync::{Guarded, SetOnce};
 use crate::users::Users;
 
 /// The most nodes that a leaf is charged on: peer, its share of the protocol and of the service,
@@ -31,45 +40,203 @@ pub enum PathKind {
     Connection,
     /// A connection that the allowlist lets in: it ends at a system scope of its own.
     AllowlistedConnection,
+    Stream,
     /// A connection that neither the allowlist nor the standard scopes let in, but perhaps for
     /// system: it is only to be closed.
     StrandedConnection,
-    Stream,
 }
 
-/// Which path it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PathKey {
-    pub kind: PathKind,
-    /// The serials of the peer, protocol and service; zero where there is none.
-    pub serials: [u64; 3],
+impl PathKind {
+    /// How many kinds there are, from the first, of which a peer can have a path.
+    pub const OF_PEERS: usize = Self::Stream as usize + 1;
 }
 
 /// What a leaf is charged on.
 pub struct Path {
     kind: PathKind,
+    /// It stays as long as whoever holds it: its users are not counted.
+    lasting: bool,
+    /// Whether it goes through a transient scope, which its branches do not.
+    is_transient: bool,
+    /// Where among the nodes there is one of each class that a path can be without.
+    at: [u8; CLASSES],
+    /// The protocol or service that it has and `from` has not.
+    named: Option<ScopeClass>,
     nodes: Nodes,
     engine: Arc<Engine>,
-    /// `None` for a path that stays as long as the manager.
-    key: Option<PathKey>,
+    /// The path that it is a branch of, and a user.
+    from: Option<Arc<Path>>,
+    branches: Guarded<Option<Box<Branches>>>,
+    /// For the path of connections to a peer: where streams begin that are opened through them. It
+    /// is a user of that.
+    streams: SetOnce<Arc<Path>>,
     users: Users,
     standing: Standing,
     /// Made when the path begins to lend.
     credit: OnceLock<Box<Credit>>,
 }
 
+/// By protocol or service. A remote chooses the names, so hashes are not to be foreseen.
+type Branches = HashMap<Arc<str>, Arc<Path>, ahash::RandomState>;
+
+/// How many classes of nodes there are that a path can be without, transient apart.
+const CLASSES: usize = 5;
+const NOWHERE: u8 = u8::MAX;
+
+/// The order in which nodes are asked.
+pub fn rank(class: ScopeClass) -> u8 {
+    match class {
+        ScopeClass::Peer => 0,
+        ScopeClass::ProtocolPeer => 1,
+        ScopeClass::ServicePeer => 2,
+        ScopeClass::Protocol => 3,
+        ScopeClass::Service => 4,
+        _ => 5,
+    }
+}
+
+/// Whether the node is there only for what is not attached yet.
+pub fn is_transient(node: &Node) -> bool {
+    matches!(
+        node.class(),
+        ScopeClass::Transient | ScopeClass::AllowlistedTransient
+    )
+}
+
 impl Path {
-    pub fn new(engine: Arc<Engine>, kind: PathKind, key: Option<PathKey>, nodes: Nodes) -> Self {
+    fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Arc<Path>>, nodes: Nodes) -> Self {
         let standing = engine.lending().standing();
+        let mut at = [NOWHERE; CLASSES];
+        for (place, node) in nodes.iter().enumerate() {
+            if let Some(at) = at.get_mut(usize::from(rank(node.class()))) {
+                *at = place as u8;
+            }
+        }
         Self {
             kind,
+            lasting: false,
+            is_transient: nodes.iter().any(|node| is_transient(node)),
+            at,
+            named: None,
             nodes,
             engine,
-            key,
+            from,
+            branches: Guarded::new(None),
+            streams: SetOnce::new(),
             users: Users::none(),
             standing,
             credit: OnceLock::new(),
         }
+    }
+
+    /// A path that nobody looks up.
+    pub fn lasting(engine: Arc<Engine>, kind: PathKind, nodes: Nodes) -> Self {
+        Self {
+            lasting: true,
+            ..Self::new(engine, kind, None, nodes)
+        }
+    }
+
+    /// The path of a leaf of which only the peer is known, of which it is a user: the first node.
+    pub fn of_peer(engine: Arc<Engine>, kind: PathKind, nodes: Nodes) -> Self {
+        Self::new(engine, kind, None, nodes)
+    }
+
+    /// The path `from` with a protocol or service, `node`, and the peer's share of it. It is a user
+    /// of all three already.
+    pub fn branch_of(from: &Arc<Self>, node: &Arc<Node>, nodes: Nodes) -> Self {
+        Self {
+            named: Some(node.class()),
+            ..Self::new(from.engine.clone(), from.kind, Some(from.clone()), nodes)
+        }
+    }
+
+    /// The branch with a protocol or service of this name, made if absent, with the caller as a
+    /// user. `None` if it is not there and this path has no user any more.
+    pub fn branch(&self, name: &str, make: impl FnOnce() -> Self) -> Option<Arc<Self>> {
+        self.branches.with(|branches| {
+            if let Some(found) = branches.as_ref().and_then(|branches| branches.get(name)) {
+                // While it can't be taken out.
+                found.users.add();
+                return Some(found.clone());
+            }
+            // A branch is a user. Who is none any more makes none, so a path that was collected
+            // never has one again.
+            if !self.lasting && !self.users.try_add() {
+                return None;
+            }
+            let branch = Arc::new(make());
+            branch.users.add();
+            let name = branch.name().map_or_else(|| name.into(), Arc::clone);
+            branches
+                .get_or_insert_default()
+                .insert(name, branch.clone());
+            Some(branch)
+        })
+    }
+
+    /// Nobody used the branch a moment ago. Whether that took it out, which is for one caller only.
+    pub fn remove_branch(&self, branch: &Arc<Self>) -> bool {
+        let Some(name) = branch.name() else {
+            return false;
+        };
+        self.branches.with(|branches| {
+            let Some(map) = branches else { return false };
+            // Someone may have found it since, or taken it out, or even made another.
+            let unused = |found: &Arc<Self>| Arc::ptr_eq(found, branch) && branch.users.is_none();
+            let removed = map.get(name).is_some_and(unused) && map.remove(name).is_some();
+            if map.is_empty() {
+                *branches = None;
+            }
+            removed
+        })
+    }
+
+    /// The name of the protocol or service that a branch has and the path before it has not.
+    fn name(&self) -> Option<&Arc<str>> {
+        self.name_of(self.named?)
+    }
+
+    /// The path that it is a branch of.
+    pub fn from(&self) -> Option<&Arc<Self>> {
+        self.from.as_ref()
+    }
+
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The nodes that it is a user of: those that the path before it has not.
+    pub fn own_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let is_new = |node: &Arc<Node>| match &self.from {
+            Some(from) => !from.nodes.iter().any(|other| Arc::ptr_eq(other, node)),
+            None => true,
+        };
+        self.nodes.iter().filter(move |node| is_new(node))
+    }
+
+    /// Where streams begin that are opened through connections on this path, if there were any.
+    pub fn streams(&self) -> Option<&Arc<Self>> {
+        self.streams.get()
+    }
+
+    /// Says where streams begin, with this as a user of that.
+    ///
+    /// # Errors
+    ///
+    /// If it was said already: then the caller still has the path that it gave.
+    pub fn set_streams(&self, streams: Arc<Self>) -> Result<(), Arc<Self>> {
+        self.streams.set(streams)
+    }
+
+    /// The peer's node.
+    #[inline]
+    pub fn peer(&self) -> Option<&Arc<Node>> {
+        self.node(ScopeClass::Peer)
     }
 
     pub fn nodes(&self) -> &[Arc<Node>] {
@@ -80,13 +247,17 @@ impl Path {
         &self.engine
     }
 
-    pub fn key(&self) -> Option<&PathKey> {
-        self.key.as_ref()
+    /// The peer's, protocol's or service's node, or one of the peer's shares, if the path goes
+    /// through one.
+    #[inline]
+    pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
+        let at = *self.at.get(usize::from(rank(class)))?;
+        self.nodes.get(usize::from(at))
     }
 
-    /// The node of a class, if the path goes through one.
-    pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
-        self.nodes.iter().find(|node| node.class() == class)
+    /// The name of the protocol or service, if the path goes through one.
+    pub fn name_of(&self, class: ScopeClass) -> Option<&Arc<str>> {
+        self.node(class)?.id().name()
     }
 
     #[inline]
@@ -108,6 +279,16 @@ impl Path {
         if self.take_credit(edition, charge) {
             return Ok(());
         }
+        self.charge_nodes(edition, charge)
+    }
+
+    // Not inlined: the way that takes credit is short without it.
+    #[inline(never)]
+    fn charge_nodes<C: Charge>(
+        self: &Arc<Self>,
+        edition: Edition,
+        charge: C,
+    ) -> Result<(), (&Node, Over)> {
         charge_all(self.iter(), edition, charge)?;
         if let Some((kind, amount)) = charge.credit() {
             self.engine
@@ -156,7 +337,7 @@ impl Path {
     pub fn release_leaf(&self, slot: Slot, memory: u64) {
         match slot.kind() {
             Some(kind) => self.release(kind, 1),
-            None => self.iter().for_each(|node| node.release_leaf(slot, 0)),
+            None => self.iter().for_each(|node| node.release_slot(slot)),
         }
         if memory > 0 {
             self.release(Kind::Memory, memory);
@@ -166,23 +347,55 @@ impl Path {
     /// The nodes that this path has and `other` has not, in the order in which a leaf that moves is
     /// charged: first the peer, protocol or service itself, then the peer's share of it; the system
     /// scope before all.
-    pub fn beyond<'a>(&'a self, other: &'a Path) -> impl Iterator<Item = &'a Node> + Clone {
-        let nodes = self
-            .nodes
-            .iter()
-            .filter(|node| !other.nodes.iter().any(|theirs| Arc::ptr_eq(theirs, node)))
-            .map(|node| &**node);
-        let rank = |node: &Node| match node.class() {
+    pub fn beyond<'a>(&'a self, other: &Self) -> ArrayVec<&'a Node, MAX_NODES> {
+        if let (Some(named), true) = (self.named, self.is_branch_of(other)) {
+            // A branch has its protocol or service, and the peer's share of it.
+            let share = match named {
+                ScopeClass::Protocol => ScopeClass::ProtocolPeer,
+                _ => ScopeClass::ServicePeer,
+            };
+            let mut both = ArrayVec::new();
+            for class in [named, share] {
+                if let Some(node) = self.node(class) {
+                    both.push(&**node);
+                }
+            }
+            return both;
+        }
+        let mut nodes: ArrayVec<_, MAX_NODES> = self.without(other).collect();
+        nodes.sort_by_key(|node| match node.class() {
             ScopeClass::System => 0,
             ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
             _ => 1,
-        };
-        (0..3).flat_map(move |at| nodes.clone().filter(move |node| rank(node) == at))
+        });
+        nodes
     }
-}
 
-impl AsRef<Users> for Path {
-    fn as_ref(&self) -> &Users {
-        &self.users
+    /// Gives back what a leaf held that moves to `next`, where it does not hold it still; its slot,
+    /// too, if there is one to give.
+    pub fn release_moved(&self, next: &Self, slot: Option<Slot>, memory: u64) {
+        if next.is_branch_of(self) && !self.is_transient {
+            return; // A branch has all nodes of the path before it.
+        }
+        for node in self.without(next) {
+            if let Some(slot) = slot {
+                node.release_slot(slot);
+            }
+            if memory > 0 {
+                node.release_memory(memory);
+            }
+        }
+    }
+
+    fn is_branch_of(&self, other: &Self) -> bool {
+        let from = self.from.as_deref();
+        from.is_some_and(|from| ptr::eq(from, other))
+    }
+
+    /// The nodes that this path has and `other` has not.
+    fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
+        let is_kept = |node: &Arc<Node>| other.nodes.iter().any(|other| Arc::ptr_eq(other, node));
+        let lost = self.nodes.iter().filter(move |node| !is_kept(node));
+        lost.map(|node| &**node)
     }
 }

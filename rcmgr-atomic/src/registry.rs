@@ -15,17 +15,33 @@ use crate::users::Users;
 /// Things by name.
 pub struct Registry<K, T> {
     table: Table<K, Arc<T>>,
-    removed: AtomicU64,
+    removals: Removals,
 }
 
-/// How many removals there are between two looks at whether the table has grown too large.
+/// Tells when to look whether a table has grown too large.
+pub struct Removals(AtomicU64);
+
+/// How many removals there are between two looks.
 const SHRINK_EVERY: u64 = 1024;
+
+impl Removals {
+    pub fn none() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Something was removed.
+    pub fn is_time_to_shrink(&self) -> bool {
+        // Relaxed: it is only to be seldom.
+        let removals = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        removals.is_multiple_of(SHRINK_EVERY)
+    }
+}
 
 impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            removed: AtomicU64::new(0),
+            removals: Removals::none(),
         }
     }
 
@@ -47,7 +63,7 @@ impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
         };
         self.table.read(name, join).unwrap_or_else(|| {
             self.table
-                .read_or_insert(key(), |key| Arc::new(make(key)), join)
+                .change_or_insert(key(), |key| Arc::new(make(key)), |thing| join(thing))
         })
     }
 
@@ -64,11 +80,8 @@ impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
         // Someone may have found it since, or taken it out, or even made another.
         let unused = |found: &Arc<T>| Arc::ptr_eq(found, thing) && (**thing).as_ref().is_none();
         let removed = self.table.remove_if(name, unused);
-        if removed {
-            let removals = self.removed.fetch_add(1, Ordering::Relaxed) + 1;
-            if removals.is_multiple_of(SHRINK_EVERY) {
-                self.table.shrink_when_sparse();
-            }
+        if removed && self.removals.is_time_to_shrink() {
+            self.table.shrink_when_sparse();
         }
         removed
     }

@@ -31,6 +31,15 @@ impl Slot {
         matches!(self, Self::Connection(_, UsesFd::Yes))
     }
 
+    /// What it is one of: in its direction, and in all.
+    #[inline]
+    pub fn resources(self) -> [Resource; 2] {
+        match self {
+            Self::Stream(direction) => [Resource::streams(direction), Resource::Streams],
+            Self::Connection(direction, _) => [Resource::conns(direction), Resource::Conns],
+        }
+    }
+
     /// What a leaf with this slot uses.
     pub fn stat(self, memory: u64) -> ScopeStat {
         let mut stat = ScopeStat {
@@ -50,11 +59,7 @@ impl Slot {
     /// Whether a leaf's own limit has room for its slot: the direction, the total, then the file
     /// descriptor.
     pub fn check(self, limit: &Limit) -> Result<(), Over> {
-        let direction = self.direction();
-        let (one_way, total) = match self {
-            Self::Stream(_) => (Resource::streams(direction), Resource::Streams),
-            Self::Connection(..) => (Resource::conns(direction), Resource::Conns),
-        };
+        let [one_way, total] = self.resources();
         let fd = self.uses_fd().then_some(Resource::Fd);
         for resource in [one_way, total].into_iter().chain(fd) {
             let limit = limit.get(resource);

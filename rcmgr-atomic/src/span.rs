@@ -397,6 +397,10 @@ impl SpanState {
 
     /// Gives back all that the span holds, once.
     pub fn close(&self) {
+        // Spares a span that is done the step when it is dropped.
+        if self.load().is_closed() {
+            return;
+        }
         // AcqRel: one step takes the memory and closes; all that was charged is seen.
         let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::AcqRel));
         if before.is_closed() {

@@ -35,7 +35,7 @@ mod shim {
 
     use arc_swap::ArcSwap;
     use dashmap::DashMap;
-    pub(crate) use portable_atomic::{AtomicBool, AtomicU64, AtomicU128, Ordering};
+    pub(crate) use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering};
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
@@ -112,6 +112,25 @@ mod shim {
         }
     }
 
+    /// A value behind a lock: for what is looked up or made when something is opened or moved.
+    #[derive(Debug)]
+    pub(crate) struct Guarded<T>(std::sync::Mutex<T>);
+
+    impl<T> Guarded<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            // Nothing that is done under it panics.
+            f(&mut self.0.lock().unwrap_or_else(|poison| poison.into_inner()))
+        }
+    }
+
+    /// A value that is set once, and read without waiting.
+    pub(crate) type SetOnce<T> = std::sync::OnceLock<T>;
+
     /// A map from names to what they stand for, in shards with a lock each.
     pub(crate) struct Table<K, V>(DashMap<K, V, ahash::RandomState>);
 
@@ -130,19 +149,28 @@ mod shim {
         }
 
         /// What `f` makes of the entry, made if absent, while no one else sees its shard.
-        pub(crate) fn read_or_insert<R>(
+        pub(crate) fn change_or_insert<R>(
             &self,
             key: K,
             make: impl FnOnce(&K) -> V,
-            f: impl FnOnce(&V) -> R,
+            f: impl FnOnce(&mut V) -> R,
         ) -> R {
             match self.0.entry(key) {
-                dashmap::Entry::Occupied(entry) => f(entry.get()),
+                dashmap::Entry::Occupied(mut entry) => f(entry.get_mut()),
                 dashmap::Entry::Vacant(entry) => {
                     let value = make(entry.key());
-                    f(entry.insert(value).value())
+                    f(entry.insert(value).value_mut())
                 }
             }
+        }
+
+        /// What `f` makes of the entry, while no one else sees its shard.
+        pub(crate) fn change<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.get_mut(key).map(|mut entry| f(entry.value_mut()))
         }
 
         pub(crate) fn insert(&self, key: K, value: V) {
@@ -185,7 +213,7 @@ mod shim {
 
     pub(crate) use loom::cell::UnsafeCell;
     use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     /// One lane, for which all threads contend: with one for each there is nothing to be tried.
     pub(crate) const LANES: usize = 1;
@@ -345,6 +373,39 @@ mod shim {
         }
     }
 
+    #[derive(Debug)]
+    pub(crate) struct Guarded<T>(Mutex<T>);
+
+    impl<T> Guarded<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            f(&mut self.0.lock().unwrap())
+        }
+    }
+
+    /// The lock makes loom see that who reads the value comes after who set it.
+    #[derive(Debug)]
+    pub(crate) struct SetOnce<T>(Mutex<()>, std::sync::OnceLock<T>);
+
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            Self(Mutex::new(()), std::sync::OnceLock::new())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            let _lock = self.0.lock().unwrap();
+            self.1.get()
+        }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            let _lock = self.0.lock().unwrap();
+            self.1.set(value)
+        }
+    }
+
     pub(crate) struct Table<K, V>(Mutex<HashMap<K, V>>);
 
     impl<K: Eq + Hash, V> Table<K, V> {
@@ -360,20 +421,28 @@ mod shim {
             self.0.lock().unwrap().get(key).map(f)
         }
 
-        pub(crate) fn read_or_insert<R>(
+        pub(crate) fn change_or_insert<R>(
             &self,
             key: K,
             make: impl FnOnce(&K) -> V,
-            f: impl FnOnce(&V) -> R,
+            f: impl FnOnce(&mut V) -> R,
         ) -> R {
             let mut map = self.0.lock().unwrap();
             match map.entry(key) {
-                std::collections::hash_map::Entry::Occupied(entry) => f(entry.get()),
+                std::collections::hash_map::Entry::Occupied(mut entry) => f(entry.get_mut()),
                 std::collections::hash_map::Entry::Vacant(entry) => {
                     let value = make(entry.key());
                     f(entry.insert(value))
                 }
             }
+        }
+
+        pub(crate) fn change<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+        where
+            K: std::borrow::Borrow<Q>,
+            Q: Eq + Hash + ?Sized,
+        {
+            self.0.lock().unwrap().get_mut(key).map(f)
         }
 
         pub(crate) fn insert(&self, key: K, value: V) {

@@ -11,13 +11,31 @@ impl Users {
         Self(AtomicU64::new(0))
     }
 
-    /// One more. The caller holds a user already, or the registry's entry in place (but for a move
-    /// that comes to nothing: see [`Engine::retain_node`](crate::engine::Engine::retain_node)).
+    /// One more. The caller holds a user already, or the registry's entry in place.
     #[inline]
     pub fn add(&self) {
         // Acquire: pairs with `remove`. Who comes after the last one has left sees what that one did
         // before: a new span then finds its owner closed. Nothing is published by it.
         self.0.fetch_add(1, Ordering::Acquire);
+    }
+
+    /// One more, unless there is none: for who only knows that there was one a moment ago.
+    #[inline]
+    pub fn try_add(&self) -> bool {
+        // Acquire on success: as in `add`.
+        let mut users = self.0.load(Ordering::Relaxed);
+        while users > 0 {
+            match self.0.compare_exchange_weak(
+                users,
+                users + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => users = now,
+            }
+        }
+        false
     }
 
     /// One less; whether that was the last.
@@ -27,6 +45,11 @@ impl Users {
         let before = self.0.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "more users left than came");
         before == 1
+    }
+
+    pub fn are_several(&self) -> bool {
+        // Relaxed: any moment is as good.
+        self.0.load(Ordering::Relaxed) > 1
     }
 
     pub fn is_none(&self) -> bool {

@@ -109,7 +109,7 @@ impl LeafWord {
     }
 }
 
-/// One stock of a path's credit: `[state: 2][edition: 25][most: 5][amount: 32]`.
+/// One stock of a path's credit: `[state: 2][edition: 32][most: 5][amount: 25]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StockWord(pub u64);
 
@@ -125,14 +125,16 @@ pub enum StockState {
 }
 
 impl StockWord {
-    const AMOUNT: Field = Field::right_of_all(32);
+    const AMOUNT: Field = Field::right_of_all(25);
     /// A power of two, as its logarithm.
     const MOST: Field = Self::AMOUNT.left_of(5);
-    const EDITION: Field = Self::MOST.left_of(25);
+    const EDITION: Field = Self::MOST.left_of(32);
     const STATE: Field = Self::EDITION.left_of(2);
 
     /// The most that any stock can hold.
-    pub const MAX_MOST: u64 = 1 << Self::MOST.max();
+    pub const MAX_MOST: u64 = Self::AMOUNT.max() / 2 + 1;
+    /// After so many editions a number comes again.
+    pub const EDITIONS: u64 = Self::EDITION.max() + 1;
     pub const IDLE: Self = Self(0);
     pub const DRAINED: Self = Self(Self::STATE.of(1) as u64);
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
@@ -30,11 +31,23 @@ const ADDRESSES: [&str; 3] = ["10.1.2.3", "192.0.2.1", "198.51.100.1"];
 /// How many connections an address may have, if the allowlist says nothing else.
 const EACH: u64 = 3;
 
+/// With whom a stream is opened: a peer, or the peer of a connection.
+#[derive(Debug, Clone)]
+enum Remote {
+    Peer(PeerId),
+    Connection(usize),
+}
+
 /// One operation. A handle is a number that is taken modulo how many there are.
 #[derive(Debug, Clone)]
 enum Op {
     OpenConnection(Direction, UsesFd, Option<IpAddr>),
-    OpenStream(PeerId, Direction),
+    OpenStream(
+        Remote,
+        Direction,
+        Option<&'static str>,
+        Option<&'static str>,
+    ),
     SetPeer(usize, PeerId),
     SetProtocol(usize, &'static str),
     SetService(usize, &'static str),
@@ -56,8 +69,15 @@ fn peer() -> impl Strategy<Value = PeerId> {
     select(&PEERS[..]).prop_map(|peer| peer.parse().expect("a peer id"))
 }
 
+fn remote() -> impl Strategy<Value = Remote> {
+    prop_oneof![
+        peer().prop_map(Remote::Peer),
+        any::<usize>().prop_map(Remote::Connection),
+    ]
+}
+
 fn address() -> impl Strategy<Value = Option<IpAddr>> {
-    proptest::option::of(select(&ADDRESSES[..]).prop_map(|ip| ip.parse().expect("an address")))
+    option::of(select(&ADDRESSES[..]).prop_map(|ip| ip.parse().expect("an address")))
 }
 
 fn named() -> impl Strategy<Value = ScopeId> {
@@ -156,7 +176,13 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (direction(), any::<bool>(), address())
             .prop_map(|(direction, uses_fd, ip)| Op::OpenConnection(direction, uses_fd.into(), ip)),
-        8 => (peer(), direction()).prop_map(|(peer, direction)| Op::OpenStream(peer, direction)),
+        8 => (remote(), direction()).prop_map(|(remote, direction)| {
+            Op::OpenStream(remote, direction, None, None)
+        }),
+        6 => (remote(), direction(), select(&PROTOCOLS[..]), option::of(select(&SERVICES[..])))
+            .prop_map(|(remote, direction, protocol, service)| {
+                Op::OpenStream(remote, direction, Some(protocol), service)
+            }),
         8 => (at(), peer()).prop_map(|(at, peer)| Op::SetPeer(at, peer)),
         8 => (at(), select(&PROTOCOLS[..])).prop_map(|(at, id)| Op::SetProtocol(at, id)),
         8 => (at(), select(&SERVICES[..])).prop_map(|(at, name)| Op::SetService(at, name)),
@@ -166,7 +192,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => on().prop_map(Op::ReleaseAll),
         5 => on().prop_map(Op::BeginSpan),
         6 => at().prop_map(Op::Done),
-        4 => (on(), proptest::option::weighted(0.7, loose_limit()))
+        4 => (on(), option::weighted(0.7, loose_limit()))
             .prop_map(|(on, limit)| Op::SetLimit(on, limit)),
         1 => limits().prop_map(|limits| Op::SetLimits(Box::new(limits))),
         1 => Just(Op::Close),
@@ -277,10 +303,29 @@ impl Pair {
                 let want = self.model.open_connection(direction, uses_fd, ip);
                 self.keep(got.map(Handle::Connection), want)?;
             }
-            Op::OpenStream(peer, direction) => {
-                let got = self.manager.open_stream(&peer, direction);
-                let want = self.model.open_stream(peer, direction);
+            Op::OpenStream(Remote::Peer(peer), direction, protocol, service) => {
+                let got = match protocol {
+                    None => self.manager.open_stream(&peer, direction),
+                    Some(protocol) => {
+                        let manager = &self.manager;
+                        manager.open_stream_with(&peer, direction, protocol, service)
+                    }
+                };
+                let want = self.model.open_stream(peer, direction, protocol, service);
                 self.keep(got.map(Handle::Stream), want)?;
+            }
+            Op::OpenStream(Remote::Connection(number), direction, protocol, service) => {
+                if let Some(at) = self.at(number)
+                    && let Handle::Connection(connection) = &self.handles[at]
+                {
+                    let got = match protocol {
+                        None => connection.open_stream(direction),
+                        Some(protocol) => connection.open_stream_with(direction, protocol, service),
+                    };
+                    let model = &mut self.model;
+                    let want = model.open_stream_through(at, direction, protocol, service);
+                    self.keep(got.map(Handle::Stream), want)?;
+                }
             }
             Op::SetPeer(number, peer) => {
                 if let Some(at) = self.at(number)

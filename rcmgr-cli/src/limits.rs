@@ -3,14 +3,14 @@
 //! All its commands build [files over defaults](configuration::Configuration) as a server does, and
 //! can say of each value where it [comes from](origin::Origin).
 
-mod amount;
+pub mod amount;
 mod check;
-mod configuration;
-mod defaults;
+pub mod configuration;
+pub mod defaults;
 mod diff;
 mod origin;
 mod show;
-mod table;
+pub mod table;
 mod written;
 
 use std::io;

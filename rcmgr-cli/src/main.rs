@@ -5,7 +5,8 @@
 //!
 //! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on
 //! a machine, where each of them comes from, and what can't work; `rcmgr limits check` checks
-//! files, and `rcmgr limits diff` compares two. `rcmgr study` measures the engine.
+//! files, and `rcmgr limits diff` compares two. `rcmgr replay` says what is in a trace, and what other
+//! limits would have made of it. `rcmgr study` measures the engine.
 //!
 //! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
 //! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.
@@ -13,9 +14,11 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod files;
 mod limit_args;
 mod limits;
 mod output;
+mod replay;
 mod study;
 
 use std::process::ExitCode;
@@ -58,6 +61,23 @@ enum Command {
     /// arguments, a file that can't be read, and other trouble.
     Limits(limits::LimitsOptions),
 
+    /// Say what a trace has, and what other limits would have made of it
+    ///
+    /// The TRACE files are one trace, the oldest first: JSON lines as go-libp2p's resource manager
+    /// writes them, gzipped or plain. Printed is what each scope used at the end, its peaks, and
+    /// what it refused.
+    ///
+    /// With --limits, or with options for the defaults, every operation of the trace is asked again
+    /// under these limits: which grants would have been refused, and which refusals granted. With
+    /// --suggest, limits are printed under which all of it would have been granted.
+    ///
+    /// A file that is cut off counts up to there, which is told on stderr; so is what is skipped
+    /// because it is not known. Any other line that is no event is an error.
+    ///
+    /// The exit status is 0 if all was read, 1 if a file can't be read or written, and 2 if an
+    /// argument is wrong.
+    Replay(replay::Options),
+
     /// Measure the engine, alone and when threads meet, beside others that do the same work
     ///
     /// The exit status is 0 if all was measured and written, 1 if not, and 2 if an argument is
@@ -70,6 +90,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Limits(options)) => limits::run(&options),
+        Some(Command::Replay(options)) => replay::run(&options),
         Some(Command::Study(options)) => study::run(&options),
         None => demo::run(&cli.demo),
     }

@@ -1,7 +1,6 @@
 //! `rcmgr study`: what the engine costs, alone and when threads meet, beside others that do the
 //! same work.
 
-mod files;
 mod options;
 mod progress;
 mod table;
@@ -14,7 +13,7 @@ use rcmgr_study::{Machine, Report, StudyError, study};
 
 pub use options::Options;
 
-use files::{Output, OutputError};
+use crate::files::{Output, OutputError};
 use progress::Shown;
 
 /// Why there is no report, or not all of it.

@@ -32,7 +32,7 @@ pub type DynResourceManager = dyn ResourceManager<
 /// A scope of a manager that is chosen at run time.
 pub type BoxScope = Box<dyn ResourceScope<Span = BoxSpan>>;
 /// A connection of a manager that is chosen at run time.
-pub type BoxConnection = Box<dyn ConnectionScope<Span = BoxSpan>>;
+pub type BoxConnection = Box<dyn ConnectionScope<Span = BoxSpan, Stream = BoxStream>>;
 /// A stream of a manager that is chosen at run time.
 pub type BoxStream = Box<dyn StreamScope<Span = BoxSpan>>;
 
@@ -82,7 +82,8 @@ impl<T: ScopeSpan> ScopeSpan for Erased<T> {
 }
 
 impl<T: ConnectionScope> ConnectionScope for Erased<T> {
-    forward_connection!(self => self.0);
+    type Stream = BoxStream;
+    forward_connection!(self => self.0, |stream| Erased::boxed(stream) as Box<_>);
 }
 
 impl<T: StreamScope> StreamScope for Erased<T> {

@@ -34,6 +34,12 @@ pub enum Error {
         /// The stream.
         scope: ScopeName,
     },
+    /// A stream was to be opened through a connection that does not know its peer yet.
+    #[error("{scope} has no peer yet: set it before a stream is opened")]
+    NoPeer {
+        /// The connection.
+        scope: ScopeName,
+    },
     /// Spans are nested as deep as they may be: no further span of this one.
     #[error("{scope} can have no span: spans are nested at most {most} deep")]
     SpansTooDeep {
@@ -69,6 +75,7 @@ impl Error {
             Self::ScopeClosed { .. }
             | Self::AlreadyAttached { .. }
             | Self::NoProtocol { .. }
+            | Self::NoPeer { .. }
             | Self::SpansTooDeep { .. }
             | Self::BadConfiguration(_) => false,
         }
@@ -81,6 +88,7 @@ impl Error {
             | Self::ScopeClosed { scope }
             | Self::AlreadyAttached { scope, .. }
             | Self::NoProtocol { scope }
+            | Self::NoPeer { scope }
             | Self::SpansTooDeep { scope, .. } => Some(scope),
             Self::SubnetLimit(_) | Self::RateLimit(_) | Self::BadConfiguration(_) => None,
         }

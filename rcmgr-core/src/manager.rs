@@ -13,7 +13,32 @@ pub trait ScopeSpan: ResourceScope {
 }
 
 /// A connection: one connection, perhaps a file descriptor, and memory.
+///
+/// Streams with its peer are best opened through it: it knows the peer's scope, so that nothing is
+/// looked up.
+///
+/// ```
+/// use rcmgr_core::{
+///     ConnectionScope, Direction, Endpoint, NullResourceManager, ResourceManager, StreamScope, UsesFd,
+/// };
+///
+/// # let manager = NullResourceManager;
+/// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+/// connection.set_peer(&"tenant-7".parse()?)?;
+///
+/// // The remote opens a stream, and says later what it is for.
+/// let stream = connection.open_stream(Direction::Inbound)?;
+/// stream.set_protocol("/ipfs/kad/1.0.0")?;
+///
+/// // We open one, and know.
+/// let query = connection.open_stream_with(Direction::Outbound, "/ipfs/kad/1.0.0", Some("dht"))?;
+/// # drop((stream, query));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait ConnectionScope: ResourceScope {
+    /// What [`open_stream`](Self::open_stream) gives.
+    type Stream: StreamScope + 'static;
+
     /// The direction it was opened in.
     fn direction(&self) -> Direction;
 
@@ -42,6 +67,31 @@ pub trait ConnectionScope: ResourceScope {
     ///
     /// As [`set_peer`](Self::set_peer).
     fn set_service(&self, service: &str) -> Result<()>;
+
+    /// Opens a stream with the connection's peer, as
+    /// [`ResourceManager::open_stream`](crate::ResourceManager::open_stream) does. The stream is on
+    /// its own from then on: it holds nothing of the connection, and may outlive it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ResourceManager::open_stream`](crate::ResourceManager::open_stream).
+    /// [`NoPeer`](crate::Error::NoPeer) before [`set_peer`](Self::set_peer),
+    /// [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
+    fn open_stream(&self, direction: Direction) -> Result<Self::Stream>;
+
+    /// Opens a stream with the connection's peer of which the protocol, and perhaps the service, are
+    /// known, as [`ResourceManager::open_stream_with`](crate::ResourceManager::open_stream_with)
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_stream`](Self::open_stream).
+    fn open_stream_with(
+        &self,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Self::Stream>;
 
     /// Gives back all that the connection holds, once; a second call does nothing. Dropping is the
     /// same.
@@ -113,7 +163,7 @@ pub trait ResourceManager: Send + Sync {
     /// What [`open_service`](Self::open_service) gives.
     type Service: ResourceScope + 'static;
     /// A connection.
-    type Connection: ConnectionScope + 'static;
+    type Connection: ConnectionScope<Stream = Self::Stream> + 'static;
     /// A stream.
     type Stream: StreamScope + 'static;
 
@@ -143,6 +193,25 @@ pub trait ResourceManager: Send + Sync {
     /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; nothing
     /// is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Self::Stream>;
+
+    /// Opens a stream with a peer of which the protocol, and perhaps the service, are known: charges
+    /// it at once on all that it would be charged on after
+    /// [`set_protocol`](StreamScope::set_protocol) and
+    /// [`set_service`](StreamScope::set_service), and never on the transient scope.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused: the stream
+    /// itself, the peer, its shares of protocol and service, protocol, service, system are asked, in
+    /// this order. Nothing is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after
+    /// [`close`](Self::close).
+    fn open_stream_with(
+        &self,
+        peer: &PeerId,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Self::Stream>;
 
     /// Whether the transport should make the remote prove that this address is its own before it
     /// goes on: true while many connections come from there. (For QUIC: send a Retry packet.)
@@ -194,9 +263,21 @@ pub trait ResourceManager: Send + Sync {
     fn close(&self);
 }
 
-/// The methods of [`ConnectionScope`], passed on to what `$target` gives.
+/// The methods of [`ConnectionScope`], passed on to what `$target` gives; streams go through
+/// `$wrap`.
 macro_rules! forward_connection {
-    ($self:ident => $target:expr) => {
+    ($self:ident => $target:expr, $wrap:expr) => {
+        fn open_stream(&$self, direction: $crate::Direction) -> $crate::Result<Self::Stream> {
+            $target.open_stream(direction).map($wrap)
+        }
+        fn open_stream_with(
+            &$self,
+            direction: $crate::Direction,
+            protocol: &str,
+            service: Option<&str>,
+        ) -> $crate::Result<Self::Stream> {
+            $target.open_stream_with(direction, protocol, service).map($wrap)
+        }
         fn direction(&$self) -> $crate::Direction {
             $target.direction()
         }
@@ -263,6 +344,15 @@ macro_rules! forward_manager {
         ) -> $crate::Result<Self::Stream> {
             $target.open_stream(peer, direction).map($wrap)
         }
+        fn open_stream_with(
+            &$self,
+            peer: &$crate::PeerId,
+            direction: $crate::Direction,
+            protocol: &str,
+            service: Option<&str>,
+        ) -> $crate::Result<Self::Stream> {
+            $target.open_stream_with(peer, direction, protocol, service).map($wrap)
+        }
         fn verify_source_address(&$self, ip: std::net::IpAddr) -> bool {
             $target.verify_source_address(ip)
         }
@@ -313,7 +403,8 @@ pub(crate) use forward_manager;
 macro_rules! behind {
     ($($pointer:ty),*) => {$(
         impl<T: ConnectionScope + ?Sized> ConnectionScope for $pointer {
-            forward_connection!(self => (**self));
+            type Stream = T::Stream;
+            forward_connection!(self => (**self), std::convert::identity);
         }
 
         impl<T: StreamScope + ?Sized> StreamScope for $pointer {

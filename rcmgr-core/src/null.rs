@@ -1,8 +1,8 @@
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{
-    ConnectionScope, Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Priority,
+    ConnectionScope, Direction, Endpoint, Error, Limit, Limits, ManagerStat, PeerId, Priority,
     ResourceManager, ResourceScope, Result, ScopeId, ScopeName, ScopeSpan, ScopeStat, StreamScope,
     UsesFd,
 };
@@ -23,10 +23,12 @@ pub struct NullResourceManager;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NullScope;
 
-/// A connection of [`NullResourceManager`]. It counts nothing, and forgets what it is told.
-#[derive(Debug, Clone, Copy)]
+/// A connection of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
+/// the peer that it is told first.
+#[derive(Debug, Clone)]
 pub struct NullConnection {
     direction: Direction,
+    peer: OnceLock<PeerId>,
 }
 
 /// A stream of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
@@ -73,14 +75,31 @@ impl ScopeSpan for NullScope {
 }
 
 impl ConnectionScope for NullConnection {
+    type Stream = NullStream;
+
     fn direction(&self) -> Direction {
         self.direction
     }
     fn peer(&self) -> Option<PeerId> {
-        None
+        self.peer.get().copied()
     }
-    fn set_peer(&self, _: &PeerId) -> Result<()> {
+    fn set_peer(&self, peer: &PeerId) -> Result<()> {
+        self.peer.get_or_init(|| *peer);
         Ok(())
+    }
+    fn open_stream(&self, direction: Direction) -> Result<NullStream> {
+        match self.peer() {
+            Some(peer) => Ok(NullStream { direction, peer }),
+            None => Err(Error::NoPeer { scope: self.name() }),
+        }
+    }
+    fn open_stream_with(
+        &self,
+        direction: Direction,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<NullStream> {
+        self.open_stream(direction)
     }
     fn set_service(&self, _: &str) -> Result<()> {
         Ok(())
@@ -122,13 +141,25 @@ impl ResourceManager for NullResourceManager {
         _: UsesFd,
         _: &Endpoint,
     ) -> Result<NullConnection> {
-        Ok(NullConnection { direction })
+        Ok(NullConnection {
+            direction,
+            peer: OnceLock::new(),
+        })
     }
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<NullStream> {
         Ok(NullStream {
             direction,
             peer: *peer,
         })
+    }
+    fn open_stream_with(
+        &self,
+        peer: &PeerId,
+        direction: Direction,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<NullStream> {
+        self.open_stream(peer, direction)
     }
     fn verify_source_address(&self, _: IpAddr) -> bool {
         false

@@ -18,10 +18,16 @@
     feature = "opentelemetry",
     doc = "| the same for OpenTelemetry | [`opentelemetry`](mod@opentelemetry), by the feature of that name |"
 )]
+//! | a trace: what was asked for, granted and refused, event by event | [`trace`] |
+//! | what a trace says, and what other limits would have made of it | [`replay`] |
+
 #![forbid(unsafe_code)]
 // An observer that shows nothing has no use for what it reads.
 #![cfg_attr(
-    not(any(feature = "prometheus", feature = "opentelemetry")),
+    all(
+        feature = "observer",
+        not(any(feature = "prometheus", feature = "opentelemetry"))
+    ),
     allow(dead_code)
 )]
 
@@ -43,8 +49,17 @@ pub mod opentelemetry;
 pub mod prometheus;
 #[cfg(feature = "observer")]
 mod reading;
+pub mod replay;
+pub mod trace;
 #[cfg(feature = "observer")]
 mod usage;
 
 #[cfg(feature = "observer")]
 pub use observer::Observer;
+
+/// The programs in the book, compiled and run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/src/traces.md")]
+    struct Traces;
+}

@@ -162,7 +162,40 @@ impl ScopeSpan for Span {
     }
 }
 
+impl Connection {
+    fn open_stream_on(
+        &self,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        let registry = &self.kind.registry;
+        registry.check_open()?;
+        let peer = self.scope.with(|state| match &state.attached.peer {
+            _ if state.closed => Err(self.scope.closed()),
+            Some(peer) => Ok(peer.clone()),
+            None => Err(Error::NoPeer { scope: self.name() }),
+        })?;
+        registry.open_stream(peer, direction, protocol, service)
+    }
+}
+
 impl ConnectionScope for Connection {
+    type Stream = Stream;
+
+    fn open_stream(&self, direction: Direction) -> Result<Stream> {
+        self.open_stream_on(direction, None, None)
+    }
+
+    fn open_stream_with(
+        &self,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        self.open_stream_on(direction, Some(protocol), service)
+    }
+
     fn direction(&self) -> Direction {
         self.kind.direction
     }

@@ -2,15 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rcmgr_core::address::{AddressConfig, Addresses};
 use rcmgr_core::{
-    Clock, Direction, Endpoint, Error, Limits, ManagerStat, PeerId, Priority, ResourceManager,
-    Result, ScopeId, ScopeStat, UsesFd,
+    Clock, Direction, Endpoint, Limits, ManagerStat, PeerId, Priority, ResourceManager, Result,
+    ScopeId, ScopeStat, UsesFd,
 };
 
-use super::handle::{Connection, Named, OfConnection, OfStream, Stream, View};
+use super::handle::{Connection, Named, OfConnection, Stream, View};
 use super::registry::Registry;
 use super::scope::{Above, Scope};
 use crate::Setting;
@@ -32,7 +31,6 @@ use crate::Setting;
 pub struct MutexResourceManager {
     registry: Arc<Registry>,
     addresses: Addresses,
-    closed: AtomicBool,
 }
 
 impl MutexResourceManager {
@@ -47,22 +45,12 @@ impl MutexResourceManager {
         Ok(Self {
             registry: Arc::new(Registry::new(limits)),
             addresses: Addresses::new(AddressConfig::default(), allowlisted, clock)?,
-            closed: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn of(setting: &Setting) -> Self {
         let manager = Self::new(setting.limits.clone(), setting.clock.clone());
         manager.expect("the default addresses work")
-    }
-
-    fn check_open(&self) -> Result<()> {
-        match self.closed.load(Ordering::Acquire) {
-            false => Ok(()),
-            true => Err(Error::ScopeClosed {
-                scope: ScopeId::System.into(),
-            }),
-        }
     }
 
     fn names(&self, pick: impl Fn(&ScopeId) -> Option<Arc<str>>) -> Vec<Arc<str>> {
@@ -90,7 +78,7 @@ impl ResourceManager for MutexResourceManager {
         uses_fd: UsesFd,
         endpoint: &Endpoint,
     ) -> Result<Connection> {
-        self.check_open()?;
+        self.registry.check_open()?;
         let place = self.addresses.admit(endpoint)?;
         let id = ScopeId::Connection(self.registry.next_number());
         let limit = self.registry.limits.lock().conn;
@@ -112,24 +100,22 @@ impl ResourceManager for MutexResourceManager {
     }
 
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
-        self.check_open()?;
+        self.registry.check_open()?;
         let peer = self.registry.peer(peer);
-        let id = ScopeId::Stream(self.registry.next_number());
-        let limit = self.registry.limits.lock().stream;
-        let above = Above::Edges(self.registry.transient_edges(Some(peer.clone())));
-        let scope = Scope::new(id, limit, above);
-        let one = ScopeStat {
-            streams_inbound: u64::from(direction == Direction::Inbound),
-            streams_outbound: u64::from(direction == Direction::Outbound),
-            ..ScopeStat::ZERO
-        };
-        scope.reserve(&one, Priority::Always)?;
-        scope.with(|state| state.attached.peer = Some(peer));
-        let kind = OfStream {
-            registry: self.registry.clone(),
-            direction,
-        };
-        Ok(Stream::new(scope, kind))
+        self.registry.open_stream(peer, direction, None, None)
+    }
+
+    fn open_stream_with(
+        &self,
+        peer: &PeerId,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        self.registry.check_open()?;
+        let peer = self.registry.peer(peer);
+        self.registry
+            .open_stream(peer, direction, Some(protocol), service)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {
@@ -137,7 +123,7 @@ impl ResourceManager for MutexResourceManager {
     }
 
     fn open_service(&self, service: &str) -> Result<View> {
-        self.check_open()?;
+        self.registry.check_open()?;
         Ok(self.view_service(service))
     }
 
@@ -212,6 +198,6 @@ impl ResourceManager for MutexResourceManager {
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.registry.close();
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use rcmgr_core::{Limit, Limits, PeerId, ScopeId};
+use rcmgr_core::{Direction, Error, Limit, Limits, PeerId, Priority, Result, ScopeId, ScopeStat};
 
-use super::scope::{Above, Scope};
+use super::handle::{OfStream, Stream};
+use super::scope::{Above, Attached, Scope};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -21,6 +22,7 @@ pub struct Registry {
     names: Mutex<Names>,
     /// The number of the last connection or stream.
     last: AtomicU64,
+    closed: AtomicBool,
 }
 
 /// As in the reference, all names are behind one mutex.
@@ -86,7 +88,58 @@ impl Registry {
             limits: Mutex::new(Arc::new(limits)),
             names: Mutex::default(),
             last: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         }
+    }
+
+    pub fn check_open(&self) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(Error::ScopeClosed {
+                scope: ScopeId::System.into(),
+            }),
+        }
+    }
+
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Opens a stream with a peer, and perhaps with a protocol, and with a service.
+    pub fn open_stream(
+        self: &Arc<Self>,
+        peer: Arc<Scope>,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        let id = ScopeId::Stream(self.next_number());
+        let limit = self.limits.lock().stream;
+        let protocol = protocol.map(|id| self.protocol(id));
+        let service = service.map(|name| self.service(name));
+        let above = match &protocol {
+            None => self.transient_edges(Some(peer.clone())),
+            _ => self.edges(Some(&peer), protocol.as_ref(), service.as_ref()),
+        };
+        let scope = Scope::new(id, limit, Above::Edges(above));
+        let one = ScopeStat {
+            streams_inbound: u64::from(direction == Direction::Inbound),
+            streams_outbound: u64::from(direction == Direction::Outbound),
+            ..ScopeStat::ZERO
+        };
+        scope.reserve(&one, Priority::Always)?;
+        scope.with(|state| {
+            state.attached = Attached {
+                peer: Some(peer),
+                protocol,
+                service,
+            };
+        });
+        let kind = OfStream {
+            registry: self.clone(),
+            direction,
+        };
+        Ok(Stream::new(scope, kind))
     }
 
     pub fn next_number(&self) -> u64 {

@@ -1,6 +1,6 @@
 use rcmgr_core::{Direction, Limit, LimitValue, Resource};
 
-use super::{Over, Peak};
+use super::{Over, StreamsPeak};
 use crate::edition::{Edition, LimitSlots, decode};
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::StreamsWord;
@@ -13,8 +13,12 @@ pub struct StreamsGauge {
     /// Inbound, outbound, total.
     limit: LimitSlots<3>,
     /// Inbound, outbound.
-    peak: [Peak; 2],
+    peak: [StreamsPeak; 2],
 }
+
+// There may be millions of peers.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<StreamsGauge>() == 64);
 
 const TOTAL: usize = 2;
 
@@ -28,7 +32,7 @@ impl StreamsGauge {
         Self {
             used: AtomicU64::new(0),
             limit: LimitSlots::new(limits.each_ref().map(fields)),
-            peak: [Peak::new(), Peak::new()],
+            peak: [StreamsPeak::new(), StreamsPeak::new()],
         }
     }
 

@@ -342,21 +342,53 @@ impl Model {
         })
     }
 
-    pub fn open_stream(&mut self, peer: PeerId, direction: Direction) -> Result<()> {
+    /// Opens a stream, perhaps with a protocol, and perhaps with a service.
+    pub fn open_stream(
+        &mut self,
+        peer: PeerId,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<()> {
         if self.closed {
             return Err(closed());
         }
+        // A service that was asked is there from then on.
+        self.services
+            .extend(service.map(|name| ScopeId::Service(name.into())));
         self.open(LeafFacts {
             number: 0,
             direction,
             uses_fd: None,
             peer: Some(peer),
-            protocol: None,
-            service: None,
+            protocol: protocol.map(Into::into),
+            service: service.map(Into::into),
             end: End::Standard,
             ip: None,
             has_place: false,
         })
+    }
+
+    /// The same, through a connection.
+    pub fn open_stream_through(
+        &mut self,
+        at: usize,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<()> {
+        if self.closed {
+            return Err(closed());
+        }
+        let scope = self.name(&On::Handle(at));
+        let connection = self.leaf(at).expect("a connection");
+        if self.holders[at].closed || matches!(connection.end, End::Stranded { .. }) {
+            return Err(Error::ScopeClosed { scope });
+        }
+        let Some(peer) = connection.peer else {
+            return Err(Error::NoPeer { scope });
+        };
+        self.open_stream(peer, direction, protocol, service)
     }
 
     fn open(&mut self, mut leaf: LeafFacts) -> Result<()> {

@@ -93,6 +93,12 @@ impl DefaultsOptions {
         self.budget.is_some() || (self.memory.is_some() && self.fds.is_some())
     }
 
+    /// Whether anything else was chosen than to take what there is here.
+    pub fn are_given(&self) -> bool {
+        let scale = self.memory.is_some() || self.fds.is_some();
+        scale || self.budget.is_some() || self.preset != Preset::default()
+    }
+
     /// The limits that they give on `machine`.
     pub fn on(&self, machine: &Machine) -> Defaults {
         let table = self.preset.table();

@@ -1,0 +1,179 @@
+//! Paths that others are branches of, or that connections open streams on: they are there as long as
+//! somebody uses them, and gone with the last one.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom::thread;
+use loom_tests::{connection, engine, peer, peers, set_peer, within};
+use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot};
+use rcmgr_atomic::{Direction, Limits, Result, ScopeClass, ScopeStat};
+
+const STREAM: Slot = Slot::Stream(Direction::Inbound);
+
+/// A stream with the peer, opened by its id.
+fn stream(engine: &Arc<Engine>) -> Arc<Leaf> {
+    let path = engine.peer_path(PathKind::Stream, &peer());
+    Arc::new(Leaf::open(path, STREAM).expect("there is room"))
+}
+
+fn set_protocol(leaf: &Leaf) -> Result<()> {
+    let mut mover = leaf.mover()?;
+    let path = mover.path();
+    mover.advance(path.engine().protocol_path(path, "a"))
+}
+
+fn set_service(leaf: &Leaf) -> Result<()> {
+    let mut mover = leaf.mover()?;
+    let path = mover.path();
+    mover.advance(path.engine().service_path(path, "b"))
+}
+
+/// A stream that is opened through a connection.
+fn stream_through(connection: &Leaf) -> Result<Leaf> {
+    let opened = Leaf::open_on(connection.streams()?, STREAM)?;
+    opened.ok_or_else(|| connection.closed())
+}
+
+/// Checks that nothing is left but the scopes that always stay, and that these hold nothing.
+fn nothing_is_left(engine: &Engine) {
+    engine.for_each_node(&mut |node| {
+        assert_eq!(node.charged(), ScopeStat::ZERO, "{}", node.id());
+        let stays = matches!(
+            node.class(),
+            ScopeClass::System
+                | ScopeClass::Transient
+                | ScopeClass::AllowlistedSystem
+                | ScopeClass::AllowlistedTransient
+                | ScopeClass::Service
+        );
+        assert!(stays, "{} is left", node.id());
+    });
+}
+
+#[test]
+fn the_last_stream_of_a_protocol_closes_while_another_comes() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let (one, two) = (stream(&engine), stream(&engine));
+        set_protocol(&one).unwrap();
+        let thread = thread::spawn(move || one.close());
+        set_protocol(&two).unwrap();
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), 1);
+        let path = two.path();
+        let again = engine.protocol_path(path.from().unwrap(), "a").unwrap();
+        assert!(Arc::ptr_eq(path, &again), "who is used stays findable");
+        engine.release_path(&again);
+        for node in path.iter() {
+            assert_eq!(node.charged().streams(), 1, "{}", node.id());
+        }
+        two.close();
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_stream_closes_while_it_gets_its_protocol() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = stream(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        let _ = set_protocol(&leaf);
+        thread.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_branch_is_collected_with_all_that_it_grew_from() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let (one, two) = (stream(&engine), stream(&engine));
+        for leaf in [&one, &two] {
+            set_protocol(leaf).unwrap();
+        }
+        set_service(&one).unwrap();
+        let thread = thread::spawn(move || one.close());
+        two.close();
+        thread.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_stream_is_opened_through_a_connection_that_closes() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        set_peer(&leaf).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        let opened = stream_through(&leaf);
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), usize::from(opened.is_ok()));
+        if let Ok(stream) = opened {
+            for node in stream.path().iter() {
+                assert_eq!(node.charged().streams(), 1, "{}", node.id());
+            }
+        }
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_connection_that_has_opened_streams_closes_while_one_is_opened() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        set_peer(&leaf).unwrap();
+        drop(stream_through(&leaf).unwrap());
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        drop(stream_through(&leaf));
+        thread.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn two_streams_are_the_first_through_a_connection() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        set_peer(&leaf).unwrap();
+        let other = leaf.clone();
+        let thread = thread::spawn(move || stream_through(&other).unwrap());
+        let one = stream_through(&leaf).unwrap();
+        let two = thread.join().unwrap();
+
+        assert!(Arc::ptr_eq(one.path(), two.path()));
+        leaf.close();
+        assert_eq!(peers(&engine), 1);
+        drop((one, two));
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_connection_gets_its_service_and_closes_while_a_stream_is_opened_through_it() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        set_peer(&leaf).unwrap();
+        let (moving, closing) = (leaf.clone(), leaf.clone());
+        let mover = thread::spawn(move || drop(set_service(&moving)));
+        let closer = thread::spawn(move || closing.close());
+        drop(stream_through(&leaf));
+        mover.join().unwrap();
+        closer.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}

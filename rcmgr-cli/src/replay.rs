@@ -1,0 +1,92 @@
+//! `rcmgr replay`: what a trace says.
+
+mod options;
+mod progress;
+mod suggested;
+mod table;
+
+use std::io;
+use std::process::ExitCode;
+
+use rcmgr_atomic::{BadConfiguration, Machine};
+use rcmgr_metrics::replay::{Asked, Options as Wanted, replay};
+use rcmgr_metrics::trace::TraceError;
+
+pub use options::Options;
+
+use crate::files::{Output, OutputError};
+use crate::limits::amount::printable;
+use crate::limits::configuration::Configuration;
+use crate::output::{complain, print};
+use progress::Shown;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
+    Limits(#[from] BadConfiguration),
+    #[error("rcmgr: {0}")]
+    File(#[from] OutputError),
+    #[error("rcmgr: can't write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// How finely usage over time is told.
+const POINTS: usize = 120;
+
+/// Reads the trace, and prints what is wanted. The exit status is 0 if all was read and written, 1
+/// if not.
+pub fn run(options: &Options) -> ExitCode {
+    match try_run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(options: &Options) -> Result<(), Failure> {
+    // What can't be read or written is found before the time is spent.
+    let defaults = options.defaults.on(&Machine::detect());
+    let configuration = match options.asks_limits() {
+        true => Some(Configuration::read(&defaults, &options.limits)?),
+        false => None,
+    };
+    let page = options.html.as_deref().map(Output::begin).transpose()?;
+    let asked = |configuration: &Configuration<'_>| {
+        Asked::Configured(Box::new(configuration.limits.clone()))
+    };
+    let wanted = Wanted {
+        top: options.top,
+        points: if options.json || page.is_some() {
+            POINTS
+        } else {
+            0
+        },
+        what_if: configuration.as_ref().map(asked),
+    };
+    let shown = Shown::new();
+    let report = replay(&options.traces, &wanted, &mut |progress| {
+        shown.show(progress)
+    });
+    drop(shown);
+    let report = report?;
+    if let Some(page) = page {
+        page.finish(&report.to_html())?;
+    }
+    print(match (options.suggest, options.json) {
+        (Some(format), _) => suggested::text(&report, options.headroom, format),
+        (None, true) => report.to_json(),
+        (None, false) => {
+            let limits = configuration.map(|configuration| configuration.description());
+            table::text(&report, limits.as_deref())
+        }
+    })?;
+    for note in report.read.lines() {
+        complain(format_args!("note: {}", printable(&note)));
+    }
+    Ok(())
+}

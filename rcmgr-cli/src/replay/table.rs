@@ -1,0 +1,191 @@
+//! The report on the terminal.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table};
+use rcmgr_atomic::ByteSize;
+use rcmgr_metrics::replay::{Report, Scope, WhatIfReport};
+
+use crate::limits::amount::printable;
+use crate::limits::table::columns;
+
+/// A longer name, as of a peer, has a line of its own, so that it can be copied.
+const LONGEST_NAME: usize = 22;
+
+/// The report; `limits` says which limits were asked, if some were.
+pub fn text(report: &Report, limits: Option<&str>) -> String {
+    let mut text = String::new();
+    head(&mut text, report);
+    if report.read.events == 0 {
+        return text;
+    }
+    scopes(&mut text, &report.scopes);
+    refusals(&mut text, report);
+    if let (Some(what_if), Some(limits)) = (&report.what_if, limits) {
+        asked_again(&mut text, what_if, limits);
+    }
+    text
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("text takes anything");
+}
+
+fn head(text: &mut String, report: &Report) {
+    let events = report.read.events;
+    match (&report.from, &report.to) {
+        (Some(from), Some(to)) => {
+            let seconds = report.nanos as f64 / 1e9;
+            line(text, format_args!("{events} events in {seconds:.3} s"));
+            line(text, format_args!("from {from} to {to}"));
+        }
+        _ => line(text, format_args!("there are no events")),
+    }
+    if report.restarts > 0 {
+        let restarts = report.restarts;
+        line(
+            text,
+            format_args!("the manager was made anew {restarts} times; the end is that of the last"),
+        );
+    }
+    line(text, format_args!(""));
+}
+
+fn scopes(text: &mut String, scopes: &[Scope]) {
+    let headers = [
+        "\nscope",
+        "\nrefused",
+        "at the end\nconns",
+        "\nstreams",
+        "\nfds",
+        "\nmemory",
+        "peak\nconns",
+        "\nstreams",
+        "\nfds",
+        "\nmemory",
+    ];
+    let mut table = numbers(&headers, 1);
+    let rows = scopes.iter().map(|scope| {
+        let at_end = match scope.usage {
+            None => ["-", "", "", ""].map(String::from),
+            Some([si, so, ci, co, fd, memory]) => [
+                format!("{ci}+{co}"),
+                format!("{si}+{so}"),
+                fd.to_string(),
+                size(memory),
+            ],
+        };
+        let peak = &scope.peak;
+        let peaks = [
+            format!("{}+{}", peak.conns_in, peak.conns_out),
+            format!("{}+{}", peak.streams_in, peak.streams_out),
+            peak.fd.to_string(),
+            size(peak.memory),
+        ];
+        let refused = [scope.refused.requests.to_string()];
+        let cells = refused.into_iter().chain(at_end).chain(peaks);
+        (printable(&scope.name), cells.collect())
+    });
+    named(text, &mut table, 2, rows);
+    line(
+        text,
+        format_args!("inbound+outbound   - gone before the end\n"),
+    );
+}
+
+fn refusals(text: &mut String, report: &Report) {
+    if report.blocked_resources.is_empty() {
+        line(text, format_args!("nothing was refused"));
+        return;
+    }
+    let mut table = numbers(&["refused by", "what", "how much"], 2);
+    for blocked in &report.blocked_resources {
+        let what = format!("{} {}", blocked.dir, blocked.resource);
+        let value = match blocked.resource {
+            "memory" => size(blocked.value),
+            _ => blocked.value.to_string(),
+        };
+        table.add_row([blocked.scope, what.trim_start(), &value]);
+    }
+    lines(text, &table);
+}
+
+fn asked_again(text: &mut String, what_if: &WhatIfReport, limits: &str) {
+    line(text, format_args!("\nunder {limits}:\n"));
+    let mut table = numbers(&["requests", "then", "now"], 3);
+    for (count, then, now) in [
+        (what_if.granted, "granted", "granted"),
+        (what_if.refused, "refused", "refused"),
+        (what_if.would_refuse, "granted", "refused"),
+        (what_if.would_grant, "refused", "granted"),
+        (
+            what_if.not_asked,
+            "asked",
+            "not asked: who did would not be there",
+        ),
+    ] {
+        table.add_row([&count.to_string(), then, now]);
+    }
+    lines(text, &table);
+    if what_if.changes.is_empty() {
+        return;
+    }
+    line(text, format_args!(""));
+    let mut table = numbers(&["scopes", "limit", "would refuse", "would grant"], 2);
+    for change in &what_if.changes {
+        let counts = [change.would_refuse, change.would_grant].map(|count| count.to_string());
+        let [refuse, grant] = &counts;
+        table.add_row([change.scope, change.resource, refuse, grant]);
+    }
+    lines(text, &table);
+    line(text, format_args!(""));
+    let mut table = numbers(&["scope", "would refuse", "would grant"], 1);
+    let rows = what_if.scopes.iter().map(|scope| {
+        let counts = [scope.would_refuse, scope.would_grant];
+        let counts = counts.iter().map(u64::to_string);
+        (printable(&scope.name), counts.collect())
+    });
+    named(text, &mut table, 1, rows);
+}
+
+fn size(bytes: u64) -> String {
+    format!("{:.1}", ByteSize(bytes))
+}
+
+/// A table with so many columns of names on the left, and numbers on the right.
+fn numbers(headers: &[&str], names: usize) -> Table {
+    let mut table = columns(headers.iter().copied());
+    for column in table.column_iter_mut().skip(names) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Adds a table of rows with a name each; long names stand above their row.
+fn named(
+    text: &mut String,
+    table: &mut Table,
+    header_lines: usize,
+    rows: impl Iterator<Item = (String, Vec<String>)>,
+) {
+    let mut above = vec![None; header_lines];
+    for (name, cells) in rows {
+        let (name, long) = match name.chars().count() {
+            ..=LONGEST_NAME => (name, None),
+            _ => (String::new(), Some(name)),
+        };
+        above.push(long);
+        table.add_row([name].into_iter().chain(cells));
+    }
+    for (long, row) in above.into_iter().zip(table.lines()) {
+        for one in long.iter().map(String::as_str).chain([row.trim_end()]) {
+            line(text, format_args!("{one}"));
+        }
+    }
+}
+
+fn lines(text: &mut String, table: &Table) {
+    for row in table.lines() {
+        line(text, format_args!("{}", row.trim_end()));
+    }
+}

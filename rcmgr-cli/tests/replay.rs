@@ -1,0 +1,313 @@
+//! `rcmgr replay` as it is run.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+/// A connection and its peer, who is refused a second one; some memory.
+const TRACE: &str = r#"{"Time":"2026-11-22T01:00:00Z","Type":"start","Limit":{}}
+{"Time":"2026-11-22T01:00:01Z","Type":"create_scope","Scope":{"Class":"conn","Conn":"1"},"Name":"conn-1","Limit":{"Conns":1,"ConnsInbound":1,"ConnsOutbound":1,"FD":1}}
+{"Time":"2026-11-22T01:00:02Z","Type":"add_conn","Scope":{"Class":"transient"},"Name":"transient","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+{"Time":"2026-11-22T01:00:03Z","Type":"add_conn","Scope":{"Class":"system"},"Name":"system","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+{"Time":"2026-11-22T01:00:04Z","Type":"add_conn","Scope":{"Class":"conn","Conn":"1"},"Name":"conn-1","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+{"Time":"2026-11-22T01:00:05Z","Type":"add_conn","Scope":{"Class":"peer","Peer":"p"},"Name":"peer:p","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+{"Time":"2026-11-22T01:00:06Z","Type":"remove_conn","Scope":{"Class":"transient"},"Name":"transient","Delta":-1,"DeltaIn":-1}
+{"Time":"2026-11-22T01:00:07Z","Type":"reserve_memory","Scope":{"Class":"peer","Peer":"p"},"Name":"peer:p","Priority":255,"Delta":65536,"Memory":65536}
+{"Time":"2026-11-22T01:00:07Z","Type":"reserve_memory","Scope":{"Class":"system"},"Name":"system","Priority":255,"Delta":65536,"Memory":65536}
+{"Time":"2026-11-22T01:00:07Z","Type":"reserve_memory","Scope":{"Class":"conn","Conn":"1"},"Name":"conn-1","Priority":255,"Delta":65536,"Memory":65536}
+{"Time":"2026-11-22T01:00:08Z","Type":"block_add_conn","Scope":{"Class":"peer","Peer":"p"},"Name":"peer:p","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+"#;
+
+/// So that no test depends on the machine.
+const DEFAULTS: [&str; 4] = ["--memory", "1GiB", "--fds", "1000"];
+
+/// A folder of files that the program is run in, gone afterwards.
+struct Folder(PathBuf);
+
+struct Run {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Folder {
+    fn new(test: &str, files: &[(&str, &[u8])]) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("replay-{test}"));
+        fs::create_dir_all(&path).expect("a folder can be made");
+        for (name, bytes) in files {
+            fs::write(path.join(name), bytes).expect("a file can be written");
+        }
+        Self(path)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_rcmgr"))
+            .current_dir(&self.0)
+            .args(arguments)
+            .output()
+            .expect("the program starts");
+        let text = |bytes| String::from_utf8(bytes).expect("the output is text");
+        Run {
+            status: output.status.code().expect("no signal ended it"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    fn replay(&self, arguments: &[&str]) -> Run {
+        self.run(&[&["replay"], arguments].concat())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn the_table_has_usage_peaks_and_refusals() {
+    let folder = Folder::new("table", &[("trace.json.gz", &gzipped(TRACE))]);
+    let run = folder.replay(&["trace.json.gz"]);
+    let expected = "11 events in 8.000 s
+from 2026-11-22T01:00:00Z to 2026-11-22T01:00:08Z
+
+                    at the end                           peak
+scope      refused       conns  streams  fds    memory  conns  streams  fds    memory
+system           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+transient        0         0+0      0+0    0       0 B    1+0      0+0    1       0 B
+peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+inbound+outbound   - gone before the end
+
+refused by  what                how much
+peer        fd                         1
+peer        inbound connection         1
+";
+    assert_eq!(
+        (run.status, run.out.as_str(), run.err.as_str()),
+        (0, expected, "")
+    );
+    // System, transient, and one.
+    let run = folder.replay(&["trace.json.gz", "--top", "1"]);
+    assert!(run.out.contains("peer:p") && !run.out.contains("conn-1"));
+}
+
+#[test]
+fn several_files_are_one_trace_and_one_cut_off_is_told() {
+    let (one, two) = TRACE.split_at(700);
+    let cut = &gzipped(TRACE)[..200];
+    let files: [(&str, &[u8]); 3] = [("1", one.as_bytes()), ("2", two.as_bytes()), ("cut", cut)];
+    let folder = Folder::new("several", &files);
+    let run = folder.replay(&["cut"]);
+    assert_eq!(run.status, 0);
+    assert!(
+        run.err
+            .starts_with("note: cut: the gzip stream is cut off behind line "),
+        "{}",
+        run.err
+    );
+    // A file that goes on in the middle of a line is none that a rotation leaves.
+    let run = folder.replay(&["1", "2"]);
+    assert_eq!((run.status, run.out.as_str()), (1, ""));
+    assert!(run.err.starts_with("2:1: no event: "), "{}", run.err);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_place() {
+    let bad = format!("{TRACE}no event\n{TRACE}");
+    let files: [(&str, &[u8]); 3] = [
+        ("bad.json", bad.as_bytes()),
+        ("good.json", TRACE.as_bytes()),
+        ("limits.toml", b"[System]\nMemry = 1\n"),
+    ];
+    let folder = Folder::new("wrong", &files);
+    for (arguments, status, said) in [
+        (&["bad.json"][..], 1, "bad.json:12: no event: "),
+        (&["good.json", "none.json"], 1, "none.json: No such file"),
+        (&["."], 1, ".: is no regular file"),
+        (
+            &["good.json", "--limits", "limits.toml"],
+            1,
+            "limits.toml:2: System.Memry: unknown key",
+        ),
+        (
+            &["good.json", "--limits", "none.toml"],
+            1,
+            "none.toml: No such file",
+        ),
+        (
+            &["good.json", "--html", "none/page.html"],
+            1,
+            "rcmgr: cannot write none/page.html: ",
+        ),
+        (&[], 2, "error: "),
+        (&["good.json", "--headroom", "0.9"], 2, "error: "),
+        (&["good.json", "--headroom", "NaN"], 2, "error: "),
+        (&["good.json", "--top", "-1"], 2, "error: "),
+        (&["good.json", "--suggest", "--json"], 2, "error: "),
+        (&["good.json", "--suggest=yaml"], 2, "error: "),
+    ] {
+        let run = folder.replay(arguments);
+        assert_eq!(
+            (run.status, run.out.as_str()),
+            (status, ""),
+            "{arguments:?}: {}",
+            run.err
+        );
+        assert!(run.err.starts_with(said), "{arguments:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn the_json_has_the_summary_the_course_and_what_other_limits_would_do() {
+    let limits = b"[PeerDefault]\nConns = 2\nFD = 2\nMemory = '32 KiB'\n";
+    let files: [(&str, &[u8]); 2] = [("trace.json", TRACE.as_bytes()), ("limits.toml", limits)];
+    let folder = Folder::new("json", &files);
+    let run = folder.replay(&["trace.json", "--json"]);
+    assert_eq!((run.status, run.err.as_str()), (0, ""));
+    let json: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(json["system"], serde_json::json!([0, 0, 1, 0, 1, 65536]));
+    assert_eq!(json["transient"], serde_json::json!([0, 0, 0, 0, 0, 0]));
+    assert_eq!(json["over_time"][0]["usage"].as_array().unwrap().len(), 120);
+    assert_eq!(json.get("what_if"), None);
+    let run = folder.replay(
+        &[
+            &["trace.json", "--json", "--limits", "limits.toml"],
+            &DEFAULTS[..],
+        ]
+        .concat(),
+    );
+    let json: Value = serde_json::from_str(&run.out).unwrap();
+    let what_if = &json["what_if"];
+    // Opened, and its peer set; its memory is over the peer's limit; the second one has room.
+    let counts = [
+        "granted",
+        "refused",
+        "would_refuse",
+        "would_grant",
+        "not_asked",
+    ];
+    assert_eq!(
+        counts.map(|count| what_if[count].as_u64().unwrap()),
+        [2, 0, 1, 1, 0]
+    );
+    let table =
+        folder.replay(&[&["trace.json", "--limits", "limits.toml"], &DEFAULTS[..]].concat());
+    assert!(
+        table
+            .out
+            .contains("\nunder limits.toml, over preset default"),
+        "{}",
+        table.out
+    );
+    assert!(
+        table
+            .out
+            .contains("\npeer    memory                    1            0\n"),
+        "{}",
+        table.out
+    );
+    // Options for the defaults are enough.
+    let table = folder.replay(&["trace.json", "--budget", "16KiB,1"]);
+    assert!(
+        table
+            .out
+            .contains("\nunder preset default, within a budget of 16 KiB"),
+        "{}",
+        table.out
+    );
+}
+
+#[test]
+fn suggested_limits_are_a_file_that_checks_and_refuses_nothing() {
+    let folder = Folder::new("suggest", &[("trace.json", TRACE.as_bytes())]);
+    for (format, name) in [
+        ("--suggest", "limits.toml"),
+        ("--suggest=json", "limits.json"),
+    ] {
+        let run = folder.replay(&[format, "trace.json"]);
+        assert_eq!((run.status, run.err.as_str()), (0, ""));
+        fs::write(folder.0.join(name), &run.out).unwrap();
+        let check = folder.run(&[&["limits", "check", name], &DEFAULTS[..]].concat());
+        assert_eq!(check.status, 0, "{}", check.err);
+        // Some defaults are now over the little that System may have, but nothing that the file sets.
+        let of_no_line = format!("{name}: ");
+        let mut warnings = check.err.lines();
+        assert!(
+            warnings.all(|warning| warning.starts_with(&of_no_line)),
+            "{}",
+            check.err
+        );
+        let run = folder.replay(&["trace.json", "--json", "--limits", name]);
+        let json: Value = serde_json::from_str(&run.out).unwrap();
+        assert_eq!(json["what_if"]["would_refuse"], 0);
+        assert_eq!(json["what_if"]["would_grant"], 1);
+    }
+    let run = folder.replay(&["trace.json", "--suggest", "--headroom=3"]);
+    assert!(
+        run.out.contains("times 3: suggested by rcmgr replay"),
+        "{}",
+        run.out
+    );
+    assert!(
+        run.out
+            .contains("[PeerDefault]\nConns = 6\nConnsInbound = 6\nConnsOutbound = 6\nFD = 6\nMemory = 196608\n"),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_hostile_names_stay_text() {
+    let hostile = TRACE.replace(
+        "peer:p",
+        r#"peer:<script>alert('\"1\"')</script>\n\u001b[2J"#,
+    );
+    let folder = Folder::new("page", &[("trace.json", hostile.as_bytes())]);
+    let run = folder.replay(&["trace.json", "--html", "page.html"]);
+    assert_eq!(run.status, 0, "{}", run.err);
+    assert!(!run.out.contains('\u{1b}'));
+    assert_eq!(run.out.matches("</script>").count(), 1);
+    let page = fs::read_to_string(folder.0.join("page.html")).unwrap();
+    assert!(!page.contains("<script") && !page.contains('\u{1b}'));
+    assert!(page.contains("peer:&lt;script&gt;alert(&#39;&quot;1&quot;&#39;)&lt;/script&gt;"));
+    assert!(page.contains("<svg") && !page.contains("http"));
+}
+
+#[test]
+fn what_is_not_known_is_told_and_skipped() {
+    let trace = TRACE.replace("\"start\"", "\"sneeze\\u001b[2J\"");
+    let folder = Folder::new("unknown", &[("trace.json", trace.as_bytes())]);
+    let run = folder.replay(&["trace.json"]);
+    assert_eq!(run.status, 0);
+    let said = "note: 1 events are of types that are not known, and were skipped: \"sneeze";
+    assert!(
+        run.err.starts_with(said) && !run.err.contains('\u{1b}'),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn nothing_is_no_error() {
+    let folder = Folder::new("nothing", &[("trace.json", b"")]);
+    let run = folder.replay(&["trace.json"]);
+    assert_eq!(
+        (run.status, run.out.as_str()),
+        (0, "there are no events\n\n")
+    );
+    let run = folder.replay(&["trace.json", "--suggest=json"]);
+    assert_eq!((run.status, run.out.as_str()), (0, "{}\n"));
+}

@@ -1,0 +1,160 @@
+//! Usage over time in a small picture, as SVG that stands in a page.
+
+use std::fmt::Write;
+
+use rcmgr_core::ByteSize;
+
+use super::html::escape;
+
+const WIDTH: f64 = 356.0;
+const HEIGHT: f64 = 170.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 350.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 146.0;
+
+/// A picture of some lines over the same time.
+pub struct Chart {
+    pub title: &'static str,
+    pub lines: Vec<Line>,
+    /// What the time at the left and at the right is.
+    pub ends: [String; 2],
+    /// A value as text.
+    pub show: fn(u64) -> String,
+    /// Whether they are bytes, so that ticks are round in steps of 1024.
+    pub is_size: bool,
+}
+
+/// A line in it.
+pub struct Line {
+    pub name: &'static str,
+    pub values: Vec<u64>,
+}
+
+impl Chart {
+    /// The picture; nothing if all values are zero.
+    pub fn svg(&self) -> Option<String> {
+        let values = || self.lines.iter().flat_map(|line| &line.values);
+        let most = *values().max()?;
+        if most == 0 {
+            return None;
+        }
+        let place = |value: u64| BOTTOM - (BOTTOM - TOP) * value as f64 / (most as f64 * 1.06);
+        let mut svg = String::new();
+        let mut add = |what: std::fmt::Arguments<'_>| {
+            svg.write_fmt(what).expect("text takes anything");
+            svg.push('\n');
+        };
+        let title = escape(self.title);
+        add(format_args!(
+            r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="title" x="{LEFT}" y="13">{title}</text>"#
+        ));
+        for tick in ticks(most, self.is_size) {
+            let (at, text) = (place(tick), escape(&self.tick(tick)));
+            add(format_args!(
+                r#"<line class="grid" x1="{LEFT}" y1="{at:.1}" x2="{RIGHT}" y2="{at:.1}"/><text class="tick y" x="{:.1}" y="{:.1}">{text}</text>"#,
+                LEFT - 5.0,
+                at + 3.5,
+            ));
+        }
+        add(format_args!(
+            r#"<line class="axis" x1="{LEFT}" y1="{BOTTOM}" x2="{RIGHT}" y2="{BOTTOM}"/>"#
+        ));
+        let [begin, end] = self.ends.each_ref().map(|text| escape(text));
+        add(format_args!(
+            r#"<text class="tick" x="{LEFT}" y="{0}">{begin}</text><text class="tick end" x="{RIGHT}" y="{0}">{end}</text>"#,
+            BOTTOM + 15.0
+        ));
+        for (look, line) in self.lines.iter().enumerate() {
+            let Line { name, values } = line;
+            let peak = values.iter().copied().max().unwrap_or(0);
+            if peak == 0 {
+                continue;
+            }
+            let peak = escape(&(self.show)(peak));
+            let path = path(values, place);
+            add(format_args!(
+                r#"<path class="line look{look}" d="{path}"><title>{}: at most {peak}</title></path>"#,
+                escape(name),
+            ));
+            // The names stand in a row above.
+            let at = LEFT + 76.0 * look as f64;
+            add(format_args!(
+                r#"<text class="name look{look}" x="{at:.1}" y="27">{}</text>"#,
+                escape(name)
+            ));
+        }
+        add(format_args!("</svg>"));
+        Some(svg)
+    }
+}
+
+impl Chart {
+    /// A tick is round, and reads best without digits behind a point.
+    fn tick(&self, tick: u64) -> String {
+        match self.is_size {
+            true => ByteSize(tick).to_string(),
+            false => (self.show)(tick),
+        }
+    }
+}
+
+/// A line of steps: each value holds for its part of the time.
+fn path(values: &[u64], place: impl Fn(u64) -> f64) -> String {
+    let mut path = String::new();
+    let width = (RIGHT - LEFT) / values.len() as f64;
+    let mut before = None;
+    for (at, &value) in values.iter().enumerate() {
+        let is_last = at + 1 == values.len();
+        if before == Some(value) && !is_last {
+            continue;
+        }
+        let (x, y) = (LEFT + width * at as f64, place(value));
+        let step = match before {
+            None => write!(path, "M{x:.1} {y:.1}"),
+            Some(_) => write!(path, "H{x:.1}V{y:.1}"),
+        };
+        step.expect("text takes anything");
+        if is_last {
+            write!(path, "H{RIGHT:.1}").expect("text takes anything");
+        }
+        before = Some(value);
+    }
+    path
+}
+
+/// A few round values from zero on.
+fn ticks(most: u64, is_size: bool) -> Vec<u64> {
+    let few = |step: &u64| most / step <= 4;
+    let steps: Vec<u64> = match is_size {
+        true => (0..64).map(|power| 1 << power).collect(),
+        false => (0..19)
+            .flat_map(|power| [1, 2, 5].map(|head| head * 10_u64.pow(power)))
+            .collect(),
+    };
+    let step = steps.into_iter().find(few).unwrap_or(most.max(1));
+    (0..=most / step).map(|count| count * step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_few_and_round() {
+        assert_eq!(ticks(1, false), [0, 1]);
+        assert_eq!(ticks(23, false), [0, 5, 10, 15, 20]);
+        assert_eq!(ticks(3 << 20, true), [0, 1 << 20, 2 << 20, 3 << 20]);
+        for most in [7, 1000, u64::MAX] {
+            for is_size in [true, false] {
+                assert!((2..=5).contains(&ticks(most, is_size).len()), "{most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_goes_in_steps_to_the_end() {
+        let path = path(&[1, 1, 3, 3], |value| value as f64);
+        assert_eq!(path, "M56.0 1.0H203.0V3.0H276.5V3.0H350.0");
+    }
+}

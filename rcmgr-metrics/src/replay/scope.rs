@@ -1,0 +1,149 @@
+//! Which scope an event is about, by its name.
+
+use rcmgr_core::{Limit, Limits, PeerId, ScopeClass};
+
+use crate::trace::Event;
+
+/// The class that a name tells; `None` for names that are not known here. All spans are
+/// [`ScopeClass::Span`].
+pub fn class_of(name: &str) -> Option<ScopeClass> {
+    match owner_of(name) {
+        Some(_) => Some(ScopeClass::Span),
+        None => class_without_spans(name),
+    }
+}
+
+fn class_without_spans(name: &str) -> Option<ScopeClass> {
+    let is_of_a_peer = |rest: &str| rest.contains(".peer:");
+    Some(match name {
+        "system" => ScopeClass::System,
+        "transient" => ScopeClass::Transient,
+        "allowlistedSystem" => ScopeClass::AllowlistedSystem,
+        "allowlistedTransient" => ScopeClass::AllowlistedTransient,
+        _ if name.starts_with("conn-") => ScopeClass::Connection,
+        _ if name.starts_with("stream-") => ScopeClass::Stream,
+        _ if name.starts_with("peer:") => ScopeClass::Peer,
+        _ => match (
+            name.strip_prefix("service:"),
+            name.strip_prefix("protocol:"),
+        ) {
+            (Some(rest), _) if is_of_a_peer(rest) => ScopeClass::ServicePeer,
+            (Some(_), _) => ScopeClass::Service,
+            (_, Some(rest)) if is_of_a_peer(rest) => ScopeClass::ProtocolPeer,
+            (_, Some(_)) => ScopeClass::Protocol,
+            (None, None) => return None,
+        },
+    })
+}
+
+/// What a span is a span of; `None` if the name is none of a span.
+pub fn owner_of(name: &str) -> Option<&str> {
+    let (owner, number) = name.rsplit_once(".span-")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(owner)
+}
+
+/// What all the spans around a span are of; a scope that is no span itself.
+pub fn base_of(mut name: &str) -> &str {
+    while let Some(owner) = owner_of(name) {
+        name = owner;
+    }
+    // Of deep spans the ones between are left out.
+    name.split(".span-").next().unwrap_or(name)
+}
+
+/// Whether a scope ends with what it stands for: a connection, a stream, or a span of anything.
+pub fn ends_by_itself(class: Option<ScopeClass>) -> bool {
+    use ScopeClass::{Connection, Span, Stream};
+    matches!(class, Some(Connection | Stream | Span))
+}
+
+/// The class that a scope counts in, by its name: a span in its owner's.
+pub fn counts_in(name: &str) -> &'static str {
+    class_without_spans(base_of(name)).map_or("unknown", ScopeClass::as_str)
+}
+
+/// What stands for that class in the label `scope` of the metric `blocked_resources`: what a peer
+/// uses of a service or protocol counts in that.
+pub fn metric_label(class: &'static str) -> &'static str {
+    match class {
+        "service-peer" => "service",
+        "protocol-peer" => "protocol",
+        other => other,
+    }
+}
+
+/// The limit that a configuration has for the scope that an event names. Names that are not known
+/// have none.
+pub fn limit_of(event: &Event, limits: &Limits) -> Limit {
+    let name = base_of(event.scope_name());
+    let labels = event.scope.as_ref();
+    // The parts tell more safely than the name, in which a service may be called whatever it is.
+    let of = |label: Option<&String>, prefix: &str| -> String {
+        let in_name = || {
+            let rest = name.strip_prefix(prefix).unwrap_or_default();
+            rest.rsplit_once(".peer:").map_or(rest, |(rest, _)| rest)
+        };
+        label
+            .map_or_else(in_name, |label| base_of(label))
+            .to_owned()
+    };
+    let service = || {
+        of(
+            labels.and_then(|labels| labels.service.as_ref()),
+            "service:",
+        )
+    };
+    let protocol = || {
+        of(
+            labels.and_then(|labels| labels.protocol.as_ref()),
+            "protocol:",
+        )
+    };
+    match class_without_spans(name) {
+        Some(ScopeClass::System) => limits.system,
+        Some(ScopeClass::Transient) => limits.transient,
+        Some(ScopeClass::AllowlistedSystem) => limits.allowlisted_system,
+        Some(ScopeClass::AllowlistedTransient) => limits.allowlisted_transient,
+        // Without a limit of its own it has that of system, which is asked too.
+        Some(ScopeClass::Service) => limits.service_limit(&service()).unwrap_or(Limit::UNLIMITED),
+        Some(ScopeClass::ServicePeer) => limits.service_peer_limit(&service()),
+        Some(ScopeClass::Protocol) => limits.protocol_limit(&protocol()),
+        Some(ScopeClass::ProtocolPeer) => limits.protocol_peer_limit(&protocol()),
+        Some(ScopeClass::Peer) => {
+            let peer: Option<PeerId> = name
+                .strip_prefix("peer:")
+                .and_then(|peer| peer.parse().ok());
+            peer.map_or(limits.peer_default, |peer| limits.peer_limit(&peer))
+        }
+        Some(ScopeClass::Connection) => limits.conn,
+        Some(ScopeClass::Stream) => limits.stream,
+        Some(ScopeClass::Span) | None => Limit::UNLIMITED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_class_owner_and_label() {
+        let cases = [
+            ("system", "system", "system"),
+            ("conn-3", "conn", "conn"),
+            ("conn-3.span-2", "span", "conn"),
+            ("service:a-b", "service", "service"),
+            ("service:dht.peer:Qm.span-1.span-7", "span", "service"),
+            ("protocol:/a/1.0.peer:Qm", "protocol-peer", "protocol"),
+            ("peer:Qm", "peer", "peer"),
+            ("service:.span-x", "service", "service"),
+        ];
+        for (name, class, label) in cases {
+            assert_eq!(class_of(name).unwrap().as_str(), class, "{name}");
+            assert_eq!(metric_label(counts_in(name)), label, "{name}");
+        }
+        assert_eq!(owner_of("stream-1.span-2.span-3"), Some("stream-1.span-2"));
+        assert_eq!(base_of("stream-1.span-2.….span-9"), "stream-1");
+        assert_eq!((class_of("sneeze"), counts_in("")), (None, "unknown"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Limits for what was seen.
+
+use rcmgr_core::{LimitValue, LimitsKey, MIB, PartialLimits, Resource};
+
+use super::report::Report;
+use super::tally::Peak;
+
+/// What a suggested limit is over what was needed, if nothing else is said: half as much again.
+///
+/// A trace of some hours rarely has the worst of them, and a peak half as high again is still one of
+/// the same kind. With more, a limit would protect less than it could: whoever takes three times
+/// what has ever been needed is who it is for.
+pub const HEADROOM: f64 = 1.5;
+
+/// The entry of a file for a class of scopes.
+const ENTRIES: [(&str, LimitsKey); 11] = [
+    ("system", LimitsKey::System),
+    ("transient", LimitsKey::Transient),
+    ("allowlistedSystem", LimitsKey::AllowlistedSystem),
+    ("allowlistedTransient", LimitsKey::AllowlistedTransient),
+    ("service", LimitsKey::ServiceDefault),
+    ("service-peer", LimitsKey::ServicePeerDefault),
+    ("protocol", LimitsKey::ProtocolDefault),
+    ("protocol-peer", LimitsKey::ProtocolPeerDefault),
+    ("peer", LimitsKey::PeerDefault),
+    ("conn", LimitsKey::Conn),
+    ("stream", LimitsKey::Stream),
+];
+
+/// Limits under which all that a trace has would have been granted, with headroom.
+///
+/// A class of scopes gets what the one of its scopes needed that needed most: its peak, and where a
+/// request was refused, what there was with it. For memory that is what the limit must be for the
+/// request's priority to be enough, which is more than the memory itself. That, times the headroom,
+/// is rounded up to a number that reads well. What was never used is left to the defaults; so are
+/// entries of single names, since a default for all of a class holds for each.
+///
+/// System gets no less than a scope below it: a refused request was not asked of system, which comes
+/// last. A direction that was never used gets as much as both together. A connection is one
+/// connection, and a stream one stream: of the numbers of these two classes there is no more than
+/// was seen.
+///
+/// Refused requests count one at a time: how many of them would have been there together is not in
+/// a trace, because nobody knows how long they would have stayed.
+pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
+    let mut limits = PartialLimits::default();
+    for (class, key) in ENTRIES {
+        let needed = needed(report, class);
+        let is_leaf = matches!(key, LimitsKey::Conn | LimitsKey::Stream);
+        let entry = limits.entry(key);
+        for resource in Resource::ALL {
+            let limit = match (needed.get(resource), resource) {
+                (0, _) => continue,
+                (bytes, Resource::Memory) => readable_size(with(bytes, headroom)),
+                (count, _) if is_leaf => count,
+                (count, _) => readable_count(with(count, headroom)),
+            };
+            *entry.get_mut(resource) = Some(LimitValue::Limited(limit));
+        }
+        entry.streams_inbound = entry.streams_inbound.or(entry.streams);
+        entry.streams_outbound = entry.streams_outbound.or(entry.streams);
+        entry.conns_inbound = entry.conns_inbound.or(entry.conns);
+        entry.conns_outbound = entry.conns_outbound.or(entry.conns);
+    }
+    limits
+}
+
+fn needed(report: &Report, class: &str) -> Peak {
+    let is_below = |other: &str| match class {
+        "system" => !other.starts_with("allowlisted"),
+        "allowlistedSystem" => other == "allowlistedTransient",
+        _ => false,
+    };
+    let mut needed = Peak::default();
+    for other in &report.classes {
+        if other.class == class || is_below(other.class) {
+            needed.raise(&other.needed);
+        }
+    }
+    needed
+}
+
+fn with(needed: u64, headroom: f64) -> u64 {
+    // A cast from a float saturates; and rounding must not take away what was needed.
+    ((needed as f64 * headroom).ceil() as u64).max(needed)
+}
+
+/// Rounded up to two digits and zeros: 23, 230, 2300.
+fn readable_count(count: u64) -> u64 {
+    let digits = count.checked_ilog10().unwrap_or(0);
+    round_up(count, 10_u64.pow(digits.saturating_sub(1)))
+}
+
+/// Rounded up by an eighth at most, to a number of bytes that is whole in a larger unit; from 8 MiB
+/// on, to whole MiB at least.
+fn readable_size(bytes: u64) -> u64 {
+    let eighth = 1 << bytes.checked_ilog2().unwrap_or(0).saturating_sub(3);
+    round_up(
+        bytes,
+        if bytes >= 8 * MIB {
+            eighth.max(MIB)
+        } else {
+            eighth
+        },
+    )
+}
+
+fn round_up(number: u64, step: u64) -> u64 {
+    number.checked_next_multiple_of(step).unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcmgr_core::KIB;
+
+    #[test]
+    fn numbers_are_rounded_up_to_what_reads_well() {
+        for (count, rounded) in [
+            (1, 1),
+            (23, 23),
+            (101, 110),
+            (1290, 1300),
+            (99_001, 100_000),
+        ] {
+            assert_eq!(readable_count(count), rounded);
+        }
+        for (bytes, rounded) in [
+            (1, 1),
+            (1000, 1024),
+            (900_000, 896 * KIB),
+            (9 * MIB + 1, 10 * MIB),
+            (1025 * MIB, 1152 * MIB),
+        ] {
+            assert_eq!(readable_size(bytes), rounded);
+        }
+        assert!(readable_size(u64::MAX) == u64::MAX && readable_count(u64::MAX) == u64::MAX);
+        assert_eq!(with(10, 0.5), 10);
+        assert_eq!(with(10, 1.5), 15);
+    }
+}

@@ -1,0 +1,258 @@
+//! What is known of all scopes, with memory for those that are there.
+
+use ahash::{HashMap, HashMapExt};
+use rcmgr_core::{ScopeClass, ScopeStat};
+
+use super::report::{Blocked, Class, Scope};
+use super::rules::memory_needed;
+use super::scope::{class_of, counts_in, metric_label};
+use super::tally::{Peak, Refused, plus, six};
+use super::top::Top;
+use crate::trace::{Event, EventKind};
+
+/// What is known of all scopes.
+#[derive(Debug, Default)]
+pub struct Summary {
+    live: HashMap<Box<str>, Live>,
+    /// Scopes that are gone.
+    gone: Top<Seen>,
+    classes: HashMap<&'static str, Totals>,
+    pub restarts: u64,
+    is_running: bool,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    usage: ScopeStat,
+    seen: Seen,
+    /// Whether the trace has it made: of others there may be no end in the trace either.
+    is_created: bool,
+}
+
+/// What was seen of one scope.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    events: u64,
+    peak: Peak,
+    refused: Refused,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    created: u64,
+    peak: Peak,
+    needed: Peak,
+    refused: Refused,
+}
+
+impl Seen {
+    fn rank(&self) -> (u64, u64) {
+        (self.refused.requests, self.events)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.peak.raise(&other.peak);
+        let mine = &mut self.refused;
+        let theirs = &other.refused;
+        mine.requests += theirs.requests;
+        mine.memory = mine.memory.saturating_add(theirs.memory);
+        mine.streams_in = mine.streams_in.saturating_add(theirs.streams_in);
+        mine.streams_out = mine.streams_out.saturating_add(theirs.streams_out);
+        mine.conns_in = mine.conns_in.saturating_add(theirs.conns_in);
+        mine.conns_out = mine.conns_out.saturating_add(theirs.conns_out);
+        mine.fd = mine.fd.saturating_add(theirs.fd);
+    }
+}
+
+/// The scopes that stand first, whatever they refused.
+const FIRST: [&str; 2] = ["system", "transient"];
+
+impl Summary {
+    /// Takes the next event.
+    pub fn push(&mut self, event: &Event) {
+        let name = event.scope_name();
+        match event.kind {
+            EventKind::Other(_) => {}
+            EventKind::Start => {
+                if std::mem::replace(&mut self.is_running, true) {
+                    self.restarts += 1;
+                }
+                for (name, live) in std::mem::take(&mut self.live) {
+                    self.fold(&name, &live);
+                }
+            }
+            EventKind::DestroyScope => {
+                if let Some(mut live) = self.live.remove(name) {
+                    live.seen.events += 1;
+                    self.fold(name, &live);
+                }
+            }
+            EventKind::CreateScope => {
+                self.is_running = true;
+                if let Some(before) = self.live.remove(name) {
+                    self.fold(name, &before);
+                }
+                let mut live = Live {
+                    is_created: true,
+                    ..self.found(name)
+                };
+                live.seen.events += 1;
+                self.live.insert(name.into(), live);
+                if class_of(name) != Some(ScopeClass::Span) {
+                    self.classes.entry(counts_in(name)).or_default().created += 1;
+                }
+            }
+            _ => self.change(name, event),
+        }
+    }
+
+    fn change(&mut self, name: &str, event: &Event) {
+        self.is_running = true;
+        if !self.live.contains_key(name) {
+            let found = self.found(name);
+            self.live.insert(name.into(), found);
+        }
+        let Some(live) = self.live.get_mut(name) else {
+            return;
+        };
+        live.seen.events += 1;
+        event.set_totals(&mut live.usage);
+        let totals = self.classes.entry(counts_in(name)).or_default();
+        if event.kind.is_release() {
+            if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
+                let live = self.live.remove(name).unwrap_or_default();
+                self.fold(name, &live);
+            }
+            return;
+        }
+        let mut wanted = live.usage;
+        if event.kind.is_refusal() {
+            live.seen.refused.add(event);
+            totals.refused.add(event);
+            wanted = plus(&wanted, &event.amount());
+        }
+        let peak = Peak::of(&live.usage);
+        live.seen.peak.raise(&peak);
+        totals.peak.raise(&peak);
+        // Of what was refused, only what was asked for: the rest of the usage is older.
+        let mut needed = match event.kind.is_refusal() {
+            true => Peak::of(&wanted),
+            false => peak,
+        };
+        if event.kind.is_of_memory() {
+            needed.memory = memory_needed(needed.memory, event.priority);
+        }
+        totals.needed.raise(&needed);
+    }
+
+    /// A scope that comes, or comes back: what was seen of it before is counted on.
+    fn found(&mut self, name: &str) -> Live {
+        Live {
+            seen: self.gone.take(name).unwrap_or_default(),
+            ..Live::default()
+        }
+    }
+
+    /// Keeps what was seen of a scope that is gone, if it is worth it. A connection or stream that
+    /// refused nothing is one of very many.
+    fn fold(&mut self, name: &str, live: &Live) {
+        let is_leaf = matches!(counts_in(name), "conn" | "stream");
+        if !is_leaf || live.seen.refused.requests > 0 {
+            self.gone.entry(name).add(&live.seen);
+            self.gone.trim(Seen::rank);
+        }
+    }
+
+    /// What a scope uses now.
+    pub fn usage(&self, name: &str) -> [u64; 6] {
+        let live = self.live.get(name);
+        six(&live.map(|live| live.usage).unwrap_or_default())
+    }
+
+    /// All refusals, as the metric has them.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        let mut blocked: Vec<Blocked> = Vec::new();
+        for (class, totals) in &self.classes {
+            let scope = metric_label(class);
+            let refused = &totals.refused;
+            for (dir, resource, value) in [
+                ("inbound", "connection", refused.conns_in),
+                ("outbound", "connection", refused.conns_out),
+                ("", "fd", refused.fd),
+                ("inbound", "stream", refused.streams_in),
+                ("outbound", "stream", refused.streams_out),
+                ("", "memory", refused.memory),
+            ] {
+                let labels = (dir, scope, resource);
+                let same = blocked.iter_mut();
+                let mut same =
+                    same.filter(|other| (other.dir, other.scope, other.resource) == labels);
+                match same.next() {
+                    _ if value == 0 => {}
+                    Some(same) => same.value = same.value.saturating_add(value),
+                    None => blocked.push(Blocked {
+                        dir,
+                        scope,
+                        resource,
+                        value,
+                    }),
+                }
+            }
+        }
+        blocked.sort_by_key(|blocked| (blocked.dir, blocked.resource, blocked.scope));
+        blocked
+    }
+
+    /// All classes of which there was something.
+    pub fn classes(&self) -> Vec<Class> {
+        let mut live: HashMap<&str, u64> = HashMap::new();
+        for name in self.live.keys() {
+            if class_of(name) != Some(ScopeClass::Span) {
+                *live.entry(counts_in(name)).or_default() += 1;
+            }
+        }
+        let classes = ScopeClass::ALL.iter().map(|class| class.as_str());
+        let known = |class| Some((class, self.classes.get(class)?));
+        let classes = classes.chain(["unknown"]).filter_map(known);
+        classes
+            .map(|(class, totals)| Class {
+                class,
+                created: totals.created,
+                live: live.get(class).copied().unwrap_or(0),
+                peak: totals.peak,
+                needed: totals.needed,
+                refused: totals.refused,
+            })
+            .collect()
+    }
+
+    /// System, transient, and so many others.
+    pub fn scopes(self, top: usize) -> Vec<Scope> {
+        let scope = |name: &str, usage: Option<ScopeStat>, seen: &Seen| Scope {
+            name: name.into(),
+            events: seen.events,
+            usage: usage.as_ref().map(six),
+            peak: seen.peak,
+            refused: seen.refused,
+        };
+        let live = self.live.iter();
+        let mut all: Vec<_> = live
+            .map(|(name, live)| (&**name, Some(live.usage), live.seen))
+            .collect();
+        let gone = self.gone.into_sorted(Seen::rank);
+        all.extend(gone.iter().map(|(name, seen)| (&**name, None, *seen)));
+        all.sort_by(|(name, _, one), (other_name, _, other)| {
+            let place = |name: &str| FIRST.iter().position(|first| *first == name);
+            let place = |name| place(name).unwrap_or(FIRST.len());
+            let by_place = place(name).cmp(&place(other_name));
+            let by_rank = by_place.then(other.rank().cmp(&one.rank()));
+            by_rank.then_with(|| name.cmp(other_name))
+        });
+        let first = all.iter().filter(|(name, ..)| FIRST.contains(name)).count();
+        let shown = all.into_iter().take(first + top);
+        shown
+            .map(|(name, usage, seen)| scope(name, usage, &seen))
+            .collect()
+    }
+}

@@ -1,0 +1,151 @@
+//! What is counted of a scope, or of all scopes of a class.
+
+use rcmgr_core::{Resource, ScopeStat};
+use serde::Serialize;
+
+use crate::trace::Event;
+
+/// What was refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// How many requests.
+    pub requests: u64,
+    /// Bytes of memory that they asked for.
+    pub memory: u64,
+    /// Inbound streams that they asked for.
+    pub streams_in: u64,
+    /// Outbound streams that they asked for.
+    pub streams_out: u64,
+    /// Inbound connections that they asked for.
+    pub conns_in: u64,
+    /// Outbound connections that they asked for.
+    pub conns_out: u64,
+    /// File descriptors of the connections that they asked for, whichever limit it was that
+    /// refused them.
+    pub fd: u64,
+}
+
+impl Refused {
+    /// Counts a refusal.
+    pub fn add(&mut self, event: &Event) {
+        let amount = event.amount();
+        self.requests += 1;
+        self.memory = self.memory.saturating_add(amount.memory);
+        self.streams_in = self.streams_in.saturating_add(amount.streams_inbound);
+        self.streams_out = self.streams_out.saturating_add(amount.streams_outbound);
+        self.conns_in = self.conns_in.saturating_add(amount.conns_inbound);
+        self.conns_out = self.conns_out.saturating_add(amount.conns_outbound);
+        self.fd = self.fd.saturating_add(amount.fd);
+    }
+}
+
+/// The most that there was at a time of each of the eight resources that have limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Peak {
+    /// Bytes of memory.
+    pub memory: u64,
+    /// File descriptors.
+    pub fd: u64,
+    /// Streams of both directions together.
+    pub streams: u64,
+    /// Inbound streams.
+    pub streams_in: u64,
+    /// Outbound streams.
+    pub streams_out: u64,
+    /// Connections of both directions together.
+    pub conns: u64,
+    /// Inbound connections.
+    pub conns_in: u64,
+    /// Outbound connections.
+    pub conns_out: u64,
+}
+
+impl Peak {
+    /// Usage as a peak.
+    pub const fn of(usage: &ScopeStat) -> Self {
+        Self {
+            memory: usage.memory,
+            fd: usage.fd,
+            streams: usage.streams(),
+            streams_in: usage.streams_inbound,
+            streams_out: usage.streams_outbound,
+            conns: usage.conns(),
+            conns_in: usage.conns_inbound,
+            conns_out: usage.conns_outbound,
+        }
+    }
+
+    /// The higher of both, of each resource by itself.
+    pub fn raise(&mut self, other: &Self) {
+        for resource in Resource::ALL {
+            let most = self.get_mut(resource);
+            *most = (*most).max(other.get(resource));
+        }
+    }
+
+    /// The peak of one resource.
+    pub const fn get(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.memory,
+            Resource::Fd => self.fd,
+            Resource::Streams => self.streams,
+            Resource::StreamsInbound => self.streams_in,
+            Resource::StreamsOutbound => self.streams_out,
+            Resource::Conns => self.conns,
+            Resource::ConnsInbound => self.conns_in,
+            Resource::ConnsOutbound => self.conns_out,
+        }
+    }
+
+    fn get_mut(&mut self, resource: Resource) -> &mut u64 {
+        match resource {
+            Resource::Memory => &mut self.memory,
+            Resource::Fd => &mut self.fd,
+            Resource::Streams => &mut self.streams,
+            Resource::StreamsInbound => &mut self.streams_in,
+            Resource::StreamsOutbound => &mut self.streams_out,
+            Resource::Conns => &mut self.conns,
+            Resource::ConnsInbound => &mut self.conns_in,
+            Resource::ConnsOutbound => &mut self.conns_out,
+        }
+    }
+}
+
+/// The sum of two amounts, as large as it can be.
+pub fn plus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
+    fields(one, other, u64::saturating_add)
+}
+
+/// What is left of `one` without `other`, not less than nothing.
+pub fn minus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
+    fields(one, other, u64::saturating_sub)
+}
+
+/// The lower of both, field by field.
+pub fn lower(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
+    fields(one, other, Ord::min)
+}
+
+fn fields(one: &ScopeStat, other: &ScopeStat, f: impl Fn(u64, u64) -> u64) -> ScopeStat {
+    ScopeStat {
+        streams_inbound: f(one.streams_inbound, other.streams_inbound),
+        streams_outbound: f(one.streams_outbound, other.streams_outbound),
+        conns_inbound: f(one.conns_inbound, other.conns_inbound),
+        conns_outbound: f(one.conns_outbound, other.conns_outbound),
+        fd: f(one.fd, other.fd),
+        memory: f(one.memory, other.memory),
+    }
+}
+
+/// The six counters in the order of the vectors: streams in and out, connections in and out, file
+/// descriptors, bytes of memory.
+pub const fn six(usage: &ScopeStat) -> [u64; 6] {
+    [
+        usage.streams_inbound,
+        usage.streams_outbound,
+        usage.conns_inbound,
+        usage.conns_outbound,
+        usage.fd,
+        usage.memory,
+    ]
+}

@@ -1,0 +1,76 @@
+//! The most noteworthy of very many names, with bounded memory.
+
+use std::cmp::Reverse;
+
+use ahash::{HashMap, HashMapExt};
+
+/// Keeps what was counted under names, and forgets the least of them when they become too many.
+///
+/// A name that is forgotten and comes back begins again at nothing: with more names than are kept,
+/// those in the middle may be counted too low, and those far above the rest are right.
+#[derive(Debug)]
+pub struct Top<T> {
+    names: HashMap<Box<str>, T>,
+}
+
+/// At least so many are kept, and at most twice as many.
+const KEPT: usize = 1024;
+
+impl<T> Default for Top<T> {
+    fn default() -> Self {
+        Self {
+            names: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Default> Top<T> {
+    /// What is counted under a name.
+    pub fn entry(&mut self, name: &str) -> &mut T {
+        if !self.names.contains_key(name) {
+            self.names.insert(name.into(), T::default());
+        }
+        self.names.get_mut(name).expect("it was just made")
+    }
+
+    /// Takes back what was counted under a name.
+    pub fn take(&mut self, name: &str) -> Option<T> {
+        self.names.remove(name)
+    }
+
+    /// Forgets the least, if there are too many.
+    pub fn trim(&mut self, rank: impl Fn(&T) -> (u64, u64)) {
+        if self.names.len() >= 2 * KEPT {
+            let all = std::mem::take(self).into_sorted(rank);
+            self.names = all.into_iter().take(KEPT).collect();
+        }
+    }
+
+    /// All of them, the highest rank first, and among equals by name.
+    pub fn into_sorted(self, rank: impl Fn(&T) -> (u64, u64)) -> Vec<(Box<str>, T)> {
+        let mut all: Vec<_> = self.names.into_iter().collect();
+        all.sort_by(|(name, one), (other_name, other)| {
+            let key = |of| Reverse(rank(of));
+            key(one).cmp(&key(other)).then_with(|| name.cmp(other_name))
+        });
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_stay_however_many_there_are() {
+        let mut top = Top::<u64>::default();
+        for number in 0..100_000_u64 {
+            *top.entry(&format!("once-{number}")) += 1;
+            *top.entry("often") += 2;
+            top.trim(|count| (*count, 0));
+            assert!(top.names.len() <= 2 * KEPT);
+        }
+        let all = top.into_sorted(|count| (*count, 0));
+        assert_eq!(all[0], ("often".into(), 200_000));
+    }
+}

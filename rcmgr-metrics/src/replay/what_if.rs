@@ -1,0 +1,261 @@
+//! What other limits would have made of a trace.
+//!
+//! Every operation of the trace is asked again, under the other limits. A scope's usage is then the
+//! one that was recorded, less what is *absent*: what the trace has, and would not be there.
+
+mod report;
+mod scopes;
+
+use std::collections::BTreeMap;
+
+use rcmgr_core::{Resource, ScopeStat};
+
+use super::operation::Operation;
+use super::scope::{base_of, counts_in, metric_label};
+use super::tally::minus;
+use super::top::Top;
+use crate::trace::{Event, EventKind};
+
+pub use report::{Change, ScopeChanges, WhatIfReport};
+pub use scopes::Asked;
+
+use scopes::{Name, Scopes, Step};
+
+/// Asks again.
+#[derive(Debug)]
+pub struct WhatIf {
+    scopes: Scopes,
+    report: WhatIfReport,
+    changes: BTreeMap<(&'static str, &'static str), [u64; 3]>,
+    /// Grants that each scope would have refused, and refusals that it would have granted.
+    names: Top<[u64; 2]>,
+}
+
+impl WhatIf {
+    /// Asks these limits.
+    pub fn new(asked: Asked) -> Self {
+        Self {
+            scopes: Scopes::new(asked),
+            report: WhatIfReport::default(),
+            changes: BTreeMap::new(),
+            names: Top::default(),
+        }
+    }
+
+    /// Takes the next operation of the trace.
+    pub fn apply(&mut self, operation: Operation) {
+        match operation {
+            Operation::Start => self.scopes.forget(),
+            Operation::Create(event) => self.scopes.create(&event),
+            Operation::Grant(events) => {
+                let steps = self.scopes.steps(&events);
+                self.grant(&steps);
+                self.scopes.settle(&steps);
+            }
+            Operation::Move { added, released } => {
+                let peer = added
+                    .iter()
+                    .find_map(|event| event.scope.as_ref()?.peer.clone());
+                let added = self.scopes.steps(&added);
+                let released = self.scopes.steps(&released);
+                self.moved(&added, &released, peer.as_deref());
+                self.scopes.settle(&added);
+                self.scopes.settle(&released);
+            }
+            Operation::Refusal { asked, opening } => {
+                let steps = self.scopes.steps(&asked);
+                self.refusal(&steps, asked.last(), opening.as_deref());
+                self.scopes.settle(&steps);
+            }
+            Operation::Release(events) => {
+                let steps = self.scopes.steps(&events);
+                let owner = steps.last().map(|step| step.name.clone());
+                self.scopes.release(&steps, owner.as_deref());
+                self.scopes.settle(&steps);
+            }
+            Operation::Destroy { name, released } => {
+                let steps = self.scopes.steps(&released);
+                self.scopes.release(&steps, Some(&name));
+                self.scopes.settle(&steps);
+                self.scopes.remove(&name);
+            }
+        }
+    }
+
+    /// The report, with so many scopes.
+    pub fn finish(mut self, top: usize) -> WhatIfReport {
+        let changes = self.changes.into_iter();
+        self.report.changes = changes
+            .map(
+                |((scope, resource), [would_refuse, would_grant, bytes])| Change {
+                    scope,
+                    resource,
+                    would_refuse,
+                    would_grant,
+                    bytes,
+                },
+            )
+            .collect();
+        let names = self
+            .names
+            .into_sorted(|[refuse, grant]| (refuse + grant, 0));
+        let names = names.into_iter().take(top);
+        self.report.scopes = names
+            .map(|(name, [would_refuse, would_grant])| ScopeChanges {
+                name: name.into(),
+                would_refuse,
+                would_grant,
+            })
+            .collect();
+        self.report
+    }
+
+    fn grant(&mut self, steps: &[Step]) {
+        let Some(owner) = steps.last() else {
+            return;
+        };
+        // A span is asked first, then its owner, and so on; then what these are charged on.
+        let base = base_of(&owner.name);
+        let own = steps.iter().position(|step| *step.name == *base);
+        let own = own.unwrap_or(steps.len() - 1);
+        let path = steps[..own].iter().map(|step| step.name.clone()).collect();
+        self.scopes.set_path(base, path);
+        let in_order = steps[own..].iter().rev().chain(&steps[..own]);
+        if self.scopes.is_gone(&owner.name) {
+            self.report.not_asked += 1;
+        } else if let Some(refusal) = self.scopes.refuses(in_order) {
+            self.would_refuse(&refusal, owner.amount.memory);
+            self.scopes.withhold(owner);
+        } else {
+            self.report.granted += 1;
+            return;
+        }
+        for step in steps {
+            self.scopes.lose(&step.name, &step.amount);
+        }
+    }
+
+    fn would_refuse(&mut self, (name, resource): &(Name, Resource), bytes: u64) {
+        self.report.would_refuse += 1;
+        self.changed(name, *resource, REFUSED, bytes);
+    }
+
+    fn moved(&mut self, added: &[Step], released: &[Step], peer: Option<&str>) {
+        let Some(amount) = added.first().map(|step| step.amount) else {
+            return;
+        };
+        let mover = self.scopes.mover(&amount, !released.is_empty(), peer);
+        // What the mover has in the trace, and would not have.
+        let mut absent = ScopeStat::ZERO;
+        if let Some(mover) = &mover {
+            let before = self.scopes.path(mover);
+            // Whoever comes to system was on the allowlist before, and is not any more.
+            let to_system = added.iter().any(|step| &*step.name == "system");
+            let is_left = |name: &Name| {
+                let was_released = released.iter().any(|step| step.name == *name);
+                was_released || to_system && name.starts_with("allowlisted")
+            };
+            let added = added.iter().map(|step| step.name.clone());
+            let path = before.into_iter().chain(added);
+            let path = path.filter(|name| !is_left(name)).collect();
+            absent = self.scopes.absent(mover);
+            self.scopes.set_path(mover, path);
+        }
+        let would_ask = |step: &Step| Step {
+            amount: minus(&step.amount, &absent),
+            name: step.name.clone(),
+            ..*step
+        };
+        let asked: Vec<_> = added.iter().map(would_ask).collect();
+        let refusal = self.scopes.refuses(&asked);
+        for step in added {
+            self.scopes.lose(&step.name, &absent);
+        }
+        for step in released {
+            self.scopes.regain(&step.name, &absent);
+        }
+        if mover
+            .as_ref()
+            .is_some_and(|mover| self.scopes.is_gone(mover))
+        {
+            self.report.not_asked += 1;
+        } else if let Some(refusal) = refusal {
+            self.would_refuse(&refusal, amount.memory);
+            match mover {
+                None => added
+                    .iter()
+                    .for_each(|step| self.scopes.lose(&step.name, &step.amount)),
+                Some(mover) => self.scopes.close(&mover),
+            }
+        } else {
+            self.report.granted += 1;
+        }
+    }
+
+    fn refusal(&mut self, steps: &[Step], refusal: Option<&Event>, opening: Option<&str>) {
+        let (Some(last), Some(event)) = (steps.last(), refusal) else {
+            return;
+        };
+        // What was granted before it is given back again.
+        for step in &steps[..steps.len() - 1] {
+            self.scopes.undo(step);
+        }
+        if self.scopes.is_gone(&last.name) {
+            self.report.not_asked += 1;
+            return;
+        }
+        let rest = self.not_asked_then(steps, event, opening);
+        if self.scopes.refuses(steps.iter().chain(&rest)).is_some() {
+            self.report.refused += 1;
+            return;
+        }
+        self.report.would_grant += 1;
+        let amount = &last.amount;
+        let resource = match &event.kind {
+            EventKind::BlockReserveMemory => Resource::Memory,
+            EventKind::BlockAddStream if amount.streams_inbound > 0 => Resource::StreamsInbound,
+            EventKind::BlockAddStream => Resource::StreamsOutbound,
+            _ if amount.conns_inbound > 0 => Resource::ConnsInbound,
+            _ => Resource::ConnsOutbound,
+        };
+        self.changed(&last.name, resource, GRANTED, amount.memory);
+    }
+
+    /// The scopes that would have been asked too, had this one not refused, as far as that can be
+    /// told: of what was being opened itself, transient and system; of memory system.
+    fn not_asked_then(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
+        let allowlisted = steps
+            .iter()
+            .any(|step| step.name.starts_with("allowlisted"));
+        let [transient, system] = match allowlisted {
+            true => ["allowlistedTransient", "allowlistedSystem"],
+            false => ["transient", "system"],
+        };
+        let next: Vec<&str> = match (opening, &event.kind) {
+            (_, EventKind::BlockReserveMemory) => vec![system],
+            (Some(leaf), _) => vec![leaf, transient, system],
+            (None, _) => Vec::new(),
+        };
+        let next = next
+            .into_iter()
+            .filter(|name| steps.iter().all(|step| *step.name != **name));
+        let asked = steps.last();
+        next.filter_map(|name| self.scopes.likewise(name, asked?))
+            .collect()
+    }
+
+    fn changed(&mut self, name: &str, resource: Resource, which: usize, bytes: u64) {
+        let labels = (metric_label(counts_in(name)), resource.as_str());
+        let change = self.changes.entry(labels).or_default();
+        change[which] += 1;
+        if resource == Resource::Memory {
+            change[2] = change[2].saturating_add(bytes);
+        }
+        self.names.entry(name)[which] += 1;
+        self.names.trim(|[refuse, grant]| (refuse + grant, 0));
+    }
+}
+
+/// Which number of a change counts what.
+const REFUSED: usize = 0;
+const GRANTED: usize = 1;

@@ -1,0 +1,280 @@
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use rcmgr_core::{ScopeClass, ScopeStat};
+use serde::{Deserialize, Serialize};
+
+use super::limit::is_zero;
+use super::{EventKind, RecordedLimit};
+
+/// One event of a trace. The fields are go-libp2p's, in its order; what is zero or empty is left
+/// out when written.
+///
+/// ```
+/// use rcmgr_metrics::trace::{Event, EventKind};
+///
+/// let line = r#"{"Time":"2026-11-22T01:03:48.5Z","Type":"remove_conn","Scope":{"Class":"conn","Conn":"7"},"Name":"conn-7","Delta":-1,"DeltaIn":-1}"#;
+/// let event: Event = serde_json::from_str(line)?;
+/// assert_eq!(event.kind, EventKind::RemoveConn);
+/// assert_eq!(event.scope_name(), "conn-7");
+/// assert_eq!(event.to_line(), line);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Event {
+    /// When it was, in RFC 3339.
+    pub time: String,
+    /// What it was.
+    #[serde(rename = "Type")]
+    pub kind: EventKind,
+    /// Which scope it was about, in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<ScopeLabels>,
+    /// Which scope it was about. All events but `start` have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The scope's limit, when it was made. (Of a `start`, an empty one.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<RecordedLimit>,
+    /// Of memory asked for: the priority's level.
+    #[serde(default, skip_serializing_if = "is_lowest")]
+    pub priority: u8,
+    /// Memory in bytes, or file descriptors of connections: what was asked for, or less than zero
+    /// what was given back.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub delta: i64,
+    /// Inbound streams or connections, likewise.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub delta_in: i64,
+    /// Outbound streams or connections, likewise.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub delta_out: i64,
+    /// Of an event about memory: what the scope had reserved after it, in bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory: u64,
+    /// Of an event about streams: how many inbound ones there were after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub streams_in: u64,
+    /// Of an event about streams: how many outbound ones there were after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub streams_out: u64,
+    /// Of an event about connections: how many inbound ones there were after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub conns_in: u64,
+    /// Of an event about connections: how many outbound ones there were after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub conns_out: u64,
+    /// Of an event about connections: how many file descriptors there were after it.
+    #[serde(rename = "FD", default, skip_serializing_if = "is_zero")]
+    pub fd: u64,
+}
+
+/// Which scope, in parts. Of a span, the last part ends in `.span-N`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ScopeLabels {
+    /// The class: of a span that of its owner.
+    pub class: String,
+    /// The service's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The protocol's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The peer's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The connection's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conn: Option<String>,
+    /// The stream's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// The span, in traces that name it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<String>,
+}
+
+impl ScopeLabels {
+    /// The class, if it is a known one.
+    ///
+    /// ```
+    /// use rcmgr_core::ScopeClass;
+    /// use rcmgr_metrics::trace::ScopeLabels;
+    ///
+    /// let labels = ScopeLabels { class: "protocol-peer".into(), ..ScopeLabels::default() };
+    /// assert_eq!(labels.class(), Some(ScopeClass::ProtocolPeer));
+    /// ```
+    pub fn class(&self) -> Option<ScopeClass> {
+        let mut classes = ScopeClass::ALL.into_iter();
+        classes.find(|class| class.as_str() == self.class)
+    }
+}
+
+fn is_none(delta: &i64) -> bool {
+    *delta == 0
+}
+
+fn is_lowest(priority: &u8) -> bool {
+    *priority == 0
+}
+
+impl Event {
+    /// An event of which nothing else is said yet.
+    pub fn new(time: SystemTime, kind: EventKind) -> Self {
+        Self {
+            time: text(time),
+            kind,
+            scope: None,
+            name: None,
+            limit: None,
+            priority: 0,
+            delta: 0,
+            delta_in: 0,
+            delta_out: 0,
+            memory: 0,
+            streams_in: 0,
+            streams_out: 0,
+            conns_in: 0,
+            conns_out: 0,
+            fd: 0,
+        }
+    }
+
+    /// When it was, in nanoseconds since 1970; `None` if the text is no time.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use rcmgr_metrics::trace::{Event, EventKind};
+    ///
+    /// let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
+    /// let event = Event::new(time, EventKind::Start);
+    /// assert_eq!(event.time, "1970-01-01T00:00:01.5Z");
+    /// assert_eq!(event.unix_nanos(), Some(1_500_000_000));
+    /// ```
+    pub fn unix_nanos(&self) -> Option<i64> {
+        let time: Timestamp = self.time.parse().ok()?;
+        time.as_nanosecond().try_into().ok()
+    }
+
+    /// The scope that it is about; empty of a `start`.
+    pub fn scope_name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// What was asked for or given back: the deltas without their sign, where they belong.
+    pub fn amount(&self) -> ScopeStat {
+        let [delta, delta_in, delta_out] =
+            [self.delta, self.delta_in, self.delta_out].map(i64::unsigned_abs);
+        let mut amount = ScopeStat::ZERO;
+        if self.kind.is_of_memory() {
+            amount.memory = delta;
+        } else if self.kind.is_of_streams() {
+            (amount.streams_inbound, amount.streams_outbound) = (delta_in, delta_out);
+        } else if self.kind.is_of_conns() {
+            (amount.conns_inbound, amount.conns_outbound) = (delta_in, delta_out);
+            amount.fd = delta;
+        }
+        amount
+    }
+
+    /// Sets what `usage` has of the resource that the event is about to the totals after it.
+    pub fn set_totals(&self, usage: &mut ScopeStat) {
+        if self.kind.is_of_memory() {
+            usage.memory = self.memory;
+        } else if self.kind.is_of_streams() {
+            (usage.streams_inbound, usage.streams_outbound) = (self.streams_in, self.streams_out);
+        } else if self.kind.is_of_conns() {
+            (usage.conns_inbound, usage.conns_outbound) = (self.conns_in, self.conns_out);
+            usage.fd = self.fd;
+        }
+    }
+
+    /// The event as a line of a trace, without the line break.
+    pub fn to_line(&self) -> String {
+        let mut line = Vec::new();
+        self.write_line(&mut line)
+            .expect("to write into memory never fails");
+        line.pop();
+        String::from_utf8(line).expect("JSON is UTF-8")
+    }
+
+    /// Writes the event as a line of a trace, byte for byte as go-libp2p does.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be written.
+    pub fn write_line(&self, to: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer(Escaping(&mut *to), self)?;
+        to.write_all(b"\n")
+    }
+}
+
+fn text(time: SystemTime) -> String {
+    let stamp = Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
+        true => Timestamp::MIN,
+        false => Timestamp::MAX,
+    });
+    stamp.to_string()
+}
+
+/// Writes JSON as Go does, which escapes what would be markup in a page. Outside of strings JSON has
+/// none of these characters.
+struct Escaping<W>(W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // U+2028 and U+2029 are E2 80 A8 and E2 80 A9. A string comes in pieces, but no character is
+        // cut into two.
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| b"<>&\xe2".contains(byte)) {
+            let (plain, special) = rest.split_at(at);
+            self.0.write_all(plain)?;
+            let (escaped, length): (&[u8], _) = match special {
+                [b'<', ..] => (b"\\u003c", 1),
+                [b'>', ..] => (b"\\u003e", 1),
+                [b'&', ..] => (b"\\u0026", 1),
+                [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+                [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+                other => (&other[..1], 1),
+            };
+            self.0.write_all(escaped)?;
+            rest = &special[length..];
+        }
+        self.0.write_all(rest)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_markup_is_written_as_the_reference_does() {
+        let name = "service:<a href=\"x\">&\u{2028}\n\u{1}€";
+        let event = Event {
+            name: Some(name.into()),
+            ..Event::new(SystemTime::UNIX_EPOCH, EventKind::DestroyScope)
+        };
+        let line = event.to_line();
+        let expected = r#"{"Time":"1970-01-01T00:00:00Z","Type":"destroy_scope","Name":"service:\u003ca href=\"x\"\u003e\u0026\u2028\n\u0001€"}"#;
+        assert_eq!(line, expected);
+        let read: Event = serde_json::from_str(&line).unwrap();
+        assert_eq!(read, event);
+    }
+
+    #[test]
+    fn a_time_may_have_an_offset() {
+        let line = r#"{"Time":"2026-11-22T02:00:00.25+01:00","Type":"start"}"#;
+        let event: Event = serde_json::from_str(line).unwrap();
+        assert_eq!(event.unix_nanos(), Some(1_795_309_200_250_000_000));
+        assert_eq!(event.to_line(), line);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the tests of traces share.
+
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use std::env;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// What the reference recorded of one run. It is not part of the project: `RCMGR_OBSERVE_VECTORS`
+/// names the folder, else `../shared/vectors/observe` beside the project is looked for.
+pub fn vectors() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/observe");
+    match env::var_os("RCMGR_OBSERVE_VECTORS") {
+        Some(folder) => Some(folder.into()),
+        None => Some(beside).filter(|folder| folder.is_dir()),
+    }
+}
+
+/// A trace as it comes to be: events a millisecond apart.
+#[derive(Default)]
+pub struct Trace {
+    pub text: String,
+    pub millis: u64,
+}
+
+impl Trace {
+    /// Adds an event: its type, the scope's name, and the rest of its JSON, such as `"DeltaIn":1`.
+    pub fn event(&mut self, kind: &str, name: &str, rest: &str) -> &mut Self {
+        let (seconds, millis) = (self.millis / 1000, self.millis % 1000);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let scope = match kind {
+            "start" => String::new(),
+            _ => format!(r#","Scope":{},"Name":{}"#, labels(name), quoted(name)),
+        };
+        let rest = match rest {
+            "" => String::new(),
+            rest => format!(",{rest}"),
+        };
+        writeln!(
+            self.text,
+            r#"{{"Time":"2026-11-22T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z","Type":"{kind}"{scope}{rest}}}"#,
+        )
+        .unwrap();
+        self.millis += 1;
+        self
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// The parts of a name.
+fn labels(name: &str) -> String {
+    let one = |class: &str, field: &str, value: &str| {
+        format!(r#"{{"Class":"{class}","{field}":{}}}"#, quoted(value))
+    };
+    let two = |class: &str, field: &str, value: &str, peer: &str| {
+        let (value, peer) = (quoted(value), quoted(peer));
+        format!(r#"{{"Class":"{class}","{field}":{value},"Peer":{peer}}}"#)
+    };
+    if let Some(number) = name.strip_prefix("conn-") {
+        one("conn", "Conn", number)
+    } else if let Some(number) = name.strip_prefix("stream-") {
+        one("stream", "Stream", number)
+    } else if let Some(peer) = name.strip_prefix("peer:") {
+        one("peer", "Peer", peer)
+    } else if let Some(service) = name.strip_prefix("service:") {
+        match service.split_once(".peer:") {
+            Some((service, peer)) => two("service-peer", "Service", service, peer),
+            None => one("service", "Service", service),
+        }
+    } else if let Some(protocol) = name.strip_prefix("protocol:") {
+        match protocol.split_once(".peer:") {
+            Some((protocol, peer)) => two("protocol-peer", "Protocol", protocol, peer),
+            None => one("protocol", "Protocol", protocol),
+        }
+    } else {
+        format!(r#"{{"Class":{}}}"#, quoted(name))
+    }
+}
+
+/// Connections that are opened and stay: four events each.
+pub fn conn_lines(count: u64) -> String {
+    let mut trace = Trace::default();
+    for number in 1..=count {
+        let conn = format!("conn-{number}");
+        let total = format!(r#""DeltaIn":1,"ConnsIn":{number}"#);
+        trace
+            .event(
+                "create_scope",
+                &conn,
+                r#""Limit":{"Conns":1,"ConnsInbound":1}"#,
+            )
+            .event("add_conn", "transient", &total)
+            .event("add_conn", "system", &total)
+            .event("add_conn", &conn, r#""DeltaIn":1,"ConnsIn":1"#);
+    }
+    trace.text
+}

@@ -1,0 +1,218 @@
+//! Traces as files: whole, cut off, and with what does not belong there.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rcmgr_metrics::trace::{Event, Notes, TraceError, TraceReader};
+
+use support::conn_lines;
+
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// Reads files with these contents.
+fn read(contents: &[&[u8]]) -> (Result<Vec<Event>, TraceError>, Notes) {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<PathBuf> = (0..contents.len())
+        .map(|at| folder.path().join(format!("{at}.json")))
+        .collect();
+    for (file, bytes) in files.iter().zip(contents) {
+        fs::write(file, bytes).unwrap();
+    }
+    let mut reader = TraceReader::open(files).unwrap();
+    let events = (&mut reader).map(|event| event.map(|(_, event)| event));
+    let events = events.collect();
+    let mut notes = reader.notes().clone();
+    for cut_off in &mut notes.cut_off {
+        cut_off.file = cut_off.file.file_name().unwrap().into();
+    }
+    (events, notes)
+}
+
+fn lines(events: &[Event]) -> String {
+    let lines = events.iter().map(|event| event.to_line() + "\n");
+    lines.collect()
+}
+
+#[test]
+fn files_are_one_trace_plain_gzipped_or_of_several_members() {
+    let text = conn_lines(6);
+    let (one, two) = text.split_at(text.len() / 2);
+    let members = [gzipped(one), gzipped(two)].concat();
+    for contents in [
+        vec![text.as_bytes()],
+        vec![&gzipped(&text)],
+        vec![&members],
+        vec![b"", text.as_bytes(), &gzipped("")],
+        vec![text.trim_end().as_bytes()],
+        vec![text.replace('\n', "\r\n\n").as_bytes()],
+    ] {
+        let (events, notes) = read(&contents);
+        assert_eq!(lines(&events.unwrap()), text);
+        assert_eq!((notes.events, notes.cut_off), (24, vec![]));
+    }
+}
+
+#[test]
+fn wherever_a_file_is_cut_off_all_before_it_counts() {
+    let text = conn_lines(8);
+    let gzip = gzipped(&text);
+    let more = "\n".to_owned() + &conn_lines(1);
+    for (bytes, step) in [(text.as_bytes(), 37), (gzip.as_slice(), 1)] {
+        for end in (0..bytes.len()).step_by(step) {
+            let (events, notes) = read(&[&bytes[..end], more.as_bytes()]);
+            let events = events.unwrap();
+            let before = events.len() - 4;
+            assert!(text.starts_with(&lines(&events[..before])), "{end}");
+            let at_a_break =
+                end == 0 || bytes == text.as_bytes() && [b'\n', b'}'].contains(&bytes[end - 1]);
+            let is_magic_cut = bytes == gzip && end == 1;
+            if let [cut_off] = notes.cut_off.as_slice() {
+                assert_eq!(cut_off.after_line, before as u64, "{end}");
+                let said = cut_off.to_string();
+                assert!(
+                    said.starts_with("0.json: ") && said.contains("is cut off"),
+                    "{said}"
+                );
+            } else {
+                assert!(at_a_break && !is_magic_cut, "{end}: {notes:?}");
+            }
+        }
+    }
+    // All that can be had from what is there of the stream.
+    let (events, _) = read(&[&gzip[..gzip.len() - 9]]);
+    assert_eq!(lines(&events.unwrap()), text);
+}
+
+#[test]
+fn a_line_that_is_no_event_is_an_error_with_its_place() {
+    let good = conn_lines(1);
+    let long = format!("{{\"Time\":\"{}\"}}", "x".repeat(1 << 20));
+    for (line, reason) in [
+        ("", None),
+        ("{", Some("EOF while parsing an object")),
+        ("[1]", Some("no event: ")),
+        ("\0\0", Some("no event: expected value, at column 1")),
+        (r#"{"Type":"start"}"#, Some("missing field `Time`")),
+        (
+            r#"{"Time":"noon","Type":"start"}"#,
+            Some("Time \"noon\" is no time"),
+        ),
+        (
+            r#"{"Time":"2026-11-22T00:00:00Z","Type":"add_conn"}"#,
+            Some("a add_conn without a Name"),
+        ),
+        (
+            r#"{"Time":"2026-11-22T00:00:00Z","Type":"start"} x"#,
+            Some("trailing characters"),
+        ),
+        (
+            r#"{"Time":"2026-11-22T00:00:00Z","Type":"reserve_memory","Name":"system","Memory":-1}"#,
+            Some("invalid value"),
+        ),
+        (
+            r#"{"Time":"2026-11-22T00:00:00Z","Type":"reserve_memory","Name":"system","Priority":256}"#,
+            Some("invalid value"),
+        ),
+        (&long, Some("longer than 1 MiB")),
+    ] {
+        let bytes = format!("{good}{line}\n{good}");
+        for bytes in [bytes.as_bytes(), &gzipped(&bytes)] {
+            let (events, _) = read(&[good.as_bytes(), bytes]);
+            match (events, reason) {
+                (Ok(events), None) => assert_eq!(events.len(), 12),
+                (Err(error), Some(reason)) => {
+                    let said = error.to_string();
+                    assert!(
+                        said.contains("/1.json:5: ") && said.contains(reason),
+                        "{said}"
+                    );
+                }
+                (events, _) => panic!("{line}: {events:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_gzip_stream_is_an_error() {
+    let text = conn_lines(400);
+    let mut gzip = gzipped(&text);
+    let middle = gzip.len() / 2;
+    for byte in &mut gzip[middle..middle + 64] {
+        *byte ^= 0x5a;
+    }
+    let (events, _) = read(&[&gzip]);
+    let error = events.unwrap_err();
+    assert!(error.line.is_some(), "{error}");
+    let mut trailing = gzipped(&text);
+    trailing.extend_from_slice(b"what is no member of gzip");
+    assert!(read(&[&trailing]).0.is_err());
+}
+
+#[test]
+fn what_is_not_known_is_counted_and_no_error() {
+    let text = r#"{"Time":"2026-11-22T00:00:00Z","Type":"sneeze","Volume":11}
+{"Time":"2026-11-22T00:00:01Z","Type":"sneeze"}
+{"Time":"2026-11-22T00:00:02Z","Type":"create_scope","Scope":{"Class":"peer","Peer":"p","Mood":1},"Name":"peer:p","Limit":{"Dogs":3}}
+"#;
+    let (events, notes) = read(&[text.as_bytes()]);
+    assert_eq!(events.unwrap().len(), 3);
+    assert_eq!(
+        (
+            notes.unknown_types.total,
+            notes.unknown_types.names["sneeze"]
+        ),
+        (2, 2)
+    );
+    let fields: Vec<_> = notes
+        .unknown_fields
+        .names
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(fields.len(), 3, "{fields:?}");
+    assert!(fields.contains(&"Volume"), "{fields:?}");
+
+    let many: String = (0..1000)
+        .map(|number| format!("{{\"Time\":\"2026-11-22T00:00:00Z\",\"Type\":\"{number}\"}}\n"))
+        .collect();
+    let (_, notes) = read(&[many.as_bytes()]);
+    assert_eq!(
+        (notes.unknown_types.total, notes.unknown_types.names.len()),
+        (1000, 16)
+    );
+}
+
+#[test]
+fn files_in_the_wrong_order_are_told() {
+    let late = conn_lines(1).replace("2026", "2027");
+    let (_, notes) = read(&[late.as_bytes(), conn_lines(1).as_bytes()]);
+    assert_eq!(notes.out_of_order.len(), 1);
+    let (_, notes) = read(&[conn_lines(1).as_bytes(), late.as_bytes()]);
+    assert_eq!(notes.out_of_order.len(), 0);
+}
+
+#[test]
+fn what_is_no_file_is_an_error_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, reason) in [
+        (folder.path().join("none"), "No such file"),
+        (folder.path().to_owned(), "is no regular file"),
+    ] {
+        let error = TraceReader::open([&path]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{}: ", path.display())),
+            "{error}"
+        );
+        assert!(error.contains(reason), "{error}");
+    }
+}
