@@ -49,15 +49,19 @@ replay *arguments:
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
 
+# what a scrape costs with 100,000 peers
+bench-scrape:
+    cargo bench -p rcmgr-metrics --bench scrape
+
 # formatting and clippy
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo clippy -p loom-tests --all-targets -- -D warnings
 
 # the API's documentation and the book
 docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
     mdbook build docs
 
 # all that must pass before a change lands

@@ -370,19 +370,38 @@ impl Engine {
     /// Every refusal by a scope of this class, also by scopes that are gone. It never goes back: a
     /// scope that goes is for a moment neither here nor there, and what was said before stands.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
-        let past = self.refusals_past(class).get();
-        let mut live = Refusals::default();
-        let mut add = |node: &Node| {
-            if node.class() == class {
-                live += node.refusals();
+        self.count_refusals([class])[0]
+    }
+
+    /// Those of all classes, in the order of [`ScopeClass::ALL`], in one look at each node.
+    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.count_refusals(ScopeClass::ALL)
+    }
+
+    fn count_refusals<const N: usize>(&self, classes: [ScopeClass; N]) -> [Refusals; N] {
+        // What is past is read first: a scope that goes meanwhile is not counted twice.
+        let past = classes.map(|class| self.refusals_past(class).get());
+        let mut live = [Refusals::default(); N];
+        let mut nodes = false;
+        for (live, class) in live.iter_mut().zip(classes) {
+            match class {
+                ScopeClass::Connection => *live = self.conn.refusals.get(),
+                ScopeClass::Stream => *live = self.stream.refusals.get(),
+                ScopeClass::Span => {}
+                _ => nodes = true,
             }
-        };
-        match class {
-            ScopeClass::Connection => live += self.conn.refusals.get(),
-            ScopeClass::Stream => live += self.stream.refusals.get(),
-            _ => self.for_each_node(&mut add),
         }
-        self.refusals_said[class as usize].raise(past + live)
+        if nodes {
+            self.for_each_node(&mut |node| {
+                let at = classes.iter().position(|&class| class == node.class());
+                if let Some(at) = at {
+                    live[at] += node.refusals();
+                }
+            });
+        }
+        std::array::from_fn(|at| {
+            self.refusals_said[classes[at] as usize].raise(past[at] + live[at])
+        })
     }
 
     pub fn for_each_node(&self, f: &mut dyn FnMut(&Node)) {

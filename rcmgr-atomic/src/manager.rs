@@ -75,6 +75,12 @@ impl AtomicResourceManager {
         self.engine.refusals(class)
     }
 
+    /// How often scopes of each class refused, in the order of [`ScopeClass::ALL`]. It looks at every
+    /// scope once, where [`refusals`](Self::refusals) of each class would look once for each.
+    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.engine.all_refusals()
+    }
+
     /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
     /// it can be changed while the manager runs.
     pub fn addresses(&self) -> &Addresses {
@@ -90,8 +96,19 @@ impl AtomicResourceManager {
     /// and the live protocols and peers with each peer's shares. Each is read by itself.
     pub fn scopes(&self) -> Vec<ScopeReport> {
         let mut reports = Vec::new();
+        self.for_each_scope(|report| reports.push(report));
+        reports.sort_by(|a, b| a.id.cmp(&b.id));
+        reports
+    }
+
+    /// What [`scopes`](Self::scopes) says, one by one and in any order: with very many scopes that is
+    /// much cheaper than to collect all.
+    ///
+    /// Don't open or close anything in `f`: it is called while a part of the names is locked, and
+    /// may have to wait for itself.
+    pub fn for_each_scope(&self, mut f: impl FnMut(ScopeReport)) {
         self.engine.for_each_node(&mut |node| {
-            reports.push(ScopeReport {
+            f(ScopeReport {
                 id: node.id().clone(),
                 stat: self.engine.stat(node),
                 limit: self.engine.limit(node),
@@ -99,8 +116,6 @@ impl AtomicResourceManager {
                 refusals: node.refusals(),
             });
         });
-        reports.sort_by(|a, b| a.id.cmp(&b.id));
-        reports
     }
 
     /// A handle on a node that the caller is a user of.

@@ -3,7 +3,8 @@
 //!
 //! It goes through [stages](stage::Stage): honest clients come and stay, then the flooding
 //! addresses begin, each at a stage of its own, so that one limit after another has to hold. In
-//! the end everybody leaves, and every counter of the manager has to be back at zero.
+//! the end everybody leaves, and every counter of the manager has to be back at zero. Meanwhile a
+//! browser can watch it.
 
 mod clients;
 mod dial;
@@ -22,6 +23,7 @@ mod server;
 mod stage;
 mod tally;
 mod verdict;
+mod view;
 mod wire;
 
 use std::io;
@@ -74,7 +76,13 @@ fn try_run(options: &Options) -> io::Result<bool> {
     let runtime = tokio::runtime::Runtime::new()?;
     let manager = AtomicResourceManager::new(plan.limits.clone()).map_err(io::Error::other)?;
     let length = Duration::from_secs(options.seconds);
-    let played = runtime.block_on(play(&plan, &manager, naming, length))?;
+    let played = runtime.block_on(async {
+        if let Some(address) = options.http() {
+            let served = view::serve(address, &manager).await?;
+            eprintln!("live view: http://{served}/");
+        }
+        play(&plan, &manager, naming, length).await
+    })?;
     // What has not ended is reported, and not waited for.
     runtime.shutdown_background();
 

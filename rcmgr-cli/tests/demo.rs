@@ -1,8 +1,10 @@
 //! The program as it is run.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn rcmgr(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rcmgr"))
@@ -168,6 +170,82 @@ fn with_hardly_any_file_descriptors_it_says_what_it_needs() {
     assert_eq!(run.status.code(), Some(1));
     let errors = text(&run.stderr);
     assert!(errors.contains("and 40 are allowed"), "{errors}");
+}
+
+/// What a server says to a browser that asks for a path.
+fn get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("the view is there");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("it listens");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer
+}
+
+#[test]
+fn a_browser_can_watch() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_rcmgr"))
+        .args(["demo", "--seconds", "2", "--connections", "50"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = BufReader::new(demo.stderr.take().expect("it is piped")).lines();
+    let address = said.find_map(|line| {
+        let line = line.expect("the output is text");
+        let address = line.strip_prefix("live view: http://")?;
+        Some(address.trim_end_matches('/').to_owned())
+    });
+    let address = address.expect("it says where the view is");
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    assert!(get(&address, "/").contains("<!doctype html>"));
+    // The first connection that is admitted makes the service's share of its peer.
+    let page = loop {
+        let answer = get(&address, "/rcmgr.json?search=service:echo.peer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("there is a body");
+        let page: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
+        if page["matched"] != 0 {
+            break page;
+        }
+    };
+    assert_eq!(page["scopes"][0]["parent"], "service:echo");
+    assert!(get(&address, "/metrics").contains("libp2p_rcmgr_connections"));
+    // It ends by itself. Whoever still writes to it must find it reading.
+    let rest = std::thread::spawn(move || said.count());
+    let run = demo.wait_with_output().expect("it ends");
+    report(&Output {
+        stderr: Vec::new(),
+        ..run
+    });
+    rest.join().expect("it was text");
+}
+
+#[test]
+fn there_need_be_no_view() {
+    let run = rcmgr(&[
+        "--seconds=1",
+        "--connections=10",
+        "--flooding=0",
+        "--no-http",
+    ]);
+    report(&run);
+    assert!(!text(&run.stderr).contains("live view"));
+    assert!(complaint(&["--http=nowhere"]).contains("--http"));
+    assert!(complaint(&["--http=127.0.0.1:0", "--no-http"]).contains("--no-http"));
+}
+
+#[test]
+fn a_view_where_there_is_one_already_is_a_clear_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let address = taken.local_addr().expect("it is bound");
+    let run = rcmgr(&["demo", &format!("--http={address}")]);
+    assert_eq!(run.status.code(), Some(1));
+    let errors = text(&run.stderr);
+    assert!(
+        errors.contains(&format!("the live view can't be served on {address}: ")),
+        "{errors}"
+    );
 }
 
 #[test]

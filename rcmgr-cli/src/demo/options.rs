@@ -1,5 +1,7 @@
 //! What can be chosen on the command line.
 
+use std::net::SocketAddr;
+
 use clap::{Args, value_parser};
 use rcmgr_atomic::{BadConfiguration, LimitsFile};
 
@@ -40,6 +42,22 @@ pub struct Options {
     /// anyway where loopback has no other address
     #[arg(long)]
     pub one_address: bool,
+
+    /// Where a browser finds the live view while the demo runs; with port 0 the system chooses
+    /// one. Whoever can connect there can watch
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    http: SocketAddr,
+
+    /// Serve no live view
+    #[arg(long, conflicts_with = "http")]
+    no_http: bool,
+}
+
+impl Options {
+    /// Where to serve the live view, if anywhere.
+    pub fn http(&self) -> Option<SocketAddr> {
+        (!self.no_http).then_some(self.http)
+    }
 }
 
 /// A file is read together with the arguments: if it is bad, so are they.

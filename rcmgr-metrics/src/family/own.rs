@@ -1,0 +1,157 @@
+//! Our own metrics.
+
+use rcmgr_core::{Resource, ScopeClass, ScopeStat};
+
+use super::{Family, Kind, Series, Value, count, limits, resource_name};
+use crate::reading::{Reading, Shown};
+
+/// The only one whose values are no counts.
+pub(super) const UTILISATION: &str = "rcmgr_utilisation";
+
+/// All of them.
+pub(super) fn families(reading: &Reading) -> Vec<Family> {
+    let addresses = reading.addresses;
+    let mut families = Vec::from(of_scopes(&reading.scopes));
+    let mut family = |name, help, kind, series: Vec<Series>| {
+        families.push(Family {
+            name,
+            help,
+            kind,
+            series,
+        });
+    };
+    family(
+        UTILISATION,
+        "Usage by limit, the highest of all scopes of a class; 1 is full",
+        Kind::Gauge,
+        utilisation(reading),
+    );
+    family(
+        "rcmgr_scopes",
+        "Scopes that are live",
+        Kind::Gauge,
+        by_scope(reading.live.iter().map(|(&class, &live)| (class, live))),
+    );
+    family(
+        "rcmgr_mistakes",
+        "Releases of more than was held",
+        Kind::Counter,
+        by_scope(reading.mistakes.iter().copied()),
+    );
+    family(
+        "rcmgr_address_refusals",
+        "Connections refused by their address",
+        Kind::Counter,
+        vec![
+            count([("limiter", "rate")], addresses.refused_by_rate),
+            count([("limiter", "subnet")], addresses.refused_by_subnet),
+        ],
+    );
+    family(
+        "rcmgr_address_tracked",
+        "Subnets of which something is known, by the limiter that knows it",
+        Kind::Gauge,
+        vec![
+            count([("limiter", "rate")], addresses.tracked_buckets),
+            count([("limiter", "subnet")], addresses.tracked_subnets),
+        ],
+    );
+    if let Some(stats) = &reading.reloads {
+        family(
+            "rcmgr_reloads",
+            "Changes of the limits file that were applied",
+            Kind::Counter,
+            vec![count([], stats.reloads)],
+        );
+        family(
+            "rcmgr_reload_failures",
+            "Times that the limits file was found bad",
+            Kind::Counter,
+            vec![count([], stats.failures)],
+        );
+        family(
+            "rcmgr_limits_file_bad",
+            "1 while the limits file is bad and older limits hold",
+            Kind::Gauge,
+            vec![count([], stats.error.is_some().into())],
+        );
+    }
+    families
+}
+
+/// The same labels for what is used, what was used and what may be used.
+fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
+    let labels = |scope: &Shown, resource: &'static str| {
+        vec![
+            ("name", scope.name.clone().into()),
+            ("resource", resource.into()),
+            ("scope", scope.class.as_str().into()),
+        ]
+    };
+    let counters = |scope: &Shown, stat: &ScopeStat| {
+        let counters = [
+            (Resource::Memory, stat.memory),
+            (Resource::Fd, stat.fd),
+            (Resource::StreamsInbound, stat.streams_inbound),
+            (Resource::StreamsOutbound, stat.streams_outbound),
+            (Resource::ConnsInbound, stat.conns_inbound),
+            (Resource::ConnsOutbound, stat.conns_outbound),
+        ];
+        counters.map(|(resource, amount)| Series {
+            labels: labels(scope, resource_name(resource)),
+            value: Value::Count(amount),
+        })
+    };
+    let used = scopes.iter().flat_map(|scope| counters(scope, &scope.used));
+    let peaks = scopes.iter().filter_map(|scope| {
+        let peak = scope.peak.as_ref()?;
+        Some(counters(scope, peak))
+    });
+    let limits = scopes
+        .iter()
+        .flat_map(|scope| limits(scope, |resource| labels(scope, resource)));
+    [
+        (
+            "rcmgr_used",
+            "What a scope uses: bytes of memory, else a count",
+            used.collect(),
+        ),
+        (
+            "rcmgr_peak",
+            "The most that a scope ever used at once",
+            peaks.flatten().collect(),
+        ),
+        (
+            "rcmgr_limit",
+            "What a scope may use; unlimited has no series",
+            limits.collect(),
+        ),
+    ]
+    .map(|(name, help, series)| Family {
+        name,
+        help,
+        kind: Kind::Gauge,
+        series,
+    })
+}
+
+fn by_scope(counts: impl IntoIterator<Item = (ScopeClass, u64)>) -> Vec<Series> {
+    let series = |(class, amount): (ScopeClass, u64)| count([("scope", class.as_str())], amount);
+    counts.into_iter().map(series).collect()
+}
+
+fn utilisation(reading: &Reading) -> Vec<Series> {
+    let mut series = Vec::new();
+    for (class, highest) in ScopeClass::ALL.iter().zip(&reading.utilisation) {
+        for (resource, part) in Resource::ALL.into_iter().zip(highest) {
+            series.extend(part.map(|part| Series {
+                labels: vec![
+                    ("resource", resource_name(resource).into()),
+                    ("scope", class.as_str().into()),
+                ],
+                value: Value::Part(part),
+            }));
+        }
+    }
+    series
+}

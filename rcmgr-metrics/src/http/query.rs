@@ -1,0 +1,136 @@
+//! What is asked of `/rcmgr.json`.
+
+use axum::extract::Query as Arguments;
+use axum::http::Uri;
+
+use crate::label::shown;
+
+/// At most so many scopes are given at once.
+const MOST: usize = 1000;
+/// A longer text is in no name that anybody looks for.
+const LONGEST_SEARCH: usize = 1000;
+
+/// Which scopes, and in which order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    pub sort: Sort,
+    /// In lower case; empty for all.
+    pub search: String,
+    pub offset: usize,
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    Utilisation,
+    Memory,
+    Streams,
+    Conns,
+    Refusals,
+    Name,
+}
+
+impl Query {
+    /// Reads what is behind the `?`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for whoever asked.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut query = Self {
+            sort: Sort::Utilisation,
+            search: String::new(),
+            offset: 0,
+            limit: 100,
+        };
+        for (name, value) in pairs(text)? {
+            match &*name {
+                "sort" => query.sort = sort(&value)?,
+                "search" if value.len() > LONGEST_SEARCH => {
+                    return Err(format!("search is longer than {LONGEST_SEARCH} bytes"));
+                }
+                "search" => query.search = value.to_lowercase(),
+                "offset" => query.offset = number("offset", &value)?,
+                "limit" => {
+                    query.limit = number("limit", &value)?;
+                    if !(1..=MOST).contains(&query.limit) {
+                        return Err(format!("limit is from 1 to {MOST}"));
+                    }
+                }
+                _ => {
+                    return Err(format!(
+                        "there is no argument {:?}: there are sort, search, offset and limit",
+                        shown(&name),
+                    ));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let bad = || "the arguments can't be read".to_owned();
+    let uri: Uri = format!("/?{text}").parse().map_err(|_| bad())?;
+    let Arguments(pairs) = Arguments::try_from_uri(&uri).map_err(|_| bad())?;
+    Ok(pairs)
+}
+
+fn sort(value: &str) -> Result<Sort, String> {
+    Ok(match value {
+        "utilisation" => Sort::Utilisation,
+        "memory" => Sort::Memory,
+        "streams" => Sort::Streams,
+        "conns" => Sort::Conns,
+        "refusals" => Sort::Refusals,
+        "name" => Sort::Name,
+        _ => {
+            return Err(
+                "sort is one of utilisation, memory, streams, conns, refusals and name".into(),
+            );
+        }
+    })
+}
+
+fn number(name: &str, value: &str) -> Result<usize, String> {
+    let number = value.parse();
+    number.map_err(|_| format!("{name} is a whole number, not {:?}", shown(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read() {
+        let query = Query::parse("sort=name&search=%2FKad%20%22&offset=200&limit=1000").unwrap();
+        let expected = Query {
+            sort: Sort::Name,
+            search: "/kad \"".to_owned(),
+            offset: 200,
+            limit: 1000,
+        };
+        assert_eq!(query, expected);
+        assert_eq!(Query::parse("").unwrap().limit, 100);
+    }
+
+    #[test]
+    fn a_bad_argument_is_answered_with_a_sentence() {
+        let cases = [
+            ("sort=size", "sort is one of utilisation, memory, streams"),
+            ("limit=0", "limit is from 1 to 1000"),
+            ("limit=1001", "limit is from 1 to 1000"),
+            ("limit=", "limit is a whole number, not \"\""),
+            ("offset=-1", "offset is a whole number, not \"-1\""),
+            ("offset=99999999999999999999", "offset is a whole number"),
+            ("page=2", "there is no argument \"page\""),
+            ("sort=%00%0a", "sort is one of"),
+        ];
+        for (text, sentence) in cases {
+            let said = Query::parse(text).unwrap_err();
+            assert!(said.starts_with(sentence), "{text}: {said}");
+        }
+        let long = format!("search={}", "x".repeat(1001));
+        assert!(Query::parse(&long).unwrap_err().contains("1000 bytes"));
+    }
+}

@@ -1,0 +1,192 @@
+//! A page of scopes, as JSON.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use rcmgr_atomic::{AtomicResourceManager, ScopeReport};
+use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
+use serde::{Serialize, Serializer};
+
+use super::query::{Query, Sort};
+use crate::label::shown;
+use crate::usage::utilisation;
+
+/// The answer to a query.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    /// How many scopes there are.
+    total: usize,
+    /// How many of them the search found.
+    matched: usize,
+    offset: usize,
+    scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Serialize)]
+struct Scope {
+    name: String,
+    class: &'static str,
+    parent: Option<String>,
+    utilisation: Option<f64>,
+    fullest: Option<&'static str>,
+    used: Counters,
+    peak: Counters,
+    limit: Limits,
+    refusals: Counters,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Counters {
+    memory: u64,
+    fd: u64,
+    streams_inbound: u64,
+    streams_outbound: u64,
+    conns_inbound: u64,
+    conns_outbound: u64,
+}
+
+#[derive(Debug)]
+struct Limits(rcmgr_core::Limit);
+
+impl Serialize for Limits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = Resource::ALL.map(|resource| (resource.as_str(), self.0.get(resource)));
+        serializer.collect_map(fields.map(|(name, limit)| (name, Number(limit))))
+    }
+}
+
+/// A limit: what is unlimited is no number.
+struct Number(LimitValue);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            LimitValue::Limited(most) => serializer.serialize_u64(most),
+            unlimited => serializer.collect_str(&unlimited),
+        }
+    }
+}
+
+/// Reads the manager, and picks what was asked for.
+pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
+    let mut total = 0;
+    let mut found = Vec::new();
+    manager.for_each_scope(|report| {
+        total += 1;
+        // In the name as a whole, even where it is shown cut.
+        let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
+        if query.search.is_empty() || found_in(&report.id) {
+            found.push(report);
+        }
+    });
+    let matched = found.len();
+    Page {
+        total,
+        matched,
+        offset: query.offset,
+        scopes: sorted(found, query)
+            .skip(query.offset)
+            .take(query.limit)
+            .map(|report| scope(&report))
+            .collect(),
+    }
+}
+
+/// The name as it is shown. What a remote made up is cut, and not what follows it: no scope is called
+/// as its parent.
+fn name(id: &ScopeId) -> String {
+    let cut = |name: &Arc<str>| Arc::from(shown(name));
+    let id = match id {
+        ScopeId::Service(name) => ScopeId::Service(cut(name)),
+        ScopeId::ServicePeer(name, peer) => ScopeId::ServicePeer(cut(name), *peer),
+        ScopeId::Protocol(id) => ScopeId::Protocol(cut(id)),
+        ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
+        plain => plain.clone(),
+    };
+    id.to_string()
+}
+
+/// Those that are asked for are in order and in their places; the others need not be.
+fn sorted(mut found: Vec<ScopeReport>, query: &Query) -> impl Iterator<Item = ScopeReport> {
+    // What is highest comes first, so the key is turned around; names decide between equals.
+    let key = |report: &ScopeReport| {
+        Reverse(match query.sort {
+            // Every part of a limit that is a number comes before no limit. These are not negative:
+            // their bits are in the order of the numbers.
+            Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
+            Sort::Memory => report.stat.memory,
+            Sort::Streams => report.stat.streams(),
+            Sort::Conns => report.stat.conns(),
+            Sort::Refusals => report.refusals.total(),
+            Sort::Name => 0,
+        })
+    };
+    let end = query.offset.saturating_add(query.limit);
+    let order =
+        |a: &ScopeReport, b: &ScopeReport| key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id));
+    if end < found.len() {
+        found.select_nth_unstable_by(end, order);
+        found.truncate(end);
+    }
+    found.sort_by(order);
+    found.into_iter()
+}
+
+/// The limit of which most is used, and how much of it.
+fn fullest(report: &ScopeReport) -> Option<(Resource, f64)> {
+    let parts = Resource::ALL.into_iter().filter_map(|resource| {
+        let part = utilisation(&report.stat, &report.limit, resource)?;
+        Some((resource, part))
+    });
+    // The first of those that are equally full.
+    parts.reduce(|fullest, next| if next.1 > fullest.1 { next } else { fullest })
+}
+
+fn scope(report: &ScopeReport) -> Scope {
+    let fullest = fullest(report);
+    Scope {
+        name: name(&report.id),
+        class: report.id.class().as_str(),
+        parent: parent(&report.id).as_ref().map(name),
+        utilisation: fullest.map(|(_, part)| part),
+        fullest: fullest.map(|(resource, _)| resource.as_str()),
+        used: of_stat(&report.stat),
+        peak: of_stat(&report.peak),
+        limit: Limits(report.limit),
+        refusals: of_refusals(&report.refusals),
+    }
+}
+
+/// Under which scope it is shown.
+fn parent(id: &ScopeId) -> Option<ScopeId> {
+    Some(match id {
+        ScopeId::System | ScopeId::AllowlistedSystem => return None,
+        ScopeId::AllowlistedTransient => ScopeId::AllowlistedSystem,
+        ScopeId::ServicePeer(name, _) => ScopeId::Service(name.clone()),
+        ScopeId::ProtocolPeer(id, _) => ScopeId::Protocol(id.clone()),
+        _ => ScopeId::System,
+    })
+}
+
+const fn of_stat(stat: &ScopeStat) -> Counters {
+    Counters {
+        memory: stat.memory,
+        fd: stat.fd,
+        streams_inbound: stat.streams_inbound,
+        streams_outbound: stat.streams_outbound,
+        conns_inbound: stat.conns_inbound,
+        conns_outbound: stat.conns_outbound,
+    }
+}
+
+const fn of_refusals(refusals: &Refusals) -> Counters {
+    Counters {
+        memory: refusals.memory,
+        fd: refusals.fd,
+        streams_inbound: refusals.streams_inbound,
+        streams_outbound: refusals.streams_outbound,
+        conns_inbound: refusals.conns_inbound,
+        conns_outbound: refusals.conns_outbound,
+    }
+}

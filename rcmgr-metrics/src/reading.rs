@@ -1,0 +1,179 @@
+//! What is read of a manager at once, summed up so far that its size is bounded.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use rcmgr_atomic::ScopeReport;
+use rcmgr_core::address::AddressStat;
+use rcmgr_core::reload::ReloadStats;
+use rcmgr_core::{Limit, Refusals, Resource, ScopeClass, ScopeStat};
+
+use crate::Observer;
+use crate::histogram::{COUNTS, Histogram, SIZES};
+use crate::label::shown;
+use crate::usage::{sum, utilisation};
+
+/// The name of those that have none of their own.
+const OTHER: &str = "other";
+
+/// All that metrics are made of.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// System, transient, the allowlisted ones; services; protocols.
+    pub scopes: Vec<Shown>,
+    pub peers: Peers,
+    /// How many there are of each class of which there may be many.
+    pub live: BTreeMap<ScopeClass, u64>,
+    /// The highest of all scopes of a class, in the order of [`Resource::ALL`]; `None` where there
+    /// is no limit.
+    pub utilisation: [[Option<f64>; Resource::ALL.len()]; ScopeClass::ALL.len()],
+    pub refusals: Vec<(ScopeClass, Refusals)>,
+    pub mistakes: Vec<(ScopeClass, u64)>,
+    pub addresses: AddressStat,
+    pub reloads: Option<ReloadStats>,
+}
+
+/// A scope, or several under one name.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub class: ScopeClass,
+    /// Of a service or protocol; else empty.
+    pub name: String,
+    pub used: ScopeStat,
+    /// `None` for several: they had their peaks at different times.
+    pub peak: Option<ScopeStat>,
+    /// `None` for several.
+    pub limit: Option<Limit>,
+}
+
+/// How many peers use how much.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    pub conns_inbound: Histogram,
+    pub conns_outbound: Histogram,
+    pub streams_inbound: Histogram,
+    pub streams_outbound: Histogram,
+    pub memory: Histogram,
+}
+
+impl Peers {
+    fn new() -> Self {
+        Self {
+            conns_inbound: Histogram::new(COUNTS),
+            conns_outbound: Histogram::new(COUNTS),
+            streams_inbound: Histogram::new(COUNTS),
+            streams_outbound: Histogram::new(COUNTS),
+            memory: Histogram::new(SIZES),
+        }
+    }
+
+    fn add(&mut self, stat: &ScopeStat) {
+        self.conns_inbound.add(stat.conns_inbound);
+        self.conns_outbound.add(stat.conns_outbound);
+        self.streams_inbound.add(stat.streams_inbound);
+        self.streams_outbound.add(stat.streams_outbound);
+        self.memory.add(stat.memory);
+    }
+}
+
+impl Reading {
+    pub(crate) fn of(observer: &Observer) -> Self {
+        let manager = &observer.manager;
+        let by_class = ScopeClass::ALL.into_iter();
+        let mut reading = Self {
+            scopes: Vec::new(),
+            peers: Peers::new(),
+            live: [
+                ScopeClass::Service,
+                ScopeClass::ServicePeer,
+                ScopeClass::Protocol,
+                ScopeClass::ProtocolPeer,
+                ScopeClass::Peer,
+            ]
+            .map(|class| (class, 0))
+            .into(),
+            utilisation: Default::default(),
+            refusals: by_class.clone().zip(manager.all_refusals()).collect(),
+            mistakes: by_class
+                .map(|class| (class, manager.mistakes(class)))
+                .collect(),
+            addresses: manager.addresses().stat(),
+            reloads: observer.watcher.as_ref().map(|watcher| watcher.stats()),
+        };
+        let mut services = Vec::new();
+        let mut protocols = Vec::new();
+        manager.for_each_scope(|report| {
+            reading.count(&report);
+            match report.id.class() {
+                ScopeClass::Service => services.push(report),
+                ScopeClass::Protocol => protocols.push(report),
+                ScopeClass::Peer => reading.peers.add(&report.stat),
+                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => {}
+                _ => reading.scopes.push(Shown::of(&report)),
+            }
+        });
+        reading.scopes.sort_by_key(|scope| scope.class);
+        for reports in [services, protocols] {
+            reading.scopes.extend(by_name(reports, observer.most_names));
+        }
+        reading
+    }
+
+    fn count(&mut self, report: &ScopeReport) {
+        let class = report.id.class();
+        if let Some(live) = self.live.get_mut(&class) {
+            *live += 1;
+        }
+        let highest = self.utilisation[class as usize].iter_mut();
+        for (highest, resource) in highest.zip(Resource::ALL) {
+            if let Some(part) = utilisation(&report.stat, &report.limit, resource) {
+                *highest = Some(highest.map_or(part, |highest| highest.max(part)));
+            }
+        }
+    }
+}
+
+impl Shown {
+    fn of(report: &ScopeReport) -> Self {
+        let name = report.id.name().map(|name| shown(name));
+        Self {
+            class: report.id.class(),
+            name: name.unwrap_or_default().into_owned(),
+            used: report.stat,
+            peak: Some(report.peak),
+            limit: Some(report.limit),
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.used = sum(&self.used, &other.used);
+        self.peak = None;
+        self.limit = None;
+    }
+}
+
+/// Scopes of one class: at most `most` by name, and one for all others. No two have the same name.
+fn by_name(mut reports: Vec<ScopeReport>, most: usize) -> impl Iterator<Item = Shown> {
+    let usage = |stat: &ScopeStat| (stat.streams().saturating_add(stat.conns()), stat.memory);
+    // Names decide where the usage is the same, so that the same ones are shown each time.
+    reports.sort_by(|a, b| (Reverse(usage(&a.stat)), &a.id).cmp(&(Reverse(usage(&b.stat)), &b.id)));
+    let mut named: BTreeMap<String, Shown> = BTreeMap::new();
+    for (rank, report) in reports.iter().enumerate() {
+        let scope = if rank < most {
+            Shown::of(report)
+        } else {
+            Shown {
+                class: report.id.class(),
+                name: OTHER.to_owned(),
+                used: report.stat,
+                peak: None,
+                limit: None,
+            }
+        };
+        match named.get_mut(&scope.name) {
+            Some(same) => same.join(&scope),
+            None => drop(named.insert(scope.name.clone(), scope)),
+        }
+    }
+    named.into_values()
+}

@@ -1,0 +1,62 @@
+//! How much of a limit is used.
+
+use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
+
+/// The counter that a limit is held against.
+pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
+    match resource {
+        Resource::Memory => stat.memory,
+        Resource::Fd => stat.fd,
+        Resource::Streams => stat.streams(),
+        Resource::StreamsInbound => stat.streams_inbound,
+        Resource::StreamsOutbound => stat.streams_outbound,
+        Resource::Conns => stat.conns(),
+        Resource::ConnsInbound => stat.conns_inbound,
+        Resource::ConnsOutbound => stat.conns_outbound,
+    }
+}
+
+/// The part of a limit that is used: 1 at the limit, and more above one that was lowered. `None`
+/// where there is no limit.
+///
+/// A limit of zero counts as one: where nothing is allowed and nothing used, nothing is near.
+pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -> Option<f64> {
+    match limit.get(resource) {
+        LimitValue::Limited(most) => Some(used(stat, resource) as f64 / most.max(1) as f64),
+        LimitValue::Unlimited => None,
+    }
+}
+
+/// Two scopes as one.
+pub(crate) const fn sum(a: &ScopeStat, b: &ScopeStat) -> ScopeStat {
+    ScopeStat {
+        streams_inbound: a.streams_inbound.saturating_add(b.streams_inbound),
+        streams_outbound: a.streams_outbound.saturating_add(b.streams_outbound),
+        conns_inbound: a.conns_inbound.saturating_add(b.conns_inbound),
+        conns_outbound: a.conns_outbound.saturating_add(b.conns_outbound),
+        fd: a.fd.saturating_add(b.fd),
+        memory: a.memory.saturating_add(b.memory),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilisation_is_what_is_used_of_the_limit() {
+        let mut limit = Limit::UNLIMITED;
+        limit.memory = 200.into();
+        limit.streams = 0.into();
+        let mut stat = ScopeStat {
+            memory: 300,
+            conns_inbound: 5,
+            ..ScopeStat::ZERO
+        };
+        assert_eq!(utilisation(&stat, &limit, Resource::Memory), Some(1.5));
+        assert_eq!(utilisation(&stat, &limit, Resource::Conns), None);
+        assert_eq!(utilisation(&stat, &limit, Resource::Streams), Some(0.0));
+        stat.streams_outbound = 2;
+        assert_eq!(utilisation(&stat, &limit, Resource::Streams), Some(2.0));
+    }
+}
