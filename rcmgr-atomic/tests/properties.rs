@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::thread;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -99,8 +100,9 @@ fn on() -> impl Strategy<Value = On> {
 
 fn size() -> impl Strategy<Value = u64> {
     prop_oneof![
-        8 => 0..600_u64,
-        1 => Just(1 << 54),
+        6 => 0..600_u64,
+        2 => 0..40_000_u64,
+        1 => select(&[1_u64 << 24, 1 << 32, 1 << 54, 1 << 55][..]),
     ]
 }
 
@@ -120,7 +122,10 @@ fn limit_value(most: u64) -> impl Strategy<Value = LimitValue> {
 }
 
 fn limit() -> impl Strategy<Value = Limit> {
-    (limit_value(3000), vec(limit_value(6), 7)).prop_map(|(memory, counts)| Limit {
+    let memory = prop_oneof![limit_value(3000), limit_value(40_000), limit_value(400_000)];
+    // With hundreds there is credit of streams.
+    let count = prop_oneof![3 => limit_value(6), 2 => limit_value(600)];
+    (memory, vec(count, 7)).prop_map(|(memory, counts)| Limit {
         memory,
         fd: counts[0],
         streams: counts[1],
@@ -225,7 +230,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(limits: Limits, credit: u64) -> Self {
+    fn new(limits: Limits, credit: u64, after: u64) -> Self {
         let for_one = format!("/ip4/{}/p2p/{}", ADDRESSES[1], PEERS[0]);
         let allowlist = ["/ip4/10.0.0.0/ipcidr/8", &for_one];
         let config = AddressConfig {
@@ -245,7 +250,7 @@ impl Pair {
             .limits(limits.clone())
             .addresses(config)
             .prepaid_credit(credit, credit)
-            .credit_after(1);
+            .credit_after(after);
         let ten = "10.0.0.0/8".parse().expect("a network");
         let one = ADDRESSES[1].parse::<IpAddr>().expect("an address");
         let addresses = Addresses {
@@ -473,12 +478,21 @@ proptest! {
     #[test]
     fn the_engine_does_what_the_model_does(
         limits in limits(),
-        credit in select(&[0, 1, 50, 1000, 1 << 18][..]),
+        credit in select(&[0, 1, 50, 1000, 1 << 18, u64::MAX][..]),
+        after in select(&[0, 1, 2][..]),
+        lanes in any::<bool>(),
         ops in vec(op(), 1..120),
     ) {
-        let mut pair = Pair::new(limits, credit);
+        let mut pair = Pair::new(limits, credit, after);
         for op in ops {
-            pair.perform(op)?;
+            // Each on a lane of its own, one after the other; but for what is numbered, of which each
+            // lane has numbers of its own.
+            if lanes && !matches!(op, Op::OpenConnection(..) | Op::OpenStream(..)) {
+                let performed = thread::scope(|scope| scope.spawn(|| pair.perform(op)).join());
+                performed.expect("nothing panics")?;
+            } else {
+                pair.perform(op)?;
+            }
         }
         // Dropped in any order, everything is given back.
         let Pair { manager, handles, .. } = pair;

@@ -33,7 +33,7 @@ const ALLOWLIST: [&str; 2] = [
 const EACH: u64 = 4;
 const PROTOCOLS: [&str; 3] = ["/a", "/b", "/c"];
 const SERVICES: [&str; 2] = ["dht", "relay"];
-const SLOTS: usize = 24;
+const SLOTS: usize = 500;
 
 #[test]
 fn two_threads_end_in_exact_zero() {
@@ -85,11 +85,12 @@ impl Handle {
 /// Handles that any thread may take and use at the same time as others.
 type Slots = [Mutex<Option<Arc<Handle>>>; SLOTS];
 
-/// Limits that are reached all the time; with `room` more than one, those of memory less often.
+/// Limits that are reached all the time; with `room` more than one less often, and there is credit of
+/// memory and of streams.
 fn limits(room: u64) -> Limits {
     let of = |count: u64, memory: u64| Limit {
         memory: (memory * room).into(),
-        ..Limit::all(count.into())
+        ..Limit::all((count * room).into())
     };
     let mut limits = Limits::unlimited();
     limits.system = of(14, 9_000);
@@ -194,7 +195,7 @@ fn watch(manager: &AtomicResourceManager, reload: Reload, room: u64, finished: &
         if reload == Reload::AllTheTime {
             let mut limits = limits(room);
             limits.system.memory = ((5_000 + snapshots % 7 * 1_000) * room).into();
-            limits.peer_default.streams = (3 + snapshots % 4).into();
+            limits.peer_default.streams = ((3 + snapshots % 4) * room).into();
             manager.set_limits(limits);
             let allowlist = manager.addresses().allowlist();
             let entry = ALLOWLIST[0].parse().expect("a multiaddr");
@@ -296,7 +297,7 @@ fn operate(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) {
 
 fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
     let direction = Direction::ALL[rng.usize(..2)];
-    match rng.u8(..4) {
+    match rng.u8(..7) {
         0 => {
             let uses_fd = UsesFd::from(rng.bool());
             let from = match rng.usize(..ADDRESSES.len() + 1) {
@@ -309,11 +310,11 @@ fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option
             let opened = manager.open_connection(direction, uses_fd, &from);
             opened.ok().map(Handle::Connection)
         }
-        1 => {
+        1..=4 => {
             let opened = manager.open_stream(&peer(rng), direction);
             opened.ok().map(Handle::Stream)
         }
-        2 => any_view(manager, rng).begin_span().ok().map(Handle::Span),
+        5 => any_view(manager, rng).begin_span().ok().map(Handle::Span),
         _ => {
             let owner = slots[rng.usize(..SLOTS)]
                 .lock()
