@@ -108,7 +108,7 @@ pub fn charge_now<'a, C: Charge>(
 ///
 /// Its refusal, unless there was credit that has been called in, or limits have changed meanwhile:
 /// then it is to be asked again.
-#[cold]
+#[inline]
 pub fn refuse<C: Charge>(
     engine: &Engine,
     node: &Node,
@@ -116,12 +116,26 @@ pub fn refuse<C: Charge>(
     charge: C,
     edition: Edition,
 ) -> Result<()> {
-    match engine.lending().look_for_room(node, over, charge, edition) {
-        Answer::AskAgain => Ok(()),
-        // The node was looked at again: whether that counts is for a last look to say, too.
-        Answer::Refused(_) if !engine.editions().still(edition) => Ok(()),
-        Answer::Refused(over) => Err(charge.refused(node, over)),
+    let lent = |&kind| node.lent(kind) > 0;
+    let mut over = over;
+    let kinds = Kind::of(over.resource);
+    if kinds.iter().any(lent) {
+        match engine.lending().look_for_room(node, over, charge, edition) {
+            Answer::AskAgain => return Ok(()),
+            Answer::Refused(now) => over = now,
+        }
+    } else if !kinds.is_empty() {
+        // Asked again: another may have called credit in since the node was asked last.
+        match charge.look(node, edition) {
+            Ok(_) => return Ok(()),
+            Err(now) => over = now,
+        }
     }
+    // The node was looked at again: whether that counts is for a last look to say, too.
+    if engine.editions().still(edition) {
+        return Err(charge.refused(node, over));
+    }
+    Ok(())
 }
 
 /// Takes a charge back from all nodes.

@@ -75,6 +75,7 @@ impl Leaf {
     /// # Errors
     ///
     /// If its own limit or the path leaves no room: then nothing is charged.
+    #[inline]
     pub fn open_on(path: &Arc<Path>, slot: Slot) -> Result<Option<Self>> {
         let number = charge_new(path, slot)?;
         if !path.users().try_add() {
@@ -548,7 +549,7 @@ fn charge_gained(
 }
 
 /// Charges a new leaf, if its own limit and the path have room. Its number.
-#[inline]
+#[inline(always)]
 fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
     match slot {
         Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
@@ -556,6 +557,7 @@ fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
     }
 }
 
+#[inline(always)]
 fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Result<u64> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());

@@ -279,16 +279,6 @@ impl Path {
         if self.take_credit(edition, charge) {
             return Ok(());
         }
-        self.charge_nodes(edition, charge)
-    }
-
-    // Not inlined: the way that takes credit is short without it.
-    #[inline(never)]
-    fn charge_nodes<C: Charge>(
-        self: &Arc<Self>,
-        edition: Edition,
-        charge: C,
-    ) -> Result<(), (&Node, Over)> {
         charge_all(self.iter(), edition, charge)?;
         if let Some((kind, amount)) = charge.credit() {
             self.engine
