@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipnet::IpNet;
 
 use super::rules::MAX_SIZES;
+use super::shards::Hashed;
 use super::subnet::Subnet;
 use super::subnet_limiter::SubnetLimiter;
 
@@ -61,7 +62,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.give_back();
+        // Nobody else has it any more, which spares an atomic step.
+        if let Some((limiter, subnets)) = &self.counted
+            && !*self.given_back.get_mut()
+        {
+            limiter.give_back(subnets);
+        }
     }
 }
 
@@ -79,25 +85,19 @@ impl fmt::Debug for Place {
 /// contains the one before, so the first and the lengths tell all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subnets {
-    first: Subnet,
+    first: Hashed,
     wider: [u8; MAX_SIZES - 1],
     wider_count: u8,
 }
 
 impl Subnets {
     #[inline]
-    pub(super) const fn one(first: Subnet) -> Self {
+    pub(super) const fn one(first: Hashed) -> Self {
         Self {
             first,
             wider: [0; MAX_SIZES - 1],
             wider_count: 0,
         }
-    }
-
-    /// The subnet, if there is one only.
-    #[inline]
-    pub(super) fn only(&self) -> Option<Subnet> {
-        (self.wider_count == 0).then_some(self.first)
     }
 
     #[inline]
@@ -106,9 +106,26 @@ impl Subnets {
         self.wider_count += 1;
     }
 
+    /// The subnet, if there is one only.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Subnet> {
+    pub(super) fn only(&self) -> Option<Hashed> {
+        (self.wider_count == 0).then_some(self.first)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        1 + usize::from(self.wider_count)
+    }
+
+    pub(super) const fn first(&self) -> Hashed {
+        self.first
+    }
+
+    pub(super) fn wider(&self) -> impl Iterator<Item = Subnet> {
         let wider = &self.wider[..usize::from(self.wider_count)];
-        std::iter::once(self.first).chain(wider.iter().map(|&len| self.first.widened(len)))
+        wider.iter().map(|&len| self.first.subnet.widened(len))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Subnet> {
+        std::iter::once(self.first.subnet).chain(self.wider())
     }
 }

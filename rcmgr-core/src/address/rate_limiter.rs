@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 
 use crate::{Clock, RateLimitExceeded, Result};
@@ -11,6 +12,7 @@ use super::buckets::{Buckets, MAX_BUCKETS};
 use super::meter::Meter;
 use super::rate_limits::{Rate, RateLimits};
 use super::rules::{At, Rules};
+use super::shards::Hashed;
 use super::subnet::Subnet;
 
 /// Limits how fast connections come from a remote address, from the subnets around it, and from
@@ -39,6 +41,7 @@ use super::subnet::Subnet;
 #[derive(Debug)]
 pub struct RateLimiter {
     clock: Arc<dyn Clock>,
+    hasher: RandomState,
     buckets: Arc<Buckets>,
     /// Only the one of all together, which must not be forgotten for want of room.
     global: Arc<Buckets>,
@@ -100,12 +103,14 @@ impl RateLimiter {
     /// [`BadConfiguration`](crate::BadConfiguration), as [`RateLimits`] tells.
     pub fn new(limits: RateLimits, clock: Arc<dyn Clock>) -> Result<Self> {
         let now = nanos(clock.now());
-        let [buckets, global] = [(); 2].map(|()| Arc::new(Buckets::new(now)));
+        let hasher = RandomState::new();
+        let [buckets, global] = [(); 2].map(|()| Arc::new(Buckets::new(now, &hasher)));
         let mut last_rule = 0;
         let before = HashMap::new();
         let active = Active::new(limits, &before, &mut last_rule, [&buckets, &global])?;
         Ok(Self {
             clock,
+            hasher,
             buckets,
             global,
             active: ArcSwap::from_pointee(active),
@@ -164,7 +169,7 @@ impl RateLimiter {
         let applying = active.rules.applying(ip);
         for rule in applying.rules {
             let subnet = Subnet::around(ip, rule.prefix_len);
-            let taken = rule.value.take(subnet, now);
+            let taken = rule.value.take(Hashed::new(subnet, &self.hasher), now);
             taken.map_err(|retry_after| RateLimitExceeded {
                 ip,
                 network: Some(subnet.into()),
@@ -173,7 +178,7 @@ impl RateLimiter {
         }
         match &active.global {
             Some(global) if !applying.by_network => {
-                let taken = global.take(Subnet::ALL, now);
+                let taken = global.take(Hashed::new(Subnet::ALL, &self.hasher), now);
                 taken.map_err(|retry_after| RateLimitExceeded {
                     ip,
                     network: None,

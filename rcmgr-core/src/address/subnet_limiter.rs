@@ -8,13 +8,15 @@ use std::array;
 use std::net::IpAddr;
 use std::sync::{Arc, MutexGuard};
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
+use indexmap::map::raw_entry_v1::RawEntryMut;
 
 use crate::{Result, SubnetLimitExceeded};
 
 use super::place::{Place, Subnets};
 use super::rules::{MAX_SIZES, Rules};
-use super::shards::{Map, Shards, shrink};
+use super::shards::{Hashed, Map, Shards, entry_in, index_in, shrink};
 use super::subnet::Subnet;
 use super::subnet_limits::SubnetLimits;
 
@@ -40,6 +42,7 @@ use super::subnet_limits::SubnetLimits;
 /// ```
 #[derive(Debug)]
 pub struct SubnetLimiter {
+    hasher: RandomState,
     shards: Shards<Counts>,
     active: ArcSwap<Active>,
 }
@@ -62,39 +65,84 @@ impl Active {
 #[derive(Debug)]
 struct Counts {
     /// Never zero.
-    open: Map<Subnet, u64>,
+    open: Map<u64>,
     /// How many places there are whose most specific subnet is counted here.
     places: u64,
     refused: u64,
 }
 
 impl Counts {
-    fn check(&mut self, ip: IpAddr, subnet: Subnet, limit: u64) -> Result<(), SubnetLimitExceeded> {
-        let used = self.open.get(&subnet).copied().unwrap_or(0);
+    #[inline]
+    fn check(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        limit: u64,
+    ) -> Result<(), SubnetLimitExceeded> {
+        let used = index_in(&self.open, subnet).map_or(0, |at| self.open[at]);
         if used < limit {
             return Ok(());
         }
+        Err(self.refuse(ip, subnet, used, limit))
+    }
+
+    fn refuse(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        used: u64,
+        limit: u64,
+    ) -> SubnetLimitExceeded {
         self.refused += 1;
-        Err(SubnetLimitExceeded {
+        SubnetLimitExceeded {
             ip,
-            network: subnet.into(),
+            network: subnet.subnet.into(),
             used,
             limit,
-        })
+        }
     }
 
-    fn add(&mut self, subnet: Subnet) {
-        *self.open.entry(subnet).or_insert(0) += 1;
+    #[inline]
+    fn add(&mut self, subnet: &Hashed) {
+        match entry_in(&mut self.open, subnet) {
+            RawEntryMut::Occupied(mut open) => *open.get_mut() += 1,
+            RawEntryMut::Vacant(open) => {
+                open.insert_hashed_nocheck(subnet.hash, subnet.subnet, 1);
+            }
+        }
     }
 
-    fn remove(&mut self, subnet: Subnet) {
-        let Some(index) = self.open.get_index_of(&subnet) else {
-            return;
+    /// Checks and adds at once.
+    #[inline]
+    fn try_add(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        limit: u64,
+    ) -> Result<(), SubnetLimitExceeded> {
+        let used = match entry_in(&mut self.open, subnet) {
+            RawEntryMut::Occupied(mut open) if *open.get() < limit => {
+                *open.get_mut() += 1;
+                return Ok(());
+            }
+            RawEntryMut::Occupied(open) => *open.get(),
+            RawEntryMut::Vacant(open) if limit > 0 => {
+                open.insert_hashed_nocheck(subnet.hash, subnet.subnet, 1);
+                return Ok(());
+            }
+            RawEntryMut::Vacant(_) => 0,
         };
-        self.open[index] -= 1;
-        if self.open[index] == 0 {
-            self.open.swap_remove_index(index);
-            shrink(&mut self.open);
+        Err(self.refuse(ip, subnet, used, limit))
+    }
+
+    #[inline]
+    fn remove(&mut self, subnet: &Hashed) {
+        if let RawEntryMut::Occupied(mut open) = entry_in(&mut self.open, subnet) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.swap_remove();
+                shrink(&mut self.open);
+            }
         }
     }
 }
@@ -107,8 +155,9 @@ impl SubnetLimiter {
     /// [`BadConfiguration`](crate::BadConfiguration), as [`SubnetLimits`] tells.
     pub fn new(limits: SubnetLimits) -> Result<Self> {
         Ok(Self {
-            shards: Shards::new(|hasher| Counts {
-                open: Map::with_hasher(hasher),
+            hasher: RandomState::new(),
+            shards: Shards::new(|| Counts {
+                open: Map::default(),
                 places: 0,
                 refused: 0,
             }),
@@ -153,45 +202,53 @@ impl SubnetLimiter {
         };
 
         // A flood ends here: one lock, and the others are left alone.
-        let subnet = Subnet::around(ip, first.prefix_len);
-        let mut counts = self.shards.lock(self.shards.index_of(&subnet));
-        counts.check(ip, subnet, first.value)?;
+        let subnet = Hashed::new(Subnet::around(ip, first.prefix_len), &self.hasher);
+        let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
-            counts.add(subnet);
+            counts.try_add(ip, &subnet, first.value)?;
             counts.places += 1;
+            drop(counts);
             return Ok(Place::counted(Arc::clone(self), Subnets::one(subnet)));
         }
+        counts.check(ip, &subnet, first.value)?;
         drop(counts);
 
         let mut subnets = Subnets::one(subnet);
         for rule in wider {
             subnets.push(Subnet::around(ip, rule.prefix_len));
         }
-        let mut locked = Locked::new(&self.shards, &subnets);
-        for (at, (subnet, rule)) in subnets.iter().zip(rules).enumerate() {
-            locked.counts(at).check(ip, subnet, rule.value)?;
+        let mut locked = self.lock(&subnets);
+        for (at, rule) in rules.iter().enumerate() {
+            let (subnet, counts) = locked.counts(at);
+            counts.check(ip, &subnet, rule.value)?;
         }
-        for (at, subnet) in subnets.iter().enumerate() {
-            locked.counts(at).add(subnet);
+        for at in 0..rules.len() {
+            let (subnet, counts) = locked.counts(at);
+            counts.add(&subnet);
         }
-        locked.counts(0).places += 1;
+        locked.counts(0).1.places += 1;
         drop(locked);
         Ok(Place::counted(Arc::clone(self), subnets))
     }
 
     pub(super) fn give_back(&self, subnets: &Subnets) {
         if let Some(subnet) = subnets.only() {
-            let mut counts = self.shards.lock(self.shards.index_of(&subnet));
-            counts.remove(subnet);
+            let mut counts = self.shards.lock(subnet.shard());
+            counts.remove(&subnet);
             counts.places -= 1;
             return;
         }
         // All at once: whoever finds room in one of them must find it in the others.
-        let mut locked = Locked::new(&self.shards, subnets);
-        for (at, subnet) in subnets.iter().enumerate() {
-            locked.counts(at).remove(subnet);
+        let mut locked = self.lock(subnets);
+        for at in 0..subnets.len() {
+            let (subnet, counts) = locked.counts(at);
+            counts.remove(&subnet);
         }
-        locked.counts(0).places -= 1;
+        locked.counts(0).1.places -= 1;
+    }
+
+    fn lock(&self, subnets: &Subnets) -> Locked<'_> {
+        Locked::new(&self.shards, subnets, &self.hasher)
     }
 
     /// How many places are taken. Those of unlimited addresses are not counted. Parts are read one
@@ -213,23 +270,27 @@ impl SubnetLimiter {
 
 /// The shards of some subnets, each locked once.
 struct Locked<'a> {
+    subnets: [Hashed; MAX_SIZES],
     guards: [Option<MutexGuard<'a, Counts>>; MAX_SIZES],
     /// Which guard is whose.
     guard_of: [u8; MAX_SIZES],
 }
 
 impl<'a> Locked<'a> {
-    fn new(shards: &'a Shards<Counts>, subnets: &Subnets) -> Self {
-        let mut order = [(0, 0_u8); MAX_SIZES];
-        let mut taken = 0;
-        for subnet in subnets.iter() {
-            order[taken] = (shards.index_of(&subnet), taken as u8);
-            taken += 1;
+    fn new(shards: &'a Shards<Counts>, given: &Subnets, hasher: &RandomState) -> Self {
+        let mut subnets = [given.first(); MAX_SIZES];
+        for (subnet, wider) in subnets[1..].iter_mut().zip(given.wider()) {
+            *subnet = Hashed::new(wider, hasher);
         }
-        let order = &mut order[..taken];
+        let mut order = [(0, 0_u8); MAX_SIZES];
+        let order = &mut order[..given.len()];
+        for (at, (place, subnet)) in order.iter_mut().zip(&subnets).enumerate() {
+            *place = (subnet.shard(), at as u8);
+        }
         order.sort_unstable();
 
         let mut locked = Self {
+            subnets,
             guards: array::from_fn(|_| None),
             guard_of: [0; MAX_SIZES],
         };
@@ -245,10 +306,10 @@ impl<'a> Locked<'a> {
         locked
     }
 
-    /// The counts of the subnet at that place in the list.
-    fn counts(&mut self, at: usize) -> &mut Counts {
-        self.guards[usize::from(self.guard_of[at])]
-            .as_mut()
-            .expect("each subnet's shard was locked")
+    /// The subnet at that place in the list, and its shard's counts.
+    fn counts(&mut self, at: usize) -> (Hashed, &mut Counts) {
+        let guard = self.guards[usize::from(self.guard_of[at])].as_mut();
+        let counts = guard.expect("each subnet's shard was locked");
+        (self.subnets[at], counts)
     }
 }
