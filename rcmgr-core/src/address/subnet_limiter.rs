@@ -49,7 +49,7 @@ pub struct SubnetLimiter {
 
 /// The limits as they were given, and as they are looked up.
 #[derive(Debug)]
-struct Active {
+pub(super) struct Active {
     limits: SubnetLimits,
     rules: Rules<u64>,
 }
@@ -154,8 +154,12 @@ impl SubnetLimiter {
     ///
     /// [`BadConfiguration`](crate::BadConfiguration), as [`SubnetLimits`] tells.
     pub fn new(limits: SubnetLimits) -> Result<Self> {
+        Self::with_hasher(limits, RandomState::new())
+    }
+
+    pub(super) fn with_hasher(limits: SubnetLimits, hasher: RandomState) -> Result<Self> {
         Ok(Self {
-            hasher: RandomState::new(),
+            hasher,
             shards: Shards::new(|| Counts {
                 open: Map::default(),
                 places: 0,
@@ -186,6 +190,10 @@ impl SubnetLimiter {
         Ok(())
     }
 
+    pub(super) fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
     /// Takes a place for a connection with this remote address, until the place is given back or
     /// dropped.
     ///
@@ -194,15 +202,29 @@ impl SubnetLimiter {
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        let ip = ip.to_canonical();
-        let active = self.active.load();
+        self.open_by(&self.active.load(), ip.to_canonical(), None)
+    }
+
+    /// Takes a place for a canonical address, by these limits. If a subnet around it was hashed
+    /// already, that may be of use.
+    #[inline]
+    pub(super) fn open_by(
+        self: &Arc<Self>,
+        active: &Active,
+        ip: IpAddr,
+        known: Option<Hashed>,
+    ) -> Result<Place, SubnetLimitExceeded> {
         let rules = active.rules.applying(ip).rules;
         let [first, wider @ ..] = rules else {
             return Ok(Place::uncounted());
         };
 
         // A flood ends here: one lock, and the others are left alone.
-        let subnet = Hashed::new(Subnet::around(ip, first.prefix_len), &self.hasher);
+        let subnet = Subnet::around(ip, first.prefix_len);
+        let subnet = match known {
+            Some(known) if known.subnet == subnet => known,
+            _ => Hashed::new(subnet, &self.hasher),
+        };
         let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
             counts.try_add(ip, &subnet, first.value)?;
