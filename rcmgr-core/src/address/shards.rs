@@ -1,3 +1,4 @@
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
@@ -16,7 +17,7 @@ const SMALL: usize = 32;
 ///
 /// It is made under random seeds, so that nobody can choose addresses that collide. A subnet hashes
 /// the same for every rule: there is seldom more than one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hashed {
     pub(super) subnet: Subnet,
     pub(super) hash: u64,
@@ -41,6 +42,35 @@ impl Hashed {
     pub(super) const fn shard(&self) -> usize {
         // The maps use the lowest and the highest bits.
         (self.hash >> 40) as usize % SHARDS
+    }
+}
+
+impl Hash for Hashed {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// For maps of what is [`Hashed`]: takes the hash as it is.
+pub(super) type Ready = BuildHasherDefault<ReadyHasher>;
+
+#[derive(Debug, Default)]
+pub(super) struct ReadyHasher(u64);
+
+impl Hasher for ReadyHasher {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a hash is one word");
     }
 }
 
@@ -96,11 +126,17 @@ impl<T> Shards<T> {
     }
 }
 
-/// Gives memory back once a map that a flood grew is mostly empty. What remains has room to
-/// double, so that the cost of moving entries is spread over as many removals.
+/// Whether a map that a flood grew should give memory back. What remains gets room to double, so
+/// that the cost of moving entries is spread over as many removals.
+#[inline]
+pub(super) const fn mostly_empty(capacity: usize, len: usize) -> bool {
+    capacity > SMALL && len < capacity / 8
+}
+
+/// Gives memory back if it should.
 #[inline]
 pub(super) fn shrink<V>(map: &mut Map<V>) {
-    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
+    if mostly_empty(map.capacity(), map.len()) {
         map.shrink_to(2 * map.len());
     }
 }

@@ -5,18 +5,19 @@
 //! after the other, would give. A count that falls to zero leaves its map.
 
 use std::array;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, MutexGuard};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
-use indexmap::map::raw_entry_v1::RawEntryMut;
 
 use crate::{Result, SubnetLimitExceeded};
 
 use super::place::{Place, Subnets};
 use super::rules::{MAX_SIZES, Rules};
-use super::shards::{Hashed, Map, Shards, entry_in, index_in, shrink};
+use super::shards::{Hashed, Ready, Shards, mostly_empty};
 use super::subnet::Subnet;
 use super::subnet_limits::SubnetLimits;
 
@@ -65,7 +66,7 @@ impl Active {
 #[derive(Debug)]
 struct Counts {
     /// Never zero.
-    open: Map<u64>,
+    open: HashMap<Hashed, u64, Ready>,
     /// How many places there are whose most specific subnet is counted here.
     places: u64,
     refused: u64,
@@ -79,7 +80,7 @@ impl Counts {
         subnet: &Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
-        let used = index_in(&self.open, subnet).map_or(0, |at| self.open[at]);
+        let used = self.open.get(subnet).copied().unwrap_or(0);
         if used < limit {
             return Ok(());
         }
@@ -104,12 +105,7 @@ impl Counts {
 
     #[inline]
     fn add(&mut self, subnet: &Hashed) {
-        match entry_in(&mut self.open, subnet) {
-            RawEntryMut::Occupied(mut open) => *open.get_mut() += 1,
-            RawEntryMut::Vacant(open) => {
-                open.insert_hashed_nocheck(subnet.hash, subnet.subnet, 1);
-            }
-        }
+        *self.open.entry(*subnet).or_insert(0) += 1;
     }
 
     /// Checks and adds at once.
@@ -120,28 +116,30 @@ impl Counts {
         subnet: &Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
-        let used = match entry_in(&mut self.open, subnet) {
-            RawEntryMut::Occupied(mut open) if *open.get() < limit => {
-                *open.get_mut() += 1;
-                return Ok(());
-            }
-            RawEntryMut::Occupied(open) => *open.get(),
-            RawEntryMut::Vacant(open) if limit > 0 => {
-                open.insert_hashed_nocheck(subnet.hash, subnet.subnet, 1);
-                return Ok(());
-            }
-            RawEntryMut::Vacant(_) => 0,
-        };
+        // An entry that is not there yet makes room for itself, which a refusal must not.
+        if limit == 0 {
+            return self.check(ip, subnet, limit);
+        }
+        let used = self.open.entry(*subnet).or_insert(0);
+        if *used < limit {
+            *used += 1;
+            return Ok(());
+        }
+        let used = *used;
         Err(self.refuse(ip, subnet, used, limit))
     }
 
     #[inline]
     fn remove(&mut self, subnet: &Hashed) {
-        if let RawEntryMut::Occupied(mut open) = entry_in(&mut self.open, subnet) {
-            *open.get_mut() -= 1;
-            if *open.get() == 0 {
-                open.swap_remove();
-                shrink(&mut self.open);
+        let Entry::Occupied(mut open) = self.open.entry(*subnet) else {
+            return;
+        };
+        *open.get_mut() -= 1;
+        if *open.get() == 0 {
+            open.remove();
+            let (capacity, len) = (self.open.capacity(), self.open.len());
+            if mostly_empty(capacity, len) {
+                self.open.shrink_to(2 * len);
             }
         }
     }
@@ -161,7 +159,7 @@ impl SubnetLimiter {
         Ok(Self {
             hasher,
             shards: Shards::new(|| Counts {
-                open: Map::default(),
+                open: HashMap::default(),
                 places: 0,
                 refused: 0,
             }),
