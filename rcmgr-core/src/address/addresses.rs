@@ -9,7 +9,7 @@ use multiaddr::Multiaddr;
 use crate::{Clock, Endpoint, LimitValue, Result};
 
 use super::allowlist::Allowlist;
-use super::place::Place;
+use super::place::{BarePlace, Place};
 use super::rate_limiter::{self, RateLimiter};
 use super::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 use super::subnet::canonical;
@@ -183,6 +183,16 @@ impl Addresses {
     /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit). Where
     /// the subnet limiter refuses, the token that the rate limiter gave is spent.
     pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Place>> {
+        let place = self.admit_bare(endpoint)?;
+        Ok(place.map(|place| Place::new(Arc::clone(&self.subnets), place)))
+    }
+
+    /// As [`admit`](Self::admit), for who gives the place back [here](Self::give_back).
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<Option<BarePlace>> {
         let Some(ip) = endpoint.ip() else {
             return Ok(None);
         };
@@ -190,6 +200,17 @@ impl Addresses {
         let active = self.active.load();
         let known = self.rates.allow_by(&active.rates, ip)?;
         Ok(Some(self.subnets.open_by(&active.subnets, ip, known)?))
+    }
+
+    /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
+    /// number of times: the first call counts.
+    pub fn give_back(&self, place: &BarePlace) {
+        self.subnets.give_back(place);
+    }
+
+    /// The same when a place's holder goes, which is a little cheaper.
+    pub fn give_back_last(&self, mut place: BarePlace) {
+        self.subnets.give_back_last(&mut place);
     }
 
     /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before

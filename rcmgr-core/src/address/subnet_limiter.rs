@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 
 use crate::{Result, SubnetLimitExceeded};
 
-use super::place::{Place, Subnets};
+use super::place::{BarePlace, Place, Subnets};
 use super::rules::{MAX_SIZES, Rules};
 use super::shards::{Hashed, Ready, Shards, mostly_empty};
 use super::subnet::Subnet;
@@ -200,21 +200,22 @@ impl SubnetLimiter {
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        self.open_by(&self.active.load(), ip.to_canonical(), None)
+        let place = self.open_by(&self.active.load(), ip.to_canonical(), None)?;
+        Ok(Place::new(Arc::clone(self), place))
     }
 
     /// Takes a place for a canonical address, by these limits. If a subnet around it was hashed
     /// already, that may be of use.
     #[inline]
     pub(super) fn open_by(
-        self: &Arc<Self>,
+        &self,
         active: &Active,
         ip: IpAddr,
         known: Option<Hashed>,
-    ) -> Result<Place, SubnetLimitExceeded> {
+    ) -> Result<BarePlace, SubnetLimitExceeded> {
         let rules = active.rules.applying(ip).rules;
         let [first, wider @ ..] = rules else {
-            return Ok(Place::uncounted());
+            return Ok(BarePlace::new(None));
         };
 
         // A flood ends here: one lock, and the others are left alone.
@@ -228,7 +229,7 @@ impl SubnetLimiter {
             counts.try_add(ip, &subnet, first.value)?;
             counts.places += 1;
             drop(counts);
-            return Ok(Place::counted(Arc::clone(self), Subnets::one(subnet)));
+            return Ok(BarePlace::new(Some(Subnets::one(subnet))));
         }
         counts.check(ip, &subnet, first.value)?;
         drop(counts);
@@ -248,10 +249,22 @@ impl SubnetLimiter {
         }
         locked.counts(0).1.places += 1;
         drop(locked);
-        Ok(Place::counted(Arc::clone(self), subnets))
+        Ok(BarePlace::new(Some(subnets)))
     }
 
-    pub(super) fn give_back(&self, subnets: &Subnets) {
+    pub(super) fn give_back(&self, place: &BarePlace) {
+        if let Some(subnets) = place.take() {
+            self.uncount(subnets);
+        }
+    }
+
+    pub(super) fn give_back_last(&self, place: &mut BarePlace) {
+        if let Some(subnets) = place.take_last() {
+            self.uncount(&subnets);
+        }
+    }
+
+    fn uncount(&self, subnets: &Subnets) {
         if let Some(subnet) = subnets.only() {
             let mut counts = self.shards.lock(subnet.shard());
             counts.remove(&subnet);
