@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::Place;
+use rcmgr_core::address::{Addresses, BarePlace};
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeStat, StreamScope,
@@ -41,7 +41,7 @@ use crate::span::Owner;
 pub struct Connection {
     leaf: Arc<Leaf>,
     /// Its place in its subnet, if it has one.
-    place: Option<Place>,
+    place: Option<BarePlace>,
     /// The remote address of a connection that the allowlist let in.
     allowlisted: Option<IpAddr>,
 }
@@ -72,7 +72,7 @@ pub struct Stream {
 
 impl Connection {
     /// A connection with a place in its subnet, or none.
-    pub(crate) fn new(leaf: Leaf, place: Option<Place>) -> Self {
+    pub(crate) fn new(leaf: Leaf, place: Option<BarePlace>) -> Self {
         Self {
             leaf: Arc::new(leaf),
             place,
@@ -87,6 +87,10 @@ impl Connection {
             place: None,
             allowlisted: Some(ip),
         }
+    }
+
+    fn addresses(&self) -> &Addresses {
+        self.leaf.path().engine().addresses()
     }
 
     /// Whether the path of the connection may go on as it is when the remote turns out to be this
@@ -187,13 +191,6 @@ macro_rules! leaf_handle {
             }
         }
 
-        impl Drop for $handle {
-            fn drop(&mut self) {
-                // Spans may hold the leaf on.
-                self.leaf.close();
-            }
-        }
-
         impl fmt::Debug for $handle {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 show(f, stringify!($handle), self)
@@ -204,6 +201,22 @@ macro_rules! leaf_handle {
 
 leaf_handle!(Connection);
 leaf_handle!(Stream);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Spans may hold the leaf on.
+        self.leaf.close();
+        if let Some(place) = self.place.take() {
+            self.addresses().give_back_last(place);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.leaf.close();
+    }
+}
 
 impl ConnectionScope for Connection {
     type Stream = Stream;
@@ -273,7 +286,7 @@ impl ConnectionScope for Connection {
     fn done(&self) {
         self.leaf.close();
         if let Some(place) = &self.place {
-            place.give_back();
+            self.addresses().give_back(place);
         }
     }
 }

@@ -248,12 +248,14 @@ impl ResourceManager for AtomicResourceManager {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
-        let place = addresses.admit(endpoint)?;
+        let place = addresses.admit_bare(endpoint)?;
         let refused = match Leaf::open(self.opened.clone(), slot) {
             Ok(leaf) => return Ok(Connection::new(leaf, place)),
             Err(refused) => refused,
         };
-        drop(place);
+        if let Some(place) = place {
+            addresses.give_back_last(place);
+        }
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
                 let leaf = Leaf::open(self.allowlisted_opened.clone(), slot)?;

@@ -33,7 +33,7 @@ mod subnet_limits;
 
 pub use addresses::{AddressConfig, AddressStat, Addresses};
 pub use allowlist::Allowlist;
-pub use place::Place;
+pub use place::{BarePlace, Place};
 pub use rate_limiter::RateLimiter;
 pub use rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 pub use subnet_limiter::SubnetLimiter;

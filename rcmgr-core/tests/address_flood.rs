@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::TestClock;
 use rcmgr_core::address::{
-    AddressConfig, Addresses, Rate, RateLimiter, RateLimits, SubnetLimiter, SubnetLimits,
-    SubnetRate,
+    AddressConfig, Addresses, Rate, RateLimiter, RateLimits, SubnetLimit, SubnetLimiter,
+    SubnetLimits, SubnetRate,
 };
 use rcmgr_core::{Endpoint, LimitValue};
 
@@ -93,11 +93,20 @@ fn nothing_is_allocated_for_a_refusal() {
     let ip = address(7);
     let places: Vec<_> = (0..8).map(|_| subnets.open(ip).unwrap()).collect();
     while rates.allow(ip).is_ok() {}
+    let nobody = SubnetLimits {
+        v4: vec![SubnetLimit {
+            prefix_len: 32,
+            conns: 0,
+        }],
+        ..SubnetLimits::none()
+    };
+    let closed = Arc::new(SubnetLimiter::new(nobody).unwrap());
 
     let memory = allocation_counter::measure(|| {
         for _ in 0..100 {
             assert!(subnets.open(ip).is_err());
             assert!(rates.allow(ip).is_err());
+            assert!(closed.open([192, 0, 2, 7].into()).is_err());
         }
     });
     assert_eq!(memory.count_total, 0);

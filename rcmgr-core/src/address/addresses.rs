@@ -1,17 +1,19 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ahash::RandomState;
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use multiaddr::Multiaddr;
 
 use crate::{Clock, Endpoint, LimitValue, Result};
 
 use super::allowlist::Allowlist;
-use super::place::Place;
-use super::rate_limiter::RateLimiter;
+use super::place::{BarePlace, Place};
+use super::rate_limiter::{self, RateLimiter};
 use super::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 use super::subnet::canonical;
-use super::subnet_limiter::SubnetLimiter;
+use super::subnet_limiter::{self, SubnetLimiter};
 use super::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
 
 /// What [`Addresses`] is made from. The default has the default limits and nobody on the allowlist.
@@ -71,8 +73,16 @@ pub struct Addresses {
     subnets: Arc<SubnetLimiter>,
     /// Has no token where a remote is to prove its address first.
     unverified: RateLimiter,
-    /// What the subnet limits are made of. Locked while they change.
+    /// What is in force in both limiters, which is looked for once for each connection.
+    active: ArcSwap<Active>,
+    /// What the subnet limits are made of. Locked while anything changes.
     given: Mutex<Given>,
+}
+
+#[derive(Debug, Clone)]
+struct Active {
+    rates: Arc<rate_limiter::Active>,
+    subnets: Arc<subnet_limiter::Active>,
 }
 
 /// What the subnet limits are made of.
@@ -146,12 +156,21 @@ impl Addresses {
             conns: allowlisted_conns,
         };
         let limits = given.merged();
-        let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock));
+        let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock))?;
+        // One hash serves both.
+        let hasher = RandomState::new();
+        let rates = RateLimiter::with_hasher(config.rates, clock, hasher.clone())?;
+        let subnets = SubnetLimiter::with_hasher(limits, hasher)?;
+        let active = Active {
+            rates: rates.active(),
+            subnets: subnets.active(),
+        };
         Ok(Self {
             allowlist,
-            rates: RateLimiter::new(config.rates, clock)?,
-            subnets: Arc::new(SubnetLimiter::new(limits)?),
-            unverified: unverified?,
+            rates,
+            subnets: Arc::new(subnets),
+            unverified,
+            active: ArcSwap::from_pointee(active),
             given: Mutex::new(given),
         })
     }
@@ -164,11 +183,34 @@ impl Addresses {
     /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit). Where
     /// the subnet limiter refuses, the token that the rate limiter gave is spent.
     pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Place>> {
+        let place = self.admit_bare(endpoint)?;
+        Ok(place.map(|place| Place::new(Arc::clone(&self.subnets), place)))
+    }
+
+    /// As [`admit`](Self::admit), for who gives the place back [here](Self::give_back).
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<Option<BarePlace>> {
         let Some(ip) = endpoint.ip() else {
             return Ok(None);
         };
-        self.rates.allow(ip)?;
-        Ok(Some(self.subnets.open(ip)?))
+        let ip = ip.to_canonical();
+        let active = self.active.load();
+        let known = self.rates.allow_by(&active.rates, ip)?;
+        Ok(Some(self.subnets.open_by(&active.subnets, ip, known)?))
+    }
+
+    /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
+    /// number of times: the first call counts.
+    pub fn give_back(&self, place: &BarePlace) {
+        self.subnets.give_back(place);
+    }
+
+    /// The same when a place's holder goes, which is a little cheaper.
+    pub fn give_back_last(&self, mut place: BarePlace) {
+        self.subnets.give_back_last(&mut place);
     }
 
     /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before
@@ -231,6 +273,10 @@ impl Addresses {
         let limits = next.merged();
         let rates = verification_rates(&limits);
         self.subnets.set_limits(limits)?;
+        self.active.store(Arc::new(Active {
+            rates: self.rates.active(),
+            subnets: self.subnets.active(),
+        }));
         self.unverified.set_limits(rates)?;
         *given = next;
         Ok(())
@@ -248,7 +294,11 @@ impl Addresses {
     /// [`BadConfiguration`](crate::BadConfiguration), as [`RateLimits`] tells; then nothing has
     /// changed.
     pub fn set_rate_limits(&self, limits: RateLimits) -> Result<()> {
-        self.rates.set_limits(limits)
+        let _one_by_one = self.given();
+        self.rates.change(limits, |rates| {
+            let subnets = self.subnets.active();
+            self.active.store(Arc::new(Active { rates, subnets }));
+        })
     }
 
     /// What is held and was refused. It looks into every part of the limiters: for metrics and

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ahash::RandomState;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use indexmap::map::raw_entry_v1::RawEntryMut;
 
-use super::shards::{Map, SHARDS, Shards, shrink};
-use super::subnet::Subnet;
+use super::shards::{Hashed, Map, SHARDS, Shards, entry_in, index_in, shrink};
 
 /// The most buckets that a limiter keeps, in all shards together.
 pub(super) const MAX_BUCKETS: usize = 1 << 17;
@@ -41,7 +41,8 @@ pub(super) struct Buckets {
 #[derive(Debug)]
 struct Shard {
     /// Each subnet with the number of its rule, so that one with another rate starts full.
-    full_at: Map<Subnet, u64>,
+    full_at: Map<u64>,
+    /// For what is to be random.
     hasher: RandomState,
     /// How many buckets were forgotten for want of room.
     forgotten: u64,
@@ -49,6 +50,15 @@ struct Shard {
 }
 
 impl Shard {
+    fn add(&mut self, subnet: &Hashed, full_at: u64) {
+        if self.full_at.len() >= MAX_IN_SHARD {
+            self.forget_one();
+        }
+        if let RawEntryMut::Vacant(place) = entry_in(&mut self.full_at, subnet) {
+            place.insert_hashed_nocheck(subnet.hash, subnet.subnet, full_at);
+        }
+    }
+
     /// Forgets the fullest of a few buckets, which loses the least: the fuller a bucket, the less
     /// an address gains by starting with a new one.
     fn forget_one(&mut self) {
@@ -65,11 +75,11 @@ impl Shard {
 }
 
 impl Buckets {
-    pub(super) fn new(now: u64) -> Self {
+    pub(super) fn new(now: u64, hasher: &RandomState) -> Self {
         Self {
-            shards: Shards::new(|hasher| Shard {
-                full_at: Map::with_hasher(hasher.clone()),
-                hasher,
+            shards: Shards::new(|| Shard {
+                full_at: Map::default(),
+                hasher: hasher.clone(),
                 forgotten: 0,
                 refused: 0,
             }),
@@ -118,8 +128,8 @@ impl Buckets {
     }
 
     /// Counts a refusal that no bucket was needed for.
-    pub(super) fn count_refusal(&self, subnet: Subnet) {
-        self.shards.lock(self.shards.index_of(&subnet)).refused += 1;
+    pub(super) fn count_refusal(&self, subnet: &Hashed) {
+        self.shards.lock(subnet.shard()).refused += 1;
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -143,7 +153,7 @@ pub(super) struct Store(pub(super) Arc<Buckets>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Request {
     /// With the number of the rule.
-    pub(super) subnet: Subnet,
+    pub(super) subnet: Hashed,
     pub(super) now: u64,
 }
 
@@ -155,23 +165,16 @@ impl StateStore for Store {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let Request { subnet, now } = *request;
-        let shards = &self.0.shards;
-        let mut shard = shards.lock(shards.index_of(&subnet));
-        let known = shard.full_at.get_mut(&subnet);
-        let full_in = known
-            .as_deref()
-            .map(|at| Nanos::new(at.saturating_sub(now)));
+        let Request { subnet, now } = request;
+        let mut shard = self.0.shards.lock(subnet.shard());
+        let known = index_in(&shard.full_at, subnet);
+        let full_in = known.map(|at| Nanos::new(shard.full_at[at].saturating_sub(*now)));
         match decide(full_in) {
             Ok((granted, full_in)) => {
                 let full_at = now.saturating_add(full_in.as_u64());
-                if let Some(known) = known {
-                    *known = full_at;
-                } else {
-                    if shard.full_at.len() >= MAX_IN_SHARD {
-                        shard.forget_one();
-                    }
-                    shard.full_at.insert(subnet, full_at);
+                match known {
+                    Some(at) => shard.full_at[at] = full_at,
+                    None => shard.add(subnet, full_at),
                 }
                 Ok(granted)
             }

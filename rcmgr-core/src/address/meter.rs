@@ -9,7 +9,7 @@ use governor::{Quota, RateLimiter};
 
 use super::buckets::{Buckets, Request, Store};
 use super::rate_limits::Rate;
-use super::subnet::Subnet;
+use super::shards::Hashed;
 
 /// A bucket takes at most this long to fill, in nanoseconds, so that no sum overflows.
 const LONGEST_FILL: u64 = 1 << 62;
@@ -54,10 +54,10 @@ impl Meter {
     ///
     /// How long it takes until there is one.
     #[inline]
-    pub(super) fn take(&self, subnet: Subnet, now: u64) -> Result<(), Duration> {
+    pub(super) fn take(&self, subnet: Hashed, now: u64) -> Result<(), Duration> {
         let subnet = subnet.of_rule(self.rule);
         let Some(limiter) = &self.limiter else {
-            self.buckets.count_refusal(subnet);
+            self.buckets.count_refusal(&subnet);
             return Err(Duration::MAX);
         };
         limiter

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipnet::IpNet;
 
 use super::rules::MAX_SIZES;
+use super::shards::Hashed;
 use super::subnet::Subnet;
 use super::subnet_limiter::SubnetLimiter;
 
@@ -27,48 +28,82 @@ use super::subnet_limiter::SubnetLimiter;
 /// ```
 #[must_use = "a place that is dropped is given back"]
 pub struct Place {
-    /// `None` where nothing is counted.
-    counted: Option<(Arc<SubnetLimiter>, Subnets)>,
-    given_back: AtomicBool,
+    limiter: Arc<SubnetLimiter>,
+    place: BarePlace,
 }
 
 impl Place {
-    pub(super) const fn uncounted() -> Self {
-        Self {
-            counted: None,
-            given_back: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) const fn counted(limiter: Arc<SubnetLimiter>, subnets: Subnets) -> Self {
-        Self {
-            counted: Some((limiter, subnets)),
-            given_back: AtomicBool::new(false),
-        }
+    pub(super) const fn new(limiter: Arc<SubnetLimiter>, place: BarePlace) -> Self {
+        Self { limiter, place }
     }
 
     /// Gives the place back, in all subnets at once. Any thread may call it, any number of times:
     /// the first call counts, the others do nothing and do not wait for it.
     pub fn give_back(&self) {
-        // Relaxed: it only picks one caller; the counts are behind locks.
-        if let Some((limiter, subnets)) = &self.counted
-            && !self.given_back.swap(true, Ordering::Relaxed)
-        {
-            limiter.give_back(subnets);
-        }
+        self.limiter.give_back(&self.place);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.give_back();
+        self.limiter.give_back_last(&mut self.place);
+    }
+}
+
+/// A [`Place`] that does not give itself back: its holder does, to the
+/// [`Addresses`](super::Addresses) that it is from.
+///
+/// It is for engines, whose connections find their way to the addresses in any case. Each [`Place`]
+/// is one more owner of the limiter, and to count owners, all threads write to one cache line.
+#[must_use = "it is not given back when it is dropped"]
+pub struct BarePlace {
+    /// `None` where nothing is counted.
+    subnets: Option<Subnets>,
+    given_back: AtomicBool,
+}
+
+impl BarePlace {
+    pub(super) const fn new(subnets: Option<Subnets>) -> Self {
+        Self {
+            subnets,
+            given_back: AtomicBool::new(false),
+        }
+    }
+
+    /// What is to be given back, for the first who asks.
+    #[inline]
+    pub(super) fn take(&self) -> Option<&Subnets> {
+        // Relaxed: it only picks one caller; the counts are behind locks.
+        let subnets = self.subnets.as_ref()?;
+        (!self.given_back.swap(true, Ordering::Relaxed)).then_some(subnets)
+    }
+
+    /// The same for who has it alone, which spares an atomic step.
+    #[inline]
+    pub(super) fn take_last(&mut self) -> Option<Subnets> {
+        if *self.given_back.get_mut() {
+            return None;
+        }
+        self.subnets.take()
     }
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subnets = self.counted.iter().flat_map(|(_, subnets)| subnets.iter());
-        f.debug_struct("Place")
+        self.place.show("Place", f)
+    }
+}
+
+impl fmt::Debug for BarePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show("BarePlace", f)
+    }
+}
+
+impl BarePlace {
+    fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subnets = self.subnets.iter().flat_map(Subnets::iter);
+        f.debug_struct(name)
             .field("subnets", &subnets.map(IpNet::from).collect::<Vec<_>>())
             .field("given_back", &self.given_back)
             .finish()
@@ -79,25 +114,19 @@ impl fmt::Debug for Place {
 /// contains the one before, so the first and the lengths tell all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subnets {
-    first: Subnet,
+    first: Hashed,
     wider: [u8; MAX_SIZES - 1],
     wider_count: u8,
 }
 
 impl Subnets {
     #[inline]
-    pub(super) const fn one(first: Subnet) -> Self {
+    pub(super) const fn one(first: Hashed) -> Self {
         Self {
             first,
             wider: [0; MAX_SIZES - 1],
             wider_count: 0,
         }
-    }
-
-    /// The subnet, if there is one only.
-    #[inline]
-    pub(super) fn only(&self) -> Option<Subnet> {
-        (self.wider_count == 0).then_some(self.first)
     }
 
     #[inline]
@@ -106,9 +135,26 @@ impl Subnets {
         self.wider_count += 1;
     }
 
+    /// The subnet, if there is one only.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Subnet> {
+    pub(super) fn only(&self) -> Option<Hashed> {
+        (self.wider_count == 0).then_some(self.first)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        1 + usize::from(self.wider_count)
+    }
+
+    pub(super) const fn first(&self) -> Hashed {
+        self.first
+    }
+
+    pub(super) fn wider(&self) -> impl Iterator<Item = Subnet> {
         let wider = &self.wider[..usize::from(self.wider_count)];
-        std::iter::once(self.first).chain(wider.iter().map(|&len| self.first.widened(len)))
+        wider.iter().map(|&len| self.first.subnet.widened(len))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Subnet> {
+        std::iter::once(self.first.subnet).chain(self.wider())
     }
 }

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 
 use crate::{Clock, RateLimitExceeded, Result};
@@ -11,6 +12,7 @@ use super::buckets::{Buckets, MAX_BUCKETS};
 use super::meter::Meter;
 use super::rate_limits::{Rate, RateLimits};
 use super::rules::{At, Rules};
+use super::shards::Hashed;
 use super::subnet::Subnet;
 
 /// Limits how fast connections come from a remote address, from the subnets around it, and from
@@ -39,6 +41,7 @@ use super::subnet::Subnet;
 #[derive(Debug)]
 pub struct RateLimiter {
     clock: Arc<dyn Clock>,
+    hasher: RandomState,
     buckets: Arc<Buckets>,
     /// Only the one of all together, which must not be forgotten for want of room.
     global: Arc<Buckets>,
@@ -49,7 +52,7 @@ pub struct RateLimiter {
 
 /// The limits as they were given, and as they are looked up.
 #[derive(Debug)]
-struct Active {
+pub(super) struct Active {
     limits: RateLimits,
     rules: Rules<Meter>,
     global: Option<Meter>,
@@ -99,13 +102,22 @@ impl RateLimiter {
     ///
     /// [`BadConfiguration`](crate::BadConfiguration), as [`RateLimits`] tells.
     pub fn new(limits: RateLimits, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::with_hasher(limits, clock, RandomState::new())
+    }
+
+    pub(super) fn with_hasher(
+        limits: RateLimits,
+        clock: Arc<dyn Clock>,
+        hasher: RandomState,
+    ) -> Result<Self> {
         let now = nanos(clock.now());
-        let [buckets, global] = [(); 2].map(|()| Arc::new(Buckets::new(now)));
+        let [buckets, global] = [(); 2].map(|()| Arc::new(Buckets::new(now, &hasher)));
         let mut last_rule = 0;
         let before = HashMap::new();
         let active = Active::new(limits, &before, &mut last_rule, [&buckets, &global])?;
         Ok(Self {
             clock,
+            hasher,
             buckets,
             global,
             active: ArcSwap::from_pointee(active),
@@ -128,6 +140,15 @@ impl RateLimiter {
     /// [`BadConfiguration`](crate::BadConfiguration), as [`RateLimits`] tells; then nothing has
     /// changed.
     pub fn set_limits(&self, limits: RateLimits) -> Result<()> {
+        self.change(limits, |_| ())
+    }
+
+    pub(super) fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    /// Puts other limits in force, and says so before the buckets of the old ones go.
+    pub(super) fn change(&self, limits: RateLimits, tell: impl FnOnce(Arc<Active>)) -> Result<()> {
         // A panic under the lock has changed nothing but the number.
         let mut last_rule = self
             .last_rule
@@ -137,7 +158,9 @@ impl RateLimiter {
         let buckets = [&self.buckets, &self.global];
         let active = Active::new(limits, &before.numbers, &mut last_rule, buckets)?;
         let numbers: HashSet<u32> = active.numbers.values().map(|&(_, rule)| rule).collect();
-        self.active.store(Arc::new(active));
+        let active = Arc::new(active);
+        self.active.store(Arc::clone(&active));
+        tell(active);
         for buckets in buckets {
             buckets.keep_rules(|rule| numbers.contains(&rule));
         }
@@ -156,32 +179,44 @@ impl RateLimiter {
     /// Which bucket is empty, and until when. The address in the error is in the form that counts:
     /// IPv4, if it stood for one.
     pub fn allow(&self, ip: IpAddr) -> Result<(), RateLimitExceeded> {
+        self.allow_by(&self.active.load(), ip.to_canonical())?;
+        Ok(())
+    }
+
+    /// Takes a token for a canonical address, by these limits. Returns the most specific subnet that
+    /// was asked, if any was.
+    #[inline]
+    pub(super) fn allow_by(
+        &self,
+        active: &Active,
+        ip: IpAddr,
+    ) -> Result<Option<Hashed>, RateLimitExceeded> {
         let now = nanos(self.clock.now());
         self.buckets.sweep_if_due(now);
 
-        let ip = ip.to_canonical();
-        let active = self.active.load();
         let applying = active.rules.applying(ip);
+        let mut first = None;
         for rule in applying.rules {
-            let subnet = Subnet::around(ip, rule.prefix_len);
+            let subnet = Hashed::new(Subnet::around(ip, rule.prefix_len), &self.hasher);
+            first = first.or(Some(subnet));
             let taken = rule.value.take(subnet, now);
             taken.map_err(|retry_after| RateLimitExceeded {
                 ip,
-                network: Some(subnet.into()),
+                network: Some(subnet.subnet.into()),
                 retry_after,
             })?;
         }
-        match &active.global {
-            Some(global) if !applying.by_network => {
-                let taken = global.take(Subnet::ALL, now);
-                taken.map_err(|retry_after| RateLimitExceeded {
-                    ip,
-                    network: None,
-                    retry_after,
-                })
-            }
-            _ => Ok(()),
+        if let Some(global) = &active.global
+            && !applying.by_network
+        {
+            let taken = global.take(Hashed::new(Subnet::ALL, &self.hasher), now);
+            taken.map_err(|retry_after| RateLimitExceeded {
+                ip,
+                network: None,
+                retry_after,
+            })?;
         }
+        Ok(first)
     }
 
     /// How many subnets and networks have a bucket: those seen lately.
@@ -195,6 +230,9 @@ impl RateLimiter {
     }
 }
 
+#[inline]
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    let seconds = time.as_secs().checked_mul(1_000_000_000);
+    let nanos = seconds.and_then(|nanos| nanos.checked_add(time.subsec_nanos().into()));
+    nanos.unwrap_or(u64::MAX)
 }

@@ -42,6 +42,28 @@ pub(super) struct Rules<T> {
     v4: Vec<Rule<T>>,
     v6: Vec<Rule<T>>,
     networks: JointPrefixMap<IpNet, Option<Rule<T>>>,
+    /// With which bytes the networks of each family begin: most addresses are in none, and need
+    /// not be looked up.
+    v4_first: FirstBytes,
+    v6_first: FirstBytes,
+}
+
+/// A set of bytes.
+#[derive(Debug, Default)]
+struct FirstBytes([u64; 4]);
+
+impl FirstBytes {
+    fn add(&mut self, first: u8, prefix_len: u8) {
+        let last = first | u8::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
+        for byte in first..=last {
+            self.0[usize::from(byte / 64)] |= 1 << (byte % 64);
+        }
+    }
+
+    #[inline]
+    const fn contains(&self, byte: u8) -> bool {
+        self.0[(byte / 64) as usize] & 1 << (byte % 64) != 0
+    }
 }
 
 /// A value for the subnets of one size, or for one network of it.
@@ -76,6 +98,7 @@ impl<T> Rules<T> {
         check_networks(&format!("{name}.v6_networks"), &listed.v6_networks, false)?;
 
         let mut networks = JointPrefixMap::new();
+        let [mut v4_first, mut v6_first] = [(); 2].map(|()| FirstBytes::default());
         for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
             let network = canonical(network);
             let rule = value.map(|value| Rule {
@@ -83,27 +106,33 @@ impl<T> Rules<T> {
                 value: make(At::Network(network), value),
             });
             networks.insert(network, rule);
+            match network {
+                IpNet::V4(v4) => v4_first.add(v4.network().octets()[0], v4.prefix_len()),
+                IpNet::V6(v6) => v6_first.add(v6.network().octets()[0], v6.prefix_len()),
+            }
         }
         Ok(Self {
             v4: sizes(listed.v4, |len, value| make(At::V4(len), value)),
             v6: sizes(listed.v6, |len, value| make(At::V6(len), value)),
             networks,
+            v4_first,
+            v6_first,
         })
     }
 
     /// The rules for a canonical address.
     #[inline]
     pub(super) fn applying(&self, ip: IpAddr) -> Applying<'_, T> {
-        if let Some((_, rule)) = self.networks.get_lpm(&IpNet::from(ip)) {
+        let (rules, perhaps) = match ip {
+            IpAddr::V4(ip) => (&self.v4, self.v4_first.contains(ip.octets()[0])),
+            IpAddr::V6(ip) => (&self.v6, self.v6_first.contains(ip.octets()[0])),
+        };
+        if perhaps && let Some((_, rule)) = self.networks.get_lpm(&IpNet::from(ip)) {
             return Applying {
                 rules: rule.as_slice(),
                 by_network: true,
             };
         }
-        let rules = match ip {
-            IpAddr::V4(_) => &self.v4,
-            IpAddr::V6(_) => &self.v6,
-        };
         Applying {
             rules,
             by_network: false,
@@ -166,4 +195,32 @@ fn check_networks<V>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_known_by_the_bytes_it_begins_with() {
+        let cases = [
+            (127, 8, 127..=127),
+            (127, 32, 127..=127),
+            (192, 2, 192..=255),
+            (254, 7, 254..=255),
+            (0, 0, 0..=255),
+            (255, 128, 255..=255),
+        ];
+        for (first, prefix_len, bytes) in cases {
+            let mut set = FirstBytes::default();
+            set.add(first, prefix_len);
+            for byte in 0..=255 {
+                assert_eq!(
+                    set.contains(byte),
+                    bytes.contains(&byte),
+                    "{first}/{prefix_len}"
+                );
+            }
+        }
+    }
 }

@@ -1,8 +1,11 @@
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
+use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
+
+use super::subnet::Subnet;
 
 /// Into how many maps, each behind its own lock, the state of a limiter is split.
 pub(super) const SHARDS: usize = 64;
@@ -10,13 +13,87 @@ pub(super) const SHARDS: usize = 64;
 /// Below this capacity a map is left as it is.
 const SMALL: usize = 32;
 
-/// Keys are hashed under random seeds, so that nobody can choose addresses that collide.
-pub(super) type Map<K, V> = IndexMap<K, V, RandomState>;
+/// A subnet with its hash, which picks the shard and the place in the shard's map.
+///
+/// It is made under random seeds, so that nobody can choose addresses that collide. A subnet hashes
+/// the same for every rule: there is seldom more than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hashed {
+    pub(super) subnet: Subnet,
+    pub(super) hash: u64,
+}
+
+impl Hashed {
+    #[inline]
+    pub(super) fn new(subnet: Subnet, hasher: &RandomState) -> Self {
+        let hash = hasher.hash_one(subnet);
+        Self { subnet, hash }
+    }
+
+    /// The same subnet, told from those of other rules.
+    #[inline]
+    pub(super) const fn of_rule(self, rule: u32) -> Self {
+        let subnet = self.subnet.of_rule(rule);
+        Self { subnet, ..self }
+    }
+
+    /// The index of its shard.
+    #[inline]
+    pub(super) const fn shard(&self) -> usize {
+        // The maps use the lowest and the highest bits.
+        (self.hash >> 40) as usize % SHARDS
+    }
+}
+
+impl Hash for Hashed {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// For maps of what is [`Hashed`]: takes the hash as it is.
+pub(super) type Ready = BuildHasherDefault<ReadyHasher>;
+
+#[derive(Debug, Default)]
+pub(super) struct ReadyHasher(u64);
+
+impl Hasher for ReadyHasher {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a hash is one word");
+    }
+}
+
+/// A shard's map. It has no hasher: whoever asks brings the hash.
+pub(super) type Map<V> = IndexMap<Subnet, V, ()>;
+
+/// Where in the map it is.
+#[inline]
+pub(super) fn index_in<V>(map: &Map<V>, key: &Hashed) -> Option<usize> {
+    map.raw_entry_v1()
+        .index_from_hash(key.hash, |subnet| *subnet == key.subnet)
+}
+
+/// Its place in the map, taken or not.
+#[inline]
+pub(super) fn entry_in<'a, V>(map: &'a mut Map<V>, key: &Hashed) -> RawEntryMut<'a, Subnet, V, ()> {
+    map.raw_entry_mut_v1()
+        .from_hash(key.hash, |subnet| *subnet == key.subnet)
+}
 
 /// State split by key, so that callers with different keys seldom wait for each other.
 #[derive(Debug)]
 pub(super) struct Shards<T> {
-    hasher: RandomState,
     shards: Box<[Padded<T>]>,
 }
 
@@ -26,21 +103,11 @@ pub(super) struct Shards<T> {
 struct Padded<T>(Mutex<T>);
 
 impl<T> Shards<T> {
-    /// Shards made with the hasher that their maps should use.
-    pub(super) fn new(make: impl Fn(RandomState) -> T) -> Self {
-        let hasher = RandomState::new();
-        let shard = |_| Padded(Mutex::new(make(hasher.clone())));
+    pub(super) fn new(make: impl Fn() -> T) -> Self {
+        let shard = |_| Padded(Mutex::new(make()));
         Self {
             shards: (0..SHARDS).map(shard).collect(),
-            hasher,
         }
-    }
-
-    /// Which shard a key belongs to.
-    #[inline]
-    pub(super) fn index_of(&self, key: &impl Hash) -> usize {
-        // The maps use the lowest and the highest bits of the same hash.
-        (self.hasher.hash_one(key) >> 40) as usize % SHARDS
     }
 
     /// The shard, locked. Who locks several does so in the order of their indices.
@@ -59,11 +126,17 @@ impl<T> Shards<T> {
     }
 }
 
-/// Gives memory back once a map that a flood grew is mostly empty. What remains has room to
-/// double, so that the cost of moving entries is spread over as many removals.
+/// Whether a map that a flood grew should give memory back. What remains gets room to double, so
+/// that the cost of moving entries is spread over as many removals.
 #[inline]
-pub(super) fn shrink<K: Hash + Eq, V>(map: &mut Map<K, V>) {
-    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
+pub(super) const fn mostly_empty(capacity: usize, len: usize) -> bool {
+    capacity > SMALL && len < capacity / 8
+}
+
+/// Gives memory back if it should.
+#[inline]
+pub(super) fn shrink<V>(map: &mut Map<V>) {
+    if mostly_empty(map.capacity(), map.len()) {
         map.shrink_to(2 * map.len());
     }
 }

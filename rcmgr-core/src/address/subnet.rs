@@ -31,11 +31,18 @@ impl Subnet {
     /// The subnet of that size (in the address's own family) around a canonical address.
     #[inline]
     pub(super) fn around(ip: IpAddr, prefix_len: u8) -> Self {
-        let (bits, len) = match ip {
-            IpAddr::V4(ip) => (0xffff << 32 | u128::from(ip.to_bits()), MAPPED + prefix_len),
-            IpAddr::V6(ip) => (ip.to_bits(), prefix_len),
-        };
-        Self::new(bits, len)
+        match ip {
+            IpAddr::V4(ip) => {
+                let mask = u64::MAX << (32 - prefix_len);
+                Self {
+                    high: 0,
+                    low: 0xffff << 32 | u64::from(ip.to_bits()) & mask,
+                    rule: 0,
+                    len: MAPPED + prefix_len,
+                }
+            }
+            IpAddr::V6(ip) => Self::new(ip.to_bits(), prefix_len),
+        }
     }
 
     #[inline]
@@ -76,11 +83,12 @@ impl Subnet {
     }
 }
 
+/// Without the rule, so that one hash does for all.
 impl Hash for Subnet {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u128(self.bits());
-        state.write_u64(u64::from(self.rule) << 8 | u64::from(self.len));
+        state.write_u8(self.len);
     }
 }
 

@@ -5,16 +5,19 @@
 //! after the other, would give. A count that falls to zero leaves its map.
 
 use std::array;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, MutexGuard};
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 
 use crate::{Result, SubnetLimitExceeded};
 
-use super::place::{Place, Subnets};
+use super::place::{BarePlace, Place, Subnets};
 use super::rules::{MAX_SIZES, Rules};
-use super::shards::{Map, Shards, shrink};
+use super::shards::{Hashed, Ready, Shards, mostly_empty};
 use super::subnet::Subnet;
 use super::subnet_limits::SubnetLimits;
 
@@ -40,13 +43,14 @@ use super::subnet_limits::SubnetLimits;
 /// ```
 #[derive(Debug)]
 pub struct SubnetLimiter {
+    hasher: RandomState,
     shards: Shards<Counts>,
     active: ArcSwap<Active>,
 }
 
 /// The limits as they were given, and as they are looked up.
 #[derive(Debug)]
-struct Active {
+pub(super) struct Active {
     limits: SubnetLimits,
     rules: Rules<u64>,
 }
@@ -62,39 +66,81 @@ impl Active {
 #[derive(Debug)]
 struct Counts {
     /// Never zero.
-    open: Map<Subnet, u64>,
+    open: HashMap<Hashed, u64, Ready>,
     /// How many places there are whose most specific subnet is counted here.
     places: u64,
     refused: u64,
 }
 
 impl Counts {
-    fn check(&mut self, ip: IpAddr, subnet: Subnet, limit: u64) -> Result<(), SubnetLimitExceeded> {
-        let used = self.open.get(&subnet).copied().unwrap_or(0);
+    #[inline]
+    fn check(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        limit: u64,
+    ) -> Result<(), SubnetLimitExceeded> {
+        let used = self.open.get(subnet).copied().unwrap_or(0);
         if used < limit {
             return Ok(());
         }
+        Err(self.refuse(ip, subnet, used, limit))
+    }
+
+    fn refuse(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        used: u64,
+        limit: u64,
+    ) -> SubnetLimitExceeded {
         self.refused += 1;
-        Err(SubnetLimitExceeded {
+        SubnetLimitExceeded {
             ip,
-            network: subnet.into(),
+            network: subnet.subnet.into(),
             used,
             limit,
-        })
+        }
     }
 
-    fn add(&mut self, subnet: Subnet) {
-        *self.open.entry(subnet).or_insert(0) += 1;
+    #[inline]
+    fn add(&mut self, subnet: &Hashed) {
+        *self.open.entry(*subnet).or_insert(0) += 1;
     }
 
-    fn remove(&mut self, subnet: Subnet) {
-        let Some(index) = self.open.get_index_of(&subnet) else {
+    /// Checks and adds at once.
+    #[inline]
+    fn try_add(
+        &mut self,
+        ip: IpAddr,
+        subnet: &Hashed,
+        limit: u64,
+    ) -> Result<(), SubnetLimitExceeded> {
+        // An entry that is not there yet makes room for itself, which a refusal must not.
+        if limit == 0 {
+            return self.check(ip, subnet, limit);
+        }
+        let used = self.open.entry(*subnet).or_insert(0);
+        if *used < limit {
+            *used += 1;
+            return Ok(());
+        }
+        let used = *used;
+        Err(self.refuse(ip, subnet, used, limit))
+    }
+
+    #[inline]
+    fn remove(&mut self, subnet: &Hashed) {
+        let Entry::Occupied(mut open) = self.open.entry(*subnet) else {
             return;
         };
-        self.open[index] -= 1;
-        if self.open[index] == 0 {
-            self.open.swap_remove_index(index);
-            shrink(&mut self.open);
+        *open.get_mut() -= 1;
+        if *open.get() == 0 {
+            open.remove();
+            let (capacity, len) = (self.open.capacity(), self.open.len());
+            if mostly_empty(capacity, len) {
+                self.open.shrink_to(2 * len);
+            }
         }
     }
 }
@@ -106,9 +152,14 @@ impl SubnetLimiter {
     ///
     /// [`BadConfiguration`](crate::BadConfiguration), as [`SubnetLimits`] tells.
     pub fn new(limits: SubnetLimits) -> Result<Self> {
+        Self::with_hasher(limits, RandomState::new())
+    }
+
+    pub(super) fn with_hasher(limits: SubnetLimits, hasher: RandomState) -> Result<Self> {
         Ok(Self {
-            shards: Shards::new(|hasher| Counts {
-                open: Map::with_hasher(hasher),
+            hasher,
+            shards: Shards::new(|| Counts {
+                open: HashMap::default(),
                 places: 0,
                 refused: 0,
             }),
@@ -137,6 +188,10 @@ impl SubnetLimiter {
         Ok(())
     }
 
+    pub(super) fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
     /// Takes a place for a connection with this remote address, until the place is given back or
     /// dropped.
     ///
@@ -145,53 +200,88 @@ impl SubnetLimiter {
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        let ip = ip.to_canonical();
-        let active = self.active.load();
+        let place = self.open_by(&self.active.load(), ip.to_canonical(), None)?;
+        Ok(Place::new(Arc::clone(self), place))
+    }
+
+    /// Takes a place for a canonical address, by these limits. If a subnet around it was hashed
+    /// already, that may be of use.
+    #[inline]
+    pub(super) fn open_by(
+        &self,
+        active: &Active,
+        ip: IpAddr,
+        known: Option<Hashed>,
+    ) -> Result<BarePlace, SubnetLimitExceeded> {
         let rules = active.rules.applying(ip).rules;
         let [first, wider @ ..] = rules else {
-            return Ok(Place::uncounted());
+            return Ok(BarePlace::new(None));
         };
 
         // A flood ends here: one lock, and the others are left alone.
         let subnet = Subnet::around(ip, first.prefix_len);
-        let mut counts = self.shards.lock(self.shards.index_of(&subnet));
-        counts.check(ip, subnet, first.value)?;
+        let subnet = match known {
+            Some(known) if known.subnet == subnet => known,
+            _ => Hashed::new(subnet, &self.hasher),
+        };
+        let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
-            counts.add(subnet);
+            counts.try_add(ip, &subnet, first.value)?;
             counts.places += 1;
-            return Ok(Place::counted(Arc::clone(self), Subnets::one(subnet)));
+            drop(counts);
+            return Ok(BarePlace::new(Some(Subnets::one(subnet))));
         }
+        counts.check(ip, &subnet, first.value)?;
         drop(counts);
 
         let mut subnets = Subnets::one(subnet);
         for rule in wider {
             subnets.push(Subnet::around(ip, rule.prefix_len));
         }
-        let mut locked = Locked::new(&self.shards, &subnets);
-        for (at, (subnet, rule)) in subnets.iter().zip(rules).enumerate() {
-            locked.counts(at).check(ip, subnet, rule.value)?;
+        let mut locked = self.lock(&subnets);
+        for (at, rule) in rules.iter().enumerate() {
+            let (subnet, counts) = locked.counts(at);
+            counts.check(ip, &subnet, rule.value)?;
         }
-        for (at, subnet) in subnets.iter().enumerate() {
-            locked.counts(at).add(subnet);
+        for at in 0..rules.len() {
+            let (subnet, counts) = locked.counts(at);
+            counts.add(&subnet);
         }
-        locked.counts(0).places += 1;
+        locked.counts(0).1.places += 1;
         drop(locked);
-        Ok(Place::counted(Arc::clone(self), subnets))
+        Ok(BarePlace::new(Some(subnets)))
     }
 
-    pub(super) fn give_back(&self, subnets: &Subnets) {
+    pub(super) fn give_back(&self, place: &BarePlace) {
+        if let Some(subnets) = place.take() {
+            self.uncount(subnets);
+        }
+    }
+
+    pub(super) fn give_back_last(&self, place: &mut BarePlace) {
+        if let Some(subnets) = place.take_last() {
+            self.uncount(&subnets);
+        }
+    }
+
+    fn uncount(&self, subnets: &Subnets) {
         if let Some(subnet) = subnets.only() {
-            let mut counts = self.shards.lock(self.shards.index_of(&subnet));
-            counts.remove(subnet);
+            let mut counts = self.shards.lock(subnet.shard());
+            counts.remove(&subnet);
             counts.places -= 1;
             return;
         }
         // All at once: whoever finds room in one of them must find it in the others.
-        let mut locked = Locked::new(&self.shards, subnets);
-        for (at, subnet) in subnets.iter().enumerate() {
-            locked.counts(at).remove(subnet);
+        let mut locked = self.lock(subnets);
+        for at in 0..subnets.len() {
+            let (subnet, counts) = locked.counts(at);
+            counts.remove(&subnet);
         }
-        locked.counts(0).places -= 1;
+        locked.counts(0).1.places -= 1;
+    }
+
+    fn lock(&self, subnets: &Subnets) -> Locked<'_> {
+        Locked::new(&self.shards, subnets, &self.hasher)
     }
 
     /// How many places are taken. Those of unlimited addresses are not counted. Parts are read one
@@ -213,23 +303,27 @@ impl SubnetLimiter {
 
 /// The shards of some subnets, each locked once.
 struct Locked<'a> {
+    subnets: [Hashed; MAX_SIZES],
     guards: [Option<MutexGuard<'a, Counts>>; MAX_SIZES],
     /// Which guard is whose.
     guard_of: [u8; MAX_SIZES],
 }
 
 impl<'a> Locked<'a> {
-    fn new(shards: &'a Shards<Counts>, subnets: &Subnets) -> Self {
-        let mut order = [(0, 0_u8); MAX_SIZES];
-        let mut taken = 0;
-        for subnet in subnets.iter() {
-            order[taken] = (shards.index_of(&subnet), taken as u8);
-            taken += 1;
+    fn new(shards: &'a Shards<Counts>, given: &Subnets, hasher: &RandomState) -> Self {
+        let mut subnets = [given.first(); MAX_SIZES];
+        for (subnet, wider) in subnets[1..].iter_mut().zip(given.wider()) {
+            *subnet = Hashed::new(wider, hasher);
         }
-        let order = &mut order[..taken];
+        let mut order = [(0, 0_u8); MAX_SIZES];
+        let order = &mut order[..given.len()];
+        for (at, (place, subnet)) in order.iter_mut().zip(&subnets).enumerate() {
+            *place = (subnet.shard(), at as u8);
+        }
         order.sort_unstable();
 
         let mut locked = Self {
+            subnets,
             guards: array::from_fn(|_| None),
             guard_of: [0; MAX_SIZES],
         };
@@ -245,10 +339,10 @@ impl<'a> Locked<'a> {
         locked
     }
 
-    /// The counts of the subnet at that place in the list.
-    fn counts(&mut self, at: usize) -> &mut Counts {
-        self.guards[usize::from(self.guard_of[at])]
-            .as_mut()
-            .expect("each subnet's shard was locked")
+    /// The subnet at that place in the list, and its shard's counts.
+    fn counts(&mut self, at: usize) -> (Hashed, &mut Counts) {
+        let guard = self.guards[usize::from(self.guard_of[at])].as_mut();
+        let counts = guard.expect("each subnet's shard was locked");
+        (self.subnets[at], counts)
     }
 }
