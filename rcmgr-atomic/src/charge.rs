@@ -102,6 +102,14 @@ pub fn charge_now<'a, C: Charge>(
     }
 }
 
+/// Whether there may be credit on a node of what it has no room for.
+#[inline]
+pub fn may_have_credit(node: &Node, over: Over) -> bool {
+    Kind::of(over.resource)
+        .iter()
+        .any(|&kind| node.lent(kind) > 0)
+}
+
 /// A node has no room, under an edition that counts.
 ///
 /// # Errors
@@ -116,19 +124,18 @@ pub fn refuse<C: Charge>(
     charge: C,
     edition: Edition,
 ) -> Result<()> {
-    let lent = |&kind| node.lent(kind) > 0;
     let mut over = over;
-    let kinds = Kind::of(over.resource);
-    if kinds.iter().any(lent) {
+    if may_have_credit(node, over) {
         match engine.lending().look_for_room(node, over, charge, edition) {
             Answer::AskAgain => return Ok(()),
             Answer::Refused(now) => over = now,
         }
-    } else if !kinds.is_empty() {
-        // Asked again: another may have called credit in since the node was asked last.
+    } else if !Kind::of(over.resource).is_empty() {
+        // Asked again: another may have called credit in since the node was asked last, so that it
+        // has room, or none of something else.
         match charge.look(node, edition) {
-            Ok(_) => return Ok(()),
-            Err(now) => over = now,
+            Err(now) if !may_have_credit(node, now) => over = now,
+            _ => return Ok(()),
         }
     }
     // The node was looked at again: whether that counts is for a last look to say, too.

@@ -11,7 +11,7 @@ use rcmgr_core::{
 };
 
 use crate::edition::{Edition, Editions};
-use crate::leaf::refused_on;
+use crate::leaf::refused_stream;
 use crate::lending::{CreditOptions, Lending};
 use crate::mistakes::Mistakes;
 use crate::node::Node;
@@ -230,7 +230,7 @@ impl Engine {
     pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Arc<Path>> {
         let kind = PathKind::Stream;
         let found = self.peers.look_at_path(kind, peer, |path| {
-            let refused = refused_on(path, Slot::Stream(direction));
+            let refused = refused_stream(path, direction);
             refused.map_or_else(|| Ok(join(path)), Err)
         });
         found.unwrap_or_else(|| Ok(self.peer_path(kind, peer)))
@@ -293,6 +293,10 @@ impl Engine {
         let mut nodes: Nodes = kept.cloned().chain(share).collect();
         nodes.push(node.clone());
         nodes.sort_by_key(|node| rank(node.class()));
+        if node.users().are_several() {
+            // As for peers: see `Connection::set_peer`.
+            node.spread_refusals();
+        }
         Path::branch_of(from, &node, nodes)
     }
 

@@ -9,7 +9,7 @@ use rcmgr_core::{
 };
 
 use crate::allowlisted::leave_allowlist;
-use crate::leaf::{Leaf, LeafMover};
+use crate::leaf::{Leaf, LeafMover, ask_first};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
 use crate::slot::Slot;
@@ -117,6 +117,12 @@ pub(crate) fn open_stream_with(
     service: Option<&str>,
 ) -> Result<Stream> {
     let engine = from.engine();
+    // The peer is asked first, so it may refuse before anything is made for names that a remote has
+    // chosen.
+    let asked = from
+        .peer()
+        .map_or(Ok(()), |peer| ask_first(engine, peer, direction));
+    asked.inspect_err(|_| engine.release_path(from))?;
     let path = engine.path_beyond(from, protocol, service);
     engine.release_path(from);
     let path = path.expect("a path with a user can have branches");

@@ -20,12 +20,13 @@
 use std::sync::Arc;
 
 use rcmgr_core::{
-    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
+    Direction, Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName,
+    ScopeStat,
 };
 
 use crate::charge::{
-    Memory, OneConnection, SlotCharge, Streams, WholeLeaf, cancel_all, charge_all, charge_now,
-    refuse,
+    Charge, Memory, OneConnection, SlotCharge, Streams, WholeLeaf, cancel_all, charge_all,
+    charge_now, may_have_credit, refuse,
 };
 use crate::credit::Kind;
 use crate::edition::Edition;
@@ -579,17 +580,11 @@ fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Resul
     }
 }
 
-/// The refusal of a new leaf by a node of the path, if it can be told by looking alone: what
-/// is refused most, and by many threads at a time, touches nothing that they share.
-pub fn refused_on(path: &Path, slot: Slot) -> Option<Error> {
-    match slot {
-        Slot::Stream(direction) => refused_on_as(path, slot, Streams::one(direction)),
-        Slot::Connection(direction, fd) => refused_on_as(path, slot, OneConnection(direction, fd)),
-    }
-}
-
-fn refused_on_as(path: &Path, slot: Slot, charge: impl SlotCharge) -> Option<Error> {
+/// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
+/// refused most, and by many threads at a time, touches nothing that they share.
+pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     let engine = path.engine();
+    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let edition = editions.now();
     let refuses = |node| charge.look(node, edition).err();
@@ -598,16 +593,44 @@ fn refused_on_as(path: &Path, slot: Slot, charge: impl SlotCharge) -> Option<Err
         .find_map(|node| refuses(node).map(|over| (node, over)))?;
     // The leaf's own limit comes first, and where there may be credit it is to be called in: that
     // is for who is a user of the path.
-    let lends = |&kind| node.lent(kind) > 0;
-    if class.limit.check(edition, slot).is_err() || Kind::of(over.resource).iter().any(lends) {
+    if class.limit.check(edition, slot).is_err() || may_have_credit(node, over) {
         return None;
     }
     // Asked once more: another may have called it in since.
-    let over = refuses(node)?;
+    let over = refuses(node).filter(|&over| !may_have_credit(node, over))?;
     editions.still(edition).then(|| {
         class.numbers.next();
         charge.refused(node, over)
     })
+}
+
+/// Whether a new stream would be refused by its own limit, or by the first node of its path, as
+/// often as that is asked first: before anything is made for the names that it comes with. The
+/// caller is a user of a path through that node.
+///
+/// # Errors
+///
+/// That refusal.
+pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<()> {
+    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
+    let (class, editions) = (engine.leaf_class(slot), engine.editions());
+    loop {
+        let edition = editions.now();
+        let own = class.limit.check(edition, slot);
+        let Err(over) = own.and_then(|()| charge.look(first, edition).map(drop)) else {
+            return Ok(());
+        };
+        if !editions.still(edition) {
+            continue;
+        }
+        if own.is_err() {
+            return Err(class.refused(over, slot, class.numbers.next()));
+        }
+        if let Err(refused) = refuse(engine, first, over, charge, edition) {
+            class.numbers.next();
+            return Err(refused);
+        }
+    }
 }
 
 impl LeafClass {

@@ -1,7 +1,8 @@
 //! Which paths lend credit, how much, and how it is called in: see `credit.rs`.
 //!
-//! A path begins to lend when it is charged often. Only so many do at a time; when there are as many, those that were not used for a while make room. A path that is collected gives all
-//! back and lends no more.
+//! A path begins to lend when it is charged often. Only so many do at a time; when there are as
+//! many, those that were not used for a while make room. A path that is collected gives all back
+//! and lends no more.
 //!
 //! A lane is opened for so many bytes, and each node says how many that are in all (*lent*): it is
 //! raised before a lane is opened and lowered after what was in it has been given back. So it is
@@ -422,7 +423,7 @@ impl Lending {
         if node.lent(kind) == 0 {
             return;
         }
-        let mut cost = 0;
+        let mut cost = 0_u32;
         self.for_each_lender(node, |path, credit| {
             cost += 1;
             self.give_back(path, kind, credit.stocks(kind), |stock| {

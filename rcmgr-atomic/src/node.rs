@@ -14,7 +14,7 @@ use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
 use crate::refusals::RefusalCounts;
 use crate::slot::Slot;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::users::Users;
 
 /// A scope that others are charged on.
@@ -29,23 +29,26 @@ pub struct Node {
     parent: Option<Arc<Node>>,
     /// Memory reserved on this node directly, in bytes.
     pub(crate) direct: AtomicU64,
-    spans: AtomicU64,
+    spans: AtomicU32,
+    /// How often nothing is to be lent here.
+    quiet: AtomicU32,
     users: Users,
     refusals: RefusalCounts,
     /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
     lent: [AtomicU64; Kind::ALL.len()],
-    /// How often nothing is to be lent here.
-    quiet: AtomicU64,
 }
 
 impl Node {
     /// A node with a limit for either edition's slot.
     pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
         let refusals = RefusalCounts::new();
-        // A peer, of which there are many, is prepared when it has a second connection.
+        // Peers and protocols, of which there may be many, are prepared when there is a second user.
         if !matches!(
             id.class(),
-            ScopeClass::Peer | ScopeClass::ServicePeer | ScopeClass::ProtocolPeer
+            ScopeClass::Peer
+                | ScopeClass::Protocol
+                | ScopeClass::ServicePeer
+                | ScopeClass::ProtocolPeer
         ) {
             refusals.spread();
         }
@@ -56,11 +59,11 @@ impl Node {
             id,
             parent,
             direct: AtomicU64::new(0),
-            spans: AtomicU64::new(0),
+            spans: AtomicU32::new(0),
+            quiet: AtomicU32::new(0),
             users: Users::none(),
             refusals,
             lent: std::array::from_fn(|_| AtomicU64::new(0)),
-            quiet: AtomicU64::new(0),
         }
     }
 
@@ -81,7 +84,7 @@ impl Node {
     }
 
     /// Nothing is to be lent here the next so many times that it is asked.
-    pub fn be_quiet(&self, times: u64) {
+    pub fn be_quiet(&self, times: u32) {
         // Relaxed, here and below: it is only to be seldom.
         self.quiet.store(times, Ordering::Relaxed);
     }
@@ -215,7 +218,7 @@ impl Node {
 
     /// Spans are numbered from 1.
     pub fn next_span(&self) -> u32 {
-        (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
+        self.spans.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 }
 

@@ -187,6 +187,8 @@ impl Path {
             let removed = map.get(name).is_some_and(unused) && map.remove(name).is_some();
             if map.is_empty() {
                 *branches = None;
+            } else if map.capacity() > 8 * map.len().max(32) {
+                map.shrink_to(2 * map.len());
             }
             removed
         })

@@ -58,6 +58,25 @@ fn a_refused_stream_of_a_peer_that_is_there_allocates_nothing() {
 }
 
 #[test]
+fn a_refused_stream_whose_protocol_is_known_allocates_nothing() {
+    let manager = manager();
+    let connection = open(&manager).unwrap();
+    connection.set_peer(&peer()).unwrap();
+    let _there = connection.open_stream(Direction::Inbound).unwrap();
+    manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
+    let peer = peer();
+    refused("a stream", || connection.open_stream(Direction::Inbound));
+    // Nobody else has the protocol or the service.
+    refused("a stream", || {
+        connection.open_stream_with(Direction::Inbound, "/made-up", Some("dht"))
+    });
+    refused("a stream", || {
+        manager.open_stream_with(&peer, Direction::Inbound, "/made-up", Some("dht"))
+    });
+    assert!(manager.protocols().is_empty());
+}
+
+#[test]
 fn a_refused_move_between_scopes_that_are_there_allocates_nothing() {
     let manager = manager();
     let (there, moving) = (open(&manager).unwrap(), open(&manager).unwrap());

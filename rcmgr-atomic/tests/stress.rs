@@ -297,7 +297,7 @@ fn operate(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) {
 
 fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
     let direction = Direction::ALL[rng.usize(..2)];
-    match rng.u8(..7) {
+    match rng.u8(..8) {
         0 => {
             let uses_fd = UsesFd::from(rng.bool());
             let from = match rng.usize(..ADDRESSES.len() + 1) {
@@ -314,7 +314,26 @@ fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option
             let opened = manager.open_stream(&peer(rng), direction);
             opened.ok().map(Handle::Stream)
         }
-        5 => any_view(manager, rng).begin_span().ok().map(Handle::Span),
+        5 => {
+            let protocol = PROTOCOLS[rng.usize(..PROTOCOLS.len())];
+            let service = SERVICES[rng.usize(..SERVICES.len())];
+            let service = rng.bool().then_some(service);
+            let opened = match slots[rng.usize(..SLOTS)]
+                .lock()
+                .expect("as above")
+                .as_deref()
+            {
+                Some(Handle::Connection(connection)) if rng.bool() => {
+                    connection.open_stream(direction)
+                }
+                Some(Handle::Connection(connection)) => {
+                    connection.open_stream_with(direction, protocol, service)
+                }
+                _ => manager.open_stream_with(&peer(rng), direction, protocol, service),
+            };
+            opened.ok().map(Handle::Stream)
+        }
+        6 => any_view(manager, rng).begin_span().ok().map(Handle::Span),
         _ => {
             let owner = slots[rng.usize(..SLOTS)]
                 .lock()

@@ -353,10 +353,7 @@ impl Model {
         if self.closed {
             return Err(closed());
         }
-        // A service that was asked is there from then on.
-        self.services
-            .extend(service.map(|name| ScopeId::Service(name.into())));
-        self.open(LeafFacts {
+        let opened = self.open(LeafFacts {
             number: 0,
             direction,
             uses_fd: None,
@@ -366,7 +363,19 @@ impl Model {
             end: End::Standard,
             ip: None,
             has_place: false,
-        })
+        });
+        // A service that was asked is there from then on. Before it, the stream and the peer are.
+        let asked = match &opened {
+            Err(Error::LimitExceeded(refused)) => {
+                !matches!(refused.scope.scope, ScopeId::Stream(_) | ScopeId::Peer(_))
+            }
+            _ => true,
+        };
+        if asked {
+            self.services
+                .extend(service.map(|name| ScopeId::Service(name.into())));
+        }
+        opened
     }
 
     /// The same, through a connection.
