@@ -17,17 +17,19 @@
 //!   If memory changed meanwhile, the difference is charged and the move tried again. Whoever read
 //!   the old stage either commits before the move and is counted by it, or fails its swap.
 
+mod mover;
+mod opening;
+
+pub use mover::LeafMover;
+pub use opening::{ask_first, refused_stream};
+
 use std::sync::Arc;
 
 use rcmgr_core::{
-    Direction, Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName,
-    ScopeStat,
+    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{
-    Charge, Memory, OneConnection, SlotCharge, Streams, WholeLeaf, cancel_all, charge_all,
-    charge_now, may_have_credit, refuse,
-};
+use crate::charge::{Memory, OneConnection, Streams, refuse};
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
@@ -37,7 +39,7 @@ use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::{Path, PathKind};
 use crate::slot::Slot;
-use crate::staged::{Mover, Staged};
+use crate::staged::Staged;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::LeafWord;
 
@@ -59,7 +61,7 @@ impl Leaf {
     /// If its own limit or the path leaves no room: then nothing is charged, and the path has one
     /// user less.
     pub fn open(path: Arc<Path>, slot: Slot) -> Result<Self> {
-        match charge_new(&path, slot) {
+        match opening::charge_new(&path, slot) {
             Ok(number) => Ok(Self::charged(path, slot, number)),
             Err(refused) => {
                 path.engine().release_path(&path);
@@ -78,7 +80,7 @@ impl Leaf {
     /// If its own limit or the path leaves no room: then nothing is charged.
     #[inline]
     pub fn open_on(path: &Arc<Path>, slot: Slot) -> Result<Option<Self>> {
-        let number = charge_new(path, slot)?;
+        let number = opening::charge_new(path, slot)?;
         if !path.users().try_add() {
             // The nodes may be gone from the maps by now. What is charged on them makes no
             // difference to anyone.
@@ -367,108 +369,9 @@ impl Leaf {
         }
     }
 
-    /// The right to move the leaf, for one holder at a time.
-    ///
-    /// # Errors
-    ///
-    /// If the leaf is closed.
-    #[inline]
-    pub fn mover(&self) -> Result<LeafMover<'_>> {
-        let mover = self.staged.claim();
-        if self.is_closed() {
-            return Err(self.closed());
-        }
-        Ok(LeafMover { leaf: self, mover })
-    }
-
     /// Spans are numbered from 1.
     pub fn next_span(&self) -> u32 {
         (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
-    }
-}
-
-/// The right to move a leaf to other paths.
-pub struct LeafMover<'a> {
-    leaf: &'a Leaf,
-    mover: Mover<'a, Arc<Path>>,
-}
-
-impl<'a> LeafMover<'a> {
-    /// The path that the leaf is on, and stays on as long as nothing is moved by this.
-    pub fn path(&self) -> &'a Arc<Path> {
-        self.leaf.path()
-    }
-
-    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
-    /// none if the leaf was closed while it was looked for.
-    ///
-    /// # Errors
-    ///
-    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
-    /// has changed, and the next path has one user less.
-    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
-        let next = next.ok_or_else(|| self.leaf.closed())?;
-        match self.leaf.slot {
-            Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
-            Slot::Connection(direction, fd) => self.advance_as(next, OneConnection(direction, fd)),
-        }
-    }
-
-    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
-        let Self { leaf, mover } = self;
-        let (mut word, path) = leaf.staged.load();
-        let engine = path.engine();
-        let mut memory = word.memory();
-        let charged = if word.is_closed() {
-            Err(leaf.closed())
-        } else {
-            charge_move(path, &next, slot, memory)
-        };
-        let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
-        mover.put(next);
-        let next = mover.next();
-        while let Err(now) = mover.advance(word) {
-            // Closed, or the memory changed: the gained nodes follow.
-            let (before, after) = (memory, now.memory());
-            let difference = Memory::new(after.abs_diff(before), Priority::Always);
-            let whole = WholeLeaf {
-                slot,
-                slot_taken,
-                memory,
-            };
-            let followed = next.with_beyond(path, |gained| {
-                let gained = gained.iter().copied();
-                let followed = if now.is_closed() {
-                    Err(leaf.closed())
-                } else if after > before {
-                    charge_now(engine, gained.clone(), difference)
-                } else {
-                    cancel_all(gained.clone(), difference);
-                    Ok(())
-                };
-                followed.inspect_err(|_| cancel_all(gained, whole))
-            });
-            if let Err(why) = followed {
-                if slot_taken {
-                    next.release_leaf(leaf.slot, 0);
-                }
-                engine.release_path(next);
-                return Err(why);
-            }
-            (word, memory) = (now, after);
-        }
-        if slot_taken {
-            path.release_leaf(leaf.slot, 0);
-            path.release_moved(next, None, memory);
-        } else {
-            path.release_moved(next, Some(leaf.slot), memory);
-            if let Some((kind, amount)) = slot.credit() {
-                let edition = engine.editions().now();
-                engine.lending().after_charge(next, edition, kind, amount);
-            }
-        }
-        engine.release_path(path);
-        Ok(())
     }
 }
 
@@ -503,133 +406,6 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     match held.checked_add(charge.size) {
         Some(sum) if sum <= most => Ok(sum),
         _ => Err(Stop::Leaf(Over::new(Resource::Memory, held, limit))),
-    }
-}
-
-/// Charges what a leaf needs to move from one path to another: the nodes that are new to it.
-///
-/// Whether the slot was taken out of the credit of the next path. Then it is charged on all of that
-/// one's nodes, and all of the old path's are to get theirs back.
-fn charge_move(path: &Path, next: &Path, slot: impl SlotCharge, memory: u64) -> Result<bool> {
-    next.with_beyond(path, |gained| charge_gained(next, gained, slot, memory))
-}
-
-fn charge_gained(
-    next: &Path,
-    gained: &[&Node],
-    slot: impl SlotCharge,
-    memory: u64,
-) -> Result<bool> {
-    let gained = gained.iter().copied();
-    let engine = next.engine();
-    let editions = engine.editions();
-    loop {
-        // Both under one edition: a move is held against one whole set of limits.
-        let edition = editions.now();
-        let slot_taken = next.take_credit(edition, slot);
-        let whole = WholeLeaf {
-            slot,
-            slot_taken,
-            memory,
-        };
-        let charged = charge_all(gained.clone(), edition, whole);
-        let counts = editions.still(edition);
-        if charged.is_ok() && counts {
-            return Ok(slot_taken);
-        }
-        if charged.is_ok() {
-            cancel_all(gained.clone(), whole);
-        }
-        if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
-            next.release(kind, amount);
-        }
-        if let (Err((node, over)), true) = (charged, counts) {
-            refuse(engine, node, over, whole, edition)?;
-        }
-    }
-}
-
-/// Charges a new leaf, if its own limit and the path have room. Its number.
-#[inline(always)]
-fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
-    match slot {
-        Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
-        Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
-    }
-}
-
-#[inline(always)]
-fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Result<u64> {
-    let engine = path.engine();
-    let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    let number = class.numbers.next();
-    loop {
-        let edition = editions.now();
-        if let Err(over) = class.limit.check(edition, slot) {
-            if editions.still(edition) {
-                return Err(class.refused(over, slot, number));
-            }
-            continue;
-        }
-        match (path.charge(edition, charge), editions.still(edition)) {
-            (Ok(()), true) => return Ok(number),
-            (Ok(()), false) => path.cancel(charge),
-            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
-            (Err(_), false) => {}
-        }
-    }
-}
-
-/// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
-/// refused most, and by many threads at a time, touches nothing that they share.
-pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
-    let engine = path.engine();
-    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
-    let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    let edition = editions.now();
-    let refuses = |node| charge.look(node, edition).err();
-    let (node, over) = path
-        .iter()
-        .find_map(|node| refuses(node).map(|over| (node, over)))?;
-    // The leaf's own limit comes first, and where there may be credit it is to be called in: that
-    // is for who is a user of the path.
-    if class.limit.check(edition, slot).is_err() || may_have_credit(node, over) {
-        return None;
-    }
-    // Asked once more: another may have called it in since.
-    let over = refuses(node).filter(|&over| !may_have_credit(node, over))?;
-    editions.still(edition).then(|| {
-        class.numbers.next();
-        charge.refused(node, over)
-    })
-}
-
-/// Whether a new stream would be refused by its own limit, or by the first node of its path, as
-/// often as that is asked first: before anything is made for the names that it comes with. The
-/// caller is a user of a path through that node.
-///
-/// # Errors
-///
-/// That refusal.
-pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<()> {
-    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
-    let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    loop {
-        let edition = editions.now();
-        let own = class.limit.check(edition, slot);
-        let Err(over) = own.and_then(|()| charge.look(first, edition).map(drop)) else {
-            return Ok(());
-        };
-        if !editions.still(edition) {
-            continue;
-        }
-        if own.is_err() {
-            return Err(class.refused(over, slot, class.numbers.next()));
-        }
-        if let Err(refused) = refuse(engine, first, over, charge, edition) {
-            class.numbers.next();
-            return Err(refused);
-        }
     }
 }
 

@@ -1,0 +1,159 @@
+//! How a leaf moves to another path: see the head of `leaf.rs`.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Priority, Result};
+
+use super::Leaf;
+use crate::charge::{
+    Memory, OneConnection, SlotCharge, Streams, WholeLeaf, cancel_all, charge_all, charge_now,
+    refuse,
+};
+use crate::node::Node;
+use crate::path::Path;
+use crate::slot::Slot;
+use crate::staged::Mover;
+
+/// The right to move a leaf to other paths.
+pub struct LeafMover<'a> {
+    leaf: &'a Leaf,
+    mover: Mover<'a, Arc<Path>>,
+}
+
+impl Leaf {
+    /// The right to move the leaf, for one holder at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the leaf is closed.
+    #[inline]
+    pub fn mover(&self) -> Result<LeafMover<'_>> {
+        let mover = self.staged.claim();
+        if self.is_closed() {
+            return Err(self.closed());
+        }
+        Ok(LeafMover { leaf: self, mover })
+    }
+}
+
+impl<'a> LeafMover<'a> {
+    /// The path that the leaf is on, and stays on as long as nothing is moved by this.
+    pub fn path(&self) -> &'a Arc<Path> {
+        self.leaf.path()
+    }
+
+    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
+    /// none if the leaf was closed while it was looked for.
+    ///
+    /// # Errors
+    ///
+    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
+    /// has changed, and the next path has one user less.
+    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
+        let next = next.ok_or_else(|| self.leaf.closed())?;
+        match self.leaf.slot {
+            Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
+            Slot::Connection(direction, fd) => self.advance_as(next, OneConnection(direction, fd)),
+        }
+    }
+
+    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
+        let Self { leaf, mover } = self;
+        let (mut word, path) = leaf.staged.load();
+        let engine = path.engine();
+        let mut memory = word.memory();
+        let charged = if word.is_closed() {
+            Err(leaf.closed())
+        } else {
+            charge_move(path, &next, slot, memory)
+        };
+        let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
+        mover.put(next);
+        let next = mover.next();
+        while let Err(now) = mover.advance(word) {
+            // Closed, or the memory changed: the gained nodes follow.
+            let (before, after) = (memory, now.memory());
+            let difference = Memory::new(after.abs_diff(before), Priority::Always);
+            let whole = WholeLeaf {
+                slot,
+                slot_taken,
+                memory,
+            };
+            let followed = next.with_beyond(path, |gained| {
+                let gained = gained.iter().copied();
+                let followed = if now.is_closed() {
+                    Err(leaf.closed())
+                } else if after > before {
+                    charge_now(engine, gained.clone(), difference)
+                } else {
+                    cancel_all(gained.clone(), difference);
+                    Ok(())
+                };
+                followed.inspect_err(|_| cancel_all(gained, whole))
+            });
+            if let Err(why) = followed {
+                if slot_taken {
+                    next.release_leaf(leaf.slot, 0);
+                }
+                engine.release_path(next);
+                return Err(why);
+            }
+            (word, memory) = (now, after);
+        }
+        if slot_taken {
+            path.release_leaf(leaf.slot, 0);
+            path.release_moved(next, None, memory);
+        } else {
+            path.release_moved(next, Some(leaf.slot), memory);
+            if let Some((kind, amount)) = slot.credit() {
+                let edition = engine.editions().now();
+                engine.lending().after_charge(next, edition, kind, amount);
+            }
+        }
+        engine.release_path(path);
+        Ok(())
+    }
+}
+
+/// Charges what a leaf needs to move from one path to another: the nodes that are new to it.
+///
+/// Whether the slot was taken out of the credit of the next path. Then it is charged on all of that
+/// one's nodes, and all of the old path's are to get theirs back.
+fn charge_move(path: &Path, next: &Path, slot: impl SlotCharge, memory: u64) -> Result<bool> {
+    next.with_beyond(path, |gained| charge_gained(next, gained, slot, memory))
+}
+
+fn charge_gained(
+    next: &Path,
+    gained: &[&Node],
+    slot: impl SlotCharge,
+    memory: u64,
+) -> Result<bool> {
+    let gained = gained.iter().copied();
+    let engine = next.engine();
+    let editions = engine.editions();
+    loop {
+        // Both under one edition: a move is held against one whole set of limits.
+        let edition = editions.now();
+        let slot_taken = next.take_credit(edition, slot);
+        let whole = WholeLeaf {
+            slot,
+            slot_taken,
+            memory,
+        };
+        let charged = charge_all(gained.clone(), edition, whole);
+        let counts = editions.still(edition);
+        if charged.is_ok() && counts {
+            return Ok(slot_taken);
+        }
+        if charged.is_ok() {
+            cancel_all(gained.clone(), whole);
+        }
+        if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
+            next.release(kind, amount);
+        }
+        if let (Err((node, over)), true) = (charged, counts) {
+            refuse(engine, node, over, whole, edition)?;
+        }
+    }
+}
