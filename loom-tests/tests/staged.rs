@@ -19,7 +19,9 @@ fn does_a_reader_meet_the_write_of_a_slot() {
         let mut mover = staged.claim();
         mover.put(7);
         mover.put(1);
+        let next = mover.next();
         mover.advance(staged.load().0).ok().unwrap();
+        assert_eq!(*next, 1);
         drop(mover);
         thread.join().unwrap();
         assert_eq!(*staged.load().1, 1);
@@ -34,6 +36,7 @@ fn do_two_movers_meet() {
             let mut mover = staged.claim();
             let (word, _) = staged.load();
             mover.put(word.stage() + 1);
+            assert_eq!(*mover.next(), word.stage() + 1);
             mover.advance(word).ok().unwrap();
         };
         let other = staged.clone();

@@ -6,7 +6,9 @@
 //! - A slot is written only by the holder of the claim, only for the stage after the one that the
 //!   word shows, and the word moves to that stage only by the holder of the claim, after the
 //!   write. So a slot whose stage the word has reached is never written again.
-//! - A reader only looks into the slot of a stage that it has read from the word.
+//! - A reader only looks into the slot of a stage that it has read from the word. The holder of the
+//!   claim also looks into the slot after that, which nobody else writes; it writes none as long as
+//!   it holds on to what it found there.
 //!
 //! `loom-tests/tests/staged.rs` has the models: loom's cells fail if a read meets a write.
 #![allow(unsafe_code)]
@@ -115,11 +117,11 @@ impl<T> Mover<'_, T> {
         drop(replaced);
     }
 
-    /// What was put for the next stage.
+    /// What was put for the next stage. It stays there when the word has moved on.
     ///
     /// # Panics
     ///
-    /// If nothing was.
+    /// If nothing was put since the word moved.
     pub fn next(&self) -> &T {
         let (word, _) = self.staged.load();
         // SAFETY: only the holder of the claim writes there, by `put`, for which nobody else may
