@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::address::{AddressConfig, Addresses};
-use rcmgr_atomic::internals::{CreditOptions, Engine, Leaf, Node, PathKind, Slot};
+use rcmgr_atomic::internals::{CreditOptions, Engine, Leaf, Node, PathKind, Shared, Slot};
 use rcmgr_atomic::{
     Direction, LimitValue, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd,
 };
@@ -73,6 +73,11 @@ pub fn peer() -> PeerId {
 /// A connection of which nothing is known yet: it is charged on transient and system.
 pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
     Arc::new(Leaf::open(engine.opened_path(), CONNECTION).expect("there is room"))
+}
+
+/// The same, as a handle holds it, which spans can be opened of.
+pub fn shared_connection(engine: &Arc<Engine>) -> Shared<Leaf> {
+    Shared::new(Leaf::open(engine.opened_path(), CONNECTION).expect("there is room"))
 }
 
 /// An inbound stream with the one peer.

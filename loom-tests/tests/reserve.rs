@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Slot};
+use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Shared, Slot};
 use rcmgr_atomic::{Direction, Limits, Priority};
 
 fn system_memory(limit: u64) -> Limits {
@@ -55,7 +55,7 @@ fn two_streams_for_the_last_place() {
         let engine = engine(limits);
         // The peer and its path stay, so that what meets is the streams.
         let path = engine.peer_path(PathKind::Stream, &peer());
-        let open = |path: &Arc<Path>| {
+        let open = |path: &Shared<Path>| {
             let path = path.engine().peer_path(PathKind::Stream, &peer());
             Leaf::open(path, Slot::Stream(Direction::Inbound))
         };

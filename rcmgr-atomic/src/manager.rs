@@ -17,6 +17,7 @@ use crate::lending::CreditOptions;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
 use crate::scope::{Scope, Service, Span};
+use crate::shared::Use;
 use crate::slot::Slot;
 use crate::span::Owner;
 
@@ -48,9 +49,9 @@ use crate::span::Owner;
 pub struct AtomicResourceManager {
     engine: Arc<Engine>,
     /// What a connection is charged on when it is opened.
-    opened: Arc<Path>,
+    opened: Use<Path>,
     /// ... if the allowlist lets it in.
-    allowlisted_opened: Arc<Path>,
+    allowlisted_opened: Use<Path>,
 }
 
 impl AtomicResourceManager {
@@ -249,7 +250,7 @@ impl ResourceManager for AtomicResourceManager {
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
         let place = addresses.admit_bare(endpoint)?;
-        let refused = match Leaf::open(self.opened.clone(), slot) {
+        let refused = match Leaf::open(self.opened.join(), slot) {
             Ok(leaf) => return Ok(Connection::new(leaf, place)),
             Err(refused) => refused,
         };
@@ -258,7 +259,7 @@ impl ResourceManager for AtomicResourceManager {
         }
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
-                let leaf = Leaf::open(self.allowlisted_opened.clone(), slot)?;
+                let leaf = Leaf::open(self.allowlisted_opened.join(), slot)?;
                 Ok(Connection::allowlisted(leaf, ip))
             }
             _ => Err(refused),
@@ -284,7 +285,7 @@ impl ResourceManager for AtomicResourceManager {
     ) -> Result<Stream> {
         self.engine.check_open()?;
         let from = self.engine.peer_path(PathKind::Stream, peer);
-        open_stream_with(&from, direction, protocol, service)
+        open_stream_with(from, direction, protocol, service)
     }
 
     fn open_service(&self, service: &str) -> Result<Service> {

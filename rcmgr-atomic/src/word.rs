@@ -196,6 +196,25 @@ impl StockWord {
     }
 }
 
+/// Who has a shared thing: `[users: 32][references: 32]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsersWord(pub u64);
+
+impl UsersWord {
+    const REFERENCES: Field = Field::right_of_all(32);
+    const USERS: Field = Self::REFERENCES.left_of(32);
+
+    /// One reference.
+    pub const REFERENCE: u64 = Self::REFERENCES.of(1) as u64;
+    /// One user.
+    pub const USER: u64 = Self::USERS.of(1) as u64;
+
+    #[inline]
+    pub fn users(self) -> u64 {
+        Self::USERS.get(self.0.into())
+    }
+}
+
 /// What a span holds: `[closed: 1][shared: 1][memory: 62]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpanWord(pub u64);
