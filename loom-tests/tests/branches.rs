@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{connection, engine, peer, peers, set_peer, within};
-use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot};
+use loom_tests::{connection, engine, open, peer, peers, set_peer, within};
+use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot, charge_new, join_charged};
 use rcmgr_atomic::{Direction, Limits, Result, ScopeClass, ScopeStat};
 
 const STREAM: Slot = Slot::Stream(Direction::Inbound);
@@ -14,7 +14,7 @@ const STREAM: Slot = Slot::Stream(Direction::Inbound);
 /// A stream with the peer, opened by its id.
 fn stream(engine: &Arc<Engine>) -> Arc<Leaf> {
     let path = engine.peer_path(PathKind::Stream, &peer());
-    Arc::new(Leaf::open(path, STREAM).expect("there is room"))
+    Arc::new(open(path, STREAM).expect("there is room"))
 }
 
 fn set_protocol(leaf: &Leaf) -> Result<()> {
@@ -31,8 +31,11 @@ fn set_service(leaf: &Leaf) -> Result<()> {
 
 /// A stream that is opened through a connection.
 fn stream_through(connection: &Leaf) -> Result<Leaf> {
-    let opened = Leaf::open_on(connection.streams()?, STREAM)?;
-    opened.ok_or_else(|| connection.closed())
+    let streams = connection.streams()?;
+    charge_new(streams, STREAM)?;
+    let path = join_charged(streams, STREAM);
+    let path = path.ok_or_else(|| connection.closed())?;
+    Ok(Leaf::charged(path, STREAM))
 }
 
 /// Checks that nothing is left but the scopes that always stay, and that these hold nothing.

@@ -9,7 +9,7 @@ use rcmgr_core::{
 };
 
 use crate::allowlisted::leave_allowlist;
-use crate::leaf::{Leaf, LeafMover, ask_first};
+use crate::leaf::{Leaf, LeafMover, ask_first, charge_new, join_charged};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
 use crate::shared::{Shared, Use};
@@ -72,19 +72,20 @@ pub struct Stream {
 }
 
 impl Connection {
-    /// A connection with a place in its subnet, or none.
-    pub(crate) fn new(leaf: Leaf, place: Option<BarePlace>) -> Self {
+    /// A connection on a path that is charged with it, with a place in its subnet, or none.
+    #[inline(always)]
+    pub(crate) fn new(path: Use<Path>, slot: Slot, place: Option<BarePlace>) -> Self {
         Self {
-            leaf: Shared::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
             place,
             allowlisted: None,
         }
     }
 
-    /// A connection from an address on the allowlist, which is charged on the scopes for these.
-    pub(crate) fn allowlisted(leaf: Leaf, ip: IpAddr) -> Self {
+    /// A connection from an address on the allowlist, on a path for these that is charged with it.
+    pub(crate) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
         Self {
-            leaf: Shared::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
             place: None,
             allowlisted: Some(ip),
         }
@@ -103,9 +104,22 @@ impl Connection {
 }
 
 impl Stream {
-    pub(crate) fn new(leaf: Leaf) -> Self {
+    /// Opens a stream on `path`.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged.
+    #[inline(always)]
+    pub(crate) fn open(path: Use<Path>, direction: Direction) -> Result<Self> {
+        let slot = Slot::Stream(direction);
+        charge_new(&path, slot)?;
+        Ok(Self::new(path, slot))
+    }
+
+    #[inline(always)]
+    fn new(path: Use<Path>, slot: Slot) -> Self {
         Self {
-            leaf: Shared::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
         }
     }
 }
@@ -125,7 +139,7 @@ pub(crate) fn open_stream_with(
     }
     let path = engine.path_beyond(&from, protocol, service);
     let path = path.expect("a path with a user can have branches");
-    Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+    Stream::open(path, direction)
 }
 
 /// What connections and streams have in common: both are a handle on a leaf.
@@ -272,8 +286,10 @@ impl ConnectionScope for Connection {
 
     fn open_stream(&self, direction: Direction) -> Result<Stream> {
         let streams = self.leaf.streams()?;
-        match Leaf::open_on(streams, Slot::Stream(direction))? {
-            Some(leaf) => Ok(Stream::new(leaf)),
+        let slot = Slot::Stream(direction);
+        charge_new(streams, slot)?;
+        match join_charged(streams, slot) {
+            Some(path) => Ok(Stream::new(path, slot)),
             None => Err(self.leaf.closed()),
         }
     }

@@ -21,13 +21,13 @@ mod mover;
 mod opening;
 
 pub use mover::LeafMover;
-pub use opening::{ask_first, refused_stream};
+pub use opening::{ask_first, charge_new, join_charged, refused_stream};
 
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, OneConnection, Streams, refuse};
+use crate::charge::{Memory, refuse};
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
@@ -54,42 +54,9 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Opens a leaf on `path`.
-    ///
-    /// # Errors
-    ///
-    /// If its own limit or the path leaves no room: then nothing is charged.
-    #[inline]
-    pub fn open(path: Use<Path>, slot: Slot) -> Result<Self> {
-        opening::charge_new(&path, slot)?;
-        Ok(Self::charged(path, slot))
-    }
-
-    /// Opens a leaf on a path that had users a moment ago. If it has none any more, nothing is
-    /// opened.
-    ///
-    /// A refusal, the hot path of a server under attack, touches no count of users.
-    ///
-    /// # Errors
-    ///
-    /// If its own limit or the path leaves no room: then nothing is charged.
-    #[inline]
-    pub fn open_on(path: &Shared<Path>, slot: Slot) -> Result<Option<Self>> {
-        opening::charge_new(path, slot)?;
-        let user = path.try_join();
-        if user.is_none() {
-            // The nodes may be gone from the maps by now. What is charged on them makes no
-            // difference to anyone.
-            match slot {
-                Slot::Stream(direction) => path.cancel(Streams::one(direction)),
-                Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
-            }
-        }
-        Ok(user.map(|user| Self::charged(user, slot)))
-    }
-
-    #[inline]
-    fn charged(path: Use<Path>, slot: Slot) -> Self {
+    /// A new leaf on a path that is charged with it already.
+    #[inline(always)]
+    pub fn charged(path: Use<Path>, slot: Slot) -> Self {
         Self {
             staged: Staged::new(path),
             number: LazyNumber::none(),

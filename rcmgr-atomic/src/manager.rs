@@ -12,7 +12,7 @@ use rcmgr_core::{
 use crate::direct::NodeUser;
 use crate::engine::Engine;
 use crate::handles::{Connection, Stream, open_stream_with};
-use crate::leaf::Leaf;
+use crate::leaf::charge_new;
 use crate::lending::CreditOptions;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
@@ -250,8 +250,8 @@ impl ResourceManager for AtomicResourceManager {
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
         let place = addresses.admit_bare(endpoint)?;
-        let refused = match Leaf::open(self.opened.join(), slot) {
-            Ok(leaf) => return Ok(Connection::new(leaf, place)),
+        let refused = match charge_new(&self.opened, slot) {
+            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, place)),
             Err(refused) => refused,
         };
         if let Some(place) = place {
@@ -259,8 +259,9 @@ impl ResourceManager for AtomicResourceManager {
         }
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
-                let leaf = Leaf::open(self.allowlisted_opened.join(), slot)?;
-                Ok(Connection::allowlisted(leaf, ip))
+                let path = &self.allowlisted_opened;
+                charge_new(path, slot)?;
+                Ok(Connection::allowlisted(path.join(), slot, ip))
             }
             _ => Err(refused),
         }
@@ -273,7 +274,7 @@ impl ResourceManager for AtomicResourceManager {
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.engine.check_open()?;
         let path = self.engine.stream_path(peer, direction)?;
-        Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+        Stream::open(path, direction)
     }
 
     fn open_stream_with(

@@ -60,10 +60,20 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// Something that nobody uses yet.
     pub fn new(value: T) -> Self {
-        let counted = Box::new(Counted {
+        Self::new_with(|| value)
+    }
+
+    /// The same, made where it stays: to make it elsewhere and copy it takes as long as some atomic
+    /// steps.
+    #[inline(always)]
+    pub fn new_with(value: impl FnOnce() -> T) -> Self {
+        let mut counted = Box::<Counted<T>>::new_uninit();
+        counted.write(Counted {
             word: AtomicU64::new(UsersWord::REFERENCE),
-            value,
+            value: value(),
         });
+        // SAFETY: it was just written.
+        let counted = unsafe { counted.assume_init() };
         Self::at(NonNull::from(Box::leak(counted)))
     }
 

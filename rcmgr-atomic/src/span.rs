@@ -163,7 +163,7 @@ impl SpanState {
             });
         }
         owner.share()?;
-        Ok(Shared::new(Self {
+        Ok(Shared::new_with(|| Self {
             word: AtomicU64::new(SpanWord::OPENED.0),
             id: owner.next_span(),
             depth,

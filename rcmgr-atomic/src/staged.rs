@@ -208,9 +208,13 @@ impl<T: Retire> Mover<'_, T> {
         slot.as_ref().expect("something was put")
     }
 
-    /// Moves to the next stage, for which something was put, if the word is `current` still; else
-    /// says what it is now.
+    /// Moves to the next stage, for which something was put, if the word is `current` still, and open;
+    /// else says what it is now.
     pub fn advance(&self, current: LeafWord) -> Result<(), LeafWord> {
+        // Closed, it stays where it is: what was reached then is retired, and no more.
+        if current.is_closed() {
+            return Err(current);
+        }
         self.staged.swap(current, current.next_stage())
     }
 }

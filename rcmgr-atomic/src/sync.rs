@@ -18,7 +18,7 @@ pub mod internals {
     pub use crate::credit::Kind;
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
-    pub use crate::leaf::Leaf;
+    pub use crate::leaf::{Leaf, charge_new, join_charged};
     pub use crate::lending::CreditOptions;
     pub use crate::node::Node;
     pub use crate::path::{Path, PathKind};

@@ -297,14 +297,14 @@ impl StreamsWord {
     }
 }
 
-/// Connections by direction, and file descriptors: `[fd: 42][outbound: 42][inbound: 42]`.
+/// Connections by direction, and file descriptors: `[fd: 32][outbound: 32][inbound: 32]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ConnsWord(pub u128);
 
 impl ConnsWord {
-    const INBOUND: Field = Field::right_of_all(42);
-    const OUTBOUND: Field = Self::INBOUND.left_of(42);
-    const FD: Field = Self::OUTBOUND.left_of(42);
+    const INBOUND: Field = Field::right_of_all(32);
+    const OUTBOUND: Field = Self::INBOUND.left_of(32);
+    const FD: Field = Self::OUTBOUND.left_of(32);
 
     /// The most connections that can be counted in a direction, and the most file descriptors.
     pub const MAX: u64 = Self::INBOUND.max();

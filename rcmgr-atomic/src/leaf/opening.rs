@@ -6,16 +6,38 @@ use crate::charge::{Charge, OneConnection, SlotCharge, Streams, may_have_credit,
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::path::Path;
-use crate::shared::Shared;
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 
 /// Charges a new leaf, if its own limit and the path have room.
+///
+/// A refusal, the hot path of a server under attack, touches no count of users: the caller may know
+/// only that the path had a user a moment ago, and [joins](join_charged) afterwards.
+///
+/// # Errors
+///
+/// If there is no room: then nothing is charged.
 #[inline(always)]
-pub(super) fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
+pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
     match slot {
         Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
         Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
     }
+}
+
+/// A user of a path that is charged with a new leaf already. If there is none any more, the charge is
+/// taken back: the nodes may be gone from the maps by now, and what was charged on them has made no
+/// difference to anyone.
+#[inline]
+pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
+    let user = path.try_join();
+    if user.is_none() {
+        match slot {
+            Slot::Stream(direction) => path.cancel(Streams::one(direction)),
+            Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+        }
+    }
+    user
 }
 
 #[inline(always)]
