@@ -1,5 +1,8 @@
 //! What is shown and chosen, apart from how it is drawn and where it is from.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

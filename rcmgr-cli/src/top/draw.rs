@@ -1,13 +1,15 @@
 //! The view as text on a screen of whatever size.
 //!
-//! From above: a line about the server, one about what was chosen, the columns' titles, the scopes system and
-//! transient, a rule, the scopes that match, what there is to know of the selected one, and a
-//! line of keys. Where there are too few lines for all of it, what matters least is left out.
+//! From above: a line about the server, one about what was chosen, the columns' titles, the scopes
+//! system and transient, a rule, the scopes that match, what there is to know of the selected one,
+//! and a line of keys. Where there are too few lines for all of it, what matters least is left out.
 
 mod bar;
 mod details;
 mod help;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ use super::app::{App, Connection, Mode};
 use super::text::{cut, escaped};
 use table::Table;
 
-const FAINT: Style = Style::new().fg(Color::DarkGray);
+/// Dim, and not grey: some themes have no grey that can be told from what is behind it.
+const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 const FAILED: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
@@ -68,8 +71,7 @@ pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut B
         for (scope, line) in two.into_iter().flatten().zip(pinned.rows()) {
             table.row(scope, &app.rates).render(line, buffer);
         }
-        "─".repeat(rule.width.into()).render(rule, buffer);
-        buffer.set_style(rule, FAINT);
+        Line::styled("─".repeat(rule.width.into()), FAINT).render(rule, buffer);
         self::scopes(app, &table, scopes, buffer);
     }
     details::draw(app, details, buffer);
@@ -172,7 +174,7 @@ fn scopes(app: &App, table: &Table, area: Rect, buffer: &mut Buffer) {
         match app.at(place) {
             Some(scope) => table.row(scope, &app.rates).render(line, buffer),
             // Where it was scrolled to, and the answer is on its way.
-            None => "...".render(line, buffer),
+            None => Line::raw("...").render(line, buffer),
         }
         if place == app.selected {
             buffer.set_style(line, SELECTED);
