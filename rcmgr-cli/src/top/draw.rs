@@ -14,7 +14,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
@@ -32,34 +32,18 @@ const FAILED: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 
 /// Draws the view of a server, which is told as `place`.
 pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut Buffer) {
+    let mut lines = Lines(area);
     // Who has few lines wants scopes first.
     let at_least = |height: u16, lines: u16| if area.height >= height { lines } else { 0 };
-    let around = [
-        1,
-        at_least(8, 1),
-        at_least(3, 1),
-        at_least(10, 2),
-        at_least(12, 1),
-        at_least(4, 1),
-    ];
-    let left = area.height.saturating_sub(around.iter().sum());
-    let details = match app.details && left >= details::HEIGHT + 5 {
-        true => details::HEIGHT,
-        false => 0,
-    };
-    let [title, settings, head, pinned, rule, keys] = around.map(Constraint::Length);
-    let constraints = [
-        title,
-        settings,
-        head,
-        pinned,
-        rule,
-        Constraint::Fill(1),
-        Constraint::Length(details),
-        keys,
-    ];
-    let [title, settings, head, pinned, rule, scopes, details, keys] =
-        Layout::vertical(constraints).areas(area);
+    let title = lines.from_above(1);
+    let settings = lines.from_above(at_least(8, 1));
+    let head = lines.from_above(at_least(3, 1));
+    let pinned = lines.from_above(at_least(10, 2));
+    let rule = lines.from_above(at_least(12, 1));
+    let keys = lines.from_below(at_least(4, 1));
+    let room_for_details = app.details && lines.0.height >= details::HEIGHT + 5;
+    let details = lines.from_below(if room_for_details { details::HEIGHT } else { 0 });
+    let scopes = lines.0;
 
     app.set_rows(scopes.height.into());
     self::title(app, place, now, title.width.into()).render(title, buffer);
@@ -78,6 +62,30 @@ pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut B
     self::keys(app).render(keys, buffer);
     if app.mode == Mode::Help {
         help::draw(area, buffer);
+    }
+}
+
+/// The lines of the screen that are not taken yet.
+struct Lines(Rect);
+
+impl Lines {
+    fn from_above(&mut self, lines: u16) -> Rect {
+        let height = lines.min(self.0.height);
+        let taken = Rect { height, ..self.0 };
+        self.0.y += height;
+        self.0.height -= height;
+        taken
+    }
+
+    fn from_below(&mut self, lines: u16) -> Rect {
+        let height = lines.min(self.0.height);
+        self.0.height -= height;
+        let y = self.0.y + self.0.height;
+        Rect {
+            y,
+            height,
+            ..self.0
+        }
     }
 }
 

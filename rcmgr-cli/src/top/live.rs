@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, KeyEvent};
 use ratatui::crossterm::execute;
@@ -124,7 +125,9 @@ impl Screen {
             signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
             enable_raw_mode()?;
             execute!(stdout(), EnterAlternateScreen)?;
-            self.terminal.clear()?;
+            // A new one, which knows that the screen is empty. To clear the old one, it would ask the
+            // terminal where the cursor is, and whoever reads keys would take the answer.
+            self.terminal = DefaultTerminal::new(CrosstermBackend::new(stdout()))?;
         }
         Ok(())
     }
