@@ -35,14 +35,14 @@ pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut B
     let mut lines = Lines(area);
     // Who has few lines wants scopes first.
     let at_least = |height: u16, lines: u16| if area.height >= height { lines } else { 0 };
-    let title = lines.from_above(1);
-    let settings = lines.from_above(at_least(8, 1));
-    let head = lines.from_above(at_least(3, 1));
-    let pinned = lines.from_above(at_least(10, 2));
-    let rule = lines.from_above(at_least(12, 1));
-    let keys = lines.from_below(at_least(4, 1));
+    let title = lines.take_above(1);
+    let settings = lines.take_above(at_least(8, 1));
+    let head = lines.take_above(at_least(3, 1));
+    let pinned = lines.take_above(at_least(10, 2));
+    let rule = lines.take_above(at_least(12, 1));
+    let keys = lines.take_below(at_least(4, 1));
     let room_for_details = app.details && lines.0.height >= details::HEIGHT + 5;
-    let details = lines.from_below(if room_for_details { details::HEIGHT } else { 0 });
+    let details = lines.take_below(if room_for_details { details::HEIGHT } else { 0 });
     let scopes = lines.0;
 
     app.set_rows(scopes.height.into());
@@ -69,7 +69,7 @@ pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut B
 struct Lines(Rect);
 
 impl Lines {
-    fn from_above(&mut self, lines: u16) -> Rect {
+    fn take_above(&mut self, lines: u16) -> Rect {
         let height = lines.min(self.0.height);
         let taken = Rect { height, ..self.0 };
         self.0.y += height;
@@ -77,7 +77,7 @@ impl Lines {
         taken
     }
 
-    fn from_below(&mut self, lines: u16) -> Rect {
+    fn take_below(&mut self, lines: u16) -> Rect {
         let height = lines.min(self.0.height);
         self.0.height -= height;
         let y = self.0.y + self.0.height;

@@ -2,12 +2,13 @@
 //!
 //! Whatever happens comes through one channel: keys, answers, and signals, each from a thread of
 //! its own. Between two of them the view is drawn. The terminal is given back as it was on every
-//! way out: the guard [`Screen`] does it, also when there is a panic here, and a hook where there is one
-//! elsewhere.
+//! way out: the guard [`Screen`] does it, and a hook where there is a panic, in whichever thread.
 
 use std::io::{self, stdout};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
@@ -15,6 +16,9 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, KeyEvent};
 use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 
 use super::app::{Answer, App, Wish};
 use super::client::{Client, Query};
@@ -72,6 +76,9 @@ fn show(
     happenings: &Receiver<Happening>,
 ) -> io::Result<Ended> {
     loop {
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Err(panicked());
+        }
         screen.terminal.draw(|frame| {
             draw(app, place, Instant::now(), frame.area(), frame.buffer_mut());
         })?;
@@ -93,11 +100,14 @@ fn show(
             #[cfg(unix)]
             Ok(Happening::Signal(signal)) => return Ok(Ended::Signal(signal)),
             Ok(Happening::Redraw) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("nobody is left")),
+            Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
         }
-        asker.check()?;
     }
 }
+
+/// Whether the terminal is taken. Whoever gives it back does so once: a second time would put the
+/// cursor where it was at first, over whatever has been printed since.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, taken until this is dropped.
 struct Screen {
@@ -106,28 +116,36 @@ struct Screen {
 
 impl Screen {
     fn take() -> io::Result<Self> {
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self { terminal }),
-            Err(error) => {
-                // It may have been taken half.
-                let _ = ratatui::try_restore();
-                Err(error)
-            }
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            // Else what is said of the panic would be lost.
+            give_back();
+            hook(info);
+        }));
+        let taken = Self::enter();
+        if taken.is_err() {
+            // It may have been taken half.
+            give_back();
         }
+        taken.map(|terminal| Self { terminal })
+    }
+
+    fn enter() -> io::Result<DefaultTerminal> {
+        TAKEN.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen)?;
+        DefaultTerminal::new(CrosstermBackend::new(stdout()))
     }
 
     /// Gives the terminal back and stops, until the shell lets this go on.
     fn suspend(&mut self) -> io::Result<()> {
         #[cfg(unix)]
         {
-            use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
             give_back();
             signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-            enable_raw_mode()?;
-            execute!(stdout(), EnterAlternateScreen)?;
-            // A new one, which knows that the screen is empty. To clear the old one, it would ask the
-            // terminal where the cursor is, and whoever reads keys would take the answer.
-            self.terminal = DefaultTerminal::new(CrosstermBackend::new(stdout()))?;
+            // A new one, which knows that the screen is empty. To clear the old one, it would ask
+            // the terminal where the cursor is, and whoever reads keys would take the answer.
+            self.terminal = Self::enter()?;
         }
         Ok(())
     }
@@ -141,14 +159,15 @@ impl Drop for Screen {
 
 /// There is nobody to tell where this fails.
 fn give_back() {
-    let _ = ratatui::try_restore();
-    let _ = execute!(stdout(), Show);
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
 }
 
 /// Asks the server, a question at a time.
 struct Asker {
     questions: Sender<Query>,
-    thread: JoinHandle<()>,
 }
 
 impl Asker {
@@ -163,27 +182,18 @@ impl Asker {
                 }
             }
         };
-        let thread = thread::Builder::new()
-            .name("asker".to_owned())
-            .spawn(work)?;
-        Ok(Self { questions, thread })
+        thread::Builder::new().spawn(work)?;
+        Ok(Self { questions })
     }
 
     fn ask(&self, query: Query) -> io::Result<()> {
-        self.questions.send(query).map_err(|_| Self::ended())
+        self.questions.send(query).map_err(|_| panicked())
     }
+}
 
-    /// It never ends by itself.
-    fn check(&self) -> io::Result<()> {
-        match self.thread.is_finished() {
-            true => Err(Self::ended()),
-            false => Ok(()),
-        }
-    }
-
-    fn ended() -> io::Error {
-        io::Error::other("the thread that asks the server has ended")
-    }
+/// No thread ends otherwise.
+fn panicked() -> io::Error {
+    io::Error::other("a part of this has ended in a panic")
 }
 
 /// Reads keys until the process ends: reading can't be interrupted.

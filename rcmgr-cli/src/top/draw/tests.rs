@@ -148,13 +148,13 @@ fn no_size_is_too_small() {
         Err("x".repeat(300)),
         now + Duration::from_secs(1),
     );
-    for mut app in [&mut app, &mut { reading }, &mut failing] {
+    for app in [&mut app, &mut { reading }, &mut failing] {
         for key in [' ', '?', ' ', '/'] {
             app.key(KeyCode::Char(key).into());
             for (width, height) in
                 (0..40).flat_map(|width| (0..26).map(move |height| (width, height)))
             {
-                drawn(&mut app, now, width, height);
+                drawn(app, now, width, height);
             }
         }
     }
