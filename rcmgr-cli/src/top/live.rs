@@ -4,14 +4,14 @@
 //! its own. Between two of them the view is drawn. The terminal is given back as it was on every
 //! way out: the guard [`Screen`] does it, and a hook where there is a panic, in whichever thread.
 
-use std::io::{self, stdout};
+use std::io::{self, BufWriter, Stdout, stdout};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::DefaultTerminal;
+use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, KeyEvent};
@@ -109,9 +109,12 @@ fn show(
 /// cursor where it was at first, over whatever has been printed since.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// A whole change is written at once: else the terminal would show parts of it.
+type Backend = CrosstermBackend<BufWriter<Stdout>>;
+
 /// The terminal, taken until this is dropped.
 struct Screen {
-    terminal: DefaultTerminal,
+    terminal: Terminal<Backend>,
 }
 
 impl Screen {
@@ -130,11 +133,11 @@ impl Screen {
         taken.map(|terminal| Self { terminal })
     }
 
-    fn enter() -> io::Result<DefaultTerminal> {
+    fn enter() -> io::Result<Terminal<Backend>> {
         TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen)?;
-        DefaultTerminal::new(CrosstermBackend::new(stdout()))
+        Terminal::new(Backend::new(BufWriter::with_capacity(64 << 10, stdout())))
     }
 
     /// Gives the terminal back and stops, until the shell lets this go on.
