@@ -33,9 +33,7 @@
 
 #[cfg(feature = "observer")]
 mod family;
-// Only Prometheus is shown histograms.
 #[cfg(feature = "observer")]
-#[cfg_attr(not(feature = "prometheus"), allow(dead_code))]
 mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
