@@ -39,7 +39,7 @@ impl Histogram {
     /// are at the last one.
     pub(crate) fn of_conns(memory: &ConnMemory) -> Self {
         let bounds = SIZES.iter().map(|&bound| u128::from(bound));
-        let highest = || bounds.clone().chain(bounds.clone().last());
+        let highest = || bounds.clone().chain(SIZES.last().copied().map(u128::from));
         let lowest = std::iter::once(0).chain(bounds.clone());
         let middles = lowest.zip(highest()).map(|(low, high)| (low + high) / 2);
         let counts = memory.counts.map(u128::from).into_iter();
