@@ -19,7 +19,7 @@ const OF_THE_TARGET: [&str; 2] = ["instance", "job"];
 
 /// What go-libp2p's dashboard asks for: each metric, the labels by which it selects or names series,
 /// and the values that it selects.
-const REFERENCE: [&str; 21] = [
+const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_blocked_resources{instance=~"x"}"#,
     r#"libp2p_rcmgr_streams{scope="system",instance=~"x"} {{dir}}"#,
     r#"libp2p_rcmgr_streams{scope="transient",instance=~"x"} {{dir}}"#,
@@ -36,10 +36,6 @@ const REFERENCE: [&str; 21] = [
     r#"libp2p_rcmgr_previous_peer_memory_bucket{instance=~"x"} {{le}}"#,
     r#"libp2p_rcmgr_peer_memory_count{instance=~"x"}"#,
     r#"libp2p_rcmgr_previous_peer_memory_count{instance=~"x"}"#,
-    r#"libp2p_rcmgr_conn_memory_bucket{instance=~"x"} {{le}}"#,
-    r#"libp2p_rcmgr_previous_conn_memory_bucket{instance=~"x"} {{le}}"#,
-    r#"libp2p_rcmgr_conn_memory_count{instance=~"x"}"#,
-    r#"libp2p_rcmgr_previous_conn_memory_count{instance=~"x"}"#,
     r#"libp2p_rcmgr_fds{instance=~"x"} {{scope}}"#,
 ];
 
