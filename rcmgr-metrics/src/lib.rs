@@ -7,6 +7,10 @@
     doc = "| what is read, and how much of it is shown | [`Observer`], by the feature `observer` |"
 )]
 #![cfg_attr(
+    feature = "observer",
+    doc = "| what is refused, told in the log | [`RefusalLog`], by the same feature |"
+)]
+#![cfg_attr(
     feature = "prometheus",
     doc = "| metrics for Prometheus, and what each of them is | [`prometheus`], by the default feature of that name |"
 )]
@@ -47,6 +51,8 @@ pub mod opentelemetry;
 pub mod prometheus;
 #[cfg(feature = "observer")]
 mod reading;
+#[cfg(feature = "observer")]
+mod refusal_log;
 pub mod replay;
 pub mod trace;
 #[cfg(feature = "observer")]
@@ -54,6 +60,8 @@ mod usage;
 
 #[cfg(feature = "observer")]
 pub use observer::Observer;
+#[cfg(feature = "observer")]
+pub use refusal_log::{RefusalLog, RefusalLogThread};
 
 /// The programs in the book, compiled and run as tests.
 #[cfg(doctest)]
