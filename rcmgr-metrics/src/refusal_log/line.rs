@@ -285,7 +285,7 @@ impl Reached {
             _ => f.write_str("; the limit was set on it by hand")?,
         }
         if resource == Resource::Memory {
-            f.write_str(", of which priorities get a part: low 40 %, medium 60 %, high 80 %")?;
+            f.write_str("; low priority may use 40 % of it, medium 60 %, high 80 %")?;
         }
         Ok(())
     }

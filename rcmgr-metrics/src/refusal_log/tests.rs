@@ -203,8 +203,8 @@ fn file_descriptors_and_memory_have_their_own_words() {
             "system refused 2 connections with a file descriptor in the last 1 s: 1 of 1 in use now; \
              the limit is System.FD",
             "transient refused 1 reservation of memory in the last 1 s: 30.0 KiB of 64.0 KiB in use \
-             now; the limit is Transient.Memory, of which priorities get a part: low 40 %, medium \
-             60 %, high 80 %",
+             now; the limit is Transient.Memory; low priority may use 40 % of it, medium 60 %, high \
+             80 %",
             "the limit of each connection refused 2 reservations of memory in the last 1 s: it is \
              32.0 KiB, Conn.Memory",
             "spans refused 1 reservation of memory in the last 1 s: each has the limit that was set \
