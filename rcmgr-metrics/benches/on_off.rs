@@ -3,7 +3,9 @@
 //!
 //! Rounds with and without take turns, in pairs, since a machine is not equally fast at all times. In
 //! a round with, Prometheus's collector is registered and scraped once, and refusals are looked for
-//! every second. It prints both medians and that of the pairs' differences, which should be below 2 %.
+//! every second. What counts is the time that all threads of the process are on a core, those that look
+//! too, by operation: what else the machine does is not in it. It prints both medians and that of the
+//! pairs' differences, which should be below 2 %.
 //!
 //! A round is as long as the time between two scrapes, 15 seconds; `RCMGR_ON_OFF_SECONDS` says another,
 //! and `RCMGR_ON_OFF_PAIRS` how many pairs there are instead of 6.
@@ -14,8 +16,9 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cpu_time::ProcessTime;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
@@ -67,14 +70,13 @@ fn stream(manager: &AtomicResourceManager, number: u64) -> Stream {
     stream
 }
 
-/// How long one reservation and its release took a thread in a round, in nanoseconds.
+/// What one reservation and its release took of the process's time in a round, in nanoseconds.
 fn round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64 {
     let over = AtomicBool::new(false);
     let ready = Barrier::new(threads as usize + 1);
     let work = |number| {
         let stream = stream(manager, number);
         ready.wait();
-        let begin = Instant::now();
         let mut pairs = 0_u64;
         while !over.load(Ordering::Relaxed) {
             for _ in 0..BATCH {
@@ -84,18 +86,18 @@ fn round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64
             }
             pairs += BATCH;
         }
-        begin.elapsed().as_nanos() as f64 / pairs as f64
+        pairs
     };
     thread::scope(|scope| {
         let spawn = |number| scope.spawn(move || work(number));
         let workers: Vec<_> = (0..threads).map(spawn).collect();
         ready.wait();
+        let begin = ProcessTime::now();
         thread::sleep(length);
         over.store(true, Ordering::Relaxed);
-        let took = workers.into_iter().map(|worker| worker.join());
-        took.map(|took| took.expect("no worker panics"))
-            .sum::<f64>()
-            / threads as f64
+        let pairs = workers.into_iter().map(|worker| worker.join());
+        let pairs: u64 = pairs.map(|pairs| pairs.expect("no worker panics")).sum();
+        begin.elapsed().as_nanos() as f64 / pairs as f64
     })
 }
 
