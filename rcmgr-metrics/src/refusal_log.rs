@@ -5,6 +5,7 @@ mod scopes;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod words;
 
 use std::io;
 use std::sync::Arc;

@@ -1,14 +1,13 @@
-//! One line of the log: what it says, and the words for it.
+//! One line of the log: what it says.
 
 use std::fmt;
 use std::time::Duration;
 
 use rcmgr_atomic::ScopeReport;
-use rcmgr_core::{
-    ByteSize, Direction, Limit, LimitValue, Limits, LimitsKey, Resource, ScopeClass, ScopeId,
-};
+use rcmgr_core::{Direction, Limit, LimitValue, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
 
 use super::scopes::Found;
+use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
 use crate::label::escaped;
 use crate::usage::used;
 
@@ -376,95 +375,4 @@ const fn default_of(class: ScopeClass) -> Option<LimitsKey> {
         ScopeClass::Stream => LimitsKey::Stream,
         ScopeClass::Span => return None,
     })
-}
-
-/// As an error names it, but escaped.
-fn scope_name(id: &ScopeId) -> String {
-    let [name, peer] = [
-        id.name().map(|name| escaped(name)),
-        id.peer().map(|peer| {
-            // Short enough as it is.
-            peer.to_string().escape_debug().to_string()
-        }),
-    ]
-    .map(Option::unwrap_or_default);
-    match id {
-        ScopeId::Service(_) => format!("service:{name}"),
-        ScopeId::ServicePeer(..) => format!("service:{name}.peer:{peer}"),
-        ScopeId::Protocol(_) => format!("protocol:{name}"),
-        ScopeId::ProtocolPeer(..) => format!("protocol:{name}.peer:{peer}"),
-        ScopeId::Peer(_) => format!("peer:{peer}"),
-        _ => id.to_string(),
-    }
-}
-
-/// What was asked for, in words.
-fn asked(resource: Resource, count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    let direction = direction(resource).map_or("", Direction::as_str);
-    match resource {
-        Resource::Memory => format!("reservation{plural} of memory"),
-        Resource::Fd => format!("connection{plural} with a file descriptor"),
-        Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
-            format!("{direction} stream{plural}")
-        }
-        Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => {
-            format!("{direction} connection{plural}")
-        }
-    }
-}
-
-const fn direction(asked: Resource) -> Option<Direction> {
-    match asked {
-        Resource::StreamsInbound | Resource::ConnsInbound => Some(Direction::Inbound),
-        Resource::StreamsOutbound | Resource::ConnsOutbound => Some(Direction::Outbound),
-        _ => None,
-    }
-}
-
-/// What scopes of a class are called.
-const fn classes(class: ScopeClass, count: u64) -> &'static str {
-    match (class, count) {
-        (ScopeClass::Service, 1) => "service",
-        (ScopeClass::Service, _) => "services",
-        (ScopeClass::ServicePeer, 1) => "peer's share of a service",
-        (ScopeClass::ServicePeer, _) => "peers' shares of services",
-        (ScopeClass::Protocol, 1) => "protocol",
-        (ScopeClass::Protocol, _) => "protocols",
-        (ScopeClass::ProtocolPeer, 1) => "peer's share of a protocol",
-        (ScopeClass::ProtocolPeer, _) => "peers' shares of protocols",
-        (ScopeClass::Peer, 1) => "peer",
-        (ScopeClass::Peer, _) => "peers",
-        (ScopeClass::Connection, _) => "connection",
-        (ScopeClass::Stream, _) => "stream",
-        (class, _) => class.as_str(),
-    }
-}
-
-/// Where a program sets what a limiter obeys.
-fn addresses_key(limiter: &str) -> &'static str {
-    match limiter {
-        "rate" => "AddressConfig.rates",
-        _ => "AddressConfig.subnets",
-    }
-}
-
-fn amount(resource: Resource, value: u64) -> String {
-    match resource {
-        Resource::Memory => format!("{:.1}", ByteSize(value)),
-        _ => grouped(value),
-    }
-}
-
-/// A count with its thousands apart: `12,345`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
