@@ -122,7 +122,7 @@ mod tests {
         }
         assert_eq!(Bucket::of(0), Bucket::NOWHERE);
         assert_eq!(Bucket::of(1), Bucket(0));
-        assert_eq!(Bucket::of((1 << 60) - 1), Bucket(BUCKETS as u8 - 1));
+        assert_eq!(Bucket::of((1 << 59) - 1), Bucket(BUCKETS as u8 - 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A leaf: a connection or a stream. There are millions of them, each owned by one place.
 //!
-//! One word says all that changes: `[closed][stage][shared][memory]`. Which path the leaf is
+//! One word says all that changes: `[connection][closed][stage][shared][memory]`. Which path the leaf is
 //! charged on follows from the stage; what it holds besides memory is fixed at birth; once it is
 //! shared with spans, what of the memory is its own is told apart in `own.rs`. Every operation has
 //! one step on the word that decides:
@@ -78,8 +78,12 @@ impl Leaf {
     /// A new leaf on a path that is charged with it already.
     #[inline(always)]
     pub fn charged(path: Use<Path>, slot: Slot) -> Self {
+        let word = match slot {
+            Slot::Stream(_) => LeafWord::STREAM,
+            Slot::Connection(..) => LeafWord::CONN,
+        };
         Self {
-            staged: Staged::new(path),
+            staged: Staged::new(word, path),
             number: LazyNumber::none(),
             slot,
             spans: AtomicU64::new(0),
@@ -358,7 +362,7 @@ impl Leaf {
     /// What the word says goes back to the path that it names.
     #[inline]
     fn give_back(&self, path: &Path, word: LeafWord) {
-        if let (Slot::Connection(..), 1..) = (self.slot, word.memory()) {
+        if word.is_connection() && word.memory() > 0 {
             count_memory(path, word, 0);
         }
         path.release_leaf(self.slot, word.memory());
@@ -369,7 +373,7 @@ impl Leaf {
     #[inline]
     fn set_memory(&self, path: &Path, word: LeafWord, memory: u64) -> Result<(), LeafWord> {
         self.staged.set_memory(word, memory)?;
-        if let Slot::Connection(..) = self.slot {
+        if word.is_connection() {
             count_memory(path, word, memory);
         }
         Ok(())
