@@ -15,8 +15,10 @@
 //!   the thing is told that nobody uses it, and then that reference ends.
 //! - Every step that ends something releases, and whoever frees acquires: all that was done with the
 //!   thing comes before.
-//! - No count overflows: each is in memory, in 8 bytes or more, and 2³² of them are not; one that is
-//!   forgotten (`mem::forget`) is counted for good, and nobody here forgets any.
+//! - No count overflows. Each is part of a leaf, a span or a path that it keeps in memory, and 2³² of
+//!   these are not; one that is forgotten (`mem::forget`) is counted for good, and so is what it is
+//!   part of. But a user that is cloned is a part of nothing but the clone, which anyone may forget:
+//!   so there the number is bounded.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
 #![allow(unsafe_code)]
@@ -45,6 +47,9 @@ pub struct Shared<T> {
 
 /// A user of a shared thing. When the last one goes, the thing is told.
 pub struct Use<T: Collect>(ManuallyDrop<Shared<T>>);
+
+/// With as many users none is cloned any more.
+const MOST_USERS: u64 = 1 << 31;
 
 struct Counted<T> {
     word: AtomicU64,
@@ -225,7 +230,14 @@ unsafe impl<T: Collect> Retire for Use<T> {
 }
 
 impl<T: Collect> Clone for Use<T> {
+    /// # Panics
+    ///
+    /// If there are [`MOST_USERS`].
     fn clone(&self) -> Self {
+        // Relaxed, and before it is counted: as many threads as are missing to an overflow, which
+        // would have to be here at once, there are not.
+        let users = self.load(Ordering::Relaxed).users();
+        assert!(users < MOST_USERS, "{users} clones, most of them forgotten");
         self.join()
     }
 }
@@ -267,5 +279,32 @@ impl<T: Collect> Drop for Use<T> {
 impl<T: fmt::Debug> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    struct Thing;
+
+    impl Collect for Thing {
+        fn unused(_: &Shared<Self>) {}
+    }
+
+    #[test]
+    fn clones_that_are_forgotten_never_make_the_number_of_users_begin_anew() {
+        let user = Shared::new(Thing).join();
+        let forgotten = UsersWord::USER * (MOST_USERS - 2);
+        user.word().fetch_add(forgotten, Ordering::Relaxed);
+        let last = user.clone();
+        let clone = catch_unwind(AssertUnwindSafe(|| user.clone()));
+        assert!(clone.is_err());
+        assert_eq!(user.load(Ordering::Relaxed).users(), MOST_USERS);
+        drop(last);
+        user.word().fetch_sub(forgotten, Ordering::Relaxed);
+        assert!(!user.has_several_users());
     }
 }
