@@ -406,15 +406,15 @@ impl Engine {
         self.for_each_service(f);
         self.for_each_protocol(f);
         self.for_each_peer(f);
-        self.shares.for_each(|_, node| f(node));
+        self.shares.for_each(f);
     }
 
     pub fn for_each_service(&self, f: &mut dyn FnMut(&Node)) {
-        self.services.for_each(|_, node| f(node));
+        self.services.for_each(Arc::clone, |node| f(&node));
     }
 
     pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Node)) {
-        self.protocols.for_each(|_, node| f(node));
+        self.protocols.for_each(f);
     }
 
     pub fn for_each_peer(&self, f: &mut dyn FnMut(&Node)) {

@@ -126,8 +126,8 @@ impl AtomicResourceManager {
     /// What [`scopes`](Self::scopes) says, one by one and in any order: with very many scopes that is
     /// much cheaper than to collect all.
     ///
-    /// Don't open or close anything in `f`: it is called while a part of the names is locked, and
-    /// may have to wait for itself.
+    /// Nothing is locked while `f` is called: it may take long, and open, close and look up what it
+    /// likes. A scope that goes meanwhile may still be shown, and one that comes may not.
     pub fn for_each_scope(&self, mut f: impl FnMut(ScopeReport)) {
         self.engine.for_each_node(&mut |node| {
             f(ScopeReport {

@@ -1,7 +1,8 @@
 //! What a user may count on, one sentence each.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use rcmgr_atomic::dynamic::{DynResourceManager, erase};
@@ -552,4 +553,26 @@ fn spans_are_nested_so_deep_and_no_deeper() {
     assert_eq!(spans[0].stat().memory, 1);
     drop(spans);
     assert!(manager.stat().system.is_zero());
+}
+
+#[test]
+fn a_scope_may_be_looked_up_while_all_are_shown() {
+    let (done, finished) = mpsc::channel();
+    // In a thread of its own: one that waits for itself does so for good.
+    thread::spawn(move || {
+        let manager = manager(|_| {});
+        let _view = manager.view_peer(&peer());
+        let mut shown = 0;
+        manager.for_each_scope(|report| {
+            if let ScopeId::Peer(peer) = report.id {
+                let stream = manager.open_stream(&peer, Direction::Inbound);
+                assert_eq!(manager.stat().peers[&peer].streams_inbound, 1);
+                drop(stream);
+                shown += 1;
+            }
+        });
+        done.send(shown).expect("it is waited for");
+    });
+    let shown = finished.recv_timeout(Duration::from_secs(60));
+    assert_eq!(shown.expect("it does not wait for itself"), 1);
 }
