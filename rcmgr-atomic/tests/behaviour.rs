@@ -10,7 +10,7 @@ use rcmgr_atomic::{
     AtomicResourceManager, Clock, Connection, ConnectionScope, Direction, Endpoint, Error, KIB,
     Limit, LimitExceeded, LimitValue, Limits, MemoryGuard, PeerId, Priority, Resource,
     ResourceManager, ResourceScope, ScopeClass, ScopeId, ScopeSpan, ScopeStat, Service, Stream,
-    StreamScope, UsesFd,
+    StreamScope, SystemClock, UsesFd,
 };
 
 /// The scopes that are always there.
@@ -575,4 +575,42 @@ fn a_scope_may_be_looked_up_while_all_are_shown() {
     });
     let shown = finished.recv_timeout(Duration::from_secs(60));
     assert_eq!(shown.expect("it does not wait for itself"), 1);
+}
+
+#[test]
+fn a_span_that_is_dropped_gives_all_back_though_spans_of_it_are_kept() {
+    let manager = manager(|_| {});
+    let connection = connection(&manager);
+    let outer = connection.begin_span().unwrap();
+    let inner = outer.begin_span().unwrap();
+    outer.reserve_memory(100, Priority::Always).unwrap();
+    inner.reserve_memory(10, Priority::Always).unwrap();
+    drop(outer);
+    assert_eq!(connection.stat().memory, 0);
+    assert!(inner.reserve_memory(1, Priority::Always).is_err());
+}
+
+#[test]
+fn nothing_is_left_of_a_manager_when_it_and_all_that_it_opened_are_gone() {
+    let clock = Arc::new(SystemClock::new());
+    let builder = AtomicResourceManager::builder().clock(clock.clone());
+    let manager = builder.credit_after(0).build().unwrap();
+    let connection = connection(&manager);
+    connection.set_service("relay").unwrap();
+    connection.set_peer(&peer()).unwrap();
+    // All of these lend, and some by more than one kind.
+    for _ in 0..4 {
+        let stream = connection.open_stream(Direction::Inbound).unwrap();
+        stream.reserve_memory(KIB, Priority::Always).unwrap();
+        stream.set_protocol("/kad").unwrap();
+        stream.set_service("dht").unwrap();
+        stream.reserve_memory(KIB, Priority::Always).unwrap();
+        connection.reserve_memory(KIB, Priority::Always).unwrap();
+    }
+    drop(manager);
+    let span = connection.begin_span().unwrap();
+    drop(connection);
+    assert!(Arc::strong_count(&clock) > 1);
+    drop(span);
+    assert_eq!(Arc::strong_count(&clock), 1);
 }
