@@ -180,3 +180,29 @@ fn a_connection_gets_its_service_and_closes_while_a_stream_is_opened_through_it(
         nothing_is_left(&engine);
     });
 }
+
+#[test]
+fn a_branch_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
+    within(2, || {
+        let engine = engine(Limits::unlimited());
+        let with_protocol = || {
+            let leaf = stream(&engine);
+            set_protocol(&leaf).unwrap();
+            leaf
+        };
+        // It keeps the path of the peer, and is on no branch.
+        let peers = stream(&engine);
+        let one = with_protocol();
+        let thread = thread::spawn(move || one.close());
+        with_protocol().close();
+        let last = with_protocol();
+        thread.join().unwrap();
+
+        let found = engine.protocol_path(peers.path(), "a").unwrap();
+        assert!(found.is(last.path()), "who is used stays findable");
+        drop(found);
+        last.close();
+        peers.close();
+        nothing_is_left(&engine);
+    });
+}

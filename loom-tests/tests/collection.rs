@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{connection, conserved, engine, peer, peers, set_peer, usage};
+use loom_tests::{connection, conserved, engine, peer, peers, set_peer, stream, usage, within};
+use rcmgr_atomic::internals::PathKind;
 use rcmgr_atomic::{Limits, Priority};
 
 #[test]
@@ -74,6 +75,24 @@ fn a_node_that_is_made_while_limits_change() {
         engine.set_limit(engine.system(), None);
         assert_eq!(engine.limit(&node).memory, 7.into());
         engine.release_node(&node);
+        assert_eq!(peers(&engine), 0);
+    });
+}
+
+#[test]
+fn a_path_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
+    within(2, || {
+        let engine = engine(Limits::unlimited());
+        let one = stream(&engine).unwrap();
+        let thread = thread::spawn(move || one.close());
+        stream(&engine).unwrap().close();
+        let last = stream(&engine).unwrap();
+        thread.join().unwrap();
+
+        let found = engine.peer_path(PathKind::Stream, &peer());
+        assert!(found.is(last.path()), "who is used stays findable");
+        drop(found);
+        last.close();
         assert_eq!(peers(&engine), 0);
     });
 }

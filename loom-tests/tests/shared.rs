@@ -20,12 +20,25 @@ struct Thing {
     ends: Arc<[AtomicUsize; 2]>,
     /// loom fails if an access meets the write at the end.
     memory: UnsafeCell<u64>,
+    /// What each of two users has done. loom fails if the one that takes it out does not see that.
+    notes: [UnsafeCell<u64>; 2],
 }
 
 impl Thing {
     fn look(&self) {
         // SAFETY: whoever looks refers to it, and it is written when nobody does.
         assert_eq!(self.memory.with(|memory| unsafe { *memory }), 7);
+    }
+
+    fn note(&self, user: usize) {
+        // SAFETY: each user has its own, and it is read when nobody uses the thing.
+        self.notes[user].with_mut(|note| unsafe { *note = 1 });
+    }
+
+    fn notes(&self) -> u64 {
+        // SAFETY: nobody uses it, and nobody will.
+        let read = |note: &UnsafeCell<u64>| note.with(|note| unsafe { *note });
+        self.notes.iter().map(read).sum()
     }
 }
 
@@ -44,6 +57,7 @@ impl Collect for Thing {
         let removed = place.take_if(|found| found.is(this) && this.is_unused());
         drop(place);
         if removed.is_some() {
+            assert!(this.notes() <= 2);
             this.ends[0].fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -57,6 +71,7 @@ fn thing() -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
         place: place.clone(),
         ends: ends.clone(),
         memory: UnsafeCell::new(7),
+        notes: [0, 0].map(UnsafeCell::new),
     });
     let user = shared.join();
     *place.lock().unwrap() = Some(shared);
@@ -73,10 +88,10 @@ fn two_users_leave() {
         let (place, one, ends) = thing();
         let two = one.clone();
         let thread = thread::spawn(move || {
-            two.look();
+            two.note(1);
             drop(two);
         });
-        one.look();
+        one.note(0);
         drop(one);
         thread.join().unwrap();
 
@@ -92,8 +107,9 @@ fn the_last_user_leaves_while_another_finds_it() {
         let other = place.clone();
         let thread = thread::spawn(move || {
             let found = other.lock().unwrap().as_ref().map(Shared::join);
-            found.inspect(|found| found.look()).is_some()
+            found.inspect(|found| found.note(1)).is_some()
         });
+        user.note(0);
         drop(user);
         thread.join().unwrap();
 
