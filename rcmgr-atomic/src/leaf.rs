@@ -31,7 +31,7 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, refuse};
+use crate::charge::{Charge, Memory, refuse};
 use crate::conn_memory::Bucket;
 use crate::credit::Kind;
 use crate::edition::Edition;
@@ -193,13 +193,14 @@ impl Leaf {
     /// credit, room, and nobody in between.
     #[inline]
     fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
+        let (kind, amount) = charge.credit()?;
         let (word, path) = self.staged.load();
-        path.credit()?;
+        let credit = path.credit()?;
         let engine = path.engine();
         let editions = engine.editions();
         let edition = editions.now();
         let sum = sum(word, self.memory_limit(engine, edition), charge).ok()?;
-        if !path.take_credit(edition, charge) {
+        if !credit.stock(kind).take(edition, amount) {
             return None;
         }
         if editions.still(edition) && self.set_memory(path, word, sum).is_ok() {
