@@ -38,6 +38,7 @@ use crate::node::Node;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::{Path, PathKind};
+use crate::record::{Operation, Record};
 use crate::slot::Slot;
 use crate::staged::Staged;
 use crate::sync::{AtomicU64, Ordering};
@@ -84,6 +85,8 @@ impl Leaf {
         if !path.users().try_add() {
             // The nodes may be gone from the maps by now. What is charged on them makes no
             // difference to anyone.
+            path.engine()
+                .record(|| Record::of_leaf(Operation::End, path, slot, number));
             match slot {
                 Slot::Stream(direction) => path.cancel(Streams::one(direction)),
                 Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
@@ -137,7 +140,7 @@ impl Leaf {
     }
 
     pub fn name(&self) -> ScopeName {
-        name(self.slot, self.number)
+        leaf_name(self.slot, self.number)
     }
 
     pub fn closed(&self) -> Error {
@@ -232,10 +235,11 @@ impl Leaf {
             match stop {
                 Stop::Closed => return Err(self.closed()),
                 Stop::Leaf(over) if editions.still(edition) => {
-                    return Err(self.refused(charge, over));
+                    return Err(self.told(charge, self.refused(charge, over)));
                 }
                 Stop::Node(node, over) if editions.still(edition) => {
-                    refuse(self.engine(), node, over, charge, edition)?;
+                    refuse(self.engine(), node, over, charge, edition)
+                        .map_err(|refused| self.told(charge, refused))?;
                 }
                 // Limits have changed while this was on its way: ask anew.
                 _ => {}
@@ -255,26 +259,53 @@ impl Leaf {
             let mut sum = sum(word, limit, charge)?;
             path.charge(edition, charge)
                 .map_err(|(node, over)| Stop::Node(node, over))?;
+            self.tell(Operation::Reserve, path, charge, sum);
+            let before = word.memory();
+            let cancel = || {
+                self.tell(Operation::Release, path, charge, before);
+                path.cancel(charge);
+            };
             loop {
                 // The last look at the limits comes before the leaf is charged: what a leaf holds
                 // is never taken back, because it could be another's by then. A limit of the leaf
                 // itself that is lowered between the two counts from the next reservation on.
                 if !engine.editions().still(edition) {
-                    path.cancel(charge);
+                    cancel();
                     return Err(Stop::Stale);
                 }
                 let Err(now) = self.staged.set_memory(word, sum) else {
                     return Ok(word);
                 };
                 if !now.same_but_memory(word) {
-                    path.cancel(charge);
+                    cancel();
                     break;
                 }
                 word = now;
-                sum = self::sum(word, limit, charge).inspect_err(|_| path.cancel(charge))?;
+                sum = self::sum(word, limit, charge).inspect_err(|_| cancel())?;
             }
             (word, path) = self.staged.load();
         }
+    }
+
+    /// Tells whoever records it of memory on a path, with what the leaf holds then.
+    #[inline]
+    fn tell(&self, operation: Operation, path: &Arc<Path>, charge: Memory, held: u64) {
+        path.engine().record(|| {
+            let record = Record::of_leaf(operation, path, self.slot, self.number);
+            record.memory(charge.size, held).priority(charge.level)
+        });
+    }
+
+    /// The refusal, of which whoever records it is told.
+    #[cold]
+    fn told(&self, charge: Memory, refused: Error) -> Error {
+        let (word, path) = self.staged.load();
+        path.engine().record_refusal(&refused, || {
+            let record = Record::of_leaf(Operation::Reserve, path, self.slot, self.number);
+            let record = record.memory(charge.size, word.memory());
+            record.priority(charge.level)
+        });
+        refused
     }
 
     #[cold]
@@ -311,12 +342,21 @@ impl Leaf {
             if taken == 0 {
                 return Some(0);
             }
-            if self.staged.set_memory(word, word.memory() - taken).is_ok() {
-                path.release(Kind::Memory, taken);
+            let left = word.memory() - taken;
+            if self.staged.set_memory(word, left).is_ok() {
+                self.release_on(path, taken, left);
                 return Some(taken);
             }
             (word, path) = self.staged.load();
         }
+    }
+
+    #[inline]
+    fn release_on(&self, path: &Arc<Path>, size: u64, left: u64) {
+        let charge = Memory::new(size, Priority::Level(0));
+        path.release(Kind::Memory, size, || {
+            self.tell(Operation::Release, path, charge, left);
+        });
     }
 
     /// Takes out of the leaf what the caller knows to be in it, and gives it back to the path. A
@@ -330,7 +370,7 @@ impl Leaf {
             debug_assert!(word.memory() >= size, "what is taken out is there");
             let left = word.memory() - size;
             if self.staged.set_memory(word, left).is_ok() {
-                path.release(Kind::Memory, size);
+                self.release_on(path, size, left);
                 return;
             }
             (word, path) = self.staged.load();
@@ -364,6 +404,10 @@ impl Leaf {
     /// Gives back all that the leaf holds, once.
     pub fn close(&self) {
         if let Some((word, path)) = self.staged.close() {
+            path.engine().record(|| {
+                let record = Record::of_leaf(Operation::End, path, self.slot, self.number);
+                record.memory(word.memory(), 0)
+            });
             path.release_leaf(self.slot, word.memory());
             path.engine().release_path(path);
         }
@@ -415,7 +459,7 @@ impl LeafClass {
         let direction = Some(slot.direction());
         self.refusals.count(over.resource, direction);
         LimitExceeded {
-            scope: name(slot, number),
+            scope: leaf_name(slot, number),
             resource: over.resource,
             direction,
             requested: 1,
@@ -427,7 +471,7 @@ impl LeafClass {
     }
 }
 
-fn name(slot: Slot, number: u64) -> ScopeName {
+pub fn leaf_name(slot: Slot, number: u64) -> ScopeName {
     match slot {
         Slot::Connection(..) => ScopeId::Connection(number),
         Slot::Stream(_) => ScopeId::Stream(number),

@@ -12,6 +12,7 @@ use rcmgr_core::{
 use crate::credit::Kind;
 use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
+use crate::record::MissedCell;
 use crate::refusals::RefusalCounts;
 use crate::slot::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -36,6 +37,8 @@ pub struct Node {
     refusals: RefusalCounts,
     /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
     lent: [AtomicU64; Kind::ALL.len()],
+    /// What a recorder had no room for.
+    missed: MissedCell,
 }
 
 impl Node {
@@ -64,6 +67,7 @@ impl Node {
             users: Users::none(),
             refusals,
             lent: std::array::from_fn(|_| AtomicU64::new(0)),
+            missed: MissedCell::default(),
         }
     }
 
@@ -130,6 +134,14 @@ impl Node {
     /// they are asked.
     pub fn lineage(&self) -> impl Iterator<Item = &Node> + Clone {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
+    }
+
+    pub fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    pub fn missed(&self) -> &MissedCell {
+        &self.missed
     }
 
     #[inline]

@@ -11,6 +11,7 @@ use crate::charge::{
 };
 use crate::node::Node;
 use crate::path::Path;
+use crate::record::{Operation, Record};
 use crate::slot::Slot;
 use crate::staged::Mover;
 
@@ -65,9 +66,13 @@ impl<'a> LeafMover<'a> {
         let charged = if word.is_closed() {
             Err(leaf.closed())
         } else {
-            charge_move(path, &next, slot, memory)
+            charge_move(path, &next, slot, memory).inspect_err(|refused| {
+                let join = || moved(Operation::Join, leaf, path, &next, memory);
+                engine.record_refusal(refused, join);
+            })
         };
         let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
+        engine.record(|| moved(Operation::Join, leaf, path, &next, memory));
         mover.put(next);
         let next = mover.next();
         while let Err(now) = mover.advance(word) {
@@ -84,12 +89,26 @@ impl<'a> LeafMover<'a> {
                 let followed = if now.is_closed() {
                     Err(leaf.closed())
                 } else if after > before {
+                    let more =
+                        || moved(Operation::Join, leaf, path, next, after - before).without_slot();
                     charge_now(engine, gained.clone(), difference)
+                        .inspect(|()| engine.record(more))
+                        .inspect_err(|refused| engine.record_refusal(refused, more))
                 } else {
+                    let less =
+                        || moved(Operation::Leave, leaf, path, next, before - after).without_slot();
+                    engine.record(less);
                     cancel_all(gained.clone(), difference);
                     Ok(())
                 };
-                followed.inspect_err(|_| cancel_all(gained, whole))
+                followed.inspect_err(|_| {
+                    engine.record(|| {
+                        let record =
+                            Record::of_leaf(Operation::Leave, next, leaf.slot, leaf.number);
+                        record.memory(before, before).on(gained.clone())
+                    });
+                    cancel_all(gained, whole);
+                })
             });
             if let Err(why) = followed {
                 if slot_taken {
@@ -104,6 +123,12 @@ impl<'a> LeafMover<'a> {
             path.release_leaf(leaf.slot, 0);
             path.release_moved(next, None, memory);
         } else {
+            if engine.recorder().is_some() && path.without(next).next().is_some() {
+                engine.record(|| {
+                    let record = Record::of_leaf(Operation::Leave, path, leaf.slot, leaf.number);
+                    record.memory(memory, memory).on(path.without(next))
+                });
+            }
             path.release_moved(next, Some(leaf.slot), memory);
             if let Some((kind, amount)) = slot.credit() {
                 let edition = engine.editions().now();
@@ -113,6 +138,15 @@ impl<'a> LeafMover<'a> {
         engine.release_path(path);
         Ok(())
     }
+}
+
+/// About a leaf that moves, and what the next path has and the old one has not.
+fn moved(operation: Operation, leaf: &Leaf, path: &Path, next: &Arc<Path>, memory: u64) -> Record {
+    let record = Record::of_leaf(operation, next, leaf.slot, leaf.number);
+    next.with_beyond(path, |gained| {
+        let record = record.on(gained.iter().copied());
+        record.memory(memory, memory).priority(u8::MAX)
+    })
 }
 
 /// Charges what a leaf needs to move from one path to another: the nodes that are new to it.
@@ -150,7 +184,7 @@ fn charge_gained(
             cancel_all(gained.clone(), whole);
         }
         if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
-            next.release(kind, amount);
+            next.release(kind, amount, || {});
         }
         if let (Err((node, over)), true) = (charged, counts) {
             refuse(engine, node, over, whole, edition)?;

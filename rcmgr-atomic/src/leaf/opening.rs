@@ -8,6 +8,7 @@ use crate::charge::{Charge, OneConnection, SlotCharge, Streams, may_have_credit,
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::path::Path;
+use crate::record::{Operation, Record};
 use crate::slot::Slot;
 
 /// Charges a new leaf, if its own limit and the path have room. Its number.
@@ -28,23 +29,39 @@ fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Resul
         let edition = editions.now();
         if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
-                return Err(class.refused(over, slot, number));
+                return Err(told(path, slot, number, class.refused(over, slot, number)));
             }
             continue;
         }
         match (path.charge(edition, charge), editions.still(edition)) {
-            (Ok(()), true) => return Ok(number),
+            (Ok(()), true) => {
+                engine.record(|| Record::of_leaf(Operation::Open, path, slot, number));
+                return Ok(number);
+            }
             (Ok(()), false) => path.cancel(charge),
-            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
+            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)
+                .map_err(|refused| told(path, slot, number, refused))?,
             (Err(_), false) => {}
         }
     }
+}
+
+/// The refusal, of which whoever records it is told.
+#[cold]
+fn told(path: &Arc<Path>, slot: Slot, number: u64, refused: Error) -> Error {
+    path.engine().record_refusal(&refused, || {
+        Record::of_leaf(Operation::Open, path, slot, number)
+    });
+    refused
 }
 
 /// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
 /// refused most, and by many threads at a time, touches nothing that they share.
 pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     let engine = path.engine();
+    if engine.recorder().is_some() {
+        return None; // It is told by who opens the stream.
+    }
     let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let edition = editions.now();
@@ -73,6 +90,9 @@ pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
 ///
 /// That refusal.
 pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<()> {
+    if engine.recorder().is_some() {
+        return Ok(()); // As above.
+    }
     let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     loop {
