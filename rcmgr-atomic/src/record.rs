@@ -330,7 +330,13 @@ impl Record {
         }
     }
 
-    /// The limit of a scope as it is now. Not every record has the limits at hand.
+    /// Whether [`limit_of`](Self::limit_of) can say the limit of a scope.
+    pub fn has_limits(&self) -> bool {
+        self.engine().is_some()
+    }
+
+    /// The limit of a scope of the manager, as it is now. Records of spans and of scopes that are gone
+    /// don't have the limits at hand.
     pub fn limit_of(&self, scope: &KnownScope) -> Option<Limit> {
         Some(self.engine()?.limit(&scope.0))
     }

@@ -22,9 +22,13 @@ mod kind;
 mod limit;
 mod notes;
 mod reader;
+#[cfg(feature = "sink")]
+mod sink;
 
 pub use event::{Event, ScopeLabels};
 pub use kind::EventKind;
 pub use limit::RecordedLimit;
 pub use notes::{Counted, CutOff, Notes};
 pub use reader::{TraceError, TraceReader};
+#[cfg(feature = "sink")]
+pub use sink::{TraceSink, TraceSinkBuilder, TraceSinkStats};
