@@ -20,6 +20,7 @@ pub type Usage = [u64; 6];
 const NOTHING: Usage = [0; 6];
 
 /// The profile that a file says it is of.
+#[allow(dead_code)] // As below.
 pub fn profile(file: &Path) -> Result<String, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let header: Value = serde_json::from_str(text.lines().next().unwrap_or_default())
@@ -31,7 +32,7 @@ pub fn profile(file: &Path) -> Result<String, String> {
 }
 
 /// What a replay ends in.
-#[allow(dead_code)] // Not every test that replays looks at all of it.
+#[allow(dead_code)] // Not every test that replays looks at all of this.
 pub struct Replayed {
     /// How many steps there were.
     pub steps: usize,

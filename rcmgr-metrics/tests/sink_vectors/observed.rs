@@ -169,6 +169,13 @@ fn direction(amount: &ScopeStat) -> Direction {
     }
 }
 
+/// Whether the path that is known of the end goes where somebody goes.
+type GoesThere<'a> = &'a dyn Fn(Option<&Vec<String>>) -> bool;
+
+fn is_transient(path: &[String]) -> bool {
+    path.iter().any(|name| name == "transient")
+}
+
 fn is_leaf(name: &str) -> bool {
     let is_of_a_leaf = name.starts_with("conn-") || name.starts_with("stream-");
     is_of_a_leaf && !name.contains(".span-")
@@ -181,7 +188,8 @@ impl Doer {
             match operation {
                 Operation::Grant(events) => {
                     let mut path = names(events);
-                    if let Some(leaf) = path.pop().filter(|leaf| is_leaf(leaf)) {
+                    let owner = path.pop().filter(|owner| is_leaf(owner));
+                    if let Some(leaf) = owner.filter(|_| !is_transient(&path)) {
                         ends_on.insert(leaf, path);
                     }
                 }
@@ -285,21 +293,22 @@ impl Doer {
             .iter()
             .find_map(|event| event.scope.as_ref()?.peer.clone());
         let of_peer = peer.map(|peer| format!("peer:{peer}"));
-        let mover = self.latest(&amount(added), |name, path| {
+        let may_move = |name: &str, path: &[String], goes_there: GoesThere<'_>| {
             let is_of_peer = first.starts_with("peer:")
                 || of_peer.as_ref().is_some_and(|peer| path.contains(peer));
             let has_protocol = path.iter().any(|name| name.starts_with("protocol:"));
-            let is_transient = path.iter().any(|name| name == "transient");
-            let goes_there = self
-                .ends_on
-                .get(name)
-                .is_none_or(|end| end.contains(&first));
             is_of_peer
-                && is_transient != released.is_empty()
+                && is_transient(path) != released.is_empty()
                 && has_protocol == first.starts_with("service:")
                 && !path.contains(&first)
-                && goes_there
-        });
+                && goes_there(self.ends_on.get(name))
+        };
+        let holds = amount(added);
+        let find = |goes_there: GoesThere<'_>| {
+            self.latest(&holds, |name, path| may_move(name, path, goes_there))
+        };
+        let mover = find(&|end| end.is_some_and(|end| end.contains(&first)));
+        let mover = mover.or_else(|| find(&|end| end.is_none()));
         let mover = mover.unwrap_or_else(|| panic!("nobody moves to {first}"));
         match (&self.handles[&mover], first.split_once(':')) {
             (Handle::Connection(connection), Some(("peer", peer))) => {

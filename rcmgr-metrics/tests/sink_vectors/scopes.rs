@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Failed;
 use rcmgr_atomic::Builder;
-use rcmgr_metrics::replay::{Asked, Options, replay as read};
+use rcmgr_metrics::replay::{Options, replay as read};
 use rcmgr_metrics::trace::TraceSink;
 
 use crate::replay::{Replayed, Usage, replay};
@@ -51,7 +51,6 @@ pub fn same_usage(folder: &Path) -> Result<(), Failed> {
 
         let options = Options {
             top: usize::MAX - 2,
-            what_if: Some(Asked::Recorded),
             ..Options::default()
         };
         let report = read(&[trace], &options, &mut |_| {})?;
