@@ -140,7 +140,7 @@ impl Node {
         self.parent.as_ref()
     }
 
-    pub fn missed(&self) -> &MissedCell {
+    pub(crate) fn missed(&self) -> &MissedCell {
         &self.missed
     }
 

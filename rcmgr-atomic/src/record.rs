@@ -143,7 +143,7 @@ pub struct ScopeRef<'a>(&'a Arc<Node>);
 pub struct KnownScope(Arc<Node>);
 
 /// What a scope was charged with and given back, and was not recorded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Missed {
     /// Sums, in the order of `six`, which wrap below zero.
     sums: [AtomicU64; 6],
@@ -504,6 +504,10 @@ impl MissedCell {
     }
 
     pub fn get_or_new(&self) -> &Missed {
-        self.0.get_or_init(Box::default)
+        let missed = || Missed {
+            sums: std::array::from_fn(|_| AtomicU64::new(0)),
+            is_collected: AtomicBool::new(false),
+        };
+        self.0.get_or_init(|| Box::new(missed()))
     }
 }

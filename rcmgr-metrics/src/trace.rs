@@ -31,4 +31,4 @@ pub use limit::RecordedLimit;
 pub use notes::{Counted, CutOff, Notes};
 pub use reader::{TraceError, TraceReader};
 #[cfg(feature = "sink")]
-pub use sink::{TraceSink, TraceSinkBuilder, TraceSinkStats};
+pub use sink::{TraceCounters, TraceSink, TraceSinkBuilder};

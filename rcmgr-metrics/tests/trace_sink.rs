@@ -264,7 +264,7 @@ fn whatever_threads_do_totals_add_up_and_end_at_zero() {
     let manager = manager(tight(), &sink);
     at_random(&manager, 4, 2_000);
     assert!(held(&manager).is_empty());
-    let stats = sink.stats();
+    let stats = sink.counters();
     sink.close().unwrap();
     assert_eq!(stats.dropped(), 0);
     let events = events(std::slice::from_ref(&path));
@@ -289,7 +289,7 @@ fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
             stream
         })
         .collect();
-    let stats = sink.stats();
+    let stats = sink.counters();
     sink.close().unwrap();
     assert!(stats.dropped() > 0 && stats.written() > 0, "{stats:?}");
     let report = report(std::slice::from_ref(&path));
@@ -348,7 +348,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
             kept.push(stream);
         }
     }
-    let stats = sink.stats();
+    let stats = sink.counters();
     sink.close().unwrap();
     assert_eq!(stats.dropped(), 0, "the queue is large enough");
     let holds = held(&manager);
@@ -387,7 +387,7 @@ fn after_the_end_the_manager_goes_on_and_nothing_is_written() {
     let sink = TraceSink::create(&path).unwrap();
     let manager = manager(Limits::unlimited(), &sink);
     let stream = manager.open_stream(&peer(1), Direction::Inbound).unwrap();
-    let stats = sink.stats();
+    let stats = sink.counters();
     drop(sink);
     stream.reserve_memory(1000, Priority::Always).unwrap();
     drop(stream);
@@ -484,7 +484,7 @@ fn a_full_disk_ends_the_trace_and_nothing_else() {
     for _ in 0..20_000 {
         drop(manager.open_stream(&peer(1), Direction::Inbound).unwrap());
     }
-    let stats = sink.stats();
+    let stats = sink.counters();
     assert!(sink.close().is_err());
     assert!(stats.dropped() > 0, "{stats:?}");
     assert!(held(&manager).is_empty());

@@ -66,9 +66,9 @@ pub struct TraceSinkBuilder {
     keep: usize,
 }
 
-/// How a sink is doing, wherever the sink itself is.
+/// What a sink has counted, for who does not own it. It outlives the sink.
 #[derive(Debug, Clone)]
-pub struct TraceSinkStats(Arc<Shared>);
+pub struct TraceCounters(Arc<Shared>);
 
 impl TraceSinkBuilder {
     /// How many records the queue has room for, at least one: 65536 if nothing else is said. Each
@@ -156,9 +156,9 @@ impl TraceSink {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Both numbers, for who does not own the sink.
-    pub fn stats(&self) -> TraceSinkStats {
-        TraceSinkStats(self.shared.clone())
+    /// Both numbers as they are whenever they are asked, also after the end.
+    pub fn counters(&self) -> TraceCounters {
+        TraceCounters(self.shared.clone())
     }
 
     /// Ends the trace: writes what is in the queue, and the file's end. The manager goes on, and is
@@ -189,7 +189,7 @@ impl Drop for TraceSink {
     }
 }
 
-impl TraceSinkStats {
+impl TraceCounters {
     /// As [`TraceSink::written`].
     pub fn written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)

@@ -43,7 +43,7 @@ pub fn same_usage(folder: &Path) -> Result<(), Failed> {
             usage,
             replay,
         } = replay(&file, build)?;
-        let dropped = sink.stats();
+        let dropped = sink.counters();
         // What the vector leaves open is open at the end of the trace.
         sink.close()?;
         drop(replay);
