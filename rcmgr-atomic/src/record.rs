@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::leaf::leaf_name;
 use crate::node::Node;
 use crate::path::{MAX_NODES, Path};
+use crate::shared::Shared;
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
@@ -117,7 +118,7 @@ enum Subject {
 enum Scopes {
     /// Nothing but the subject.
     None,
-    Path(Arc<Path>),
+    Path(Shared<Path>),
     /// A node and what it is charged on.
     Lineage(Box<(Arc<Node>, Arc<Engine>)>),
     Node(Arc<Node>),
@@ -172,7 +173,12 @@ impl Record {
 
     /// About a leaf on this path.
     #[inline]
-    pub(crate) fn of_leaf(operation: Operation, path: &Arc<Path>, slot: Slot, number: u64) -> Self {
+    pub(crate) fn of_leaf(
+        operation: Operation,
+        path: &Shared<Path>,
+        slot: Slot,
+        number: u64,
+    ) -> Self {
         let leaf = Subject::Leaf(slot, number);
         let has_slot = !matches!(operation, Operation::Reserve | Operation::Release);
         Self {

@@ -1,7 +1,5 @@
 //! How a leaf moves to another path: see the head of `leaf.rs`.
 
-use std::sync::Arc;
-
 use rcmgr_core::{Priority, Result};
 
 use super::Leaf;
@@ -12,13 +10,14 @@ use crate::charge::{
 use crate::node::Node;
 use crate::path::Path;
 use crate::record::{Operation, Record};
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Mover;
 
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
     leaf: &'a Leaf,
-    mover: Mover<'a, Arc<Path>>,
+    mover: Mover<'a, Use<Path>>,
 }
 
 impl Leaf {
@@ -39,18 +38,20 @@ impl Leaf {
 
 impl<'a> LeafMover<'a> {
     /// The path that the leaf is on, and stays on as long as nothing is moved by this.
-    pub fn path(&self) -> &'a Arc<Path> {
+    pub fn path(&self) -> &'a Shared<Path> {
         self.leaf.path()
     }
 
-    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
-    /// none if the leaf was closed while it was looked for.
+    /// Moves to the path `next`. There is none if the leaf was closed while it was looked for.
+    ///
+    /// The leaf stays a user of the path that it was on: so is a branch of it anyway, and others are
+    /// of no scope that is ever collected.
     ///
     /// # Errors
     ///
     /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
-    /// has changed, and the next path has one user less.
-    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
+    /// has changed.
+    pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
             Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
@@ -58,21 +59,18 @@ impl<'a> LeafMover<'a> {
         }
     }
 
-    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
+    fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self { leaf, mover } = self;
         let (mut word, path) = leaf.staged.load();
         let engine = path.engine();
         let mut memory = word.memory();
-        let charged = if word.is_closed() {
-            Err(leaf.closed())
-        } else {
-            charge_move(path, &next, slot, memory).inspect_err(|refused| {
-                let join = || moved(Operation::Join, leaf, path, &next, memory);
-                engine.record_refusal(refused, join);
-            })
-        };
-        let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
-        engine.record(|| moved(Operation::Join, leaf, path, &next, memory));
+        if word.is_closed() {
+            return Err(leaf.closed());
+        }
+        let join = |next: &Shared<Path>| moved(Operation::Join, leaf, path, next, memory);
+        let slot_taken = charge_move(path, &next, slot, memory)
+            .inspect_err(|refused| engine.record_refusal(refused, || join(&next)))?;
+        engine.record(|| join(&next));
         mover.put(next);
         let next = mover.next();
         while let Err(now) = mover.advance(word) {
@@ -103,8 +101,7 @@ impl<'a> LeafMover<'a> {
                 };
                 followed.inspect_err(|_| {
                     engine.record(|| {
-                        let record =
-                            Record::of_leaf(Operation::Leave, next, leaf.slot, leaf.number);
+                        let record = leaf.about(Operation::Leave, next);
                         record.memory(before, before).on(gained.clone())
                     });
                     cancel_all(gained, whole);
@@ -114,7 +111,7 @@ impl<'a> LeafMover<'a> {
                 if slot_taken {
                     next.release_leaf(leaf.slot, 0);
                 }
-                engine.release_path(next);
+                drop(mover.take());
                 return Err(why);
             }
             (word, memory) = (now, after);
@@ -125,7 +122,7 @@ impl<'a> LeafMover<'a> {
         } else {
             if engine.recorder().is_some() && path.without(next).next().is_some() {
                 engine.record(|| {
-                    let record = Record::of_leaf(Operation::Leave, path, leaf.slot, leaf.number);
+                    let record = leaf.about(Operation::Leave, path);
                     record.memory(memory, memory).on(path.without(next))
                 });
             }
@@ -135,14 +132,19 @@ impl<'a> LeafMover<'a> {
                 engine.lending().after_charge(next, edition, kind, amount);
             }
         }
-        engine.release_path(path);
         Ok(())
     }
 }
 
 /// About a leaf that moves, and what the next path has and the old one has not.
-fn moved(operation: Operation, leaf: &Leaf, path: &Path, next: &Arc<Path>, memory: u64) -> Record {
-    let record = Record::of_leaf(operation, next, leaf.slot, leaf.number);
+fn moved(
+    operation: Operation,
+    leaf: &Leaf,
+    path: &Path,
+    next: &Shared<Path>,
+    memory: u64,
+) -> Record {
+    let record = leaf.about(operation, next);
     next.with_beyond(path, |gained| {
         let record = record.on(gained.iter().copied());
         record.memory(memory, memory).priority(u8::MAX)
