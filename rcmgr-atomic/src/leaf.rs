@@ -213,11 +213,13 @@ impl Leaf {
             match stop {
                 Stop::Closed => return Err(self.closed()),
                 Stop::Leaf(over) if editions.still(edition) => {
-                    return Err(self.told(charge, self.refused(charge, over)));
+                    let refused = self.refused(charge, over);
+                    self.tell_refused(charge, &refused);
+                    return Err(refused);
                 }
                 Stop::Node(node, over) if editions.still(edition) => {
                     refuse(self.engine(), node, over, charge, edition)
-                        .map_err(|refused| self.told(charge, refused))?;
+                        .inspect_err(|refused| self.tell_refused(charge, refused))?;
                 }
                 // Limits have changed while this was on its way: ask anew.
                 _ => {}
@@ -274,16 +276,15 @@ impl Leaf {
         });
     }
 
-    /// The refusal, of which whoever records it is told.
-    #[cold]
-    fn told(&self, charge: Memory, refused: Error) -> Error {
+    /// Tells whoever records it of a refusal.
+    #[inline]
+    fn tell_refused(&self, charge: Memory, refused: &Error) {
         let (word, path) = self.staged.load();
-        path.engine().record_refusal(&refused, || {
+        path.engine().record_refusal(refused, || {
             let record = self.about(Operation::Reserve, path);
             let record = record.memory(charge.size, word.memory());
             record.priority(charge.level)
         });
-        refused
     }
 
     #[cold]

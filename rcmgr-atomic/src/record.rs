@@ -240,7 +240,8 @@ impl Record {
         self
     }
 
-    /// Refused, if the error is a refusal and not that something is closed.
+    /// Refused, if the error is a refusal by one of those that were asked. (It may be that something is
+    /// closed; and a leaf may have moved since it was refused.)
     pub(crate) fn refused(mut self, why: &Error) -> Option<Self> {
         let Error::LimitExceeded(LimitExceeded {
             scope, resource, ..
@@ -251,6 +252,9 @@ impl Record {
         let mut scopes = self.scopes();
         let place = scopes.position(|other| scope.spans.depth() == 0 && *other.id() == scope.scope);
         drop(scopes);
+        if place.is_none() && self.subject().as_ref() != Some(scope) {
+            return None;
+        }
         self.refusal = Some(Refusal {
             scope: place,
             resource: *resource,
@@ -490,13 +494,18 @@ impl Engine {
     }
 
     /// Tells of a refusal, if the error is one and anyone wants to know.
-    #[cold]
+    #[inline]
     pub(crate) fn record_refusal(&self, why: &Error, record: impl FnOnce() -> Record) {
-        if let Some(recorder) = self.recorder()
-            && let Some(record) = record().refused(why)
-        {
-            recorder.record(record);
+        if let Some(recorder) = self.recorder() {
+            record_refused(recorder, record(), why);
         }
+    }
+}
+
+#[cold]
+fn record_refused(recorder: &dyn Recorder, record: Record, why: &Error) {
+    if let Some(record) = record.refused(why) {
+        recorder.record(record);
     }
 }
 

@@ -49,7 +49,9 @@ fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Re
         let edition = editions.now();
         if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
-                return Err(told(path, slot, class.refused(over, slot)));
+                let refused = class.refused(over, slot);
+                tell_refused(path, slot, &refused);
+                return Err(refused);
             }
             continue;
         }
@@ -57,17 +59,17 @@ fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Re
             (Ok(()), true) => return Ok(()),
             (Ok(()), false) => path.cancel(charge),
             (Err((node, over)), true) => refuse(engine, node, over, charge, edition)
-                .map_err(|refused| told(path, slot, refused))?,
+                .inspect_err(|refused| tell_refused(path, slot, refused))?,
             (Err(_), false) => {}
         }
     }
 }
 
-/// The refusal, of which whoever records it is told.
-#[cold]
-fn told(path: &Shared<Path>, slot: Slot, refused: Error) -> Error {
-    path.engine().record_refusal(&refused, || {
-        let number = match &refused {
+/// Tells whoever records it that a leaf was refused.
+#[inline]
+fn tell_refused(path: &Shared<Path>, slot: Slot, refused: &Error) {
+    path.engine().record_refusal(refused, || {
+        let number = match refused {
             // It was named.
             Error::LimitExceeded(LimitExceeded {
                 scope:
@@ -81,7 +83,6 @@ fn told(path: &Shared<Path>, slot: Slot, refused: Error) -> Error {
         };
         Record::of_leaf(Operation::Open, path, slot, number)
     });
-    refused
 }
 
 /// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
