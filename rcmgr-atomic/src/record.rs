@@ -14,11 +14,13 @@
 //! Without a recorder this costs a branch where the nodes of a path are charged or given back to, and
 //! nothing at all where credit does.
 
+mod scope;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use rcmgr_core::{Error, Limit, LimitExceeded, Resource, ScopeId, ScopeName, ScopeStat};
+use rcmgr_core::{Error, Limit, LimitExceeded, Resource, ScopeName, ScopeStat};
 
 use crate::engine::Engine;
 use crate::leaf::leaf_name;
@@ -26,7 +28,9 @@ use crate::node::Node;
 use crate::path::{MAX_NODES, Path};
 use crate::shared::Shared;
 use crate::slot::Slot;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+pub(crate) use scope::MissedCell;
+pub use scope::{KnownScope, ScopeRef};
 
 /// Is told of every operation of a manager: see [`Builder::recorder`](crate::Builder::recorder).
 ///
@@ -133,22 +137,6 @@ pub struct Refusal {
     pub scope: Option<usize>,
     /// What it has no room for.
     pub resource: Resource,
-}
-
-/// A scope that others are charged on.
-#[derive(Debug, Clone, Copy)]
-pub struct ScopeRef<'a>(&'a Arc<Node>);
-
-/// A scope as a recorder remembers it. It does not keep the scope from being collected.
-#[derive(Debug)]
-pub struct KnownScope(Arc<Node>);
-
-/// What a scope was charged with and given back, and was not recorded.
-#[derive(Debug)]
-pub(crate) struct Missed {
-    /// Sums, in the order of `six`, which wrap below zero.
-    sums: [AtomicU64; 6],
-    is_collected: AtomicBool,
 }
 
 impl Record {
@@ -379,21 +367,16 @@ impl Record {
     /// Notes on the scopes what it changes, for a recorder that has no room for it: they will say so
     /// when they are asked what was [missed](KnownScope::take_missed). It does not wait.
     pub fn miss(self) {
-        let amount = six(&self.amount());
-        let change = self.change();
+        let (change, amount) = (self.change(), self.amount());
         for ScopeRef(node) in self.scopes() {
-            let missed = node.missed().get_or_new();
-            for (sum, amount) in missed.sums.iter().zip(amount) {
-                // AcqRel: a recorder that takes one of two sums takes all that came before it.
-                match change {
-                    Change::More if amount > 0 => sum.fetch_add(amount, Ordering::AcqRel),
-                    Change::Less if amount > 0 => sum.fetch_sub(amount, Ordering::AcqRel),
-                    _ => continue,
-                };
+            let is_collected = self.operation == Operation::Collect;
+            if change == Change::None && !is_collected {
+                return;
             }
-            if self.operation == Operation::Collect {
-                // Release: all that it was charged with is noted before.
-                missed.is_collected.store(true, Ordering::Release);
+            let missed = node.missed().get_or_new();
+            missed.add(change, &amount);
+            if is_collected {
+                missed.set_collected();
             }
         }
     }
@@ -408,67 +391,6 @@ pub enum Change {
     Less,
     /// They hold what they held.
     None,
-}
-
-/// The six counters, in the order in which sums are kept.
-fn six(stat: &ScopeStat) -> [u64; 6] {
-    [
-        stat.streams_inbound,
-        stat.streams_outbound,
-        stat.conns_inbound,
-        stat.conns_outbound,
-        stat.fd,
-        stat.memory,
-    ]
-}
-
-impl ScopeRef<'_> {
-    /// Which scope it is.
-    pub fn id(&self) -> &ScopeId {
-        self.0.id()
-    }
-
-    /// Tells it from other scopes, also from those that had its name before, as long as a
-    /// [`KnownScope`] of it is there.
-    pub fn key(&self) -> usize {
-        Arc::as_ptr(self.0).addr()
-    }
-
-    /// The scope, to be remembered.
-    pub fn known(&self) -> KnownScope {
-        KnownScope(self.0.clone())
-    }
-}
-
-impl KnownScope {
-    /// Which scope it is.
-    pub fn id(&self) -> &ScopeId {
-        self.0.id()
-    }
-
-    /// What it was charged with less what it was given back by records that were
-    /// [missed](Record::miss) since this was asked last, in the order streams in, streams out,
-    /// connections in, connections out, file descriptors, bytes of memory.
-    pub fn take_missed(&self) -> [i64; 6] {
-        let Some(missed) = self.0.missed().get() else {
-            return [0; 6];
-        };
-        // Acquire: pairs with `miss`.
-        std::array::from_fn(|at| missed.sums[at].swap(0, Ordering::AcqRel).cast_signed())
-    }
-
-    /// Whether it was collected, and no record will say so any more: that was missed, or it was said
-    /// by [`set_collected`](Self::set_collected).
-    pub fn is_collected(&self) -> bool {
-        let missed = self.0.missed().get();
-        missed.is_some_and(|missed| missed.is_collected.load(Ordering::Acquire))
-    }
-
-    /// The record that it was collected has come.
-    pub fn set_collected(&self) {
-        let missed = self.0.missed().get_or_new();
-        missed.is_collected.store(true, Ordering::Release);
-    }
 }
 
 impl fmt::Debug for Record {
@@ -506,23 +428,5 @@ impl Engine {
 fn record_refused(recorder: &dyn Recorder, record: Record, why: &Error) {
     if let Some(record) = record.refused(why) {
         recorder.record(record);
-    }
-}
-
-/// Where a node notes what was missed, made when there is something.
-#[derive(Debug, Default)]
-pub(crate) struct MissedCell(OnceLock<Box<Missed>>);
-
-impl MissedCell {
-    pub fn get(&self) -> Option<&Missed> {
-        self.0.get().map(|missed| &**missed)
-    }
-
-    pub fn get_or_new(&self) -> &Missed {
-        let missed = || Missed {
-            sums: std::array::from_fn(|_| AtomicU64::new(0)),
-            is_collected: AtomicBool::new(false),
-        };
-        self.0.get_or_init(|| Box::new(missed()))
     }
 }

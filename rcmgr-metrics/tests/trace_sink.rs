@@ -25,7 +25,7 @@ fn manager(limits: Limits, sink: &TraceSink) -> AtomicResourceManager {
 fn events(files: &[PathBuf]) -> Vec<Event> {
     let mut reader = TraceReader::open(files).unwrap();
     let events = (&mut reader).map(|event| event.unwrap().1).collect();
-    assert_eq!(reader.notes().lines(), [String::new(); 0]);
+    assert_eq!(reader.notes().lines(), Vec::<String>::new());
     events
 }
 
@@ -293,7 +293,7 @@ fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
     sink.close().unwrap();
     assert!(stats.dropped() > 0 && stats.written() > 0, "{stats:?}");
     let report = report(std::slice::from_ref(&path));
-    assert_eq!(report.read.lines(), [String::new(); 0]);
+    assert_eq!(report.read.lines(), Vec::<String>::new());
     assert_eq!(report.system, [3, 0, 0, 0, 0, 300]);
     // Of what was dropped altogether, there may be no scope in the trace.
     let (had, holds) = (shared_usage(&report), held(&manager));

@@ -10,6 +10,7 @@
 //! totals after a gap are right again, and nobody has waited.
 
 mod file;
+mod lines;
 mod scopes;
 mod writer;
 
@@ -290,5 +291,17 @@ impl Shared {
     #[cold]
     fn discard(&self) {
         while self.queue.pop().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_as_much_room_as_is_said() {
+        // With what the queue adds to each.
+        let room = size_of::<Queued>() + size_of::<usize>();
+        assert!(room < 128, "{room}");
     }
 }

@@ -54,7 +54,7 @@ pub fn same_usage(folder: &Path) -> Result<(), Failed> {
             ..Options::default()
         };
         let report = read(&[trace], &options, &mut |_| {})?;
-        assert_eq!(report.read.lines(), [String::new(); 0]);
+        assert_eq!(report.read.lines(), Vec::<String>::new());
         let in_trace: BTreeMap<&str, Usage> = report
             .scopes
             .iter()
