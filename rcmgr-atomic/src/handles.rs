@@ -71,7 +71,8 @@ impl Connection {
     /// A connection on a path that is charged with it, with a place in its subnet, or none.
     #[inline(always)]
     pub(crate) fn new(path: Use<Path>, slot: Slot, place: BarePlace) -> Self {
-        Self::opened(|| ConnectionLeaf {
+        let is_recorded = path.engine().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
             place,
             allowlisted: None,
@@ -80,7 +81,8 @@ impl Connection {
 
     /// A connection from an address on the allowlist, on a path for these that is charged with it.
     pub(crate) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
-        Self::opened(|| ConnectionLeaf {
+        let is_recorded = path.engine().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
             place: BarePlace::none(),
             allowlisted: Some(ip),
@@ -88,9 +90,11 @@ impl Connection {
     }
 
     #[inline(always)]
-    fn opened(leaf: impl FnOnce() -> ConnectionLeaf) -> Self {
+    fn opened(is_recorded: bool, leaf: impl FnOnce() -> ConnectionLeaf) -> Self {
         let leaf = Shared::new_with(leaf);
-        leaf.leaf.tell_opened();
+        if is_recorded {
+            leaf.leaf.tell_opened();
+        }
         Self { leaf }
     }
 
@@ -117,8 +121,11 @@ impl Stream {
 
     #[inline(always)]
     fn new(path: Use<Path>, slot: Slot) -> Self {
+        let is_recorded = path.engine().recorder().is_some();
         let leaf = Shared::new_with(|| Leaf::charged(path, slot));
-        leaf.tell_opened();
+        if is_recorded {
+            leaf.tell_opened();
+        }
         Self { leaf }
     }
 }

@@ -99,7 +99,7 @@ impl Leaf {
     }
 
     /// Tells whoever records it that the leaf was opened, before anyone else has it.
-    #[inline]
+    #[cold]
     pub fn tell_opened(&self) {
         let path = self.path();
         path.engine().record(|| self.about(Operation::Open, path));

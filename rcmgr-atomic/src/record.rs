@@ -411,7 +411,7 @@ impl Engine {
     #[inline]
     pub(crate) fn record(&self, record: impl FnOnce() -> Record) {
         if let Some(recorder) = self.recorder() {
-            recorder.record(record());
+            tell(recorder, record);
         }
     }
 
@@ -419,14 +419,22 @@ impl Engine {
     #[inline]
     pub(crate) fn record_refusal(&self, why: &Error, record: impl FnOnce() -> Record) {
         if let Some(recorder) = self.recorder() {
-            record_refused(recorder, record(), why);
+            tell_refused(recorder, record, why);
         }
     }
 }
 
+// Neither is inlined: whoever is not recorded goes around a call, and no more.
 #[cold]
-fn record_refused(recorder: &dyn Recorder, record: Record, why: &Error) {
-    if let Some(record) = record.refused(why) {
+#[inline(never)]
+fn tell(recorder: &dyn Recorder, record: impl FnOnce() -> Record) {
+    recorder.record(record());
+}
+
+#[cold]
+#[inline(never)]
+fn tell_refused(recorder: &dyn Recorder, record: impl FnOnce() -> Record, why: &Error) {
+    if let Some(record) = record().refused(why) {
         recorder.record(record);
     }
 }

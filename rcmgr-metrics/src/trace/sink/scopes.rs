@@ -13,6 +13,7 @@ use super::lines::{
     GROUPS, Group, Verb, event_of, text, write_amount, write_change, write_create, write_destroy,
     write_own, write_start,
 };
+use crate::replay::six;
 use crate::trace::Event;
 
 /// The shared scopes that the trace has, and what they hold.
@@ -71,10 +72,6 @@ impl Sums {
             memory,
         }
     }
-}
-
-const fn six(stat: &ScopeStat) -> [u64; 6] {
-    crate::replay::six(stat)
 }
 
 impl Known {
