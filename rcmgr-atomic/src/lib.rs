@@ -67,6 +67,8 @@ mod slot;
 mod span;
 mod staged;
 mod sync;
+#[cfg(not(loom))]
+mod table;
 mod users;
 mod word;
 

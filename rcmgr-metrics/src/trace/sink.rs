@@ -233,20 +233,29 @@ struct Queued {
 
 impl Recorder for Shared {
     #[inline]
-    fn record(&self, record: Record) {
-        // Acquire: pairs with the writer that ends a gap. Who sees that it has ended comes after
-        // what was noted in it.
-        let state = self.state.load(Ordering::Acquire);
-        if state >= CLOSED {
-            return;
-        }
-        let nanos = self.started.elapsed().as_nanos() as u64;
-        let queued = Queued { nanos, record };
-        if state == GAP {
-            return self.push_or_miss(queued);
-        }
-        if let Err(back) = self.queue.push(queued) {
-            return self.push_or_miss(back);
+    fn record(&self, mut record: Record) {
+        loop {
+            // Acquire: pairs with the writer that ends a gap. Who sees that it has ended comes after
+            // what was noted in it.
+            let state = self.state.load(Ordering::Acquire);
+            if state >= CLOSED {
+                return;
+            }
+            if state == GAP {
+                match self.miss(record) {
+                    Ok(()) => return,
+                    Err(back) => record = back,
+                }
+                continue;
+            }
+            let nanos = self.started.elapsed().as_nanos() as u64;
+            match self.queue.push(Queued { nanos, record }) {
+                Ok(()) => break,
+                Err(back) => record = back.record,
+            }
+            // Full: a gap begins, unless the sink is closed.
+            let (order, failed) = (Ordering::SeqCst, Ordering::SeqCst);
+            let _ = self.state.compare_exchange(OPEN, GAP, order, failed);
         }
         // SeqCst, on both sides: either the writer finds what was pushed after it has said that it
         // is finished, or that is seen here.
@@ -257,34 +266,23 @@ impl Recorder for Shared {
 }
 
 impl Shared {
+    /// Notes what is dropped, and gives it back if the gap has ended.
     #[cold]
-    fn push_or_miss(&self, mut queued: Queued) {
-        loop {
-            // SeqCst: who ends the gap waits for those that are counted here, and whoever is counted
-            // later sees that it has ended.
-            self.missing.fetch_add(1, Ordering::SeqCst);
-            if self.state.load(Ordering::SeqCst) == GAP {
-                queued.record.miss();
+    fn miss(&self, record: Record) -> Result<(), Record> {
+        // SeqCst: who ends the gap waits for those that are counted here, and whoever is counted
+        // later sees that it has ended.
+        self.missing.fetch_add(1, Ordering::SeqCst);
+        let is_in_gap = self.state.load(Ordering::SeqCst) == GAP;
+        let missed = match is_in_gap {
+            true => {
+                record.miss();
                 self.dropped.fetch_add(1, Ordering::Relaxed);
-                self.missing.fetch_sub(1, Ordering::SeqCst);
-                return;
+                Ok(())
             }
-            self.missing.fetch_sub(1, Ordering::SeqCst);
-            match self.queue.push(queued) {
-                Ok(()) => break,
-                Err(back) => queued = back,
-            }
-            // Full: a gap begins, unless the sink is closed.
-            let begun = self
-                .state
-                .compare_exchange(OPEN, GAP, Ordering::SeqCst, Ordering::SeqCst);
-            if begun.is_err_and(|state| state >= CLOSED) {
-                return;
-            }
-        }
-        if self.state.load(Ordering::SeqCst) == FINISHED {
-            self.discard();
-        }
+            false => Err(record),
+        };
+        self.missing.fetch_sub(1, Ordering::SeqCst);
+        missed
     }
 
     /// What nobody will write is let go: it may hold the manager, which holds this.
