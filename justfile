@@ -45,6 +45,10 @@ study *arguments:
 replay *arguments:
     cargo run --release -- replay {{ arguments }}
 
+# the live view at a URL, in this terminal
+top *arguments:
+    cargo run --release -- top {{ arguments }}
+
 # the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}

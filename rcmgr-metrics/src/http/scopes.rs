@@ -19,6 +19,9 @@ pub(super) struct Page {
     /// How many of them the search found.
     matched: usize,
     offset: usize,
+    /// Above all others, whatever was searched.
+    system: Option<Scope>,
+    transient: Option<Scope>,
     scopes: Vec<Scope>,
 }
 
@@ -71,9 +74,15 @@ impl Serialize for Number {
 /// Reads the manager, and picks what was asked for.
 pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
     let mut total = 0;
+    let [mut system, mut transient] = [None, None];
     let mut found = Vec::new();
     manager.for_each_scope(|report| {
         total += 1;
+        match report.id {
+            ScopeId::System => system = Some(scope(&report)),
+            ScopeId::Transient => transient = Some(scope(&report)),
+            _ => {}
+        }
         // In the name as a whole, even where it is shown cut.
         let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
         if query.search.is_empty() || found_in(&report.id) {
@@ -85,6 +94,8 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
         total,
         matched,
         offset: query.offset,
+        system,
+        transient,
         scopes: sorted(found, query)
             .skip(query.offset)
             .take(query.limit)
