@@ -37,8 +37,6 @@ pub struct Node {
     refusals: RefusalCounts,
     /// What of each kind the open stocks of the paths through this node may hold: see `lending.rs`.
     lent: [AtomicU64; Kind::ALL.len()],
-    /// What a recorder had no room for.
-    missed: MissedCell,
 }
 
 impl Node {
@@ -67,7 +65,6 @@ impl Node {
             users: Users::none(),
             refusals,
             lent: std::array::from_fn(|_| AtomicU64::new(0)),
-            missed: MissedCell::default(),
         }
     }
 
@@ -141,7 +138,7 @@ impl Node {
     }
 
     pub(crate) fn missed(&self) -> &MissedCell {
-        &self.missed
+        self.memory.missed()
     }
 
     #[inline]
