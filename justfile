@@ -57,6 +57,10 @@ bench *filter:
 bench-scrape:
     cargo bench -p rcmgr-metrics --bench scrape
 
+# what being observed costs the hot path: with and without in turns, three minutes
+bench-on-off:
+    cargo bench -p rcmgr-metrics --bench on_off
+
 # formatting and clippy
 lint:
     cargo fmt --all --check

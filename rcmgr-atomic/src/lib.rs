@@ -42,6 +42,7 @@
 
 mod allowlisted;
 mod charge;
+mod conn_memory;
 mod credit;
 mod direct;
 mod edition;
@@ -72,6 +73,7 @@ mod table;
 mod users;
 mod word;
 
+pub use conn_memory::ConnMemory;
 pub use handles::{Connection, Stream};
 pub use manager::{AtomicResourceManager, Builder, ScopeReport};
 pub use rcmgr_core::*;

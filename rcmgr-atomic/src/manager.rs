@@ -9,6 +9,7 @@ use rcmgr_core::{
     Result, ScopeClass, ScopeId, ScopeStat, SystemClock, UsesFd,
 };
 
+use crate::conn_memory::ConnMemory;
 use crate::direct::NodeUser;
 use crate::engine::Engine;
 use crate::handles::{Connection, Stream, open_stream_with};
@@ -92,6 +93,26 @@ impl AtomicResourceManager {
     /// How often more was released than a scope of the class held: mistakes of the program.
     pub fn mistakes(&self, class: ScopeClass) -> u64 {
         self.engine.mistakes(class)
+    }
+
+    /// How many open connections hold how much memory, that of their spans included. While
+    /// connections reserve and release, each is counted where it was a moment ago or is by now.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{
+    ///     AtomicResourceManager, ConnMemory, Direction, Endpoint, Limits, Priority,
+    ///     ResourceManager, ResourceScope, UsesFd,
+    /// };
+    ///
+    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    /// conn.reserve_memory(4000, Priority::Always)?;
+    /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
+    /// assert_eq!(manager.conn_memory().counts[..3], [0, 1, 0]);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn conn_memory(&self) -> ConnMemory {
+        self.engine.conn_memory().get()
     }
 
     /// Everything about every scope that others are charged on: system, transient, the services,
