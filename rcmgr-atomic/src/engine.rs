@@ -20,6 +20,7 @@ use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, is_transient, rank};
 use crate::peers::Peers;
+use crate::record::{Record, Recorder};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::shared::{Shared, Use};
@@ -78,6 +79,7 @@ pub struct Engine {
     mistakes: Mistakes,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Engine {
@@ -119,7 +121,18 @@ impl Engine {
             mistakes: Mistakes::new(),
             clock,
             closed: AtomicBool::new(false),
+            recorder: None,
         }
+    }
+
+    /// The same, and what it does is recorded.
+    pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    #[inline]
+    pub fn recorder(&self) -> Option<&dyn Recorder> {
+        self.recorder.as_deref()
     }
 
     pub fn leaf_class(&self, slot: Slot) -> &LeafClass {
@@ -351,6 +364,7 @@ impl Engine {
             _ => false,
         };
         if removed {
+            self.record(|| Record::collected(node));
             // What it refused is remembered for its class. (A reservation on a leaf that was
             // closed meanwhile may be refused here even now; that refusal is not counted.)
             self.refusals_past(node.class()).add(node.refusals());

@@ -17,6 +17,7 @@ use crate::leaf::charge_new;
 use crate::lending::CreditOptions;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
+use crate::record::{Record, Recorder};
 use crate::scope::{Scope, Service, Span};
 use crate::shared::Use;
 use crate::slot::Slot;
@@ -184,6 +185,7 @@ pub struct Builder {
     addresses: AddressConfig,
     clock: Arc<dyn Clock>,
     credit: CreditOptions,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Default for Builder {
@@ -193,6 +195,7 @@ impl Default for Builder {
             addresses: AddressConfig::default(),
             clock: Arc::new(SystemClock::new()),
             credit: CreditOptions::DEFAULT,
+            recorder: None,
         }
     }
 }
@@ -238,15 +241,29 @@ impl Builder {
         self
     }
 
+    /// Who is told of every operation: nobody if nothing else is said. With a recorder there is no
+    /// [prepaid credit](Self::prepaid_credit), because every operation is told as one that every scope
+    /// was asked. A recorder can serve several managers only if it does not mind that scopes have
+    /// the same names.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Makes the manager.
     ///
     /// # Errors
     ///
     /// As [`AtomicResourceManager::new`].
-    pub fn build(self) -> Result<AtomicResourceManager> {
+    pub fn build(mut self) -> Result<AtomicResourceManager> {
+        if self.recorder.is_some() {
+            (self.credit.most_memory, self.credit.most_streams) = (0, 0);
+        }
         let allowlisted_conns = self.limits.allowlisted_system.conns;
         let addresses = Addresses::new(self.addresses, allowlisted_conns, self.clock.clone())?;
-        let engine = Arc::new(Engine::new(self.limits, addresses, self.clock, self.credit));
+        let engine = Engine::new(self.limits, addresses, self.clock, self.credit);
+        let engine = Arc::new(engine.with_recorder(self.recorder));
+        engine.record(|| Record::start(&engine));
         Ok(AtomicResourceManager {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),

@@ -12,6 +12,7 @@ use rcmgr_core::{
 use crate::credit::Kind;
 use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
+use crate::record::MissedCell;
 use crate::refusals::RefusalCounts;
 use crate::slot::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -130,6 +131,14 @@ impl Node {
     /// they are asked.
     pub fn lineage(&self) -> impl Iterator<Item = &Node> + Clone {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
+    }
+
+    pub fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    pub(crate) fn missed(&self) -> &MissedCell {
+        self.memory.missed()
     }
 
     #[inline]
