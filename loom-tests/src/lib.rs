@@ -10,7 +10,9 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::address::{AddressConfig, Addresses};
-use rcmgr_atomic::internals::{CreditOptions, Engine, Leaf, Node, PathKind, Slot};
+use rcmgr_atomic::internals::{
+    CreditOptions, Engine, Leaf, Node, Path, PathKind, Shared, Slot, Use, charge_new,
+};
 use rcmgr_atomic::{
     Direction, LimitValue, Limits, PeerId, ScopeClass, ScopeStat, SystemClock, UsesFd,
 };
@@ -70,15 +72,26 @@ pub fn peer() -> PeerId {
     "a".parse().expect("a peer id")
 }
 
+/// Opens a leaf, as the handles do.
+pub fn open(path: Use<Path>, slot: Slot) -> rcmgr_atomic::Result<Leaf> {
+    charge_new(&path, slot)?;
+    Ok(Leaf::charged(path, slot))
+}
+
 /// A connection of which nothing is known yet: it is charged on transient and system.
 pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
-    Arc::new(Leaf::open(engine.opened_path(), CONNECTION).expect("there is room"))
+    Arc::new(open(engine.opened_path(), CONNECTION).expect("there is room"))
+}
+
+/// The same, as a handle holds it, which spans can be opened of.
+pub fn shared_connection(engine: &Arc<Engine>) -> Shared<Leaf> {
+    Shared::new(open(engine.opened_path(), CONNECTION).expect("there is room"))
 }
 
 /// An inbound stream with the one peer.
 pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
     let path = engine.peer_path(PathKind::Stream, &peer());
-    Leaf::open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
+    open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
 }
 
 /// Says what a stream speaks.

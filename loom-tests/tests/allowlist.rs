@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{CONNECTION, conserved, engine, within};
+use loom_tests::{CONNECTION, conserved, engine, open, within};
 use rcmgr_atomic::internals::{Engine, Leaf, leave_allowlist};
 use rcmgr_atomic::{Limit, Limits, Priority, ScopeId};
 
 fn allowlisted(engine: &Arc<Engine>) -> Arc<Leaf> {
     let path = engine.allowlisted_opened_path();
-    Arc::new(Leaf::open(path, CONNECTION).expect("there is room"))
+    Arc::new(open(path, CONNECTION).expect("there is room"))
 }
 
 fn leave(leaf: &Leaf) -> rcmgr_atomic::Result<()> {

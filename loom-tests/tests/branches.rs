@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{connection, engine, peer, peers, set_peer, within};
-use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot};
+use loom_tests::{connection, engine, open, peer, peers, set_peer, within};
+use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot, charge_new, join_charged};
 use rcmgr_atomic::{Direction, Limits, Result, ScopeClass, ScopeStat};
 
 const STREAM: Slot = Slot::Stream(Direction::Inbound);
@@ -14,7 +14,7 @@ const STREAM: Slot = Slot::Stream(Direction::Inbound);
 /// A stream with the peer, opened by its id.
 fn stream(engine: &Arc<Engine>) -> Arc<Leaf> {
     let path = engine.peer_path(PathKind::Stream, &peer());
-    Arc::new(Leaf::open(path, STREAM).expect("there is room"))
+    Arc::new(open(path, STREAM).expect("there is room"))
 }
 
 fn set_protocol(leaf: &Leaf) -> Result<()> {
@@ -31,8 +31,11 @@ fn set_service(leaf: &Leaf) -> Result<()> {
 
 /// A stream that is opened through a connection.
 fn stream_through(connection: &Leaf) -> Result<Leaf> {
-    let opened = Leaf::open_on(connection.streams()?, STREAM)?;
-    opened.ok_or_else(|| connection.closed())
+    let streams = connection.streams()?;
+    charge_new(streams, STREAM)?;
+    let path = join_charged(streams, STREAM);
+    let path = path.ok_or_else(|| connection.closed())?;
+    Ok(Leaf::charged(path, STREAM))
 }
 
 /// Checks that nothing is left but the scopes that always stay, and that these hold nothing.
@@ -64,8 +67,8 @@ fn the_last_stream_of_a_protocol_closes_while_another_comes() {
         assert_eq!(peers(&engine), 1);
         let path = two.path();
         let again = engine.protocol_path(path.from().unwrap(), "a").unwrap();
-        assert!(Arc::ptr_eq(path, &again), "who is used stays findable");
-        engine.release_path(&again);
+        assert!(path.is(&again), "who is used stays findable");
+        drop(again);
         for node in path.iter() {
             assert_eq!(node.charged().streams(), 1, "{}", node.id());
         }
@@ -153,7 +156,7 @@ fn two_streams_are_the_first_through_a_connection() {
         let one = stream_through(&leaf).unwrap();
         let two = thread.join().unwrap();
 
-        assert!(Arc::ptr_eq(one.path(), two.path()));
+        assert!(one.path().is(two.path()));
         leaf.close();
         assert_eq!(peers(&engine), 1);
         drop((one, two));

@@ -9,7 +9,7 @@ use loom_tests::{
     connection, conserved, lenders, lending_engine, one_lender_engine, peers, set_peer, stream,
     usage, within,
 };
-use rcmgr_atomic::internals::{Engine, Kind, Leaf, Path};
+use rcmgr_atomic::internals::{Engine, Kind, Leaf, Path, Shared};
 use rcmgr_atomic::{Error, Limits, Priority};
 
 /// So much that there is credit well below it.
@@ -295,7 +295,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
         }
         let charge = {
             let engine = engine.clone();
-            move |path: &Arc<Path>| {
+            move |path: &Shared<Path>| {
                 let lending = engine.lending();
                 lending.after_charge(path, edition, Kind::Memory, 1);
             }

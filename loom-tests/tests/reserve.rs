@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{CONNECTION, connection, conserved, engine, peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Slot};
+use loom_tests::{CONNECTION, connection, conserved, engine, open, peer, usage, within};
+use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Shared, Slot};
 use rcmgr_atomic::{Direction, Limits, Priority};
 
 fn system_memory(limit: u64) -> Limits {
@@ -36,7 +36,7 @@ fn two_connections_for_the_last_place() {
         limits.system.conns = 1.into();
         let engine = engine(limits);
         let other = engine.clone();
-        let open = |engine: &Arc<Engine>| Leaf::open(engine.opened_path(), CONNECTION);
+        let open = |engine: &Arc<Engine>| open(engine.opened_path(), CONNECTION);
         let thread = thread::spawn(move || open(&other).ok());
         let first = open(&engine).ok();
         let second = thread.join().unwrap();
@@ -55,9 +55,9 @@ fn two_streams_for_the_last_place() {
         let engine = engine(limits);
         // The peer and its path stay, so that what meets is the streams.
         let path = engine.peer_path(PathKind::Stream, &peer());
-        let open = |path: &Arc<Path>| {
+        let open = |path: &Shared<Path>| {
             let path = path.engine().peer_path(PathKind::Stream, &peer());
-            Leaf::open(path, Slot::Stream(Direction::Inbound))
+            open(path, Slot::Stream(Direction::Inbound))
         };
         let other = path.clone();
         let thread = thread::spawn(move || open(&other).ok());

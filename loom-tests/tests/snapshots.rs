@@ -3,7 +3,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{connection, engine, usage};
+use loom_tests::{connection, engine, shared_connection, usage};
 use rcmgr_atomic::internals::{Owner, SpanState};
 use rcmgr_atomic::{Limits, Priority};
 
@@ -38,7 +38,7 @@ fn is_a_node_seen_below_its_leaf_when_that_releases() {
 fn is_an_owner_seen_below_its_span() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let span = SpanState::begin(Owner::Leaf(leaf.clone())).unwrap();
         let other = span.clone();
         let thread = thread::spawn(move || other.reserve(1, Priority::Always).unwrap());

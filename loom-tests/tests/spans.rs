@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{connection, conserved, engine, peer, peers, usage, within};
-use rcmgr_atomic::internals::{Leaf, NodeUser, Owner, SpanState};
+use loom_tests::{conserved, engine, peer, peers, shared_connection, usage, within};
+use rcmgr_atomic::internals::{Leaf, NodeUser, Owner, Shared, SpanState};
 use rcmgr_atomic::{Limits, Priority};
 
-fn span_of(leaf: &Arc<Leaf>) -> Arc<SpanState> {
+fn span_of(leaf: &Shared<Leaf>) -> Shared<SpanState> {
     SpanState::begin(Owner::Leaf(leaf.clone())).expect("the leaf is open")
 }
 
@@ -16,7 +16,7 @@ fn span_of(leaf: &Arc<Leaf>) -> Arc<SpanState> {
 fn a_span_reserves_against_its_owners_close() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let span = span_of(&leaf);
         let owner = leaf.clone();
         let thread = thread::spawn(move || owner.close());
@@ -32,7 +32,7 @@ fn a_span_reserves_against_its_owners_close() {
 fn a_span_closes_against_its_owners_close() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         leaf.reserve(1, Priority::Always).unwrap();
         let span = span_of(&leaf);
         span.reserve(2, Priority::Always).unwrap();
@@ -49,7 +49,7 @@ fn a_span_closes_against_its_owners_close() {
 fn a_span_reserves_against_its_own_close() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let span = span_of(&leaf);
         let other = span.clone();
         let thread = thread::spawn(move || other.close());
@@ -67,10 +67,10 @@ fn two_spans_for_the_last_byte_of_their_owner() {
         let mut limits = Limits::unlimited();
         limits.conn.memory = 1.into();
         let engine = engine(limits);
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let one = span_of(&leaf);
         let two = span_of(&leaf);
-        let other: Arc<SpanState> = two.clone();
+        let other: Shared<SpanState> = two.clone();
         let thread = thread::spawn(move || other.reserve(1, Priority::Always).is_ok());
         let first = one.reserve(1, Priority::Always).is_ok();
         let second = thread.join().unwrap();
@@ -117,7 +117,7 @@ fn does_memory_on_a_node_keep_it_while_two_views_come_and_go() {
 fn does_a_reservation_count_as_its_owners_own_while_the_first_span_opens() {
     within(4, || {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let other = leaf.clone();
         let thread = thread::spawn(move || other.reserve(2, Priority::Always).unwrap());
         let span = span_of(&leaf);
@@ -136,7 +136,7 @@ fn does_a_reservation_count_as_its_owners_own_while_the_first_span_opens() {
 fn does_a_span_that_closes_take_what_its_owner_reserved() {
     within(4, || {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let span = span_of(&leaf);
         let closing = span.clone();
         let thread = thread::spawn(move || drop(closing.reserve(1, Priority::Always)));
@@ -155,7 +155,7 @@ fn does_a_span_that_closes_take_what_its_owner_reserved() {
 fn the_span_between_closes_while_the_inner_one_reserves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
-        let leaf = connection(&engine);
+        let leaf = shared_connection(&engine);
         let outer = span_of(&leaf);
         let inner = SpanState::begin(Owner::Span(outer.clone())).unwrap();
         let thread = thread::spawn(move || {

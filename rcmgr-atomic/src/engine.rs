@@ -18,9 +18,10 @@ use crate::node::Node;
 use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, is_transient, rank};
-use crate::peers::{Peers, join};
+use crate::peers::Peers;
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
@@ -212,8 +213,8 @@ impl Engine {
         Node::new(id, parent, limits)
     }
 
-    /// The path of a leaf of which only the peer is known, with the caller as a user.
-    pub fn peer_path(self: &Arc<Self>, kind: PathKind, peer: &PeerId) -> Arc<Path> {
+    /// The path of a leaf of which only the peer is known.
+    pub fn peer_path(self: &Arc<Self>, kind: PathKind, peer: &PeerId) -> Use<Path> {
         let make = |node: &Arc<Node>| {
             let mut nodes = Nodes::new();
             nodes.push(node.clone());
@@ -228,68 +229,65 @@ impl Engine {
             .acquire_path(kind, peer, || self.make_peer(peer), make)
     }
 
-    /// The path of a stream of which only the peer is known, with the caller as a user; or the
-    /// refusal of such a stream, where it can be told without being a user.
-    pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Arc<Path>> {
+    /// The path of a stream of which only the peer is known; or the refusal of such a stream, where
+    /// it can be told without being a user.
+    pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Use<Path>> {
         let kind = PathKind::Stream;
         let found = self.peers.look_at_path(kind, peer, |path| {
             let refused = refused_stream(path, direction);
-            refused.map_or_else(|| Ok(join(path)), Err)
+            refused.map_or_else(|| Ok(path.join()), Err)
         });
         found.unwrap_or_else(|| Ok(self.peer_path(kind, peer)))
     }
 
-    /// The path of a leaf that is on `from` as soon as its protocol is known, with the caller as a
-    /// user: `None` only where the caller was a user of `from` and is that no more.
-    pub fn protocol_path(self: &Arc<Self>, from: &Arc<Path>, id: &str) -> Option<Arc<Path>> {
-        from.branch(id, || self.make_branch(from, self.protocol(id)))
+    /// The path of a leaf that is on `from` as soon as its protocol is known: `None` only where the
+    /// caller was a user of `from` and is that no more.
+    pub fn protocol_path(self: &Arc<Self>, from: &Shared<Path>, id: &str) -> Option<Use<Path>> {
+        from.branch(id, |from| self.make_branch(from, self.protocol(id)))
     }
 
-    /// The path of a leaf that is on `from` as soon as its service is known, with the caller as a
-    /// user: `None` only where the caller was a user of `from` and is that no more.
-    pub fn service_path(self: &Arc<Self>, from: &Arc<Path>, name: &str) -> Option<Arc<Path>> {
-        from.branch(name, || self.make_branch(from, self.service(name)))
+    /// The path of a leaf that is on `from` as soon as its service is known: `None` only where the
+    /// caller was a user of `from` and is that no more.
+    pub fn service_path(self: &Arc<Self>, from: &Shared<Path>, name: &str) -> Option<Use<Path>> {
+        from.branch(name, |from| self.make_branch(from, self.service(name)))
     }
 
     /// Where a stream begins that is opened through a connection on this path: `None` if the path
     /// has no peer. Who holds a user of the path knows that there is a user of this one, too.
-    pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Arc<Path>) -> Option<&'a Arc<Path>> {
+    pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Shared<Path>) -> Option<&'a Shared<Path>> {
         let peer = path.peer()?.id().peer()?;
         // That of the peer alone, which a connection with a service keeps.
         let path = path
             .from()
             .filter(|from| !from.is_lasting())
             .unwrap_or(path);
-        if path.streams().is_none() && path.users().try_add() {
-            // As a user: the path is not collected before it is known that it is a user of this.
-            if let Err(streams) = path.set_streams(self.peer_path(PathKind::Stream, &peer)) {
-                self.release_path(&streams);
-            }
-            self.release_path(path);
+        // As a user: the path is not collected before it is known that it is a user of this.
+        if path.streams().is_none()
+            && let Some(path) = path.try_join()
+        {
+            path.set_streams(self.peer_path(PathKind::Stream, &peer));
         }
         path.streams()
     }
 
-    /// The path of a stream that begins on `from`, as soon as these are known, with the caller as a
-    /// user. The caller is a user of `from`, and stays it.
+    /// The path of a stream that begins on `from`, as soon as these are known. The caller is a user
+    /// of `from`.
     pub fn path_beyond(
         self: &Arc<Self>,
-        from: &Arc<Path>,
+        from: &Shared<Path>,
         protocol: &str,
         service: Option<&str>,
-    ) -> Option<Arc<Path>> {
+    ) -> Option<Use<Path>> {
         let with_protocol = self.protocol_path(from, protocol)?;
-        let Some(service) = service else {
-            return Some(with_protocol);
-        };
-        let with_service = self.service_path(&with_protocol, service);
-        self.release_path(&with_protocol);
-        with_service
+        match service {
+            None => Some(with_protocol),
+            Some(service) => self.service_path(&with_protocol, service),
+        }
     }
 
     /// The path `from` with a protocol or service, of which it is a user, and with the peer's share
     /// of that.
-    fn make_branch(self: &Arc<Self>, from: &Arc<Path>, node: Arc<Node>) -> Path {
+    fn make_branch(self: &Arc<Self>, from: Use<Path>, node: Arc<Node>) -> Path {
         let share = from.peer().map(|peer| self.share(&node, peer));
         // With a protocol or service nothing is transient any more.
         let kept = from.nodes().iter().filter(|node| !is_transient(node));
@@ -304,12 +302,12 @@ impl Engine {
     }
 
     /// The path of a connection of which nothing is known yet.
-    pub fn opened_path(self: &Arc<Self>) -> Arc<Path> {
+    pub fn opened_path(self: &Arc<Self>) -> Use<Path> {
         self.lasting_path(PathKind::Connection, [&self.transient, &self.system])
     }
 
     /// The path of a connection of which is known only that the allowlist lets it in.
-    pub fn allowlisted_opened_path(self: &Arc<Self>) -> Arc<Path> {
+    pub fn allowlisted_opened_path(self: &Arc<Self>) -> Use<Path> {
         let nodes = [&self.allowlisted_transient, &self.allowlisted_system];
         self.lasting_path(PathKind::AllowlistedConnection, nodes)
     }
@@ -319,30 +317,14 @@ impl Engine {
         self: &Arc<Self>,
         kind: PathKind,
         nodes: impl IntoIterator<Item = &'a Arc<Node>>,
-    ) -> Arc<Path> {
+    ) -> Use<Path> {
         let nodes = nodes.into_iter().cloned().collect();
-        Arc::new(Path::lasting(self.clone(), kind, nodes))
+        Shared::new(Path::lasting(self.clone(), kind, nodes)).join()
     }
 
-    /// The caller uses the path no more.
-    pub fn release_path(&self, path: &Arc<Path>) {
-        let mut path = path;
-        while !path.is_lasting() && path.users().remove() {
-            let removed = match path.from() {
-                Some(from) => from.remove_branch(path),
-                None => self.peers.remove_path(path),
-            };
-            if !removed {
-                return;
-            }
-            self.lending.collected(path);
-            if let Some(streams) = path.streams() {
-                self.release_path(streams);
-            }
-            path.own_nodes().for_each(|node| self.release_node(node));
-            let Some(from) = path.from() else { return };
-            path = from;
-        }
+    /// Peers, with the paths of leaves of which only the peer is known.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// One more user of a node of which there is one already.

@@ -9,9 +9,10 @@ use rcmgr_core::{
 };
 
 use crate::allowlisted::leave_allowlist;
-use crate::leaf::{Leaf, LeafMover, ask_first};
+use crate::leaf::{Leaf, LeafMover, ask_first, charge_new, join_charged};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::span::Owner;
 
@@ -39,7 +40,7 @@ use crate::span::Owner;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Connection {
-    leaf: Arc<Leaf>,
+    leaf: Shared<Leaf>,
     /// Its place in its subnet, if it has one.
     place: Option<BarePlace>,
     /// The remote address of a connection that the allowlist let in.
@@ -67,23 +68,24 @@ pub struct Connection {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Stream {
-    leaf: Arc<Leaf>,
+    leaf: Shared<Leaf>,
 }
 
 impl Connection {
-    /// A connection with a place in its subnet, or none.
-    pub(crate) fn new(leaf: Leaf, place: Option<BarePlace>) -> Self {
+    /// A connection on a path that is charged with it, with a place in its subnet, or none.
+    #[inline(always)]
+    pub(crate) fn new(path: Use<Path>, slot: Slot, place: Option<BarePlace>) -> Self {
         Self {
-            leaf: Arc::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
             place,
             allowlisted: None,
         }
     }
 
-    /// A connection from an address on the allowlist, which is charged on the scopes for these.
-    pub(crate) fn allowlisted(leaf: Leaf, ip: IpAddr) -> Self {
+    /// A connection from an address on the allowlist, on a path for these that is charged with it.
+    pub(crate) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
         Self {
-            leaf: Arc::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
             place: None,
             allowlisted: Some(ip),
         }
@@ -102,16 +104,29 @@ impl Connection {
 }
 
 impl Stream {
-    pub(crate) fn new(leaf: Leaf) -> Self {
+    /// Opens a stream on `path`.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged.
+    #[inline(always)]
+    pub(crate) fn open(path: Use<Path>, direction: Direction) -> Result<Self> {
+        let slot = Slot::Stream(direction);
+        charge_new(&path, slot)?;
+        Ok(Self::new(path, slot))
+    }
+
+    #[inline(always)]
+    fn new(path: Use<Path>, slot: Slot) -> Self {
         Self {
-            leaf: Arc::new(leaf),
+            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
         }
     }
 }
 
-/// Opens a stream that begins on `from`, of which the caller is a user until then.
+/// Opens a stream that begins on `from`.
 pub(crate) fn open_stream_with(
-    from: &Arc<Path>,
+    from: Use<Path>,
     direction: Direction,
     protocol: &str,
     service: Option<&str>,
@@ -119,14 +134,12 @@ pub(crate) fn open_stream_with(
     let engine = from.engine();
     // The peer is asked first, so it may refuse before anything is made for names that a remote has
     // chosen.
-    let asked = from
-        .peer()
-        .map_or(Ok(()), |peer| ask_first(engine, peer, direction));
-    asked.inspect_err(|_| engine.release_path(from))?;
-    let path = engine.path_beyond(from, protocol, service);
-    engine.release_path(from);
+    if let Some(peer) = from.peer() {
+        ask_first(engine, peer, direction)?;
+    }
+    let path = engine.path_beyond(&from, protocol, service);
     let path = path.expect("a path with a user can have branches");
-    Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+    Stream::open(path, direction)
 }
 
 /// What connections and streams have in common: both are a handle on a leaf.
@@ -210,8 +223,7 @@ leaf_handle!(Stream);
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Spans may hold the leaf on.
-        self.leaf.close();
+        close_last(&self.leaf);
         if let Some(place) = self.place.take() {
             self.addresses().give_back_last(place);
         }
@@ -220,7 +232,15 @@ impl Drop for Connection {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.leaf.close();
+        close_last(&self.leaf);
+    }
+}
+
+/// The handle goes. A leaf that nobody else has goes with it, and closes itself; else spans hold it on.
+#[inline]
+fn close_last(leaf: &Shared<Leaf>) {
+    if !leaf.is_only() {
+        leaf.close();
     }
 }
 
@@ -246,15 +266,11 @@ impl ConnectionScope for Connection {
         let of_peer = engine.peer_path(path.kind(), peer);
         let next = match path.name_of(ScopeClass::Service) {
             None => Some(of_peer),
-            Some(service) => {
-                let next = engine.service_path(&of_peer, service);
-                engine.release_path(&of_peer);
-                next
-            }
+            Some(service) => engine.service_path(&of_peer, service),
         };
         mover.advance(next)?;
         let path = mover.path();
-        if path.users().are_several() {
+        if path.has_several_users() {
             // Each connection may have a thread that is refused streams. It is prepared here, where
             // nothing was refused.
             path.peer().inspect(|node| node.spread_refusals());
@@ -270,8 +286,10 @@ impl ConnectionScope for Connection {
 
     fn open_stream(&self, direction: Direction) -> Result<Stream> {
         let streams = self.leaf.streams()?;
-        match Leaf::open_on(streams, Slot::Stream(direction))? {
-            Some(leaf) => Ok(Stream::new(leaf)),
+        let slot = Slot::Stream(direction);
+        charge_new(streams, slot)?;
+        match join_charged(streams, slot) {
+            Some(path) => Ok(Stream::new(path, slot)),
             None => Err(self.leaf.closed()),
         }
     }
@@ -282,10 +300,8 @@ impl ConnectionScope for Connection {
         protocol: &str,
         service: Option<&str>,
     ) -> Result<Stream> {
-        let streams = self.leaf.streams()?;
-        if !streams.users().try_add() {
-            return Err(self.leaf.closed());
-        }
+        let streams = self.leaf.streams()?.try_join();
+        let streams = streams.ok_or_else(|| self.leaf.closed())?;
         open_stream_with(streams, direction, protocol, service)
     }
 

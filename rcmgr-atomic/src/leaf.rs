@@ -21,23 +21,23 @@ mod mover;
 mod opening;
 
 pub use mover::LeafMover;
-pub use opening::{ask_first, refused_stream};
-
-use std::sync::Arc;
+pub use opening::{ask_first, charge_new, join_charged, refused_stream};
 
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, OneConnection, Streams, refuse};
+use crate::charge::{Memory, refuse};
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
 use crate::gauge::{Over, threshold};
 use crate::node::Node;
+use crate::numbers::LazyNumber;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::{Path, PathKind};
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Staged;
 use crate::sync::{AtomicU64, Ordering};
@@ -45,8 +45,8 @@ use crate::word::LeafWord;
 
 /// A connection or a stream.
 pub struct Leaf {
-    staged: Staged<Arc<Path>>,
-    number: u64,
+    staged: Staged<Use<Path>>,
+    number: LazyNumber,
     slot: Slot,
     spans: AtomicU64,
     own: Own,
@@ -54,49 +54,12 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Opens a leaf on `path`, of which the caller is a user; the leaf is it from now on.
-    ///
-    /// # Errors
-    ///
-    /// If its own limit or the path leaves no room: then nothing is charged, and the path has one
-    /// user less.
-    pub fn open(path: Arc<Path>, slot: Slot) -> Result<Self> {
-        match opening::charge_new(&path, slot) {
-            Ok(number) => Ok(Self::charged(path, slot, number)),
-            Err(refused) => {
-                path.engine().release_path(&path);
-                Err(refused)
-            }
-        }
-    }
-
-    /// Opens a leaf on a path that had users a moment ago. If it has none any more, nothing is
-    /// opened.
-    ///
-    /// A refusal, the hot path of a server under attack, touches no count of users.
-    ///
-    /// # Errors
-    ///
-    /// If its own limit or the path leaves no room: then nothing is charged.
-    #[inline]
-    pub fn open_on(path: &Arc<Path>, slot: Slot) -> Result<Option<Self>> {
-        let number = opening::charge_new(path, slot)?;
-        if !path.users().try_add() {
-            // The nodes may be gone from the maps by now. What is charged on them makes no
-            // difference to anyone.
-            match slot {
-                Slot::Stream(direction) => path.cancel(Streams::one(direction)),
-                Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
-            }
-            return Ok(None);
-        }
-        Ok(Some(Self::charged(path.clone(), slot, number)))
-    }
-
-    fn charged(path: Arc<Path>, slot: Slot, number: u64) -> Self {
+    /// A new leaf on a path that is charged with it already.
+    #[inline(always)]
+    pub fn charged(path: Use<Path>, slot: Slot) -> Self {
         Self {
             staged: Staged::new(path),
-            number,
+            number: LazyNumber::none(),
             slot,
             spans: AtomicU64::new(0),
             own: Own::new(),
@@ -109,7 +72,7 @@ impl Leaf {
     /// # Errors
     ///
     /// If the manager or the connection is closed, or the peer is not known yet.
-    pub fn streams(&self) -> Result<&Arc<Path>> {
+    pub fn streams(&self) -> Result<&Shared<Path>> {
         let (word, path) = self.staged.load();
         let engine = path.engine();
         engine.check_open()?;
@@ -128,7 +91,7 @@ impl Leaf {
     }
 
     /// The path that it is charged on, or was when it was closed.
-    pub fn path(&self) -> &Arc<Path> {
+    pub fn path(&self) -> &Shared<Path> {
         self.staged.load().1
     }
 
@@ -137,7 +100,8 @@ impl Leaf {
     }
 
     pub fn name(&self) -> ScopeName {
-        name(self.slot, self.number)
+        let numbers = &self.engine().leaf_class(self.slot).numbers;
+        name(self.slot, self.number.get(numbers))
     }
 
     pub fn closed(&self) -> Error {
@@ -363,9 +327,10 @@ impl Leaf {
 
     /// Gives back all that the leaf holds, once.
     pub fn close(&self) {
-        if let Some((word, path)) = self.staged.close() {
-            path.release_leaf(self.slot, word.memory());
-            path.engine().release_path(path);
+        if let Some(closed) = self.staged.close() {
+            // The path has it back before the leaf is a user of it no more.
+            let memory = closed.word().memory();
+            closed.last().release_leaf(self.slot, memory);
         }
     }
 
@@ -377,9 +342,11 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // Its handle has closed it, as a rule.
-        if !self.is_closed() {
-            self.close();
+        // There is nobody else to close it, so it takes no step. The leaf's uses of paths go after
+        // this.
+        let (word, path) = self.staged.load();
+        if !word.is_closed() {
+            path.release_leaf(self.slot, word.memory());
         }
     }
 }
@@ -411,11 +378,11 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
 
 impl LeafClass {
     #[cold]
-    fn refused(&self, over: Over, slot: Slot, number: u64) -> Error {
+    fn refused(&self, over: Over, slot: Slot) -> Error {
         let direction = Some(slot.direction());
         self.refusals.count(over.resource, direction);
         LimitExceeded {
-            scope: name(slot, number),
+            scope: name(slot, self.numbers.next()),
             resource: over.resource,
             direction,
             requested: 1,

@@ -9,8 +9,6 @@
 //! never less than the credit on the node, it bounds what share of the limit that may be, and a
 //! node on which nothing is lent refuses without looking any further.
 
-use std::sync::{Arc, Weak};
-
 use rcmgr_core::{Direction, KIB, ScopeStat};
 
 use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
@@ -19,7 +17,8 @@ use crate::edition::Edition;
 use crate::gauge::Over;
 use crate::node::Node;
 use crate::path::Path;
-use crate::sync::{AtomicU64, Ordering, Published, RareLock};
+use crate::shared::Shared;
+use crate::sync::{AtomicU64, Ordering, Published, RareLock, fence};
 use crate::word::{StockState, StockWord, StreamsWord};
 
 /// What may be lent of what is left of a node's memory: this part of it.
@@ -55,8 +54,7 @@ impl CreditOptions {
 /// Who lends.
 pub struct Lending {
     options: CreditOptions,
-    /// Weak: whoever finds the lock held leaves a path here that is collected, until the next change.
-    lenders: Published<Vec<Weak<Path>>>,
+    lenders: Published<Vec<Shared<Path>>>,
     /// Held by the one that changes who lends. Nobody waits for it.
     changing: RareLock,
     /// How often credit was moved between nodes and lanes: begun, and done.
@@ -142,7 +140,7 @@ impl Lending {
     /// A path was charged with `amount` under `edition`, for which credit would have done, because it
     /// had none: now it may get some.
     #[cold]
-    pub fn after_charge(&self, path: &Arc<Path>, edition: Edition, kind: Kind, amount: u64) {
+    pub fn after_charge(&self, path: &Shared<Path>, edition: Edition, kind: Kind, amount: u64) {
         if path.is_lasting() || !serves(self.most(kind), amount) {
             return;
         }
@@ -291,10 +289,15 @@ impl Lending {
     }
 
     /// The path lends from now on, if there is room for one more.
-    fn begin(&self, path: &Arc<Path>) {
-        let Some(_one_at_a_time) = self.changing.try_hold() else {
-            return;
-        };
+    fn begin(&self, path: &Shared<Path>) {
+        if let Some(one_at_a_time) = self.changing.try_hold() {
+            self.begin_alone(path);
+            drop(one_at_a_time);
+            self.tidy();
+        }
+    }
+
+    fn begin_alone(&self, path: &Shared<Path>) {
         if !path.standing().may_begin() {
             return;
         }
@@ -313,18 +316,33 @@ impl Lending {
             return path.standing().wait(wait);
         }
         lenders.push(path.clone());
-        self.set(&lenders);
+        self.lenders.set(lenders);
         // From here on it can be called in, so now it may be filled: when it lends, it is.
         path.credit_or_new().all_stocks().for_each(Stock::begin);
-        if !path.standing().begin() {
-            // Collected meanwhile.
-            self.set(&self.remaining_lenders());
+        // If it does not begin it was collected meanwhile, and is taken off the list again.
+        path.standing().begin();
+    }
+
+    /// Takes those off the list that lend no more. Who finds the lock held leaves it to the holder.
+    fn tidy(&self) {
+        loop {
+            // Between a path's end, or the lock's, and the look at the other: of one that ends and one
+            // that unlocks, at least one sees what the other did.
+            fence(Ordering::SeqCst);
+            let lends = |path: &Shared<Path>| path.standing().lends();
+            if self.lenders.with(|lenders| lenders.iter().all(lends)) {
+                return;
+            }
+            let Some(_one_at_a_time) = self.changing.try_hold() else {
+                return;
+            };
+            self.lenders.set(self.remaining_lenders());
         }
     }
 
     /// Those that lend still. Those that were collected while others changed who lends give all
     /// back, also what somebody who came late has filled since. Only under the lock.
-    fn remaining_lenders(&self) -> Vec<Arc<Path>> {
+    fn remaining_lenders(&self) -> Vec<Shared<Path>> {
         let mut lenders = self.lenders();
         lenders.retain(|path| {
             let lends = path.standing().lends();
@@ -336,15 +354,9 @@ impl Lending {
         lenders
     }
 
-    fn set(&self, lenders: &[Arc<Path>]) {
-        self.lenders
-            .set(lenders.iter().map(Arc::downgrade).collect());
-    }
-
     /// All that may lend.
-    pub fn lenders(&self) -> Vec<Arc<Path>> {
-        let live = |lenders: &Vec<Weak<Path>>| lenders.iter().filter_map(Weak::upgrade).collect();
-        self.lenders.with(live)
+    pub fn lenders(&self) -> Vec<Shared<Path>> {
+        self.lenders.with(Vec::clone)
     }
 
     /// Takes back the credit of a path that lends no more.
@@ -360,11 +372,7 @@ impl Lending {
     pub fn collected(&self, path: &Path) {
         if path.standing().gone() {
             self.end(path);
-            // Whoever holds the lock may leave it on the list, with nothing to be called in, until
-            // somebody begins or ends to lend.
-            if let Some(_one_at_a_time) = self.changing.try_hold() {
-                self.set(&self.remaining_lenders());
-            }
+            self.tidy();
         }
     }
 
@@ -476,11 +484,11 @@ impl Lending {
 
     fn for_each_lender(&self, node: &Node, mut f: impl FnMut(&Path, &Credit)) {
         self.lenders.with(|lenders| {
-            for path in lenders.iter().filter_map(Weak::upgrade) {
+            for path in lenders {
                 if path.iter().any(|other| std::ptr::eq(other, node))
                     && let Some(credit) = path.credit()
                 {
-                    f(&path, credit);
+                    f(path, credit);
                 }
             }
         });

@@ -46,6 +46,8 @@ mod credit;
 mod direct;
 mod edition;
 mod engine;
+#[cfg(not(loom))]
+mod flag_lock;
 mod gauge;
 mod handles;
 mod leaf;
@@ -61,6 +63,7 @@ mod peers;
 mod refusals;
 mod registry;
 mod scope;
+mod shared;
 mod slot;
 mod span;
 mod staged;

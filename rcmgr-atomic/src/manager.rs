@@ -12,11 +12,12 @@ use rcmgr_core::{
 use crate::direct::NodeUser;
 use crate::engine::Engine;
 use crate::handles::{Connection, Stream, open_stream_with};
-use crate::leaf::Leaf;
+use crate::leaf::charge_new;
 use crate::lending::CreditOptions;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
 use crate::scope::{Scope, Service, Span};
+use crate::shared::Use;
 use crate::slot::Slot;
 use crate::span::Owner;
 
@@ -48,9 +49,9 @@ use crate::span::Owner;
 pub struct AtomicResourceManager {
     engine: Arc<Engine>,
     /// What a connection is charged on when it is opened.
-    opened: Arc<Path>,
+    opened: Use<Path>,
     /// ... if the allowlist lets it in.
-    allowlisted_opened: Arc<Path>,
+    allowlisted_opened: Use<Path>,
 }
 
 impl AtomicResourceManager {
@@ -259,8 +260,8 @@ impl ResourceManager for AtomicResourceManager {
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
         let place = addresses.admit_bare(endpoint)?;
-        let refused = match Leaf::open(self.opened.clone(), slot) {
-            Ok(leaf) => return Ok(Connection::new(leaf, place)),
+        let refused = match charge_new(&self.opened, slot) {
+            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, place)),
             Err(refused) => refused,
         };
         if let Some(place) = place {
@@ -268,8 +269,9 @@ impl ResourceManager for AtomicResourceManager {
         }
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
-                let leaf = Leaf::open(self.allowlisted_opened.clone(), slot)?;
-                Ok(Connection::allowlisted(leaf, ip))
+                let path = &self.allowlisted_opened;
+                charge_new(path, slot)?;
+                Ok(Connection::allowlisted(path.join(), slot, ip))
             }
             _ => Err(refused),
         }
@@ -282,7 +284,7 @@ impl ResourceManager for AtomicResourceManager {
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.engine.check_open()?;
         let path = self.engine.stream_path(peer, direction)?;
-        Leaf::open(path, Slot::Stream(direction)).map(Stream::new)
+        Stream::open(path, direction)
     }
 
     fn open_stream_with(
@@ -294,7 +296,7 @@ impl ResourceManager for AtomicResourceManager {
     ) -> Result<Stream> {
         self.engine.check_open()?;
         let from = self.engine.peer_path(PathKind::Stream, peer);
-        open_stream_with(&from, direction, protocol, service)
+        open_stream_with(from, direction, protocol, service)
     }
 
     fn open_service(&self, service: &str) -> Result<Service> {

@@ -10,6 +10,7 @@
 //! a lock of their own for each path, as names are under the locks of the maps.
 
 use std::collections::HashMap;
+use std::mem;
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 
@@ -23,9 +24,9 @@ use crate::engine::Engine;
 use crate::gauge::Over;
 use crate::lending::Standing;
 use crate::node::Node;
+use crate::shared::{Collect, Shared, Use};
 use crate::slot::Slot;
 use crate::sync::{Guarded, SetOnce};
-use crate::users::Users;
 
 /// The most nodes that a leaf is charged on: peer, its share of the protocol and of the service,
 /// protocol, service, system.
@@ -64,20 +65,26 @@ pub struct Path {
     named: Option<ScopeClass>,
     nodes: Nodes,
     engine: Arc<Engine>,
-    /// The path that it is a branch of, and a user.
-    from: Option<Arc<Path>>,
-    branches: Guarded<Option<Box<Branches>>>,
-    /// For the path of connections to a peer: where streams begin that are opened through them. It
-    /// is a user of that.
-    streams: SetOnce<Arc<Path>>,
-    users: Users,
+    /// The path that it is a branch of.
+    from: Option<Shared<Path>>,
+    /// For the path of connections to a peer: where streams begin that are opened through them.
+    streams: SetOnce<Shared<Path>>,
+    links: Guarded<Links>,
     standing: Standing,
     /// Made when the path begins to lend.
     credit: OnceLock<Box<Credit>>,
 }
 
+/// What holds the tree of paths together.
+struct Links {
+    branches: Option<Box<Branches>>,
+    /// The paths that this one is a user of until it is collected: what it is a branch of, and where
+    /// streams begin.
+    used: ArrayVec<Use<Path>, 2>,
+}
+
 /// By protocol or service. A remote chooses the names, so hashes are not to be foreseen.
-type Branches = HashMap<Arc<str>, Arc<Path>, ahash::RandomState>;
+type Branches = HashMap<Arc<str>, Shared<Path>, ahash::RandomState>;
 
 /// How many classes of nodes there are that a path can be without, transient apart.
 const CLASSES: usize = 5;
@@ -104,7 +111,7 @@ pub fn is_transient(node: &Node) -> bool {
 }
 
 impl Path {
-    fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Arc<Path>>, nodes: Nodes) -> Self {
+    fn new(engine: Arc<Engine>, kind: PathKind, from: Option<Shared<Path>>, nodes: Nodes) -> Self {
         let standing = engine.lending().standing();
         let mut at = [NOWHERE; CLASSES];
         for (place, node) in nodes.iter().enumerate() {
@@ -121,9 +128,11 @@ impl Path {
             nodes,
             engine,
             from,
-            branches: Guarded::new(None),
             streams: SetOnce::new(),
-            users: Users::none(),
+            links: Guarded::new(Links {
+                branches: None,
+                used: ArrayVec::new(),
+            }),
             standing,
             credit: OnceLock::new(),
         }
@@ -143,55 +152,48 @@ impl Path {
     }
 
     /// The path `from` with a protocol or service, `node`, and the peer's share of it. It is a user
-    /// of all three already.
-    pub fn branch_of(from: &Arc<Self>, node: &Arc<Node>, nodes: Nodes) -> Self {
-        Self {
+    /// of both of these already.
+    pub fn branch_of(from: Use<Self>, node: &Arc<Node>, nodes: Nodes) -> Self {
+        let path = Self {
             named: Some(node.class()),
-            ..Self::new(from.engine.clone(), from.kind, Some(from.clone()), nodes)
-        }
+            ..Self::new(from.engine.clone(), from.kind, Some((*from).clone()), nodes)
+        };
+        path.use_until_collected(from);
+        path
     }
 
-    /// The branch with a protocol or service of this name, made if absent, with the caller as a
-    /// user. `None` if it is not there and this path has no user any more.
-    pub fn branch(&self, name: &str, make: impl FnOnce() -> Self) -> Option<Arc<Self>> {
-        self.branches.with(|branches| {
-            if let Some(found) = branches.as_ref().and_then(|branches| branches.get(name)) {
-                // While it can't be taken out.
-                found.users.add();
-                return Some(found.clone());
-            }
-            // A branch is a user. Who is none any more makes none, so a path that was collected
-            // never has one again.
-            if !self.lasting && !self.users.try_add() {
-                return None;
-            }
-            let branch = Arc::new(make());
-            branch.users.add();
-            let name = branch.name().map_or_else(|| name.into(), Arc::clone);
-            branches
-                .get_or_insert_default()
-                .insert(name, branch.clone());
-            Some(branch)
-        })
+    fn use_until_collected(&self, path: Use<Self>) {
+        self.links.with(|links| links.used.push(path));
+    }
+
+    /// Nobody uses it, and nobody finds it any more: what it used it uses no more.
+    fn stop_using(&self) {
+        // Dropped outside of the lock.
+        drop(self.links.with(|links| mem::take(&mut links.used)));
     }
 
     /// Nobody used the branch a moment ago. Whether that took it out, which is for one caller only.
-    pub fn remove_branch(&self, branch: &Arc<Self>) -> bool {
+    fn remove_branch(&self, branch: &Shared<Self>) -> bool {
         let Some(name) = branch.name() else {
             return false;
         };
-        self.branches.with(|branches| {
-            let Some(map) = branches else { return false };
+        let removed = self.links.with(|Links { branches, .. }| {
+            let map = branches.as_mut()?;
             // Someone may have found it since, or taken it out, or even made another.
-            let unused = |found: &Arc<Self>| Arc::ptr_eq(found, branch) && branch.users.is_none();
-            let removed = map.get(name).is_some_and(unused) && map.remove(name).is_some();
+            let unused = |found: &Shared<Self>| found.is(branch) && branch.is_unused();
+            let removed = if map.get(name).is_some_and(unused) {
+                map.remove(name)
+            } else {
+                None
+            };
             if map.is_empty() {
                 *branches = None;
             } else if map.capacity() > 8 * map.len().max(32) {
                 map.shrink_to(2 * map.len());
             }
             removed
-        })
+        });
+        removed.is_some()
     }
 
     /// The name of the protocol or service that a branch has and the path before it has not.
@@ -200,16 +202,12 @@ impl Path {
     }
 
     /// The path that it is a branch of.
-    pub fn from(&self) -> Option<&Arc<Self>> {
+    pub fn from(&self) -> Option<&Shared<Self>> {
         self.from.as_ref()
     }
 
     pub fn is_lasting(&self) -> bool {
         self.lasting
-    }
-
-    pub fn users(&self) -> &Users {
-        &self.users
     }
 
     /// The nodes that it is a user of: those that the path before it has not.
@@ -222,17 +220,15 @@ impl Path {
     }
 
     /// Where streams begin that are opened through connections on this path, if there were any.
-    pub fn streams(&self) -> Option<&Arc<Self>> {
+    pub fn streams(&self) -> Option<&Shared<Self>> {
         self.streams.get()
     }
 
-    /// Says where streams begin, with this as a user of that.
-    ///
-    /// # Errors
-    ///
-    /// If it was said already: then the caller still has the path that it gave.
-    pub fn set_streams(&self, streams: Arc<Self>) -> Result<(), Arc<Self>> {
-        self.streams.set(streams)
+    /// Says where streams begin, if that was not said yet. The caller is a user.
+    pub fn set_streams(&self, streams: Use<Self>) {
+        if self.streams.set((*streams).clone()).is_ok() {
+            self.use_until_collected(streams);
+        }
     }
 
     /// The peer's node.
@@ -269,25 +265,6 @@ impl Path {
 
     pub fn iter(&self) -> impl Iterator<Item = &Node> + Clone {
         self.nodes.iter().map(|node| &**node)
-    }
-
-    /// Takes the charge out of the path's credit, or charges all nodes, or none.
-    #[inline]
-    pub fn charge<C: Charge>(
-        self: &Arc<Self>,
-        edition: Edition,
-        charge: C,
-    ) -> Result<(), (&Node, Over)> {
-        if self.take_credit(edition, charge) {
-            return Ok(());
-        }
-        charge_all(self.iter(), edition, charge)?;
-        if let Some((kind, amount)) = charge.credit() {
-            self.engine
-                .lending()
-                .after_charge(self, edition, kind, amount);
-        }
-        Ok(())
     }
 
     /// Takes the charge out of the path's credit: that is charged on all nodes already.
@@ -384,8 +361,8 @@ impl Path {
     }
 
     fn is_branch_of(&self, other: &Self) -> bool {
-        let from = self.from.as_deref();
-        from.is_some_and(|from| ptr::eq(from, other))
+        let from = self.from.as_ref();
+        from.is_some_and(|from| ptr::eq(&raw const **from, other))
     }
 
     /// The nodes that this path has and `other` has not.
@@ -393,5 +370,56 @@ impl Path {
         let is_kept = |node: &Arc<Node>| other.nodes.iter().any(|other| Arc::ptr_eq(other, node));
         let lost = self.nodes.iter().filter(move |node| !is_kept(node));
         lost.map(|node| &**node)
+    }
+}
+
+impl Shared<Path> {
+    /// The branch with a protocol or service of this name, made if absent. `None` if it is not there
+    /// and this path has no user any more.
+    pub fn branch(&self, name: &str, make: impl FnOnce(Use<Path>) -> Path) -> Option<Use<Path>> {
+        self.links.with(|Links { branches, .. }| {
+            if let Some(found) = branches.as_ref().and_then(|branches| branches.get(name)) {
+                // While it can't be taken out.
+                return Some(found.join());
+            }
+            // A branch is a user. Who is none any more makes none, so a path that was collected
+            // never has one again.
+            let branch = Shared::new(make(self.try_join()?));
+            let user = branch.join();
+            let name = branch.name().map_or_else(|| name.into(), Arc::clone);
+            branches.get_or_insert_default().insert(name, branch);
+            Some(user)
+        })
+    }
+
+    /// Takes the charge out of the path's credit, or charges all nodes, or none.
+    #[inline]
+    pub fn charge<C: Charge>(&self, edition: Edition, charge: C) -> Result<(), (&Node, Over)> {
+        if self.take_credit(edition, charge) {
+            return Ok(());
+        }
+        charge_all(self.iter(), edition, charge)?;
+        if let Some((kind, amount)) = charge.credit() {
+            self.engine
+                .lending()
+                .after_charge(self, edition, kind, amount);
+        }
+        Ok(())
+    }
+}
+
+impl Collect for Path {
+    fn unused(this: &Shared<Self>) {
+        let engine = this.engine();
+        let removed = match this.from() {
+            _ if this.is_lasting() => false,
+            Some(from) => from.remove_branch(this),
+            None => engine.peers().remove_path(this),
+        };
+        if removed {
+            engine.lending().collected(this);
+            this.own_nodes().for_each(|node| engine.release_node(node));
+            this.stop_using();
+        }
     }
 }

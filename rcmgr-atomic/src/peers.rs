@@ -12,13 +12,14 @@ use rcmgr_core::PeerId;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
 use crate::registry::Removals;
+use crate::shared::{Shared, Use};
 use crate::sync::Table;
 
 /// What is known by a peer's id.
 struct Peer {
     node: Arc<Node>,
     /// By kind.
-    paths: [Option<Arc<Path>>; PathKind::OF_PEERS],
+    paths: [Option<Shared<Path>>; PathKind::OF_PEERS],
 }
 
 /// Peers by id.
@@ -39,12 +40,6 @@ impl Peer {
         self.node.users().add();
         self.node.clone()
     }
-}
-
-/// One more user of a path that can't be taken out meanwhile.
-pub fn join(path: &Arc<Path>) -> Arc<Path> {
-    path.users().add();
-    path.clone()
 }
 
 impl Peers {
@@ -69,7 +64,7 @@ impl Peers {
         &self,
         kind: PathKind,
         id: &PeerId,
-        f: impl FnOnce(&Arc<Path>) -> R,
+        f: impl FnOnce(&Shared<Path>) -> R,
     ) -> Option<R> {
         let found = self
             .table
@@ -77,36 +72,39 @@ impl Peers {
         found.flatten()
     }
 
-    /// The path of this kind, made if absent, with the caller as a user.
+    /// The path of this kind, made if absent.
     pub fn acquire_path(
         &self,
         kind: PathKind,
         id: &PeerId,
         make_peer: impl FnOnce() -> Node,
         make: impl FnOnce(&Arc<Node>) -> Path,
-    ) -> Arc<Path> {
-        self.look_at_path(kind, id, join).unwrap_or_else(|| {
-            let make_peer = |_: &PeerId| Peer::new(make_peer());
-            self.table.change_or_insert(*id, make_peer, |peer| {
-                let Peer { node, paths } = peer;
-                join(paths[kind as usize].get_or_insert_with(|| {
-                    node.users().add();
-                    Arc::new(make(node))
-                }))
+    ) -> Use<Path> {
+        // The user joins while the path can't be taken out.
+        self.look_at_path(kind, id, Shared::join)
+            .unwrap_or_else(|| {
+                let make_peer = |_: &PeerId| Peer::new(make_peer());
+                self.table.change_or_insert(*id, make_peer, |peer| {
+                    let Peer { node, paths } = peer;
+                    let path = paths[kind as usize].get_or_insert_with(|| {
+                        node.users().add();
+                        Shared::new(make(node))
+                    });
+                    path.join()
+                })
             })
-        })
     }
 
     /// Nobody used the path a moment ago. Whether that took it out, which is for one caller only:
     /// that one says that the path uses the peer no more.
-    pub fn remove_path(&self, path: &Arc<Path>) -> bool {
+    pub fn remove_path(&self, path: &Shared<Path>) -> bool {
         let Some(id) = path.peer().and_then(|node| node.id().peer()) else {
             return false;
         };
         let removed = self.table.change(&id, |peer| {
             let place = &mut peer.paths[path.kind() as usize];
             // Someone may have found it since, or taken it out, or even made another.
-            let unused = |found: &Arc<Path>| Arc::ptr_eq(found, path) && path.users().is_none();
+            let unused = |found: &Shared<Path>| found.is(path) && path.is_unused();
             place.take_if(|found| unused(found)).is_some()
         });
         removed == Some(true)

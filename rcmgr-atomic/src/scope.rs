@@ -3,9 +3,9 @@ use rcmgr_core::{
 };
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::direct::NodeUser;
+use crate::shared::Shared;
 use crate::span::{Owner, SpanState};
 
 /// A scope that others are charged on, as [`AtomicResourceManager`](crate::AtomicResourceManager)
@@ -114,7 +114,7 @@ impl fmt::Debug for Scope {
 /// assert_eq!(dht.stat().memory, 0);
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```
-pub struct Span(Arc<SpanState>);
+pub struct Span(Shared<SpanState>);
 
 impl Span {
     pub(crate) fn begin(owner: Owner) -> Result<Self> {
@@ -172,8 +172,10 @@ impl ScopeSpan for Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        // Spans of this one may hold the state on.
-        self.0.close();
+        // One that nobody else has closes itself; else spans of it hold it on.
+        if !self.0.is_only() {
+            self.0.close();
+        }
     }
 }
 

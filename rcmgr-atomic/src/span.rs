@@ -21,13 +21,14 @@ use crate::leaf::Leaf;
 use crate::node::Node;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
+use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering, RareLock};
 use crate::word::SpanWord;
 
 /// Whose part a span is.
 pub enum Owner {
-    Leaf(Arc<Leaf>),
-    Span(Arc<SpanState>),
+    Leaf(Shared<Leaf>),
+    Span(Shared<SpanState>),
     /// A node, with the holder as a user of it.
     Node(Arc<Node>, Arc<Engine>),
 }
@@ -150,7 +151,7 @@ impl SpanState {
     /// # Errors
     ///
     /// If the owner is closed, or a span that is nested as deep as may be.
-    pub fn begin(owner: Owner) -> Result<Arc<Self>> {
+    pub fn begin(owner: Owner) -> Result<Shared<Self>> {
         let depth = match &owner {
             Owner::Span(span) => span.depth + 1,
             Owner::Leaf(_) | Owner::Node(..) => 1,
@@ -162,7 +163,7 @@ impl SpanState {
             });
         }
         owner.share()?;
-        Ok(Arc::new(Self {
+        Ok(Shared::new_with(|| Self {
             word: AtomicU64::new(SpanWord::OPENED.0),
             id: owner.next_span(),
             depth,
@@ -397,15 +398,14 @@ impl SpanState {
 
     /// Gives back all that the span holds, once.
     pub fn close(&self) {
-        // Spares a span that is done the step when it is dropped.
-        if self.load().is_closed() {
-            return;
-        }
         // AcqRel: one step takes the memory and closes; all that was charged is seen.
         let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::AcqRel));
-        if before.is_closed() {
-            return;
+        if !before.is_closed() {
+            self.give_back(before);
         }
+    }
+
+    fn give_back(&self, before: SpanWord) {
         self.owner.take(before.memory());
         self.leave_node();
     }
@@ -413,6 +413,10 @@ impl SpanState {
 
 impl Drop for SpanState {
     fn drop(&mut self) {
-        self.close();
+        // There is nobody else to close it, so it takes no step.
+        let word = self.load();
+        if !word.is_closed() {
+            self.give_back(word);
+        }
     }
 }

@@ -18,13 +18,14 @@ pub mod internals {
     pub use crate::credit::Kind;
     pub use crate::direct::NodeUser;
     pub use crate::engine::Engine;
-    pub use crate::leaf::Leaf;
+    pub use crate::leaf::{Leaf, charge_new, join_charged};
     pub use crate::lending::CreditOptions;
     pub use crate::node::Node;
     pub use crate::path::{Path, PathKind};
+    pub use crate::shared::{Collect, Shared, Use};
     pub use crate::slot::Slot;
     pub use crate::span::{Owner, SpanState};
-    pub use crate::staged::Staged;
+    pub use crate::staged::{Retire, Staged};
     pub use crate::word::LeafWord;
 }
 
@@ -35,7 +36,11 @@ mod shim {
 
     use arc_swap::ArcSwap;
     use dashmap::DashMap;
-    pub(crate) use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering};
+    pub(crate) use portable_atomic::{
+        AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence,
+    };
+
+    use crate::flag_lock::FlagLock;
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
@@ -113,45 +118,30 @@ mod shim {
     }
 
     /// The right of one at a time to move a leaf. Whoever comes meanwhile lets others run until it is
-    /// free: nearly never, since a leaf is moved by the one that owns it. It is given back without
-    /// an atomic step more than a store, which a mutex is not.
-    #[derive(Debug, Default)]
-    pub(crate) struct Claim(AtomicBool);
+    /// free: nearly never, since a leaf is moved by the one that owns it.
+    #[derive(Default)]
+    pub(crate) struct Claim(lock_api::Mutex<FlagLock, ()>);
 
-    #[derive(Debug)]
-    pub(crate) struct Claimed<'a>(&'a AtomicBool);
+    pub(crate) type Claimed<'a> = lock_api::MutexGuard<'a, FlagLock, ()>;
 
     impl Claim {
         #[inline]
         pub(crate) fn hold(&self) -> Claimed<'_> {
-            // Acquire: pairs with the Release of the one that had it before.
-            while self.0.swap(true, Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-            Claimed(&self.0)
-        }
-    }
-
-    impl Drop for Claimed<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            self.0.store(false, Ordering::Release);
+            self.0.lock()
         }
     }
 
     /// A value behind a lock: for what is looked up or made when something is opened or moved.
-    #[derive(Debug)]
-    pub(crate) struct Guarded<T>(std::sync::Mutex<T>);
+    pub(crate) struct Guarded<T>(lock_api::Mutex<FlagLock, T>);
 
     impl<T> Guarded<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(std::sync::Mutex::new(value))
+            Self(lock_api::Mutex::new(value))
         }
 
         #[inline]
         pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-            // Nothing that is done under it panics.
-            f(&mut self.0.lock().unwrap_or_else(|poison| poison.into_inner()))
+            f(&mut self.0.lock())
         }
     }
 
@@ -240,7 +230,7 @@ mod shim {
 
     pub(crate) use loom::cell::UnsafeCell;
     use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
     /// One lane, for which all threads contend: with one for each there is nothing to be tried.
     pub(crate) const LANES: usize = 1;

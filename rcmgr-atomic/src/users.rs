@@ -19,25 +19,6 @@ impl Users {
         self.0.fetch_add(1, Ordering::Acquire);
     }
 
-    /// One more, unless there is none: for who only knows that there was one a moment ago.
-    #[inline]
-    pub fn try_add(&self) -> bool {
-        // Acquire on success: as in `add`.
-        let mut users = self.0.load(Ordering::Relaxed);
-        while users > 0 {
-            match self.0.compare_exchange_weak(
-                users,
-                users + 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => users = now,
-            }
-        }
-        false
-    }
-
     /// One less; whether that was the last.
     #[inline]
     pub fn remove(&self) -> bool {

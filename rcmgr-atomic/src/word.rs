@@ -196,6 +196,25 @@ impl StockWord {
     }
 }
 
+/// Who has a shared thing: `[users: 32][references: 32]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsersWord(pub u64);
+
+impl UsersWord {
+    const REFERENCES: Field = Field::right_of_all(32);
+    const USERS: Field = Self::REFERENCES.left_of(32);
+
+    /// One reference.
+    pub const REFERENCE: u64 = Self::REFERENCES.of(1) as u64;
+    /// One user.
+    pub const USER: u64 = Self::USERS.of(1) as u64;
+
+    #[inline]
+    pub fn users(self) -> u64 {
+        Self::USERS.get(self.0.into())
+    }
+}
+
 /// What a span holds: `[closed: 1][shared: 1][memory: 62]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpanWord(pub u64);
@@ -278,14 +297,14 @@ impl StreamsWord {
     }
 }
 
-/// Connections by direction, and file descriptors: `[fd: 42][outbound: 42][inbound: 42]`.
+/// Connections by direction, and file descriptors: `[fd: 32][outbound: 32][inbound: 32]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ConnsWord(pub u128);
 
 impl ConnsWord {
-    const INBOUND: Field = Field::right_of_all(42);
-    const OUTBOUND: Field = Self::INBOUND.left_of(42);
-    const FD: Field = Self::OUTBOUND.left_of(42);
+    const INBOUND: Field = Field::right_of_all(32);
+    const OUTBOUND: Field = Self::INBOUND.left_of(32);
+    const FD: Field = Self::OUTBOUND.left_of(32);
 
     /// The most connections that can be counted in a direction, and the most file descriptors.
     pub const MAX: u64 = Self::INBOUND.max();

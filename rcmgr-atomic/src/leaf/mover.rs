@@ -1,7 +1,5 @@
 //! How a leaf moves to another path: see the head of `leaf.rs`.
 
-use std::sync::Arc;
-
 use rcmgr_core::{Priority, Result};
 
 use super::Leaf;
@@ -11,13 +9,14 @@ use crate::charge::{
 };
 use crate::node::Node;
 use crate::path::Path;
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Mover;
 
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
     leaf: &'a Leaf,
-    mover: Mover<'a, Arc<Path>>,
+    mover: Mover<'a, Use<Path>>,
 }
 
 impl Leaf {
@@ -38,18 +37,20 @@ impl Leaf {
 
 impl<'a> LeafMover<'a> {
     /// The path that the leaf is on, and stays on as long as nothing is moved by this.
-    pub fn path(&self) -> &'a Arc<Path> {
+    pub fn path(&self) -> &'a Shared<Path> {
         self.leaf.path()
     }
 
-    /// Moves to the path `next`, of which the caller is a user; the leaf is it from now on. There is
-    /// none if the leaf was closed while it was looked for.
+    /// Moves to the path `next`. There is none if the leaf was closed while it was looked for.
+    ///
+    /// The leaf stays a user of the path that it was on: so is a branch of it anyway, and others are
+    /// of no scope that is ever collected.
     ///
     /// # Errors
     ///
     /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
-    /// has changed, and the next path has one user less.
-    pub fn advance(&mut self, next: Option<Arc<Path>>) -> Result<()> {
+    /// has changed.
+    pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
             Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
@@ -57,17 +58,15 @@ impl<'a> LeafMover<'a> {
         }
     }
 
-    fn advance_as(&mut self, next: Arc<Path>, slot: impl SlotCharge) -> Result<()> {
+    fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self { leaf, mover } = self;
         let (mut word, path) = leaf.staged.load();
         let engine = path.engine();
         let mut memory = word.memory();
-        let charged = if word.is_closed() {
-            Err(leaf.closed())
-        } else {
-            charge_move(path, &next, slot, memory)
-        };
-        let slot_taken = charged.inspect_err(|_| engine.release_path(&next))?;
+        if word.is_closed() {
+            return Err(leaf.closed());
+        }
+        let slot_taken = charge_move(path, &next, slot, memory)?;
         mover.put(next);
         let next = mover.next();
         while let Err(now) = mover.advance(word) {
@@ -95,7 +94,7 @@ impl<'a> LeafMover<'a> {
                 if slot_taken {
                     next.release_leaf(leaf.slot, 0);
                 }
-                engine.release_path(next);
+                drop(mover.take());
                 return Err(why);
             }
             (word, memory) = (now, after);
@@ -110,7 +109,6 @@ impl<'a> LeafMover<'a> {
                 engine.lending().after_charge(next, edition, kind, amount);
             }
         }
-        engine.release_path(path);
         Ok(())
     }
 }

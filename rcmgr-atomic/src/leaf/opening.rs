@@ -1,39 +1,59 @@
 //! What a new leaf is asked, and what it is charged with.
 
-use std::sync::Arc;
-
 use rcmgr_core::{Direction, Error, Result};
 
 use crate::charge::{Charge, OneConnection, SlotCharge, Streams, may_have_credit, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::path::Path;
+use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 
-/// Charges a new leaf, if its own limit and the path have room. Its number.
+/// Charges a new leaf, if its own limit and the path have room.
+///
+/// A refusal, the hot path of a server under attack, touches no count of users: the caller may know
+/// only that the path had a user a moment ago, and [joins](join_charged) afterwards.
+///
+/// # Errors
+///
+/// If there is no room: then nothing is charged.
 #[inline(always)]
-pub(super) fn charge_new(path: &Arc<Path>, slot: Slot) -> Result<u64> {
+pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
     match slot {
         Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
         Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
     }
 }
 
+/// A user of a path that is charged with a new leaf already. If there is none any more, the charge is
+/// taken back: the nodes may be gone from the maps by now, and what was charged on them has made no
+/// difference to anyone.
+#[inline]
+pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
+    let user = path.try_join();
+    if user.is_none() {
+        match slot {
+            Slot::Stream(direction) => path.cancel(Streams::one(direction)),
+            Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+        }
+    }
+    user
+}
+
 #[inline(always)]
-fn charge_new_as(path: &Arc<Path>, slot: Slot, charge: impl SlotCharge) -> Result<u64> {
+fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Result<()> {
     let engine = path.engine();
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
-    let number = class.numbers.next();
     loop {
         let edition = editions.now();
         if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
-                return Err(class.refused(over, slot, number));
+                return Err(class.refused(over, slot));
             }
             continue;
         }
         match (path.charge(edition, charge), editions.still(edition)) {
-            (Ok(()), true) => return Ok(number),
+            (Ok(()), true) => return Ok(()),
             (Ok(()), false) => path.cancel(charge),
             (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
             (Err(_), false) => {}
@@ -59,10 +79,7 @@ pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     }
     // Asked once more: another may have called it in since.
     let over = refuses(node).filter(|&over| !may_have_credit(node, over))?;
-    editions.still(edition).then(|| {
-        class.numbers.next();
-        charge.refused(node, over)
-    })
+    editions.still(edition).then(|| charge.refused(node, over))
 }
 
 /// Whether a new stream would be refused by its own limit, or by the first node of its path, as
@@ -85,11 +102,8 @@ pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<
             continue;
         }
         if own.is_err() {
-            return Err(class.refused(over, slot, class.numbers.next()));
+            return Err(class.refused(over, slot));
         }
-        if let Err(refused) = refuse(engine, first, over, charge, edition) {
-            class.numbers.next();
-            return Err(refused);
-        }
+        refuse(engine, first, over, charge, edition)?;
     }
 }

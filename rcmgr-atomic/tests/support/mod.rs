@@ -62,7 +62,7 @@ pub struct Model {
     node_spans: BTreeMap<ScopeId, u32>,
     services: BTreeSet<ScopeId>,
     holders: Vec<Holder>,
-    opened: [u64; 2],
+    named: [u64; 2],
     refusals: BTreeMap<ScopeClass, Refusals>,
     mistakes: BTreeMap<ScopeClass, u64>,
     closed: bool,
@@ -81,7 +81,7 @@ impl Model {
             node_spans: BTreeMap::new(),
             services: BTreeSet::new(),
             holders: Vec::new(),
-            opened: [0; 2],
+            named: [0; 2],
             refusals: BTreeMap::new(),
             mistakes: BTreeMap::new(),
             closed: false,
@@ -401,9 +401,10 @@ impl Model {
     }
 
     fn open(&mut self, mut leaf: LeafFacts) -> Result<()> {
-        let opened = &mut self.opened[usize::from(leaf.is_stream())];
-        *opened += 1;
-        leaf.number = *opened;
+        // Leaves are numbered as they are first named: by their own refusal, or by whoever asks each
+        // one that is open.
+        let named = usize::from(leaf.is_stream());
+        leaf.number = self.named[named] + 1;
         let request = Request {
             stat: leaf.slot(),
             moved: false,
@@ -427,7 +428,11 @@ impl Model {
                 Err(self.refuse(&on, limit.get(over.0), &request, over))
             }
         };
+        let refused_itself = own.is_err();
         let opened = own.and_then(|()| self.charge(&path, request));
+        if opened.is_ok() || refused_itself {
+            self.named[named] += 1;
+        }
         if opened.is_err() {
             self.holders.pop();
         }

@@ -1,0 +1,139 @@
+//! What is shared by users and references: it is told when nobody uses it, and freed once, when nobody
+//! can reach it.
+#![cfg(loom)]
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use rcmgr_atomic::internals::{Collect, Shared, Use};
+
+/// The place where a thing is found, as a map of paths is.
+type Place = Arc<Mutex<Option<Shared<Thing>>>>;
+
+struct Thing {
+    place: Place,
+    /// How often it was taken out of its place, and how often it was freed.
+    ends: Arc<[AtomicUsize; 2]>,
+    /// loom fails if an access meets the write at the end.
+    memory: UnsafeCell<u64>,
+}
+
+impl Thing {
+    fn look(&self) {
+        // SAFETY: whoever looks refers to it, and it is written when nobody does.
+        assert_eq!(self.memory.with(|memory| unsafe { *memory }), 7);
+    }
+}
+
+impl Drop for Thing {
+    fn drop(&mut self) {
+        // SAFETY: nobody refers to it.
+        self.memory.with_mut(|memory| unsafe { *memory = 0 });
+        self.ends[1].fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Collect for Thing {
+    fn unused(this: &Shared<Self>) {
+        this.look();
+        let mut place = this.place.lock().unwrap();
+        let removed = place.take_if(|found| found.is(this) && this.is_unused());
+        drop(place);
+        if removed.is_some() {
+            this.ends[0].fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// A thing in its place, and a user of it.
+fn thing() -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
+    let place = Place::default();
+    let ends = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let shared = Shared::new(Thing {
+        place: place.clone(),
+        ends: ends.clone(),
+        memory: UnsafeCell::new(7),
+    });
+    let user = shared.join();
+    *place.lock().unwrap() = Some(shared);
+    (place, user, ends)
+}
+
+fn ended(ends: &[AtomicUsize; 2]) -> [usize; 2] {
+    [0, 1].map(|at| ends[at].load(Ordering::Acquire))
+}
+
+#[test]
+fn two_users_leave() {
+    loom::model(|| {
+        let (place, one, ends) = thing();
+        let two = one.clone();
+        let thread = thread::spawn(move || {
+            two.look();
+            drop(two);
+        });
+        one.look();
+        drop(one);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn the_last_user_leaves_while_another_finds_it() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        let other = place.clone();
+        let thread = thread::spawn(move || {
+            let found = other.lock().unwrap().as_ref().map(Shared::join);
+            found.inspect(|found| found.look()).is_some()
+        });
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn who_refers_to_it_may_become_a_user_only_before_the_last_has_left() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        let reference = (*user).clone();
+        let thread = thread::spawn(move || {
+            reference.look();
+            if let Some(user) = reference.try_join() {
+                let place = user.place.lock().unwrap();
+                assert!(place.is_some(), "with a user it stays in its place");
+            }
+        });
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn the_last_references_go_at_once() {
+    loom::model(|| {
+        let (_, user, ends) = thing();
+        let reference = (*user).clone();
+        drop(user);
+        assert_eq!(ended(&ends), [1, 0]);
+        let other = reference.clone();
+        let thread = thread::spawn(move || other.look());
+        reference.look();
+        drop(reference);
+        thread.join().unwrap();
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
