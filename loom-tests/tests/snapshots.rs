@@ -39,7 +39,7 @@ fn is_an_owner_seen_below_its_span() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
-        let span = SpanState::begin(Owner::Leaf(leaf.clone())).unwrap();
+        let span = SpanState::begin(Owner::Leaf(leaf.clone().into())).unwrap();
         let other = span.clone();
         let thread = thread::spawn(move || other.reserve(1, Priority::Always).unwrap());
         let held = span.stat().memory;

@@ -9,7 +9,7 @@ use rcmgr_atomic::internals::{Leaf, NodeUser, Owner, Shared, SpanState};
 use rcmgr_atomic::{Limits, Priority};
 
 fn span_of(leaf: &Shared<Leaf>) -> Shared<SpanState> {
-    SpanState::begin(Owner::Leaf(leaf.clone())).expect("the leaf is open")
+    SpanState::begin(Owner::Leaf(leaf.clone().into())).expect("the leaf is open")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rcmgr_core::{
 };
 
 use crate::allowlisted::leave_allowlist;
-use crate::leaf::{Leaf, LeafMover, ask_first, charge_new, join_charged};
+use crate::leaf::{ConnectionLeaf, Leaf, LeafMover, ask_first, charge_new, join_charged};
 use crate::path::{Path, PathKind};
 use crate::scope::{Span, show};
 use crate::shared::{Shared, Use};
@@ -40,11 +40,7 @@ use crate::span::Owner;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Connection {
-    leaf: Shared<Leaf>,
-    /// Its place in its subnet, if it has one.
-    place: Option<BarePlace>,
-    /// The remote address of a connection that the allowlist let in.
-    allowlisted: Option<IpAddr>,
+    leaf: Shared<ConnectionLeaf>,
 }
 
 /// A stream of [`AtomicResourceManager`](crate::AtomicResourceManager). Dropped, it gives back all
@@ -74,32 +70,32 @@ pub struct Stream {
 impl Connection {
     /// A connection on a path that is charged with it, with a place in its subnet, or none.
     #[inline(always)]
-    pub(crate) fn new(path: Use<Path>, slot: Slot, place: Option<BarePlace>) -> Self {
+    pub(crate) fn new(path: Use<Path>, slot: Slot, place: BarePlace) -> Self {
         Self {
-            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
-            place,
-            allowlisted: None,
+            leaf: Shared::new_with(|| ConnectionLeaf {
+                leaf: Leaf::charged(path, slot),
+                place,
+                allowlisted: None,
+            }),
         }
     }
 
     /// A connection from an address on the allowlist, on a path for these that is charged with it.
     pub(crate) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
         Self {
-            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
-            place: None,
-            allowlisted: Some(ip),
+            leaf: Shared::new_with(|| ConnectionLeaf {
+                leaf: Leaf::charged(path, slot),
+                place: BarePlace::none(),
+                allowlisted: Some(ip),
+            }),
         }
-    }
-
-    fn addresses(&self) -> &Addresses {
-        self.leaf.path().engine().addresses()
     }
 
     /// Whether the path of the connection may go on as it is when the remote turns out to be this
     /// peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
         let allowed = |ip| path.engine().addresses().allowlist().allows(peer, ip);
-        path.kind() != PathKind::AllowlistedConnection || self.allowlisted.is_some_and(allowed)
+        path.kind() != PathKind::AllowlistedConnection || self.leaf.allowlisted.is_some_and(allowed)
     }
 }
 
@@ -122,6 +118,10 @@ impl Stream {
             leaf: Shared::new_with(|| Leaf::charged(path, slot)),
         }
     }
+}
+
+fn addresses(leaf: &Leaf) -> &Addresses {
+    leaf.path().engine().addresses()
 }
 
 /// Opens a stream that begins on `from`.
@@ -188,7 +188,7 @@ macro_rules! leaf_handle {
             }
 
             fn begin_span(&self) -> Result<Span> {
-                Span::begin(Owner::Leaf(self.leaf.clone()))
+                Span::begin(Owner::Leaf(self.leaf.clone().into()))
             }
         }
 
@@ -223,24 +223,21 @@ leaf_handle!(Stream);
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        close_last(&self.leaf);
-        if let Some(place) = self.place.take() {
-            self.addresses().give_back_last(place);
+        match self.leaf.only_mut() {
+            // It closes itself when it goes, which is now.
+            Some(ConnectionLeaf { leaf, place, .. }) => addresses(leaf).give_back_last(place),
+            // Spans hold it on.
+            None => self.done(),
         }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        close_last(&self.leaf);
-    }
-}
-
-/// The handle goes. A leaf that nobody else has goes with it, and closes itself; else spans hold it on.
-#[inline]
-fn close_last(leaf: &Shared<Leaf>) {
-    if !leaf.is_only() {
-        leaf.close();
+        // One that nobody else has closes itself when it goes, which is now; else spans hold it on.
+        if !self.leaf.is_only() {
+            self.leaf.close();
+        }
     }
 }
 
@@ -307,9 +304,7 @@ impl ConnectionScope for Connection {
 
     fn done(&self) {
         self.leaf.close();
-        if let Some(place) = &self.place {
-            self.addresses().give_back(place);
-        }
+        addresses(&self.leaf).give_back(&self.leaf.place);
     }
 }
 

@@ -46,8 +46,6 @@ mod credit;
 mod direct;
 mod edition;
 mod engine;
-#[cfg(not(loom))]
-mod flag_lock;
 mod gauge;
 mod handles;
 mod leaf;

@@ -259,14 +259,12 @@ impl ResourceManager for AtomicResourceManager {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
-        let place = addresses.admit_bare(endpoint)?;
+        let mut place = addresses.admit_bare(endpoint)?;
         let refused = match charge_new(&self.opened, slot) {
             Ok(()) => return Ok(Connection::new(self.opened.join(), slot, place)),
             Err(refused) => refused,
         };
-        if let Some(place) = place {
-            addresses.give_back_last(place);
-        }
+        addresses.give_back_last(&mut place);
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
                 let path = &self.allowlisted_opened;

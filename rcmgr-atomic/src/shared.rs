@@ -106,6 +106,16 @@ impl<T> Shared<T> {
         self.load(Ordering::Acquire).0 == UsersWord::REFERENCE
     }
 
+    /// The thing itself, if this is all that there is of references and users.
+    #[inline]
+    pub fn only_mut(&mut self) -> Option<&mut T> {
+        if !self.is_only() {
+            return None;
+        }
+        // SAFETY: nobody else can reach it, nor will while this is borrowed.
+        Some(unsafe { &mut self.cell.as_mut().value })
+    }
+
     /// Whether there is more than one user.
     pub fn has_several_users(&self) -> bool {
         // Relaxed: any moment is as good.

@@ -17,7 +17,7 @@ use crate::charge::{Memory, charge_now};
 use crate::edition::Edition;
 use crate::engine::Engine;
 use crate::gauge::{Over, threshold};
-use crate::leaf::Leaf;
+use crate::leaf::SharedLeaf;
 use crate::node::Node;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
@@ -27,7 +27,7 @@ use crate::word::SpanWord;
 
 /// Whose part a span is.
 pub enum Owner {
-    Leaf(Shared<Leaf>),
+    Leaf(SharedLeaf),
     Span(Shared<SpanState>),
     /// A node, with the holder as a user of it.
     Node(Arc<Node>, Arc<Engine>),

@@ -40,7 +40,7 @@ mod shim {
         AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence,
     };
 
-    use crate::flag_lock::FlagLock;
+    use rcmgr_core::brief_lock::{BriefGuard, BriefLock};
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
@@ -120,9 +120,9 @@ mod shim {
     /// The right of one at a time to move a leaf. Whoever comes meanwhile lets others run until it is
     /// free: nearly never, since a leaf is moved by the one that owns it.
     #[derive(Default)]
-    pub(crate) struct Claim(lock_api::Mutex<FlagLock, ()>);
+    pub(crate) struct Claim(BriefLock<()>);
 
-    pub(crate) type Claimed<'a> = lock_api::MutexGuard<'a, FlagLock, ()>;
+    pub(crate) type Claimed<'a> = BriefGuard<'a, ()>;
 
     impl Claim {
         #[inline]
@@ -132,11 +132,11 @@ mod shim {
     }
 
     /// A value behind a lock: for what is looked up or made when something is opened or moved.
-    pub(crate) struct Guarded<T>(lock_api::Mutex<FlagLock, T>);
+    pub(crate) struct Guarded<T>(BriefLock<T>);
 
     impl<T> Guarded<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(lock_api::Mutex::new(value))
+            Self(BriefLock::new(value))
         }
 
         #[inline]

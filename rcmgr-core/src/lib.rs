@@ -22,6 +22,8 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+#[doc(hidden)]
+pub mod brief_lock;
 mod clock;
 mod direction;
 pub mod dynamic;

@@ -184,22 +184,29 @@ impl Addresses {
     /// the subnet limiter refuses, the token that the rate limiter gave is spent.
     pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Place>> {
         let place = self.admit_bare(endpoint)?;
-        Ok(place.map(|place| Place::new(Arc::clone(&self.subnets), place)))
+        let limited = endpoint.ip().is_some();
+        Ok(limited.then(|| Place::new(Arc::clone(&self.subnets), place)))
     }
 
-    /// As [`admit`](Self::admit), for who gives the place back [here](Self::give_back).
+    /// As [`admit`](Self::admit), for who gives the place back [here](Self::give_back). Without an IP
+    /// address it is a place of which nothing has to be given back.
     ///
     /// # Errors
     ///
     /// As [`admit`](Self::admit).
-    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<Option<BarePlace>> {
-        let Some(ip) = endpoint.ip() else {
-            return Ok(None);
-        };
+    #[inline]
+    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePlace> {
+        match endpoint.ip() {
+            Some(ip) => self.admit_ip(ip),
+            None => Ok(BarePlace::none()),
+        }
+    }
+
+    fn admit_ip(&self, ip: IpAddr) -> Result<BarePlace> {
         let ip = ip.to_canonical();
         let active = self.active.load();
         let known = self.rates.allow_by(&active.rates, ip)?;
-        Ok(Some(self.subnets.open_by(&active.subnets, ip, known)?))
+        Ok(self.subnets.open_by(&active.subnets, ip, known)?)
     }
 
     /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
@@ -209,8 +216,8 @@ impl Addresses {
     }
 
     /// The same when a place's holder goes, which is a little cheaper.
-    pub fn give_back_last(&self, mut place: BarePlace) {
-        self.subnets.give_back_last(&mut place);
+    pub fn give_back_last(&self, place: &mut BarePlace) {
+        self.subnets.give_back_last(place);
     }
 
     /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before

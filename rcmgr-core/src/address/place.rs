@@ -57,13 +57,18 @@ impl Drop for Place {
 /// is one more owner of the limiter, and to count owners, all threads write to one cache line.
 #[must_use = "it is not given back when it is dropped"]
 pub struct BarePlace {
-    /// `None` where nothing is counted.
-    subnets: Option<Subnets>,
+    subnets: Subnets,
     given_back: AtomicBool,
 }
 
 impl BarePlace {
-    pub(super) const fn new(subnets: Option<Subnets>) -> Self {
+    /// A place of which nothing has to be given back.
+    pub const fn none() -> Self {
+        Self::new(Subnets::none())
+    }
+
+    #[inline]
+    pub(super) const fn new(subnets: Subnets) -> Self {
         Self {
             subnets,
             given_back: AtomicBool::new(false),
@@ -74,17 +79,15 @@ impl BarePlace {
     #[inline]
     pub(super) fn take(&self) -> Option<&Subnets> {
         // Relaxed: it only picks one caller; the counts are behind locks.
-        let subnets = self.subnets.as_ref()?;
-        (!self.given_back.swap(true, Ordering::Relaxed)).then_some(subnets)
+        let counted = !self.subnets.is_none();
+        (counted && !self.given_back.swap(true, Ordering::Relaxed)).then_some(&self.subnets)
     }
 
     /// The same for who has it alone, which spares an atomic step.
     #[inline]
-    pub(super) fn take_last(&mut self) -> Option<Subnets> {
-        if *self.given_back.get_mut() {
-            return None;
-        }
-        self.subnets.take()
+    pub(super) fn take_last(&mut self) -> Option<&Subnets> {
+        let given_back = self.given_back.get_mut();
+        (!self.subnets.is_none() && !std::mem::replace(given_back, true)).then_some(&self.subnets)
     }
 }
 
@@ -102,7 +105,7 @@ impl fmt::Debug for BarePlace {
 
 impl BarePlace {
     fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subnets = self.subnets.iter().flat_map(Subnets::iter);
+        let subnets = self.subnets.iter();
         f.debug_struct(name)
             .field("subnets", &subnets.map(IpNet::from).collect::<Vec<_>>())
             .field("given_back", &self.given_back)
@@ -110,13 +113,15 @@ impl BarePlace {
     }
 }
 
-/// The subnets of one address in which it was counted, most specific first; never empty. Each
-/// contains the one before, so the first and the lengths tell all.
+/// The subnets of one address in which it was counted, most specific first. Each contains the one
+/// before, so the first and the lengths tell all.
+// Without enums around it, and parts of it: to tell one from the other is to read what was just written
+// in other pieces, which stalls the processor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subnets {
     first: Hashed,
     wider: [u8; MAX_SIZES - 1],
-    wider_count: u8,
+    count: u8,
 }
 
 impl Subnets {
@@ -125,24 +130,42 @@ impl Subnets {
         Self {
             first,
             wider: [0; MAX_SIZES - 1],
-            wider_count: 0,
+            count: 1,
+        }
+    }
+
+    /// Where nothing is counted.
+    #[inline]
+    pub(super) const fn none() -> Self {
+        let none = Hashed {
+            subnet: Subnet::ALL,
+            hash: 0,
+        };
+        Self {
+            count: 0,
+            ..Self::one(none)
         }
     }
 
     #[inline]
+    pub(super) const fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    #[inline]
     pub(super) fn push(&mut self, wider: Subnet) {
-        self.wider[usize::from(self.wider_count)] = wider.len();
-        self.wider_count += 1;
+        self.wider[usize::from(self.count) - 1] = wider.len();
+        self.count += 1;
     }
 
     /// The subnet, if there is one only.
     #[inline]
     pub(super) fn only(&self) -> Option<Hashed> {
-        (self.wider_count == 0).then_some(self.first)
+        (self.count == 1).then_some(self.first)
     }
 
     pub(super) fn len(&self) -> usize {
-        1 + usize::from(self.wider_count)
+        usize::from(self.count)
     }
 
     pub(super) const fn first(&self) -> Hashed {
@@ -150,11 +173,12 @@ impl Subnets {
     }
 
     pub(super) fn wider(&self) -> impl Iterator<Item = Subnet> {
-        let wider = &self.wider[..usize::from(self.wider_count)];
+        let wider = &self.wider[..usize::from(self.count).saturating_sub(1)];
         wider.iter().map(|&len| self.first.subnet.widened(len))
     }
 
     fn iter(&self) -> impl Iterator<Item = Subnet> {
-        std::iter::once(self.first.subnet).chain(self.wider())
+        let first = (!self.is_none()).then_some(self.first.subnet);
+        first.into_iter().chain(self.wider())
     }
 }

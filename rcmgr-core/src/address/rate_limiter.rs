@@ -35,7 +35,7 @@ use super::subnet::Subnet;
 ///     limiter.allow(ip)?;
 /// }
 /// let refused = limiter.allow(ip).unwrap_err();
-/// assert!(refused.retry_after.as_secs() < 5);
+/// assert!(refused.retry_after.as_secs() <= 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

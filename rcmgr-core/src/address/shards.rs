@@ -1,11 +1,11 @@
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
 use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
 
 use super::subnet::Subnet;
+use crate::brief_lock::{BriefGuard, BriefLock};
 
 /// Into how many maps, each behind its own lock, the state of a limiter is split.
 pub(super) const SHARDS: usize = 64;
@@ -100,11 +100,11 @@ pub(super) struct Shards<T> {
 /// Two cache lines each: x86-64 fetches lines in pairs, and some ARM cores have lines of 128 bytes.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded<T>(Mutex<T>);
+struct Padded<T>(BriefLock<T>);
 
 impl<T> Shards<T> {
     pub(super) fn new(make: impl Fn() -> T) -> Self {
-        let shard = |_| Padded(Mutex::new(make()));
+        let shard = |_| Padded(BriefLock::new(make()));
         Self {
             shards: (0..SHARDS).map(shard).collect(),
         }
@@ -112,12 +112,9 @@ impl<T> Shards<T> {
 
     /// The shard, locked. Who locks several does so in the order of their indices.
     #[inline]
-    pub(super) fn lock(&self, index: usize) -> MutexGuard<'_, T> {
+    pub(super) fn lock(&self, index: usize) -> BriefGuard<'_, T> {
         // Nothing that runs under the lock can panic halfway through a change.
-        self.shards[index]
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].0.lock()
     }
 
     /// The sum over all shards, each read by itself.

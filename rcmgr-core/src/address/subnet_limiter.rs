@@ -8,11 +8,12 @@ use std::array;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 
+use crate::brief_lock::BriefGuard;
 use crate::{Result, SubnetLimitExceeded};
 
 use super::place::{BarePlace, Place, Subnets};
@@ -215,7 +216,7 @@ impl SubnetLimiter {
     ) -> Result<BarePlace, SubnetLimitExceeded> {
         let rules = active.rules.applying(ip).rules;
         let [first, wider @ ..] = rules else {
-            return Ok(BarePlace::new(None));
+            return Ok(BarePlace::none());
         };
 
         // A flood ends here: one lock, and the others are left alone.
@@ -229,7 +230,7 @@ impl SubnetLimiter {
             counts.try_add(ip, &subnet, first.value)?;
             counts.places += 1;
             drop(counts);
-            return Ok(BarePlace::new(Some(Subnets::one(subnet))));
+            return Ok(BarePlace::new(Subnets::one(subnet)));
         }
         counts.check(ip, &subnet, first.value)?;
         drop(counts);
@@ -249,7 +250,7 @@ impl SubnetLimiter {
         }
         locked.counts(0).1.places += 1;
         drop(locked);
-        Ok(BarePlace::new(Some(subnets)))
+        Ok(BarePlace::new(subnets))
     }
 
     pub(super) fn give_back(&self, place: &BarePlace) {
@@ -260,7 +261,7 @@ impl SubnetLimiter {
 
     pub(super) fn give_back_last(&self, place: &mut BarePlace) {
         if let Some(subnets) = place.take_last() {
-            self.uncount(&subnets);
+            self.uncount(subnets);
         }
     }
 
@@ -304,7 +305,7 @@ impl SubnetLimiter {
 /// The shards of some subnets, each locked once.
 struct Locked<'a> {
     subnets: [Hashed; MAX_SIZES],
-    guards: [Option<MutexGuard<'a, Counts>>; MAX_SIZES],
+    guards: [Option<BriefGuard<'a, Counts>>; MAX_SIZES],
     /// Which guard is whose.
     guard_of: [u8; MAX_SIZES],
 }
