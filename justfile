@@ -45,6 +45,10 @@ study *arguments:
 replay *arguments:
     cargo run --release -- replay {{ arguments }}
 
+# the live view at a URL, in this terminal
+top *arguments:
+    cargo run --release -- top {{ arguments }}
+
 # the hot path against its floor, and what a connection costs, granted or refused
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
@@ -57,6 +61,10 @@ bench-scrape:
 # the live view's page in Chromium, with pictures of it in target/screenshots
 browser:
     RCMGR_SCREENSHOTS="$PWD/target/screenshots" cargo test -p rcmgr-metrics --all-features --test browser
+
+# what being observed costs the hot path: with and without in turns, three minutes
+bench-on-off:
+    cargo bench -p rcmgr-metrics --bench on_off
 
 # formatting and clippy
 lint:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, open, peer, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Path, PathKind, Shared, Slot};
+use rcmgr_atomic::internals::{Engine, Path, PathKind, Shared, Slot};
 use rcmgr_atomic::{Direction, Limits, Priority};
 
 fn system_memory(limit: u64) -> Limits {

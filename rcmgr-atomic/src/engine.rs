@@ -10,6 +10,7 @@ use rcmgr_core::{
     ScopeStat,
 };
 
+use crate::conn_memory::ConnMemoryCounts;
 use crate::edition::{Edition, Editions};
 use crate::leaf::refused_stream;
 use crate::lending::{CreditOptions, Lending};
@@ -71,6 +72,7 @@ pub struct Engine {
     limits_lock: RareLock,
     conn: LeafClass,
     stream: LeafClass,
+    conn_memory: ConnMemoryCounts,
 
     /// Of spans, and of nodes that are gone.
     refusals_past: [RefusalCounts; ScopeClass::ALL.len()],
@@ -108,6 +110,7 @@ impl Engine {
             shares: Registry::new(),
             conn: LeafClass::new(&limits.conn),
             stream: LeafClass::new(&limits.stream),
+            conn_memory: ConnMemoryCounts::new(),
             addresses,
             lending: Lending::new(credit),
             editions: Editions::new(),
@@ -127,6 +130,11 @@ impl Engine {
             Slot::Connection(..) => &self.conn,
             Slot::Stream(_) => &self.stream,
         }
+    }
+
+    /// Connections by how much memory they hold.
+    pub fn conn_memory(&self) -> &ConnMemoryCounts {
+        &self.conn_memory
     }
 
     /// What is asked of an address before the scopes are.

@@ -1,6 +1,6 @@
 //! A leaf: a connection or a stream. There are millions of them, each owned by one place.
 //!
-//! One word says all that changes: `[closed][stage][shared][memory]`. Which path the leaf is
+//! One word says all that changes: `[connection][closed][stage][shared][memory]`. Which path the leaf is
 //! charged on follows from the stage; what it holds besides memory is fixed at birth; once it is
 //! shared with spans, what of the memory is its own is told apart in `own.rs`. Every operation has
 //! one step on the word that decides:
@@ -32,6 +32,7 @@ use rcmgr_core::{
 };
 
 use crate::charge::{Memory, refuse};
+use crate::conn_memory::Bucket;
 use crate::credit::Kind;
 use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
@@ -77,8 +78,12 @@ impl Leaf {
     /// A new leaf on a path that is charged with it already.
     #[inline(always)]
     pub fn charged(path: Use<Path>, slot: Slot) -> Self {
+        let word = match slot {
+            Slot::Stream(_) => LeafWord::STREAM,
+            Slot::Connection(..) => LeafWord::CONN,
+        };
         Self {
-            staged: Staged::new(path),
+            staged: Staged::new(word, path),
             number: LazyNumber::none(),
             slot,
             spans: AtomicU64::new(0),
@@ -197,7 +202,7 @@ impl Leaf {
         if !path.take_credit(edition, charge) {
             return None;
         }
-        if editions.still(edition) && self.staged.set_memory(word, sum).is_ok() {
+        if editions.still(edition) && self.set_memory(path, word, sum).is_ok() {
             return Some(word);
         }
         path.cancel(charge);
@@ -247,7 +252,7 @@ impl Leaf {
                     path.cancel(charge);
                     return Err(Stop::Stale);
                 }
-                let Err(now) = self.staged.set_memory(word, sum) else {
+                let Err(now) = self.set_memory(path, word, sum) else {
                     return Ok(word);
                 };
                 if !now.same_but_memory(word) {
@@ -295,7 +300,8 @@ impl Leaf {
             if taken == 0 {
                 return Some(0);
             }
-            if self.staged.set_memory(word, word.memory() - taken).is_ok() {
+            let left = word.memory() - taken;
+            if self.set_memory(path, word, left).is_ok() {
                 path.release(Kind::Memory, taken);
                 return Some(taken);
             }
@@ -313,7 +319,7 @@ impl Leaf {
         while !word.is_closed() {
             debug_assert!(word.memory() >= size, "what is taken out is there");
             let left = word.memory() - size;
-            if self.staged.set_memory(word, left).is_ok() {
+            if self.set_memory(path, word, left).is_ok() {
                 path.release(Kind::Memory, size);
                 return;
             }
@@ -349,9 +355,28 @@ impl Leaf {
     pub fn close(&self) {
         if let Some(closed) = self.staged.close() {
             // The path has it back before the leaf is a user of it no more.
-            let memory = closed.word().memory();
-            closed.last().release_leaf(self.slot, memory);
+            self.give_back(closed.last(), closed.word());
         }
+    }
+
+    /// What the word says goes back to the path that it names.
+    #[inline]
+    fn give_back(&self, path: &Path, word: LeafWord) {
+        if word.is_connection() && word.memory() > 0 {
+            count_memory(path, word, 0);
+        }
+        path.release_leaf(self.slot, word.memory());
+    }
+
+    /// Swaps the memory, if the word is `word` still; else says what it is now. `path` is the one
+    /// that the word names.
+    #[inline]
+    fn set_memory(&self, path: &Path, word: LeafWord, memory: u64) -> Result<(), LeafWord> {
+        self.staged.set_memory(word, memory)?;
+        if word.is_connection() {
+            count_memory(path, word, memory);
+        }
+        Ok(())
     }
 
     /// Spans are numbered from 1.
@@ -399,7 +424,7 @@ impl Drop for Leaf {
         // this.
         let (word, path) = self.staged.load();
         if !word.is_closed() {
-            path.release_leaf(self.slot, word.memory());
+            self.give_back(path, word);
         }
     }
 }
@@ -426,6 +451,17 @@ fn sum(word: LeafWord, limit: u64, charge: Memory) -> Result<u64, Stop<'static>>
     match held.checked_add(charge.size) {
         Some(sum) if sum <= most => Ok(sum),
         _ => Err(Stop::Leaf(Over::new(Resource::Memory, held, limit))),
+    }
+}
+
+/// A connection's memory has changed: connections are counted by how much they hold. Not inlined,
+/// so that it costs streams nothing but the question.
+#[cold]
+#[inline(never)]
+fn count_memory(path: &Path, before: LeafWord, after: u64) {
+    let (from, to) = (Bucket::of(before.memory()), Bucket::of(after));
+    if from != to {
+        path.engine().conn_memory().moved(from, to);
     }
 }
 

@@ -42,6 +42,7 @@
 
 mod allowlisted;
 mod charge;
+mod conn_memory;
 mod credit;
 mod direct;
 mod edition;
@@ -66,9 +67,12 @@ mod slot;
 mod span;
 mod staged;
 mod sync;
+#[cfg(not(loom))]
+mod table;
 mod users;
 mod word;
 
+pub use conn_memory::ConnMemory;
 pub use handles::{Connection, Stream};
 pub use manager::{AtomicResourceManager, Builder, ScopeReport};
 pub use rcmgr_core::*;

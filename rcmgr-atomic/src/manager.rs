@@ -9,6 +9,7 @@ use rcmgr_core::{
     Result, ScopeClass, ScopeId, ScopeStat, SystemClock, UsesFd,
 };
 
+use crate::conn_memory::ConnMemory;
 use crate::direct::NodeUser;
 use crate::engine::Engine;
 use crate::handles::{Connection, Stream, open_stream_with};
@@ -76,6 +77,12 @@ impl AtomicResourceManager {
         self.engine.refusals(class)
     }
 
+    /// How often scopes of each class refused, in the order of [`ScopeClass::ALL`]. It looks at every
+    /// scope once, where [`refusals`](Self::refusals) of each class would look once for each.
+    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
+    }
+
     /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
     /// it can be changed while the manager runs.
     pub fn addresses(&self) -> &Addresses {
@@ -85,6 +92,26 @@ impl AtomicResourceManager {
     /// How often more was released than a scope of the class held: mistakes of the program.
     pub fn mistakes(&self, class: ScopeClass) -> u64 {
         self.engine.mistakes(class)
+    }
+
+    /// How many open connections hold how much memory, that of their spans included. While
+    /// connections reserve and release, each is counted where it was a moment ago or is by now.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{
+    ///     AtomicResourceManager, ConnMemory, Direction, Endpoint, Limits, Priority,
+    ///     ResourceManager, ResourceScope, UsesFd,
+    /// };
+    ///
+    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    /// conn.reserve_memory(4000, Priority::Always)?;
+    /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
+    /// assert_eq!(manager.conn_memory().counts[..3], [0, 1, 0]);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn conn_memory(&self) -> ConnMemory {
+        self.engine.conn_memory().get()
     }
 
     /// Everything about every scope that others are charged on: system, transient, the services,
@@ -99,9 +126,7 @@ impl AtomicResourceManager {
     /// What [`scopes`](Self::scopes) says, one by one and in any order: with very many scopes that is
     /// much cheaper than to collect all. Nothing is locked while `f` is called.
     ///
-    /// It gives how often scopes of each class refused, those that are gone included, in the order of
-    /// [`ScopeClass::ALL`]: what [`refusals`](Self::refusals) of every class says, in the same look at
-    /// the scopes.
+    /// It gives what [`all_refusals`](Self::all_refusals) does, in the same look at the scopes.
     ///
     /// ```
     /// use rcmgr_atomic::{AtomicResourceManager, Limits, ScopeClass};

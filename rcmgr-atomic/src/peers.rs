@@ -11,7 +11,6 @@ use rcmgr_core::PeerId;
 
 use crate::node::Node;
 use crate::path::{Path, PathKind};
-use crate::registry::Removals;
 use crate::shared::{Shared, Use};
 use crate::sync::Table;
 
@@ -25,7 +24,6 @@ struct Peer {
 /// Peers by id.
 pub struct Peers {
     table: Table<PeerId, Peer>,
-    removals: Removals,
 }
 
 impl Peer {
@@ -46,7 +44,6 @@ impl Peers {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            removals: Removals::none(),
         }
     }
 
@@ -119,11 +116,7 @@ impl Peers {
             return false;
         };
         let unused = |peer: &Peer| Arc::ptr_eq(&peer.node, node) && node.users().is_none();
-        let removed = self.table.remove_if(&id, unused);
-        if removed && self.removals.is_time_to_shrink() {
-            self.table.shrink_when_sparse();
-        }
-        removed
+        self.table.remove_if(&id, unused)
     }
 
     /// Every peer that is there now.

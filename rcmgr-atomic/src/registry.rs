@@ -9,39 +9,18 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::sync::{AtomicU64, Ordering, Table};
+use crate::sync::Table;
 use crate::users::Users;
 
 /// Things by name.
 pub struct Registry<K, T> {
     table: Table<K, Arc<T>>,
-    removals: Removals,
-}
-
-/// Tells when to look whether a table has grown too large.
-pub struct Removals(AtomicU64);
-
-/// How many removals there are between two looks.
-const SHRINK_EVERY: u64 = 1024;
-
-impl Removals {
-    pub fn none() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Something was removed.
-    pub fn is_time_to_shrink(&self) -> bool {
-        // Relaxed: it is only to be seldom.
-        let removals = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        removals.is_multiple_of(SHRINK_EVERY)
-    }
 }
 
 impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            removals: Removals::none(),
         }
     }
 
@@ -79,11 +58,7 @@ impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
         }
         // Someone may have found it since, or taken it out, or even made another.
         let unused = |found: &Arc<T>| Arc::ptr_eq(found, thing) && (**thing).as_ref().is_none();
-        let removed = self.table.remove_if(name, unused);
-        if removed && self.removals.is_time_to_shrink() {
-            self.table.shrink_when_sparse();
-        }
-        removed
+        self.table.remove_if(name, unused)
     }
 
     /// Every thing that is there now.

@@ -57,11 +57,12 @@ pub struct Staged<T: Retire> {
 unsafe impl<T: Retire + Send + Sync> Sync for Staged<T> {}
 
 impl<T: Retire> Staged<T> {
-    /// An open word at the first stage.
-    pub fn new(first: T) -> Self {
+    /// A word at the first stage.
+    #[inline]
+    pub fn new(word: LeafWord, first: T) -> Self {
         let mut first = Some(first);
         Self {
-            word: AtomicU64::new(LeafWord::OPENED.0),
+            word: AtomicU64::new(word.0),
             claim: Claim::default(),
             slots: std::array::from_fn(|_| UnsafeCell::new(first.take())),
         }

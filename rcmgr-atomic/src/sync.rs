@@ -31,16 +31,16 @@ pub mod internals {
 
 #[cfg(not(loom))]
 mod shim {
-    use std::hash::Hash;
     use std::sync::Arc;
 
     use arc_swap::ArcSwap;
-    use dashmap::DashMap;
     pub(crate) use portable_atomic::{
         AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence,
     };
 
     use rcmgr_core::brief_lock::{BriefGuard, BriefLock};
+
+    pub(crate) use crate::table::Table;
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
@@ -147,79 +147,6 @@ mod shim {
 
     /// A value that is set once, and read without waiting.
     pub(crate) type SetOnce<T> = std::sync::OnceLock<T>;
-
-    /// A map from names to what they stand for, in shards with a lock each.
-    pub(crate) struct Table<K, V>(DashMap<K, V, ahash::RandomState>);
-
-    impl<K: Eq + Hash, V> Table<K, V> {
-        pub(crate) fn new() -> Self {
-            Self(DashMap::default())
-        }
-
-        /// What `f` makes of the entry, while the entry can't be removed.
-        pub(crate) fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
-        where
-            K: std::borrow::Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
-            self.0.get(key).map(|entry| f(entry.value()))
-        }
-
-        /// What `f` makes of the entry, made if absent, while no one else sees its shard.
-        pub(crate) fn change_or_insert<R>(
-            &self,
-            key: K,
-            make: impl FnOnce(&K) -> V,
-            f: impl FnOnce(&mut V) -> R,
-        ) -> R {
-            match self.0.entry(key) {
-                dashmap::Entry::Occupied(mut entry) => f(entry.get_mut()),
-                dashmap::Entry::Vacant(entry) => {
-                    let value = make(entry.key());
-                    f(entry.insert(value).value_mut())
-                }
-            }
-        }
-
-        /// What `f` makes of the entry, while no one else sees its shard.
-        pub(crate) fn change<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
-        where
-            K: std::borrow::Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
-            self.0.get_mut(key).map(|mut entry| f(entry.value_mut()))
-        }
-
-        pub(crate) fn insert(&self, key: K, value: V) {
-            self.0.insert(key, value);
-        }
-
-        /// Removes the entry if `f` says so, while no one else sees its shard.
-        pub(crate) fn remove_if<Q>(&self, key: &Q, f: impl FnOnce(&V) -> bool) -> bool
-        where
-            K: std::borrow::Borrow<Q>,
-            Q: Eq + Hash + ?Sized,
-        {
-            self.0.remove_if(key, |_, value| f(value)).is_some()
-        }
-
-        pub(crate) fn retain(&self, f: impl Fn(&K) -> bool) {
-            self.0.retain(|key, _| f(key));
-        }
-
-        pub(crate) fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-            for entry in &self.0 {
-                f(entry.key(), entry.value());
-            }
-        }
-
-        /// Gives back the room that a flood of entries, gone since, had grown the map to.
-        pub(crate) fn shrink_when_sparse(&self) {
-            if self.0.capacity() > 8 * self.0.len().max(1024) {
-                self.0.shrink_to_fit();
-            }
-        }
-    }
 }
 
 #[cfg(loom)]
@@ -489,7 +416,5 @@ mod shim {
                 f(key, value);
             }
         }
-
-        pub(crate) fn shrink_when_sparse(&self) {}
     }
 }

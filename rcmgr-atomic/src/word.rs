@@ -37,15 +37,16 @@ impl Field {
     }
 }
 
-/// What a leaf holds and where it stands: `[closed: 1][stage: 2][shared: 1][memory: 60]`.
+/// What a leaf holds and where it stands: `[connection: 1][closed: 1][stage: 2][shared: 1][memory: 59]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LeafWord(pub(crate) u64);
 
 impl LeafWord {
-    const MEMORY: Field = Field::right_of_all(60);
+    const MEMORY: Field = Field::right_of_all(59);
     const SHARED: Field = Self::MEMORY.left_of(1);
     const STAGE: Field = Self::SHARED.left_of(2);
     const CLOSED: Field = Self::STAGE.left_of(1);
+    const CONNECTION: Field = Self::CLOSED.left_of(1);
 
     /// The most memory that a leaf can hold, in bytes.
     pub const MAX_MEMORY: u64 = Self::MEMORY.max();
@@ -54,8 +55,16 @@ impl LeafWord {
     /// Set in a word, it is closed; the stage stays readable.
     pub const CLOSED_BIT: u64 = Self::CLOSED.of(1) as u64;
 
-    /// Open, at the first stage, without memory.
-    pub const OPENED: Self = Self(0);
+    /// A stream: open, at the first stage, without memory.
+    pub const STREAM: Self = Self(0);
+    /// The same for a connection.
+    pub const CONN: Self = Self(Self::CONNECTION.of(1) as u64);
+
+    /// Whether it is a connection's.
+    #[inline]
+    pub fn is_connection(self) -> bool {
+        self.0 & Self::CONN.0 != 0
+    }
 
     #[inline]
     pub fn is_closed(self) -> bool {
@@ -350,7 +359,9 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_leaf_word_do_not_touch_each_other() {
-        let word = LeafWord::OPENED
+        assert!(LeafWord::CONN.is_connection() && !LeafWord::STREAM.is_connection());
+        assert!(LeafWord::CONN.same_but_memory(LeafWord::CONN.with_memory(LeafWord::MAX_MEMORY)));
+        let word = LeafWord::STREAM
             .with_memory(LeafWord::MAX_MEMORY)
             .next_stage()
             .next_stage();
@@ -358,6 +369,7 @@ mod tests {
         assert!(!word.is_closed() && !word.is_shared());
         assert!(word.shared().is_shared() && word.shared().stage() == 2);
         assert_eq!(word.shared().memory(), LeafWord::MAX_MEMORY);
+        assert!(!word.is_connection());
         let closed = LeafWord(word.0 | LeafWord::CLOSED_BIT);
         assert_eq!((closed.memory(), closed.stage()), (0, 2));
         assert!(closed.is_closed());

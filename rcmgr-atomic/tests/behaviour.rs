@@ -84,7 +84,7 @@ fn a_priority_may_use_its_share_to_the_byte() {
 #[test]
 fn nothing_wraps() {
     let manager = manager(|_| {});
-    let most = (1 << 60) - 1;
+    let most = (1 << 59) - 1;
     let stream = stream(&manager);
     stream.reserve_memory(most, Priority::Always).unwrap();
     for size in [1, most, u64::MAX] {
@@ -436,6 +436,7 @@ fn peaks_and_refusals_are_counted_by_scope_and_kept_by_class() {
     assert!(manager.peers().is_empty());
     assert_eq!(manager.refusals(ScopeClass::Peer).streams_inbound, 1);
     let by_class = ScopeClass::ALL.map(|class| manager.refusals(class));
+    assert_eq!(manager.all_refusals(), by_class);
     assert_eq!(manager.for_each_scope(|_| {}), by_class);
     // What the refused stream had charged for a moment is no peak.
     assert_eq!(manager.view_system().peak().streams_inbound, 1);

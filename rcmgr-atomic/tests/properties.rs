@@ -1,21 +1,23 @@
 //! The engine against the sequential model: random operations, the same outcome to the letter, and
 //! after each of them the same usage, peaks, refusals and mistakes everywhere.
 
+mod by_memory;
 mod support;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::thread;
 
+use by_memory::by_memory;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limit, LimitValue,
-    Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeClass, ScopeId,
-    ScopeSpan, ScopeStat, Span, Stream, StreamScope, UsesFd,
+    AtomicResourceManager, ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit,
+    LimitValue, Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeClass,
+    ScopeId, ScopeSpan, ScopeStat, Span, Stream, StreamScope, UsesFd,
 };
 use support::{Addresses, Model, On};
 
@@ -460,6 +462,10 @@ impl Pair {
                 prop_assert_eq!(scope.limit(), self.model.limit(&on));
             }
         }
+        let conns = (0..self.handles.len())
+            .filter(|&at| matches!(self.handles[at], Handle::Connection(_)))
+            .map(|at| self.model.stat(&On::Handle(at)).memory);
+        prop_assert_eq!(self.manager.conn_memory().counts, by_memory(conns));
         for class in ScopeClass::ALL {
             let got = (self.manager.refusals(class), self.manager.mistakes(class));
             let want = (self.model.refusals(class), self.model.mistakes(class));
@@ -497,6 +503,7 @@ proptest! {
         // Dropped in any order, everything is given back.
         let Pair { manager, handles, .. } = pair;
         drop(handles);
+        prop_assert_eq!(manager.conn_memory(), ConnMemory::default());
         let mut direct = 0;
         for scope in manager.scopes() {
             let stat = ScopeStat { memory: 0, ..scope.stat };

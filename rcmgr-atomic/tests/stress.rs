@@ -4,18 +4,21 @@
 //! `RCMGR_STRESS_OPS` says how many operations a test makes (`just stress`: 10 million); a failure
 //! names the seed, which `RCMGR_STRESS_SEED` takes.
 
+mod by_memory;
+
 use std::env;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use by_memory::by_memory;
 use fastrand::Rng;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limit, Limits, PeerId,
-    Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId, ScopeSpan, Span, Stream,
-    StreamScope, UsesFd,
+    AtomicResourceManager, ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit,
+    Limits, PeerId, Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId,
+    ScopeSpan, Span, Stream, StreamScope, UsesFd,
 };
 
 const PEERS: [&str; 3] = [
@@ -167,7 +170,16 @@ fn stress(threads: u64, reload: Reload, room: u64) {
     println!("{snapshots} snapshots taken meanwhile");
     assert!(snapshots > 0);
 
+    let held = slots.iter().filter_map(|slot| {
+        let held = slot.lock().expect("no one panics with it");
+        match held.as_deref() {
+            Some(Handle::Connection(connection)) => Some(connection.stat().memory),
+            _ => None,
+        }
+    });
+    assert_eq!(manager.conn_memory().counts, by_memory(held));
     drop(slots);
+    assert_eq!(manager.conn_memory(), ConnMemory::default());
     for scope in manager.scopes() {
         if let Some(view) = view(&manager, &scope.id) {
             view.release();

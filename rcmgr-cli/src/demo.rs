@@ -14,6 +14,7 @@ mod format;
 mod honest;
 mod latency;
 mod limit_watch;
+mod log;
 mod options;
 mod plan;
 mod progress;
@@ -44,7 +45,7 @@ use dial::{Dialer, Naming};
 use format::grouped;
 use limit_watch::LimitWatch;
 use plan::Plan;
-use progress::Progress;
+use progress::{Bar, Progress};
 use report::Report;
 use scopes::{Scopes, Summary};
 use server::Server;
@@ -76,13 +77,16 @@ fn try_run(options: &Options) -> io::Result<bool> {
     let runtime = tokio::runtime::Runtime::new()?;
     let manager = AtomicResourceManager::new(plan.limits.clone()).map_err(io::Error::other)?;
     let length = Duration::from_secs(options.seconds);
+    let bar = Bar::new(length);
+    let log = log::tell(&manager, &bar)?;
     let played = runtime.block_on(async {
         if let Some(address) = options.http() {
             let served = view::serve(address, &manager).await?;
             eprintln!("live view: http://{served}/");
         }
-        play(&plan, &manager, naming, length).await
+        play(&plan, &manager, naming, length, bar).await
     })?;
+    drop(log);
     // What has not ended is reported, and not waited for.
     runtime.shutdown_background();
 
@@ -166,6 +170,7 @@ async fn play(
     manager: &AtomicResourceManager,
     naming: Naming,
     length: Duration,
+    bar: Bar,
 ) -> io::Result<Played> {
     let scopes = Scopes::of(manager, plan);
     let tally = Arc::new(Tally::default());
@@ -204,10 +209,10 @@ async fn play(
         left.into_iter().chain(closed).collect()
     };
     let progress = Progress {
+        bar,
         manager,
         tally: &tally,
         stage,
-        length,
     };
     let watched: Vec<_> = scopes.all().cloned().collect();
     let unended = tokio::select! {

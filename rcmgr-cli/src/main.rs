@@ -6,7 +6,8 @@
 //! `rcmgr limits` is for those who run a server: it shows the limits that a file gives on
 //! a machine, where each of them comes from, and what can't work; `rcmgr limits check` checks
 //! files, and `rcmgr limits diff` compares two. `rcmgr replay` says what is in a trace, and what other
-//! limits would have made of it. `rcmgr study` measures the engine.
+//! limits would have made of it. `rcmgr top` shows in a terminal what a server's manager does. `rcmgr study`
+//! measures the engine.
 //!
 //! The exit status is 0 for a good answer, 1 for a bad one, such as a file with an error, two that
 //! differ, or a demo that could not run to its end, and 2 for none, as with a wrong argument.
@@ -20,6 +21,7 @@ mod limits;
 mod output;
 mod replay;
 mod study;
+mod top;
 
 use std::process::ExitCode;
 
@@ -78,6 +80,19 @@ enum Command {
     /// argument is wrong.
     Replay(replay::Options),
 
+    /// Watch the manager of a server in a terminal
+    ///
+    /// Shown is what the server's live view tells at the URL, such as that of a demo: each scope's usage
+    /// of its limits, those nearest to one first, what it refused, and how fast it refuses. Press
+    /// ? for the keys. While the server does not answer, what was last known stays, and it is asked
+    /// again.
+    ///
+    /// Where the output is no terminal, what is there now is printed once, as with --once.
+    ///
+    /// The exit status is 0 if the view was quit or printed, 1 if there was no answer to print, or no
+    /// terminal to draw on, and 2 if an argument is wrong.
+    Top(top::Options),
+
     /// Measure the engine, alone and when threads meet, beside others that do the same work
     ///
     /// The exit status is 0 if all was measured and written, 1 if not, and 2 if an argument is
@@ -92,6 +107,7 @@ fn main() -> ExitCode {
         Some(Command::Limits(options)) => limits::run(&options),
         Some(Command::Replay(options)) => replay::run(&options),
         Some(Command::Study(options)) => study::run(&options),
+        Some(Command::Top(options)) => top::run(&options),
         None => demo::run(&cli.demo),
     }
 }

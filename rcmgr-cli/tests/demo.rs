@@ -70,6 +70,7 @@ fn without_a_command_it_is_the_demo() {
         "an address has one at least"
     );
     assert_eq!(row(report, "all")[..3], ["0", "0", "0"]);
+    assert!(!text(&run.stderr).contains("WARN"), "nothing is refused");
     assert_eq!(
         row(report, "by the manager to refuse")[..3],
         ["0", "-", "-"]
@@ -92,6 +93,11 @@ fn limits_of_one_s_own_are_kept_and_refuse() {
     assert!(number(row(report, "conn")[2]) > 0);
     let transient = row(report, "transient");
     assert!(number(transient[0]) > 0, "{report}");
+    // And each of them is told in words, for a person who would change it.
+    let said = text(&run.stderr);
+    for key in ["PeerDefault.ConnsInbound", "Conn.Memory", "Transient.Conns"] {
+        assert!(said.contains(key), "{key} in {said}");
+    }
 }
 
 #[test]

@@ -46,7 +46,6 @@ pub(crate) struct Series {
 pub(crate) enum Value {
     Count(u64),
     Part(f64),
-    #[cfg_attr(not(feature = "prometheus"), allow(dead_code))]
     Histogram(Histogram),
 }
 

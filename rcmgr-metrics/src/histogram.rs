@@ -1,20 +1,11 @@
 //! How many scopes use how much.
 
+use rcmgr_atomic::ConnMemory;
+
 /// Upper bounds for counts of streams and connections.
 pub(crate) const COUNTS: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 32, 64, 128, 256];
-/// Upper bounds for memory: from 1 KiB to 4 GiB.
-pub(crate) const SIZES: &[u64] = &[
-    1 << 10,
-    4 << 10,
-    32 << 10,
-    1 << 20,
-    32 << 20,
-    256 << 20,
-    512 << 20,
-    1 << 30,
-    2 << 30,
-    4 << 30,
-];
+/// Upper bounds for memory: from 1 KiB to 4 GiB. The engine counts connections by the same.
+pub(crate) const SIZES: &[u64] = &ConnMemory::BOUNDS;
 
 /// What was found, by buckets.
 #[derive(Debug, Clone)]
@@ -40,6 +31,22 @@ impl Histogram {
             let at = self.bounds.partition_point(|&bound| bound < amount);
             self.counts[at] += 1;
             self.sum += u128::from(amount);
+        }
+    }
+
+    /// Connections by memory, of which only the buckets are known. The sum is an estimate, as
+    /// Prometheus makes its own: amounts are spread evenly over a bucket, and those above all bounds
+    /// are at the last one.
+    pub(crate) fn of_conns(memory: &ConnMemory) -> Self {
+        let bounds = SIZES.iter().map(|&bound| u128::from(bound));
+        let highest = || bounds.clone().chain(SIZES.last().copied().map(u128::from));
+        let lowest = std::iter::once(0).chain(bounds.clone());
+        let middles = lowest.zip(highest()).map(|(low, high)| (low + high) / 2);
+        let counts = memory.counts.map(u128::from).into_iter();
+        Self {
+            bounds: SIZES,
+            counts: memory.counts.into(),
+            sum: counts.zip(middles).map(|(count, each)| count * each).sum(),
         }
     }
 
@@ -83,5 +90,18 @@ mod tests {
         ];
         assert_eq!(filled, expected);
         assert_eq!(histogram.count(), 6);
+    }
+
+    #[test]
+    fn the_sum_of_connections_is_that_of_the_middles_of_their_buckets() {
+        let mut memory = ConnMemory::default();
+        memory.counts[0] = 3;
+        memory.counts[1] = 1;
+        memory.counts[10] = 2;
+        let histogram = Histogram::of_conns(&memory);
+        let sum = 3 * 512 + 2560 + 2 * (4_u64 << 30);
+        assert_eq!(histogram.sum(), sum as f64);
+        assert_eq!(histogram.count(), 6);
+        assert_eq!(histogram.buckets().last(), Some((f64::INFINITY, 2)));
     }
 }

@@ -41,6 +41,7 @@
 //! ```json
 //! {
 //!   "total": 1042, "matched": 2, "offset": 0,
+//!   "system": {"name": "system", "...": 0}, "transient": {"name": "transient", "...": 0},
 //!   "scopes": [{
 //!     "name": "service:dht.peer:192.0.2.7", "class": "service-peer", "parent": "service:dht",
 //!     "utilisation": 0.5, "fullest": "memory",
@@ -53,7 +54,8 @@
 //! ```
 //!
 //! `utilisation` is usage by limit, of the limit that is nearest (`fullest`), and `null` for a scope
-//! without limits. Long names are cut, as in [metrics](crate::prometheus).
+//! without limits. `system` and `transient` are those two scopes, whatever was searched. Long names are
+//! cut, as in [metrics](crate::prometheus).
 
 mod limits;
 mod query;

@@ -21,9 +21,36 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// How many characters of a name are in a line of a log.
+const MOST_CHARS: usize = 100;
+
+/// The name for a line of a log: what can't be seen is escaped, as what would end the line or change
+/// how it reads, and it is cut after 100 characters.
+pub(crate) fn escaped(name: &str) -> String {
+    let mut chars = name.chars();
+    let escaped = chars.by_ref().take(MOST_CHARS).flat_map(char::escape_debug);
+    let mut escaped: String = escaped.collect();
+    if chars.next().is_some() {
+        escaped.push('…');
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn in_a_log_a_name_is_one_short_piece_of_a_line() {
+        assert_eq!(escaped("/ipfs/kad/1.0.0 ö"), "/ipfs/kad/1.0.0 ö");
+        assert_eq!(
+            escaped("a\nb\u{1b}[31m\u{202e}c"),
+            "a\\nb\\u{1b}[31m\\u{202e}c"
+        );
+        let long = "ü".repeat(100);
+        assert_eq!(escaped(&long), long);
+        assert_eq!(escaped(&(long.clone() + "x")), long + "…");
+    }
 
     #[test]
     fn a_plain_name_is_shown_as_it_is() {

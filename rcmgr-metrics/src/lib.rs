@@ -7,6 +7,10 @@
     doc = "| what is read, and how much of it is shown | [`Observer`], by the feature `observer` |"
 )]
 #![cfg_attr(
+    feature = "observer",
+    doc = "| what is refused, told in the log | [`RefusalLog`], by the same feature |"
+)]
+#![cfg_attr(
     feature = "prometheus",
     doc = "| metrics for Prometheus, and what each of them is | [`prometheus`], by the default feature of that name |"
 )]
@@ -33,9 +37,7 @@
 
 #[cfg(feature = "observer")]
 mod family;
-// Only Prometheus is shown histograms.
 #[cfg(feature = "observer")]
-#[cfg_attr(not(feature = "prometheus"), allow(dead_code))]
 mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
@@ -49,6 +51,8 @@ pub mod opentelemetry;
 pub mod prometheus;
 #[cfg(feature = "observer")]
 mod reading;
+#[cfg(feature = "observer")]
+mod refusal_log;
 pub mod replay;
 pub mod trace;
 #[cfg(feature = "observer")]
@@ -56,6 +60,8 @@ mod usage;
 
 #[cfg(feature = "observer")]
 pub use observer::Observer;
+#[cfg(feature = "observer")]
+pub use refusal_log::{RefusalLog, RefusalLogThread};
 
 /// The programs in the book, compiled and run as tests.
 #[cfg(doctest)]

@@ -1,7 +1,9 @@
 //! The metrics as instruments of [`opentelemetry`], by the feature of that name.
 //!
 //! They have the names and labels that [Prometheus](crate::prometheus) is shown; counters go without
-//! `_total`. The histograms are left out: OpenTelemetry has none that can be read from elsewhere.
+//! `_total`. OpenTelemetry has no histogram that can be read from elsewhere, so each is the gauges
+//! that Prometheus would keep of it: `_bucket` by `le`, each with those below it, `_count` and `_sum`.
+//! What a Prometheus behind a collector gets of them is the same, and dashboards work.
 //!
 //! ```
 //! use rcmgr_atomic::{AtomicResourceManager, Limits};
@@ -13,6 +15,7 @@
 //! # Ok::<(), rcmgr_atomic::Error>(())
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,38 +23,114 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use crate::Observer;
-use crate::family::{Family, Kind, Series, Value, families};
+use crate::family::{Family, Kind, Labels, Series, Value, families};
 use crate::reading::Reading;
 
 /// Makes an instrument of each metric. They read the manager when they are collected, once for all
 /// of them, and as long as the meter's provider is there.
 pub fn register(observer: Observer, meter: &Meter) {
-    let now = families(&Reading::of(&observer));
+    let now = readings(&observer);
     let source = Arc::new(Source {
         observer,
         read: Mutex::default(),
     });
-    for family in now {
-        source.clone().register(&family, meter);
+    for reading in now {
+        source.clone().register(reading, meter);
     }
+}
+
+/// What one instrument observes at a time.
+#[derive(Debug)]
+struct Observed {
+    name: Cow<'static, str>,
+    help: &'static str,
+    kind: Observes,
+    series: Vec<Series>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Observes {
+    Counter,
+    Gauge,
+    /// Of what is no count.
+    PartGauge,
+}
+
+fn readings(observer: &Observer) -> Vec<Observed> {
+    let families = families(&Reading::of(observer)).into_iter();
+    families.flat_map(observed).collect()
+}
+
+fn observed(family: Family) -> Vec<Observed> {
+    let kind = match family.kind {
+        Kind::Histogram => return of_histogram(family).into(),
+        Kind::Counter => Observes::Counter,
+        Kind::Gauge if family.is_of_parts() => Observes::PartGauge,
+        Kind::Gauge => Observes::Gauge,
+    };
+    vec![Observed {
+        name: family.name.into(),
+        help: family.help,
+        kind,
+        series: family.series,
+    }]
+}
+
+fn of_histogram(family: Family) -> [Observed; 3] {
+    let part = |suffix, kind| Observed {
+        name: format!("{}_{suffix}", family.name).into(),
+        help: family.help,
+        kind,
+        series: Vec::new(),
+    };
+    let mut buckets = part("bucket", Observes::Gauge);
+    let mut counts = part("count", Observes::Gauge);
+    let mut sums = part("sum", Observes::PartGauge);
+    for Series { labels, value } in family.series {
+        let Value::Histogram(histogram) = value else {
+            continue;
+        };
+        let mut up_to = 0;
+        for (bound, count) in histogram.buckets() {
+            up_to += count;
+            let le = if bound.is_finite() {
+                bound.to_string().into()
+            } else {
+                "+Inf".into()
+            };
+            let mut labels = labels.clone();
+            labels.push(("le", le));
+            let value = Value::Count(up_to);
+            buckets.series.push(Series { labels, value });
+        }
+        counts.series.push(Series {
+            labels: labels.clone(),
+            value: Value::Count(histogram.count()),
+        });
+        sums.series.push(Series {
+            labels,
+            value: Value::Part(histogram.sum()),
+        });
+    }
+    [buckets, counts, sums]
 }
 
 #[derive(Debug)]
 struct Source {
     observer: Observer,
     /// What was read and not yet collected, by name.
-    read: Mutex<BTreeMap<&'static str, Family>>,
+    read: Mutex<BTreeMap<Cow<'static, str>, Vec<Series>>>,
 }
 
 impl Source {
-    fn register(self: Arc<Self>, family: &Family, meter: &Meter) {
-        let Family {
+    fn register(self: Arc<Self>, observed: Observed, meter: &Meter) {
+        let Observed {
             name, help, kind, ..
-        } = *family;
+        } = observed;
         let counts = {
-            let source = self.clone();
+            let (source, name) = (self.clone(), name.clone());
             move |to: &dyn AsyncInstrument<u64>| {
-                for series in source.take(name) {
+                for series in source.take(&name) {
                     if let Value::Count(count) = series.value {
                         to.observe(count, &attributes(series.labels));
                     }
@@ -60,14 +139,14 @@ impl Source {
         };
         // The provider keeps what it calls; the instrument itself is not needed for it.
         match kind {
-            Kind::Histogram => {}
-            Kind::Counter => {
+            Observes::Counter => {
                 let builder = meter.u64_observable_counter(name).with_description(help);
                 builder.with_callback(counts).build();
             }
-            Kind::Gauge if family.is_of_parts() => {
+            Observes::PartGauge => {
+                let of = name.clone();
                 let parts = move |to: &dyn AsyncInstrument<f64>| {
-                    for series in self.take(name) {
+                    for series in self.take(&of) {
                         if let Value::Part(part) = series.value {
                             to.observe(part, &attributes(series.labels));
                         }
@@ -76,27 +155,27 @@ impl Source {
                 let builder = meter.f64_observable_gauge(name).with_description(help);
                 builder.with_callback(parts).build();
             }
-            Kind::Gauge => {
+            Observes::Gauge => {
                 let builder = meter.u64_observable_gauge(name).with_description(help);
                 builder.with_callback(counts).build();
             }
         }
     }
 
-    /// The series of a family. Each reading is given away once: who finds nothing left of it has the
-    /// manager read again, and leaves the rest to the others that are collected with it.
-    fn take(&self, name: &'static str) -> Vec<Series> {
+    /// The series of an instrument. Each reading is given away once: who finds nothing left of it has
+    /// the manager read again, and leaves the rest to the others that are collected with it.
+    fn take(&self, name: &str) -> Vec<Series> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let family = read.remove(name).or_else(|| {
-            let families = families(&Reading::of(&self.observer)).into_iter();
-            *read = families.map(|family| (family.name, family)).collect();
+        let series = read.remove(name).or_else(|| {
+            let readings = readings(&self.observer).into_iter();
+            *read = readings.map(|one| (one.name, one.series)).collect();
             read.remove(name)
         });
-        family.map_or_else(Vec::new, |family| family.series)
+        series.unwrap_or_default()
     }
 }
 
-fn attributes(labels: crate::family::Labels) -> Vec<KeyValue> {
-    let attribute = |(name, value): (_, std::borrow::Cow<'static, str>)| KeyValue::new(name, value);
+fn attributes(labels: Labels) -> Vec<KeyValue> {
+    let attribute = |(name, value): (_, Cow<'static, str>)| KeyValue::new(name, value);
     labels.into_iter().map(attribute).collect()
 }

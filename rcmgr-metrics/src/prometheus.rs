@@ -31,6 +31,7 @@
 //! | `blocked_resources` | `dir`, `resource`, `scope` | how often a scope refused, by its class |
 //! | `peer_connections`, `peer_streams` | `dir` | histograms: how many peers have so many now |
 //! | `peer_memory` | | the same, by bytes |
+//! | `conn_memory` | | histogram: how many open connections have so many bytes now |
 //! | `previous_peer_connections`, ... | as those | always empty |
 //!
 //! What differs:
@@ -39,11 +40,13 @@
 //!   and a connection with a file descriptor that is refused for want of either counts there for
 //!   both, here for what was missing. `scope` is the class of the scope that refused: one of
 //!   `service:dht.peer:X` counts under `service`, as there.
-//! - The histograms show the peers that there are, and those alone that use something of it. There,
-//!   each change of a peer is counted, and what it had before under `previous_`; the difference is
-//!   what is shown. Here it is the same difference, with nothing to subtract. A `rate` of them means
+//! - The histograms show the peers and connections that there are, and those alone that use something
+//!   of it. There, each change is counted, and what there was before under `previous_`; the difference
+//!   is what is shown. Here it is the same difference, with nothing to subtract. A `rate` of them means
 //!   nothing.
-//! - There is no `conn_memory`: a manager does not know its connections.
+//! - `conn_memory_sum` is an estimate: the engine counts connections by bucket, and no more
+//!   ([`ConnMemory`](rcmgr_atomic::ConnMemory)). Each is taken to have what is in the middle of its
+//!   bucket.
 //!
 //! # Our own
 //!

@@ -22,6 +22,8 @@ pub(crate) struct Reading {
     /// System, transient, the allowlisted ones; services; protocols.
     pub scopes: Vec<Shown>,
     pub peers: Peers,
+    /// Connections by how much memory they have.
+    pub conn_memory: Histogram,
     /// How many there are of each class of which there may be many.
     pub live: BTreeMap<ScopeClass, u64>,
     /// The highest of all scopes of a class, in the order of [`Resource::ALL`]; `None` where there
@@ -83,6 +85,7 @@ impl Reading {
         let mut reading = Self {
             scopes: Vec::new(),
             peers: Peers::new(),
+            conn_memory: Histogram::of_conns(&manager.conn_memory()),
             live: [
                 ScopeClass::Service,
                 ScopeClass::ServicePeer,

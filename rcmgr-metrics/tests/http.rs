@@ -160,6 +160,24 @@ async fn scopes_are_sorted_searched_and_paged() {
 }
 
 #[tokio::test]
+async fn system_and_transient_are_told_whatever_is_searched() {
+    let manager = manager(|_| {});
+    let held = stream(&manager, "a", "/x", 500);
+    let router = view(&manager);
+    let all = json(&router, "/rcmgr.json?sort=name&limit=1000").await;
+    for path in ["/rcmgr.json?search=peer:a", "/rcmgr.json?offset=1000"] {
+        let page = json(&router, path).await;
+        for name in ["system", "transient"] {
+            let scopes = all["scopes"].as_array().unwrap();
+            let told = scopes.iter().find(|scope| scope["name"] == name);
+            assert_eq!(Some(&page[name]), told);
+        }
+        assert_eq!(page["system"]["used"]["memory"], 500);
+    }
+    drop(held);
+}
+
+#[tokio::test]
 async fn a_page_is_never_larger_than_it_may_be() {
     let manager = manager(|_| {});
     let held: Vec<_> = (0..600)

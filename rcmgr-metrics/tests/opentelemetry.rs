@@ -4,7 +4,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use rcmgr_atomic::{AtomicResourceManager, Limits, Priority, ResourceManager, ResourceScope};
+use rcmgr_atomic::{
+    AtomicResourceManager, Direction, Endpoint, Limits, Priority, ResourceManager, ResourceScope,
+    UsesFd,
+};
 use rcmgr_metrics::Observer;
 
 /// The value of the series of a metric that have this as one of their labels.
@@ -43,7 +46,7 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
 #[test]
 fn each_collection_reads_the_manager_anew() {
     let mut limits = Limits::unlimited();
-    limits.system.memory = 1000.into();
+    limits.system.memory = 10_000.into();
     let manager = AtomicResourceManager::new(limits).unwrap();
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder()
@@ -54,21 +57,33 @@ fn each_collection_reads_the_manager_anew() {
         &provider.meter("rcmgr"),
     );
 
+    let held = manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None);
+    let held = held.unwrap();
+    held.reserve_memory(2000, Priority::Always).unwrap();
     let system = manager.view_system();
     for memory in [250, 500] {
         system.reserve_memory(250, Priority::Always).unwrap();
         provider.force_flush().unwrap();
         let of_system = ("scope", "system");
         let found = |metric| collected(&exporter, metric, of_system);
-        assert_eq!(found("libp2p_rcmgr_memory"), [f64::from(memory)]);
-        assert_eq!(found("rcmgr_utilisation"), [f64::from(memory) / 1000.0]);
-        assert_eq!(found("rcmgr_limit"), [1000.0]);
+        assert_eq!(found("libp2p_rcmgr_memory"), [f64::from(2000 + memory)]);
+        let part = f64::from(2000 + memory) / 10_000.0;
+        assert_eq!(found("rcmgr_utilisation"), [part]);
+        assert_eq!(found("rcmgr_limit"), [10_000.0]);
         assert_eq!(found("rcmgr_mistakes"), [0.0]);
-        let dir = ("dir", "inbound");
-        assert_eq!(
-            collected(&exporter, "libp2p_rcmgr_peer_streams", dir),
-            [0.0; 0]
-        );
+        let memory_of_conns = |part: &str, of| {
+            let metric = format!("libp2p_rcmgr_conn_memory_{part}");
+            collected(&exporter, &metric, of)
+        };
+        assert_eq!(memory_of_conns("bucket", ("le", "1024")), [0.0]);
+        assert_eq!(memory_of_conns("bucket", ("le", "4096")), [1.0]);
+        assert_eq!(memory_of_conns("bucket", ("le", "+Inf")), [1.0]);
+        let streams = |part: &str| {
+            let metric = format!("libp2p_rcmgr_peer_streams_{part}");
+            collected(&exporter, &metric, ("dir", "inbound"))
+        };
+        assert_eq!(streams("bucket"), [0.0; 16]);
+        assert_eq!((streams("count"), streams("sum")), (vec![0.0], vec![0.0]));
     }
     provider.shutdown().unwrap();
 }

@@ -1,7 +1,7 @@
 //! What is shown while the demo runs: a bar on a terminal, else a line every second. All of it goes
 //! to stderr, so that stdout has the report alone.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,22 +14,57 @@ use super::scopes::connections_refused;
 use super::stage::Stage;
 use super::tally::Tally;
 
+/// A bar on a terminal, else nothing that can be seen.
+#[derive(Debug, Clone)]
+pub struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// A bar that is shown from the first step on, and full after `length`.
+    pub fn new(length: Duration) -> Self {
+        let bar = || {
+            let bar = ProgressBar::new(length.as_millis() as u64);
+            let style = ProgressStyle::with_template("{bar:40} {prefix}\n{wide_msg}");
+            bar.set_style(style.expect("the template is valid"));
+            bar
+        };
+        Self(stderr().is_terminal().then(bar))
+    }
+}
+
+/// What is written to stderr while the bar is there goes above it.
+impl Write for Bar {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.write_all(text).map(|()| text.len())
+    }
+
+    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| stderr().write_all(text)),
+            None => stderr().write_all(text),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
+}
+
 /// Shows how it goes.
 pub struct Progress<'a> {
+    /// Where, on a terminal.
+    pub bar: Bar,
     /// Who counts refusals.
     pub manager: &'a AtomicResourceManager,
     /// What server and clients count.
     pub tally: &'a Tally,
     /// What goes on.
     pub stage: watch::Receiver<Stage>,
-    /// How long clients come.
-    pub length: Duration,
 }
 
 impl Progress<'_> {
     /// Shows it again and again, until it is dropped.
     pub async fn show(self) -> ! {
-        let bar = stderr().is_terminal().then(|| self.bar());
+        let bar = self.bar.0.clone().map(Erased);
         let every = Duration::from_millis(if bar.is_some() { 100 } else { 1000 });
         let begin = Instant::now();
         let mut ticks = interval_at(begin + every, every);
@@ -50,13 +85,6 @@ impl Progress<'_> {
                 }
             }
         }
-    }
-
-    fn bar(&self) -> Erased {
-        let bar = ProgressBar::new(self.length.as_millis() as u64);
-        let style = ProgressStyle::with_template("{bar:40} {prefix}\n{wide_msg}");
-        bar.set_style(style.expect("the template is valid"));
-        Erased(bar)
     }
 
     /// Short enough for a narrow terminal.

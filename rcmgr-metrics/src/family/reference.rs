@@ -84,11 +84,11 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
             }),
         ),
     ];
-    families.extend(of_peers(reading));
+    families.extend(histograms(reading));
     families
 }
 
-fn of_peers(reading: &Reading) -> impl Iterator<Item = Family> {
+fn histograms(reading: &Reading) -> impl Iterator<Item = Family> {
     let peers = &reading.peers;
     let one = |histogram| Series {
         labels: Vec::new(),
@@ -104,6 +104,11 @@ fn of_peers(reading: &Reading) -> impl Iterator<Item = Family> {
     };
     let none = || two(Histogram::new(COUNTS), Histogram::new(COUNTS));
     let families = [
+        (
+            "libp2p_rcmgr_conn_memory",
+            "Connections by how many bytes they have reserved now",
+            vec![one(reading.conn_memory.clone())],
+        ),
         (
             "libp2p_rcmgr_peer_connections",
             "Peers by how many connections they have now",
@@ -121,6 +126,11 @@ fn of_peers(reading: &Reading) -> impl Iterator<Item = Family> {
                 peers.streams_inbound.clone(),
                 peers.streams_outbound.clone(),
             ),
+        ),
+        (
+            "libp2p_rcmgr_previous_conn_memory",
+            "Always empty: dashboards subtract it",
+            vec![one(Histogram::new(SIZES))],
         ),
         (
             "libp2p_rcmgr_previous_peer_connections",

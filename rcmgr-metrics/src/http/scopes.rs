@@ -19,6 +19,9 @@ pub(super) struct Page {
     /// How many of them the search found.
     matched: usize,
     offset: usize,
+    /// Above all others, whatever was searched.
+    system: Option<Scope>,
+    transient: Option<Scope>,
     scopes: Vec<Scope>,
 }
 
@@ -74,9 +77,15 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
     // As many again as may be asked for, so that the others are seldom dropped.
     let most = end.saturating_mul(2).max(AT_LEAST);
     let (mut total, mut matched) = (0, 0);
+    let [mut system, mut transient] = [None, None];
     let mut found = Vec::new();
     manager.for_each_scope(|report| {
         total += 1;
+        match report.id {
+            ScopeId::System => system = Some(scope(&report)),
+            ScopeId::Transient => transient = Some(scope(&report)),
+            _ => {}
+        }
         // In the name as a whole, even where it is shown cut.
         let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
         if query.search.is_empty() || found_in(&report.id) {
@@ -94,6 +103,8 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
         total,
         matched,
         offset: query.offset,
+        system,
+        transient,
         scopes,
     }
 }

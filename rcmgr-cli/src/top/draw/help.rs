@@ -1,0 +1,48 @@
+//! What the keys do, over all else.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Widget};
+
+use super::{FAINT, STRONG};
+
+const KEYS: [(&str, &str); 11] = [
+    ("q, Esc, Ctrl-C", "quit"),
+    ("Up, k / Down, j", "select another scope"),
+    ("PgUp / PgDn", "a screen up or down"),
+    ("Home, g / End, G", "to the first or the last"),
+    ("/", "search names, in whatever case"),
+    ("s", "sort by something else"),
+    ("p", "pause, and go on"),
+    ("Enter", "show or hide what there is of the selected scope"),
+    ("Ctrl-Z", "back to the shell; fg returns"),
+    ("?, h", "this help; any key ends it"),
+    ("", ""),
+];
+
+const NOTES: [&str; 4] = [
+    "FULL: how much of the nearest limit is used.",
+    "/S: refusals by second since the last look.",
+    "Memory: K, M, G are powers of 1024.",
+    "What a name has that can't be seen is escaped: \\u{1b}.",
+];
+
+/// Draws it in the middle.
+pub fn draw(area: Rect, buffer: &mut Buffer) {
+    let keys = KEYS.map(|(key, what)| {
+        Line::from_iter([
+            Span::styled(format!(" {key:<17} "), STRONG),
+            Span::raw(what),
+        ])
+    });
+    let notes = NOTES.map(|note| Line::styled(format!(" {note}"), FAINT));
+    let lines: Vec<_> = keys.into_iter().chain(notes).collect();
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0);
+    let width = u16::try_from(widest).unwrap_or(u16::MAX).saturating_add(3);
+    let height = lines.len() as u16 + 2;
+    let place = area.centered(Constraint::Max(width), Constraint::Max(height));
+    Clear.render(place, buffer);
+    let block = Block::bordered().title(" rcmgr top ");
+    Paragraph::new(lines).block(block).render(place, buffer);
+}

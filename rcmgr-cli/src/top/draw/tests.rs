@@ -1,0 +1,297 @@
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+use serde_json::json;
+
+use super::*;
+use crate::top::app::Answer;
+use crate::top::fixture::{page, scope};
+use crate::top::options::Sort;
+use crate::top::page::{Page, Scope};
+
+const PLACE: &str = "http://127.0.0.1:9500";
+
+fn app_of(page: Page, now: Instant) -> App {
+    let mut app = App::new(Duration::from_secs(1), Sort::Utilisation, String::new());
+    answer(&mut app, Ok(page), now);
+    app
+}
+
+fn answer(app: &mut App, result: Result<Page, String>, now: Instant) {
+    let query = app.question(now).expect("something is asked");
+    app.answer(Answer { query, result }, now);
+}
+
+/// The cells of a screen.
+fn drawn(app: &mut App, now: Instant, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let frame = terminal.draw(|frame| draw(app, PLACE, now, frame.area(), frame.buffer_mut()));
+    frame.unwrap().buffer.clone()
+}
+
+/// As a terminal shows it: a wide character takes the place of the cell behind it, too.
+fn lines(buffer: &Buffer) -> Vec<String> {
+    let line = |y| {
+        let mut line = String::new();
+        let mut x = 0;
+        while x < buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            line += symbol;
+            x += u16::try_from(symbol.width()).unwrap().max(1);
+        }
+        line.trim_end().to_owned()
+    };
+    (0..buffer.area.height).map(line).collect()
+}
+
+fn busy() -> Page {
+    let mut full = scope("peer:192.0.2.7");
+    full.used.conns_inbound = 8;
+    full.limit.conns_inbound = 8.into();
+    full.limit.conns = 16.into();
+    full.peak.conns_inbound = 8;
+    full.refusals.conns_inbound = 1234;
+    full.used.memory = 12 << 20;
+    full.peak.memory = 13 << 20;
+    full.limit.memory = (16 << 20).into();
+    let mut plain = scope("protocol:/ipfs/kad/1.0.0.peer:192.0.2.7");
+    plain.used.streams_outbound = 3;
+    plain.used.memory = 1536;
+    plain.limit.streams = 512.into();
+    let mut page = page([full, plain]);
+    let system = page.system.as_mut().unwrap();
+    system.used.memory = 300 << 20;
+    system.limit.memory = (1 << 30).into();
+    system.used.fd = 70;
+    page
+}
+
+#[test]
+fn a_wide_screen_shows_all_of_it() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    let mut later = busy();
+    later.scopes[0].refusals.conns_inbound += 5;
+    answer(&mut app, Ok(later), now + Duration::from_secs(2));
+    let screen = lines(&drawn(&mut app, now + Duration::from_secs(2), 150, 24));
+    let expected = "\
+rcmgr top  http://127.0.0.1:9500                                                                                             4 scopes  answers in 0 ms
+sorted by nearest to a limit
+SCOPE                                    FULL            MEMORY            CONNS           STREAMS           FDS  REFUSED   /S  PEAK MEMORY
+system                                    29%  ━━────── 300M/1G                0                 0            70        0    0           0B
+transient                                   -                0B                0                 0             0        0    0           0B
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+peer:192.0.2.7                           100%  ━━━━━━── 12M/16M  ━━━━━━━━ 8/8 in                 0             0     1239  2.5          13M
+protocol:/ipfs/kad/1.0.0.peer:192.0.2.7    1%              1.5K                0  ━───────   3/512             0        0    0           0B
+
+
+
+
+
+
+── peer:192.0.2.7 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+memory      ━━━━━━━━━───  12 MiB of 16 MiB   75%  peak 13 MiB  refused 0
+fds                            0 no limit         peak 0       refused 0
+conns       ━━━━━━──────       8 of 16       50%
+conns in    ━━━━━━━━━━━━       8 of 8       100%  peak 8       refused 1239
+conns out                      0 no limit         peak 0       refused 0
+streams                        0 no limit
+streams in                     0 no limit         peak 0       refused 0
+streams out                    0 no limit         peak 0       refused 0
+q quit  / search  s sort  p pause  Enter details  ? help";
+    assert_eq!(screen.join("\n"), expected);
+}
+
+#[test]
+fn numbers_give_way_to_names_on_a_narrow_screen() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    let screen = lines(&drawn(&mut app, now, 44, 10));
+    let expected = "\
+rcmgr top  http:…  4 scopes  answers in 0 ms
+sorted by nearest to a limit
+SCOPE                          FULL   MEMORY
+system                ━━──────  29%  300M/1G
+transient                         -       0B
+peer:192.0.2.7        ━━━━━━━━ 100%  12M/16M
+protocol:/ipfs/kad/…  ━───────   1%     1.5K
+
+
+q quit  / search  s sort  p pause  Enter det";
+    assert_eq!(screen.join("\n"), expected);
+}
+
+#[test]
+fn few_lines_are_for_scopes() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    let screen = lines(&drawn(&mut app, now, 20, 5));
+    let expected = "\
+rc…  answers in 0 ms
+SCOPE           FULL
+peer:192.0.2.7  100%
+protocol:/ipf…    1%
+q quit  / search  s";
+    assert_eq!(screen.join("\n"), expected);
+}
+
+#[test]
+fn no_size_is_too_small() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    let reading = App::new(Duration::from_secs(1), Sort::Name, "x".repeat(100));
+    let mut failing = app_of(page([]), now);
+    answer(
+        &mut failing,
+        Err("x".repeat(300)),
+        now + Duration::from_secs(1),
+    );
+    for app in [&mut app, &mut { reading }, &mut failing] {
+        for key in [' ', '?', ' ', '/'] {
+            app.key(KeyCode::Char(key).into());
+            for (width, height) in
+                (0..40).flat_map(|width| (0..26).map(move |height| (width, height)))
+            {
+                drawn(app, now, width, height);
+            }
+        }
+    }
+}
+
+fn from_json(name: &str, number: u64) -> Page {
+    let counters = json!({"memory": number, "fd": number, "streams-inbound": number,
+        "streams-outbound": number, "conns-inbound": number, "conns-outbound": number});
+    let limit = json!({"memory": 1, "fd": 0, "streams": "unlimited", "streams-inbound": number,
+        "streams-outbound": 1, "conns": number, "conns-inbound": 1, "conns-outbound": 1});
+    let scope = json!({"name": name, "used": counters, "peak": counters, "refusals": counters,
+        "limit": limit});
+    let page = json!({"total": number, "matched": number, "offset": number, "system": scope,
+        "scopes": [scope, scope]});
+    serde_json::from_value(page).expect("it is a page")
+}
+
+#[test]
+fn a_name_sends_nothing_to_the_terminal() {
+    let hostile = "p\x1b[2J\x1b]0;title\x07\r\n\u{9b}31m\u{202e}evil\u{200b}";
+    let now = Instant::now();
+    for search in ["", hostile] {
+        let mut app = app_of(from_json(hostile, 1), now);
+        app.search = search.to_owned();
+        for (width, height) in [(200, 40), (80, 24), (30, 8)] {
+            let buffer = drawn(&mut app, now, width, height);
+            for cell in &buffer.content {
+                let shown = cell.symbol();
+                assert!(!shown.contains(char::is_control), "{shown:?}");
+                assert_eq!(escaped(shown).replace("\\\\", "\\"), shown, "it is seen");
+            }
+            let screen = lines(&buffer).join("\n");
+            assert!(screen.contains("p\\u{1b}[2J"), "{screen}");
+        }
+    }
+}
+
+#[test]
+fn wide_names_leave_the_columns_in_their_places() {
+    let now = Instant::now();
+    let names = [
+        "日本語のプロトコル名はとても長いので切られます",
+        "plain",
+        "🦀",
+    ];
+    let scopes = names.map(|name| Scope {
+        limit: busy().scopes[0].limit,
+        ..scope(name)
+    });
+    let mut app = app_of(page(scopes), now);
+    for width in [30, 50, 80, 160] {
+        let screen = lines(&drawn(&mut app, now, width, 24));
+        let header = screen
+            .iter()
+            .find(|line| line.starts_with("SCOPE"))
+            .unwrap();
+        let column = header.find("MEMORY").map(|at| at + "MEMORY".len());
+        for name in ["日本語", "plain", "🦀"] {
+            let line = screen.iter().find(|line| line.starts_with(name)).unwrap();
+            if let Some(column) = column {
+                let end = line.find("0B/16M").unwrap() + "0B/16M".len();
+                assert_eq!(line[..end].width(), column, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_that_can_t_be_are_shown_all_the_same() {
+    let now = Instant::now();
+    let mut app = app_of(from_json("a", u64::MAX), now);
+    for (width, height) in [(300, 40), (80, 24), (20, 5)] {
+        let screen = lines(&drawn(&mut app, now, width, height)).join("\n");
+        assert!(screen.contains(">9999%"), "{screen}");
+    }
+}
+
+#[test]
+fn what_is_near_its_limit_has_a_colour() {
+    let now = Instant::now();
+    let scopes = [("fine", 74), ("high", 75), ("full", 95)].map(|(name, used)| {
+        let mut scope = scope(name);
+        scope.used.fd = used;
+        scope.limit.fd = 100.into();
+        scope
+    });
+    let mut app = app_of(page(scopes), now);
+    let buffer = drawn(&mut app, now, 80, 12);
+    let screen = lines(&buffer);
+    for (name, bar, number) in [
+        ("fine", Color::Green, Color::Reset),
+        ("high", Color::Yellow, Color::Yellow),
+        ("full", Color::Red, Color::Red),
+    ] {
+        let y = screen
+            .iter()
+            .position(|line| line.starts_with(name))
+            .unwrap();
+        let colour = |sought: char| {
+            let x = screen[y].chars().position(|char| char == sought).unwrap();
+            buffer[(x as u16, y as u16)].fg
+        };
+        assert_eq!((colour('━'), colour('%')), (bar, number), "{name}");
+    }
+}
+
+#[test]
+fn without_an_answer_what_was_known_stays_and_the_reason_is_told() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    let failed = now + Duration::from_secs(1);
+    answer(&mut app, Err("connection refused".to_owned()), failed);
+    let later = failed + Duration::from_secs(130);
+    let screen = lines(&drawn(&mut app, later, 100, 12));
+    assert!(
+        screen[0].ends_with("no answer for 2 min: connection refused"),
+        "{screen:?}"
+    );
+    assert!(screen[6].starts_with("peer:192.0.2.7"), "{screen:?}");
+    // A long reason leaves no room for anything else.
+    let mut app = app_of(busy(), now);
+    answer(&mut app, Err("x".repeat(200)), failed);
+    let screen = lines(&drawn(&mut app, failed, 60, 12));
+    assert!(
+        screen[0].starts_with("no answer: xxx") && screen[0].ends_with("x…"),
+        "{screen:?}"
+    );
+}
+
+#[test]
+fn as_text_no_name_is_cut() {
+    let now = Instant::now();
+    let name = "x".repeat(200);
+    let mut many = page([scope(&name), scope("b")]);
+    many.matched = 9;
+    let text = text(&app_of(many, now), PLACE);
+    assert!(text.contains(&name));
+    assert!(text.ends_with("\nand 7 more\n"));
+    assert!(text.lines().all(|line| line.trim_end() == line));
+}

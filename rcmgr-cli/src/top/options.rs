@@ -1,0 +1,140 @@
+//! What can be chosen on the command line.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+
+use super::address::Address;
+
+/// What can be chosen about the view in a terminal.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Where the live view is served, such as http://127.0.0.1:9500, with or without http://
+    #[arg(value_name = "URL", value_parser = Address::parse)]
+    pub address: Address,
+
+    /// How long to wait from one look to the next, such as 500ms or 5s
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+
+    /// Show only scopes whose name contains this, in whatever case
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = search)]
+    pub search: String,
+
+    /// What comes first
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Sort::Utilisation)]
+    pub sort: Sort,
+
+    /// Print what is there now as plain text, and exit; so it is anyway where the output is no
+    /// terminal
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// The order of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Those nearest to a limit
+    Utilisation,
+    /// Those with most memory
+    Memory,
+    /// Those with most streams
+    Streams,
+    /// Those with most connections
+    Conns,
+    /// Those that refused most
+    Refusals,
+    /// By name
+    Name,
+}
+
+impl Sort {
+    /// As the view is asked for it.
+    pub const fn argument(self) -> &'static str {
+        match self {
+            Self::Utilisation => "utilisation",
+            Self::Memory => "memory",
+            Self::Streams => "streams",
+            Self::Conns => "conns",
+            Self::Refusals => "refusals",
+            Self::Name => "name",
+        }
+    }
+
+    /// As people read it.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Utilisation => "nearest to a limit",
+            Self::Conns => "connections",
+            plain => plain.argument(),
+        }
+    }
+
+    /// The one that comes after it; after the last the first.
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Utilisation => Self::Memory,
+            Self::Memory => Self::Streams,
+            Self::Streams => Self::Conns,
+            Self::Conns => Self::Refusals,
+            Self::Refusals => Self::Name,
+            Self::Name => Self::Utilisation,
+        }
+    }
+}
+
+/// A longer text is in no name, and the view does not look for it.
+pub const LONGEST_SEARCH: usize = 200;
+
+fn search(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=LONGEST_SEARCH => Ok(text.to_owned()),
+        _ => Err(format!("it is longer than {LONGEST_SEARCH} bytes")),
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let bad = || "it is a time from 100ms to 1h, such as 500ms, 2s or 1m".to_owned();
+    let time: SignedDuration = text.parse().map_err(|_| bad())?;
+    let time = Duration::try_from(time).map_err(|_| bad())?;
+    match time.as_millis() {
+        100..=3_600_000 => Ok(time),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_neither_too_short_nor_too_long() {
+        for (text, millis) in [("100ms", 100), ("1s", 1000), ("1h", 3_600_000)] {
+            assert_eq!(interval(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "0s", "99ms", "-1s", "2h", "soon", "1"] {
+            assert!(interval(text).unwrap_err().contains("such as"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_order_comes_round() {
+        let mut sort = Sort::Utilisation;
+        for expected in Sort::value_variants() {
+            assert_eq!(sort, *expected);
+            assert_eq!(
+                sort.argument(),
+                sort.to_possible_value().unwrap().get_name()
+            );
+            sort = sort.next();
+        }
+        assert_eq!(sort, Sort::Utilisation);
+    }
+}

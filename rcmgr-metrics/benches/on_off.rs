@@ -1,0 +1,186 @@
+//! What being observed costs the hot path: memory reserved and released by as many threads as there
+//! are cores, with and without somebody who looks.
+//!
+//! Rounds with and without take turns, in pairs, since a machine is not equally fast at all times. In
+//! a round with, Prometheus's collector is registered and scraped once, and refusals are looked for
+//! every second. What counts is the time that all threads of the process are on a core, those that look
+//! too, by operation: what else the machine does is not in it. It prints both medians and that of the
+//! pairs' differences, which should be below 2 %.
+//!
+//! A round is as long as the time between two scrapes, 15 seconds; `RCMGR_ON_OFF_SECONDS` says another,
+//! and `RCMGR_ON_OFF_PAIRS` how many pairs there are instead of 6.
+
+use std::env;
+use std::hint::black_box;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use cpu_time::ProcessTime;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use rcmgr_atomic::{
+    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, KIB, Limit, Limits,
+    PeerId, Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+};
+use rcmgr_metrics::{Observer, RefusalLog};
+
+/// Who is connected besides, and is looked at.
+const PEERS: u64 = 10_000;
+/// Between two looks at whether the round is over.
+const BATCH: u64 = 1000;
+
+/// Limits that are there and never reached: each is asked.
+fn limits() -> Limits {
+    let limit = Limit::all((1 << 40).into());
+    Limits {
+        system: limit,
+        transient: limit,
+        service_default: Some(limit),
+        service_peer_default: limit,
+        protocol_default: limit,
+        protocol_peer_default: limit,
+        peer_default: limit,
+        conn: limit,
+        stream: limit,
+        ..Limits::unlimited()
+    }
+}
+
+fn peer(number: u64) -> PeerId {
+    PeerId::from_bytes(&number.to_be_bytes()).expect("eight bytes are a peer id")
+}
+
+fn connection(manager: &AtomicResourceManager, number: u64) -> Connection {
+    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let connection = opened.expect("there is room");
+    connection.set_peer(&peer(number)).expect("there is room");
+    connection
+}
+
+/// A stream that is charged on seven scopes.
+fn stream(manager: &AtomicResourceManager, number: u64) -> Stream {
+    let opened = manager.open_stream(&peer(number), Direction::Inbound);
+    let stream = opened.expect("there is room");
+    let set = stream.set_protocol("/ipfs/kad/1.0.0");
+    set.and_then(|()| stream.set_service("dht"))
+        .expect("there is room");
+    stream
+}
+
+/// What one reservation and its release took of the process's time in a round, in nanoseconds.
+fn round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64 {
+    let over = AtomicBool::new(false);
+    let ready = Barrier::new(threads as usize + 1);
+    let work = |number| {
+        let stream = stream(manager, number);
+        ready.wait();
+        let mut pairs = 0_u64;
+        while !over.load(Ordering::Relaxed) {
+            for _ in 0..BATCH {
+                let reserved = stream.reserve_memory(black_box(4 * KIB), Priority::Always);
+                reserved.expect("there is room");
+                stream.release_memory(black_box(4 * KIB));
+            }
+            pairs += BATCH;
+        }
+        pairs
+    };
+    thread::scope(|scope| {
+        let spawn = |number| scope.spawn(move || work(number));
+        let workers: Vec<_> = (0..threads).map(spawn).collect();
+        ready.wait();
+        let begin = ProcessTime::now();
+        thread::sleep(length);
+        over.store(true, Ordering::Relaxed);
+        let pairs = workers.into_iter().map(|worker| worker.join());
+        let pairs: u64 = pairs.map(|pairs| pairs.expect("no worker panics")).sum();
+        begin.elapsed().as_nanos() as f64 / pairs as f64
+    })
+}
+
+/// The same while somebody looks, who scrapes once in the middle.
+fn observed_round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64 {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Observer::new(manager.clone())));
+    let log = RefusalLog::new(manager.clone()).start(Duration::from_secs(1));
+    let (stop, stopped) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut wait = length / 2;
+            while stopped.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let mut text = String::new();
+                encode(&mut text, &registry).expect("text takes all");
+                assert!(text.contains("rcmgr_scopes{scope=\"peer\"} "));
+                wait = length;
+            }
+        });
+        let took = round(manager, threads, length);
+        drop((stop, log.expect("there is a thread")));
+        took
+    })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        (values[middle - 1] + values[middle]) / 2.0
+    }
+}
+
+fn setting<T: FromStr>(name: &str, default: T) -> T {
+    let given = env::var(name).ok();
+    let given = given.map(|given| {
+        given
+            .parse()
+            .ok()
+            .unwrap_or_else(|| panic!("{name}={given}?"))
+    });
+    given.unwrap_or(default)
+}
+
+fn main() {
+    // `cargo test` runs benches, too: that they work, and no more.
+    let (pairs, seconds) = match env::args().any(|argument| argument == "--bench") {
+        true => (6, 15.0),
+        false => (1, 0.1),
+    };
+    let pairs: usize = setting("RCMGR_ON_OFF_PAIRS", pairs).max(1);
+    let seconds: f64 = setting("RCMGR_ON_OFF_SECONDS", seconds);
+    let length = Duration::try_from_secs_f64(seconds).expect("a number of seconds");
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+
+    let manager = AtomicResourceManager::new(limits()).expect("the limits work");
+    let held: Vec<_> = (0..PEERS)
+        .map(|number| connection(&manager, number))
+        .collect();
+    println!("{threads} threads, {PEERS} peers, {pairs} pairs of rounds of {seconds} s");
+    round(&manager, threads, length.min(Duration::from_secs(1)));
+    let (mut off, mut on) = (Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        // Each comes first in turn.
+        if pair % 2 == 0 {
+            off.push(round(&manager, threads, length));
+            on.push(observed_round(&manager, threads, length));
+        } else {
+            on.push(observed_round(&manager, threads, length));
+            off.push(round(&manager, threads, length));
+        }
+        println!("off {:.1} ns, on {:.1} ns", off[pair], on[pair]);
+    }
+    let differences = off
+        .iter()
+        .zip(&on)
+        .map(|(off, on)| 100.0 * (on / off - 1.0));
+    let difference = median(differences.collect());
+    let (off, on) = (median(off), median(on));
+    println!(
+        "medians: off {off:.1} ns, on {on:.1} ns; of the pairs, on takes {difference:+.2} % more"
+    );
+    drop(held);
+}

@@ -1,0 +1,96 @@
+//! What things are called in the log.
+
+use rcmgr_core::{ByteSize, Direction, Resource, ScopeClass, ScopeId};
+
+use crate::label::escaped;
+
+/// As an error names it, but escaped.
+pub(super) fn scope_name(id: &ScopeId) -> String {
+    let [name, peer] = [
+        id.name().map(|name| escaped(name)),
+        id.peer().map(|peer| {
+            // Short enough as it is.
+            peer.to_string().escape_debug().to_string()
+        }),
+    ]
+    .map(Option::unwrap_or_default);
+    match id {
+        ScopeId::Service(_) => format!("service:{name}"),
+        ScopeId::ServicePeer(..) => format!("service:{name}.peer:{peer}"),
+        ScopeId::Protocol(_) => format!("protocol:{name}"),
+        ScopeId::ProtocolPeer(..) => format!("protocol:{name}.peer:{peer}"),
+        ScopeId::Peer(_) => format!("peer:{peer}"),
+        _ => id.to_string(),
+    }
+}
+
+/// What was asked for, in words.
+pub(super) fn asked(resource: Resource, count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    let direction = direction(resource).map_or("", Direction::as_str);
+    match resource {
+        Resource::Memory => format!("reservation{plural} of memory"),
+        Resource::Fd => format!("connection{plural} with a file descriptor"),
+        Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
+            format!("{direction} stream{plural}")
+        }
+        Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => {
+            format!("{direction} connection{plural}")
+        }
+    }
+}
+
+pub(super) const fn direction(asked: Resource) -> Option<Direction> {
+    match asked {
+        Resource::StreamsInbound | Resource::ConnsInbound => Some(Direction::Inbound),
+        Resource::StreamsOutbound | Resource::ConnsOutbound => Some(Direction::Outbound),
+        _ => None,
+    }
+}
+
+/// What scopes of a class are called.
+pub(super) const fn classes(class: ScopeClass, count: u64) -> &'static str {
+    match (class, count) {
+        (ScopeClass::Service, 1) => "service",
+        (ScopeClass::Service, _) => "services",
+        (ScopeClass::ServicePeer, 1) => "peer's share of a service",
+        (ScopeClass::ServicePeer, _) => "peers' shares of services",
+        (ScopeClass::Protocol, 1) => "protocol",
+        (ScopeClass::Protocol, _) => "protocols",
+        (ScopeClass::ProtocolPeer, 1) => "peer's share of a protocol",
+        (ScopeClass::ProtocolPeer, _) => "peers' shares of protocols",
+        (ScopeClass::Peer, 1) => "peer",
+        (ScopeClass::Peer, _) => "peers",
+        (ScopeClass::Connection, _) => "connection",
+        (ScopeClass::Stream, _) => "stream",
+        (class, _) => class.as_str(),
+    }
+}
+
+/// Where a program sets what a limiter obeys.
+pub(super) fn addresses_key(limiter: &str) -> &'static str {
+    match limiter {
+        "rate" => "AddressConfig.rates",
+        _ => "AddressConfig.subnets",
+    }
+}
+
+pub(super) fn amount(resource: Resource, value: u64) -> String {
+    match resource {
+        Resource::Memory => format!("{:.1}", ByteSize(value)),
+        _ => grouped(value),
+    }
+}
+
+/// A count with its thousands apart: `12,345`.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
