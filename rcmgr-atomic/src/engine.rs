@@ -27,6 +27,9 @@ use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
+/// How many nodes are fetched at once where all are looked at: as many as the nearest caches hold.
+const AHEAD: usize = 64;
+
 /// What all leaves of a class share.
 pub struct LeafClass {
     pub limit: LeafLimit,
@@ -378,15 +381,16 @@ impl Engine {
     /// Every refusal by a scope of this class, also by scopes that are gone. It never goes back: a
     /// scope that goes is for a moment neither here nor there, and what was said before stands.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
-        self.count_refusals([class])[0]
+        self.count_refusals([class], &mut |_| {})[0]
     }
 
-    /// Those of all classes, in the order of [`ScopeClass::ALL`], in one look at each node.
-    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.count_refusals(ScopeClass::ALL)
-    }
-
-    fn count_refusals<const N: usize>(&self, classes: [ScopeClass; N]) -> [Refusals; N] {
+    /// Those of several classes, in one look at each node, which `f` then looks at, too, if one of the
+    /// classes is of nodes.
+    pub fn count_refusals<const N: usize>(
+        &self,
+        classes: [ScopeClass; N],
+        f: &mut dyn FnMut(&Node),
+    ) -> [Refusals; N] {
         // What is past is read first: a scope that goes meanwhile is not counted twice.
         let past = classes.map(|class| self.refusals_past(class).get());
         let mut live = [Refusals::default(); N];
@@ -400,11 +404,12 @@ impl Engine {
             }
         }
         if nodes {
-            self.for_each_node(&mut |node| {
+            self.look_at_each(&mut |node| {
                 let at = classes.iter().position(|&class| class == node.class());
                 if let Some(at) = at {
                     live[at] += node.refusals();
                 }
+                f(node);
             });
         }
         std::array::from_fn(|at| {
@@ -412,7 +417,19 @@ impl Engine {
         })
     }
 
-    pub fn for_each_node(&self, f: &mut dyn FnMut(&Node)) {
+    /// Every node that is there now, while nothing is locked: for what takes longer than a glance.
+    pub fn look_at_each(&self, f: &mut dyn FnMut(&Node)) {
+        let mut nodes = Vec::new();
+        self.for_each_node(&mut |node| nodes.push(node.clone()));
+        while !nodes.is_empty() {
+            let from = nodes.len().saturating_sub(AHEAD);
+            nodes[from..].iter().for_each(Node::fetch);
+            nodes.drain(from..).for_each(|node| f(&node));
+        }
+    }
+
+    /// Every node that is there now, while a part of the names is locked.
+    pub fn for_each_node(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         f(&self.system);
         f(&self.transient);
         f(&self.allowlisted_system);
@@ -423,15 +440,15 @@ impl Engine {
         self.shares.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_service(&self, f: &mut dyn FnMut(&Node)) {
+    pub fn for_each_service(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.services.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Node)) {
+    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.protocols.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Node)) {
+    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.peers.for_each(f);
     }
 

@@ -81,7 +81,7 @@ impl AtomicResourceManager {
     /// How often scopes of each class refused, in the order of [`ScopeClass::ALL`]. It looks at every
     /// scope once, where [`refusals`](Self::refusals) of each class would look once for each.
     pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.engine.all_refusals()
+        self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
     /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
@@ -125,12 +125,26 @@ impl AtomicResourceManager {
     }
 
     /// What [`scopes`](Self::scopes) says, one by one and in any order: with very many scopes that is
-    /// much cheaper than to collect all.
+    /// much cheaper than to collect all. Nothing is locked while `f` is called.
     ///
-    /// Don't open or close anything in `f`: it is called while a part of the names is locked, and
-    /// may have to wait for itself.
-    pub fn for_each_scope(&self, mut f: impl FnMut(ScopeReport)) {
-        self.engine.for_each_node(&mut |node| {
+    /// It gives what [`all_refusals`](Self::all_refusals) does, in the same look at the scopes.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{AtomicResourceManager, Limits, ScopeClass};
+    ///
+    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let mut scopes = 0;
+    /// let refusals = manager.for_each_scope(|_| scopes += 1);
+    /// assert_eq!(scopes, 4); // system and transient, and the same of the allowlist
+    /// assert_eq!(refusals[ScopeClass::System as usize].total(), 0);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn for_each_scope(
+        &self,
+        mut f: impl FnMut(ScopeReport),
+    ) -> [Refusals; ScopeClass::ALL.len()] {
+        let classes = ScopeClass::ALL;
+        self.engine.count_refusals(classes, &mut |node| {
             f(ScopeReport {
                 id: node.id().clone(),
                 stat: self.engine.stat(node),
@@ -138,7 +152,7 @@ impl AtomicResourceManager {
                 peak: node.peak(),
                 refusals: node.refusals(),
             });
-        });
+        })
     }
 
     /// A handle on a node that the caller is a user of.
@@ -383,7 +397,7 @@ impl ResourceManager for AtomicResourceManager {
         let mut services = BTreeMap::new();
         let mut protocols = BTreeMap::new();
         let mut peers = BTreeMap::new();
-        self.engine.for_each_node(&mut |node| match node.id() {
+        self.engine.look_at_each(&mut |node| match node.id() {
             ScopeId::Service(name) => drop(services.insert(name.clone(), self.engine.stat(node))),
             ScopeId::Protocol(id) => drop(protocols.insert(id.clone(), self.engine.stat(node))),
             ScopeId::Peer(id) => drop(peers.insert(*id, self.engine.stat(node))),

@@ -120,7 +120,7 @@ impl Peers {
     }
 
     /// Every peer that is there now.
-    pub fn for_each(&self, f: &mut dyn FnMut(&Node)) {
+    pub fn for_each(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.table.for_each(|_, peer| f(&peer.node));
     }
 }

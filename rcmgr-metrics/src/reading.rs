@@ -109,8 +109,9 @@ impl Reading {
             .map(|class| (class, 0))
             .into(),
             utilisation: Default::default(),
-            refusals: by_class.clone().zip(manager.all_refusals()).collect(),
+            refusals: Vec::new(),
             mistakes: by_class
+                .clone()
                 .map(|class| (class, manager.mistakes(class)))
                 .collect(),
             addresses: manager.addresses().stat(),
@@ -119,7 +120,7 @@ impl Reading {
         };
         let mut services = Vec::new();
         let mut protocols = Vec::new();
-        manager.for_each_scope(|report| {
+        let refusals = manager.for_each_scope(|report| {
             reading.count(&report);
             match report.id.class() {
                 ScopeClass::Service => services.push(report),
@@ -129,6 +130,7 @@ impl Reading {
                 _ => reading.scopes.push(Shown::of(&report)),
             }
         });
+        reading.refusals = by_class.zip(refusals).collect();
         reading.scopes.sort_by_key(|scope| scope.class);
         for reports in [services, protocols] {
             reading.scopes.extend(by_name(reports, observer.most_names));
