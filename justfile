@@ -60,7 +60,7 @@ bench-scrape:
 
 # the live view's page in Chromium, with pictures of it in target/screenshots
 browser:
-    RCMGR_SCREENSHOTS="$PWD/target/screenshots" cargo test -p rcmgr-metrics --all-features --test browser
+    RCMGR_SCREENSHOTS="$PWD/target/screenshots" cargo test -p browser-tests
 
 # what being observed costs the hot path: with and without in turns, three minutes
 bench-on-off:

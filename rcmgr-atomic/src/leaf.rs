@@ -17,16 +17,14 @@
 //!   If memory changed meanwhile, the difference is charged and the move tried again. Whoever read
 //!   the old stage either commits before the move and is counted by it, or fails its swap.
 
+mod holder;
 mod mover;
 mod opening;
 
+pub use holder::{ConnectionLeaf, SharedLeaf};
 pub use mover::LeafMover;
 pub use opening::{ask_first, charge_new, join_charged, refused_stream};
 
-use std::net::IpAddr;
-use std::ops::Deref;
-
-use rcmgr_core::address::BarePlace;
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
@@ -57,22 +55,6 @@ pub struct Leaf {
     spans: AtomicU64,
     own: Own,
     own_limit: OwnLimit,
-}
-
-/// A connection's leaf, with what is known of where it comes from. All of it lies in one place, so that
-/// its handle is one word: a larger one takes longer to hand out than some atomic steps.
-pub struct ConnectionLeaf {
-    pub leaf: Leaf,
-    /// Its place in its subnet.
-    pub place: BarePlace,
-    /// The remote address of a connection that the allowlist let in.
-    pub allowlisted: Option<IpAddr>,
-}
-
-/// A leaf that a handle and spans have in common.
-pub enum SharedLeaf {
-    Connection(Shared<ConnectionLeaf>),
-    Stream(Shared<Leaf>),
 }
 
 impl Leaf {
@@ -439,39 +421,6 @@ impl Leaf {
     /// Spans are numbered from 1.
     pub fn next_span(&self) -> u32 {
         (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
-    }
-}
-
-impl Deref for ConnectionLeaf {
-    type Target = Leaf;
-
-    #[inline]
-    fn deref(&self) -> &Leaf {
-        &self.leaf
-    }
-}
-
-impl Deref for SharedLeaf {
-    type Target = Leaf;
-
-    #[inline]
-    fn deref(&self) -> &Leaf {
-        match self {
-            Self::Connection(connection) => &connection.leaf,
-            Self::Stream(stream) => stream,
-        }
-    }
-}
-
-impl From<Shared<ConnectionLeaf>> for SharedLeaf {
-    fn from(connection: Shared<ConnectionLeaf>) -> Self {
-        Self::Connection(connection)
-    }
-}
-
-impl From<Shared<Leaf>> for SharedLeaf {
-    fn from(stream: Shared<Leaf>) -> Self {
-        Self::Stream(stream)
     }
 }
 

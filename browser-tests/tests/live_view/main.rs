@@ -4,7 +4,7 @@
 //! reported as ignored; but where `CI` is set, that is a failure. With `RCMGR_SCREENSHOTS` set they leave
 //! pictures in the folder that it names.
 
-#[path = "../crowd/mod.rs"]
+#[path = "../../../rcmgr-metrics/tests/crowd/mod.rs"]
 mod crowd;
 mod page;
 mod server;
