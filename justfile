@@ -53,9 +53,14 @@ top *arguments:
 bench *filter:
     cargo bench -p rcmgr-study --bench hot_path --bench open_connection -- {{ filter }}
 
-# what a scrape costs with 100,000 peers
+# what a scrape costs with 100,000 peers, and what it takes away from a thread that works
 bench-scrape:
     cargo bench -p rcmgr-metrics --bench scrape
+    cargo bench -p rcmgr-metrics --bench disturbance
+
+# the live view's page in Chromium, with pictures of it in target/screenshots
+browser:
+    RCMGR_SCREENSHOTS="$PWD/target/screenshots" cargo test -p browser-tests
 
 # what being observed costs the hot path: with and without in turns, three minutes
 bench-on-off:

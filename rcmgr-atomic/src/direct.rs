@@ -13,6 +13,7 @@ use crate::edition::UNLIMITED;
 use crate::engine::Engine;
 use crate::gauge::Over;
 use crate::node::Node;
+use crate::record::{Operation, Record};
 use crate::sync::Ordering;
 
 /// The most memory that can be reserved directly, in bytes.
@@ -41,7 +42,7 @@ impl NodeUser {
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         let node = &*self.node;
         let charge = Memory::new(size, priority);
-        charge_now(&self.engine, node.lineage(), charge)?;
+        charge_direct(&self.engine, &self.node, charge)?;
         if size == 0 {
             return Ok(());
         }
@@ -50,6 +51,7 @@ impl NodeUser {
         loop {
             let sum = held.saturating_add(size);
             if sum > MAX_MEMORY {
+                tell(&self.engine, &self.node, Operation::Release, charge);
                 cancel_all(node.lineage(), charge);
                 let over = Over::new(Resource::Memory, held, UNLIMITED);
                 return Err(charge.refused(node, over));
@@ -92,7 +94,7 @@ impl NodeUser {
                 Ordering::Acquire,
             ) {
                 Ok(_) => {
-                    node.lineage().for_each(|node| node.release_memory(taken));
+                    release_direct(&self.engine, &self.node, taken);
                     if taken == held {
                         self.engine.release_node(&self.node);
                     }
@@ -102,6 +104,32 @@ impl NodeUser {
             }
         }
     }
+}
+
+/// Charges a node, and what it is charged on, with memory.
+pub fn charge_direct(engine: &Arc<Engine>, node: &Arc<Node>, charge: Memory) -> Result<()> {
+    charge_now(engine, node.lineage(), charge).inspect_err(|refused| {
+        let record = || Record::direct(Operation::Reserve, node, engine);
+        engine.record_refusal(refused, || {
+            record().memory(charge.size, 0).priority(charge.level)
+        });
+    })?;
+    tell(engine, node, Operation::Reserve, charge);
+    Ok(())
+}
+
+/// Gives such memory back.
+pub fn release_direct(engine: &Arc<Engine>, node: &Arc<Node>, size: u64) {
+    let charge = Memory::new(size, Priority::Level(0));
+    tell(engine, node, Operation::Release, charge);
+    node.lineage().for_each(|node| node.release_memory(size));
+}
+
+fn tell(engine: &Arc<Engine>, node: &Arc<Node>, operation: Operation, charge: Memory) {
+    engine.record(|| {
+        let record = Record::direct(operation, node, engine);
+        record.memory(charge.size, 0).priority(charge.level)
+    });
 }
 
 impl Clone for NodeUser {

@@ -20,11 +20,15 @@ use crate::numbers::Numbers;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, is_transient, rank};
 use crate::peers::Peers;
+use crate::record::{Record, Recorder};
 use crate::refusals::RefusalCounts;
 use crate::registry::Registry;
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
+
+/// How many nodes are fetched at once where all are looked at: as many as the nearest caches hold.
+const AHEAD: usize = 64;
 
 /// What all leaves of a class share.
 pub struct LeafClass {
@@ -78,6 +82,7 @@ pub struct Engine {
     mistakes: Mistakes,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Engine {
@@ -119,7 +124,18 @@ impl Engine {
             mistakes: Mistakes::new(),
             clock,
             closed: AtomicBool::new(false),
+            recorder: None,
         }
+    }
+
+    /// The same, and what it does is recorded.
+    pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    #[inline]
+    pub fn recorder(&self) -> Option<&dyn Recorder> {
+        self.recorder.as_deref()
     }
 
     pub fn leaf_class(&self, slot: Slot) -> &LeafClass {
@@ -351,6 +367,7 @@ impl Engine {
             _ => false,
         };
         if removed {
+            self.record(|| Record::collected(node));
             // What it refused is remembered for its class. (A reservation on a leaf that was
             // closed meanwhile may be refused here even now; that refusal is not counted.)
             self.refusals_past(node.class()).add(node.refusals());
@@ -364,15 +381,16 @@ impl Engine {
     /// Every refusal by a scope of this class, also by scopes that are gone. It never goes back: a
     /// scope that goes is for a moment neither here nor there, and what was said before stands.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
-        self.count_refusals([class])[0]
+        self.count_refusals([class], &mut |_| {})[0]
     }
 
-    /// Those of all classes, in the order of [`ScopeClass::ALL`], in one look at each node.
-    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.count_refusals(ScopeClass::ALL)
-    }
-
-    fn count_refusals<const N: usize>(&self, classes: [ScopeClass; N]) -> [Refusals; N] {
+    /// Those of several classes, in one look at each node, which `f` then looks at, too, if one of the
+    /// classes is of nodes.
+    pub fn count_refusals<const N: usize>(
+        &self,
+        classes: [ScopeClass; N],
+        f: &mut dyn FnMut(&Node),
+    ) -> [Refusals; N] {
         // What is past is read first: a scope that goes meanwhile is not counted twice.
         let past = classes.map(|class| self.refusals_past(class).get());
         let mut live = [Refusals::default(); N];
@@ -386,11 +404,12 @@ impl Engine {
             }
         }
         if nodes {
-            self.for_each_node(&mut |node| {
+            self.look_at_each(&mut |node| {
                 let at = classes.iter().position(|&class| class == node.class());
                 if let Some(at) = at {
                     live[at] += node.refusals();
                 }
+                f(node);
             });
         }
         std::array::from_fn(|at| {
@@ -398,7 +417,19 @@ impl Engine {
         })
     }
 
-    pub fn for_each_node(&self, f: &mut dyn FnMut(&Node)) {
+    /// Every node that is there now, while nothing is locked: for what takes longer than a glance.
+    pub fn look_at_each(&self, f: &mut dyn FnMut(&Node)) {
+        let mut nodes = Vec::new();
+        self.for_each_node(&mut |node| nodes.push(node.clone()));
+        while !nodes.is_empty() {
+            let from = nodes.len().saturating_sub(AHEAD);
+            nodes[from..].iter().for_each(Node::fetch);
+            nodes.drain(from..).for_each(|node| f(&node));
+        }
+    }
+
+    /// Every node that is there now, while a part of the names is locked.
+    pub fn for_each_node(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         f(&self.system);
         f(&self.transient);
         f(&self.allowlisted_system);
@@ -406,18 +437,18 @@ impl Engine {
         self.for_each_service(f);
         self.for_each_protocol(f);
         self.for_each_peer(f);
-        self.shares.for_each(f);
+        self.shares.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_service(&self, f: &mut dyn FnMut(&Node)) {
-        self.services.for_each(Arc::clone, |node| f(&node));
+    pub fn for_each_service(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.services.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Node)) {
-        self.protocols.for_each(f);
+    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.protocols.for_each(|_, node| f(node));
     }
 
-    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Node)) {
+    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.peers.for_each(f);
     }
 
@@ -472,7 +503,7 @@ impl Engine {
                 .retain(|id| matches!(id, ScopeId::Peer(_) | ScopeId::Protocol(_)));
             // First for the nodes that are made from now on, then for those that are there.
             self.limits[edition.slot()].set(limits.clone());
-            self.for_each_node(&mut |node| {
+            self.look_at_each(&mut |node| {
                 node.set_limit(edition, &self.limit_of(node.id(), edition));
             });
             self.addresses

@@ -71,24 +71,31 @@ impl Connection {
     /// A connection on a path that is charged with it, with a place in its subnet, or none.
     #[inline(always)]
     pub(crate) fn new(path: Use<Path>, slot: Slot, place: BarePlace) -> Self {
-        Self {
-            leaf: Shared::new_with(|| ConnectionLeaf {
-                leaf: Leaf::charged(path, slot),
-                place,
-                allowlisted: None,
-            }),
-        }
+        let is_recorded = path.engine().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
+            leaf: Leaf::charged(path, slot),
+            place,
+            allowlisted: None,
+        })
     }
 
     /// A connection from an address on the allowlist, on a path for these that is charged with it.
     pub(crate) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
-        Self {
-            leaf: Shared::new_with(|| ConnectionLeaf {
-                leaf: Leaf::charged(path, slot),
-                place: BarePlace::none(),
-                allowlisted: Some(ip),
-            }),
+        let is_recorded = path.engine().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
+            leaf: Leaf::charged(path, slot),
+            place: BarePlace::none(),
+            allowlisted: Some(ip),
+        })
+    }
+
+    #[inline(always)]
+    fn opened(is_recorded: bool, leaf: impl FnOnce() -> ConnectionLeaf) -> Self {
+        let leaf = Shared::new_with(leaf);
+        if is_recorded {
+            leaf.leaf.tell_opened();
         }
+        Self { leaf }
     }
 
     /// Whether the path of the connection may go on as it is when the remote turns out to be this
@@ -114,9 +121,12 @@ impl Stream {
 
     #[inline(always)]
     fn new(path: Use<Path>, slot: Slot) -> Self {
-        Self {
-            leaf: Shared::new_with(|| Leaf::charged(path, slot)),
+        let is_recorded = path.engine().recorder().is_some();
+        let leaf = Shared::new_with(|| Leaf::charged(path, slot));
+        if is_recorded {
+            leaf.tell_opened();
         }
+        Self { leaf }
     }
 }
 

@@ -17,21 +17,19 @@
 //!   If memory changed meanwhile, the difference is charged and the move tried again. Whoever read
 //!   the old stage either commits before the move and is counted by it, or fails its swap.
 
+mod holder;
 mod mover;
 mod opening;
 
+pub use holder::{ConnectionLeaf, SharedLeaf};
 pub use mover::LeafMover;
 pub use opening::{ask_first, charge_new, join_charged, refused_stream};
 
-use std::net::IpAddr;
-use std::ops::Deref;
-
-use rcmgr_core::address::BarePlace;
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, refuse};
+use crate::charge::{Charge, Memory, refuse};
 use crate::conn_memory::Bucket;
 use crate::credit::Kind;
 use crate::edition::Edition;
@@ -42,6 +40,7 @@ use crate::numbers::LazyNumber;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::{Path, PathKind};
+use crate::record::{Operation, Record};
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Staged;
@@ -56,22 +55,6 @@ pub struct Leaf {
     spans: AtomicU64,
     own: Own,
     own_limit: OwnLimit,
-}
-
-/// A connection's leaf, with what is known of where it comes from. All of it lies in one place, so that
-/// its handle is one word: a larger one takes longer to hand out than some atomic steps.
-pub struct ConnectionLeaf {
-    pub leaf: Leaf,
-    /// Its place in its subnet.
-    pub place: BarePlace,
-    /// The remote address of a connection that the allowlist let in.
-    pub allowlisted: Option<IpAddr>,
-}
-
-/// A leaf that a handle and spans have in common.
-pub enum SharedLeaf {
-    Connection(Shared<ConnectionLeaf>),
-    Stream(Shared<Leaf>),
 }
 
 impl Leaf {
@@ -90,6 +73,23 @@ impl Leaf {
             own: Own::new(),
             own_limit: OwnLimit::none(),
         }
+    }
+
+    fn number(&self) -> u64 {
+        let numbers = &self.engine().leaf_class(self.slot).numbers;
+        self.number.get(numbers)
+    }
+
+    /// A record about the leaf on this path.
+    fn about(&self, operation: Operation, path: &Shared<Path>) -> Record {
+        Record::of_leaf(operation, path, self.slot, self.number())
+    }
+
+    /// Tells whoever records it that the leaf was opened, before anyone else has it.
+    #[cold]
+    pub fn tell_opened(&self) {
+        let path = self.path();
+        path.engine().record(|| self.about(Operation::Open, path));
     }
 
     /// Where a stream begins that is opened through this connection.
@@ -125,8 +125,7 @@ impl Leaf {
     }
 
     pub fn name(&self) -> ScopeName {
-        let numbers = &self.engine().leaf_class(self.slot).numbers;
-        name(self.slot, self.number.get(numbers))
+        leaf_name(self.slot, self.number())
     }
 
     pub fn closed(&self) -> Error {
@@ -193,13 +192,14 @@ impl Leaf {
     /// credit, room, and nobody in between.
     #[inline]
     fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
+        let (kind, amount) = charge.credit()?;
         let (word, path) = self.staged.load();
-        path.credit()?;
+        let credit = path.credit()?;
         let engine = path.engine();
         let editions = engine.editions();
         let edition = editions.now();
         let sum = sum(word, self.memory_limit(engine, edition), charge).ok()?;
-        if !path.take_credit(edition, charge) {
+        if !credit.stock(kind).take(edition, amount) {
             return None;
         }
         if editions.still(edition) && self.set_memory(path, word, sum).is_ok() {
@@ -221,10 +221,13 @@ impl Leaf {
             match stop {
                 Stop::Closed => return Err(self.closed()),
                 Stop::Leaf(over) if editions.still(edition) => {
-                    return Err(self.refused(charge, over));
+                    let refused = self.refused(charge, over);
+                    self.tell_refused(charge, &refused);
+                    return Err(refused);
                 }
                 Stop::Node(node, over) if editions.still(edition) => {
-                    refuse(self.engine(), node, over, charge, edition)?;
+                    refuse(self.engine(), node, over, charge, edition)
+                        .inspect_err(|refused| self.tell_refused(charge, refused))?;
                 }
                 // Limits have changed while this was on its way: ask anew.
                 _ => {}
@@ -244,26 +247,52 @@ impl Leaf {
             let mut sum = sum(word, limit, charge)?;
             path.charge(edition, charge)
                 .map_err(|(node, over)| Stop::Node(node, over))?;
+            self.tell(Operation::Reserve, path, charge, sum);
+            let before = word.memory();
+            let cancel = || {
+                self.tell(Operation::Release, path, charge, before);
+                path.cancel(charge);
+            };
             loop {
                 // The last look at the limits comes before the leaf is charged: what a leaf holds
                 // is never taken back, because it could be another's by then. A limit of the leaf
                 // itself that is lowered between the two counts from the next reservation on.
                 if !engine.editions().still(edition) {
-                    path.cancel(charge);
+                    cancel();
                     return Err(Stop::Stale);
                 }
                 let Err(now) = self.set_memory(path, word, sum) else {
                     return Ok(word);
                 };
                 if !now.same_but_memory(word) {
-                    path.cancel(charge);
+                    cancel();
                     break;
                 }
                 word = now;
-                sum = self::sum(word, limit, charge).inspect_err(|_| path.cancel(charge))?;
+                sum = self::sum(word, limit, charge).inspect_err(|_| cancel())?;
             }
             (word, path) = self.staged.load();
         }
+    }
+
+    /// Tells whoever records it of memory on a path, with what the leaf holds then.
+    #[inline]
+    fn tell(&self, operation: Operation, path: &Shared<Path>, charge: Memory, held: u64) {
+        path.engine().record(|| {
+            let record = self.about(operation, path);
+            record.memory(charge.size, held).priority(charge.level)
+        });
+    }
+
+    /// Tells whoever records it of a refusal.
+    #[inline]
+    fn tell_refused(&self, charge: Memory, refused: &Error) {
+        let (word, path) = self.staged.load();
+        path.engine().record_refusal(refused, || {
+            let record = self.about(Operation::Reserve, path);
+            let record = record.memory(charge.size, word.memory());
+            record.priority(charge.level)
+        });
     }
 
     #[cold]
@@ -302,11 +331,19 @@ impl Leaf {
             }
             let left = word.memory() - taken;
             if self.set_memory(path, word, left).is_ok() {
-                path.release(Kind::Memory, taken);
+                self.release_on(path, taken, left);
                 return Some(taken);
             }
             (word, path) = self.staged.load();
         }
+    }
+
+    #[inline]
+    fn release_on(&self, path: &Shared<Path>, size: u64, left: u64) {
+        let charge = Memory::new(size, Priority::Level(0));
+        path.release(Kind::Memory, size, || {
+            self.tell(Operation::Release, path, charge, left);
+        });
     }
 
     /// Takes out of the leaf what the caller knows to be in it, and gives it back to the path. A
@@ -320,7 +357,7 @@ impl Leaf {
             debug_assert!(word.memory() >= size, "what is taken out is there");
             let left = word.memory() - size;
             if self.set_memory(path, word, left).is_ok() {
-                path.release(Kind::Memory, size);
+                self.release_on(path, size, left);
                 return;
             }
             (word, path) = self.staged.load();
@@ -361,7 +398,9 @@ impl Leaf {
 
     /// What the word says goes back to the path that it names.
     #[inline]
-    fn give_back(&self, path: &Path, word: LeafWord) {
+    fn give_back(&self, path: &Shared<Path>, word: LeafWord) {
+        path.engine()
+            .record(|| self.about(Operation::End, path).memory(word.memory(), 0));
         if word.is_connection() && word.memory() > 0 {
             count_memory(path, word, 0);
         }
@@ -382,39 +421,6 @@ impl Leaf {
     /// Spans are numbered from 1.
     pub fn next_span(&self) -> u32 {
         (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
-    }
-}
-
-impl Deref for ConnectionLeaf {
-    type Target = Leaf;
-
-    #[inline]
-    fn deref(&self) -> &Leaf {
-        &self.leaf
-    }
-}
-
-impl Deref for SharedLeaf {
-    type Target = Leaf;
-
-    #[inline]
-    fn deref(&self) -> &Leaf {
-        match self {
-            Self::Connection(connection) => &connection.leaf,
-            Self::Stream(stream) => stream,
-        }
-    }
-}
-
-impl From<Shared<ConnectionLeaf>> for SharedLeaf {
-    fn from(connection: Shared<ConnectionLeaf>) -> Self {
-        Self::Connection(connection)
-    }
-}
-
-impl From<Shared<Leaf>> for SharedLeaf {
-    fn from(stream: Shared<Leaf>) -> Self {
-        Self::Stream(stream)
     }
 }
 
@@ -471,7 +477,7 @@ impl LeafClass {
         let direction = Some(slot.direction());
         self.refusals.count(over.resource, direction);
         LimitExceeded {
-            scope: name(slot, self.numbers.next()),
+            scope: leaf_name(slot, self.numbers.next()),
             resource: over.resource,
             direction,
             requested: 1,
@@ -483,7 +489,7 @@ impl LeafClass {
     }
 }
 
-fn name(slot: Slot, number: u64) -> ScopeName {
+pub fn leaf_name(slot: Slot, number: u64) -> ScopeName {
     match slot {
         Slot::Connection(..) => ScopeId::Connection(number),
         Slot::Stream(_) => ScopeId::Stream(number),

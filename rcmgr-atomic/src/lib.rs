@@ -59,6 +59,7 @@ mod own;
 mod own_limit;
 mod path;
 mod peers;
+pub mod record;
 mod refusals;
 mod registry;
 mod scope;

@@ -17,6 +17,7 @@ use crate::leaf::charge_new;
 use crate::lending::CreditOptions;
 use crate::node::Node;
 use crate::path::{Path, PathKind};
+use crate::record::{Record, Recorder};
 use crate::scope::{Scope, Service, Span};
 use crate::shared::Use;
 use crate::slot::Slot;
@@ -80,7 +81,7 @@ impl AtomicResourceManager {
     /// How often scopes of each class refused, in the order of [`ScopeClass::ALL`]. It looks at every
     /// scope once, where [`refusals`](Self::refusals) of each class would look once for each.
     pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.engine.all_refusals()
+        self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
     /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
@@ -124,12 +125,26 @@ impl AtomicResourceManager {
     }
 
     /// What [`scopes`](Self::scopes) says, one by one and in any order: with very many scopes that is
-    /// much cheaper than to collect all.
+    /// much cheaper than to collect all. Nothing is locked while `f` is called.
     ///
-    /// Nothing is locked while `f` is called: it may take long, and open, close and look up what it
-    /// likes. A scope that goes meanwhile may still be shown, and one that comes may not.
-    pub fn for_each_scope(&self, mut f: impl FnMut(ScopeReport)) {
-        self.engine.for_each_node(&mut |node| {
+    /// It gives what [`all_refusals`](Self::all_refusals) does, in the same look at the scopes.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{AtomicResourceManager, Limits, ScopeClass};
+    ///
+    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let mut scopes = 0;
+    /// let refusals = manager.for_each_scope(|_| scopes += 1);
+    /// assert_eq!(scopes, 4); // system and transient, and the same of the allowlist
+    /// assert_eq!(refusals[ScopeClass::System as usize].total(), 0);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn for_each_scope(
+        &self,
+        mut f: impl FnMut(ScopeReport),
+    ) -> [Refusals; ScopeClass::ALL.len()] {
+        let classes = ScopeClass::ALL;
+        self.engine.count_refusals(classes, &mut |node| {
             f(ScopeReport {
                 id: node.id().clone(),
                 stat: self.engine.stat(node),
@@ -137,7 +152,7 @@ impl AtomicResourceManager {
                 peak: node.peak(),
                 refusals: node.refusals(),
             });
-        });
+        })
     }
 
     /// A handle on a node that the caller is a user of.
@@ -184,6 +199,7 @@ pub struct Builder {
     addresses: AddressConfig,
     clock: Arc<dyn Clock>,
     credit: CreditOptions,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Default for Builder {
@@ -193,6 +209,7 @@ impl Default for Builder {
             addresses: AddressConfig::default(),
             clock: Arc::new(SystemClock::new()),
             credit: CreditOptions::DEFAULT,
+            recorder: None,
         }
     }
 }
@@ -238,15 +255,29 @@ impl Builder {
         self
     }
 
+    /// Who is told of every operation: nobody if nothing else is said. With a recorder there is no
+    /// [prepaid credit](Self::prepaid_credit), because every operation is told as one that every scope
+    /// was asked. A recorder can serve several managers only if it does not mind that scopes have
+    /// the same names.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Makes the manager.
     ///
     /// # Errors
     ///
     /// As [`AtomicResourceManager::new`].
-    pub fn build(self) -> Result<AtomicResourceManager> {
+    pub fn build(mut self) -> Result<AtomicResourceManager> {
+        if self.recorder.is_some() {
+            (self.credit.most_memory, self.credit.most_streams) = (0, 0);
+        }
         let allowlisted_conns = self.limits.allowlisted_system.conns;
         let addresses = Addresses::new(self.addresses, allowlisted_conns, self.clock.clone())?;
-        let engine = Arc::new(Engine::new(self.limits, addresses, self.clock, self.credit));
+        let engine = Engine::new(self.limits, addresses, self.clock, self.credit);
+        let engine = Arc::new(engine.with_recorder(self.recorder));
+        engine.record(|| Record::start(&engine));
         Ok(AtomicResourceManager {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),
@@ -366,7 +397,7 @@ impl ResourceManager for AtomicResourceManager {
         let mut services = BTreeMap::new();
         let mut protocols = BTreeMap::new();
         let mut peers = BTreeMap::new();
-        self.engine.for_each_node(&mut |node| match node.id() {
+        self.engine.look_at_each(&mut |node| match node.id() {
             ScopeId::Service(name) => drop(services.insert(name.clone(), self.engine.stat(node))),
             ScopeId::Protocol(id) => drop(protocols.insert(id.clone(), self.engine.stat(node))),
             ScopeId::Peer(id) => drop(peers.insert(*id, self.engine.stat(node))),

@@ -3,6 +3,7 @@
 //!
 //! How a node is charged is in `charge.rs`.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use rcmgr_core::{
@@ -12,6 +13,7 @@ use rcmgr_core::{
 use crate::credit::Kind;
 use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
+use crate::record::MissedCell;
 use crate::refusals::RefusalCounts;
 use crate::slot::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -114,6 +116,23 @@ impl Node {
         }
     }
 
+    /// Reads a word of each part, for nothing but that it is near when it is looked at next.
+    ///
+    /// Nodes lie anywhere in memory. When one is looked at after the other, the processor waits for
+    /// each, and for some of its parts by themselves; what is asked for here it need not wait for
+    /// before it goes on to ask for the next.
+    pub fn fetch(self: &Arc<Self>) {
+        black_box([
+            Arc::strong_count(self) as u64,
+            self.memory.used(),
+            self.streams.used().0,
+            self.conns.peak_fd(),
+            self.refusals.is_spread().into(),
+            self.class() as u64,
+            self.lent(Kind::Memory),
+        ]);
+    }
+
     pub fn users(&self) -> &Users {
         &self.users
     }
@@ -130,6 +149,14 @@ impl Node {
     /// they are asked.
     pub fn lineage(&self) -> impl Iterator<Item = &Node> + Clone {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
+    }
+
+    pub fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    pub(crate) fn missed(&self) -> &MissedCell {
+        self.memory.missed()
     }
 
     #[inline]

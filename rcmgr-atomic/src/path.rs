@@ -279,11 +279,13 @@ impl Path {
         cancel_all(self.iter(), charge);
     }
 
-    /// Takes back what was used: as credit, or from the nodes.
+    /// Takes back what was used: as credit, or from the nodes, with `before` called first. Where
+    /// operations are recorded there is no credit.
     #[inline]
-    pub fn release(&self, kind: Kind, amount: u64) {
+    pub fn release(&self, kind: Kind, amount: u64, before: impl FnOnce()) {
         let put = |credit: &Credit| credit.stock(kind).put(amount);
         if !self.credit().is_some_and(put) {
+            before();
             self.iter().for_each(|node| node.release(kind, amount));
         }
     }
@@ -305,11 +307,11 @@ impl Path {
     #[inline]
     pub fn release_leaf(&self, slot: Slot, memory: u64) {
         match slot.kind() {
-            Some(kind) => self.release(kind, 1),
+            Some(kind) => self.release(kind, 1, || {}),
             None => self.iter().for_each(|node| node.release_slot(slot)),
         }
         if memory > 0 {
-            self.release(Kind::Memory, memory);
+            self.release(Kind::Memory, memory, || {});
         }
     }
 
@@ -366,7 +368,7 @@ impl Path {
     }
 
     /// The nodes that this path has and `other` has not.
-    fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
+    pub fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
         let is_kept = |node: &Arc<Node>| other.nodes.iter().any(|other| Arc::ptr_eq(other, node));
         let lost = self.nodes.iter().filter(move |node| !is_kept(node));
         lost.map(|node| &**node)

@@ -120,8 +120,7 @@ impl Peers {
     }
 
     /// Every peer that is there now.
-    pub fn for_each(&self, f: &mut dyn FnMut(&Node)) {
-        self.table
-            .for_each(|peer| peer.node.clone(), |node| f(&node));
+    pub fn for_each(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.table.for_each(|_, peer| f(&peer.node));
     }
 }

@@ -52,6 +52,10 @@ impl RefusalCounts {
         }
     }
 
+    pub fn is_spread(&self) -> bool {
+        self.lanes.get().is_some()
+    }
+
     /// Counts one refusal; `direction` is that of the stream or connection it was about.
     pub fn count(&self, resource: Resource, direction: Option<Direction>) {
         let outbound = usize::from(direction == Some(Direction::Outbound));

@@ -62,7 +62,7 @@ impl<K: Eq + Hash, T: AsRef<Users>> Registry<K, T> {
     }
 
     /// Every thing that is there now.
-    pub fn for_each(&self, f: &mut dyn FnMut(&T)) {
-        self.table.for_each(Arc::clone, |thing| f(&thing));
+    pub fn for_each(&self, mut f: impl FnMut(&K, &Arc<T>)) {
+        self.table.for_each(|key, thing| f(key, thing));
     }
 }

@@ -13,7 +13,8 @@ use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeClass, ScopeName, ScopeStat,
 };
 
-use crate::charge::{Memory, charge_now};
+use crate::charge::Memory;
+use crate::direct::{charge_direct, release_direct};
 use crate::edition::Edition;
 use crate::engine::Engine;
 use crate::gauge::{Over, threshold};
@@ -21,6 +22,7 @@ use crate::leaf::SharedLeaf;
 use crate::node::Node;
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
+use crate::record::{Operation, Record};
 use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering, RareLock};
 use crate::word::SpanWord;
@@ -80,9 +82,7 @@ impl Owner {
         match self {
             Self::Leaf(leaf) => leaf.reserve_for_span(size, priority),
             Self::Span(span) => span.charge(size, priority).map(drop),
-            Self::Node(node, engine) => {
-                charge_now(engine, node.lineage(), Memory::new(size, priority))
-            }
+            Self::Node(node, engine) => charge_direct(engine, node, Memory::new(size, priority)),
         }
     }
 
@@ -91,9 +91,7 @@ impl Owner {
         match self {
             Self::Leaf(leaf) => leaf.take(size),
             Self::Span(span) => span.take(size),
-            Self::Node(node, _) if size > 0 => {
-                node.lineage().for_each(|node| node.release_memory(size));
-            }
+            Self::Node(node, engine) if size > 0 => release_direct(engine, node, size),
             Self::Node(..) => {}
         }
     }
@@ -163,7 +161,7 @@ impl SpanState {
             });
         }
         owner.share()?;
-        Ok(Shared::new_with(|| Self {
+        let span = Shared::new_with(|| Self {
             word: AtomicU64::new(SpanWord::OPENED.0),
             id: owner.next_span(),
             depth,
@@ -172,7 +170,20 @@ impl SpanState {
             own: Own::new(),
             own_limit: OwnLimit::none(),
             sharing: RareLock::default(),
-        }))
+        });
+        span.engine().record(|| {
+            let limit = Some(span.limit());
+            Record::of_span(Operation::Begin, span.name(), limit)
+        });
+        Ok(span)
+    }
+
+    /// Tells whoever records it of memory, with what the span holds then.
+    fn tell(&self, operation: Operation, size: u64, level: u8, held: u64) {
+        self.engine().record(|| {
+            let record = Record::of_span(operation, self.name(), None);
+            record.memory(size, held).priority(level)
+        });
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -251,7 +262,13 @@ impl SpanState {
             match self.try_charge(size, priority, limit, edition) {
                 Ok(word) => return Ok(word),
                 Err(Stop::Span(over)) if editions.still(edition) => {
-                    return Err(self.refused(size, priority, over));
+                    let refused = self.refused(size, priority, over);
+                    self.engine().record_refusal(&refused, || {
+                        let record = Record::of_span(Operation::Reserve, self.name(), None);
+                        let record = record.memory(size, over.used);
+                        record.priority(priority.level())
+                    });
+                    return Err(refused);
                 }
                 // Limits have changed while this was on its way: ask anew.
                 Err(Stop::Span(_) | Stop::Stale) => {}
@@ -288,18 +305,25 @@ impl SpanState {
         let mut word = self.load();
         let mut next = sum(word)?;
         self.owner.reserve(size, priority).map_err(Stop::Owner)?;
+        let level = priority.level();
+        self.tell(Operation::Reserve, size, level, next.memory());
+        let before = word.memory();
+        let take_back = || {
+            self.tell(Operation::Release, size, level, before);
+            self.owner.take(size);
+        };
         loop {
             // The last look at the limits comes before the span is charged, as for a leaf. Until
             // then the owner holds the amount for nobody, and it can be taken back.
             if !self.engine().editions().still(edition) {
-                self.owner.take(size);
+                take_back();
                 return Err(Stop::Stale);
             }
             let Err(now) = self.swap(word, next) else {
                 return Ok(word);
             };
             word = now;
-            next = sum(word).inspect_err(|_| self.owner.take(size))?;
+            next = sum(word).inspect_err(|_| take_back())?;
         }
     }
 
@@ -337,9 +361,11 @@ impl SpanState {
             if taken == 0 {
                 return Some(0);
             }
-            match self.swap(word, word.with_memory(word.memory() - taken)) {
+            let left = word.memory() - taken;
+            match self.swap(word, word.with_memory(left)) {
                 Ok(()) => {
                     self.owner.take(taken);
+                    self.tell(Operation::Release, taken, 0, left);
                     return Some(taken);
                 }
                 Err(now) => word = now,
@@ -355,8 +381,12 @@ impl SpanState {
         }
         let mut word = self.load();
         while !word.is_closed() {
-            match self.swap(word, word.with_memory(word.memory() - size)) {
-                Ok(()) => return self.owner.take(size),
+            let left = word.memory() - size;
+            match self.swap(word, word.with_memory(left)) {
+                Ok(()) => {
+                    self.owner.take(size);
+                    return self.tell(Operation::Release, size, 0, left);
+                }
                 Err(now) => word = now,
             }
         }
@@ -407,6 +437,8 @@ impl SpanState {
 
     fn give_back(&self, before: SpanWord) {
         self.owner.take(before.memory());
+        self.engine()
+            .record(|| Record::of_span(Operation::End, self.name(), None));
         self.leave_node();
     }
 }

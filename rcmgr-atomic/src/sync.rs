@@ -411,9 +411,10 @@ mod shim {
             self.0.lock().unwrap().retain(|key, _| f(key));
         }
 
-        pub(crate) fn for_each<R>(&self, take: impl Fn(&V) -> R, f: impl FnMut(R)) {
-            let taken: Vec<R> = self.0.lock().unwrap().values().map(take).collect();
-            taken.into_iter().for_each(f);
+        pub(crate) fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+            for (key, value) in self.0.lock().unwrap().iter() {
+                f(key, value);
+            }
         }
     }
 }

@@ -135,13 +135,10 @@ impl<K: Eq + Hash, V> Table<K, V> {
         }
     }
 
-    /// Shows `f` what `take` makes of each entry. The entries of a shard are taken while no one else
-    /// sees it, and shown afterwards: `f` may take long, and look things up.
-    pub fn for_each<R>(&self, take: impl Fn(&V) -> R, mut f: impl FnMut(R)) {
-        let mut taken = Vec::new();
+    /// Every entry, while no one else sees its shard.
+    pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
         for shard in &self.shards {
-            taken.extend(shard.0.lock().iter().map(|(_, value)| take(value)));
-            taken.drain(..).for_each(&mut f);
+            shard.0.lock().iter().for_each(|(key, value)| f(key, value));
         }
     }
 }
@@ -164,7 +161,7 @@ mod tests {
         }
         assert!(capacity() >= 100_000);
         let mut sum = 0;
-        table.for_each(|&value| value, |value| sum += value);
+        table.for_each(|_, value| sum += value);
         assert_eq!(sum, (0..100_000).sum::<u64>());
         for key in 0..100_000 {
             assert!(!table.remove_if(&key, |&value| value != key));

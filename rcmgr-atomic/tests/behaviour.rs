@@ -438,6 +438,7 @@ fn peaks_and_refusals_are_counted_by_scope_and_kept_by_class() {
     assert_eq!(manager.refusals(ScopeClass::Peer).streams_inbound, 1);
     let by_class = ScopeClass::ALL.map(|class| manager.refusals(class));
     assert_eq!(manager.all_refusals(), by_class);
+    assert_eq!(manager.for_each_scope(|_| {}), by_class);
     // What the refused stream had charged for a moment is no peak.
     assert_eq!(manager.view_system().peak().streams_inbound, 1);
 }

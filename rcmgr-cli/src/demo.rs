@@ -28,11 +28,13 @@ mod view;
 mod wire;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_metrics::trace::TraceSink;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -75,7 +77,13 @@ fn try_run(options: &Options) -> io::Result<bool> {
     introduce(options, &plan, &notices);
 
     let runtime = tokio::runtime::Runtime::new()?;
-    let manager = AtomicResourceManager::new(plan.limits.clone()).map_err(io::Error::other)?;
+    let sink = options.trace.as_ref().map(TraceSink::create).transpose()?;
+    let builder = AtomicResourceManager::builder().limits(plan.limits.clone());
+    let builder = match &sink {
+        Some(sink) => builder.recorder(sink.recorder()),
+        None => builder,
+    };
+    let manager = builder.build().map_err(io::Error::other)?;
     let length = Duration::from_secs(options.seconds);
     let bar = Bar::new(length);
     let log = log::tell(&manager, &bar)?;
@@ -89,6 +97,9 @@ fn try_run(options: &Options) -> io::Result<bool> {
     drop(log);
     // What has not ended is reported, and not waited for.
     runtime.shutdown_background();
+    if let (Some(sink), Some(path)) = (sink, &options.trace) {
+        end_trace(sink, path)?;
+    }
 
     let report = Report {
         checks: verdict::checks(&manager, &played.watch, &played.tally, &played.unended),
@@ -100,6 +111,20 @@ fn try_run(options: &Options) -> io::Result<bool> {
     };
     output::print(&report)?;
     Ok(report.passed())
+}
+
+/// Writes the end of the trace.
+fn end_trace(sink: TraceSink, path: &Path) -> io::Result<()> {
+    let stats = sink.counters();
+    let path = path.display();
+    sink.close()
+        .map_err(|why| io::Error::new(why.kind(), format!("{path}: {why}")))?;
+    eprintln!(
+        "trace: {path}: {} operations, {} more were dropped",
+        grouped(stats.written()),
+        grouped(stats.dropped()),
+    );
+    Ok(())
 }
 
 /// The plan that fits into the file descriptors there are.

@@ -61,6 +61,34 @@ fn a_short_demo_ends_with_every_counter_at_zero() {
 }
 
 #[test]
+fn a_demo_writes_a_trace_that_can_be_replayed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("demo.json.gz");
+    let file = file.to_str().expect("the path is text");
+    let run = rcmgr(&["--seconds=1", "--connections=50", "--trace", file]);
+    report(&run);
+    let said = format!("trace: {file}: ");
+    let lines = text(&run.stderr).lines();
+    let line = lines.filter_map(|line| line.strip_prefix(&said)).next();
+    let line = line.expect("it says what was written");
+    assert!(number(line.split(' ').next().expect("a number")) > 50);
+
+    let replayed = rcmgr(&["replay", "--json", file]);
+    assert_eq!(text(&replayed.stderr), "");
+    let json: serde_json::Value = serde_json::from_slice(&replayed.stdout).expect("it is JSON");
+    assert_eq!(json["system"], serde_json::json!([0, 0, 0, 0, 0, 0]));
+    assert_eq!(json["restarts"], 0);
+    let of_peers = json["classes"].as_array().expect("a list").iter();
+    let mut of_peers = of_peers.filter(|class| class["class"] == "peer");
+    assert_eq!(of_peers.next().expect("there were peers")["live"], 0);
+
+    let nowhere = folder.path().join("nowhere").join("demo.json.gz");
+    let run = rcmgr(&["--seconds=1", "--trace", nowhere.to_str().expect("text")]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("nowhere/demo.json.gz: "));
+}
+
+#[test]
 fn without_a_command_it_is_the_demo() {
     let run = rcmgr(&["--seconds", "1", "--connections", "10", "--flooding", "0"]);
     let report = report(&run);

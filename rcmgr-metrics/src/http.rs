@@ -81,8 +81,8 @@ const PAGE: &str = include_str!("http/page.html");
 
 /// Nothing but the page's own script and style, by what is in them, and nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-GaYVuoqhzK/hCGeBlHH9z3EXiK8BahX6oXr8nWZQ/04='; \
-    style-src 'sha256-nJvsMHvGDRulUVbXUr6UZ1GVphBXFgj4lwrsxVKxTaQ='; \
+    script-src 'sha256-dIH1iRBZm8npVWcEh6zbisFBH7M6e6rermkCcat+RRk='; \
+    style-src 'sha256-afY/1tFchXyfINVCsCuin/dHnEDIUYNNS1XuGrptTBs='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What prometheus-client writes.

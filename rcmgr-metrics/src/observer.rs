@@ -3,6 +3,9 @@ use std::sync::Arc;
 use rcmgr_atomic::AtomicResourceManager;
 use rcmgr_core::reload::LimitsWatcher;
 
+#[cfg(feature = "sink")]
+use crate::trace::TraceCounters;
+
 /// Reads a manager whenever somebody wants to see it, and never otherwise: reservations pay nothing
 /// for being observed.
 ///
@@ -22,6 +25,8 @@ use rcmgr_core::reload::LimitsWatcher;
 pub struct Observer {
     pub(crate) manager: AtomicResourceManager,
     pub(crate) watcher: Option<Arc<LimitsWatcher>>,
+    #[cfg(feature = "sink")]
+    pub(crate) trace: Option<TraceCounters>,
     pub(crate) most_names: usize,
 }
 
@@ -31,6 +36,8 @@ impl Observer {
         Self {
             manager,
             watcher: None,
+            #[cfg(feature = "sink")]
+            trace: None,
             most_names: 100,
         }
     }
@@ -46,6 +53,14 @@ impl Observer {
     /// observer is there.
     pub fn watcher(mut self, watcher: Arc<LimitsWatcher>) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// Shows also how much of what the manager does a [sink](crate::trace::TraceSink) has written, and
+    /// how much it had to drop.
+    #[cfg(feature = "sink")]
+    pub fn trace(mut self, counters: TraceCounters) -> Self {
+        self.trace = Some(counters);
         self
     }
 }

@@ -58,6 +58,7 @@
 //! | `mistakes_total` | `scope` | releases of more than was held |
 //! | `address_refusals_total` | `limiter` | connections that the `rate` or the `subnet` limiter refused |
 //! | `address_tracked` | `limiter` | subnets that the limiters remember |
+//! | `trace_operations_total` | outcome | what a trace's sink has `written`, and `dropped`, if the observer has its [counters](Observer::trace) |
 //! | `reloads_total`, `reload_failures_total`, `limits_file_bad` | | of the limits file, if the observer has its [watcher](Observer::watcher) |
 //!
 //! A `resource` is `memory`, `fd`, `conns_inbound`, `conns_outbound`, `conns` for both, and

@@ -33,6 +33,8 @@ pub(crate) struct Reading {
     pub mistakes: Vec<(ScopeClass, u64)>,
     pub addresses: AddressStat,
     pub reloads: Option<ReloadStats>,
+    /// Operations that a sink has written, and dropped.
+    pub traced: Option<[u64; 2]>,
 }
 
 /// A scope, or several under one name.
@@ -78,6 +80,17 @@ impl Peers {
     }
 }
 
+#[cfg(feature = "sink")]
+fn traced(observer: &Observer) -> Option<[u64; 2]> {
+    let counters = observer.trace.as_ref();
+    counters.map(|counters| [counters.written(), counters.dropped()])
+}
+
+#[cfg(not(feature = "sink"))]
+fn traced(_: &Observer) -> Option<[u64; 2]> {
+    None
+}
+
 impl Reading {
     pub(crate) fn of(observer: &Observer) -> Self {
         let manager = &observer.manager;
@@ -96,16 +109,18 @@ impl Reading {
             .map(|class| (class, 0))
             .into(),
             utilisation: Default::default(),
-            refusals: by_class.clone().zip(manager.all_refusals()).collect(),
+            refusals: Vec::new(),
             mistakes: by_class
+                .clone()
                 .map(|class| (class, manager.mistakes(class)))
                 .collect(),
             addresses: manager.addresses().stat(),
+            traced: traced(observer),
             reloads: observer.watcher.as_ref().map(|watcher| watcher.stats()),
         };
         let mut services = Vec::new();
         let mut protocols = Vec::new();
-        manager.for_each_scope(|report| {
+        let refusals = manager.for_each_scope(|report| {
             reading.count(&report);
             match report.id.class() {
                 ScopeClass::Service => services.push(report),
@@ -115,6 +130,7 @@ impl Reading {
                 _ => reading.scopes.push(Shown::of(&report)),
             }
         });
+        reading.refusals = by_class.zip(refusals).collect();
         reading.scopes.sort_by_key(|scope| scope.class);
         for reports in [services, protocols] {
             reading.scopes.extend(by_name(reports, observer.most_names));

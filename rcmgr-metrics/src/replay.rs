@@ -39,7 +39,8 @@
 
 mod chart;
 mod html;
-mod operation;
+#[doc(hidden)]
+pub mod operation;
 mod over_time;
 mod report;
 mod rules;
@@ -60,6 +61,9 @@ pub use report::{Blocked, Class, Report, Scope};
 pub use suggest::HEADROOM;
 pub use tally::{Peak, Refused};
 pub use what_if::{Asked, Change, ScopeChanges, WhatIfReport};
+
+#[cfg(feature = "sink")]
+pub(crate) use tally::six;
 
 use operation::Assembler;
 use over_time::Follower;

@@ -3,6 +3,10 @@
 //!
 //! An [`Event`] says when, what, on which scope, by how much, and what the scope's totals were
 //! afterwards. A [`TraceReader`] reads them from files.
+#![cfg_attr(
+    feature = "sink",
+    doc = "A [`TraceSink`] writes them while a manager runs."
+)]
 //!
 //! One operation is several events, one for each scope that it was asked of:
 //!
@@ -22,9 +26,13 @@ mod kind;
 mod limit;
 mod notes;
 mod reader;
+#[cfg(feature = "sink")]
+mod sink;
 
 pub use event::{Event, ScopeLabels};
 pub use kind::EventKind;
 pub use limit::RecordedLimit;
 pub use notes::{Counted, CutOff, Notes};
 pub use reader::{TraceError, TraceReader};
+#[cfg(feature = "sink")]
+pub use sink::{TraceCounters, TraceSink, TraceSinkBuilder};

@@ -16,6 +16,8 @@ use rcmgr_atomic::{
 };
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
+#[cfg(feature = "sink")]
+use rcmgr_metrics::trace::TraceSink;
 
 const IN: Direction = Direction::Inbound;
 const OUT: Direction = Direction::Outbound;
@@ -371,6 +373,24 @@ fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
         found.get("libp2p_rcmgr_blocked_resources", &labels),
         Some(1.0)
     );
+}
+
+#[cfg(feature = "sink")]
+#[test]
+fn what_a_trace_has_is_shown_where_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
+    let builder = AtomicResourceManager::builder().recorder(sink.recorder());
+    let manager = builder.build().unwrap();
+    drop(manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None));
+    let without = Exposition::of(&Observer::new(manager.clone()));
+    assert!(!without.kinds.contains_key("rcmgr_trace_operations"));
+    let observer = Observer::new(manager).trace(sink.counters());
+    sink.close().unwrap();
+    let found = Exposition::of(&observer);
+    let of = |outcome| found.get("rcmgr_trace_operations_total", &[("outcome", outcome)]);
+    // That the manager was made is one.
+    assert_eq!((of("written"), of("dropped")), (Some(3.0), Some(0.0)));
 }
 
 #[test]

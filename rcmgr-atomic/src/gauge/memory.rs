@@ -2,6 +2,7 @@ use rcmgr_core::{LimitValue, Resource};
 
 use super::{Over, Peak};
 use crate::edition::{Edition, LimitSlots, UNLIMITED};
+use crate::record::MissedCell;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Memory, in bytes.
@@ -11,6 +12,9 @@ pub struct MemoryGauge {
     used: AtomicU64,
     limit: LimitSlots<1>,
     peak: Peak,
+    /// Of the whole node: what a recorder had no room for. It is here because it takes no more memory
+    /// here, in what the alignment leaves free.
+    missed: MissedCell,
 }
 
 /// The most that usage may be for a request of this priority level: `(1 + level) * limit / 256`,
@@ -33,7 +37,12 @@ impl MemoryGauge {
             used: AtomicU64::new(0),
             limit: LimitSlots::new(limits.map(|limit| [limit])),
             peak: Peak::new(),
+            missed: MissedCell::default(),
         }
+    }
+
+    pub(crate) fn missed(&self) -> &MissedCell {
+        &self.missed
     }
 
     /// What is used, if there is room for `size` more within the share of the limit that `level`

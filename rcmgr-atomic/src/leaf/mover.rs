@@ -9,6 +9,7 @@ use crate::charge::{
 };
 use crate::node::Node;
 use crate::path::Path;
+use crate::record::{Operation, Record};
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Mover;
@@ -66,7 +67,10 @@ impl<'a> LeafMover<'a> {
         if word.is_closed() {
             return Err(leaf.closed());
         }
-        let slot_taken = charge_move(path, &next, slot, memory)?;
+        let join = |next: &Shared<Path>| moved(Operation::Join, leaf, path, next, memory);
+        let slot_taken = charge_move(path, &next, slot, memory)
+            .inspect_err(|refused| engine.record_refusal(refused, || join(&next)))?;
+        engine.record(|| join(&next));
         mover.put(next);
         let next = mover.next();
         while let Err(now) = mover.advance(word) {
@@ -83,12 +87,25 @@ impl<'a> LeafMover<'a> {
                 let followed = if now.is_closed() {
                     Err(leaf.closed())
                 } else if after > before {
+                    let more =
+                        || moved(Operation::Join, leaf, path, next, after - before).without_slot();
                     charge_now(engine, gained.clone(), difference)
+                        .inspect(|()| engine.record(more))
+                        .inspect_err(|refused| engine.record_refusal(refused, more))
                 } else {
+                    let less =
+                        || moved(Operation::Leave, leaf, path, next, before - after).without_slot();
+                    engine.record(less);
                     cancel_all(gained.clone(), difference);
                     Ok(())
                 };
-                followed.inspect_err(|_| cancel_all(gained, whole))
+                followed.inspect_err(|_| {
+                    engine.record(|| {
+                        let record = leaf.about(Operation::Leave, next);
+                        record.memory(before, before).on(gained.clone())
+                    });
+                    cancel_all(gained, whole);
+                })
             });
             if let Err(why) = followed {
                 if slot_taken {
@@ -103,6 +120,12 @@ impl<'a> LeafMover<'a> {
             path.release_leaf(leaf.slot, 0);
             path.release_moved(next, None, memory);
         } else {
+            if engine.recorder().is_some() && path.without(next).next().is_some() {
+                engine.record(|| {
+                    let record = leaf.about(Operation::Leave, path);
+                    record.memory(memory, memory).on(path.without(next))
+                });
+            }
             path.release_moved(next, Some(leaf.slot), memory);
             if let Some((kind, amount)) = slot.credit() {
                 let edition = engine.editions().now();
@@ -111,6 +134,21 @@ impl<'a> LeafMover<'a> {
         }
         Ok(())
     }
+}
+
+/// About a leaf that moves, and what the next path has and the old one has not.
+fn moved(
+    operation: Operation,
+    leaf: &Leaf,
+    path: &Path,
+    next: &Shared<Path>,
+    memory: u64,
+) -> Record {
+    let record = leaf.about(operation, next);
+    next.with_beyond(path, |gained| {
+        let record = record.on(gained.iter().copied());
+        record.memory(memory, memory).priority(u8::MAX)
+    })
 }
 
 /// Charges what a leaf needs to move from one path to another: the nodes that are new to it.
@@ -148,7 +186,7 @@ fn charge_gained(
             cancel_all(gained.clone(), whole);
         }
         if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
-            next.release(kind, amount);
+            next.release(kind, amount, || {});
         }
         if let (Err((node, over)), true) = (charged, counts) {
             refuse(engine, node, over, whole, edition)?;

@@ -1,11 +1,12 @@
 //! What a new leaf is asked, and what it is charged with.
 
-use rcmgr_core::{Direction, Error, Result};
+use rcmgr_core::{Direction, Error, LimitExceeded, Result, ScopeId, ScopeName};
 
 use crate::charge::{Charge, OneConnection, SlotCharge, Streams, may_have_credit, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::path::Path;
+use crate::record::{Operation, Record};
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 
@@ -48,23 +49,49 @@ fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Re
         let edition = editions.now();
         if let Err(over) = class.limit.check(edition, slot) {
             if editions.still(edition) {
-                return Err(class.refused(over, slot));
+                let refused = class.refused(over, slot);
+                tell_refused(path, slot, &refused);
+                return Err(refused);
             }
             continue;
         }
         match (path.charge(edition, charge), editions.still(edition)) {
             (Ok(()), true) => return Ok(()),
             (Ok(()), false) => path.cancel(charge),
-            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)?,
+            (Err((node, over)), true) => refuse(engine, node, over, charge, edition)
+                .inspect_err(|refused| tell_refused(path, slot, refused))?,
             (Err(_), false) => {}
         }
     }
+}
+
+/// Tells whoever records it that a leaf was refused.
+#[inline]
+fn tell_refused(path: &Shared<Path>, slot: Slot, refused: &Error) {
+    path.engine().record_refusal(refused, || {
+        let number = match refused {
+            // It was named.
+            Error::LimitExceeded(LimitExceeded {
+                scope:
+                    ScopeName {
+                        scope: ScopeId::Connection(number) | ScopeId::Stream(number),
+                        ..
+                    },
+                ..
+            }) => *number,
+            _ => path.engine().leaf_class(slot).numbers.next(),
+        };
+        Record::of_leaf(Operation::Open, path, slot, number)
+    });
 }
 
 /// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
 /// refused most, and by many threads at a time, touches nothing that they share.
 pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     let engine = path.engine();
+    if engine.recorder().is_some() {
+        return None; // It is told by who opens the stream.
+    }
     let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let edition = editions.now();
@@ -90,6 +117,9 @@ pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
 ///
 /// That refusal.
 pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<()> {
+    if engine.recorder().is_some() {
+        return Ok(()); // As above.
+    }
     let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     loop {

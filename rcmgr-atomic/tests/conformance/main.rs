@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rcmgr_atomic::Builder;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -82,7 +83,8 @@ fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
 
 fn replay_all(files: &[PathBuf]) -> Result<(), Failed> {
     for file in files {
-        let steps = replay::replay(file)?;
+        let build = |builder: Builder| builder.build().expect("the configuration works");
+        let steps = replay::replay(file, build)?.steps;
         println!("{}: {steps} steps", file.display());
     }
     Ok(())

@@ -6,20 +6,21 @@ use std::path::Path;
 
 use rcmgr_atomic::multiaddr::Multiaddr;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits,
-    PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome, Scope,
-    ScopeSpan, ScopeStat, Span, Stream, StreamScope,
+    AtomicResourceManager, Builder, Connection, ConnectionScope, Direction, Endpoint, Error, Limit,
+    Limits, PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome,
+    Scope, ScopeSpan, ScopeStat, Span, Stream, StreamScope,
 };
 use serde_json::{Value, json};
 
 use crate::addresses::addresses;
 
 /// What is charged on a scope: the list of six in a vector's `stat`.
-type Usage = [u64; 6];
+pub type Usage = [u64; 6];
 
 const NOTHING: Usage = [0; 6];
 
 /// The profile that a file says it is of.
+#[allow(dead_code)] // As below.
 pub fn profile(file: &Path) -> Result<String, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let header: Value = serde_json::from_str(text.lines().next().unwrap_or_default())
@@ -30,8 +31,23 @@ pub fn profile(file: &Path) -> Result<String, String> {
         .ok_or_else(|| format!("{}:1: there is no profile", file.display()))
 }
 
-/// Replays a file. How many steps it has, or where it differs first.
-pub fn replay(file: &Path) -> Result<usize, String> {
+/// What a replay ends in.
+#[allow(dead_code)] // Not every test that replays looks at all of this.
+pub struct Replayed {
+    /// How many steps there were.
+    pub steps: usize,
+    /// What the vector has said of each scope at last, by the names of scopes.
+    pub usage: BTreeMap<String, Usage>,
+    /// What is still open, which holds that.
+    pub replay: Option<Replay>,
+}
+
+/// Replays a file on the manager that `build` makes of what the file asks for. What it ends in, or
+/// where it differs first.
+pub fn replay(
+    file: &Path,
+    build: impl Fn(Builder) -> AtomicResourceManager,
+) -> Result<Replayed, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut replay: Option<Replay> = None;
     let mut steps = 0;
@@ -39,7 +55,7 @@ pub fn replay(file: &Path) -> Result<usize, String> {
         let here = |why: String| format!("{}:{}: {why}", file.display(), at + 1);
         let json: Value = serde_json::from_str(line).map_err(|error| here(error.to_string()))?;
         match &mut replay {
-            None => replay = Some(Replay::new(&json)),
+            None => replay = Some(Replay::new(&json, &build)),
             Some(replay) => {
                 replay
                     .step(&json)
@@ -48,7 +64,12 @@ pub fn replay(file: &Path) -> Result<usize, String> {
             }
         }
     }
-    Ok(steps)
+    let usage = replay.as_ref().map(Replay::usage).unwrap_or_default();
+    Ok(Replayed {
+        steps,
+        usage,
+        replay,
+    })
 }
 
 enum Handle {
@@ -68,7 +89,7 @@ macro_rules! on_any {
     };
 }
 
-struct Replay {
+pub struct Replay {
     manager: AtomicResourceManager,
     handles: BTreeMap<u64, Handle>,
     /// What the vector has said of each scope so far.
@@ -76,14 +97,14 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(header: &Value) -> Self {
+    fn new(header: &Value, build: impl Fn(Builder) -> AtomicResourceManager) -> Self {
         let limits = partial(&header["limits"]).build(&Limits::unlimited());
         Self {
-            manager: AtomicResourceManager::builder()
-                .limits(limits)
-                .addresses(addresses(&header["options"]))
-                .build()
-                .expect("the configuration works"),
+            manager: build(
+                AtomicResourceManager::builder()
+                    .limits(limits)
+                    .addresses(addresses(&header["options"])),
+            ),
             handles: BTreeMap::new(),
             wanted: HashMap::new(),
         }
@@ -193,6 +214,19 @@ impl Replay {
             Some(("peer", id)) => self.manager.view_peer(&id.parse().expect("a peer id")),
             _ => panic!("no scope is called {name:?}"),
         }
+    }
+
+    /// What the vector has said of each scope at last.
+    fn usage(&self) -> BTreeMap<String, Usage> {
+        let name = |scope: &String| match scope.strip_prefix('#') {
+            None => scope.clone(),
+            Some(number) => {
+                let number: u64 = number.parse().expect("a handle's number");
+                on_any!(&self.handles[&number], scope => scope.name().to_string())
+            }
+        };
+        let wanted = self.wanted.iter();
+        wanted.map(|(scope, usage)| (name(scope), *usage)).collect()
     }
 
     /// Compares every scope's usage, of those that the vector knows and of those that there are.

@@ -1,6 +1,7 @@
 //! What can be chosen on the command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use rcmgr_atomic::{BadConfiguration, LimitsFile};
@@ -42,6 +43,11 @@ pub struct Options {
     /// anyway where loopback has no other address
     #[arg(long)]
     pub one_address: bool,
+
+    /// Write a trace of all that the manager is asked, for `rcmgr replay`; a file that is there is
+    /// written over
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 
     /// Where a browser finds the live view while the demo runs; with port 0 the system chooses
     /// one. Whoever can connect there can watch

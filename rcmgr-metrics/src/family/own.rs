@@ -56,6 +56,17 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
             count([("limiter", "subnet")], addresses.tracked_subnets),
         ],
     );
+    if let Some([written, dropped]) = reading.traced {
+        family(
+            "rcmgr_trace_operations",
+            "Operations that were to be written to a trace, and what came of it",
+            Kind::Counter,
+            vec![
+                count([("outcome", "dropped")], dropped),
+                count([("outcome", "written")], written),
+            ],
+        );
+    }
     if let Some(stats) = &reading.reloads {
         family(
             "rcmgr_reloads",

@@ -1,6 +1,6 @@
 //! A page of scopes, as JSON.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use rcmgr_atomic::{AtomicResourceManager, ScopeReport};
@@ -73,7 +73,10 @@ impl Serialize for Number {
 
 /// Reads the manager, and picks what was asked for.
 pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
-    let mut total = 0;
+    let end = query.offset.saturating_add(query.limit);
+    // As many again as may be asked for, so that the others are seldom dropped.
+    let most = end.saturating_mul(2).max(AT_LEAST);
+    let (mut total, mut matched) = (0, 0);
     let [mut system, mut transient] = [None, None];
     let mut found = Vec::new();
     manager.for_each_scope(|report| {
@@ -86,22 +89,50 @@ pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
         // In the name as a whole, even where it is shown cut.
         let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
         if query.search.is_empty() || found_in(&report.id) {
+            matched += 1;
             found.push(report);
+            if found.len() >= most {
+                keep_first(&mut found, end, query.sort);
+            }
         }
     });
-    let matched = found.len();
+    keep_first(&mut found, end, query.sort);
+    found.sort_by(|a, b| order(a, b, query.sort));
+    let scopes = found.iter().skip(query.offset).map(scope).collect();
     Page {
         total,
         matched,
         offset: query.offset,
         system,
         transient,
-        scopes: sorted(found, query)
-            .skip(query.offset)
-            .take(query.limit)
-            .map(|report| scope(&report))
-            .collect(),
+        scopes,
     }
+}
+
+/// So many are kept at once in any case.
+const AT_LEAST: usize = 4096;
+
+/// Keeps those that are among the first so many, in any order.
+fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
+    if count < found.len() {
+        found.select_nth_unstable_by(count, |a, b| order(a, b, sort));
+        found.truncate(count);
+    }
+}
+
+/// What is highest comes first; names decide between equals.
+fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
+    let key = |report: &ScopeReport| match sort {
+        // Every part of a limit that is a number comes before no limit. These are not negative:
+        // their bits are in the order of the numbers.
+        Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
+        Sort::Memory => report.stat.memory,
+        Sort::Streams => report.stat.streams(),
+        Sort::Conns => report.stat.conns(),
+        Sort::Refusals => report.refusals.total(),
+        Sort::Name => 0,
+    };
+    key(b).cmp(&key(a)).then_with(|| a.id.cmp(&b.id))
 }
 
 /// The name as it is shown. What a remote made up is cut, and not what follows it: no scope is called
@@ -116,32 +147,6 @@ fn name(id: &ScopeId) -> String {
         plain => plain.clone(),
     };
     id.to_string()
-}
-
-/// Those that are asked for are in order and in their places; the others need not be.
-fn sorted(mut found: Vec<ScopeReport>, query: &Query) -> impl Iterator<Item = ScopeReport> {
-    // What is highest comes first, so the key is turned around; names decide between equals.
-    let key = |report: &ScopeReport| {
-        Reverse(match query.sort {
-            // Every part of a limit that is a number comes before no limit. These are not negative:
-            // their bits are in the order of the numbers.
-            Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
-            Sort::Memory => report.stat.memory,
-            Sort::Streams => report.stat.streams(),
-            Sort::Conns => report.stat.conns(),
-            Sort::Refusals => report.refusals.total(),
-            Sort::Name => 0,
-        })
-    };
-    let end = query.offset.saturating_add(query.limit);
-    let order =
-        |a: &ScopeReport, b: &ScopeReport| key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id));
-    if end < found.len() {
-        found.select_nth_unstable_by(end, order);
-        found.truncate(end);
-    }
-    found.sort_by(order);
-    found.into_iter()
 }
 
 /// The limit of which most is used, and how much of it.

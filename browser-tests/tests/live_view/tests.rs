@@ -1,0 +1,301 @@
+//! What the page is to do.
+
+use std::collections::BTreeSet;
+
+use headless_chrome::Browser;
+use rcmgr_atomic::{AtomicResourceManager, Direction, KIB, MIB, ResourceManager};
+
+use crate::crowd;
+use crate::page::{PHONE, Page, Screen, WIDE};
+use crate::server::Server;
+use crate::state::{connection, manager, rich, stream};
+
+pub type Test = fn(&Browser);
+
+pub const ALL: [(&str, Test); 9] = [
+    ("a_change_is_followed_without_reloading", change),
+    ("a_peer_is_found_with_the_keyboard_alone", search),
+    ("those_nearest_to_a_limit_come_first", order),
+    ("names_that_remotes_make_up_are_text_and_do_nothing", names),
+    (
+        "a_hundred_thousand_nasty_names_leave_it_responsive",
+        crowd_of_names,
+    ),
+    (
+        "it_says_that_the_server_is_gone_and_goes_on_when_it_is_back",
+        outage,
+    ),
+    ("it_fits_on_a_phone_and_on_a_desk", screens),
+    ("its_colours_have_contrast_in_light_and_in_dark", contrast),
+    ("where_nothing_is_open_it_says_so", empty),
+];
+
+/// The names of scopes, as they are shown, from top to bottom.
+const NAMES: &str = "[...document.querySelectorAll('#tree .name')].map((name) => name.textContent)";
+
+fn names_on(page: &Page) -> Vec<String> {
+    page.value(NAMES)
+}
+
+/// What a scope's card says.
+fn card(name: &str) -> String {
+    let name = serde_json::Value::from(name);
+    format!(
+        "([...document.querySelectorAll('#tree .scope')].find((scope) => \
+         scope.querySelector('.name')?.textContent === {name})?.innerText ?? '')"
+    )
+}
+
+fn change(browser: &Browser) {
+    let manager = manager(|limits| limits.peer_default.memory = (4 * MIB).into());
+    let server = Server::start(&manager);
+    let first = stream(&manager, "192.0.2.1", "/echo", MIB);
+    let page = Page::open(browser, server.url(), WIDE);
+    let of_peer = card("peer:192.0.2.1");
+    page.until(&format!("{of_peer}.includes('1 MiB of 4 MiB')"));
+    let width = "document.querySelector('.fill').style.width";
+    assert_eq!(page.value::<String>(width), "25%");
+    // It would be gone with a reload.
+    page.value::<bool>("(window.isTheSame = true)");
+    let more = stream(&manager, "192.0.2.1", "/echo", 2 * MIB);
+    page.until(&format!("{of_peer}.includes('3 MiB of 4 MiB')"));
+    page.until(&format!("{of_peer}.includes('75 % of memory')"));
+    assert_eq!(page.value::<String>(width), "75%");
+    let other = stream(&manager, "192.0.2.2", "/echo", 1);
+    page.until_shown("192.0.2.2");
+    drop((first, more, other));
+    page.until("!document.body.innerText.includes('192.0.2.')");
+    assert!(page.value::<bool>("window.isTheSame"));
+    page.close();
+}
+
+fn search(browser: &Browser) {
+    let (manager, _held) = rich();
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("12D3KooWPeer23");
+    let all = names_on(&page).len();
+    page.press("Tab");
+    assert_eq!(page.value::<String>("document.activeElement.id"), "search");
+    page.type_in("peer:12d3koowPEER17");
+    page.until(&format!(
+        "{NAMES}.length > 0 && {NAMES}.every((name) => name.endsWith('Peer17'))"
+    ));
+    let found = names_on(&page);
+    assert!(
+        found.contains(&"peer:12D3KooWPeer17".to_owned()),
+        "{found:?}"
+    );
+    // Its shares of the protocols and of the service, too, and not those of others.
+    assert_eq!(found.len(), 5, "{found:?}");
+    page.type_in("no such peer");
+    page.until_shown("No scope has this in its name");
+    assert!(names_on(&page).is_empty());
+    page.press("Escape");
+    page.until(&format!("{NAMES}.length === {all}"));
+    page.until("document.getElementById('empty').hidden");
+    page.close();
+}
+
+fn order(browser: &Browser) {
+    let manager = manager(|limits| limits.peer_default.streams = 10.into());
+    let mut held = Vec::new();
+    for (peer, streams) in [("b", 2), ("c", 9), ("a", 5), ("d", 10)] {
+        held.extend((0..streams).map(|_| stream(&manager, peer, "/echo", KIB)));
+    }
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("100 % of streams");
+    let peers = || {
+        let names = names_on(&page);
+        let peers = names.into_iter().filter(|name| name.starts_with("peer:"));
+        peers.collect::<Vec<_>>()
+    };
+    assert_eq!(peers(), ["peer:d", "peer:c", "peer:a", "peer:b"]);
+    let levels = "['d', 'c', 'a'].map((peer) => [...document.querySelectorAll('#tree .scope')]\
+        .find((scope) => scope.querySelector('.name').textContent === 'peer:' + peer)\
+        .querySelector('.bar').className.trim())";
+    assert_eq!(
+        page.value::<Vec<String>>(levels),
+        ["bar full", "bar high", "bar"]
+    );
+    let by_name = "(document.getElementById('sort').value = 'name', \
+        document.getElementById('sort').dispatchEvent(new Event('change')))";
+    page.value::<bool>(by_name);
+    page.until(&format!(
+        "{NAMES}.filter((name) => name.startsWith('peer:')).join() === 'peer:a,peer:b,peer:c,peer:d'"
+    ));
+    page.close();
+}
+
+/// Whether anything that a name says has become more than text.
+fn is_text(page: &Page) {
+    let made = "[...new Set([...document.querySelectorAll('main *')].map((one) => one.localName))]";
+    let made: BTreeSet<String> = page.value(made);
+    let may = BTreeSet::from(["ul", "li", "div", "span", "bdi", "p"].map(str::to_owned));
+    let other: Vec<_> = made.difference(&may).collect();
+    assert!(other.is_empty(), "{other:?}");
+    assert_eq!(page.value::<String>("document.title"), "rcmgr");
+}
+
+fn names(browser: &Browser) {
+    let (manager, _held) = crowd::crowd(2 * crowd::NASTY.len());
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until(&format!(
+        "{NAMES}.length === {}",
+        4 + 3 * 2 * crowd::NASTY.len()
+    ));
+    let shown: BTreeSet<String> = names_on(&page).into_iter().collect();
+    for number in 0..2 * crowd::NASTY.len() {
+        let protocol = crowd::protocol(number).replace(char::is_control, "\u{fffd}");
+        let peer = crowd::peer(number);
+        for name in [
+            format!("peer:{peer}"),
+            format!("protocol:{protocol}"),
+            format!("protocol:{protocol}.peer:{peer}"),
+        ] {
+            assert!(shown.contains(&name), "{name} is not in {shown:#?}");
+        }
+    }
+    is_text(&page);
+    for screen in [WIDE, PHONE] {
+        page.show_on(screen);
+        fits(&page, screen);
+        page.picture(format!("names-{}", screen.width));
+    }
+    page.close();
+}
+
+fn crowd_of_names(browser: &Browser) {
+    let (manager, _held) = crowd::crowd(100_000);
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("300,004 scopes");
+    assert_eq!(names_on(&page).len(), 200);
+    let elements = page.value::<u32>("document.querySelectorAll('*').length");
+    assert!(elements < 20_000, "{elements}");
+    is_text(&page);
+    // How long the page is deaf when all that it shows is made anew.
+    let deaf = "(() => { const begin = performance.now(); \
+        draw(JSON.parse(drawn).scopes); document.body.offsetHeight; \
+        return performance.now() - begin; })()";
+    let deaf = page.value::<f64>(deaf);
+    assert!(deaf < 1000.0, "{deaf} ms");
+    page.press("Tab");
+    page.type_in("<IMG src=x onerror=\"alert(1)\">/8.");
+    let found =
+        "protocol:/<img src=x onerror=\"alert(1)\">/8.peer:<img src=x onerror=\"alert(1)\">8";
+    let found = serde_json::json!([found]);
+    page.until(&format!(
+        "JSON.stringify({NAMES}) === {}",
+        serde_json::Value::from(found.to_string())
+    ));
+    is_text(&page);
+    page.close();
+}
+
+fn outage(browser: &Browser) {
+    let manager = manager(|_| {});
+    let one = stream(&manager, "192.0.2.1", "/echo", MIB);
+    let server = Server::start(&manager);
+    let address = server.address();
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("192.0.2.1");
+    drop(server);
+    page.until("document.getElementById('state').textContent.startsWith('no answer since ')");
+    assert!(page.value::<bool>("document.body.innerText.includes('192.0.2.1')"));
+    page.picture("outage");
+    drop(one);
+    let _two = stream(&manager, "192.0.2.2", "/echo", MIB);
+    let asked = page.requests();
+    let _server = Server::at(address, &manager);
+    page.until_shown("192.0.2.2");
+    page.until("!document.getElementById('state').textContent.includes('no answer')");
+    assert!(!page.value::<bool>("document.body.innerText.includes('192.0.2.1')"));
+    assert!(page.requests() > asked);
+    // The browser itself notes each request that nobody answered.
+    page.forgive("Failed to load resource: net::ERR_");
+    page.close();
+}
+
+/// Whether nothing is cut off or has to be scrolled to sideways.
+fn fits(page: &Page, screen: Screen) {
+    let width = page.value::<u32>("document.documentElement.scrollWidth");
+    assert!(width <= screen.width, "{width} on {screen:?}");
+    let cut = "[...document.querySelectorAll('header *, #settings *, main .title *, main .words *')]\
+        .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)\
+        .map((one) => one.textContent)";
+    let cut = page.value::<Vec<String>>(cut);
+    assert!(cut.is_empty(), "{cut:?}");
+}
+
+fn screens(browser: &Browser) {
+    let (manager, held) = rich();
+    // One word without a place to break it.
+    let _long = stream(&manager, "192.0.2.9", &"x".repeat(300), MIB);
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("12D3KooWPeer23");
+    for screen in [WIDE, PHONE] {
+        for screen in [screen, screen.dark()] {
+            page.show_on(screen);
+            page.until(&format!("innerWidth === {}", screen.width));
+            fits(&page, screen);
+            page.picture(format!("{}-{}", screen.width, screen.scheme));
+        }
+    }
+    let size = "getComputedStyle(document.getElementById('search')).fontSize";
+    // Smaller, and a phone would enlarge the page when it is typed into.
+    assert_eq!(page.value::<String>(size), "16px");
+    drop(held);
+    page.close();
+}
+
+fn contrast(browser: &Browser) {
+    let (manager, _held) = rich();
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("refused 1,234");
+    // Every text on what is behind it, which is the page's own colour everywhere; as WCAG reckons.
+    let lowest = "(() => {
+        const light = (colour) => {
+            const [r, g, b] = colour.match(/[0-9.]+/g).map(Number)
+                .map((of) => of / 255).map((of) => of <= 0.04045 ? of / 12.92 : ((of + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const back = light(getComputedStyle(document.body).backgroundColor);
+        const texts = [...document.querySelectorAll('body *')].filter((one) =>
+            [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()) && one.checkVisibility());
+        const found = texts.map((one) => {
+            const text = light(getComputedStyle(one).color);
+            return [(Math.max(back, text) + 0.05) / (Math.min(back, text) + 0.05), one.className];
+        });
+        return [found.reduce((low, next) => next[0] < low[0] ? next : low), new Set(found.map((one) => one[1])).size];
+    })()";
+    let mut backs = BTreeSet::new();
+    for screen in [WIDE, WIDE.dark()] {
+        page.show_on(screen);
+        backs.insert(page.value::<String>("getComputedStyle(document.body).backgroundColor"));
+        let ((lowest, of), kinds) = page.value::<((f64, String), usize)>(lowest);
+        assert!(lowest >= 4.5, "{lowest} of {of:?} in {}", screen.scheme);
+        assert!(kinds > 5, "{kinds}");
+    }
+    assert_eq!(backs.len(), 2, "{backs:?}");
+    page.close();
+}
+
+fn empty(browser: &Browser) {
+    let manager: AtomicResourceManager = manager(|_| {});
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), PHONE);
+    page.until_shown("4 scopes at");
+    page.until_shown("Nothing is in use.");
+    page.picture("empty");
+    let refused = manager.open_stream(&"192.0.2.1".parse().unwrap(), Direction::Inbound);
+    page.until("document.getElementById('empty').hidden");
+    let _connection = connection(&manager, "192.0.2.1");
+    page.until_shown("peer:192.0.2.1");
+    drop(refused);
+    page.close();
+}

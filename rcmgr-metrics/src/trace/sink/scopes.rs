@@ -1,0 +1,353 @@
+//! Records made into events, with what each scope holds.
+//!
+//! The events of an operation and their order are go-libp2p's: see [`trace`](crate::trace).
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use ahash::HashMap;
+use rcmgr_atomic::record::{Change, KnownScope, Operation, Record, ScopeRef};
+use rcmgr_core::{Limit, ScopeId, ScopeStat};
+
+use super::lines::{
+    GROUPS, Group, Verb, event_of, text, write_amount, write_change, write_create, write_destroy,
+    write_own, write_start,
+};
+use crate::replay::six;
+use crate::trace::Event;
+
+/// The shared scopes that the trace has, and what they hold.
+#[derive(Debug, Default)]
+pub struct Scopes {
+    /// By [`ScopeRef::key`].
+    known: HashMap<usize, Known>,
+    /// Which of them has the name.
+    named: HashMap<ScopeId, usize>,
+    /// Those that no record will say are gone.
+    doomed: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Known {
+    scope: KnownScope,
+    /// With the name and labels of the scope; all else is of the event before.
+    event: Event,
+    held: Sums,
+}
+
+/// The six counters of a scope, as they were told. They may be below zero for a moment, where what is
+/// told next was missed.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sums([i128; 6]);
+
+impl Sums {
+    fn add(&mut self, change: Change, amount: &ScopeStat) {
+        let sign = match change {
+            Change::More => 1,
+            Change::Less => -1,
+            Change::None => 0,
+        };
+        for (sum, amount) in self.0.iter_mut().zip(six(amount)) {
+            *sum += sign * i128::from(amount);
+        }
+    }
+
+    fn stat(&self) -> ScopeStat {
+        let [
+            streams_inbound,
+            streams_outbound,
+            conns_inbound,
+            conns_outbound,
+            fd,
+            memory,
+        ] = self
+            .0
+            .map(|sum| u64::try_from(sum.max(0)).unwrap_or(u64::MAX));
+        ScopeStat {
+            streams_inbound,
+            streams_outbound,
+            conns_inbound,
+            conns_outbound,
+            fd,
+            memory,
+        }
+    }
+}
+
+impl Known {
+    /// What it holds, without anything asked: where there is something, or there may have been.
+    fn write_held(&mut self, wanted: [bool; 3], to: &mut impl Write) -> io::Result<()> {
+        let held = self.held.stat();
+        for (group, _) in GROUPS.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            let nothing = ([0; 3], 0);
+            write_change(&mut self.event, (Verb::Release, group), nothing, &held, to)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was missed, and says what it holds now if that is something else.
+    fn add_missed(&mut self, to: &mut impl Write) -> io::Result<()> {
+        let missed = self.scope.take_missed();
+        for (sum, missed) in self.held.0.iter_mut().zip(missed) {
+            *sum += i128::from(missed);
+        }
+        self.write_held(groups(missed.map(|missed| missed != 0)), to)
+    }
+}
+
+/// In which groups there is one of the six.
+fn groups(six: [bool; 6]) -> [bool; 3] {
+    let [streams_in, streams_out, conns_in, conns_out, fd, memory] = six;
+    [
+        memory,
+        streams_in || streams_out,
+        conns_in || conns_out || fd,
+    ]
+}
+
+/// Where events go, and what they have in common.
+struct To<'a, W> {
+    time: &'a str,
+    to: &'a mut W,
+}
+
+impl Scopes {
+    /// Writes what a file begins with, so that it can be read by itself: all scopes, with their limits
+    /// and what they hold. The record is one that has the limits at hand.
+    pub fn begin_anew(
+        &mut self,
+        record: &Record,
+        time: SystemTime,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        write_start(time, to)?;
+        let text = text(time);
+        let mut all: Vec<_> = self.known.values_mut().collect();
+        all.sort_by(|one, other| one.scope.id().cmp(other.scope.id()));
+        for known in all {
+            known.event.time.clone_from(&text);
+            let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
+            write_create(&mut known.event, limit, to)?;
+            let held = six(&known.held.stat());
+            known.write_held(groups(held.map(|held| held > 0)), to)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the events of a record.
+    pub fn write(
+        &mut self,
+        record: &Record,
+        time: SystemTime,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        if record.operation() == Operation::Start {
+            write_start(time, to)?;
+        }
+        let text = text(time);
+        let mut subject = record.subject().map(|name| event_of(&text, &name));
+        let mut to = To { time: &text, to };
+        match (record.operation(), &mut subject) {
+            (Operation::Start, _) => {
+                for scope in record.scopes() {
+                    self.known(scope, record, &mut to)?;
+                }
+                Ok(())
+            }
+            (Operation::Collect, _) => {
+                let mut scopes = record.scopes();
+                scopes.try_for_each(|scope| self.collected(scope, &mut to))
+            }
+            (Operation::Begin, Some(span)) => {
+                let limit = record.subject_limit().unwrap_or(Limit::UNLIMITED);
+                write_create(span, limit, to.to)
+            }
+            (Operation::Open, Some(leaf)) => self.write_open(record, leaf, &mut to),
+            (Operation::End, Some(event)) => {
+                for scope in record.scopes() {
+                    self.change(scope, record, Verb::Release, &mut to)?;
+                }
+                write_destroy(event, to.to)
+            }
+            (Operation::Join | Operation::Leave, _) => self.write_asked(record, None, &mut to),
+            (_, subject) => self.write_asked(record, subject.as_mut(), &mut to),
+        }
+    }
+
+    fn write_open(
+        &mut self,
+        record: &Record,
+        leaf: &mut Event,
+        to: &mut To<'_, impl Write>,
+    ) -> io::Result<()> {
+        // The peer's scope is there before the stream is.
+        for scope in record.scopes() {
+            self.known(scope, record, to)?;
+        }
+        let limit = record.subject_limit().unwrap_or(Limit::UNLIMITED);
+        write_create(leaf, limit, to.to)?;
+        self.write_asked(record, Some(leaf), to)?;
+        match record.refusal() {
+            Some(_) => write_destroy(leaf, to.to),
+            None => Ok(()),
+        }
+    }
+
+    /// What each scope was asked and answered, and at last whoever asked.
+    fn write_asked(
+        &mut self,
+        record: &Record,
+        subject: Option<&mut Event>,
+        to: &mut To<'_, impl Write>,
+    ) -> io::Result<()> {
+        let verb = match record.operation() {
+            Operation::Release | Operation::Leave => Verb::Release,
+            _ => Verb::Grant,
+        };
+        // A scope that is asked directly asks what it is charged on, and has its own event last.
+        let is_direct = record.subject().is_none();
+        let own = usize::from(is_direct);
+        let Some(refusal) = record.refusal() else {
+            let others = record.scopes().skip(own);
+            for scope in others.chain(record.scopes().take(own)) {
+                self.change(scope, record, verb, to)?;
+            }
+            return match subject {
+                None => Ok(()),
+                Some(event) => write_own(event, verb, record, to.to),
+            };
+        };
+        let group = Group::of(refusal.resource);
+        let amount = (&record.amount(), record.level());
+        let Some(at) = refusal.scope else {
+            let held = ScopeStat {
+                memory: record.total(),
+                ..ScopeStat::ZERO
+            };
+            return match subject {
+                Some(event) => write_amount(event, (Verb::Refuse, group), amount, &held, to.to),
+                None => Ok(()),
+            };
+        };
+        let asked = || record.scopes().take(at).skip(own);
+        for scope in asked() {
+            self.change(scope, record, Verb::Grant, to)?;
+        }
+        for scope in record.scopes().skip(at).take(1) {
+            let known = self.known(scope, record, to)?;
+            let held = known.held.stat();
+            write_amount(
+                &mut known.event,
+                (Verb::Refuse, group),
+                amount,
+                &held,
+                to.to,
+            )?;
+        }
+        for scope in asked() {
+            self.change(scope, record, Verb::Release, to)?;
+        }
+        Ok(())
+    }
+
+    /// Adds to what a scope holds, or takes from it, and says so.
+    fn change(
+        &mut self,
+        scope: ScopeRef<'_>,
+        record: &Record,
+        verb: Verb,
+        to: &mut To<'_, impl Write>,
+    ) -> io::Result<()> {
+        let known = self.known(scope, record, to)?;
+        let amount = record.amount();
+        let change = match verb {
+            Verb::Grant => Change::More,
+            Verb::Release => Change::Less,
+            Verb::Refuse => Change::None,
+        };
+        known.held.add(change, &amount);
+        let held = known.held.stat();
+        let amount = (&amount, record.level());
+        for group in GROUPS {
+            write_amount(&mut known.event, (verb, group), amount, &held, to.to)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of a scope. When it is met first, it is made.
+    fn known(
+        &mut self,
+        scope: ScopeRef<'_>,
+        record: &Record,
+        to: &mut To<'_, impl Write>,
+    ) -> io::Result<&mut Known> {
+        let key = scope.key();
+        if !self.known.contains_key(&key) {
+            // One before it with that name is gone, and the record of that is on its way.
+            if let Some(before) = self.named.get(scope.id()).copied() {
+                self.forget(before, to.time, to.to)?;
+            }
+            let mut known = Known {
+                event: event_of(to.time, &scope.id().clone().into()),
+                held: Sums::default(),
+                scope: scope.known(),
+            };
+            let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
+            write_create(&mut known.event, limit, to.to)?;
+            known.add_missed(to.to)?;
+            if known.scope.is_collected() {
+                self.doomed.push(key);
+            }
+            self.named.insert(scope.id().clone(), key);
+            self.known.insert(key, known);
+        }
+        let known = self.known.get_mut(&key).expect("it is there by now");
+        if known.event.time != to.time {
+            known.event.time.replace_range(.., to.time);
+        }
+        Ok(known)
+    }
+
+    fn collected(&mut self, scope: ScopeRef<'_>, to: &mut To<'_, impl Write>) -> io::Result<()> {
+        scope.known().set_collected();
+        self.forget(scope.key(), to.time, to.to)
+    }
+
+    /// The scope is gone, if it was known.
+    fn forget(&mut self, key: usize, time: &str, to: &mut impl Write) -> io::Result<()> {
+        let Some(mut known) = self.known.remove(&key) else {
+            return Ok(());
+        };
+        if self.named.get(known.scope.id()) == Some(&key) {
+            self.named.remove(known.scope.id());
+        }
+        known.scope.set_collected();
+        known.event.time.replace_range(.., time);
+        write_destroy(&mut known.event, to)
+    }
+
+    /// Adds what was missed since this was called last, and says what is different.
+    pub fn add_missed(&mut self, time: SystemTime, to: &mut impl Write) -> io::Result<()> {
+        let text = text(time);
+        for (&key, known) in &mut self.known {
+            known.event.time.clone_from(&text);
+            known.add_missed(to)?;
+            if known.scope.is_collected() {
+                self.doomed.push(key);
+            }
+        }
+        self.rest(time, to)
+    }
+
+    /// The queue is empty. Whatever scope is gone and was met after that was said goes now.
+    pub fn rest(&mut self, time: SystemTime, to: &mut impl Write) -> io::Result<()> {
+        if self.doomed.is_empty() {
+            return Ok(());
+        }
+        let text = text(time);
+        let doomed = std::mem::take(&mut self.doomed);
+        doomed
+            .into_iter()
+            .try_for_each(|key| self.forget(key, &text, to))
+    }
+}

@@ -1,0 +1,491 @@
+//! Traces that a running manager writes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+
+use rcmgr_atomic::{
+    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limit, Limits, PeerId, Priority,
+    ResourceManager, ResourceScope, ScopeStat, Stream, StreamScope, UsesFd,
+};
+use rcmgr_metrics::replay::{Options, Report, replay};
+use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
+
+fn peer(number: u64) -> PeerId {
+    format!("peer-{number}").parse().unwrap()
+}
+
+fn manager(limits: Limits, sink: &TraceSink) -> AtomicResourceManager {
+    let builder = AtomicResourceManager::builder().limits(limits);
+    builder.recorder(sink.recorder()).build().unwrap()
+}
+
+/// All events, of files in which nothing is odd.
+fn events(files: &[PathBuf]) -> Vec<Event> {
+    let mut reader = TraceReader::open(files).unwrap();
+    let events = (&mut reader).map(|event| event.unwrap().1).collect();
+    assert_eq!(reader.notes().lines(), Vec::<String>::new());
+    events
+}
+
+fn report(files: &[PathBuf]) -> Report {
+    let options = Options {
+        top: 10_000,
+        ..Options::default()
+    };
+    replay(files, &options, &mut |_| {}).unwrap()
+}
+
+fn six(stat: &ScopeStat) -> [u64; 6] {
+    [
+        stat.streams_inbound,
+        stat.streams_outbound,
+        stat.conns_inbound,
+        stat.conns_outbound,
+        stat.fd,
+        stat.memory,
+    ]
+}
+
+/// What the shared scopes hold at the end of a trace, those that hold something.
+fn shared_usage(report: &Report) -> BTreeMap<String, [u64; 6]> {
+    let scopes = report.scopes.iter();
+    let usage = scopes.filter_map(|scope| Some((scope.name.clone(), scope.usage?)));
+    usage
+        .filter(|(name, usage)| !is_leaf(name) && *usage != [0; 6])
+        .collect()
+}
+
+fn held(manager: &AtomicResourceManager) -> BTreeMap<String, [u64; 6]> {
+    let scopes = manager.scopes().into_iter();
+    scopes
+        .filter(|scope| !scope.stat.is_zero())
+        .map(|scope| (scope.id.to_string(), six(&scope.stat)))
+        .collect()
+}
+
+fn is_leaf(name: &str) -> bool {
+    name.starts_with("conn-") || name.starts_with("stream-") || name.contains(".span-")
+}
+
+/// Under these, random operations are refused by scopes of every class now and then.
+fn tight() -> Limits {
+    let mut limits = Limits::unlimited();
+    let tight = |scale: u64| Limit {
+        memory: (scale * 20_000).into(),
+        streams: (scale * 3).into(),
+        conns: (scale * 2).into(),
+        ..Limit::UNLIMITED
+    };
+    limits.system = tight(8);
+    limits.transient = tight(5);
+    limits.peer_default = tight(4);
+    limits.protocol_default = tight(5);
+    limits.protocol_peer_default = tight(2);
+    limits.service_default = Some(tight(5));
+    limits.service_peer_default = tight(2);
+    limits.stream.memory = 20_000.into();
+    limits
+}
+
+/// Random operations of several threads on handles that they share; at the end all is closed.
+fn at_random(manager: &AtomicResourceManager, threads: u64, steps: usize) {
+    let streams: Mutex<Vec<std::sync::Arc<Stream>>> = Mutex::default();
+    let run = |seed| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let direction = |rng: &mut fastrand::Rng| match rng.bool() {
+            true => Direction::Inbound,
+            false => Direction::Outbound,
+        };
+        let mut conns = Vec::new();
+        for _ in 0..steps {
+            let of = peer(rng.u64(0..3));
+            let stream = {
+                let streams = streams.lock().unwrap();
+                rng.choice(&*streams).cloned()
+            };
+            let size = rng.u64(0..9_000);
+            let priority = *rng
+                .choice([Priority::Low, Priority::Always].iter())
+                .unwrap();
+            match (rng.u8(0..14), &stream) {
+                (0 | 1, _) => {
+                    if let Ok(stream) = manager.open_stream(&of, direction(&mut rng)) {
+                        streams.lock().unwrap().push(stream.into());
+                    }
+                }
+                (2, _) => {
+                    let way = direction(&mut rng);
+                    let service = rng.bool().then_some("dht");
+                    if let Ok(stream) = manager.open_stream_with(&of, way, "/a/1", service) {
+                        streams.lock().unwrap().push(stream.into());
+                    }
+                }
+                (3, _) => {
+                    let way = direction(&mut rng);
+                    let uses_fd = UsesFd::from(rng.bool());
+                    if let Ok(conn) = manager.open_connection(way, uses_fd, &Endpoint::None) {
+                        let _ = conn.reserve_memory(size, priority);
+                        let _ = conn.set_peer(&of);
+                        if let Ok(stream) = conn.open_stream(way) {
+                            streams.lock().unwrap().push(stream.into());
+                        }
+                        conns.push(conn);
+                    }
+                }
+                (4, _) if !conns.is_empty() => {
+                    conns.swap_remove(rng.usize(0..conns.len()));
+                }
+                (5, _) => {
+                    let view = manager.view_peer(&of);
+                    if view.reserve_memory(size, priority).is_ok() {
+                        view.release_memory(size);
+                    }
+                }
+                (6, Some(stream)) => drop(stream.set_protocol("/a/1")),
+                (7, Some(stream)) => drop(stream.set_service("dht")),
+                (8 | 9, Some(stream)) => drop(stream.reserve_memory(size, priority)),
+                (10, Some(stream)) => {
+                    let size = size.min(stream.stat().memory);
+                    if size > 0 {
+                        stream.release_memory(size);
+                    }
+                }
+                (11, Some(stream)) => {
+                    if let Ok(span) = stream.begin_span() {
+                        let _ = span.reserve_memory(size, priority);
+                    }
+                }
+                (12, Some(stream)) => stream.done(),
+                (13, _) => {
+                    let mut streams = streams.lock().unwrap();
+                    if !streams.is_empty() {
+                        let at = rng.usize(0..streams.len());
+                        let gone = streams.swap_remove(at);
+                        drop(streams);
+                        drop(gone);
+                    }
+                }
+                _ => {}
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for seed in 0..threads {
+            scope.spawn(move || run(seed));
+        }
+    });
+}
+
+/// Follows the shared scopes event by event: what they hold is the sum of what came and went, never
+/// less than nothing, and never more than the limit but for what is given back at once because
+/// another scope refused.
+fn check_totals(events: &[Event]) {
+    let mut sums: HashMap<&str, [i64; 6]> = HashMap::new();
+    let mut limits: HashMap<&str, Limit> = HashMap::new();
+    let mut refused = 0;
+    for (at, event) in events.iter().enumerate() {
+        let name = event.scope_name();
+        if is_leaf(name) || event.kind == EventKind::Start {
+            continue;
+        }
+        match event.kind {
+            EventKind::CreateScope => {
+                let before = sums.insert(name, [0; 6]);
+                assert_eq!(before, None, "{name} is made once");
+                limits.insert(name, event.limit.unwrap().into());
+                continue;
+            }
+            EventKind::DestroyScope => {
+                let sum = sums.remove(name);
+                assert_eq!(sum, Some([0; 6]), "{name} is gone with what it held");
+                continue;
+            }
+            _ => {}
+        }
+        let sum = sums.get_mut(name).expect("it was made");
+        let was_refused = event.kind.is_refusal();
+        refused += u64::from(was_refused);
+        if !was_refused {
+            let amount = six(&event.amount()).map(u64::cast_signed);
+            for (sum, amount) in sum.iter_mut().zip(amount) {
+                *sum += if event.kind.is_release() {
+                    -amount
+                } else {
+                    amount
+                };
+            }
+        }
+        let mut totals = ScopeStat {
+            streams_inbound: sum[0].cast_unsigned(),
+            streams_outbound: sum[1].cast_unsigned(),
+            conns_inbound: sum[2].cast_unsigned(),
+            conns_outbound: sum[3].cast_unsigned(),
+            fd: sum[4].cast_unsigned(),
+            memory: sum[5].cast_unsigned(),
+        };
+        event.set_totals(&mut totals);
+        assert_eq!(
+            six(&totals).map(u64::cast_signed),
+            *sum,
+            "{}",
+            event.to_line()
+        );
+        assert!(sum.iter().all(|sum| *sum >= 0), "{}", event.to_line());
+        let limit = &limits[name];
+        let is_over = !limit.memory.allows(totals.memory)
+            || !limit.streams.allows(totals.streams())
+            || !limit.conns.allows(totals.conns());
+        if is_over && event.kind.is_grant() {
+            let next = events[at + 1..].iter().take(12);
+            let is_undone = next.clone().any(|next| next.kind.is_refusal())
+                && next.clone().any(|next| {
+                    next.scope_name() == name
+                        && next.kind.is_release()
+                        && next.amount() == event.amount()
+                });
+            assert!(is_undone, "over its limit: {}", event.to_line());
+        }
+    }
+    assert!(refused > 0, "some were refused");
+    assert!(sums.values().all(|sum| *sum == [0; 6]), "{sums:?}");
+    let mut left: Vec<_> = sums.into_keys().collect();
+    left.sort_unstable();
+    left.retain(|name| !name.starts_with("allowlisted"));
+    assert_eq!(left, ["service:dht", "system", "transient"]);
+}
+
+#[test]
+fn whatever_threads_do_totals_add_up_and_end_at_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json.gz");
+    let sink = TraceSink::builder(&path).queue(1 << 20).start().unwrap();
+    let manager = manager(tight(), &sink);
+    at_random(&manager, 4, 2_000);
+    assert!(held(&manager).is_empty());
+    let stats = sink.counters();
+    sink.close().unwrap();
+    assert_eq!(stats.dropped(), 0);
+    let events = events(std::slice::from_ref(&path));
+    assert!(events.len() as u64 > stats.written());
+    check_totals(&events);
+    assert!(shared_usage(&report(&[path])).is_empty());
+}
+
+#[test]
+fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json.gz");
+    let sink = TraceSink::builder(&path).queue(4).start().unwrap();
+    let manager = manager(tight(), &sink);
+    at_random(&manager, 4, 2_000);
+    let kept: Vec<_> = (0..3)
+        .map(|number| {
+            let stream = manager
+                .open_stream(&peer(number), Direction::Inbound)
+                .unwrap();
+            stream.reserve_memory(100, Priority::Always).unwrap();
+            stream
+        })
+        .collect();
+    let stats = sink.counters();
+    sink.close().unwrap();
+    assert!(stats.dropped() > 0 && stats.written() > 0, "{stats:?}");
+    let report = report(std::slice::from_ref(&path));
+    assert_eq!(report.read.lines(), Vec::<String>::new());
+    assert_eq!(report.system, [3, 0, 0, 0, 0, 300]);
+    // Of what was dropped altogether, there may be no scope in the trace.
+    let (had, holds) = (shared_usage(&report), held(&manager));
+    for (name, usage) in &had {
+        assert_eq!(Some(usage), holds.get(name), "{name}");
+    }
+    drop(kept);
+}
+
+#[test]
+fn reserving_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
+    let manager = manager(Limits::unlimited(), &sink);
+    let stream = manager
+        .open_stream_with(&peer(1), Direction::Inbound, "/a/1", Some("dht"))
+        .unwrap();
+    let allocated = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            stream.reserve_memory(1000, Priority::Always).unwrap();
+            stream.release_memory(1000);
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+    sink.close().unwrap();
+}
+
+fn numbered(folder: &Path, number: usize) -> PathBuf {
+    match number {
+        0 => folder.join("trace.json.gz"),
+        number => folder.join(format!("trace.{number}.json.gz")),
+    }
+}
+
+#[test]
+fn a_file_of_a_rotation_can_be_read_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let sink = TraceSink::builder(numbered(folder, 0))
+        .rotate_at(20_000)
+        .keep(3)
+        .start()
+        .unwrap();
+    let manager = manager(Limits::unlimited(), &sink);
+    let mut kept = Vec::new();
+    for number in 0..4_000_u64 {
+        let stream = manager
+            .open_stream(&peer(number % 40), Direction::Inbound)
+            .unwrap();
+        stream.reserve_memory(number + 1, Priority::Always).unwrap();
+        if number % 250 == 0 {
+            kept.push(stream);
+        }
+    }
+    let stats = sink.counters();
+    sink.close().unwrap();
+    assert_eq!(stats.dropped(), 0, "the queue is large enough");
+    let holds = held(&manager);
+    assert_eq!(holds["system"][0], 16);
+
+    let files: Vec<_> = (0..=3)
+        .rev()
+        .map(|number| numbered(folder, number))
+        .collect();
+    assert!(!numbered(folder, 4).exists());
+    for file in &files {
+        let first = &events(std::slice::from_ref(file))[0];
+        assert_eq!(first.kind, EventKind::Start);
+        if *file != files[3] {
+            let length = std::fs::metadata(file).unwrap().len();
+            assert!((20_000..60_000).contains(&length), "{length}");
+        }
+    }
+    for files in [&files[3..], &files[..]] {
+        assert_eq!(shared_usage(&report(files)), holds);
+    }
+
+    // What is there is put aside.
+    let before = std::fs::read(numbered(folder, 0)).unwrap();
+    let sink = TraceSink::builder(numbered(folder, 0))
+        .rotate_at(20_000)
+        .start();
+    sink.unwrap().close().unwrap();
+    assert_eq!(std::fs::read(numbered(folder, 1)).unwrap(), before);
+}
+
+#[test]
+fn after_the_end_the_manager_goes_on_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json.gz");
+    let sink = TraceSink::create(&path).unwrap();
+    let manager = manager(Limits::unlimited(), &sink);
+    let stream = manager.open_stream(&peer(1), Direction::Inbound).unwrap();
+    let stats = sink.counters();
+    drop(sink);
+    stream.reserve_memory(1000, Priority::Always).unwrap();
+    drop(stream);
+    assert!(held(&manager).is_empty());
+    assert_eq!((stats.written(), stats.dropped()), (2, 0));
+    let report = report(std::slice::from_ref(&path));
+    assert_eq!(report.system, [1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn spans_and_scopes_asked_directly_are_named_as_the_reference_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json.gz");
+    let sink = TraceSink::create(&path).unwrap();
+    let manager = manager(Limits::unlimited(), &sink);
+    let dht = manager.view_service("dht");
+    dht.reserve_memory(10, Priority::Medium).unwrap();
+    let span = dht.begin_span().unwrap();
+    span.reserve_memory(5, Priority::Always).unwrap();
+    let inner = span.begin_span().unwrap();
+    inner.reserve_memory(3, Priority::Always).unwrap();
+    drop(inner);
+    span.release_memory(1);
+    drop(span);
+    let of_system = manager.view_system().begin_span().unwrap();
+    drop(of_system);
+    dht.release_memory(10);
+    sink.close().unwrap();
+    let told: Vec<String> = events(&[path])
+        .iter()
+        .skip(5)
+        .map(|event| {
+            let total = event
+                .kind
+                .is_of_memory()
+                .then(|| format!(" {}", event.memory));
+            format!(
+                "{} {}{}",
+                event.kind,
+                event.scope_name(),
+                total.unwrap_or_default()
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "reserve_memory system 10",
+            "create_scope service:dht",
+            "reserve_memory service:dht 10",
+            "create_scope service:dht.span-1",
+            "reserve_memory system 15",
+            "reserve_memory service:dht 15",
+            "reserve_memory service:dht.span-1 5",
+            "create_scope service:dht.span-1.span-1",
+            "reserve_memory system 18",
+            "reserve_memory service:dht 18",
+            "reserve_memory service:dht.span-1 8",
+            "reserve_memory service:dht.span-1.span-1 3",
+            "release_memory system 15",
+            "release_memory service:dht 15",
+            "release_memory service:dht.span-1 5",
+            "destroy_scope service:dht.span-1.span-1",
+            "release_memory system 14",
+            "release_memory service:dht 14",
+            "release_memory service:dht.span-1 4",
+            "release_memory system 10",
+            "release_memory service:dht 10",
+            "destroy_scope service:dht.span-1",
+            "create_scope system.span-1",
+            "destroy_scope system.span-1",
+            "release_memory system 0",
+            "release_memory service:dht 0",
+        ]
+    );
+}
+
+#[test]
+fn what_can_not_be_written_is_an_error_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nowhere").join("trace.json.gz");
+    let error = TraceSink::create(&path).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("{}: ", path.display())),
+        "{error}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_trace_and_nothing_else() {
+    let sink = TraceSink::create("/dev/full").unwrap();
+    let manager = manager(Limits::unlimited(), &sink);
+    for _ in 0..20_000 {
+        drop(manager.open_stream(&peer(1), Direction::Inbound).unwrap());
+    }
+    let stats = sink.counters();
+    assert!(sink.close().is_err());
+    assert!(stats.dropped() > 0, "{stats:?}");
+    assert!(held(&manager).is_empty());
+}
