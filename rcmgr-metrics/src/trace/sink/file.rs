@@ -14,8 +14,15 @@ pub struct TraceFiles {
     path: PathBuf,
     rotate_at: Option<u64>,
     keep: usize,
-    gzip: GzEncoder<BufWriter<CountedFile>>,
+    lines: Lines,
 }
+
+/// What takes lines. They are gathered before they are compressed: an event comes in some dozens of
+/// pieces, and to compress a piece has a price by itself.
+type Lines = BufWriter<GzEncoder<BufWriter<CountedFile>>>;
+
+/// How much is gathered, in bytes.
+const GATHERED: usize = 1 << 16;
 
 /// A file, and how much was written to it.
 #[derive(Debug)]
@@ -43,7 +50,7 @@ impl TraceFiles {
             put_aside(&path, keep)?;
         }
         Ok(Self {
-            gzip: open(&path)?,
+            lines: open(&path)?,
             path,
             rotate_at,
             keep,
@@ -52,7 +59,7 @@ impl TraceFiles {
 
     /// Whether the file is as long as it may be.
     pub fn is_full(&self) -> bool {
-        let written = self.gzip.get_ref().get_ref().bytes;
+        let written = self.lines.get_ref().get_ref().get_ref().bytes;
         self.rotate_at.is_some_and(|most| written >= most)
     }
 
@@ -60,34 +67,37 @@ impl TraceFiles {
     pub fn rotate(&mut self) -> io::Result<()> {
         self.finish()?;
         put_aside(&self.path, self.keep)?;
-        self.gzip = open(&self.path)?;
+        self.lines = open(&self.path)?;
         Ok(())
     }
 
     /// Writes the end of the file.
     pub fn finish(&mut self) -> io::Result<()> {
-        self.gzip.try_finish()?;
-        self.gzip.get_mut().flush()
+        self.lines.flush()?;
+        let gzip = self.lines.get_mut();
+        gzip.try_finish()?;
+        gzip.get_mut().flush()
     }
 }
 
 impl Write for TraceFiles {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gzip.write(bytes)
+        self.lines.write(bytes)
     }
 
     /// All that was written can be read from the file then.
     fn flush(&mut self) -> io::Result<()> {
-        self.gzip.flush()
+        self.lines.flush()
     }
 }
 
-fn open(path: &Path) -> io::Result<GzEncoder<BufWriter<CountedFile>>> {
+fn open(path: &Path) -> io::Result<Lines> {
     let in_file = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", path.display()));
     let file = File::create(path).map_err(in_file)?;
     let counted = CountedFile { file, bytes: 0 };
     // Fast: whoever writes very many events has not much time for each.
-    Ok(GzEncoder::new(BufWriter::new(counted), Compression::fast()))
+    let gzip = GzEncoder::new(BufWriter::new(counted), Compression::fast());
+    Ok(BufWriter::with_capacity(GATHERED, gzip))
 }
 
 /// Gives every file of the rotation the next number; the one beyond the last is gone.
