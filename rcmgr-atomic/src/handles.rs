@@ -85,7 +85,7 @@ impl Connection {
         Self::opened(is_recorded, || ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
             place: BarePlace::none(),
-            allowlisted: Some(ip),
+            allowlisted: Some(Box::new(ip)),
         })
     }
 
@@ -101,8 +101,9 @@ impl Connection {
     /// Whether the path of the connection may go on as it is when the remote turns out to be this
     /// peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
-        let allowed = |ip| path.engine().addresses().allowlist().allows(peer, ip);
-        path.kind() != PathKind::AllowlistedConnection || self.leaf.allowlisted.is_some_and(allowed)
+        let allowed = |ip: &IpAddr| path.engine().addresses().allowlist().allows(peer, *ip);
+        path.kind() != PathKind::AllowlistedConnection
+            || self.leaf.allowlisted.as_deref().is_some_and(allowed)
     }
 }
 

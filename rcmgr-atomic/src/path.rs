@@ -80,7 +80,7 @@ struct Links {
     branches: Option<Box<Branches>>,
     /// The paths that this one is a user of until it is collected: what it is a branch of, and where
     /// streams begin.
-    used: ArrayVec<Use<Path>, 2>,
+    used: [Option<Use<Path>>; 2],
 }
 
 /// By protocol or service. A remote chooses the names, so hashes are not to be foreseen.
@@ -131,7 +131,7 @@ impl Path {
             streams: SetOnce::new(),
             links: Guarded::new(Links {
                 branches: None,
-                used: ArrayVec::new(),
+                used: [None, None],
             }),
             standing,
             credit: OnceLock::new(),
@@ -163,7 +163,10 @@ impl Path {
     }
 
     fn use_until_collected(&self, path: Use<Self>) {
-        self.links.with(|links| links.used.push(path));
+        self.links.with(|links| {
+            let place = links.used.iter_mut().find(|place| place.is_none());
+            *place.expect("there are two of these at most") = Some(path);
+        });
     }
 
     /// Nobody uses it, and nobody finds it any more: what it used it uses no more.

@@ -14,8 +14,8 @@ pub struct ConnectionLeaf {
     pub leaf: Leaf,
     /// Its place in its subnet.
     pub place: BarePlace,
-    /// The remote address of a connection that the allowlist let in.
-    pub allowlisted: Option<IpAddr>,
+    /// The remote address of a connection that the allowlist let in: one of few, so it is elsewhere.
+    pub allowlisted: Option<Box<IpAddr>>,
 }
 
 /// A leaf that a handle and spans have in common.
