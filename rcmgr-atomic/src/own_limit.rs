@@ -1,10 +1,9 @@
-use std::sync::OnceLock;
-
 use rcmgr_core::{Limit, LimitValue, Resource};
 
 use crate::edition::{Edition, LimitSlots, decode};
 use crate::gauge::Over;
 use crate::slot::Slot;
+use crate::sync::OnceBox;
 
 /// The whole limit of a class of leaves.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ impl LeafLimit {
 
 /// A limit set on one leaf or span by hand. Few have one, so it takes little room until then.
 #[derive(Debug)]
-pub struct OwnLimit(OnceLock<Box<Set>>);
+pub struct OwnLimit(OnceBox<Set>);
 
 #[derive(Debug)]
 struct Set {
@@ -77,7 +76,7 @@ const NOT_SET: LimitValue = LimitValue::BLOCK_ALL;
 
 impl OwnLimit {
     pub fn none() -> Self {
-        Self(OnceLock::new())
+        Self(OnceBox::new())
     }
 
     #[inline]

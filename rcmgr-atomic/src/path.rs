@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::mem;
 use std::ptr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use rcmgr_core::ScopeClass;
@@ -26,7 +26,7 @@ use crate::lending::Standing;
 use crate::node::Node;
 use crate::shared::{Collect, Shared, Use};
 use crate::slot::Slot;
-use crate::sync::{Guarded, SetOnce};
+use crate::sync::{Guarded, OnceBox, SetOnce};
 
 /// The most nodes that a leaf is charged on: peer, its share of the protocol and of the service,
 /// protocol, service, system.
@@ -72,7 +72,7 @@ pub struct Path {
     links: Guarded<Links>,
     standing: Standing,
     /// Made when the path begins to lend.
-    credit: OnceLock<Box<Credit>>,
+    credit: OnceBox<Credit>,
 }
 
 /// What holds the tree of paths together.
@@ -134,7 +134,7 @@ impl Path {
                 used: [None, None],
             }),
             standing,
-            credit: OnceLock::new(),
+            credit: OnceBox::new(),
         }
     }
 
@@ -299,7 +299,7 @@ impl Path {
 
     #[inline]
     pub fn credit(&self) -> Option<&Credit> {
-        self.credit.get().map(|credit| &**credit)
+        self.credit.get()
     }
 
     pub fn credit_or_new(&self) -> &Credit {

@@ -1,8 +1,6 @@
-use std::sync::OnceLock;
-
 use rcmgr_core::{Direction, Refusals, Resource};
 
-use crate::sync::{AtomicU64, LANES, Ordering, lane};
+use crate::sync::{AtomicU64, LANES, OnceBox, Ordering, lane};
 
 /// Counts refusals by resource and direction, off the lines that grants are made on.
 ///
@@ -11,7 +9,7 @@ use crate::sync::{AtomicU64, LANES, Ordering, lane};
 #[derive(Debug)]
 pub struct RefusalCounts {
     counts: Counts,
-    lanes: OnceLock<Box<[Lane; LANES]>>,
+    lanes: OnceBox<[Lane; LANES]>,
 }
 
 type Counts = [AtomicU64; 6];
@@ -40,7 +38,7 @@ impl RefusalCounts {
     pub fn new() -> Self {
         Self {
             counts: zeros(),
-            lanes: OnceLock::new(),
+            lanes: OnceBox::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! loom has no 128-bit atomic and does not see into a concurrent map: those become a value behind
 //! loom's mutex, whose lock is one step, as theirs is.
 
+pub(crate) use once_cell::race::OnceBox;
 pub(crate) use shim::*;
 
 /// What the models are made of: nothing, but for them.
@@ -31,7 +32,9 @@ pub mod internals {
 
 #[cfg(not(loom))]
 mod shim {
+    use std::cell::Cell;
     use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
 
     use arc_swap::ArcSwap;
     pub(crate) use portable_atomic::{
@@ -45,16 +48,26 @@ mod shim {
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
 
+    thread_local! {
+        static LANE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
     /// The lane of this thread: threads take them in turn.
     #[inline]
     pub(crate) fn lane() -> usize {
-        use std::sync::atomic::AtomicUsize;
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            // Relaxed: the numbers are to be spread, no more.
-            static LANE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+        match LANE.get() {
+            lane if lane < LANES => lane,
+            _ => take_lane(),
         }
-        LANE.with(|&lane| lane)
+    }
+
+    #[cold]
+    fn take_lane() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: the numbers are to be spread, no more.
+        let lane = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+        LANE.set(lane);
+        lane
     }
 
     /// A cell whose user says why an access is sound. The interface is loom's.

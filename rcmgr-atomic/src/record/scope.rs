@@ -1,12 +1,12 @@
 //! Scopes as a recorder sees them, and what they were charged with unrecorded.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rcmgr_core::{ScopeId, ScopeStat};
 
 use super::Change;
 use crate::node::Node;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, OnceBox, Ordering};
 
 /// A scope that others are charged on.
 #[derive(Debug, Clone, Copy)]
@@ -104,11 +104,11 @@ impl KnownScope {
 
 /// Where a node notes what was missed, made when there is something.
 #[derive(Debug, Default)]
-pub(crate) struct MissedCell(OnceLock<Box<Missed>>);
+pub(crate) struct MissedCell(OnceBox<Missed>);
 
 impl MissedCell {
     pub fn get(&self) -> Option<&Missed> {
-        self.0.get().map(|missed| &**missed)
+        self.0.get()
     }
 
     pub fn get_or_new(&self) -> &Missed {
