@@ -36,7 +36,7 @@ use crate::edition::Edition;
 use crate::engine::{Engine, LeafClass};
 use crate::gauge::{Over, threshold};
 use crate::node::Node;
-use crate::numbers::LazyNumber;
+use crate::numbers::{LazyNumber, Numbers};
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::path::{Path, PathKind};
@@ -44,7 +44,6 @@ use crate::record::{Operation, Record};
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::staged::Staged;
-use crate::sync::{AtomicU64, Ordering};
 use crate::word::LeafWord;
 
 /// A connection or a stream.
@@ -52,7 +51,7 @@ pub struct Leaf {
     staged: Staged<Use<Path>>,
     number: LazyNumber,
     slot: Slot,
-    spans: AtomicU64,
+    spans: Numbers,
     own: Own,
     own_limit: OwnLimit,
 }
@@ -69,7 +68,7 @@ impl Leaf {
             staged: Staged::new(word, path),
             number: LazyNumber::none(),
             slot,
-            spans: AtomicU64::new(0),
+            spans: Numbers::new(),
             own: Own::new(),
             own_limit: OwnLimit::none(),
         }
@@ -418,9 +417,9 @@ impl Leaf {
         Ok(())
     }
 
-    /// Spans are numbered from 1.
-    pub fn next_span(&self) -> u32 {
-        (self.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32
+    /// The numbers of its spans.
+    pub fn span_numbers(&self) -> &Numbers {
+        &self.spans
     }
 }
 

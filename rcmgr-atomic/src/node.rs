@@ -13,6 +13,7 @@ use rcmgr_core::{
 use crate::credit::Kind;
 use crate::edition::{Edition, decode};
 use crate::gauge::{ConnsGauge, MemoryGauge, Over, StreamsGauge};
+use crate::numbers::Numbers;
 use crate::record::MissedCell;
 use crate::refusals::RefusalCounts;
 use crate::slot::Slot;
@@ -31,7 +32,7 @@ pub struct Node {
     parent: Option<Arc<Node>>,
     /// Memory reserved on this node directly, in bytes.
     pub(crate) direct: AtomicU64,
-    spans: AtomicU32,
+    spans: Numbers,
     /// How often nothing is to be lent here.
     quiet: AtomicU32,
     users: Users,
@@ -61,7 +62,7 @@ impl Node {
             id,
             parent,
             direct: AtomicU64::new(0),
-            spans: AtomicU32::new(0),
+            spans: Numbers::new(),
             quiet: AtomicU32::new(0),
             users: Users::none(),
             refusals,
@@ -243,9 +244,9 @@ impl Node {
         self.conns.set_limit(edition, limit);
     }
 
-    /// Spans are numbered from 1.
-    pub fn next_span(&self) -> u32 {
-        self.spans.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    /// The numbers of its spans.
+    pub fn span_numbers(&self) -> &Numbers {
+        &self.spans
     }
 }
 

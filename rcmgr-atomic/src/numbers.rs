@@ -1,6 +1,7 @@
 use crate::sync::{AtomicU64, Ordering};
 
-/// The numbers of leaves, from 1, in the order in which they are first named.
+/// The numbers of leaves of a kind, or of the spans of an owner: from 1, in the order in which they are
+/// first named.
 #[derive(Debug)]
 pub struct Numbers(AtomicU64);
 
@@ -16,8 +17,8 @@ impl Numbers {
     }
 }
 
-/// The number of one leaf, which it gets when it is first named: most never are, and threads that open
-/// leaves would contend for the counter.
+/// The number of one leaf or span, which it gets when it is first named: most never are, and threads
+/// that open leaves would contend for the counter.
 #[derive(Debug)]
 pub struct LazyNumber(AtomicU64);
 

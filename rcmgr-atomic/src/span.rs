@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::gauge::{Over, threshold};
 use crate::leaf::SharedLeaf;
 use crate::node::Node;
+use crate::numbers::{LazyNumber, Numbers};
 use crate::own::Own;
 use crate::own_limit::OwnLimit;
 use crate::record::{Operation, Record};
@@ -107,11 +108,11 @@ impl Owner {
         }
     }
 
-    fn next_span(&self) -> u32 {
+    fn span_numbers(&self) -> &Numbers {
         match self {
-            Self::Leaf(leaf) => leaf.next_span(),
-            Self::Span(span) => (span.spans.fetch_add(1, Ordering::Relaxed) + 1) as u32,
-            Self::Node(node, _) => node.next_span(),
+            Self::Leaf(leaf) => leaf.span_numbers(),
+            Self::Span(span) => &span.spans,
+            Self::Node(node, _) => node.span_numbers(),
         }
     }
 }
@@ -133,10 +134,10 @@ enum Stop {
 pub struct SpanState {
     word: AtomicU64,
     owner: Owner,
-    id: u32,
+    number: LazyNumber,
     /// From 1.
     depth: u32,
-    spans: AtomicU64,
+    spans: Numbers,
     own: Own,
     own_limit: OwnLimit,
     /// Held by the one that prepares the span for spans of its own.
@@ -161,26 +162,35 @@ impl SpanState {
             });
         }
         owner.share()?;
+        let is_recorded = owner.engine().recorder().is_some();
         let span = Shared::new_with(|| Self {
             word: AtomicU64::new(SpanWord::OPENED.0),
-            id: owner.next_span(),
+            number: LazyNumber::none(),
             depth,
             owner,
-            spans: AtomicU64::new(0),
+            spans: Numbers::new(),
             own: Own::new(),
             own_limit: OwnLimit::none(),
             sharing: RareLock::default(),
         });
-        span.engine().record(|| {
-            let limit = Some(span.limit());
-            Record::of_span(Operation::Begin, span.name(), limit)
-        });
+        if is_recorded {
+            span.tell_begun();
+        }
         Ok(span)
     }
 
-    /// Tells whoever records it of memory, with what the span holds then.
-    fn tell(&self, operation: Operation, size: u64, level: u8, held: u64) {
+    #[cold]
+    fn tell_begun(&self) {
         self.engine().record(|| {
+            let limit = Some(self.limit());
+            Record::of_span(Operation::Begin, self.name(), limit)
+        });
+    }
+
+    /// Tells whoever records it of memory, with what the span holds then.
+    #[inline]
+    fn tell(&self, engine: &Engine, operation: Operation, size: u64, level: u8, held: u64) {
+        engine.record(|| {
             let record = Record::of_span(operation, self.name(), None);
             record.memory(size, held).priority(level)
         });
@@ -192,7 +202,8 @@ impl SpanState {
 
     pub fn name(&self) -> ScopeName {
         let mut name = self.owner.name();
-        name.spans = name.spans.child(self.id);
+        let number = self.number.get(self.owner.span_numbers());
+        name.spans = name.spans.child(number as u32);
         name
     }
 
@@ -259,11 +270,11 @@ impl SpanState {
         loop {
             let edition = editions.now();
             let limit = self.memory_limit(engine, edition);
-            match self.try_charge(size, priority, limit, edition) {
+            match self.try_charge(engine, size, priority, limit, edition) {
                 Ok(word) => return Ok(word),
                 Err(Stop::Span(over)) if editions.still(edition) => {
                     let refused = self.refused(size, priority, over);
-                    self.engine().record_refusal(&refused, || {
+                    engine.record_refusal(&refused, || {
                         let record = Record::of_span(Operation::Reserve, self.name(), None);
                         let record = record.memory(size, over.used);
                         record.priority(priority.level())
@@ -281,8 +292,10 @@ impl SpanState {
         }
     }
 
+    #[inline]
     fn try_charge(
         &self,
+        engine: &Engine,
         size: u64,
         priority: Priority,
         limit: u64,
@@ -306,16 +319,16 @@ impl SpanState {
         let mut next = sum(word)?;
         self.owner.reserve(size, priority).map_err(Stop::Owner)?;
         let level = priority.level();
-        self.tell(Operation::Reserve, size, level, next.memory());
+        self.tell(engine, Operation::Reserve, size, level, next.memory());
         let before = word.memory();
         let take_back = || {
-            self.tell(Operation::Release, size, level, before);
+            self.tell(engine, Operation::Release, size, level, before);
             self.owner.take(size);
         };
         loop {
             // The last look at the limits comes before the span is charged, as for a leaf. Until
             // then the owner holds the amount for nobody, and it can be taken back.
-            if !self.engine().editions().still(edition) {
+            if !engine.editions().still(edition) {
                 take_back();
                 return Err(Stop::Stale);
             }
@@ -364,8 +377,9 @@ impl SpanState {
             let left = word.memory() - taken;
             match self.swap(word, word.with_memory(left)) {
                 Ok(()) => {
+                    let engine = self.engine();
                     self.owner.take(taken);
-                    self.tell(Operation::Release, taken, 0, left);
+                    self.tell(engine, Operation::Release, taken, 0, left);
                     return Some(taken);
                 }
                 Err(now) => word = now,
@@ -384,8 +398,9 @@ impl SpanState {
             let left = word.memory() - size;
             match self.swap(word, word.with_memory(left)) {
                 Ok(()) => {
+                    let engine = self.engine();
                     self.owner.take(size);
-                    return self.tell(Operation::Release, size, 0, left);
+                    return self.tell(engine, Operation::Release, size, 0, left);
                 }
                 Err(now) => word = now,
             }
@@ -436,9 +451,9 @@ impl SpanState {
     }
 
     fn give_back(&self, before: SpanWord) {
+        let engine = self.engine();
         self.owner.take(before.memory());
-        self.engine()
-            .record(|| Record::of_span(Operation::End, self.name(), None));
+        engine.record(|| Record::of_span(Operation::End, self.name(), None));
         self.leave_node();
     }
 }
