@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, conserved, engine, peer, peers, set_peer, stream, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, PathKind};
+use rcmgr_atomic::internals::{Engine, Leaf, Owner, PathKind, SpanState};
 use rcmgr_atomic::{Direction, Limit, Limits, Priority, ScopeClass};
 
 #[test]
@@ -165,6 +165,28 @@ fn a_peer_that_refused_gets_another_limit_while_it_is_asked_again() {
         assert_eq!(said, 2 + refused, "each refusal is counted once");
         assert!(has_room(&engine));
         one.close();
+        assert_eq!(peers(&engine), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_refused_is_gone_while_a_span_of_it_that_is_closed_is_asked_for_another() {
+    within(2, || {
+        let mut limits = Limits::unlimited();
+        limits.peer_default.streams_inbound = 0.into();
+        let engine = engine(limits);
+        let owner = Owner::Node(engine.peer(&peer()), engine.clone());
+        let span = SpanState::begin(owner).unwrap();
+        let path = engine.peer_path(PathKind::Stream, &peer());
+        for _ in 0..2 {
+            assert!(!has_room(&engine));
+        }
+        drop(path);
+        span.close();
+        engine.set_limits(Limits::unlimited());
+        let thread = thread::spawn(move || SpanState::begin(Owner::Span(span)).is_ok());
+        assert!(has_room(&engine), "nothing limits it");
+        assert!(!thread.join().unwrap());
         assert_eq!(peers(&engine), 0);
     });
 }

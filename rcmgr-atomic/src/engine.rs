@@ -382,6 +382,11 @@ impl Engine {
         }
     }
 
+    /// The same for who only knows that there was one a moment ago: `false` if there is none.
+    pub fn try_retain_node(&self, node: &Node) -> bool {
+        !is_collected(node.class()) || node.users().try_add()
+    }
+
     /// The caller uses the node no more. System, transient and services stay all the same.
     pub fn release_node(&self, node: &Arc<Node>) {
         let removed = match node.id() {

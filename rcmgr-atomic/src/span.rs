@@ -424,8 +424,11 @@ impl SpanState {
                 }
             }
         }
-        if let Some(node) = self.owner.node() {
-            self.engine().retain_node(node);
+        // A span that is open is a user itself.
+        if let Some(node) = self.owner.node()
+            && !self.engine().try_retain_node(node)
+        {
+            return Err(self.closed());
         }
         // After the new user has joined: if the span is open still, it was a user itself until then.
         if self.load().is_closed() {

@@ -15,8 +15,27 @@ impl Users {
     #[inline]
     pub fn add(&self) {
         // Acquire: pairs with `remove`. Who comes after the last one has left sees what that one did
-        // before: a new span then finds its owner closed. Nothing is published by it.
+        // before. Nothing is published by it.
         self.0.fetch_add(1, Ordering::Acquire);
+    }
+
+    /// One more, unless there is none: for who only knows that there was one a moment ago. So what was
+    /// taken out has no user again.
+    pub fn try_add(&self) -> bool {
+        // Acquire on success: as in `add`. A new span then finds its owner closed.
+        let mut users = self.0.load(Ordering::Relaxed);
+        while users > 0 {
+            match self.0.compare_exchange_weak(
+                users,
+                users + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => users = now,
+            }
+        }
+        false
     }
 
     /// One less; whether that was the last.
