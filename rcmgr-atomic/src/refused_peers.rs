@@ -2,15 +2,16 @@
 //!
 //! To look a peer up by its id takes its shard's lock, where threads meet that are all refused by one
 //! peer, as when that attacks on many connections. So a lane remembers a peer that refused twice in a
-//! row, and whoever comes again asks it straight away. A peer that was taken out of the map since has
-//! no user: then what it says counts no more, and it is forgotten.
+//! row, and whoever comes again asks it straight away. For other peers one read tells that there is
+//! nothing to ask. A peer that was taken out of the map since has no user: then what it says counts no
+//! more, and it is forgotten.
 
 use std::sync::Arc;
 
 use rcmgr_core::{Error, PeerId, ScopeId};
 
 use crate::node::Node;
-use crate::sync::{AtomicBool, AtomicU64, Guarded, LANES, Ordering, lane};
+use crate::sync::{AtomicU64, Guarded, LANES, Ordering, lane};
 
 /// The peers that refused last.
 pub struct RefusedPeers([Lane; LANES]);
@@ -20,8 +21,8 @@ pub struct RefusedPeers([Lane; LANES]);
 struct Lane {
     /// Where the peer is that refused last: only to be told from others.
     last: AtomicU64,
-    /// Whether there is one to be asked.
-    known: AtomicBool,
+    /// The [mark] of the one to be asked, or zero: changed under the lock.
+    known: AtomicU64,
     peer: Guarded<Option<Arc<Node>>>,
 }
 
@@ -29,7 +30,7 @@ impl RefusedPeers {
     pub fn new() -> Self {
         Self(std::array::from_fn(|_| Lane {
             last: AtomicU64::new(0),
-            known: AtomicBool::new(false),
+            known: AtomicU64::new(0),
             peer: Guarded::new(None),
         }))
     }
@@ -42,8 +43,11 @@ impl RefusedPeers {
         if lane.last.load(Ordering::Relaxed) != this {
             return lane.last.store(this, Ordering::Relaxed);
         }
-        let before = lane.peer.with(|known| known.replace(Arc::clone(peer)));
-        lane.known.store(true, Ordering::Relaxed);
+        let Some(id) = peer.id().peer() else { return };
+        let before = lane.peer.with(|known| {
+            lane.known.store(mark(&id), Ordering::Relaxed);
+            known.replace(Arc::clone(peer))
+        });
         drop(before);
     }
 
@@ -55,7 +59,8 @@ impl RefusedPeers {
         ask: impl FnOnce(&Node) -> Option<Error>,
     ) -> Option<Error> {
         let lane = &self.0[lane()];
-        if !lane.known.load(Ordering::Relaxed) {
+        let known = lane.known.load(Ordering::Relaxed);
+        if known == 0 || known != mark(id) {
             return None;
         }
         lane.peer.with(|known| {
@@ -66,9 +71,16 @@ impl RefusedPeers {
             let refused = ask(peer);
             if refused.is_none() {
                 *known = None;
-                lane.known.store(false, Ordering::Relaxed);
+                lane.known.store(0, Ordering::Relaxed);
             }
             refused
         })
     }
+}
+
+/// What tells most peers from each other, and is not zero: the end of the id, where it differs most.
+#[inline]
+fn mark(id: &PeerId) -> u64 {
+    let end = id.as_bytes().iter().rev().take(size_of::<u64>());
+    end.fold(0, |mark, &byte| mark << 8 | u64::from(byte)) | 1 << 63
 }
