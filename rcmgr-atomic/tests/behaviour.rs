@@ -446,14 +446,17 @@ fn peaks_and_refusals_are_counted_by_scope_and_kept_by_class() {
 #[test]
 fn a_peer_that_refused_again_and_again_opens_streams_as_soon_as_it_may() {
     let manager = manager(|limits| limits.peer_default.streams_inbound = 1.into());
-    let other: PeerId = "tenant-8".parse().unwrap();
-    let opens = |peer: &PeerId| {
-        let [one, with] = [
+    let other: PeerId = "not-tenant-7".parse().unwrap();
+    let open_both_ways = |peer: &PeerId| {
+        [
             manager.open_stream(peer, Direction::Inbound).map(drop),
             manager
                 .open_stream_with(peer, Direction::Inbound, "/ping", None)
                 .map(drop),
-        ];
+        ]
+    };
+    let opens = |peer: &PeerId| {
+        let [one, with] = open_both_ways(peer);
         assert_eq!(one.is_ok(), with.is_ok());
         one.is_ok()
     };
@@ -469,7 +472,7 @@ fn a_peer_that_refused_again_and_again_opens_streams_as_soon_as_it_may() {
 
     let first = stream(&manager);
     refuse_often();
-    // Others are not taken for it, nor is what it has room for.
+    // Others are not taken for it, even where their ids end as its does, nor is what it has room for.
     assert!(opens(&other));
     manager.open_stream(&peer(), Direction::Outbound).unwrap();
     refuse_often();
@@ -491,13 +494,31 @@ fn a_peer_that_refused_again_and_again_opens_streams_as_soon_as_it_may() {
     let outbound = manager.open_stream(&peer(), Direction::Outbound).unwrap();
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 0.into();
+    manager.set_limits(limits.clone());
+    let refuse_by = |class| {
+        for result in open_both_ways(&peer()) {
+            assert_eq!(refused(result.unwrap_err()).scope.scope.class(), class);
+        }
+    };
+    (0..3).for_each(|_| refuse_by(ScopeClass::Peer));
+    // A stream's own limit comes first.
+    limits.stream.streams_inbound = 0.into();
+    manager.set_limits(limits.clone());
+    refuse_by(ScopeClass::Stream);
+    limits.stream = Limit::UNLIMITED;
     manager.set_limits(limits);
-    for _ in 0..3 {
-        assert!(!opens(&peer()));
-    }
+    (0..3).for_each(|_| refuse_by(ScopeClass::Peer));
     drop(outbound);
     manager.set_limits(Limits::unlimited());
     assert!(opens(&peer()));
+    // Who is closed asks nobody.
+    let _third = stream(&manager);
+    manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
+    (0..3).for_each(|_| refuse_by(ScopeClass::Peer));
+    manager.close();
+    for result in open_both_ways(&peer()) {
+        assert!(matches!(result, Err(Error::ScopeClosed { .. })));
+    }
 }
 
 #[test]
