@@ -24,6 +24,12 @@ pub(super) struct Hashed {
 }
 
 impl Hashed {
+    /// For where there is no subnet.
+    pub(super) const NONE: Self = Self {
+        subnet: Subnet::ALL,
+        hash: 0,
+    };
+
     #[inline]
     pub(super) fn new(subnet: Subnet, hasher: &RandomState) -> Self {
         let hash = hasher.hash_one(subnet);

@@ -17,9 +17,9 @@ use crate::brief_lock::BriefGuard;
 use crate::{Result, SubnetLimitExceeded};
 
 use super::place::{BarePlace, Place, Subnets};
-use super::rules::{MAX_SIZES, Rules};
+use super::rules::{MAX_SIZES, Rule, Rules};
 use super::shards::{Hashed, Ready, Shards, mostly_empty};
-use super::subnet::Subnet;
+use super::subnet::{Address, Subnet};
 use super::subnet_limits::SubnetLimits;
 
 /// Limits how many connections a remote address, and the subnets around it, have open.
@@ -77,7 +77,7 @@ impl Counts {
     #[inline]
     fn check(
         &mut self,
-        ip: IpAddr,
+        address: Address,
         subnet: &Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
@@ -85,19 +85,20 @@ impl Counts {
         if used < limit {
             return Ok(());
         }
-        Err(self.refuse(ip, subnet, used, limit))
+        Err(self.refuse(address, subnet, used, limit))
     }
 
+    #[cold]
     fn refuse(
         &mut self,
-        ip: IpAddr,
+        address: Address,
         subnet: &Hashed,
         used: u64,
         limit: u64,
     ) -> SubnetLimitExceeded {
         self.refused += 1;
         SubnetLimitExceeded {
-            ip,
+            ip: address.into(),
             network: subnet.subnet.into(),
             used,
             limit,
@@ -113,13 +114,13 @@ impl Counts {
     #[inline]
     fn try_add(
         &mut self,
-        ip: IpAddr,
+        address: Address,
         subnet: &Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
         // An entry that is not there yet makes room for itself, which a refusal must not.
         if limit == 0 {
-            return self.check(ip, subnet, limit);
+            return self.check(address, subnet, limit);
         }
         let used = self.open.entry(*subnet).or_insert(0);
         if *used < limit {
@@ -127,7 +128,7 @@ impl Counts {
             return Ok(());
         }
         let used = *used;
-        Err(self.refuse(ip, subnet, used, limit))
+        Err(self.refuse(address, subnet, used, limit))
     }
 
     #[inline]
@@ -201,67 +202,73 @@ impl SubnetLimiter {
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        let place = self.open_by(&self.active.load(), ip.to_canonical(), None)?;
+        let place = self.open_by(&self.active.load(), ip.into(), None)?;
         Ok(Place::new(Arc::clone(self), place))
     }
 
-    /// Takes a place for a canonical address, by these limits. If a subnet around it was hashed
-    /// already, that may be of use.
-    #[inline]
+    /// Takes a place for a connection with this address, by these limits. If a subnet around it was
+    /// hashed already, that may be of use.
+    #[inline(always)]
     pub(super) fn open_by(
         &self,
         active: &Active,
-        ip: IpAddr,
+        address: Address,
         known: Option<Hashed>,
     ) -> Result<BarePlace, SubnetLimitExceeded> {
-        let rules = active.rules.applying(ip).rules;
+        let rules = active.rules.applying(address).rules;
         let [first, wider @ ..] = rules else {
             return Ok(BarePlace::none());
         };
 
         // A flood ends here: one lock, and the others are left alone.
-        let subnet = Subnet::around(ip, first.prefix_len);
         let subnet = match known {
-            Some(known) if known.subnet == subnet => known,
-            _ => Hashed::new(subnet, &self.hasher),
+            Some(known) if known.subnet.len() == first.len => known,
+            _ => Hashed::new(Subnet::around(address, first.len), &self.hasher),
         };
         let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
-            counts.try_add(ip, &subnet, first.value)?;
+            counts.try_add(address, &subnet, first.value)?;
             counts.places += 1;
-            drop(counts);
-            return Ok(BarePlace::new(Subnets::one(subnet)));
+            return Ok(BarePlace::new(Subnets::one(&subnet)));
         }
-        counts.check(ip, &subnet, first.value)?;
+        counts.check(address, &subnet, first.value)?;
         drop(counts);
+        self.open_in_all(rules, address, &subnet)
+    }
 
-        let mut subnets = Subnets::one(subnet);
-        for rule in wider {
-            subnets.push(Subnet::around(ip, rule.prefix_len));
+    #[inline(never)]
+    fn open_in_all(
+        &self,
+        rules: &[Rule<u64>],
+        address: Address,
+        first: &Hashed,
+    ) -> Result<BarePlace, SubnetLimitExceeded> {
+        let mut subnets = Subnets::one(first);
+        for rule in &rules[1..] {
+            subnets.push(Subnet::around(address, rule.len));
         }
         let mut locked = self.lock(&subnets);
         for (at, rule) in rules.iter().enumerate() {
             let (subnet, counts) = locked.counts(at);
-            counts.check(ip, &subnet, rule.value)?;
+            counts.check(address, &subnet, rule.value)?;
         }
         for at in 0..rules.len() {
             let (subnet, counts) = locked.counts(at);
             counts.add(&subnet);
         }
         locked.counts(0).1.places += 1;
-        drop(locked);
         Ok(BarePlace::new(subnets))
     }
 
     pub(super) fn give_back(&self, place: &BarePlace) {
         if let Some(subnets) = place.take() {
-            self.uncount(subnets);
+            self.uncount(&subnets);
         }
     }
 
     pub(super) fn give_back_last(&self, place: &mut BarePlace) {
         if let Some(subnets) = place.take_last() {
-            self.uncount(subnets);
+            self.uncount(&subnets);
         }
     }
 
@@ -312,9 +319,9 @@ struct Locked<'a> {
 
 impl<'a> Locked<'a> {
     fn new(shards: &'a Shards<Counts>, given: &Subnets, hasher: &RandomState) -> Self {
-        let mut subnets = [given.first(); MAX_SIZES];
-        for (subnet, wider) in subnets[1..].iter_mut().zip(given.wider()) {
-            *subnet = Hashed::new(wider, hasher);
+        let mut subnets = [Hashed::NONE; MAX_SIZES];
+        for (subnet, hashed) in subnets.iter_mut().zip(given.hashed(hasher)) {
+            *subnet = hashed;
         }
         let mut order = [(0, 0_u8); MAX_SIZES];
         let order = &mut order[..given.len()];
