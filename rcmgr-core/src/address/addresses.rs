@@ -211,11 +211,13 @@ impl Addresses {
 
     /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
     /// number of times: the first call counts.
+    #[inline]
     pub fn give_back(&self, place: &BarePlace) {
         self.subnets.give_back(place);
     }
 
     /// The same when a place's holder goes, which is a little cheaper.
+    #[inline]
     pub fn give_back_last(&self, place: &mut BarePlace) {
         self.subnets.give_back_last(place);
     }

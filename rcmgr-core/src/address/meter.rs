@@ -54,7 +54,7 @@ impl Meter {
     ///
     /// How long it takes until there is one.
     #[inline(always)]
-    pub(super) fn take(&self, subnet: &Hashed, now: u64) -> Result<(), Duration> {
+    pub(super) fn take(&self, subnet: Hashed, now: u64) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             self.buckets.count_refusal(subnet);
             return Err(Duration::MAX);

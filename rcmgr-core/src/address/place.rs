@@ -88,12 +88,10 @@ impl BarePlace {
     #[inline]
     pub(super) fn take(&self) -> Option<Subnets> {
         // Relaxed: it only picks one caller; the counts are behind locks.
-        let some = self.sizes.load(Ordering::Relaxed) != 0;
-        let sizes = if some {
-            self.sizes.swap(0, Ordering::Relaxed)
-        } else {
-            0
-        };
+        let mut sizes = self.sizes.load(Ordering::Relaxed);
+        if sizes != 0 {
+            sizes = self.sizes.swap(0, Ordering::Relaxed);
+        }
         self.subnets(sizes)
     }
 
@@ -155,7 +153,7 @@ const _: () = assert!(MAX_SIZES == size_of::<u64>());
 
 impl Subnets {
     #[inline]
-    pub(super) const fn one(first: &Hashed) -> Self {
+    pub(super) const fn one(first: Hashed) -> Self {
         Self {
             around: first.subnet.address(),
             hash: first.hash,

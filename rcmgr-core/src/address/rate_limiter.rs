@@ -217,7 +217,7 @@ impl RateLimiter {
         now: u64,
     ) -> Result<Hashed, RateLimitExceeded> {
         let subnet = Hashed::new(Subnet::around(address, rule.len), &self.hasher);
-        match rule.value.take(&subnet, now) {
+        match rule.value.take(subnet, now) {
             Ok(()) => Ok(subnet),
             Err(retry_after) => Err(RateLimitExceeded {
                 ip: address.into(),
@@ -243,7 +243,7 @@ impl RateLimiter {
         };
         let all = Hashed::new(Subnet::ALL, &self.hasher);
         global
-            .take(&all, now)
+            .take(all, now)
             .map_err(|retry_after| RateLimitExceeded {
                 ip: address.into(),
                 network: None,
