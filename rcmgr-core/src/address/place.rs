@@ -199,3 +199,28 @@ impl Subnets {
         lens.map(|len| Subnet::around(self.around, len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn as_many_subnets_as_may_be_come_back_in_their_order() {
+        let hasher = RandomState::new();
+        let address = Address::from_bits(Ipv6Addr::LOCALHOST.to_bits());
+        let hashed = |len| Hashed::new(Subnet::around(address, len), &hasher);
+        let all = [128, 127, 64, 63, 56, 48, 1, 0].map(hashed);
+
+        let mut subnets = Subnets::one(all[0]);
+        assert_eq!(subnets.only(), Some(all[0]));
+        for (before, wider) in (1..).zip(&all[1..]) {
+            assert_eq!(subnets.len(), before);
+            subnets.push(wider.subnet);
+            assert_eq!(subnets.only(), None);
+        }
+        assert_eq!(subnets.len(), MAX_SIZES);
+        assert!(subnets.hashed(&hasher).eq(all));
+    }
+}
