@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, conserved, engine, peer, peers, set_peer, stream, usage, within};
-use rcmgr_atomic::internals::PathKind;
-use rcmgr_atomic::{Limits, Priority};
+use rcmgr_atomic::internals::{Engine, Leaf, PathKind};
+use rcmgr_atomic::{Direction, Limit, Limits, Priority, ScopeClass};
 
 #[test]
 fn collection_of_a_node_against_its_lookup() {
@@ -93,6 +93,78 @@ fn a_path_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
         assert!(found.is(last.path()), "who is used stays findable");
         drop(found);
         last.close();
+        assert_eq!(peers(&engine), 0);
+    });
+}
+
+/// Whether the peer, by whose id a stream is to be opened, has room for one.
+fn has_room(engine: &Arc<Engine>) -> bool {
+    engine.stream_path(&peer(), Direction::Inbound).is_ok()
+}
+
+/// One stream of the peer, which is all that it may have, and was refused another until it is
+/// remembered.
+fn refused_peer() -> (Arc<Engine>, Arc<Leaf>) {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.streams_inbound = 1.into();
+    let engine = engine(limits);
+    let one = stream(&engine).unwrap();
+    for _ in 0..2 {
+        assert!(!has_room(&engine));
+    }
+    (engine, one)
+}
+
+#[test]
+fn a_peer_that_refused_goes_while_it_is_asked_again() {
+    within(3, || {
+        let (engine, one) = refused_peer();
+        let thread = thread::spawn(move || one.close());
+        has_room(&engine);
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), 0);
+        assert!(has_room(&engine));
+        assert_eq!(peers(&engine), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_refused_is_made_anew_while_it_is_asked_again() {
+    within(2, || {
+        let (engine, one) = refused_peer();
+        let other = engine.clone();
+        let thread = thread::spawn(move || {
+            one.close();
+            stream(&other).unwrap()
+        });
+        has_room(&engine);
+        let two = thread.join().unwrap();
+
+        assert!(!has_room(&engine));
+        two.close();
+        assert!(has_room(&engine));
+        assert_eq!(peers(&engine), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_refused_gets_another_limit_while_it_is_asked_again() {
+    within(2, || {
+        let (engine, one) = refused_peer();
+        let other = engine.clone();
+        let thread = thread::spawn(move || {
+            let node = other.peer(&peer());
+            other.set_limit(&node, Some(Limit::UNLIMITED));
+            other.release_node(&node);
+        });
+        let refused = u64::from(!has_room(&engine));
+        thread.join().unwrap();
+
+        let said = engine.refusals(ScopeClass::Peer).streams_inbound;
+        assert_eq!(said, 2 + refused, "each refusal is counted once");
+        assert!(has_room(&engine));
+        one.close();
         assert_eq!(peers(&engine), 0);
     });
 }

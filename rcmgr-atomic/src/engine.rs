@@ -2,6 +2,7 @@
 //! with, and what is counted for all of a class.
 
 use std::fmt;
+use std::ptr;
 use std::sync::Arc;
 
 use rcmgr_core::address::Addresses;
@@ -22,6 +23,7 @@ use crate::path::{Nodes, Path, PathKind, is_transient, rank};
 use crate::peers::Peers;
 use crate::record::{Record, Recorder};
 use crate::refusals::RefusalCounts;
+use crate::refused_peers::RefusedPeers;
 use crate::registry::Registry;
 use crate::shared::{Shared, Use};
 use crate::slot::Slot;
@@ -58,6 +60,7 @@ pub struct Engine {
     services: Table<Arc<str>, Arc<Node>>,
     protocols: Registry<Arc<str>, Node>,
     peers: Peers,
+    refused_peers: RefusedPeers,
     /// What each peer uses of each service and protocol.
     shares: Registry<ScopeId, Node>,
 
@@ -109,6 +112,7 @@ impl Engine {
             services: Table::new(),
             protocols: Registry::new(),
             peers: Peers::new(),
+            refused_peers: RefusedPeers::new(),
             shares: Registry::new(),
             conn: LeafClass::new(&limits.conn),
             stream: LeafClass::new(&limits.stream),
@@ -253,12 +257,34 @@ impl Engine {
     /// The path of a stream of which only the peer is known; or the refusal of such a stream, where
     /// it can be told without being a user.
     pub fn stream_path(self: &Arc<Self>, peer: &PeerId, direction: Direction) -> Result<Use<Path>> {
+        self.ask_refused_peer(peer, direction)?;
         let kind = PathKind::Stream;
         let found = self.peers.look_at_path(kind, peer, |path| {
-            let refused = refused_stream(path, direction);
-            refused.map_or_else(|| Ok(path.join()), Err)
+            let Some((node, refused)) = refused_stream(self, path.iter(), direction, || true)
+            else {
+                return Ok(path.join());
+            };
+            if let Some(peer) = path.peer().filter(|peer| ptr::eq(&raw const ***peer, node)) {
+                self.refused_peers.note(peer);
+            }
+            Err(refused)
         });
         found.unwrap_or_else(|| Ok(self.peer_path(kind, peer)))
+    }
+
+    /// Whether a new stream is refused by a peer that refused this thread's last ones.
+    ///
+    /// # Errors
+    ///
+    /// That refusal.
+    #[inline(always)]
+    pub fn ask_refused_peer(&self, peer: &PeerId, direction: Direction) -> Result<()> {
+        let refused = self.refused_peers.ask_again(peer, |node| {
+            // Asked last: as long as it has a user, it is the one that is in the map.
+            let is_there = || !node.users().is_none();
+            refused_stream(self, [node], direction, is_there).map(|(_, refused)| refused)
+        });
+        refused.map_or(Ok(()), Err)
     }
 
     /// The path of a leaf that is on `from` as soon as its protocol is known: `None` only where the

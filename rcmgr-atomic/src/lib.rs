@@ -61,6 +61,7 @@ mod path;
 mod peers;
 pub mod record;
 mod refusals;
+mod refused_peers;
 mod registry;
 mod scope;
 mod shared;

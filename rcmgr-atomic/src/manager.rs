@@ -335,6 +335,7 @@ impl ResourceManager for AtomicResourceManager {
         service: Option<&str>,
     ) -> Result<Stream> {
         self.engine.check_open()?;
+        self.engine.ask_refused_peer(peer, direction)?;
         let from = self.engine.peer_path(PathKind::Stream, peer);
         open_stream_with(from, direction, protocol, service)
     }

@@ -444,6 +444,63 @@ fn peaks_and_refusals_are_counted_by_scope_and_kept_by_class() {
 }
 
 #[test]
+fn a_peer_that_refused_again_and_again_opens_streams_as_soon_as_it_may() {
+    let manager = manager(|limits| limits.peer_default.streams_inbound = 1.into());
+    let other: PeerId = "tenant-8".parse().unwrap();
+    let opens = |peer: &PeerId| {
+        let [one, with] = [
+            manager.open_stream(peer, Direction::Inbound).map(drop),
+            manager
+                .open_stream_with(peer, Direction::Inbound, "/ping", None)
+                .map(drop),
+        ];
+        assert_eq!(one.is_ok(), with.is_ok());
+        one.is_ok()
+    };
+    let scope = manager.view_peer(&peer());
+    let mut refusals = 0;
+    let mut refuse_often = || {
+        for _ in 0..3 {
+            assert!(!opens(&peer()));
+            refusals += 2;
+            assert_eq!(scope.refusals().streams_inbound, refusals);
+        }
+    };
+
+    let first = stream(&manager);
+    refuse_often();
+    // Others are not taken for it, nor is what it has room for.
+    assert!(opens(&other));
+    manager.open_stream(&peer(), Direction::Outbound).unwrap();
+    refuse_often();
+    // Limits of its own.
+    scope.set_limit(Limit::UNLIMITED);
+    assert!(opens(&peer()));
+    scope.reset_limit();
+    refuse_often();
+    // Room.
+    drop(first);
+    assert!(opens(&peer()));
+    let second = stream(&manager);
+    refuse_often();
+    // Gone, and made anew.
+    drop((second, scope));
+    assert!(manager.peers().is_empty());
+    assert!(opens(&peer()));
+    // Gone with a limit that others have no more when it is made anew.
+    let outbound = manager.open_stream(&peer(), Direction::Outbound).unwrap();
+    let mut limits = Limits::unlimited();
+    limits.peer_default.streams_inbound = 0.into();
+    manager.set_limits(limits);
+    for _ in 0..3 {
+        assert!(!opens(&peer()));
+    }
+    drop(outbound);
+    manager.set_limits(Limits::unlimited());
+    assert!(opens(&peer()));
+}
+
+#[test]
 fn a_manager_chosen_at_run_time_does_the_same() {
     fn serve<M: ResourceManager>(manager: &M) -> rcmgr_atomic::Result<u64> {
         let connection =

@@ -85,10 +85,16 @@ fn tell_refused(path: &Shared<Path>, slot: Slot, refused: &Error) {
     });
 }
 
-/// The refusal of a new stream by a node of the path, if it can be told by looking alone: what is
-/// refused most, and by many threads at a time, touches nothing that they share.
-pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
-    let engine = path.engine();
+/// The refusal of a new stream by one of these nodes, and which that is, if it can be told by looking
+/// alone: what is refused most, and by many threads at a time, touches nothing that they share. It is
+/// one only if they `count` after that.
+#[inline(always)]
+pub fn refused_stream<'a>(
+    engine: &Engine,
+    nodes: impl IntoIterator<Item = &'a Node>,
+    direction: Direction,
+    count: impl FnOnce() -> bool,
+) -> Option<(&'a Node, Error)> {
     if engine.recorder().is_some() {
         return None; // It is told by who opens the stream.
     }
@@ -96,8 +102,8 @@ pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     let (class, editions) = (engine.leaf_class(slot), engine.editions());
     let edition = editions.now();
     let refuses = |node| charge.look(node, edition).err();
-    let (node, over) = path
-        .iter()
+    let (node, over) = nodes
+        .into_iter()
         .find_map(|node| refuses(node).map(|over| (node, over)))?;
     // The leaf's own limit comes first, and where there may be credit it is to be called in: that
     // is for who is a user of the path.
@@ -106,7 +112,8 @@ pub fn refused_stream(path: &Path, direction: Direction) -> Option<Error> {
     }
     // Asked once more: another may have called it in since.
     let over = refuses(node).filter(|&over| !may_have_credit(node, over))?;
-    editions.still(edition).then(|| charge.refused(node, over))
+    let counts = count() && editions.still(edition);
+    counts.then(|| (node, charge.refused(node, over)))
 }
 
 /// Whether a new stream would be refused by its own limit, or by the first node of its path, as
