@@ -34,7 +34,7 @@ type Moment = std::time::Instant;
 mod tick {
     use std::time::Duration;
 
-    use rustix::time::{ClockId, clock_gettime};
+    use nix::time::{ClockId, clock_gettime};
 
     /// A time since the machine was started.
     #[derive(Debug, Clone)]
@@ -42,8 +42,8 @@ mod tick {
 
     impl Moment {
         pub(super) fn now() -> Self {
-            let now = clock_gettime(ClockId::MonotonicCoarse);
-            Self(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
+            let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+            Self(now.expect("every Linux has this clock").into())
         }
 
         pub(super) fn elapsed(&self) -> Duration {

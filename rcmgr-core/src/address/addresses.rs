@@ -194,8 +194,6 @@ impl Addresses {
     /// # Errors
     ///
     /// As [`admit`](Self::admit).
-    // All that one subnet takes is inlined into the caller, so that addresses, subnets and places
-    // stay in registers: to hand them on through memory stalls the processor several times.
     #[inline(always)]
     pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePlace> {
         match endpoint.ip() {
