@@ -47,13 +47,15 @@ use crate::staged::Staged;
 use crate::word::LeafWord;
 
 /// A connection or a stream.
+// The words that begin as zero come first. Behind the padding of `staged` they are made elsewhere and
+// copied, which stalls the processor.
 pub struct Leaf {
-    staged: Staged<Use<Path>>,
     number: LazyNumber,
-    slot: Slot,
     spans: Numbers,
     own: Own,
     own_limit: OwnLimit,
+    staged: Staged<Use<Path>>,
+    slot: Slot,
 }
 
 impl Leaf {

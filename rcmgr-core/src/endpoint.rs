@@ -45,6 +45,7 @@ impl Endpoint {
     /// assert_eq!(Endpoint::from(zoned).ip(), Some("fe80::1".parse()?));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::None => None,

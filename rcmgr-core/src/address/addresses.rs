@@ -12,7 +12,7 @@ use super::allowlist::Allowlist;
 use super::place::{BarePlace, Place};
 use super::rate_limiter::{self, RateLimiter};
 use super::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
-use super::subnet::canonical;
+use super::subnet::{Address, canonical};
 use super::subnet_limiter::{self, SubnetLimiter};
 use super::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
 
@@ -194,28 +194,30 @@ impl Addresses {
     /// # Errors
     ///
     /// As [`admit`](Self::admit).
-    #[inline]
+    #[inline(always)]
     pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePlace> {
         match endpoint.ip() {
-            Some(ip) => self.admit_ip(ip),
+            Some(ip) => self.admit_address(ip.into()),
             None => Ok(BarePlace::none()),
         }
     }
 
-    fn admit_ip(&self, ip: IpAddr) -> Result<BarePlace> {
-        let ip = ip.to_canonical();
+    #[inline(always)]
+    fn admit_address(&self, address: Address) -> Result<BarePlace> {
         let active = self.active.load();
-        let known = self.rates.allow_by(&active.rates, ip)?;
-        Ok(self.subnets.open_by(&active.subnets, ip, known)?)
+        let known = self.rates.allow_by(&active.rates, address)?;
+        Ok(self.subnets.open_by(&active.subnets, address, known)?)
     }
 
     /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
     /// number of times: the first call counts.
+    #[inline]
     pub fn give_back(&self, place: &BarePlace) {
         self.subnets.give_back(place);
     }
 
     /// The same when a place's holder goes, which is a little cheaper.
+    #[inline]
     pub fn give_back_last(&self, place: &mut BarePlace) {
         self.subnets.give_back_last(place);
     }

@@ -128,7 +128,7 @@ impl Buckets {
     }
 
     /// Counts a refusal that no bucket was needed for.
-    pub(super) fn count_refusal(&self, subnet: &Hashed) {
+    pub(super) fn count_refusal(&self, subnet: Hashed) {
         self.shards.lock(subnet.shard()).refused += 1;
     }
 

@@ -53,13 +53,13 @@ impl Meter {
     /// # Errors
     ///
     /// How long it takes until there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&self, subnet: Hashed, now: u64) -> Result<(), Duration> {
-        let subnet = subnet.of_rule(self.rule);
         let Some(limiter) = &self.limiter else {
-            self.buckets.count_refusal(&subnet);
+            self.buckets.count_refusal(subnet);
             return Err(Duration::MAX);
         };
+        let subnet = subnet.of_rule(self.rule);
         limiter
             .check_key(&Request { subnet, now })
             .map_err(|not_until| {

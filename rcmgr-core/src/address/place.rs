@@ -1,12 +1,13 @@
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fmt, mem};
 
+use ahash::RandomState;
 use ipnet::IpNet;
 
 use super::rules::MAX_SIZES;
 use super::shards::Hashed;
-use super::subnet::Subnet;
+use super::subnet::{Address, Subnet};
 use super::subnet_limiter::SubnetLimiter;
 
 /// A connection's place among those that its address's subnets may have.
@@ -57,37 +58,60 @@ impl Drop for Place {
 /// is one more owner of the limiter, and to count owners, all threads write to one cache line.
 #[must_use = "it is not given back when it is dropped"]
 pub struct BarePlace {
-    subnets: Subnets,
-    given_back: AtomicBool,
+    around: Address,
+    hash: u64,
+    /// Zero from when the place was given back.
+    sizes: AtomicU64,
 }
 
 impl BarePlace {
     /// A place of which nothing has to be given back.
+    #[inline]
     pub const fn none() -> Self {
-        Self::new(Subnets::none())
+        Self::new(Subnets {
+            around: Subnet::ALL.address(),
+            hash: 0,
+            sizes: 0,
+        })
     }
 
     #[inline]
     pub(super) const fn new(subnets: Subnets) -> Self {
         Self {
-            subnets,
-            given_back: AtomicBool::new(false),
+            around: subnets.around,
+            hash: subnets.hash,
+            sizes: AtomicU64::new(subnets.sizes),
         }
     }
 
     /// What is to be given back, for the first who asks.
     #[inline]
-    pub(super) fn take(&self) -> Option<&Subnets> {
+    pub(super) fn take(&self) -> Option<Subnets> {
         // Relaxed: it only picks one caller; the counts are behind locks.
-        let counted = !self.subnets.is_none();
-        (counted && !self.given_back.swap(true, Ordering::Relaxed)).then_some(&self.subnets)
+        let mut sizes = self.sizes.load(Ordering::Relaxed);
+        if sizes != 0 {
+            sizes = self.sizes.swap(0, Ordering::Relaxed);
+        }
+        self.subnets(sizes)
     }
 
     /// The same for who has it alone, which spares an atomic step.
     #[inline]
-    pub(super) fn take_last(&mut self) -> Option<&Subnets> {
-        let given_back = self.given_back.get_mut();
-        (!self.subnets.is_none() && !std::mem::replace(given_back, true)).then_some(&self.subnets)
+    pub(super) fn take_last(&mut self) -> Option<Subnets> {
+        let sizes = mem::take(self.sizes.get_mut());
+        self.subnets(sizes)
+    }
+
+    #[inline]
+    const fn subnets(&self, sizes: u64) -> Option<Subnets> {
+        if sizes == 0 {
+            return None;
+        }
+        Some(Subnets {
+            around: self.around,
+            hash: self.hash,
+            sizes,
+        })
     }
 }
 
@@ -105,80 +129,98 @@ impl fmt::Debug for BarePlace {
 
 impl BarePlace {
     fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subnets = self.subnets.iter();
+        let held = self.subnets(self.sizes.load(Ordering::Relaxed));
+        let subnets = held.iter().flat_map(Subnets::iter).map(IpNet::from);
         f.debug_struct(name)
-            .field("subnets", &subnets.map(IpNet::from).collect::<Vec<_>>())
-            .field("given_back", &self.given_back)
+            .field("subnets", &subnets.collect::<Vec<_>>())
             .finish()
     }
 }
 
-/// The subnets of one address in which it was counted, most specific first. Each contains the one
-/// before, so the first and the lengths tell all.
-// Without enums around it, and parts of it: to tell one from the other is to read what was just written
-// in other pieces, which stalls the processor.
+/// The subnets of one address in which it was counted, most specific first: at least one. Each
+/// contains the one before, so the lowest address of the first and the sizes tell all.
+// All of it words: to read together what was just written in smaller pieces stalls the processor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subnets {
-    first: Hashed,
-    wider: [u8; MAX_SIZES - 1],
-    count: u8,
+    around: Address,
+    /// Of the first.
+    hash: u64,
+    /// A byte each, the widest in the lowest: one more than its prefix length.
+    sizes: u64,
 }
+
+const _: () = assert!(MAX_SIZES == size_of::<u64>());
 
 impl Subnets {
     #[inline]
     pub(super) const fn one(first: Hashed) -> Self {
         Self {
-            first,
-            wider: [0; MAX_SIZES - 1],
-            count: 1,
-        }
-    }
-
-    /// Where nothing is counted.
-    #[inline]
-    pub(super) const fn none() -> Self {
-        let none = Hashed {
-            subnet: Subnet::ALL,
-            hash: 0,
-        };
-        Self {
-            count: 0,
-            ..Self::one(none)
+            around: first.subnet.address(),
+            hash: first.hash,
+            sizes: Self::size(first.subnet),
         }
     }
 
     #[inline]
-    pub(super) const fn is_none(&self) -> bool {
-        self.count == 0
+    const fn size(subnet: Subnet) -> u64 {
+        subnet.len() as u64 + 1
     }
 
     #[inline]
-    pub(super) fn push(&mut self, wider: Subnet) {
-        self.wider[usize::from(self.count) - 1] = wider.len();
-        self.count += 1;
+    pub(super) const fn push(&mut self, wider: Subnet) {
+        self.sizes = self.sizes << 8 | Self::size(wider);
     }
 
     /// The subnet, if there is one only.
     #[inline]
     pub(super) fn only(&self) -> Option<Hashed> {
-        (self.count == 1).then_some(self.first)
+        let len = u8::try_from(self.sizes - 1).ok()?;
+        Some(Hashed {
+            subnet: Subnet::around(self.around, len),
+            hash: self.hash,
+        })
     }
 
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.count)
+    pub(super) const fn len(&self) -> usize {
+        MAX_SIZES - self.sizes.leading_zeros() as usize / 8
     }
 
-    pub(super) const fn first(&self) -> Hashed {
-        self.first
-    }
-
-    pub(super) fn wider(&self) -> impl Iterator<Item = Subnet> {
-        let wider = &self.wider[..usize::from(self.count).saturating_sub(1)];
-        wider.iter().map(|&len| self.first.subnet.widened(len))
+    pub(super) fn hashed(&self, hasher: &RandomState) -> impl Iterator<Item = Hashed> {
+        let mut first = Some(self.hash);
+        self.iter().map(move |subnet| match first.take() {
+            Some(hash) => Hashed { subnet, hash },
+            None => Hashed::new(subnet, hasher),
+        })
     }
 
     fn iter(&self) -> impl Iterator<Item = Subnet> {
-        let first = (!self.is_none()).then_some(self.first.subnet);
-        first.into_iter().chain(self.wider())
+        let sizes = self.sizes.to_be_bytes().into_iter();
+        let lens = sizes.filter_map(|size| size.checked_sub(1));
+        lens.map(|len| Subnet::around(self.around, len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn as_many_subnets_as_may_be_come_back_in_their_order() {
+        let hasher = RandomState::new();
+        let address = Address::from_bits(Ipv6Addr::LOCALHOST.to_bits());
+        let hashed = |len| Hashed::new(Subnet::around(address, len), &hasher);
+        let all = [128, 127, 64, 63, 56, 48, 1, 0].map(hashed);
+
+        let mut subnets = Subnets::one(all[0]);
+        assert_eq!(subnets.only(), Some(all[0]));
+        for (before, wider) in (1..).zip(&all[1..]) {
+            assert_eq!(subnets.len(), before);
+            subnets.push(wider.subnet);
+            assert_eq!(subnets.only(), None);
+        }
+        assert_eq!(subnets.len(), MAX_SIZES);
+        assert!(subnets.hashed(&hasher).eq(all));
     }
 }

@@ -11,9 +11,9 @@ use crate::{Clock, RateLimitExceeded, Result};
 use super::buckets::{Buckets, MAX_BUCKETS};
 use super::meter::Meter;
 use super::rate_limits::{Rate, RateLimits};
-use super::rules::{At, Rules};
+use super::rules::{At, Rule, Rules};
 use super::shards::Hashed;
-use super::subnet::Subnet;
+use super::subnet::{Address, Subnet};
 
 /// Limits how fast connections come from a remote address, from the subnets around it, and from
 /// everywhere: a token bucket each.
@@ -179,44 +179,76 @@ impl RateLimiter {
     /// Which bucket is empty, and until when. The address in the error is in the form that counts:
     /// IPv4, if it stood for one.
     pub fn allow(&self, ip: IpAddr) -> Result<(), RateLimitExceeded> {
-        self.allow_by(&self.active.load(), ip.to_canonical())?;
+        self.allow_by(&self.active.load(), ip.into())?;
         Ok(())
     }
 
-    /// Takes a token for a canonical address, by these limits. Returns the most specific subnet that
-    /// was asked, if any was.
-    #[inline]
+    /// Takes a token for a connection with this address, by these limits. Returns the most specific
+    /// subnet that was asked, if any was.
+    #[inline(always)]
     pub(super) fn allow_by(
         &self,
         active: &Active,
-        ip: IpAddr,
+        address: Address,
     ) -> Result<Option<Hashed>, RateLimitExceeded> {
         let now = nanos(self.clock.now());
         self.buckets.sweep_if_due(now);
 
-        let applying = active.rules.applying(ip);
+        let applying = active.rules.applying(address);
+        let global = active.global.as_ref().filter(|_| !applying.by_network);
         let mut first = None;
-        for rule in applying.rules {
-            let subnet = Hashed::new(Subnet::around(ip, rule.prefix_len), &self.hasher);
-            first = first.or(Some(subnet));
-            let taken = rule.value.take(subnet, now);
-            taken.map_err(|retry_after| RateLimitExceeded {
-                ip,
-                network: Some(subnet.subnet.into()),
-                retry_after,
-            })?;
+        let mut wider = applying.rules;
+        if let [rule, others @ ..] = wider {
+            first = Some(self.take(rule, address, now)?);
+            wider = others;
         }
-        if let Some(global) = &active.global
-            && !applying.by_network
-        {
-            let taken = global.take(Hashed::new(Subnet::ALL, &self.hasher), now);
-            taken.map_err(|retry_after| RateLimitExceeded {
-                ip,
-                network: None,
-                retry_after,
-            })?;
+        // Mostly there is no more than one.
+        if !wider.is_empty() || global.is_some() {
+            self.take_from_wider(wider, global, address, now)?;
         }
         Ok(first)
+    }
+
+    #[inline(always)]
+    fn take(
+        &self,
+        rule: &Rule<Meter>,
+        address: Address,
+        now: u64,
+    ) -> Result<Hashed, RateLimitExceeded> {
+        let subnet = Hashed::new(Subnet::around(address, rule.len), &self.hasher);
+        match rule.value.take(subnet, now) {
+            Ok(()) => Ok(subnet),
+            Err(retry_after) => Err(RateLimitExceeded {
+                ip: address.into(),
+                network: Some(subnet.subnet.into()),
+                retry_after,
+            }),
+        }
+    }
+
+    #[inline(never)]
+    fn take_from_wider(
+        &self,
+        rules: &[Rule<Meter>],
+        global: Option<&Meter>,
+        address: Address,
+        now: u64,
+    ) -> Result<(), RateLimitExceeded> {
+        for rule in rules {
+            self.take(rule, address, now)?;
+        }
+        let Some(global) = global else {
+            return Ok(());
+        };
+        let all = Hashed::new(Subnet::ALL, &self.hasher);
+        global
+            .take(all, now)
+            .map_err(|retry_after| RateLimitExceeded {
+                ip: address.into(),
+                network: None,
+                retry_after,
+            })
     }
 
     /// How many subnets and networks have a bucket: those seen lately.

@@ -6,7 +6,7 @@ use prefix_trie::joint::JointPrefixMap;
 
 use crate::BadConfiguration;
 
-use super::subnet::canonical;
+use super::subnet::{Address, MAPPED, canonical, shared_bits};
 
 /// The most subnet sizes that a family may have.
 pub(super) const MAX_SIZES: usize = 8;
@@ -69,7 +69,8 @@ impl FirstBytes {
 /// A value for the subnets of one size, or for one network of it.
 #[derive(Debug)]
 pub(super) struct Rule<T> {
-    pub(super) prefix_len: u8,
+    /// The size, in IPv6 bits.
+    pub(super) len: u8,
     pub(super) value: T,
 }
 
@@ -102,7 +103,7 @@ impl<T> Rules<T> {
         for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
             let network = canonical(network);
             let rule = value.map(|value| Rule {
-                prefix_len: network.prefix_len(),
+                len: shared_bits(&network),
                 value: make(At::Network(network), value),
             });
             networks.insert(network, rule);
@@ -112,24 +113,27 @@ impl<T> Rules<T> {
             }
         }
         Ok(Self {
-            v4: sizes(listed.v4, |len, value| make(At::V4(len), value)),
-            v6: sizes(listed.v6, |len, value| make(At::V6(len), value)),
+            v4: sizes(listed.v4, MAPPED, |len, value| make(At::V4(len), value)),
+            v6: sizes(listed.v6, 0, |len, value| make(At::V6(len), value)),
             networks,
             v4_first,
             v6_first,
         })
     }
 
-    /// The rules for a canonical address.
+    /// The rules for an address.
     #[inline]
-    pub(super) fn applying(&self, ip: IpAddr) -> Applying<'_, T> {
-        let (rules, perhaps) = match ip {
-            IpAddr::V4(ip) => (&self.v4, self.v4_first.contains(ip.octets()[0])),
-            IpAddr::V6(ip) => (&self.v6, self.v6_first.contains(ip.octets()[0])),
+    pub(super) fn applying(&self, address: Address) -> Applying<'_, T> {
+        let (rules, first) = if address.is_v4() {
+            (&self.v4, &self.v4_first)
+        } else {
+            (&self.v6, &self.v6_first)
         };
-        if perhaps && let Some((_, rule)) = self.networks.get_lpm(&IpNet::from(ip)) {
+        if first.contains(address.first_byte())
+            && let Some(rule) = self.by_network(address)
+        {
             return Applying {
-                rules: rule.as_slice(),
+                rules: rule,
                 by_network: true,
             };
         }
@@ -138,12 +142,26 @@ impl<T> Rules<T> {
             by_network: false,
         }
     }
+
+    /// The rule of the most specific network that contains the address, if any does: none if that is
+    /// unlimited.
+    #[inline(never)]
+    fn by_network(&self, address: Address) -> Option<&[Rule<T>]> {
+        let ip = IpAddr::from(address);
+        let (_, rule) = self.networks.get_lpm(&IpNet::from(ip))?;
+        Some(rule.as_slice())
+    }
 }
 
-fn sizes<V, T>(mut listed: Vec<(u8, V)>, mut make: impl FnMut(u8, V) -> T) -> Vec<Rule<T>> {
+/// The rules of a family whose addresses have so many bits before them.
+fn sizes<V, T>(
+    mut listed: Vec<(u8, V)>,
+    before: u8,
+    mut make: impl FnMut(u8, V) -> T,
+) -> Vec<Rule<T>> {
     listed.sort_by_key(|&(len, _)| std::cmp::Reverse(len));
     let rule = |(prefix_len, value)| Rule {
-        prefix_len,
+        len: before + prefix_len,
         value: make(prefix_len, value),
     };
     listed.into_iter().map(rule).collect()

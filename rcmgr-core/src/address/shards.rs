@@ -1,5 +1,3 @@
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-
 use ahash::RandomState;
 use indexmap::IndexMap;
 use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
@@ -17,13 +15,19 @@ const SMALL: usize = 32;
 ///
 /// It is made under random seeds, so that nobody can choose addresses that collide. A subnet hashes
 /// the same for every rule: there is seldom more than one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Hashed {
     pub(super) subnet: Subnet,
     pub(super) hash: u64,
 }
 
 impl Hashed {
+    /// For where there is no subnet.
+    pub(super) const NONE: Self = Self {
+        subnet: Subnet::ALL,
+        hash: 0,
+    };
+
     #[inline]
     pub(super) fn new(subnet: Subnet, hasher: &RandomState) -> Self {
         let hash = hasher.hash_one(subnet);
@@ -42,35 +46,6 @@ impl Hashed {
     pub(super) const fn shard(&self) -> usize {
         // The maps use the lowest and the highest bits.
         (self.hash >> 40) as usize % SHARDS
-    }
-}
-
-impl Hash for Hashed {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// For maps of what is [`Hashed`]: takes the hash as it is.
-pub(super) type Ready = BuildHasherDefault<ReadyHasher>;
-
-#[derive(Debug, Default)]
-pub(super) struct ReadyHasher(u64);
-
-impl Hasher for ReadyHasher {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a hash is one word");
     }
 }
 

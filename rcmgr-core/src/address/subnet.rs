@@ -4,17 +4,81 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// How many bits of an IPv4-mapped IPv6 address come before the IPv4 address.
-const MAPPED: u8 = 96;
+pub(super) const MAPPED: u8 = 96;
 
-/// A subnet as a key: small, and quick to hash.
+/// A canonical address, as two words.
 ///
-/// IPv4 is kept as IPv4-mapped IPv6. No IPv6 address can meet it there, since those that are
-/// mapped are taken for IPv4 before a key is made.
+/// IPv4 is kept as IPv4-mapped IPv6. No IPv6 address can meet it there, since those that are mapped
+/// stand for the IPv4 addresses that they are.
 // Words, not bytes: reading parts of what was just written as bytes stalls the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Subnet {
+pub(super) struct Address {
     high: u64,
     low: u64,
+}
+
+impl Address {
+    #[inline]
+    pub(super) const fn from_bits(bits: u128) -> Self {
+        Self {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn bits(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    #[inline]
+    pub(super) const fn is_v4(self) -> bool {
+        self.high == 0 && self.low >> 32 == 0xffff
+    }
+
+    /// What it begins with, in its own family.
+    #[inline]
+    pub(super) const fn first_byte(self) -> u8 {
+        if self.is_v4() {
+            (self.low >> 24) as u8
+        } else {
+            (self.high >> 56) as u8
+        }
+    }
+}
+
+impl From<IpAddr> for Address {
+    #[inline]
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self {
+                high: 0,
+                low: 0xffff << 32 | u64::from(ip.to_bits()),
+            },
+            IpAddr::V6(ip) => Self::from_bits(ip.to_bits()),
+        }
+    }
+}
+
+impl From<Address> for IpAddr {
+    fn from(address: Address) -> Self {
+        Ipv6Addr::from_bits(address.bits()).to_canonical()
+    }
+}
+
+/// How many bits a network's addresses share, counted as [`Address`] keeps them: in IPv6 bits.
+pub(super) const fn shared_bits(network: &IpNet) -> u8 {
+    match network {
+        IpNet::V4(network) => MAPPED + network.prefix_len(),
+        IpNet::V6(network) => network.prefix_len(),
+    }
+}
+
+/// A subnet as a key: small, and quick to hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subnet {
+    /// The lowest one.
+    address: Address,
     rule: u32,
     len: u8,
 }
@@ -22,36 +86,17 @@ pub(super) struct Subnet {
 impl Subnet {
     /// All addresses, of both families.
     pub(super) const ALL: Self = Self {
-        high: 0,
-        low: 0,
+        address: Address::from_bits(0),
         rule: 0,
         len: 0,
     };
 
-    /// The subnet of that size (in the address's own family) around a canonical address.
+    /// The subnet of that size, in IPv6 bits, around an address.
     #[inline]
-    pub(super) fn around(ip: IpAddr, prefix_len: u8) -> Self {
-        match ip {
-            IpAddr::V4(ip) => {
-                let mask = u64::MAX << (32 - prefix_len);
-                Self {
-                    high: 0,
-                    low: 0xffff << 32 | u64::from(ip.to_bits()) & mask,
-                    rule: 0,
-                    len: MAPPED + prefix_len,
-                }
-            }
-            IpAddr::V6(ip) => Self::new(ip.to_bits(), prefix_len),
-        }
-    }
-
-    #[inline]
-    fn new(bits: u128, len: u8) -> Self {
+    pub(super) fn around(address: Address, len: u8) -> Self {
         let mask = u128::MAX.checked_shl(u32::from(128 - len)).unwrap_or(0);
-        let bits = bits & mask;
         Self {
-            high: (bits >> 64) as u64,
-            low: bits as u64,
+            address: Address::from_bits(address.bits() & mask),
             rule: 0,
             len,
         }
@@ -67,19 +112,14 @@ impl Subnet {
         self.rule
     }
 
-    /// The subnet of this length (as [`len`](Self::len) gives it) around this one.
-    #[inline]
-    pub(super) fn widened(self, len: u8) -> Self {
-        Self::new(self.bits(), len)
+    /// The lowest address.
+    pub(super) const fn address(self) -> Address {
+        self.address
     }
 
     /// The prefix length, counted in IPv6 bits.
     pub(super) const fn len(self) -> u8 {
         self.len
-    }
-
-    const fn bits(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
     }
 }
 
@@ -87,14 +127,14 @@ impl Subnet {
 impl Hash for Subnet {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(self.bits());
+        state.write_u128(self.address.bits());
         state.write_u8(self.len);
     }
 }
 
 impl From<Subnet> for IpNet {
     fn from(subnet: Subnet) -> Self {
-        let ip = Ipv6Addr::from_bits(subnet.bits());
+        let ip = Ipv6Addr::from_bits(subnet.address.bits());
         match ip.to_ipv4_mapped() {
             Some(ip) if subnet.len >= MAPPED => Ipv4Net::new_assert(ip, subnet.len - MAPPED).into(),
             _ => Ipv6Net::new_assert(ip, subnet.len).into(),
@@ -130,8 +170,10 @@ mod tests {
             ("2001:db8::7", 0, "::/0"),
         ];
         for (ip, len, network) in cases {
-            let subnet = Subnet::around(ip.parse().unwrap(), len);
-            assert_eq!(IpNet::from(subnet).to_string(), network);
+            let ip: IpAddr = ip.parse().unwrap();
+            let network: IpNet = network.parse().unwrap();
+            let subnet = Subnet::around(ip.into(), shared_bits(&IpNet::new(ip, len).unwrap()));
+            assert_eq!(IpNet::from(subnet), network);
         }
     }
 

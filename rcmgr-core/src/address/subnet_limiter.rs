@@ -5,21 +5,21 @@
 //! after the other, would give. A count that falls to zero leaves its map.
 
 use std::array;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::brief_lock::BriefGuard;
 use crate::{Result, SubnetLimitExceeded};
 
 use super::place::{BarePlace, Place, Subnets};
-use super::rules::{MAX_SIZES, Rules};
-use super::shards::{Hashed, Ready, Shards, mostly_empty};
-use super::subnet::Subnet;
+use super::rules::{MAX_SIZES, Rule, Rules};
+use super::shards::{Hashed, Shards, mostly_empty};
+use super::subnet::{Address, Subnet};
 use super::subnet_limits::SubnetLimits;
 
 /// Limits how many connections a remote address, and the subnets around it, have open.
@@ -66,38 +66,55 @@ impl Active {
 /// One shard's open connections.
 #[derive(Debug)]
 struct Counts {
-    /// Never zero.
-    open: HashMap<Hashed, u64, Ready>,
+    counts: HashTable<Count>,
     /// How many places there are whose most specific subnet is counted here.
     places: u64,
     refused: u64,
 }
 
+/// How many connections a subnet has.
+#[derive(Debug)]
+struct Count {
+    subnet: Hashed,
+    /// Never zero.
+    open: u64,
+}
+
 impl Counts {
+    #[inline]
+    fn entry(&mut self, subnet: Hashed) -> Entry<'_, Count> {
+        let same = move |count: &Count| count.subnet.subnet == subnet.subnet;
+        self.counts
+            .entry(subnet.hash, same, |count| count.subnet.hash)
+    }
+
     #[inline]
     fn check(
         &mut self,
-        ip: IpAddr,
-        subnet: &Hashed,
+        address: Address,
+        subnet: Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
-        let used = self.open.get(subnet).copied().unwrap_or(0);
+        let same = move |count: &Count| count.subnet.subnet == subnet.subnet;
+        let count = self.counts.find(subnet.hash, same);
+        let used = count.map_or(0, |count| count.open);
         if used < limit {
             return Ok(());
         }
-        Err(self.refuse(ip, subnet, used, limit))
+        Err(self.refuse(address, subnet, used, limit))
     }
 
+    #[cold]
     fn refuse(
         &mut self,
-        ip: IpAddr,
-        subnet: &Hashed,
+        address: Address,
+        subnet: Hashed,
         used: u64,
         limit: u64,
     ) -> SubnetLimitExceeded {
         self.refused += 1;
         SubnetLimitExceeded {
-            ip,
+            ip: address.into(),
             network: subnet.subnet.into(),
             used,
             limit,
@@ -105,42 +122,49 @@ impl Counts {
     }
 
     #[inline]
-    fn add(&mut self, subnet: &Hashed) {
-        *self.open.entry(*subnet).or_insert(0) += 1;
+    fn add(&mut self, subnet: Hashed) {
+        match self.entry(subnet) {
+            Entry::Occupied(mut count) => count.get_mut().open += 1,
+            Entry::Vacant(place) => drop(place.insert(Count { subnet, open: 1 })),
+        }
     }
 
     /// Checks and adds at once.
     #[inline]
     fn try_add(
         &mut self,
-        ip: IpAddr,
-        subnet: &Hashed,
+        address: Address,
+        subnet: Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
         // An entry that is not there yet makes room for itself, which a refusal must not.
         if limit == 0 {
-            return self.check(ip, subnet, limit);
+            return self.check(address, subnet, limit);
         }
-        let used = self.open.entry(*subnet).or_insert(0);
-        if *used < limit {
-            *used += 1;
-            return Ok(());
+        match self.entry(subnet) {
+            Entry::Occupied(mut count) => {
+                let used = count.get().open;
+                if used >= limit {
+                    return Err(self.refuse(address, subnet, used, limit));
+                }
+                count.get_mut().open += 1;
+            }
+            Entry::Vacant(place) => drop(place.insert(Count { subnet, open: 1 })),
         }
-        let used = *used;
-        Err(self.refuse(ip, subnet, used, limit))
+        Ok(())
     }
 
     #[inline]
-    fn remove(&mut self, subnet: &Hashed) {
-        let Entry::Occupied(mut open) = self.open.entry(*subnet) else {
+    fn remove(&mut self, subnet: Hashed) {
+        let Entry::Occupied(mut count) = self.entry(subnet) else {
             return;
         };
-        *open.get_mut() -= 1;
-        if *open.get() == 0 {
-            open.remove();
-            let (capacity, len) = (self.open.capacity(), self.open.len());
+        count.get_mut().open -= 1;
+        if count.get().open == 0 {
+            count.remove();
+            let (capacity, len) = (self.counts.capacity(), self.counts.len());
             if mostly_empty(capacity, len) {
-                self.open.shrink_to(2 * len);
+                self.counts.shrink_to(2 * len, |count| count.subnet.hash);
             }
         }
     }
@@ -160,7 +184,7 @@ impl SubnetLimiter {
         Ok(Self {
             hasher,
             shards: Shards::new(|| Counts {
-                open: HashMap::default(),
+                counts: HashTable::new(),
                 places: 0,
                 refused: 0,
             }),
@@ -201,86 +225,100 @@ impl SubnetLimiter {
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        let place = self.open_by(&self.active.load(), ip.to_canonical(), None)?;
+        let place = self.open_by(&self.active.load(), ip.into(), None)?;
         Ok(Place::new(Arc::clone(self), place))
     }
 
-    /// Takes a place for a canonical address, by these limits. If a subnet around it was hashed
-    /// already, that may be of use.
-    #[inline]
+    /// Takes a place for a connection with this address, by these limits. If a subnet around it was
+    /// hashed already, that may be of use.
+    #[inline(always)]
     pub(super) fn open_by(
         &self,
         active: &Active,
-        ip: IpAddr,
+        address: Address,
         known: Option<Hashed>,
     ) -> Result<BarePlace, SubnetLimitExceeded> {
-        let rules = active.rules.applying(ip).rules;
+        let rules = active.rules.applying(address).rules;
         let [first, wider @ ..] = rules else {
             return Ok(BarePlace::none());
         };
 
         // A flood ends here: one lock, and the others are left alone.
-        let subnet = Subnet::around(ip, first.prefix_len);
         let subnet = match known {
-            Some(known) if known.subnet == subnet => known,
-            _ => Hashed::new(subnet, &self.hasher),
+            Some(known) if known.subnet.len() == first.len => known,
+            _ => Hashed::new(Subnet::around(address, first.len), &self.hasher),
         };
         let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
-            counts.try_add(ip, &subnet, first.value)?;
+            counts.try_add(address, subnet, first.value)?;
             counts.places += 1;
-            drop(counts);
             return Ok(BarePlace::new(Subnets::one(subnet)));
         }
-        counts.check(ip, &subnet, first.value)?;
+        counts.check(address, subnet, first.value)?;
         drop(counts);
+        self.open_in_all(rules, address, subnet)
+    }
 
-        let mut subnets = Subnets::one(subnet);
-        for rule in wider {
-            subnets.push(Subnet::around(ip, rule.prefix_len));
+    #[inline(never)]
+    fn open_in_all(
+        &self,
+        rules: &[Rule<u64>],
+        address: Address,
+        first: Hashed,
+    ) -> Result<BarePlace, SubnetLimitExceeded> {
+        let mut subnets = Subnets::one(first);
+        for rule in &rules[1..] {
+            subnets.push(Subnet::around(address, rule.len));
         }
         let mut locked = self.lock(&subnets);
         for (at, rule) in rules.iter().enumerate() {
             let (subnet, counts) = locked.counts(at);
-            counts.check(ip, &subnet, rule.value)?;
+            counts.check(address, subnet, rule.value)?;
         }
         for at in 0..rules.len() {
             let (subnet, counts) = locked.counts(at);
-            counts.add(&subnet);
+            counts.add(subnet);
         }
         locked.counts(0).1.places += 1;
-        drop(locked);
         Ok(BarePlace::new(subnets))
     }
 
+    #[inline]
     pub(super) fn give_back(&self, place: &BarePlace) {
         if let Some(subnets) = place.take() {
             self.uncount(subnets);
         }
     }
 
+    #[inline]
     pub(super) fn give_back_last(&self, place: &mut BarePlace) {
         if let Some(subnets) = place.take_last() {
             self.uncount(subnets);
         }
     }
 
-    fn uncount(&self, subnets: &Subnets) {
-        if let Some(subnet) = subnets.only() {
-            let mut counts = self.shards.lock(subnet.shard());
-            counts.remove(&subnet);
-            counts.places -= 1;
-            return;
-        }
-        // All at once: whoever finds room in one of them must find it in the others.
-        let mut locked = self.lock(subnets);
+    #[inline]
+    fn uncount(&self, subnets: Subnets) {
+        let Some(subnet) = subnets.only() else {
+            return self.uncount_in_all(subnets);
+        };
+        let mut counts = self.shards.lock(subnet.shard());
+        counts.remove(subnet);
+        counts.places -= 1;
+    }
+
+    /// All at once: whoever finds room in one of them must find it in the others.
+    #[inline(never)]
+    fn uncount_in_all(&self, subnets: Subnets) {
+        let mut locked = self.lock(&subnets);
         for at in 0..subnets.len() {
             let (subnet, counts) = locked.counts(at);
-            counts.remove(&subnet);
+            counts.remove(subnet);
         }
         locked.counts(0).1.places -= 1;
     }
 
+    #[inline(always)]
     fn lock(&self, subnets: &Subnets) -> Locked<'_> {
         Locked::new(&self.shards, subnets, &self.hasher)
     }
@@ -293,7 +331,7 @@ impl SubnetLimiter {
 
     /// How many subnets and networks have a count: none when no place is taken.
     pub fn tracked(&self) -> u64 {
-        self.shards.sum(|counts| counts.open.len() as u64)
+        self.shards.sum(|counts| counts.counts.len() as u64)
     }
 
     /// How many connections were refused so far.
@@ -305,45 +343,40 @@ impl SubnetLimiter {
 /// The shards of some subnets, each locked once.
 struct Locked<'a> {
     subnets: [Hashed; MAX_SIZES],
+    /// A shard's is where its first subnet is.
     guards: [Option<BriefGuard<'a, Counts>>; MAX_SIZES],
-    /// Which guard is whose.
-    guard_of: [u8; MAX_SIZES],
 }
 
 impl<'a> Locked<'a> {
+    #[inline(always)]
     fn new(shards: &'a Shards<Counts>, given: &Subnets, hasher: &RandomState) -> Self {
-        let mut subnets = [given.first(); MAX_SIZES];
-        for (subnet, wider) in subnets[1..].iter_mut().zip(given.wider()) {
-            *subnet = Hashed::new(wider, hasher);
-        }
-        let mut order = [(0, 0_u8); MAX_SIZES];
-        let order = &mut order[..given.len()];
-        for (at, (place, subnet)) in order.iter_mut().zip(&subnets).enumerate() {
-            *place = (subnet.shard(), at as u8);
-        }
-        order.sort_unstable();
-
         let mut locked = Self {
-            subnets,
+            subnets: [Hashed::NONE; MAX_SIZES],
             guards: array::from_fn(|_| None),
-            guard_of: [0; MAX_SIZES],
         };
-        let mut previous = None;
-        for &(shard, subnet) in &*order {
-            if previous.is_none_or(|(last, _)| last != shard) {
-                let guard = previous.map_or(0, |(_, guard)| guard + 1);
-                locked.guards[guard] = Some(shards.lock(shard));
-                previous = Some((shard, guard));
-            }
-            locked.guard_of[usize::from(subnet)] = previous.map_or(0, |(_, guard)| guard as u8);
+        let subnets = &mut locked.subnets[..given.len()];
+        for (subnet, hashed) in subnets.iter_mut().zip(given.hashed(hasher)) {
+            *subnet = hashed;
+        }
+        let mut from = 0;
+        let after = |from| {
+            let shards = subnets.iter().map(Hashed::shard).zip(0..);
+            shards.filter(|&(shard, _)| shard >= from).min()
+        };
+        while let Some((shard, at)) = after(from) {
+            locked.guards[at] = Some(shards.lock(shard));
+            from = shard + 1;
         }
         locked
     }
 
     /// The subnet at that place in the list, and its shard's counts.
+    #[inline]
     fn counts(&mut self, at: usize) -> (Hashed, &mut Counts) {
-        let guard = self.guards[usize::from(self.guard_of[at])].as_mut();
-        let counts = guard.expect("each subnet's shard was locked");
-        (self.subnets[at], counts)
+        let subnet = self.subnets[at];
+        let same = |other: &Hashed| other.shard() == subnet.shard();
+        let guard = self.subnets.iter().position(same);
+        let counts = guard.and_then(|guard| self.guards[guard].as_mut());
+        (subnet, counts.expect("each subnet's shard was locked"))
     }
 }
