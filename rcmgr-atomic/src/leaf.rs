@@ -167,6 +167,7 @@ impl Leaf {
     }
 
     /// Reserves memory on the path and on the leaf, for the leaf itself.
+    #[inline]
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         let word = self.charge(Memory::new(size, priority))?;
         if word.is_shared() {
