@@ -25,6 +25,8 @@ pub use holder::{ConnectionLeaf, SharedLeaf};
 pub use mover::LeafMover;
 pub use opening::{ask_first, charge_new, join_charged, refused_stream};
 
+use std::hint::cold_path;
+
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeId, ScopeName, ScopeStat,
 };
@@ -200,11 +202,12 @@ impl Leaf {
         let engine = path.engine();
         let editions = engine.editions();
         let edition = editions.now();
-        let sum = sum(word, self.memory_limit(engine, edition), charge).ok()?;
+        sum(word, self.memory_limit(engine, edition), charge).ok()?;
+        let next = word.more(charge.size);
         if !credit.stock(kind).take(edition, amount) {
             return None;
         }
-        if editions.still(edition) && self.set_memory(path, word, sum).is_ok() {
+        if editions.still(edition) && self.set_memory(path, word, next).is_ok() {
             return Some(word);
         }
         path.cancel(charge);
@@ -246,7 +249,7 @@ impl Leaf {
             }
             let engine = path.engine();
             let limit = self.memory_limit(engine, edition);
-            let mut sum = sum(word, limit, charge)?;
+            let sum = sum(word, limit, charge)?;
             path.charge(edition, charge)
                 .map_err(|(node, over)| Stop::Node(node, over))?;
             self.tell(Operation::Reserve, path, charge, sum);
@@ -263,7 +266,7 @@ impl Leaf {
                     cancel();
                     return Err(Stop::Stale);
                 }
-                let Err(now) = self.set_memory(path, word, sum) else {
+                let Err(now) = self.set_memory(path, word, word.more(charge.size)) else {
                     return Ok(word);
                 };
                 if !now.same_but_memory(word) {
@@ -271,7 +274,7 @@ impl Leaf {
                     break;
                 }
                 word = now;
-                sum = self::sum(word, limit, charge).inspect_err(|_| cancel())?;
+                self::sum(word, limit, charge).inspect_err(|_| cancel())?;
             }
             (word, path) = self.staged.load();
         }
@@ -327,13 +330,18 @@ impl Leaf {
                 self.take(taken);
                 return Some(taken);
             }
-            let taken = size.min(word.memory());
+            let mut taken = size;
+            if taken > word.memory() {
+                // A jump, so that the step need not wait for the comparison.
+                cold_path();
+                taken = word.memory();
+            }
             if taken == 0 {
                 return Some(0);
             }
-            let left = word.memory() - taken;
-            if self.set_memory(path, word, left).is_ok() {
-                self.release_on(path, taken, left);
+            let next = word.less(taken);
+            if self.set_memory(path, word, next).is_ok() {
+                self.release_on(path, taken, next.memory());
                 return Some(taken);
             }
             (word, path) = self.staged.load();
@@ -357,9 +365,9 @@ impl Leaf {
         let (mut word, mut path) = self.staged.load();
         while !word.is_closed() {
             debug_assert!(word.memory() >= size, "what is taken out is there");
-            let left = word.memory() - size;
-            if self.set_memory(path, word, left).is_ok() {
-                self.release_on(path, size, left);
+            let next = word.less(size);
+            if self.set_memory(path, word, next).is_ok() {
+                self.release_on(path, size, next.memory());
                 return;
             }
             (word, path) = self.staged.load();
@@ -409,13 +417,13 @@ impl Leaf {
         path.release_leaf(self.slot, word.memory());
     }
 
-    /// Swaps the memory, if the word is `word` still; else says what it is now. `path` is the one
-    /// that the word names.
+    /// Swaps the word for one with other memory, if it is `word` still; else says what it is now.
+    /// `path` is the one that the word names.
     #[inline]
-    fn set_memory(&self, path: &Path, word: LeafWord, memory: u64) -> Result<(), LeafWord> {
-        self.staged.set_memory(word, memory)?;
+    fn set_memory(&self, path: &Path, word: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
+        self.staged.set_memory(word, next)?;
         if word.is_connection() {
-            count_memory(path, word, memory);
+            count_memory(path, word, next.memory());
         }
         Ok(())
     }

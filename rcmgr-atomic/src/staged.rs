@@ -102,10 +102,11 @@ impl<T: Retire> Staged<T> {
         &self.slots[stage]
     }
 
-    /// Swaps the memory, if the word is `current` still; else says what it is now.
+    /// Swaps the word for one with other memory, if it is `current` still; else says what it is now.
     #[inline]
-    pub fn set_memory(&self, current: LeafWord, memory: u64) -> Result<(), LeafWord> {
-        self.swap(current, current.with_memory(memory))
+    pub fn set_memory(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
+        debug_assert!(next.same_but_memory(current));
+        self.swap(current, next)
     }
 
     /// Says that some of the memory may be that of spans from now on, if the word is `current`

@@ -105,10 +105,20 @@ impl LeafWord {
         self.0 & MASK == other.0 & MASK
     }
 
+    /// The same with so much more memory, for which there is room.
     #[inline]
     #[must_use]
-    pub fn with_memory(self, memory: u64) -> Self {
-        Self(self.0 & !Self::MAX_MEMORY | Self::MEMORY.of(memory) as u64)
+    pub fn more(self, amount: u64) -> Self {
+        debug_assert!(!self.is_closed() && amount <= Self::MAX_MEMORY - self.memory());
+        Self(self.0 + amount)
+    }
+
+    /// The same with so much less memory, which is there.
+    #[inline]
+    #[must_use]
+    pub fn less(self, amount: u64) -> Self {
+        debug_assert!(!self.is_closed() && amount <= self.memory());
+        Self(self.0 - amount)
     }
 
     #[must_use]
@@ -360,9 +370,9 @@ mod tests {
     #[test]
     fn the_fields_of_a_leaf_word_do_not_touch_each_other() {
         assert!(LeafWord::CONN.is_connection() && !LeafWord::STREAM.is_connection());
-        assert!(LeafWord::CONN.same_but_memory(LeafWord::CONN.with_memory(LeafWord::MAX_MEMORY)));
+        assert!(LeafWord::CONN.same_but_memory(LeafWord::CONN.more(LeafWord::MAX_MEMORY)));
         let word = LeafWord::STREAM
-            .with_memory(LeafWord::MAX_MEMORY)
+            .more(LeafWord::MAX_MEMORY)
             .next_stage()
             .next_stage();
         assert_eq!((word.memory(), word.stage()), (LeafWord::MAX_MEMORY, 2));
@@ -374,7 +384,8 @@ mod tests {
         assert_eq!((closed.memory(), closed.stage()), (0, 2));
         assert!(closed.is_closed());
         assert!(!closed.same_but_memory(word) && !word.shared().same_but_memory(word));
-        assert!(word.same_but_memory(word.with_memory(0)));
+        assert!(word.same_but_memory(word.less(LeafWord::MAX_MEMORY)));
+        assert_eq!(word.less(LeafWord::MAX_MEMORY).memory(), 0);
     }
 
     #[test]
