@@ -11,6 +11,9 @@
 //! So the sums of the records, in their order, are never more than what was charged, and never less
 //! than zero.
 //!
+//! That a scope is gone may be told before the last of what is told of it: a thread may ask it, and give
+//! back what it was granted, on a stream that another thread closes meanwhile.
+//!
 //! Without a recorder this costs a branch where the nodes of a path are charged or given back to, and
 //! nothing at all where credit does.
 
@@ -105,7 +108,8 @@ pub enum Operation {
     Leave,
     /// A connection, stream or span has ended, and what it held was given back.
     End,
-    /// The scope is gone: nothing uses it any more.
+    /// The scope is gone: nothing uses it any more. What was told to be charged on it and not to be
+    /// given back yet is given back.
     Collect,
 }
 

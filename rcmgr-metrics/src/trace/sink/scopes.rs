@@ -1,6 +1,11 @@
 //! Records made into events, with what each scope holds.
 //!
 //! The events of an operation and their order are go-libp2p's: see [`trace`](crate::trace).
+//!
+//! A scope may be collected while an operation is under way that asks it, of a connection or stream
+//! that another thread closes: then records of the scope come after the one that says that it is
+//! gone, and perhaps after records of another scope that has its name now. All of this is given back,
+//! so a scope gives back what it holds before it is gone, and nothing is charged on it afterwards.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -23,8 +28,6 @@ pub struct Scopes {
     known: HashMap<usize, Known>,
     /// Which of them has the name.
     named: HashMap<ScopeId, usize>,
-    /// Those that no record will say are gone.
-    doomed: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -182,7 +185,9 @@ impl Scopes {
     ) -> io::Result<()> {
         // The peer's scope is there before the stream is.
         for scope in record.scopes() {
-            self.known(scope, record, to)?;
+            if !self.is_gone(scope) {
+                self.known(scope, record, to)?;
+            }
         }
         let limit = record.subject_limit().unwrap_or(Limit::UNLIMITED);
         write_create(leaf, limit, to.to)?;
@@ -234,6 +239,7 @@ impl Scopes {
             self.change(scope, record, Verb::Grant, to)?;
         }
         for scope in record.scopes().skip(at).take(1) {
+            let is_gone = self.is_gone(scope);
             let known = self.known(scope, record, to)?;
             let held = known.held.stat();
             write_amount(
@@ -243,6 +249,10 @@ impl Scopes {
                 &held,
                 to.to,
             )?;
+            if is_gone {
+                // It was there again for this, if no other has its name.
+                self.forget(scope.key(), to.time, to.to)?;
+            }
         }
         for scope in asked() {
             self.change(scope, record, Verb::Release, to)?;
@@ -258,6 +268,9 @@ impl Scopes {
         verb: Verb,
         to: &mut To<'_, impl Write>,
     ) -> io::Result<()> {
+        if self.is_gone(scope) {
+            return Ok(());
+        }
         let known = self.known(scope, record, to)?;
         let amount = record.amount();
         let change = match verb {
@@ -274,32 +287,31 @@ impl Scopes {
         Ok(())
     }
 
-    /// What is known of a scope. When it is met first, it is made.
+    /// Whether it was said that the scope is gone.
+    fn is_gone(&self, scope: ScopeRef<'_>) -> bool {
+        !self.known.contains_key(&scope.key()) && scope.known().is_collected()
+    }
+
+    /// What is known of a scope; of one that is gone, of the one that has its name now. When it is met
+    /// first, it is made.
     fn known(
         &mut self,
         scope: ScopeRef<'_>,
         record: &Record,
         to: &mut To<'_, impl Write>,
     ) -> io::Result<&mut Known> {
-        let key = scope.key();
+        let mut key = scope.key();
         if !self.known.contains_key(&key) {
-            // One before it with that name is gone, and the record of that is on its way.
-            if let Some(before) = self.named.get(scope.id()).copied() {
-                self.forget(before, to.time, to.to)?;
+            match self.named.get(scope.id()).copied() {
+                Some(named) if self.is_gone(scope) => key = named,
+                before => {
+                    // That one is gone, and the record of it is on its way.
+                    if let Some(before) = before {
+                        self.forget(before, to.time, to.to)?;
+                    }
+                    self.make(scope, record, to)?;
+                }
             }
-            let mut known = Known {
-                event: event_of(to.time, &scope.id().clone().into()),
-                held: Sums::default(),
-                scope: scope.known(),
-            };
-            let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
-            write_create(&mut known.event, limit, to.to)?;
-            known.add_missed(to.to)?;
-            if known.scope.is_collected() {
-                self.doomed.push(key);
-            }
-            self.named.insert(scope.id().clone(), key);
-            self.known.insert(key, known);
         }
         let known = self.known.get_mut(&key).expect("it is there by now");
         if known.event.time != to.time {
@@ -308,12 +320,31 @@ impl Scopes {
         Ok(known)
     }
 
+    fn make(
+        &mut self,
+        scope: ScopeRef<'_>,
+        record: &Record,
+        to: &mut To<'_, impl Write>,
+    ) -> io::Result<()> {
+        let mut known = Known {
+            event: event_of(to.time, &scope.id().clone().into()),
+            held: Sums::default(),
+            scope: scope.known(),
+        };
+        let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
+        write_create(&mut known.event, limit, to.to)?;
+        known.add_missed(to.to)?;
+        self.named.insert(scope.id().clone(), scope.key());
+        self.known.insert(scope.key(), known);
+        Ok(())
+    }
+
     fn collected(&mut self, scope: ScopeRef<'_>, to: &mut To<'_, impl Write>) -> io::Result<()> {
         scope.known().set_collected();
         self.forget(scope.key(), to.time, to.to)
     }
 
-    /// The scope is gone, if it was known.
+    /// The scope is gone, if it was known. What it holds is given back.
     fn forget(&mut self, key: usize, time: &str, to: &mut impl Write) -> io::Result<()> {
         let Some(mut known) = self.known.remove(&key) else {
             return Ok(());
@@ -323,31 +354,128 @@ impl Scopes {
         }
         known.scope.set_collected();
         known.event.time.replace_range(.., time);
+        let (held, nothing) = (known.held.stat(), ScopeStat::ZERO);
+        for group in GROUPS {
+            let verb = (Verb::Release, group);
+            write_amount(&mut known.event, verb, (&held, 0), &nothing, to)?;
+        }
         write_destroy(&mut known.event, to)
     }
 
-    /// Adds what was missed since this was called last, and says what is different.
+    /// Adds what was missed since this was called last, and says what is different. The scopes of
+    /// which it was missed that they are gone go now.
     pub fn add_missed(&mut self, time: SystemTime, to: &mut impl Write) -> io::Result<()> {
         let text = text(time);
+        let mut gone = Vec::new();
         for (&key, known) in &mut self.known {
             known.event.time.clone_from(&text);
             known.add_missed(to)?;
             if known.scope.is_collected() {
-                self.doomed.push(key);
+                gone.push(key);
             }
         }
-        self.rest(time, to)
+        gone.into_iter()
+            .try_for_each(|key| self.forget(key, &text, to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rcmgr_atomic::record::Recorder;
+    use rcmgr_atomic::{
+        AtomicResourceManager, Direction, Limits, Priority, ResourceManager, ResourceScope,
+    };
+
+    use super::*;
+
+    /// Keeps records, to be written in another order than that in which they came.
+    #[derive(Debug, Default)]
+    struct Kept(Mutex<Vec<Option<Record>>>);
+
+    impl Recorder for Kept {
+        fn record(&self, record: Record) {
+            self.0.lock().unwrap().push(Some(record));
+        }
     }
 
-    /// The queue is empty. Whatever scope is gone and was met after that was said goes now.
-    pub fn rest(&mut self, time: SystemTime, to: &mut impl Write) -> io::Result<()> {
-        if self.doomed.is_empty() {
-            return Ok(());
+    /// What is written of a peer's scope that is used, gone, made anew and used and gone again, where
+    /// the records come in this order: so they do where the operations are those of several threads.
+    fn written_of_the_peer(order: [usize; 12]) -> String {
+        let kept = Arc::new(Kept::default());
+        let mut limits = Limits::unlimited();
+        limits.peer_default.memory = 100.into();
+        limits.system.streams = 1.into();
+        let builder = AtomicResourceManager::builder().limits(limits);
+        let manager = builder.recorder(kept.clone()).build().unwrap();
+        let peer = "peer-1".parse().unwrap();
+        let open = || manager.open_stream(&peer, Direction::Inbound);
+        let first = open().unwrap();
+        first.reserve_memory(60, Priority::Always).unwrap();
+        first.reserve_memory(50, Priority::Always).unwrap_err();
+        open().unwrap_err();
+        first.release_memory(60);
+        drop(first);
+        let second = open().unwrap();
+        second.reserve_memory(7, Priority::Always).unwrap();
+        drop(second);
+
+        let mut records = std::mem::take(&mut *kept.0.lock().unwrap());
+        assert_eq!(records.len(), order.len());
+        let (mut scopes, mut lines) = (Scopes::default(), Vec::new());
+        for at in order {
+            let record = records[at].take().expect("each comes once");
+            let time = SystemTime::UNIX_EPOCH;
+            scopes.write(&record, time, &mut lines).unwrap();
         }
-        let text = text(time);
-        let doomed = std::mem::take(&mut self.doomed);
-        doomed
-            .into_iter()
-            .try_for_each(|key| self.forget(key, &text, to))
+        for (id, key) in &scopes.named {
+            assert_eq!(scopes.known[key].held.stat(), ScopeStat::ZERO, "{id}");
+        }
+        let lines = String::from_utf8(lines).unwrap();
+        let events = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        let words = events.filter(|event: &Event| event.scope_name() == "peer:peer-1");
+        let words = words.map(|event| match event.kind.is_of_memory() {
+            true => format!("{} {}", event.kind, event.memory),
+            false => event.kind.to_string(),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_comes_after_a_scope_is_gone_changes_none_of_another_with_its_name() {
+        // The start; of the first stream open, reserve, a refusal by the peer's scope, one by the
+        // system's of another stream, release, end; gone; of the second one open, reserve, end; gone.
+        let first = "create_scope, add_stream, reserve_memory 60";
+        let second = "create_scope, add_stream, reserve_memory 7";
+        let others = "add_stream, remove_stream";
+        let freed = "release_memory 0, remove_stream, destroy_scope";
+        let emptied = "create_scope, add_stream, remove_stream, destroy_scope";
+        let refused = "block_reserve_memory";
+        let again = format!("{second}, {freed}");
+        assert_eq!(
+            written_of_the_peer([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+            format!("{first}, {refused} 60, {others}, {freed}, {again}")
+        );
+        // Refusals and a release come after it is gone,
+        let given_back = "remove_stream, release_memory 0, destroy_scope";
+        let alone = format!("create_scope, {refused} 0, destroy_scope");
+        assert_eq!(
+            written_of_the_peer([0, 1, 2, 6, 7, 3, 4, 5, 8, 9, 10, 11]),
+            format!("{first}, {given_back}, {alone}, {again}")
+        );
+        // with what was reserved, too, after it was made anew,
+        let refused_anew = format!("{second}, {refused} 7, {freed}");
+        assert_eq!(
+            written_of_the_peer([0, 1, 6, 7, 8, 2, 9, 3, 4, 5, 10, 11]),
+            format!("{emptied}, {refused_anew}")
+        );
+        // which may be known before it is known that it was gone.
+        assert_eq!(
+            written_of_the_peer([0, 1, 6, 8, 7, 2, 9, 3, 4, 5, 10, 11]),
+            format!("{emptied}, {refused_anew}")
+        );
     }
 }

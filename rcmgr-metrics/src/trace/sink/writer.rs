@@ -127,9 +127,6 @@ impl Writer {
         if self.failure.is_some() {
             return;
         }
-        let time = self.started + self.shared.started.elapsed();
-        let written = self.scopes.rest(time, &mut self.files);
-        self.note(written);
         if !self.is_flushed && self.flushed.elapsed() >= FLUSH {
             let flushed = self.files.flush();
             self.note(flushed);
