@@ -69,8 +69,6 @@ mod slot;
 mod span;
 mod staged;
 mod sync;
-#[cfg(not(loom))]
-mod table;
 mod users;
 mod word;
 

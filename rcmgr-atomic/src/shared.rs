@@ -282,7 +282,7 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -5,6 +5,9 @@
 //! loom has no 128-bit atomic and does not see into a concurrent map: those become a value behind
 //! loom's mutex, whose lock is one step, as theirs is.
 
+#[cfg(not(loom))]
+mod table;
+
 pub(crate) use once_cell::race::OnceBox;
 pub(crate) use shim::*;
 
@@ -43,7 +46,7 @@ mod shim {
 
     use rcmgr_core::brief_lock::{BriefGuard, BriefLock};
 
-    pub(crate) use crate::table::Table;
+    pub(crate) use super::table::Table;
 
     /// Into how many lanes what threads would contend for is split.
     pub(crate) const LANES: usize = 8;
