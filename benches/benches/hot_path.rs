@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rcmgr_atomic::{AtomicResourceManager, Priority, ResourceManager, ResourceScope};
+use rcmgr_atomic::{Manager, Priority, ResourceManager, ResourceScope};
 use rcmgr_study::{Case, SIZE, Sharing, Workload, engines, peer, plenty, stream};
 
 fn workloads(c: &mut Criterion) {
@@ -37,7 +37,7 @@ fn workloads(c: &mut Criterion) {
 
 /// What the study does not look at.
 fn memory_otherwise(c: &mut Criterion) {
-    let manager = AtomicResourceManager::new(plenty()).expect("limits alone always work");
+    let manager = Manager::new(plenty()).expect("limits alone always work");
     let stream = stream(&manager, &peer(0)).expect("there is room");
     let mut group = c.benchmark_group("memory otherwise");
     group.bench_function("with a guard", |b| {

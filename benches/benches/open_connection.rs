@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rcmgr_atomic::address::{
     AddressConfig, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate,
 };
-use rcmgr_atomic::{AtomicResourceManager, Direction, Endpoint, Limits, ResourceManager, UsesFd};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, ResourceManager, UsesFd};
 
 const MANY: u64 = 1 << 40;
 
@@ -36,10 +36,10 @@ fn addresses(conns: u64, rate: Rate) -> AddressConfig {
     }
 }
 
-fn manager(conns: u64, addresses: AddressConfig) -> AtomicResourceManager {
+fn manager(conns: u64, addresses: AddressConfig) -> Manager {
     let mut limits = Limits::unlimited();
     limits.system.conns = conns.into();
-    let builder = AtomicResourceManager::builder();
+    let builder = Manager::builder();
     let manager = builder.limits(limits).addresses(addresses).build();
     manager.expect("the configuration works")
 }
@@ -55,7 +55,7 @@ fn open_connection(c: &mut Criterion) {
     };
     let from: Endpoint = IpAddr::from([192, 0, 2, 7]).into();
     let mut group = c.benchmark_group("open_connection");
-    let mut bench = |name, manager: AtomicResourceManager, from: &Endpoint, granted: bool| {
+    let mut bench = |name, manager: Manager, from: &Endpoint, granted: bool| {
         let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, black_box(from));
         assert_eq!(open().is_ok(), granted, "{name}");
         group.bench_function(name, |b| b.iter(|| open().is_ok()));

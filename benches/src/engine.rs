@@ -1,6 +1,6 @@
 //! What an engine is to the study, and the list of engines.
 
-use rcmgr_atomic::{AtomicResourceManager, Builder};
+use rcmgr_atomic::{Builder, Manager};
 use rcmgr_core::NullResourceManager;
 
 use crate::floor::Floor;
@@ -112,8 +112,8 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
     ]
 }
 
-fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> AtomicResourceManager {
-    let builder = AtomicResourceManager::builder()
+fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> Manager {
+    let builder = Manager::builder()
         .limits(setting.limits.clone())
         .clock(setting.clock.clone());
     tune(builder).build().expect("the default addresses work")

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Error, Limit, LimitValue, Limits,
-    ManagerStat, Priority, Resource, ResourceManager, ResourceScope, Result, ScopeClass,
-    StreamScope, SystemClock, UsesFd,
+    ConnectionScope, Direction, Endpoint, Error, Limit, LimitValue, Limits, Manager, ManagerStat,
+    Priority, Resource, ResourceManager, ResourceScope, Result, ScopeClass, StreamScope,
+    SystemClock, UsesFd,
 };
 use rcmgr_study::{MutexResourceManager, peer};
 
@@ -131,7 +131,7 @@ fn it_grants_refuses_and_counts_the_same() {
         let mut random = fastrand::Rng::with_seed(seed);
         let clock = Arc::new(SystemClock::new());
         let mut one = Open::new(MutexResourceManager::new(limits(), clock).unwrap());
-        let mut other = Open::new(AtomicResourceManager::new(limits()).unwrap());
+        let mut other = Open::new(Manager::new(limits()).unwrap());
         for _ in 0..100 {
             let step = Step {
                 what: random.u8(..15),

@@ -13,7 +13,7 @@
 use crate::sync::{AtomicU64, LANES, Ordering, lane};
 
 /// How many open connections hold how much memory: what
-/// [`AtomicResourceManager::conn_memory`](crate::AtomicResourceManager::conn_memory) says.
+/// [`Manager::conn_memory`](crate::Manager::conn_memory) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnMemory {
     /// By [`BOUNDS`](Self::BOUNDS): how many connections hold at most as much, and more than the

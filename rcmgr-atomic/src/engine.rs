@@ -15,9 +15,9 @@ use crate::conn_memory::ConnMemoryCounts;
 use crate::edition::{Edition, Editions};
 use crate::leaf::refused_stream;
 use crate::lending::{CreditOptions, Lending};
-use crate::mistakes::Mistakes;
 use crate::node::Node;
 use crate::numbers::Numbers;
+use crate::over_releases::OverReleases;
 use crate::own_limit::LeafLimit;
 use crate::path::{Nodes, Path, PathKind, is_transient, rank};
 use crate::peers::Peers;
@@ -82,7 +82,7 @@ pub struct Engine {
     refusals_past: [RefusalCounts; ScopeClass::ALL.len()],
     /// The most that was ever said of a class.
     refusals_said: [RefusalCounts; ScopeClass::ALL.len()],
-    mistakes: Mistakes,
+    over_releases: OverReleases,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
     recorder: Option<Arc<dyn Recorder>>,
@@ -125,7 +125,7 @@ impl Engine {
             limits_lock: RareLock::default(),
             refusals_past: std::array::from_fn(|_| RefusalCounts::new()),
             refusals_said: std::array::from_fn(|_| RefusalCounts::new()),
-            mistakes: Mistakes::new(),
+            over_releases: OverReleases::new(),
             clock,
             closed: AtomicBool::new(false),
             recorder: None,
@@ -555,12 +555,12 @@ impl Engine {
         });
     }
 
-    pub fn count_mistake(&self, scope: &rcmgr_core::ScopeName, asked: u64, held: u64) {
-        self.mistakes.count(scope, asked, held, &*self.clock);
+    pub fn count_over_release(&self, scope: &rcmgr_core::ScopeName, asked: u64, held: u64) {
+        self.over_releases.count(scope, asked, held, &*self.clock);
     }
 
-    pub fn mistakes(&self, class: ScopeClass) -> u64 {
-        self.mistakes.of(class)
+    pub fn over_releases(&self, class: ScopeClass) -> u64 {
+        self.over_releases.of(class)
     }
 
     pub fn close(&self) {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::{Addresses, BarePlace};
+use rcmgr_core::address::{Addresses, BarePermit};
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeStat, StreamScope,
@@ -16,15 +16,15 @@ use crate::shared::{Shared, Use};
 use crate::slot::Slot;
 use crate::span::Owner;
 
-/// A connection of [`AtomicResourceManager`](crate::AtomicResourceManager). Dropped, it gives back
+/// A connection of [`Manager`](crate::Manager). Dropped, it gives back
 /// all that it holds.
 ///
 /// ```
 /// use rcmgr_atomic::{
-///     AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limits, ResourceManager, UsesFd,
+///     Manager, ConnectionScope, Direction, Endpoint, Limits, ResourceManager, UsesFd,
 /// };
 ///
-/// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+/// let manager = Manager::new(Limits::unlimited())?;
 /// let connection =
 ///     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
 /// assert_eq!(manager.stat().transient.conns_inbound, 1);
@@ -43,16 +43,16 @@ pub struct Connection {
     leaf: Shared<ConnectionLeaf>,
 }
 
-/// A stream of [`AtomicResourceManager`](crate::AtomicResourceManager). Dropped, it gives back all
+/// A stream of [`Manager`](crate::Manager). Dropped, it gives back all
 /// that it holds.
 ///
 /// ```
 /// use rcmgr_atomic::{
-///     AtomicResourceManager, Direction, KIB, Limits, Priority, ResourceManager, ResourceScope,
+///     Manager, Direction, KIB, Limits, Priority, ResourceManager, ResourceScope,
 ///     StreamScope,
 /// };
 ///
-/// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+/// let manager = Manager::new(Limits::unlimited())?;
 /// let stream = manager.open_stream(&"tenant-7".parse()?, Direction::Inbound)?;
 /// stream.set_protocol("/ipfs/kad/1.0.0")?;
 /// stream.set_service("dht")?;
@@ -68,13 +68,13 @@ pub struct Stream {
 }
 
 impl Connection {
-    /// A connection on a path that is charged with it, with a place in its subnet, or none.
+    /// A connection on a path that is charged with it, with a permit in its subnet, or none.
     #[inline(always)]
-    pub(crate) fn new(path: Use<Path>, slot: Slot, place: BarePlace) -> Self {
+    pub(crate) fn new(path: Use<Path>, slot: Slot, permit: BarePermit) -> Self {
         let is_recorded = path.engine().recorder().is_some();
         Self::opened(is_recorded, || ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
-            place,
+            permit,
             allowlisted: None,
         })
     }
@@ -84,7 +84,7 @@ impl Connection {
         let is_recorded = path.engine().recorder().is_some();
         Self::opened(is_recorded, || ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
-            place: BarePlace::none(),
+            permit: BarePermit::none(),
             allowlisted: Some(Box::new(ip)),
         })
     }
@@ -190,7 +190,7 @@ macro_rules! leaf_handle {
                     && taken < size
                 {
                     let engine = self.leaf.path().engine();
-                    engine.count_mistake(&self.name(), size, taken);
+                    engine.count_over_release(&self.name(), size, taken);
                 }
             }
 
@@ -236,7 +236,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         match self.leaf.only_mut() {
             // It closes itself when it goes, which is now.
-            Some(ConnectionLeaf { leaf, place, .. }) => addresses(leaf).give_back_last(place),
+            Some(ConnectionLeaf { leaf, permit, .. }) => addresses(leaf).give_back_last(permit),
             // Spans hold it on.
             None => self.done(),
         }
@@ -315,7 +315,7 @@ impl ConnectionScope for Connection {
 
     fn done(&self) {
         self.leaf.close();
-        addresses(&self.leaf).give_back(&self.leaf.place);
+        addresses(&self.leaf).give_back(&self.leaf.permit);
     }
 }
 

@@ -8,14 +8,14 @@
 //!
 //! ```
 //! use rcmgr_atomic::{
-//!     AtomicResourceManager, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Priority,
+//!     Manager, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Priority,
 //!     ResourceManager, ResourceScope, StreamScope, UsesFd,
 //! };
 //!
 //! let mut limits = Limits::unlimited();
 //! limits.system.memory = (512 * MIB).into();
 //! limits.peer_default.conns_inbound = 8.into();
-//! let manager = AtomicResourceManager::new(limits)?;
+//! let manager = Manager::new(limits)?;
 //!
 //! let peer = "192.0.2.7".parse()?;
 //! let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
@@ -52,9 +52,9 @@ mod handles;
 mod leaf;
 mod lending;
 mod manager;
-mod mistakes;
 mod node;
 mod numbers;
+mod over_releases;
 mod own;
 mod own_limit;
 mod path;
@@ -74,7 +74,7 @@ mod word;
 
 pub use conn_memory::ConnMemory;
 pub use handles::{Connection, Stream};
-pub use manager::{AtomicResourceManager, Builder, ScopeReport};
+pub use manager::{Builder, Manager, ScopeReport};
 pub use rcmgr_core::*;
 pub use scope::{Scope, Service, Span};
 #[doc(hidden)]

@@ -30,12 +30,12 @@ use crate::span::Owner;
 ///
 /// ```
 /// use rcmgr_atomic::{
-///     AtomicResourceManager, Direction, Endpoint, Error, Limits, ResourceManager, UsesFd,
+///     Manager, Direction, Endpoint, Error, Limits, ResourceManager, UsesFd,
 /// };
 ///
 /// let mut limits = Limits::unlimited();
 /// limits.system.conns_inbound = 1.into();
-/// let manager = AtomicResourceManager::new(limits)?;
+/// let manager = Manager::new(limits)?;
 ///
 /// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
 /// let first = open()?;
@@ -48,7 +48,7 @@ use crate::span::Owner;
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone)]
-pub struct AtomicResourceManager {
+pub struct Manager {
     engine: Arc<Engine>,
     /// What a connection is charged on when it is opened.
     opened: Use<Path>,
@@ -56,7 +56,7 @@ pub struct AtomicResourceManager {
     allowlisted_opened: Use<Path>,
 }
 
-impl AtomicResourceManager {
+impl Manager {
     /// A manager with these limits, and the default limits on addresses
     /// ([`AddressConfig::default`]).
     ///
@@ -90,9 +90,9 @@ impl AtomicResourceManager {
         self.engine.addresses()
     }
 
-    /// How often more was released than a scope of the class held: mistakes of the program.
-    pub fn mistakes(&self, class: ScopeClass) -> u64 {
-        self.engine.mistakes(class)
+    /// How often more was released than a scope of the class held: a bug of the program.
+    pub fn over_releases(&self, class: ScopeClass) -> u64 {
+        self.engine.over_releases(class)
     }
 
     /// How many open connections hold how much memory, that of their spans included. While
@@ -100,11 +100,11 @@ impl AtomicResourceManager {
     ///
     /// ```
     /// use rcmgr_atomic::{
-    ///     AtomicResourceManager, ConnMemory, Direction, Endpoint, Limits, Priority,
+    ///     Manager, ConnMemory, Direction, Endpoint, Limits, Priority,
     ///     ResourceManager, ResourceScope, UsesFd,
     /// };
     ///
-    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let manager = Manager::new(Limits::unlimited())?;
     /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
     /// conn.reserve_memory(4000, Priority::Always)?;
     /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
@@ -130,9 +130,9 @@ impl AtomicResourceManager {
     /// It gives what [`all_refusals`](Self::all_refusals) does, in the same look at the scopes.
     ///
     /// ```
-    /// use rcmgr_atomic::{AtomicResourceManager, Limits, ScopeClass};
+    /// use rcmgr_atomic::{Manager, Limits, ScopeClass};
     ///
-    /// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+    /// let manager = Manager::new(Limits::unlimited())?;
     /// let mut scopes = 0;
     /// let refusals = manager.for_each_scope(|_| scopes += 1);
     /// assert_eq!(scopes, 4); // system and transient, and the same of the allowlist
@@ -161,7 +161,7 @@ impl AtomicResourceManager {
     }
 }
 
-/// What [`AtomicResourceManager::scopes`] says of a scope.
+/// What [`Manager::scopes`] says of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeReport {
     /// Which scope it is.
@@ -180,9 +180,9 @@ pub struct ScopeReport {
 ///
 /// ```
 /// use rcmgr_atomic::address::{AddressConfig, RateLimits};
-/// use rcmgr_atomic::{AtomicResourceManager, Limits};
+/// use rcmgr_atomic::{Manager, Limits};
 ///
-/// let manager = AtomicResourceManager::builder()
+/// let manager = Manager::builder()
 ///     .limits(Limits::unlimited())
 ///     .addresses(AddressConfig {
 ///         allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
@@ -268,8 +268,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`AtomicResourceManager::new`].
-    pub fn build(mut self) -> Result<AtomicResourceManager> {
+    /// As [`Manager::new`].
+    pub fn build(mut self) -> Result<Manager> {
         if self.recorder.is_some() {
             (self.credit.most_memory, self.credit.most_streams) = (0, 0);
         }
@@ -278,7 +278,7 @@ impl Builder {
         let engine = Engine::new(self.limits, addresses, self.clock, self.credit);
         let engine = Arc::new(engine.with_recorder(self.recorder));
         engine.record(|| Record::start(&engine));
-        Ok(AtomicResourceManager {
+        Ok(Manager {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),
             engine,
@@ -286,7 +286,7 @@ impl Builder {
     }
 }
 
-impl ResourceManager for AtomicResourceManager {
+impl ResourceManager for Manager {
     type Scope = Scope;
     type Service = Service;
     type Connection = Connection;
@@ -301,12 +301,12 @@ impl ResourceManager for AtomicResourceManager {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
-        let mut place = addresses.admit_bare(endpoint)?;
+        let mut permit = addresses.admit_bare(endpoint)?;
         let refused = match charge_new(&self.opened, slot) {
-            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, place)),
+            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, permit)),
             Err(refused) => refused,
         };
-        addresses.give_back_last(&mut place);
+        addresses.give_back_last(&mut permit);
         match endpoint.ip() {
             Some(ip) if addresses.allowlist().allows_ip(ip) => {
                 let path = &self.allowlisted_opened;
@@ -428,9 +428,9 @@ impl ResourceManager for AtomicResourceManager {
     }
 }
 
-impl fmt::Debug for AtomicResourceManager {
+impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AtomicResourceManager")
+        f.debug_struct("Manager")
             .field("system", &self.engine.stat(self.engine.system()))
             .finish_non_exhaustive()
     }

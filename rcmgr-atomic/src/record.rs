@@ -45,7 +45,7 @@ pub use scope::{KnownScope, ScopeRef};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// use rcmgr_atomic::record::{Record, Recorder};
-/// use rcmgr_atomic::{AtomicResourceManager, Direction, Endpoint, ResourceManager, UsesFd};
+/// use rcmgr_atomic::{Manager, Direction, Endpoint, ResourceManager, UsesFd};
 ///
 /// #[derive(Debug, Default)]
 /// struct Refusals(AtomicU64);
@@ -61,7 +61,7 @@ pub use scope::{KnownScope, ScopeRef};
 /// let refusals = Arc::new(Refusals::default());
 /// let mut limits = rcmgr_atomic::Limits::unlimited();
 /// limits.system.conns = 0.into();
-/// let manager = AtomicResourceManager::builder()
+/// let manager = Manager::builder()
 ///     .limits(limits)
 ///     .recorder(refusals.clone())
 ///     .build()?;

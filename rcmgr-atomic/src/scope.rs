@@ -8,16 +8,16 @@ use crate::direct::NodeUser;
 use crate::shared::Shared;
 use crate::span::{Owner, SpanState};
 
-/// A scope that others are charged on, as [`AtomicResourceManager`](crate::AtomicResourceManager)
+/// A scope that others are charged on, as [`Manager`](crate::Manager)
 /// shows it: the system or transient scope, a service, a protocol or a peer.
 ///
 /// What is reserved here is charged here and on the system scope. It stays reserved when this is
 /// dropped, and keeps the scope alive until it is released.
 ///
 /// ```
-/// use rcmgr_atomic::{AtomicResourceManager, Limits, Priority, ResourceManager, ResourceScope};
+/// use rcmgr_atomic::{Manager, Limits, Priority, ResourceManager, ResourceScope};
 ///
-/// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+/// let manager = Manager::new(Limits::unlimited())?;
 /// let dht = manager.view_service("dht");
 /// dht.reserve_memory(4096, Priority::Always)?;
 /// assert_eq!(manager.view_system().stat().memory, 4096);
@@ -74,7 +74,9 @@ impl ResourceScope for Scope {
     fn release_memory(&self, size: u64) {
         let taken = self.0.take(size);
         if taken < size {
-            self.0.engine().count_mistake(&self.name(), size, taken);
+            self.0
+                .engine()
+                .count_over_release(&self.name(), size, taken);
         }
     }
 
@@ -102,10 +104,10 @@ impl fmt::Debug for Scope {
 ///
 /// ```
 /// use rcmgr_atomic::{
-///     AtomicResourceManager, Limits, Priority, ResourceManager, ResourceScope, ScopeSpan,
+///     Manager, Limits, Priority, ResourceManager, ResourceScope, ScopeSpan,
 /// };
 ///
-/// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+/// let manager = Manager::new(Limits::unlimited())?;
 /// let dht = manager.view_service("dht");
 /// let query = dht.begin_span()?;
 /// query.reserve_memory(4096, Priority::Always)?;
@@ -151,7 +153,9 @@ impl ResourceScope for Span {
 
     fn release_memory(&self, size: u64) {
         if let Some(taken) = self.0.release(size).filter(|&taken| taken < size) {
-            self.0.engine().count_mistake(&self.name(), size, taken);
+            self.0
+                .engine()
+                .count_over_release(&self.name(), size, taken);
         }
     }
 

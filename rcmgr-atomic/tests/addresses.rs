@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rcmgr_atomic::address::{AddressConfig, RateLimits};
 use rcmgr_atomic::{
-    AtomicResourceManager, Clock, Connection, ConnectionScope, Direction, Endpoint, Error, Limit,
-    Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeId, UsesFd,
+    Clock, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId,
+    Priority, ResourceManager, ResourceScope, Result, ScopeId, UsesFd,
 };
 
 const ADA: &str = "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv";
@@ -25,12 +25,12 @@ fn eve() -> PeerId {
     "eve".parse().unwrap()
 }
 
-fn manager(tighten: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
+fn manager(tighten: impl FnOnce(&mut Limits)) -> Manager {
     let mut limits = Limits::unlimited();
     tighten(&mut limits);
     let for_ada = format!("/ip4/{FOR_ADA}/p2p/{ADA}");
     let allowlist = ["/ip4/10.0.0.0/ipcidr/8", &for_ada].map(|entry| entry.parse().unwrap());
-    AtomicResourceManager::builder()
+    Manager::builder()
         .limits(limits)
         .addresses(AddressConfig {
             allowlist: allowlist.to_vec(),
@@ -41,7 +41,7 @@ fn manager(tighten: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
         .unwrap()
 }
 
-fn open(manager: &AtomicResourceManager, from: &str) -> Result<Connection> {
+fn open(manager: &Manager, from: &str) -> Result<Connection> {
     let ip: IpAddr = from.parse().unwrap();
     manager.open_connection(Direction::Inbound, UsesFd::Yes, &ip.into())
 }
@@ -68,7 +68,7 @@ fn a_ninth_connection_from_one_address_is_refused_until_one_is_done() {
     connections[0] = open(&manager, STRANGE).unwrap();
     assert!(open(&manager, STRANGE).is_err());
     drop(connections);
-    assert_eq!(manager.addresses().stat().places, 0);
+    assert_eq!(manager.addresses().stat().permits, 0);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_connection_that_a_scope_refuses_takes_no_place_in_its_subnet() {
         open(&manager, STRANGE),
         Err(Error::LimitExceeded(_))
     ));
-    assert_eq!(manager.addresses().stat().places, 0);
+    assert_eq!(manager.addresses().stat().permits, 0);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn who_is_on_the_allowlist_gets_in_while_the_system_is_full() {
     assert_eq!(stat.system.conns_inbound, 1);
     assert_eq!(stat.allowlisted_system.conns_inbound, 1);
     assert_eq!(stat.allowlisted_transient.conns_inbound, 1);
-    // On the allowlisted scopes it has no place in its subnet.
-    assert_eq!(manager.addresses().stat().places, 1);
+    // On the allowlisted scopes it has no permit in its subnet.
+    assert_eq!(manager.addresses().stat().permits, 1);
 
     second.set_peer(&eve()).unwrap();
     second.set_service("web").unwrap();
@@ -238,7 +238,7 @@ fn what_a_network_of_the_allowlist_may_have_follows_the_allowlisted_system_scope
     let third = open(&manager, FOR_ALL).unwrap();
     assert!(open(&manager, FOR_ALL).is_err());
     drop((first, third));
-    assert_eq!(manager.addresses().stat().places, 0);
+    assert_eq!(manager.addresses().stat().permits, 0);
 }
 
 #[derive(Debug, Default)]
@@ -253,7 +253,7 @@ impl Clock for TestClock {
 #[test]
 fn by_default_connections_from_one_address_have_a_rate() {
     let clock = Arc::new(TestClock::default());
-    let builder = AtomicResourceManager::builder().clock(clock.clone());
+    let builder = Manager::builder().clock(clock.clone());
     let manager = builder.build().unwrap();
     for _ in 0..16 {
         drop(open(&manager, STRANGE).unwrap());
@@ -284,7 +284,7 @@ fn an_allowlist_that_names_no_address_is_refused_with_the_entry() {
         allowlist: vec!["/dns4/example.com/tcp/1".parse().unwrap()],
         ..AddressConfig::default()
     };
-    let built = AtomicResourceManager::builder().addresses(config).build();
+    let built = Manager::builder().addresses(config).build();
     let error = built.expect_err("it has no IP address");
     assert!(matches!(error, Error::BadConfiguration(_)));
     assert!(error.to_string().contains("example.com"), "{error}");

@@ -3,12 +3,12 @@
 
 use allocation_counter::measure;
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Error, Limit, Limits, PeerId,
-    Priority, ResourceManager, ResourceScope, Result, StreamScope, UsesFd,
+    ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority,
+    ResourceManager, ResourceScope, Result, StreamScope, UsesFd,
 };
 
-fn manager() -> AtomicResourceManager {
-    AtomicResourceManager::new(Limits::unlimited()).unwrap()
+fn manager() -> Manager {
+    Manager::new(Limits::unlimited()).unwrap()
 }
 
 fn peer() -> PeerId {
@@ -27,7 +27,7 @@ fn refused<T>(what: &str, f: impl Fn() -> Result<T>) {
     assert_eq!(measure(|| drop(error.clone())).count_total, 0);
 }
 
-fn open(manager: &AtomicResourceManager) -> Result<rcmgr_atomic::Connection> {
+fn open(manager: &Manager) -> Result<rcmgr_atomic::Connection> {
     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
 }
 
@@ -41,7 +41,7 @@ fn a_refused_connection_allocates_nothing() {
     ] {
         let mut limits = Limits::unlimited();
         tighten(&mut limits);
-        let manager = AtomicResourceManager::new(limits).unwrap();
+        let manager = Manager::new(limits).unwrap();
         refused("a connection", || open(&manager));
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rcmgr_atomic::dynamic::{DynResourceManager, erase};
 use rcmgr_atomic::{
-    AtomicResourceManager, Clock, Connection, ConnectionScope, Direction, Endpoint, Error, KIB,
-    Limit, LimitExceeded, LimitValue, Limits, MemoryGuard, PeerId, Priority, Resource,
-    ResourceManager, ResourceScope, ScopeClass, ScopeId, ScopeSpan, ScopeStat, Service, Stream,
-    StreamScope, SystemClock, UsesFd,
+    Clock, Connection, ConnectionScope, Direction, Endpoint, Error, KIB, Limit, LimitExceeded,
+    LimitValue, Limits, Manager, MemoryGuard, PeerId, Priority, Resource, ResourceManager,
+    ResourceScope, ScopeClass, ScopeId, ScopeSpan, ScopeStat, Service, Stream, StreamScope,
+    SystemClock, UsesFd,
 };
 
 /// The scopes that are always there.
@@ -21,23 +21,23 @@ const BUILT_IN: [ScopeClass; 4] = [
     ScopeClass::AllowlistedTransient,
 ];
 
-fn manager(tighten: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
+fn manager(tighten: impl FnOnce(&mut Limits)) -> Manager {
     let mut limits = Limits::unlimited();
     tighten(&mut limits);
-    AtomicResourceManager::new(limits).unwrap()
+    Manager::new(limits).unwrap()
 }
 
 fn peer() -> PeerId {
     "tenant-7".parse().unwrap()
 }
 
-fn connection(manager: &AtomicResourceManager) -> Connection {
+fn connection(manager: &Manager) -> Connection {
     manager
         .open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
         .unwrap()
 }
 
-fn stream(manager: &AtomicResourceManager) -> Stream {
+fn stream(manager: &Manager) -> Stream {
     manager.open_stream(&peer(), Direction::Inbound).unwrap()
 }
 
@@ -189,7 +189,7 @@ fn after_done_a_handle_reserves_nothing_and_releases_nothing() {
     stream.release_memory(10);
     stream.done();
     assert!(manager.stat().system.is_zero());
-    assert_eq!(manager.mistakes(ScopeClass::Stream), 0);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 0);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_span_outlives_its_owner_and_has_nothing_left_to_give() {
     ));
     span.done();
     assert!(manager.stat().system.is_zero());
-    assert_eq!(manager.mistakes(ScopeClass::Span), 0);
+    assert_eq!(manager.over_releases(ScopeClass::Span), 0);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn what_a_span_holds_is_not_its_owners_to_release() {
     assert_eq!(stream.stat().memory, 4);
     stream.release_memory(5);
     assert_eq!(stream.stat().memory, 0);
-    assert_eq!(manager.mistakes(ScopeClass::Stream), 1);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 1);
 }
 
 #[test]
@@ -357,14 +357,14 @@ fn of_a_peer_and_its_share_of_a_service_the_peer_is_asked_first() {
 }
 
 #[test]
-fn a_mistake_takes_from_nobody_else_and_is_counted() {
+fn an_over_release_takes_from_nobody_else_and_is_counted() {
     let manager = manager(|_| {});
     let (ours, theirs) = (stream(&manager), stream(&manager));
     ours.reserve_memory(10, Priority::Always).unwrap();
     theirs.reserve_memory(10, Priority::Always).unwrap();
     ours.release_memory(15);
     assert_eq!(manager.stat().system.memory, 10);
-    assert_eq!(manager.mistakes(ScopeClass::Stream), 1);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 1);
     let peer = manager.view_peer(&peer());
     peer.release_memory(1);
     assert_eq!(
@@ -372,7 +372,7 @@ fn a_mistake_takes_from_nobody_else_and_is_counted() {
         10,
         "nothing was reserved on it directly"
     );
-    assert_eq!(manager.mistakes(ScopeClass::Peer), 1);
+    assert_eq!(manager.over_releases(ScopeClass::Peer), 1);
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn a_guard_may_be_kept_elsewhere_grown_and_shrunk() {
     assert_eq!(stream.stat().memory, 5 * KIB);
     std::thread::spawn(move || drop(held)).join().unwrap();
     assert_eq!(stream.stat().memory, 0);
-    assert_eq!(manager.mistakes(ScopeClass::Stream), 0);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 0);
 }
 
 #[test]
@@ -571,12 +571,9 @@ impl tracing::Subscriber for Warnings {
 }
 
 #[test]
-fn mistakes_are_logged_once_a_class_and_minute() {
+fn over_releases_are_logged_once_a_class_and_minute() {
     let clock = Arc::new(TestClock::default());
-    let manager = AtomicResourceManager::builder()
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let manager = Manager::builder().clock(clock.clone()).build().unwrap();
     let warnings = Warnings::default();
     let count = warnings.0.clone();
     tracing::subscriber::with_default(warnings, || {
@@ -590,7 +587,7 @@ fn mistakes_are_logged_once_a_class_and_minute() {
         stream.release_memory(1);
         assert_eq!(count.load(Ordering::Relaxed), 3);
     });
-    assert_eq!(manager.mistakes(ScopeClass::Stream), 4);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 4);
 }
 
 #[test]
@@ -672,7 +669,7 @@ fn a_span_that_is_dropped_gives_all_back_though_spans_of_it_are_kept() {
 #[test]
 fn nothing_is_left_of_a_manager_when_it_and_all_that_it_opened_are_gone() {
     let clock = Arc::new(SystemClock::new());
-    let builder = AtomicResourceManager::builder().clock(clock.clone());
+    let builder = Manager::builder().clock(clock.clone());
     let manager = builder.credit_after(0).build().unwrap();
     let connection = connection(&manager);
     connection.set_service("relay").unwrap();

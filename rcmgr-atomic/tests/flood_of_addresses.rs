@@ -1,4 +1,4 @@
-//! A flood of one-time addresses leaves nothing behind: no place, no bucket, and no memory.
+//! A flood of one-time addresses leaves nothing behind: no permit, no bucket, and no memory.
 //!
 //! What is counted is what is allocated, so it is the same on every machine. In an optimised build a
 //! million addresses come, in a debug build a tenth of that.
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::address::RateLimiter;
 use rcmgr_atomic::{
-    AtomicResourceManager, Clock, Connection, Direction, Endpoint, Limits, MIB, ResourceManager,
-    UsesFd,
+    Clock, Connection, Direction, Endpoint, Limits, MIB, Manager, ResourceManager, UsesFd,
 };
 
 const ADDRESSES: u128 = if cfg!(debug_assertions) {
@@ -32,7 +31,7 @@ impl Clock for TestClock {
     }
 }
 
-fn open(manager: &AtomicResourceManager, from: u128) -> Connection {
+fn open(manager: &Manager, from: u128) -> Connection {
     let from: Endpoint = std::net::IpAddr::from(Ipv6Addr::from_bits(from)).into();
     let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &from);
     opened.expect("it comes from a subnet of its own")
@@ -41,7 +40,7 @@ fn open(manager: &AtomicResourceManager, from: u128) -> Connection {
 #[test]
 fn one_time_addresses_open_and_close_a_connection_each() {
     let clock = Arc::new(TestClock::default());
-    let manager = AtomicResourceManager::builder()
+    let manager = Manager::builder()
         .limits(Limits::unlimited())
         .clock(clock.clone());
     let manager = manager.build().expect("the defaults work");
@@ -55,7 +54,7 @@ fn one_time_addresses_open_and_close_a_connection_each() {
             connected.push_back(open(&manager, (0x2001 << 112) + (number << 80)));
         }
         let stat = manager.addresses().stat();
-        assert_eq!(stat.places, AT_ONCE as u64);
+        assert_eq!(stat.permits, AT_ONCE as u64);
         assert!(stat.tracked_buckets <= RateLimiter::MAX_TRACKED as u64);
         drop(connected);
 
@@ -67,7 +66,7 @@ fn one_time_addresses_open_and_close_a_connection_each() {
     });
     let stat = manager.addresses().stat();
     assert_eq!(
-        (stat.places, stat.tracked_subnets, stat.tracked_buckets),
+        (stat.permits, stat.tracked_subnets, stat.tracked_buckets),
         (0, 0, 0)
     );
     assert!(manager.stat().system.is_zero());

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::env;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limits, PeerId, ResourceManager,
-    ScopeId, StreamScope, UsesFd,
+    ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, ScopeId,
+    StreamScope, UsesFd,
 };
 
 /// How many peers are there at once.
@@ -35,7 +35,7 @@ fn resident() -> Option<u64> {
     Some(kib << 10)
 }
 
-fn flood(manager: &AtomicResourceManager, peers: u64) {
+fn flood(manager: &Manager, peers: u64) {
     let mut open = VecDeque::with_capacity(AT_ONCE);
     for number in 0..peers {
         if open.len() == AT_ONCE {
@@ -55,7 +55,7 @@ fn flood(manager: &AtomicResourceManager, peers: u64) {
 
 #[test]
 fn a_million_peers_come_and_go() {
-    let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+    let manager = Manager::new(Limits::unlimited()).unwrap();
     // The maps and the allocator's pools are as large as they get before it is measured.
     flood(&manager, 2 * AT_ONCE as u64);
     let before = resident();

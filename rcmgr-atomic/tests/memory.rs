@@ -7,8 +7,8 @@ use std::env;
 
 use allocation_counter::measure;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, PeerId,
-    ResourceManager, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
+    Stream, StreamScope, UsesFd,
 };
 
 fn leaves() -> usize {
@@ -23,8 +23,8 @@ fn peer(number: usize) -> PeerId {
     PeerId::from_bytes(format!("peer {number}").as_bytes()).unwrap()
 }
 
-fn manager() -> AtomicResourceManager {
-    AtomicResourceManager::new(Limits::unlimited()).unwrap()
+fn manager() -> Manager {
+    Manager::new(Limits::unlimited()).unwrap()
 }
 
 /// Opens so many, and says how many bytes are allocated for each as long as they are open.

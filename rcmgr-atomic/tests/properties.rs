@@ -1,5 +1,5 @@
 //! The engine against the sequential model: random operations, the same outcome to the letter, and
-//! after each of them the same usage, peaks, refusals and mistakes everywhere.
+//! after each of them the same usage, peaks, refusals and over-releases everywhere.
 
 mod by_memory;
 mod support;
@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit,
-    LimitValue, Limits, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeClass,
-    ScopeId, ScopeSpan, ScopeStat, Span, Stream, StreamScope, UsesFd,
+    ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit, LimitValue, Limits,
+    Manager, PeerId, Priority, ResourceManager, ResourceScope, Result, ScopeClass, ScopeId,
+    ScopeSpan, ScopeStat, Span, Stream, StreamScope, UsesFd,
 };
 use support::{Addresses, Model, On};
 
@@ -224,7 +224,7 @@ impl Handle {
 
 /// The engine and the model, which do the same.
 struct Pair {
-    manager: AtomicResourceManager,
+    manager: Manager,
     handles: Vec<Handle>,
     model: Model,
     /// Whether a peak of memory or streams may have credit in it.
@@ -248,7 +248,7 @@ impl Pair {
             },
             rates: RateLimits::none(),
         };
-        let manager = AtomicResourceManager::builder()
+        let manager = Manager::builder()
             .limits(limits.clone())
             .addresses(config)
             .prepaid_credit(credit, credit)
@@ -451,8 +451,8 @@ impl Pair {
             let limit = self.model.limit(&On::Named(scope.id.clone()));
             prop_assert_eq!(scope.limit, limit, "the limit of {}", scope.id);
         }
-        let places = self.manager.addresses().stat().places;
-        prop_assert_eq!(places, self.model.places());
+        let permits = self.manager.addresses().stat().permits;
+        prop_assert_eq!(permits, self.model.permits());
         for at in 0..self.handles.len() {
             let on = On::Handle(at);
             let scope = self.handles[at].scope();
@@ -467,9 +467,12 @@ impl Pair {
             .map(|at| self.model.stat(&On::Handle(at)).memory);
         prop_assert_eq!(self.manager.conn_memory().counts, by_memory(conns));
         for class in ScopeClass::ALL {
-            let got = (self.manager.refusals(class), self.manager.mistakes(class));
-            let want = (self.model.refusals(class), self.model.mistakes(class));
-            prop_assert_eq!(got, want, "refusals and mistakes of class {}", class);
+            let got = (
+                self.manager.refusals(class),
+                self.manager.over_releases(class),
+            );
+            let want = (self.model.refusals(class), self.model.over_releases(class));
+            prop_assert_eq!(got, want, "refusals and over-releases of class {}", class);
         }
         Ok(())
     }

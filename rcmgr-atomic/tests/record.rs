@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use rcmgr_atomic::record::{Operation, Record, Recorder};
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, Priority,
-    ResourceManager, ResourceScope, Scope, ScopeSpan, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, Priority, ResourceManager,
+    ResourceScope, Scope, ScopeSpan, Stream, StreamScope, UsesFd,
 };
 
 /// Looks at scopes whenever it is told something. (Reading a scope that one has takes no lock, so that
@@ -47,9 +47,9 @@ impl Looks {
     }
 }
 
-fn looked_at() -> (Arc<Looks>, AtomicResourceManager) {
+fn looked_at() -> (Arc<Looks>, Manager) {
     let looks = Arc::new(Looks::default());
-    let builder = AtomicResourceManager::builder().limits(Limits::unlimited());
+    let builder = Manager::builder().limits(Limits::unlimited());
     let manager = builder.recorder(looks.clone()).build().unwrap();
     (looks, manager)
 }
@@ -157,7 +157,7 @@ fn a_refusal_is_told_of_with_who_refused() {
     limits.peer_default.streams = 1.into();
     limits.protocol_default.streams = 0.into();
     let refusals = Arc::new(Refusals::default());
-    let builder = AtomicResourceManager::builder().limits(limits);
+    let builder = Manager::builder().limits(limits);
     let manager = builder.recorder(refusals.clone()).build().unwrap();
     let peer = "a".parse().unwrap();
     let stream = manager.open_stream(&peer, Direction::Inbound).unwrap();

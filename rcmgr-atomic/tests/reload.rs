@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use rcmgr_atomic::reload::{LimitsWatcher, ReloadStats};
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Error, KIB, LimitExceeded,
-    LimitValue, Limits, ManagerStat, PartialLimits, Priority, Resource, ResourceManager,
-    ResourceScope, Result, ScopeId, ScopeName, UsesFd,
+    ConnectionScope, Direction, Endpoint, Error, KIB, LimitExceeded, LimitValue, Limits, Manager,
+    ManagerStat, PartialLimits, Priority, Resource, ResourceManager, ResourceScope, Result,
+    ScopeId, ScopeName, UsesFd,
 };
 
 const VERSIONS: usize = 200;
@@ -97,7 +97,7 @@ impl Seen {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn reserve_and_release(&self, manager: &AtomicResourceManager) {
+    fn reserve_and_release(&self, manager: &Manager) {
         use Resource::{ConnsOutbound, Memory};
         let open = |direction| manager.open_connection(direction, UsesFd::Yes, &Endpoint::None);
         while !self.done.load(Ordering::Relaxed) {
@@ -129,7 +129,7 @@ impl Seen {
 struct Writer<'a> {
     file: PathBuf,
     watcher: &'a LimitsWatcher,
-    manager: &'a AtomicResourceManager,
+    manager: &'a Manager,
 }
 
 impl Writer<'_> {
@@ -194,7 +194,7 @@ fn every_decision_under_reloads_is_of_one_set_of_limits() {
     let file = directory.path().join("limits.json");
     fs::write(&file, Set::A.file()).unwrap();
 
-    let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+    let manager = Manager::new(Limits::unlimited()).unwrap();
     let watched = manager.clone();
     let watcher = LimitsWatcher::builder()
         .settle_time(Duration::from_millis(5))

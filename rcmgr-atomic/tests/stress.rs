@@ -16,9 +16,9 @@ use by_memory::by_memory;
 use fastrand::Rng;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit,
-    Limits, PeerId, Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId,
-    ScopeSpan, Span, Stream, StreamScope, UsesFd,
+    ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit, Limits, Manager, PeerId,
+    Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId, ScopeSpan, Span, Stream,
+    StreamScope, UsesFd,
 };
 
 const PEERS: [&str; 3] = [
@@ -140,7 +140,7 @@ fn stress(threads: u64, reload: Reload, room: u64) {
     let seed = from_env("RCMGR_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{threads} threads, {ops} operations, RCMGR_STRESS_SEED={seed}");
 
-    let manager = AtomicResourceManager::builder()
+    let manager = Manager::builder()
         .limits(limits(room))
         .addresses(addresses())
         .credit_after(1);
@@ -185,7 +185,7 @@ fn stress(threads: u64, reload: Reload, room: u64) {
             view.release();
         }
     }
-    assert_eq!(manager.addresses().stat().places, 0);
+    assert_eq!(manager.addresses().stat().permits, 0);
     for scope in manager.scopes() {
         assert!(scope.stat.is_zero(), "{}: {}", scope.id, scope.stat);
     }
@@ -201,7 +201,7 @@ fn stress(threads: u64, reload: Reload, room: u64) {
 
 /// Looks at every scope again and again. Where limits change, it is what changes them: usage may
 /// then be over a limit that was lowered, and only the end is checked.
-fn watch(manager: &AtomicResourceManager, reload: Reload, room: u64, finished: &AtomicBool) -> u64 {
+fn watch(manager: &Manager, reload: Reload, room: u64, finished: &AtomicBool) -> u64 {
     let mut snapshots = 0;
     while !finished.load(Ordering::Acquire) {
         if reload == Reload::AllTheTime {
@@ -231,7 +231,7 @@ fn watch(manager: &AtomicResourceManager, reload: Reload, room: u64, finished: &
     snapshots
 }
 
-fn view(manager: &AtomicResourceManager, id: &ScopeId) -> Option<Scope> {
+fn view(manager: &Manager, id: &ScopeId) -> Option<Scope> {
     let view = match id {
         ScopeId::System => manager.view_system(),
         ScopeId::Transient => manager.view_transient(),
@@ -248,7 +248,7 @@ fn peer(rng: &mut Rng) -> PeerId {
     PEERS[rng.usize(..PEERS.len())].parse().expect("a peer id")
 }
 
-fn any_view(manager: &AtomicResourceManager, rng: &mut Rng) -> Scope {
+fn any_view(manager: &Manager, rng: &mut Rng) -> Scope {
     match rng.u8(..5) {
         0 => manager.view_system(),
         1 => manager.view_transient(),
@@ -266,7 +266,7 @@ fn priority(rng: &mut Rng) -> Priority {
     }
 }
 
-fn operate(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) {
+fn operate(manager: &Manager, slots: &Slots, rng: &mut Rng) {
     let slot = &slots[rng.usize(..SLOTS)];
     let taken = slot.lock().expect("no one panics with it").clone();
     let Some(handle) = taken else {
@@ -307,7 +307,7 @@ fn operate(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) {
     }
 }
 
-fn open(manager: &AtomicResourceManager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
+fn open(manager: &Manager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
     let direction = Direction::ALL[rng.usize(..2)];
     match rng.u8(..8) {
         0 => {

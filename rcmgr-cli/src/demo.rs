@@ -33,7 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_metrics::trace::TraceSink;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -78,7 +78,7 @@ fn try_run(options: &Options) -> io::Result<bool> {
 
     let runtime = tokio::runtime::Runtime::new()?;
     let sink = options.trace.as_ref().map(TraceSink::create).transpose()?;
-    let builder = AtomicResourceManager::builder().limits(plan.limits.clone());
+    let builder = Manager::builder().limits(plan.limits.clone());
     let builder = match &sink {
         Some(sink) => builder.recorder(sink.recorder()),
         None => builder,
@@ -192,7 +192,7 @@ struct Played {
 /// Server and clients from the first connection to the last. No scope is referred to afterwards.
 async fn play(
     plan: &Plan,
-    manager: &AtomicResourceManager,
+    manager: &Manager,
     naming: Naming,
     length: Duration,
     bar: Bar,

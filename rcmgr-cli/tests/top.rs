@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, KIB, Limits, Priority,
-    ResourceManager, ResourceScope, UsesFd,
+    ConnectionScope, Direction, Endpoint, KIB, Limits, Manager, Priority, ResourceManager,
+    ResourceScope, UsesFd,
 };
 use view::{View, answer, page_of, says};
 
@@ -61,7 +61,7 @@ fn what_is_there_now_is_printed_once() {
     let mut limits = Limits::unlimited();
     limits.peer_default.conns_inbound = 2.into();
     limits.peer_default.memory = (64 * KIB).into();
-    let manager = AtomicResourceManager::new(limits).expect("the limits are good");
+    let manager = Manager::new(limits).expect("the limits are good");
     let connect = |peer: &str| {
         let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
         conn.set_peer(&peer.parse().expect("it is a peer"))?;

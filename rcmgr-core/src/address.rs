@@ -6,7 +6,7 @@
 //! | to learn about | see |
 //! | --- | --- |
 //! | all of it together, as an engine holds it | [`Addresses`], made from an [`AddressConfig`] |
-//! | how many connections at a time | [`SubnetLimits`], [`SubnetLimiter`], [`Place`] |
+//! | how many connections at a time | [`SubnetLimits`], [`SubnetLimiter`], [`Permit`] |
 //! | how many connections a second | [`RateLimits`], [`Rate`], [`RateLimiter`] |
 //! | who is let in all the same | [`Allowlist`] |
 //!
@@ -22,7 +22,7 @@ mod addresses;
 mod allowlist;
 mod buckets;
 mod meter;
-mod place;
+mod permit;
 mod rate_limiter;
 mod rate_limits;
 mod rules;
@@ -33,7 +33,7 @@ mod subnet_limits;
 
 pub use addresses::{AddressConfig, AddressStat, Addresses};
 pub use allowlist::Allowlist;
-pub use place::{BarePlace, Place};
+pub use permit::{BarePermit, Permit};
 pub use rate_limiter::RateLimiter;
 pub use rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 pub use subnet_limiter::SubnetLimiter;

@@ -35,7 +35,7 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
             open.push(addresses.admit(&address(number).into()).unwrap());
             if open.len() == OPEN {
                 let stat = addresses.stat();
-                assert_eq!(stat.places, OPEN as u64);
+                assert_eq!(stat.permits, OPEN as u64);
                 assert_eq!(stat.tracked_subnets, 2 * OPEN as u64);
                 assert!(stat.tracked_buckets <= RateLimiter::MAX_TRACKED as u64);
                 open.clear();
@@ -44,7 +44,7 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
         }
         drop(open);
         let stat = addresses.stat();
-        assert_eq!((stat.places, stat.tracked_subnets), (0, 0));
+        assert_eq!((stat.permits, stat.tracked_subnets), (0, 0));
         assert_eq!((stat.refused_by_rate, stat.refused_by_subnet), (0, 0));
         assert!(stat.tracked_buckets > RateLimiter::MAX_TRACKED as u64 / 2);
 
@@ -91,7 +91,7 @@ fn nothing_is_allocated_for_a_refusal() {
     let subnets = Arc::new(SubnetLimiter::new(SubnetLimits::default()).unwrap());
     let rates = RateLimiter::new(RateLimits::default(), Arc::new(TestClock::default())).unwrap();
     let ip = address(7);
-    let places: Vec<_> = (0..8).map(|_| subnets.open(ip).unwrap()).collect();
+    let permits: Vec<_> = (0..8).map(|_| subnets.open(ip).unwrap()).collect();
     while rates.allow(ip).is_ok() {}
     let nobody = SubnetLimits {
         v4: vec![SubnetLimit {
@@ -110,5 +110,5 @@ fn nothing_is_allocated_for_a_refusal() {
         }
     });
     assert_eq!(memory.count_total, 0);
-    drop(places);
+    drop(permits);
 }

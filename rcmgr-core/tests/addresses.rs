@@ -64,7 +64,7 @@ fn an_address_may_open_sixteen_at_once_of_which_eight_stay_open() {
     assert_eq!(refused.retry_after, Duration::from_secs(5));
     let stat = addresses.stat();
     assert_eq!((stat.refused_by_rate, stat.refused_by_subnet), (1, 8));
-    assert_eq!((stat.places, stat.tracked_subnets), (8, 1));
+    assert_eq!((stat.permits, stat.tracked_subnets), (8, 1));
 
     drop(open);
     clock.advance(Duration::from_secs(5));
@@ -293,7 +293,7 @@ fn a_bad_configuration_is_refused_with_its_field_and_changes_nothing() {
     assert_eq!(addresses.rate_limits(), RateLimits::default());
 }
 
-/// Threads that open and close, each a few places at a time, in two /56 of one /48. How many are
+/// Threads that open and close, each a few permits at a time, in two /56 of one /48. How many are
 /// open in each was never over `most`, and was not over `in_all` together.
 fn churn(limiter: &Arc<SubnetLimiter>, most: u64, in_all: u64, on_refusal: impl Fn() + Sync) {
     let held = [AtomicU64::new(0), AtomicU64::new(0)];
@@ -308,7 +308,7 @@ fn churn(limiter: &Arc<SubnetLimiter>, most: u64, in_all: u64, on_refusal: impl 
                     let which = random.u16(0..2);
                     if open.len() < 4 && random.bool() {
                         let ip = [0x2001, 0xdb8, 0, which << 8, 0, 0, 0, thread];
-                        let Ok(place) = limiter.open(IpAddr::from(ip)) else {
+                        let Ok(permit) = limiter.open(IpAddr::from(ip)) else {
                             on_refusal();
                             continue;
                         };
@@ -316,18 +316,18 @@ fn churn(limiter: &Arc<SubnetLimiter>, most: u64, in_all: u64, on_refusal: impl 
                         let held = &held[usize::from(which)];
                         assert!(held.fetch_add(1, Ordering::SeqCst) < most);
                         assert!(all_held.fetch_add(1, Ordering::SeqCst) < in_all);
-                        open.push((place, held));
+                        open.push((permit, held));
                     } else if !open.is_empty() {
-                        let (place, held) = open.swap_remove(random.usize(0..open.len()));
+                        let (permit, held) = open.swap_remove(random.usize(0..open.len()));
                         held.fetch_sub(1, Ordering::SeqCst);
                         all_held.fetch_sub(1, Ordering::SeqCst);
-                        drop(place);
+                        drop(permit);
                     }
                 }
-                for (place, held) in open {
+                for (permit, held) in open {
                     held.fetch_sub(1, Ordering::SeqCst);
                     all_held.fetch_sub(1, Ordering::SeqCst);
-                    drop(place);
+                    drop(permit);
                 }
             });
         }
@@ -351,7 +351,7 @@ fn threads_never_get_more_places_than_there_are() {
         refused.fetch_add(1, Ordering::Relaxed);
     };
     churn(&limiter, 6, 10, count);
-    assert_eq!((limiter.places(), limiter.tracked()), (0, 0));
+    assert_eq!((limiter.permits(), limiter.tracked()), (0, 0));
     let refused = refused.into_inner();
     assert!(refused > 0);
     assert_eq!(limiter.refused(), refused);
@@ -361,21 +361,21 @@ fn threads_never_get_more_places_than_there_are() {
 fn threads_are_never_refused_below_the_limit() {
     let limiter = v6(32, 32);
     churn(&limiter, 32, 32, || panic!("32 were never open"));
-    assert_eq!((limiter.places(), limiter.refused()), (0, 0));
+    assert_eq!((limiter.permits(), limiter.refused()), (0, 0));
 }
 
 #[test]
 fn a_place_given_back_by_many_threads_is_given_back_once() {
     let limiter = v6(4, 4);
     for _ in 0..100 {
-        let [kept, place] = [(); 2].map(|()| limiter.open(ip("2001:db8::1")).unwrap());
+        let [kept, permit] = [(); 2].map(|()| limiter.open(ip("2001:db8::1")).unwrap());
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| place.give_back());
+                scope.spawn(|| permit.give_back());
             }
         });
-        drop(place);
-        assert_eq!(limiter.places(), 1);
+        drop(permit);
+        assert_eq!(limiter.permits(), 1);
         drop(kept);
     }
     assert_eq!(limiter.tracked(), 0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rcmgr_core::LimitValue;
-use rcmgr_core::address::{NetworkLimit, Place, SubnetLimit, SubnetLimiter, SubnetLimits};
+use rcmgr_core::address::{NetworkLimit, Permit, SubnetLimit, SubnetLimiter, SubnetLimits};
 use rcmgr_core::ipnet::IpNet;
 
 /// Few addresses that share subnets of several sizes, one of them in its IPv6 form too.
@@ -136,13 +136,13 @@ proptest! {
     ) {
         let limiter = Arc::new(SubnetLimiter::new(first.clone()).unwrap());
         let mut model = Model { limits: first, open: HashMap::new() };
-        let mut places: Vec<(Place, Vec<IpNet>)> = Vec::new();
+        let mut permits: Vec<(Permit, Vec<IpNet>)> = Vec::new();
         let mut refused = 0;
 
         for op in ops {
             match op {
                 Op::Open(ip) => match (limiter.open(ip), model.open(ip.to_canonical())) {
-                    (Ok(place), Ok(subnets)) => places.push((place, subnets)),
+                    (Ok(permit), Ok(subnets)) => permits.push((permit, subnets)),
                     (Err(error), Err(expected)) => {
                         refused += 1;
                         prop_assert_eq!((error.network, error.used, error.limit), expected);
@@ -150,10 +150,10 @@ proptest! {
                     }
                     (got, expected) => prop_assert!(false, "{ip}: {got:?}, not {expected:?}"),
                 },
-                Op::GiveBack(which) if !places.is_empty() => {
-                    let (place, subnets) = places.swap_remove(which % places.len());
-                    place.give_back();
-                    drop(place);
+                Op::GiveBack(which) if !permits.is_empty() => {
+                    let (permit, subnets) = permits.swap_remove(which % permits.len());
+                    permit.give_back();
+                    drop(permit);
                     model.give_back(&subnets);
                 }
                 Op::GiveBack(_) => {}
@@ -163,12 +163,12 @@ proptest! {
                     model.limits = limits;
                 }
             }
-            let counted = places.iter().filter(|(_, subnets)| !subnets.is_empty());
-            prop_assert_eq!(limiter.places(), counted.count() as u64);
+            let counted = permits.iter().filter(|(_, subnets)| !subnets.is_empty());
+            prop_assert_eq!(limiter.permits(), counted.count() as u64);
             prop_assert_eq!(limiter.tracked(), model.open.len() as u64);
             prop_assert_eq!(limiter.refused(), refused);
         }
-        drop(places);
-        prop_assert_eq!((limiter.places(), limiter.tracked()), (0, 0));
+        drop(permits);
+        prop_assert_eq!((limiter.permits(), limiter.tracked()), (0, 0));
     }
 }

@@ -16,8 +16,8 @@ use std::{fs, thread};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
-    AtomicResourceManager, Direction, KIB, Limits, PeerId, Priority, ResourceManager,
-    ResourceScope, Stream, StreamScope,
+    Direction, KIB, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
+    StreamScope,
 };
 use rcmgr_metrics::Observer;
 
@@ -27,7 +27,7 @@ fn peer(number: u64) -> PeerId {
     PeerId::from_bytes(&number.to_be_bytes()).expect("eight bytes are a peer id")
 }
 
-fn open(manager: &AtomicResourceManager, number: u64) -> Stream {
+fn open(manager: &Manager, number: u64) -> Stream {
     let opened = manager.open_stream(&peer(number), Direction::Inbound);
     let stream = opened.expect("there are no limits");
     let set = stream.set_protocol("/ipfs/kad/1.0.0");
@@ -38,7 +38,7 @@ fn open(manager: &AtomicResourceManager, number: u64) -> Stream {
 
 /// What a thread gets done in each window: with a scrape at its begin, or without.
 struct Windows<'a> {
-    manager: &'a AtomicResourceManager,
+    manager: &'a Manager,
     steps: &'a AtomicU64,
     thread: PathBuf,
 }
@@ -89,7 +89,7 @@ impl Windows<'_> {
 }
 
 /// Compares while a thread does one step after the other.
-fn measure(name: &str, manager: &AtomicResourceManager, step: impl Fn(u64) + Send) {
+fn measure(name: &str, manager: &Manager, step: impl Fn(u64) + Send) {
     let (steps, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
@@ -126,7 +126,7 @@ fn measure(name: &str, manager: &AtomicResourceManager, step: impl Fn(u64) + Sen
 }
 
 fn main() {
-    let manager = AtomicResourceManager::new(Limits::unlimited()).expect("the limits work");
+    let manager = Manager::new(Limits::unlimited()).expect("the limits work");
     let held: Vec<_> = (0..PEERS).map(|number| open(&manager, number)).collect();
     let one = &held[0];
     measure("reserve and release 4 KiB", &manager, |_| {

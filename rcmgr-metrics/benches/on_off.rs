@@ -22,8 +22,8 @@ use cpu_time::ProcessTime;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, KIB, Limit, Limits,
-    PeerId, Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId,
+    Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
 };
 use rcmgr_metrics::{Observer, RefusalLog};
 
@@ -53,7 +53,7 @@ fn peer(number: u64) -> PeerId {
     PeerId::from_bytes(&number.to_be_bytes()).expect("eight bytes are a peer id")
 }
 
-fn connection(manager: &AtomicResourceManager, number: u64) -> Connection {
+fn connection(manager: &Manager, number: u64) -> Connection {
     let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
     let connection = opened.expect("there is room");
     connection.set_peer(&peer(number)).expect("there is room");
@@ -61,7 +61,7 @@ fn connection(manager: &AtomicResourceManager, number: u64) -> Connection {
 }
 
 /// A stream that is charged on seven scopes.
-fn stream(manager: &AtomicResourceManager, number: u64) -> Stream {
+fn stream(manager: &Manager, number: u64) -> Stream {
     let opened = manager.open_stream(&peer(number), Direction::Inbound);
     let stream = opened.expect("there is room");
     let set = stream.set_protocol("/ipfs/kad/1.0.0");
@@ -71,7 +71,7 @@ fn stream(manager: &AtomicResourceManager, number: u64) -> Stream {
 }
 
 /// What one reservation and its release took of the process's time in a round, in nanoseconds.
-fn round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64 {
+fn round(manager: &Manager, threads: u64, length: Duration) -> f64 {
     let over = AtomicBool::new(false);
     let ready = Barrier::new(threads as usize + 1);
     let work = |number| {
@@ -102,7 +102,7 @@ fn round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64
 }
 
 /// The same while somebody looks, who scrapes once in the middle.
-fn observed_round(manager: &AtomicResourceManager, threads: u64, length: Duration) -> f64 {
+fn observed_round(manager: &Manager, threads: u64, length: Duration) -> f64 {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Observer::new(manager.clone())));
     let log = RefusalLog::new(manager.clone()).start(Duration::from_secs(1));
@@ -155,7 +155,7 @@ fn main() {
     let length = Duration::try_from_secs_f64(seconds).expect("a number of seconds");
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
 
-    let manager = AtomicResourceManager::new(limits()).expect("the limits work");
+    let manager = Manager::new(limits()).expect("the limits work");
     let held: Vec<_> = (0..PEERS)
         .map(|number| connection(&manager, number))
         .collect();

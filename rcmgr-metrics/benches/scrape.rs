@@ -5,8 +5,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, PeerId,
-    ResourceManager, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
+    Stream, StreamScope, UsesFd,
 };
 use rcmgr_metrics::Observer;
 
@@ -17,7 +17,7 @@ fn peer(number: u64) -> PeerId {
 }
 
 /// Peers with a connection each.
-fn connections(manager: &AtomicResourceManager) -> Vec<Connection> {
+fn connections(manager: &Manager) -> Vec<Connection> {
     let open = |number| {
         let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
         let connection = opened.expect("there are no limits");
@@ -29,7 +29,7 @@ fn connections(manager: &AtomicResourceManager) -> Vec<Connection> {
 }
 
 /// Peers with a stream each, all of one protocol, of which each then has a share.
-fn streams(manager: &AtomicResourceManager) -> Vec<Stream> {
+fn streams(manager: &Manager) -> Vec<Stream> {
     let open = |number| {
         let opened = manager.open_stream(&peer(number), Direction::Inbound);
         let stream = opened.expect("there are no limits");
@@ -43,7 +43,7 @@ fn streams(manager: &AtomicResourceManager) -> Vec<Stream> {
 fn scrape(c: &mut Criterion) {
     let mut group = c.benchmark_group("scrape with 100,000 peers");
     group.sample_size(10);
-    let mut bench = |name, manager: &AtomicResourceManager| {
+    let mut bench = |name, manager: &Manager| {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Observer::new(manager.clone())));
         let mut text = String::new();
@@ -64,7 +64,7 @@ fn scrape(c: &mut Criterion) {
     ] {
         *limit = rcmgr_core::Limit::all((1 << 40).into());
     }
-    let manager = AtomicResourceManager::new(limits).expect("the limits work");
+    let manager = Manager::new(limits).expect("the limits work");
     let held = connections(&manager);
     bench("with a connection each", &manager);
     let more = streams(&manager);

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rcmgr_atomic::{
-    AtomicResourceManager, Builder, Direction, KIB, Limits, Priority, ResourceManager,
-    ResourceScope, Stream,
+    Builder, Direction, KIB, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream,
 };
 use rcmgr_metrics::trace::TraceSink;
 
@@ -20,7 +19,7 @@ use rcmgr_metrics::trace::TraceSink;
 const BATCH: u64 = 1 << 14;
 
 fn stream(builder: Builder) -> Stream {
-    let manager: AtomicResourceManager = builder
+    let manager: Manager = builder
         .limits(Limits::unlimited())
         .build()
         .expect("the configuration works");
@@ -47,12 +46,12 @@ fn reserve_and_release(c: &mut Criterion) {
         let sink = TraceSink::builder(path).queue(queue).start();
         sink.expect("the folder can be written to")
     };
-    let off = stream(AtomicResourceManager::builder());
-    let exact = stream(AtomicResourceManager::builder().prepaid_credit(0, 0));
+    let off = stream(Manager::builder());
+    let exact = stream(Manager::builder().prepaid_credit(0, 0));
     let wide = sink(1 << 16);
-    let on = stream(AtomicResourceManager::builder().recorder(wide.recorder()));
+    let on = stream(Manager::builder().recorder(wide.recorder()));
     let narrow = sink(1);
-    let gap = stream(AtomicResourceManager::builder().recorder(narrow.recorder()));
+    let gap = stream(Manager::builder().recorder(narrow.recorder()));
 
     let mut group = c.benchmark_group("reserve and release");
     for (name, stream) in [("off", &off), ("off-exact", &exact), ("gap", &gap)] {

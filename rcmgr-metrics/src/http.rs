@@ -3,11 +3,11 @@
 //! [`router`] is an [`axum::Router`], to be mounted in whatever server there is:
 //!
 //! ```no_run
-//! use rcmgr_atomic::{AtomicResourceManager, Limits};
+//! use rcmgr_atomic::{Manager, Limits};
 //! use rcmgr_metrics::{Observer, http};
 //!
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-//! let manager = AtomicResourceManager::new(Limits::auto_scale())?;
+//! let manager = Manager::new(Limits::auto_scale())?;
 //! let router = http::router(Observer::new(manager));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:7070").await?;
 //! axum::serve(listener, router).await?;

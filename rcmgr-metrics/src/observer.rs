@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_core::reload::LimitsWatcher;
 
 #[cfg(feature = "sink")]
@@ -13,17 +13,17 @@ use crate::trace::TraceCounters;
 /// series of its own, and only so many protocols and services have.
 ///
 /// ```
-/// use rcmgr_atomic::{AtomicResourceManager, Limits};
+/// use rcmgr_atomic::{Manager, Limits};
 /// use rcmgr_metrics::Observer;
 ///
-/// let manager = AtomicResourceManager::new(Limits::unlimited())?;
+/// let manager = Manager::new(Limits::unlimited())?;
 /// let observer = Observer::new(manager).most_names(20);
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Observer {
-    pub(crate) manager: AtomicResourceManager,
+    pub(crate) manager: Manager,
     pub(crate) watcher: Option<Arc<LimitsWatcher>>,
     #[cfg(feature = "sink")]
     pub(crate) trace: Option<TraceCounters>,
@@ -32,7 +32,7 @@ pub struct Observer {
 
 impl Observer {
     /// One that shows at most 100 protocols and 100 services by name.
-    pub fn new(manager: AtomicResourceManager) -> Self {
+    pub fn new(manager: Manager) -> Self {
         Self {
             manager,
             watcher: None,

@@ -6,10 +6,10 @@
 //! What a Prometheus behind a collector gets of them is the same, and dashboards work.
 //!
 //! ```
-//! use rcmgr_atomic::{AtomicResourceManager, Limits};
+//! use rcmgr_atomic::{Manager, Limits};
 //! use rcmgr_metrics::Observer;
 //!
-//! let manager = AtomicResourceManager::new(Limits::unlimited())?;
+//! let manager = Manager::new(Limits::unlimited())?;
 //! let meter = opentelemetry::global::meter("rcmgr");
 //! rcmgr_metrics::opentelemetry::register(Observer::new(manager), &meter);
 //! # Ok::<(), rcmgr_atomic::Error>(())

@@ -3,10 +3,10 @@
 //! ```
 //! use prometheus_client::encoding::text::encode;
 //! use prometheus_client::registry::Registry;
-//! use rcmgr_atomic::{AtomicResourceManager, Limits};
+//! use rcmgr_atomic::{Manager, Limits};
 //! use rcmgr_metrics::Observer;
 //!
-//! let manager = AtomicResourceManager::new(Limits::unlimited())?;
+//! let manager = Manager::new(Limits::unlimited())?;
 //! let mut registry = Registry::default();
 //! registry.register_collector(Box::new(Observer::new(manager)));
 //!
@@ -55,7 +55,7 @@
 //! | `used`, `peak`, `limit` | `scope`, `name`, `resource` | of system, transient, the allowlisted ones, and of each service and protocol by `name`; `used` and `peak` by direction, `limit` of both together too |
 //! | `utilisation` | `scope`, `resource` | usage by limit, the highest of all scopes of that class, peers too |
 //! | `scopes` | `scope` | how many there are: of services, protocols, peers, and peers' shares |
-//! | `mistakes_total` | `scope` | releases of more than was held |
+//! | `over_releases_total` | `scope` | releases of more than was held |
 //! | `address_refusals_total` | `limiter` | connections that the `rate` or the `subnet` limiter refused |
 //! | `address_tracked` | `limiter` | subnets that the limiters remember |
 //! | `trace_operations_total` | outcome | what a trace's sink has `written`, and `dropped`, if the observer has its [counters](Observer::trace) |

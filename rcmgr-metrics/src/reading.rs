@@ -30,7 +30,7 @@ pub(crate) struct Reading {
     /// is no limit.
     pub utilisation: [[Option<f64>; Resource::ALL.len()]; ScopeClass::ALL.len()],
     pub refusals: Vec<(ScopeClass, Refusals)>,
-    pub mistakes: Vec<(ScopeClass, u64)>,
+    pub over_releases: Vec<(ScopeClass, u64)>,
     pub addresses: AddressStat,
     pub reloads: Option<ReloadStats>,
     /// Operations that a sink has written, and dropped.
@@ -110,9 +110,9 @@ impl Reading {
             .into(),
             utilisation: Default::default(),
             refusals: Vec::new(),
-            mistakes: by_class
+            over_releases: by_class
                 .clone()
-                .map(|class| (class, manager.mistakes(class)))
+                .map(|class| (class, manager.over_releases(class)))
                 .collect(),
             addresses: manager.addresses().stat(),
             traced: traced(observer),

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_core::address::AddressStat;
 use rcmgr_core::{Clock, Refusals, Resource, ResourceManager, ScopeClass, SystemClock};
 
@@ -47,10 +47,10 @@ pub use thread::RefusalLogThread;
 ///
 /// ```
 /// use std::time::Duration;
-/// use rcmgr_atomic::{AtomicResourceManager, Limits};
+/// use rcmgr_atomic::{Manager, Limits};
 /// use rcmgr_metrics::RefusalLog;
 ///
-/// let manager = AtomicResourceManager::new(Limits::auto_scale())?;
+/// let manager = Manager::new(Limits::auto_scale())?;
 /// // Until it is dropped:
 /// let log = RefusalLog::new(manager).start(Duration::from_secs(1))?;
 /// # drop(log);
@@ -59,7 +59,7 @@ pub use thread::RefusalLogThread;
 #[derive(Debug)]
 #[must_use]
 pub struct RefusalLog {
-    manager: AtomicResourceManager,
+    manager: Manager,
     clock: Arc<dyn Clock>,
     interval: Duration,
     /// By class and by what was asked for, both in the order of their lists.
@@ -138,7 +138,7 @@ impl Tally {
 
 impl RefusalLog {
     /// One that tells of refusals from now on, at most once a minute.
-    pub fn new(manager: AtomicResourceManager) -> Self {
+    pub fn new(manager: Manager) -> Self {
         let mut known = Known::default();
         known.take_stock(&manager);
         let before = |told| Tally::before(told, Duration::ZERO);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use exposition::Exposition;
 use rcmgr_atomic::{
-    AtomicResourceManager, Direction, Endpoint, Limit, Limits, ResourceManager, StreamScope, UsesFd,
+    Direction, Endpoint, Limit, Limits, Manager, ResourceManager, StreamScope, UsesFd,
 };
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
@@ -45,7 +45,7 @@ fn shown() -> Exposition {
     limits.system = Limit::all(10.into());
     limits.system.memory = 1000.into();
     limits.transient = limits.system;
-    let manager = AtomicResourceManager::new(limits.clone()).unwrap();
+    let manager = Manager::new(limits.clone()).unwrap();
     let stream = manager
         .open_stream(&"a".parse().unwrap(), Direction::Inbound)
         .unwrap();
@@ -230,7 +230,7 @@ fn a_query_for_what_is_not_there_is_found_out() {
         ("sum by (class) (rcmgr_used)", ""),
         ("sum by (scope) (rate(rcmgr_used[5m]))", "{{name}}"),
         (
-            "rate(rcmgr_mistakes{scope=\"system\"}[$__rate_interval])",
+            "rate(rcmgr_over_releases{scope=\"system\"}[$__rate_interval])",
             "",
         ),
         ("1 + 1", ""),

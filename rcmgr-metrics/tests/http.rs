@@ -8,25 +8,24 @@ use axum::http::{Request, Response, StatusCode, header};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use exposition::Exposition;
 use rcmgr_atomic::{
-    AtomicResourceManager, Direction, Limits, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
+    Direction, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream, StreamScope,
 };
 use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
-fn manager(change: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
+fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
     let mut limits = Limits::unlimited();
     change(&mut limits);
-    AtomicResourceManager::new(limits).unwrap()
+    Manager::new(limits).unwrap()
 }
 
-fn view(manager: &AtomicResourceManager) -> Router {
+fn view(manager: &Manager) -> Router {
     http::router(Observer::new(manager.clone()))
 }
 
-fn stream(manager: &AtomicResourceManager, peer: &str, protocol: &str, memory: u64) -> Stream {
+fn stream(manager: &Manager, peer: &str, protocol: &str, memory: u64) -> Stream {
     let peer = peer.parse().unwrap();
     let stream = manager.open_stream(&peer, Direction::Inbound).unwrap();
     stream.set_protocol(protocol).unwrap();

@@ -5,8 +5,7 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use rcmgr_atomic::{
-    AtomicResourceManager, Direction, Endpoint, Limits, Priority, ResourceManager, ResourceScope,
-    UsesFd,
+    Direction, Endpoint, Limits, Manager, Priority, ResourceManager, ResourceScope, UsesFd,
 };
 use rcmgr_metrics::Observer;
 
@@ -47,7 +46,7 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
 fn each_collection_reads_the_manager_anew() {
     let mut limits = Limits::unlimited();
     limits.system.memory = 10_000.into();
-    let manager = AtomicResourceManager::new(limits).unwrap();
+    let manager = Manager::new(limits).unwrap();
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder()
         .with_periodic_exporter(exporter.clone())
@@ -70,7 +69,7 @@ fn each_collection_reads_the_manager_anew() {
         let part = f64::from(2000 + memory) / 10_000.0;
         assert_eq!(found("rcmgr_utilisation"), [part]);
         assert_eq!(found("rcmgr_limit"), [10_000.0]);
-        assert_eq!(found("rcmgr_mistakes"), [0.0]);
+        assert_eq!(found("rcmgr_over_releases"), [0.0]);
         let memory_of_conns = |part: &str, of| {
             let metric = format!("libp2p_rcmgr_conn_memory_{part}");
             collected(&exporter, &metric, of)

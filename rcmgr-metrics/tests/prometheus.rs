@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, PeerId,
-    Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
+    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
 };
 use rcmgr_core::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
@@ -22,15 +22,15 @@ use rcmgr_metrics::trace::TraceSink;
 const IN: Direction = Direction::Inbound;
 const OUT: Direction = Direction::Outbound;
 
-fn unlimited() -> AtomicResourceManager {
-    AtomicResourceManager::new(Limits::unlimited()).unwrap()
+fn unlimited() -> Manager {
+    Manager::new(Limits::unlimited()).unwrap()
 }
 
 fn peer(name: &str) -> PeerId {
     name.parse().unwrap()
 }
 
-fn connection(manager: &AtomicResourceManager, peer: &PeerId) -> Connection {
+fn connection(manager: &Manager, peer: &PeerId) -> Connection {
     let connection = manager
         .open_connection(IN, UsesFd::Yes, &Endpoint::None)
         .unwrap();
@@ -38,7 +38,7 @@ fn connection(manager: &AtomicResourceManager, peer: &PeerId) -> Connection {
     connection
 }
 
-fn stream(manager: &AtomicResourceManager, direction: Direction, protocol: &str) -> Stream {
+fn stream(manager: &Manager, direction: Direction, protocol: &str) -> Stream {
     let stream = manager.open_stream(&peer("a"), direction).unwrap();
     stream.set_protocol(protocol).unwrap();
     stream
@@ -46,7 +46,7 @@ fn stream(manager: &AtomicResourceManager, direction: Direction, protocol: &str)
 
 /// Does what has to be refused under the limits that `change` makes of none.
 fn refuse<T>(
-    manager: &AtomicResourceManager,
+    manager: &Manager,
     change: impl Fn(&mut Limits),
     refused: impl Fn() -> rcmgr_core::Result<T>,
 ) {
@@ -60,11 +60,11 @@ fn refuse<T>(
 
 /// A manager as the one of which the reference's metrics are: the same scopes with the same limits
 /// set, and refusals of the same kinds.
-fn like_the_reference() -> (AtomicResourceManager, Vec<Stream>) {
+fn like_the_reference() -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.system = rcmgr_core::Limit::all(1_000_000.into());
     limits.transient = limits.system;
-    let manager = AtomicResourceManager::new(limits).unwrap();
+    let manager = Manager::new(limits).unwrap();
     let protocols = ["/ipfs/kad/1.0.0", "/meshsub/1.1.0"];
     let streams = protocols.map(|id| stream(&manager, IN, id)).into();
 
@@ -224,11 +224,14 @@ fn values_are_what_the_manager_says() {
     assert_eq!(own("scopes", &[("scope", "peer")]), Some(2.0));
     let utilisation = [("scope", "system"), ("resource", "memory")];
     assert_eq!(own("utilisation", &utilisation), Some(0.0053));
-    assert_eq!(own("mistakes_total", &[("scope", "system")]), Some(0.0));
+    assert_eq!(
+        own("over_releases_total", &[("scope", "system")]),
+        Some(0.0)
+    );
     manager.view_system().release_memory(1 << 40);
     let found = Exposition::of(&Observer::new(manager));
     assert_eq!(
-        found.get("rcmgr_mistakes_total", &[("scope", "system")]),
+        found.get("rcmgr_over_releases_total", &[("scope", "system")]),
         Some(1.0)
     );
 }
@@ -380,7 +383,7 @@ fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
 fn what_a_trace_has_is_shown_where_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
-    let builder = AtomicResourceManager::builder().recorder(sink.recorder());
+    let builder = Manager::builder().recorder(sink.recorder());
     let manager = builder.build().unwrap();
     drop(manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None));
     let without = Exposition::of(&Observer::new(manager.clone()));

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcmgr_atomic::{
-    AtomicResourceManager, Clock, Direction, Endpoint, Limits, PeerId, ResourceManager, UsesFd,
-};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, UsesFd};
 use rcmgr_metrics::RefusalLog;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -75,7 +73,7 @@ impl Clock for Hands {
     }
 }
 
-fn refused_connection(manager: &AtomicResourceManager) {
+fn refused_connection(manager: &Manager) {
     let opened = manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None);
     opened.unwrap_err();
 }
@@ -85,7 +83,7 @@ fn a_line_has_what_it_says_as_fields() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 1.into();
     limits.conn.conns_inbound = 0.into();
-    let manager = AtomicResourceManager::new(limits).unwrap();
+    let manager = Manager::new(limits).unwrap();
     let peer: PeerId = "a".parse().unwrap();
     let held = manager.open_stream(&peer, Direction::Inbound).unwrap();
     let clock = Arc::new(Hands::default());
@@ -132,7 +130,7 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     let mut limits = Limits::unlimited();
     limits.system.conns_inbound = 0.into();
     limits.peer_default.streams_inbound = 1.into();
-    let manager = AtomicResourceManager::new(limits).unwrap();
+    let manager = Manager::new(limits).unwrap();
     let peer = |number: u64| PeerId::from_bytes(&number.to_be_bytes()).unwrap();
     let open = |number| manager.open_stream(&peer(number), Direction::Inbound);
     let held: Vec<_> = (0..THREADS).map(|number| open(number).unwrap()).collect();
@@ -196,7 +194,7 @@ fn the_thread_looks_by_itself_and_says_the_rest_in_the_end() {
     tracing::subscriber::set_global_default(listener.clone()).unwrap();
     let mut limits = Limits::unlimited();
     limits.transient.conns_inbound = 0.into();
-    let manager = AtomicResourceManager::new(limits).unwrap();
+    let manager = Manager::new(limits).unwrap();
     let log = RefusalLog::new(manager.clone());
     let running = log.start(Duration::from_millis(1)).unwrap();
     let counts = || {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, ConnectionScope, Direction, Endpoint, Limit, Limits, PeerId, Priority,
+    ConnectionScope, Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority,
     ResourceManager, ResourceScope, ScopeStat, Stream, StreamScope, UsesFd,
 };
 use rcmgr_metrics::replay::{Options, Report, replay};
@@ -16,8 +16,8 @@ fn peer(number: u64) -> PeerId {
     format!("peer-{number}").parse().unwrap()
 }
 
-fn manager(limits: Limits, sink: &TraceSink) -> AtomicResourceManager {
-    let builder = AtomicResourceManager::builder().limits(limits);
+fn manager(limits: Limits, sink: &TraceSink) -> Manager {
+    let builder = Manager::builder().limits(limits);
     builder.recorder(sink.recorder()).build().unwrap()
 }
 
@@ -57,7 +57,7 @@ fn shared_usage(report: &Report) -> BTreeMap<String, [u64; 6]> {
         .collect()
 }
 
-fn held(manager: &AtomicResourceManager) -> BTreeMap<String, [u64; 6]> {
+fn held(manager: &Manager) -> BTreeMap<String, [u64; 6]> {
     let scopes = manager.scopes().into_iter();
     scopes
         .filter(|scope| !scope.stat.is_zero())
@@ -90,7 +90,7 @@ fn tight() -> Limits {
 }
 
 /// Random operations of several threads on handles that they share; at the end all is closed.
-fn at_random(manager: &AtomicResourceManager, threads: u64, steps: usize) {
+fn at_random(manager: &Manager, threads: u64, steps: usize) {
     let streams: Mutex<Vec<std::sync::Arc<Stream>>> = Mutex::default();
     let run = |seed| {
         let mut rng = fastrand::Rng::with_seed(seed);

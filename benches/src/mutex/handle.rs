@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::address::Place;
+use rcmgr_core::address::Permit;
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeSpan, ScopeStat, StreamScope,
@@ -33,8 +33,8 @@ pub struct Part;
 pub struct OfConnection {
     pub registry: Arc<Registry>,
     pub direction: Direction,
-    /// Its place in its subnet.
-    pub place: Option<Place>,
+    /// Its permit in its subnet.
+    pub permit: Option<Permit>,
 }
 
 /// A stream.
@@ -228,8 +228,8 @@ impl ConnectionScope for Connection {
 
     fn done(&self) {
         self.scope.close();
-        if let Some(place) = &self.kind.place {
-            place.give_back();
+        if let Some(permit) = &self.kind.permit {
+            permit.give_back();
         }
     }
 }

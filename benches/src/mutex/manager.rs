@@ -79,7 +79,7 @@ impl ResourceManager for MutexResourceManager {
         endpoint: &Endpoint,
     ) -> Result<Connection> {
         self.registry.check_open()?;
-        let place = self.addresses.admit(endpoint)?;
+        let permit = self.addresses.admit(endpoint)?;
         let id = ScopeId::Connection(self.registry.next_number());
         let limit = self.registry.limits.lock().conn;
         let above = Above::Edges(self.registry.transient_edges(None));
@@ -94,7 +94,7 @@ impl ResourceManager for MutexResourceManager {
         let kind = OfConnection {
             registry: self.registry.clone(),
             direction,
-            place,
+            permit,
         };
         Ok(Connection::new(scope, kind))
     }

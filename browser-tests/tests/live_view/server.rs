@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_metrics::{Observer, http};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -17,12 +17,12 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(manager: &AtomicResourceManager) -> Self {
+    pub fn start(manager: &Manager) -> Self {
         Self::at((Ipv4Addr::LOCALHOST, 0).into(), manager)
     }
 
     /// Where another one was, which has to be dropped.
-    pub fn at(address: SocketAddr, manager: &AtomicResourceManager) -> Self {
+    pub fn at(address: SocketAddr, manager: &Manager) -> Self {
         let router = http::router(Observer::new(manager.clone()));
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime needs little");

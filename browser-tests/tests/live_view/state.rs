@@ -1,18 +1,18 @@
 //! Servers that do something.
 
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB,
-    Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority,
+    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
 };
 
 /// One with these limits, which nobody uses yet.
-pub fn manager(change: impl FnOnce(&mut Limits)) -> AtomicResourceManager {
+pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
     let mut limits = Limits::unlimited();
     change(&mut limits);
-    AtomicResourceManager::new(limits).expect("limits alone work")
+    Manager::new(limits).expect("limits alone work")
 }
 
-pub fn stream(manager: &AtomicResourceManager, peer: &str, protocol: &str, memory: u64) -> Stream {
+pub fn stream(manager: &Manager, peer: &str, protocol: &str, memory: u64) -> Stream {
     let peer = peer.parse().expect("a peer");
     let stream = manager.open_stream(&peer, Direction::Inbound);
     let stream = stream.expect("there is room");
@@ -22,7 +22,7 @@ pub fn stream(manager: &AtomicResourceManager, peer: &str, protocol: &str, memor
     stream
 }
 
-pub fn connection(manager: &AtomicResourceManager, peer: &str) -> Connection {
+pub fn connection(manager: &Manager, peer: &str) -> Connection {
     let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
     let connection = opened.expect("there is room");
     let set = connection.set_peer(&peer.parse().expect("a peer"));
@@ -35,7 +35,7 @@ pub type Held = (Vec<Stream>, Vec<Connection>);
 
 /// One that has something of everything: 24 peers, the more the higher their number, and the last has
 /// been refused 1234 streams.
-pub fn rich() -> (AtomicResourceManager, Held) {
+pub fn rich() -> (Manager, Held) {
     let manager = manager(|limits| {
         limits.system.memory = (512 * MIB).into();
         limits.system.streams = 2048.into();

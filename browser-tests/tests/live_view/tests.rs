@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headless_chrome::Browser;
-use rcmgr_atomic::{AtomicResourceManager, Direction, KIB, MIB, ResourceManager};
+use rcmgr_atomic::{Direction, KIB, MIB, Manager, ResourceManager};
 
 use crate::crowd;
 use crate::page::{PHONE, Page, Screen, WIDE};
@@ -286,7 +286,7 @@ fn contrast(browser: &Browser) {
 }
 
 fn empty(browser: &Browser) {
-    let manager: AtomicResourceManager = manager(|_| {});
+    let manager: Manager = manager(|_| {});
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), PHONE);
     page.until_shown("4 scopes at");

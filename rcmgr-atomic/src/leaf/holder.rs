@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use rcmgr_core::address::BarePlace;
+use rcmgr_core::address::BarePermit;
 
 use super::Leaf;
 use crate::shared::Shared;
@@ -12,8 +12,8 @@ use crate::shared::Shared;
 /// its handle is one word: a larger one takes longer to hand out than some atomic steps.
 pub struct ConnectionLeaf {
     pub leaf: Leaf,
-    /// Its place in its subnet.
-    pub place: BarePlace,
+    /// Its permit in its subnet.
+    pub permit: BarePermit,
     /// The remote address of a connection that the allowlist let in: one of few, so it is elsewhere.
     pub allowlisted: Option<Box<IpAddr>>,
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rcmgr_atomic::multiaddr::Multiaddr;
 use rcmgr_atomic::{
-    AtomicResourceManager, Builder, Connection, ConnectionScope, Direction, Endpoint, Error, Limit,
-    Limits, PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome,
-    Scope, ScopeSpan, ScopeStat, Span, Stream, StreamScope,
+    Builder, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager,
+    PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome, Scope,
+    ScopeSpan, ScopeStat, Span, Stream, StreamScope,
 };
 use serde_json::{Value, json};
 
@@ -44,10 +44,7 @@ pub struct Replayed {
 
 /// Replays a file on the manager that `build` makes of what the file asks for. What it ends in, or
 /// where it differs first.
-pub fn replay(
-    file: &Path,
-    build: impl Fn(Builder) -> AtomicResourceManager,
-) -> Result<Replayed, String> {
+pub fn replay(file: &Path, build: impl Fn(Builder) -> Manager) -> Result<Replayed, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut replay: Option<Replay> = None;
     let mut steps = 0;
@@ -90,18 +87,18 @@ macro_rules! on_any {
 }
 
 pub struct Replay {
-    manager: AtomicResourceManager,
+    manager: Manager,
     handles: BTreeMap<u64, Handle>,
     /// What the vector has said of each scope so far.
     wanted: HashMap<String, Usage>,
 }
 
 impl Replay {
-    fn new(header: &Value, build: impl Fn(Builder) -> AtomicResourceManager) -> Self {
+    fn new(header: &Value, build: impl Fn(Builder) -> Manager) -> Self {
         let limits = partial(&header["limits"]).build(&Limits::unlimited());
         Self {
             manager: build(
-                AtomicResourceManager::builder()
+                Manager::builder()
                     .limits(limits)
                     .addresses(addresses(&header["options"])),
             ),

@@ -14,7 +14,7 @@ pub struct Addresses {
     /// How many connections any other address may have.
     pub each: u64,
     /// How many connections each limited network or address has.
-    pub places: BTreeMap<IpNet, u64>,
+    pub permits: BTreeMap<IpNet, u64>,
 }
 
 impl Addresses {
@@ -32,12 +32,12 @@ impl Addresses {
         }
     }
 
-    /// Whether there is a place to be given back.
+    /// Whether there is a permit to be given back.
     pub fn take_place(&mut self, ip: IpAddr) -> Result<bool> {
         let (network, LimitValue::Limited(limit)) = self.limit(ip) else {
             return Ok(false);
         };
-        let used = self.places.entry(network).or_default();
+        let used = self.permits.entry(network).or_default();
         if *used >= limit {
             let used = *used;
             return Err(SubnetLimitExceeded {
@@ -54,7 +54,7 @@ impl Addresses {
 
     pub fn give_place_back(&mut self, ip: IpAddr) {
         let network = self.limit(ip).0;
-        *self.places.get_mut(&network).expect("it has a place") -= 1;
+        *self.permits.get_mut(&network).expect("it has a permit") -= 1;
     }
 
     pub fn is_allowlisted(&self, ip: IpAddr) -> bool {

@@ -26,7 +26,7 @@ pub struct LeafFacts {
     pub end: End,
     /// The remote address, if any.
     pub ip: Option<IpAddr>,
-    /// Whether it has a place in the subnet of its address.
+    /// Whether it has a permit in the subnet of its address.
     pub has_place: bool,
 }
 

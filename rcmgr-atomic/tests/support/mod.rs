@@ -64,7 +64,7 @@ pub struct Model {
     holders: Vec<Holder>,
     named: [u64; 2],
     refusals: BTreeMap<ScopeClass, Refusals>,
-    mistakes: BTreeMap<ScopeClass, u64>,
+    over_releases: BTreeMap<ScopeClass, u64>,
     closed: bool,
     addresses: Addresses,
 }
@@ -83,7 +83,7 @@ impl Model {
             holders: Vec::new(),
             named: [0; 2],
             refusals: BTreeMap::new(),
-            mistakes: BTreeMap::new(),
+            over_releases: BTreeMap::new(),
             closed: false,
         }
     }
@@ -198,17 +198,17 @@ impl Model {
             .collect()
     }
 
-    /// How many connections have a place in their subnet.
-    pub fn places(&self) -> u64 {
-        self.addresses.places.values().sum()
+    /// How many connections have a permit in their subnet.
+    pub fn permits(&self) -> u64 {
+        self.addresses.permits.values().sum()
     }
 
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
         self.refusals.get(&class).copied().unwrap_or_default()
     }
 
-    pub fn mistakes(&self, class: ScopeClass) -> u64 {
-        self.mistakes.get(&class).copied().unwrap_or_default()
+    pub fn over_releases(&self, class: ScopeClass) -> u64 {
+        self.over_releases.get(&class).copied().unwrap_or_default()
     }
 
     /// Notes the peaks, and forgets what is known of scopes that are gone.
@@ -655,7 +655,7 @@ impl Model {
             && taken < size
         {
             let class = self.name(on).class();
-            *self.mistakes.entry(class).or_default() += 1;
+            *self.over_releases.entry(class).or_default() += 1;
         }
         self.settle();
     }

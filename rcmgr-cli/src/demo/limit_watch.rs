@@ -69,13 +69,13 @@ impl LimitWatch {
 
 #[cfg(test)]
 mod tests {
-    use rcmgr_atomic::{AtomicResourceManager, Limits, Priority, ResourceManager};
+    use rcmgr_atomic::{Limits, Manager, Priority, ResourceManager};
 
     use super::*;
 
     #[test]
     fn usage_over_a_limit_is_noted_once_it_is_seen() {
-        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        let manager = Manager::new(Limits::unlimited()).unwrap();
         let system = manager.view_system();
         let watch = LimitWatch::default();
         system.reserve_memory(100, Priority::Always).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_metrics::{RefusalLog, RefusalLogThread};
 use tracing_subscriber::fmt::format::debug_fn;
 
@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Says what is refused until it is dropped, in plain sentences: what else a line has is in them.
-pub fn tell(manager: &AtomicResourceManager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
+pub fn tell(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
     let bar = bar.clone();
     let sentences = debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rcmgr_atomic::{AtomicResourceManager, ScopeClass};
+use rcmgr_atomic::{Manager, ScopeClass};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -54,7 +54,7 @@ pub struct Progress<'a> {
     /// Where, on a terminal.
     pub bar: Bar,
     /// Who counts refusals.
-    pub manager: &'a AtomicResourceManager,
+    pub manager: &'a Manager,
     /// What server and clients count.
     pub tally: &'a Tally,
     /// What goes on.

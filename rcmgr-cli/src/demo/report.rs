@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use rcmgr_atomic::{
-    AtomicResourceManager, LimitValue, Refusals, ResourceManager, ScopeClass, ScopeStat,
-};
+use rcmgr_atomic::{LimitValue, Manager, Refusals, ResourceManager, ScopeClass, ScopeStat};
 
 use super::format::{bytes, duration, grouped, of_limit};
 use super::latency::Recorder;
@@ -23,7 +21,7 @@ pub struct Report<'a> {
     /// What a reader should know about the machine.
     pub notices: &'a [String],
     /// Who counted refusals.
-    pub manager: &'a AtomicResourceManager,
+    pub manager: &'a Manager,
     /// What the scopes had come to, before they were let go.
     pub scopes: Vec<Summary>,
     /// What server and clients counted.

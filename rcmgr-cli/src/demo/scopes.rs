@@ -4,8 +4,7 @@
 use std::net::Ipv4Addr;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, Limit, PeerId, Refusals, ResourceManager, ResourceScope, Scope,
-    ScopeStat,
+    Limit, Manager, PeerId, Refusals, ResourceManager, ResourceScope, Scope, ScopeStat,
 };
 
 use super::plan::{Habit, Plan};
@@ -31,7 +30,7 @@ pub struct Summary {
 
 impl Scopes {
     /// The scopes of a plan's clients and of what is above them.
-    pub fn of(manager: &AtomicResourceManager, plan: &Plan) -> Self {
+    pub fn of(manager: &Manager, plan: &Plan) -> Self {
         let peer =
             |address: Ipv4Addr| manager.view_peer(&PeerId::from(std::net::IpAddr::V4(address)));
         // A silent client never becomes a peer.

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, PeerId, Priority,
-    ResourceManager, ResourceScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Manager, PeerId, Priority, ResourceManager,
+    ResourceScope, UsesFd,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -39,7 +39,7 @@ const READ_AHEAD: usize = 64;
 /// The echo server.
 pub struct Server {
     /// Who is asked.
-    pub manager: AtomicResourceManager,
+    pub manager: Manager,
     /// What the server counts on its own.
     pub tally: Arc<Tally>,
     /// Who looks at the connections' own limits.

@@ -1,6 +1,6 @@
 //! Whether the manager kept its word, once everybody has left.
 
-use rcmgr_atomic::{AtomicResourceManager, ResourceManager, ScopeClass};
+use rcmgr_atomic::{Manager, ResourceManager, ScopeClass};
 
 use super::format::grouped;
 use super::limit_watch::LimitWatch;
@@ -16,7 +16,7 @@ pub struct Check {
 
 /// All checks. Nothing may refer to a scope any more, or peers are still there.
 pub fn checks(
-    manager: &AtomicResourceManager,
+    manager: &Manager,
     watch: &LimitWatch,
     tally: &Tally,
     unended: &[String],
@@ -43,7 +43,7 @@ fn check(violations: &[String], fine: impl Into<String>) -> Check {
     }
 }
 
-fn counters_are_zero(manager: &AtomicResourceManager) -> Check {
+fn counters_are_zero(manager: &Manager) -> Check {
     let mut left = Vec::new();
     for scope in manager.scopes() {
         if !scope.stat.is_zero() {
@@ -69,7 +69,7 @@ fn limits_were_kept(watch: &LimitWatch) -> Check {
 }
 
 /// Both count each refusal, independently.
-fn counts_agree(manager: &AtomicResourceManager, tally: &Tally) -> Check {
+fn counts_agree(manager: &Manager, tally: &Tally) -> Check {
     let classes = ScopeClass::ALL.into_iter();
     let refused: u64 = classes.map(|class| manager.refusals(class).total()).sum();
     let seen = tally.server.refused.get() + tally.server.busy.get();
@@ -80,12 +80,12 @@ fn counts_agree(manager: &AtomicResourceManager, tally: &Tally) -> Check {
     }
 }
 
-fn nothing_was_released_twice(manager: &AtomicResourceManager) -> Check {
+fn nothing_was_released_twice(manager: &Manager) -> Check {
     let classes = ScopeClass::ALL.into_iter();
-    let mistakes: u64 = classes.map(|class| manager.mistakes(class)).sum();
+    let over_releases: u64 = classes.map(|class| manager.over_releases(class)).sum();
     Check {
-        passed: mistakes == 0,
-        finding: format!("{mistakes} releases of more than was held"),
+        passed: over_releases == 0,
+        finding: format!("{over_releases} releases of more than was held"),
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_is_left_fails_and_is_named() {
-        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        let manager = Manager::new(Limits::unlimited()).unwrap();
         assert!(counters_are_zero(&manager).passed);
 
         let peer: PeerId = "tenant-7".parse().unwrap();
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_only_one_side_saw_fails() {
-        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        let manager = Manager::new(Limits::unlimited()).unwrap();
         let tally = Tally::default();
         assert!(counts_agree(&manager, &tally).passed);
         tally.server.refused.one();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_release_of_too_much_fails() {
-        let manager = AtomicResourceManager::new(Limits::unlimited()).unwrap();
+        let manager = Manager::new(Limits::unlimited()).unwrap();
         assert!(nothing_was_released_twice(&manager).passed);
         manager.view_system().release_memory(1);
         assert!(!nothing_was_released_twice(&manager).passed);

@@ -3,12 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_metrics::{Observer, http};
 use tokio::net::TcpListener;
 
 /// Serves the view of the manager until the runtime ends: where.
-pub async fn serve(address: SocketAddr, manager: &AtomicResourceManager) -> io::Result<SocketAddr> {
+pub async fn serve(address: SocketAddr, manager: &Manager) -> io::Result<SocketAddr> {
     let failed = |error: io::Error| {
         let reason = format!("the live view can't be served on {address}: {error}");
         io::Error::new(error.kind(), reason)

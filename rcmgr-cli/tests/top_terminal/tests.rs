@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, MIB, Priority,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, MIB, Manager, Priority,
     ResourceManager, ResourceScope, UsesFd,
 };
 use serde_json::Value;
@@ -25,15 +25,15 @@ pub const ALL: [(&str, fn()); 9] = [
     ("it_can_be_suspended", suspended),
 ];
 
-fn manager() -> AtomicResourceManager {
+fn manager() -> Manager {
     let mut limits = Limits::unlimited();
     limits.system.memory = (64 * MIB).into();
     limits.peer_default.memory = (16 * MIB).into();
     limits.peer_default.conns_inbound = 4.into();
-    AtomicResourceManager::new(limits).expect("the limits are good")
+    Manager::new(limits).expect("the limits are good")
 }
 
-fn connect(manager: &AtomicResourceManager, peer: &str, memory: u64) -> Connection {
+fn connect(manager: &Manager, peer: &str, memory: u64) -> Connection {
     let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
     let conn = conn.expect("there is room");
     let peer = peer.parse().expect("it is a peer");

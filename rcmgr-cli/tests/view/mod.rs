@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -17,7 +17,7 @@ pub struct View {
 
 impl View {
     /// Serves it on a port of its own, or on one where it was served before.
-    pub fn serve(manager: &AtomicResourceManager, address: Option<SocketAddr>) -> Self {
+    pub fn serve(manager: &Manager, address: Option<SocketAddr>) -> Self {
         let runtime = Runtime::new().expect("there are threads");
         let address = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address));

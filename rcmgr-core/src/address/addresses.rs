@@ -9,7 +9,7 @@ use multiaddr::Multiaddr;
 use crate::{Clock, Endpoint, LimitValue, Result};
 
 use super::allowlist::Allowlist;
-use super::place::{BarePlace, Place};
+use super::permit::{BarePermit, Permit};
 use super::rate_limiter::{self, RateLimiter};
 use super::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 use super::subnet::{Address, canonical};
@@ -61,8 +61,8 @@ impl AddressConfig {
 /// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), clock)?;
 ///
 /// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
-/// let place = addresses.admit(&remote)?;
-/// assert!(place.is_some());
+/// let permit = addresses.admit(&remote)?;
+/// assert!(permit.is_some());
 /// assert!(addresses.admit(&Endpoint::None)?.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -123,8 +123,8 @@ pub struct AddressStat {
     pub refused_by_rate: u64,
     /// How many connections the subnet limiter refused.
     pub refused_by_subnet: u64,
-    /// How many connections have a place in a limited subnet or network.
-    pub places: u64,
+    /// How many connections have a permit in a limited subnet or network.
+    pub permits: u64,
     /// How many subnets and networks have open connections.
     pub tracked_subnets: u64,
     /// How many subnets and networks have a token bucket, for rates and for verification.
@@ -176,50 +176,50 @@ impl Addresses {
     }
 
     /// Asks the rate limiter, then the subnet limiter, for a connection with this remote endpoint.
-    /// One without an IP address is not limited here, and gets no place.
+    /// One without an IP address is not limited here, and gets no permit.
     ///
     /// # Errors
     ///
     /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit). Where
     /// the subnet limiter refuses, the token that the rate limiter gave is spent.
-    pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Place>> {
-        let place = self.admit_bare(endpoint)?;
+    pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Permit>> {
+        let permit = self.admit_bare(endpoint)?;
         let limited = endpoint.ip().is_some();
-        Ok(limited.then(|| Place::new(Arc::clone(&self.subnets), place)))
+        Ok(limited.then(|| Permit::new(Arc::clone(&self.subnets), permit)))
     }
 
-    /// As [`admit`](Self::admit), for who gives the place back [here](Self::give_back). Without an IP
-    /// address it is a place of which nothing has to be given back.
+    /// As [`admit`](Self::admit), for who gives the permit back [here](Self::give_back). Without an IP
+    /// address it is a permit of which nothing has to be given back.
     ///
     /// # Errors
     ///
     /// As [`admit`](Self::admit).
     #[inline(always)]
-    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePlace> {
+    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePermit> {
         match endpoint.ip() {
             Some(ip) => self.admit_address(ip.into()),
-            None => Ok(BarePlace::none()),
+            None => Ok(BarePermit::none()),
         }
     }
 
     #[inline(always)]
-    fn admit_address(&self, address: Address) -> Result<BarePlace> {
+    fn admit_address(&self, address: Address) -> Result<BarePermit> {
         let active = self.active.load();
         let known = self.rates.allow_by(&active.rates, address)?;
         Ok(self.subnets.open_by(&active.subnets, address, known)?)
     }
 
-    /// Gives a place back that is from here, in all subnets at once. Any thread may call it, any
+    /// Gives a permit back that is from here, in all subnets at once. Any thread may call it, any
     /// number of times: the first call counts.
     #[inline]
-    pub fn give_back(&self, place: &BarePlace) {
-        self.subnets.give_back(place);
+    pub fn give_back(&self, permit: &BarePermit) {
+        self.subnets.give_back(permit);
     }
 
-    /// The same when a place's holder goes, which is a little cheaper.
+    /// The same when a permit's holder goes, which is a little cheaper.
     #[inline]
-    pub fn give_back_last(&self, place: &mut BarePlace) {
-        self.subnets.give_back_last(place);
+    pub fn give_back_last(&self, permit: &mut BarePermit) {
+        self.subnets.give_back_last(permit);
     }
 
     /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before
@@ -316,7 +316,7 @@ impl Addresses {
         AddressStat {
             refused_by_rate: self.rates.refused(),
             refused_by_subnet: self.subnets.refused(),
-            places: self.subnets.places(),
+            permits: self.subnets.permits(),
             tracked_subnets: self.subnets.tracked(),
             tracked_buckets: self.rates.tracked() + self.unverified.tracked(),
         }

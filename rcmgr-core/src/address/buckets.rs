@@ -54,8 +54,8 @@ impl Shard {
         if self.full_at.len() >= MAX_IN_SHARD {
             self.forget_one();
         }
-        if let RawEntryMut::Vacant(place) = entry_in(&mut self.full_at, subnet) {
-            place.insert_hashed_nocheck(subnet.hash, subnet.subnet, full_at);
+        if let RawEntryMut::Vacant(vacant) = entry_in(&mut self.full_at, subnet) {
+            vacant.insert_hashed_nocheck(subnet.hash, subnet.subnet, full_at);
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) const SHARDS: usize = 64;
 /// Below this capacity a map is left as it is.
 const SMALL: usize = 32;
 
-/// A subnet with its hash, which picks the shard and the place in the shard's map.
+/// A subnet with its hash, which picks the shard and the position in the shard's map.
 ///
 /// It is made under random seeds, so that nobody can choose addresses that collide. A subnet hashes
 /// the same for every rule: there is seldom more than one.
@@ -59,7 +59,7 @@ pub(super) fn index_in<V>(map: &Map<V>, key: &Hashed) -> Option<usize> {
         .index_from_hash(key.hash, |subnet| *subnet == key.subnet)
 }
 
-/// Its place in the map, taken or not.
+/// Its position in the map, taken or not.
 #[inline]
 pub(super) fn entry_in<'a, V>(map: &'a mut Map<V>, key: &Hashed) -> RawEntryMut<'a, Subnet, V, ()> {
     map.raw_entry_mut_v1()

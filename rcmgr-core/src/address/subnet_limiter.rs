@@ -16,7 +16,7 @@ use hashbrown::hash_table::Entry;
 use crate::brief_lock::BriefGuard;
 use crate::{Result, SubnetLimitExceeded};
 
-use super::place::{BarePlace, Place, Subnets};
+use super::permit::{BarePermit, Permit, Subnets};
 use super::rules::{MAX_SIZES, Rule, Rules};
 use super::shards::{Hashed, Shards, mostly_empty};
 use super::subnet::{Address, Subnet};
@@ -24,7 +24,7 @@ use super::subnet_limits::SubnetLimits;
 
 /// Limits how many connections a remote address, and the subnets around it, have open.
 ///
-/// Counts are exact under concurrency: there are never more places than a limit allows, and nobody
+/// Counts are exact under concurrency: there are never more permits than a limit allows, and nobody
 /// is refused because of one that was given back before.
 ///
 /// ```
@@ -35,10 +35,10 @@ use super::subnet_limits::SubnetLimits;
 /// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::default())?);
 /// let ip: IpAddr = "192.0.2.7".parse()?;
 ///
-/// let mut places = (0..8).map(|_| limiter.open(ip)).collect::<Result<Vec<_>, _>>()?;
+/// let mut permits = (0..8).map(|_| limiter.open(ip)).collect::<Result<Vec<_>, _>>()?;
 /// assert!(limiter.open(ip).is_err());
 ///
-/// places.pop();
+/// permits.pop();
 /// assert!(limiter.open(ip).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -67,8 +67,8 @@ impl Active {
 #[derive(Debug)]
 struct Counts {
     counts: HashTable<Count>,
-    /// How many places there are whose most specific subnet is counted here.
-    places: u64,
+    /// How many permits there are whose most specific subnet is counted here.
+    permits: u64,
     refused: u64,
 }
 
@@ -125,7 +125,7 @@ impl Counts {
     fn add(&mut self, subnet: Hashed) {
         match self.entry(subnet) {
             Entry::Occupied(mut count) => count.get_mut().open += 1,
-            Entry::Vacant(place) => drop(place.insert(Count { subnet, open: 1 })),
+            Entry::Vacant(vacant) => drop(vacant.insert(Count { subnet, open: 1 })),
         }
     }
 
@@ -149,7 +149,7 @@ impl Counts {
                 }
                 count.get_mut().open += 1;
             }
-            Entry::Vacant(place) => drop(place.insert(Count { subnet, open: 1 })),
+            Entry::Vacant(vacant) => drop(vacant.insert(Count { subnet, open: 1 })),
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl SubnetLimiter {
             hasher,
             shards: Shards::new(|| Counts {
                 counts: HashTable::new(),
-                places: 0,
+                permits: 0,
                 refused: 0,
             }),
             active: ArcSwap::from_pointee(Active::new(limits)?),
@@ -199,7 +199,7 @@ impl SubnetLimiter {
 
     /// Puts other limits in force, for what is opened from now on; nothing is evicted.
     ///
-    /// Every place is given back where it was counted when it was opened. A subnet or network that
+    /// Every permit is given back where it was counted when it was opened. A subnet or network that
     /// was limited before and still is keeps its count, and one that is over its new limit refuses
     /// until it is below. A size or network that is new counts the connections opened from now on:
     /// those that are open already count nowhere that they did not count before.
@@ -217,19 +217,19 @@ impl SubnetLimiter {
         self.active.load_full()
     }
 
-    /// Takes a place for a connection with this remote address, until the place is given back or
+    /// Takes a permit for a connection with this remote address, until the permit is given back or
     /// dropped.
     ///
     /// # Errors
     ///
     /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
     /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
-    pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Place, SubnetLimitExceeded> {
-        let place = self.open_by(&self.active.load(), ip.into(), None)?;
-        Ok(Place::new(Arc::clone(self), place))
+    pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, SubnetLimitExceeded> {
+        let permit = self.open_by(&self.active.load(), ip.into(), None)?;
+        Ok(Permit::new(Arc::clone(self), permit))
     }
 
-    /// Takes a place for a connection with this address, by these limits. If a subnet around it was
+    /// Takes a permit for a connection with this address, by these limits. If a subnet around it was
     /// hashed already, that may be of use.
     #[inline(always)]
     pub(super) fn open_by(
@@ -237,10 +237,10 @@ impl SubnetLimiter {
         active: &Active,
         address: Address,
         known: Option<Hashed>,
-    ) -> Result<BarePlace, SubnetLimitExceeded> {
+    ) -> Result<BarePermit, SubnetLimitExceeded> {
         let rules = active.rules.applying(address).rules;
         let [first, wider @ ..] = rules else {
-            return Ok(BarePlace::none());
+            return Ok(BarePermit::none());
         };
 
         // A flood ends here: one lock, and the others are left alone.
@@ -251,8 +251,8 @@ impl SubnetLimiter {
         let mut counts = self.shards.lock(subnet.shard());
         if wider.is_empty() {
             counts.try_add(address, subnet, first.value)?;
-            counts.places += 1;
-            return Ok(BarePlace::new(Subnets::one(subnet)));
+            counts.permits += 1;
+            return Ok(BarePermit::new(Subnets::one(subnet)));
         }
         counts.check(address, subnet, first.value)?;
         drop(counts);
@@ -265,7 +265,7 @@ impl SubnetLimiter {
         rules: &[Rule<u64>],
         address: Address,
         first: Hashed,
-    ) -> Result<BarePlace, SubnetLimitExceeded> {
+    ) -> Result<BarePermit, SubnetLimitExceeded> {
         let mut subnets = Subnets::one(first);
         for rule in &rules[1..] {
             subnets.push(Subnet::around(address, rule.len));
@@ -279,20 +279,20 @@ impl SubnetLimiter {
             let (subnet, counts) = locked.counts(at);
             counts.add(subnet);
         }
-        locked.counts(0).1.places += 1;
-        Ok(BarePlace::new(subnets))
+        locked.counts(0).1.permits += 1;
+        Ok(BarePermit::new(subnets))
     }
 
     #[inline]
-    pub(super) fn give_back(&self, place: &BarePlace) {
-        if let Some(subnets) = place.take() {
+    pub(super) fn give_back(&self, permit: &BarePermit) {
+        if let Some(subnets) = permit.take() {
             self.uncount(subnets);
         }
     }
 
     #[inline]
-    pub(super) fn give_back_last(&self, place: &mut BarePlace) {
-        if let Some(subnets) = place.take_last() {
+    pub(super) fn give_back_last(&self, permit: &mut BarePermit) {
+        if let Some(subnets) = permit.take_last() {
             self.uncount(subnets);
         }
     }
@@ -304,7 +304,7 @@ impl SubnetLimiter {
         };
         let mut counts = self.shards.lock(subnet.shard());
         counts.remove(subnet);
-        counts.places -= 1;
+        counts.permits -= 1;
     }
 
     /// All at once: whoever finds room in one of them must find it in the others.
@@ -315,7 +315,7 @@ impl SubnetLimiter {
             let (subnet, counts) = locked.counts(at);
             counts.remove(subnet);
         }
-        locked.counts(0).1.places -= 1;
+        locked.counts(0).1.permits -= 1;
     }
 
     #[inline(always)]
@@ -323,13 +323,13 @@ impl SubnetLimiter {
         Locked::new(&self.shards, subnets, &self.hasher)
     }
 
-    /// How many places are taken. Those of unlimited addresses are not counted. Parts are read one
+    /// How many permits are taken. Those of unlimited addresses are not counted. Parts are read one
     /// after the other, so while the limiter is in use the sum is of slightly different moments.
-    pub fn places(&self) -> u64 {
-        self.shards.sum(|counts| counts.places)
+    pub fn permits(&self) -> u64 {
+        self.shards.sum(|counts| counts.permits)
     }
 
-    /// How many subnets and networks have a count: none when no place is taken.
+    /// How many subnets and networks have a count: none when no permit is taken.
     pub fn tracked(&self) -> u64 {
         self.shards.sum(|counts| counts.counts.len() as u64)
     }
@@ -370,7 +370,7 @@ impl<'a> Locked<'a> {
         locked
     }
 
-    /// The subnet at that place in the list, and its shard's counts.
+    /// The subnet at that position in the list, and its shard's counts.
     #[inline]
     fn counts(&mut self, at: usize) -> (Hashed, &mut Counts) {
         let subnet = self.subnets[at];

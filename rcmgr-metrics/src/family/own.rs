@@ -33,10 +33,10 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         by_scope(reading.live.iter().map(|(&class, &live)| (class, live))),
     );
     family(
-        "rcmgr_mistakes",
+        "rcmgr_over_releases",
         "Releases of more than was held",
         Kind::Counter,
-        by_scope(reading.mistakes.iter().copied()),
+        by_scope(reading.over_releases.iter().copied()),
     );
     family(
         "rcmgr_address_refusals",

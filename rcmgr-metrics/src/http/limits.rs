@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::put;
-use rcmgr_atomic::AtomicResourceManager;
+use rcmgr_atomic::Manager;
 use rcmgr_core::{Limits, LimitsFile, ResourceManager};
 use subtle::ConstantTimeEq;
 
@@ -37,17 +37,17 @@ const LONGEST: usize = 4 << 20;
 /// [`LimitsWatcher`](rcmgr_core::reload::LimitsWatcher) sets its own again when its file changes.
 ///
 /// ```
-/// use rcmgr_atomic::{AtomicResourceManager, Limits};
+/// use rcmgr_atomic::{Manager, Limits};
 /// use rcmgr_metrics::{Observer, http};
 ///
-/// let manager = AtomicResourceManager::new(Limits::auto_scale())?;
+/// let manager = Manager::new(Limits::auto_scale())?;
 /// let token = "read from a file that only the server can read";
 /// let router = http::router(Observer::new(manager.clone()))
 ///     .merge(http::limits_router(manager, token));
 /// # let _: axum::Router = router;
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```
-pub fn limits_router(manager: AtomicResourceManager, token: impl Into<String>) -> Router {
+pub fn limits_router(manager: Manager, token: impl Into<String>) -> Router {
     let setter = Setter {
         defaults: manager.limits(),
         manager,
@@ -59,7 +59,7 @@ pub fn limits_router(manager: AtomicResourceManager, token: impl Into<String>) -
 }
 
 struct Setter {
-    manager: AtomicResourceManager,
+    manager: Manager,
     defaults: Arc<Limits>,
     token: String,
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rcmgr_atomic::{AtomicResourceManager, ScopeReport};
+use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
 use serde::{Serialize, Serializer};
 
@@ -72,7 +72,7 @@ impl Serialize for Number {
 }
 
 /// Reads the manager, and picks what was asked for.
-pub(super) fn page(manager: &AtomicResourceManager, query: &Query) -> Page {
+pub(super) fn page(manager: &Manager, query: &Query) -> Page {
     let end = query.offset.saturating_add(query.limit);
     // As many again as may be asked for, so that the others are seldom dropped.
     let most = end.saturating_mul(2).max(AT_LEAST);

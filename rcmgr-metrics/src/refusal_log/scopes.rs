@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rcmgr_atomic::{AtomicResourceManager, ScopeReport};
+use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Resource, ScopeClass, ScopeId};
 
 use super::line::New;
@@ -37,7 +37,7 @@ impl Known {
     }
 
     /// Everything counts as told.
-    pub fn take_stock(&mut self, manager: &AtomicResourceManager) {
+    pub fn take_stock(&mut self, manager: &Manager) {
         manager.for_each_scope(|report| {
             let refused = by_asked(&report.refusals);
             if refused != [0; _] {
@@ -49,7 +49,7 @@ impl Known {
     /// Looks for those that refused what is due. It counts as told then.
     pub fn find(
         &mut self,
-        manager: &AtomicResourceManager,
+        manager: &Manager,
         due: &Due,
     ) -> BTreeMap<(ScopeClass, Resource), Found> {
         let mut found = BTreeMap::<_, Found>::new();

@@ -24,7 +24,7 @@ impl Clock for Hands {
 }
 
 struct Case {
-    manager: AtomicResourceManager,
+    manager: Manager,
     clock: Arc<Hands>,
     log: RefusalLog,
 }
@@ -33,10 +33,10 @@ impl Case {
     fn new(change: impl Fn(&mut Limits)) -> Self {
         let mut limits = Limits::unlimited();
         change(&mut limits);
-        Self::of(AtomicResourceManager::new(limits).unwrap())
+        Self::of(Manager::new(limits).unwrap())
     }
 
-    fn of(manager: AtomicResourceManager) -> Self {
+    fn of(manager: Manager) -> Self {
         let clock = Arc::new(Hands::default());
         let log = RefusalLog::new(manager.clone()).clock(clock.clone());
         Self {
@@ -383,7 +383,7 @@ fn names_are_escaped_and_cut() {
 #[test]
 fn refusals_by_address_are_told() {
     let network = "192.0.2.0/24".parse().unwrap();
-    let manager = AtomicResourceManager::builder().addresses(AddressConfig {
+    let manager = Manager::builder().addresses(AddressConfig {
         subnets: SubnetLimits {
             v4_networks: vec![NetworkLimit {
                 network: "198.51.100.0/24".parse().unwrap(),

@@ -34,14 +34,14 @@ use writer::Writer;
 /// prepaid credit.
 ///
 /// ```
-/// use rcmgr_atomic::{AtomicResourceManager, Direction, Endpoint, ResourceManager, UsesFd};
+/// use rcmgr_atomic::{Manager, Direction, Endpoint, ResourceManager, UsesFd};
 /// use rcmgr_metrics::replay::{Options, replay};
 /// use rcmgr_metrics::trace::TraceSink;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("trace.json.gz");
 /// let sink = TraceSink::builder(&path).rotate_at(64 << 20).keep(4).start()?;
-/// let manager = AtomicResourceManager::builder().recorder(sink.recorder()).build()?;
+/// let manager = Manager::builder().recorder(sink.recorder()).build()?;
 /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
 /// sink.close()?;
 ///

@@ -1,8 +1,8 @@
 //! A remote that makes up names: all that might mean something to what shows them.
 
 use rcmgr_atomic::{
-    AtomicResourceManager, Direction, Limits, PeerId, Priority, ResourceManager, ResourceScope,
-    Stream, StreamScope,
+    Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
+    StreamScope,
 };
 
 /// Markup and scripts, quotes and line ends of every format that names get into, and characters that
@@ -31,10 +31,10 @@ pub fn peer(number: usize) -> PeerId {
 
 /// So many peers and as many protocols, which live as long as the streams: each peer has a stream
 /// with a protocol of its own, and the last uses most.
-pub fn crowd(size: usize) -> (AtomicResourceManager, Vec<Stream>) {
+pub fn crowd(size: usize) -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.peer_default.memory = (2 * size as u64).into();
-    let manager = AtomicResourceManager::new(limits).expect("limits alone work");
+    let manager = Manager::new(limits).expect("limits alone work");
     let open = |number| {
         let opened = manager.open_stream(&peer(number), Direction::Inbound);
         let stream = opened.expect("it is not limited");

@@ -9,9 +9,8 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use rcmgr_atomic::{
-    AtomicResourceManager, Connection, ConnectionScope, Direction, Endpoint, Limits, Priority,
-    ResourceManager, ResourceScope, Result as Outcome, ScopeSpan, ScopeStat, Span, Stream,
-    StreamScope,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, Priority, ResourceManager,
+    ResourceScope, Result as Outcome, ScopeSpan, ScopeStat, Span, Stream, StreamScope,
 };
 use rcmgr_metrics::replay::operation::{Assembler, Operation};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
@@ -29,7 +28,7 @@ pub fn same_events(folder: &Path) -> Result<(), Failed> {
     let room = tempfile::tempdir()?;
     let trace = room.path().join("trace.json.gz");
     let sink = TraceSink::create(&trace)?;
-    let manager = AtomicResourceManager::builder()
+    let manager = Manager::builder()
         .limits(limits(&wanted)?)
         .recorder(sink.recorder())
         .build()?;
@@ -130,7 +129,7 @@ macro_rules! on_any {
 /// refused memory, is not in a trace: it is one that is at the same place, and will be where this one
 /// was going.
 struct Doer {
-    manager: AtomicResourceManager,
+    manager: Manager,
     handles: HashMap<String, Handle>,
     /// Connections and streams in the order in which they were opened.
     order: Vec<String>,
@@ -182,7 +181,7 @@ fn is_leaf(name: &str) -> bool {
 }
 
 impl Doer {
-    fn new(manager: AtomicResourceManager, operations: &[Operation]) -> Self {
+    fn new(manager: Manager, operations: &[Operation]) -> Self {
         let mut ends_on = HashMap::new();
         for operation in operations {
             match operation {

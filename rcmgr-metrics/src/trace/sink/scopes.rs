@@ -384,9 +384,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use rcmgr_atomic::record::Recorder;
-    use rcmgr_atomic::{
-        AtomicResourceManager, Direction, Limits, Priority, ResourceManager, ResourceScope,
-    };
+    use rcmgr_atomic::{Direction, Limits, Manager, Priority, ResourceManager, ResourceScope};
 
     use super::*;
 
@@ -407,7 +405,7 @@ mod tests {
         let mut limits = Limits::unlimited();
         limits.peer_default.memory = 100.into();
         limits.system.streams = 1.into();
-        let builder = AtomicResourceManager::builder().limits(limits);
+        let builder = Manager::builder().limits(limits);
         let manager = builder.recorder(kept.clone()).build().unwrap();
         let peer = "peer-1".parse().unwrap();
         let open = || manager.open_stream(&peer, Direction::Inbound);

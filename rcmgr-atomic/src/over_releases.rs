@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Counts releases of more than was held, and logs them: once per scope class and minute.
 #[derive(Debug)]
-pub struct Mistakes {
+pub struct OverReleases {
     counts: [AtomicU64; ScopeClass::ALL.len()],
     /// When a class was last logged, in milliseconds of the clock, plus one; zero for never.
     logged: [AtomicU64; ScopeClass::ALL.len()],
@@ -14,7 +14,7 @@ pub struct Mistakes {
 
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-impl Mistakes {
+impl OverReleases {
     pub fn new() -> Self {
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
         Self {
@@ -34,7 +34,7 @@ impl Mistakes {
                 %scope,
                 asked,
                 held,
-                mistakes = count,
+                over_releases = count,
                 "released more memory than the scope holds: only what it holds was taken back"
             );
         }
@@ -62,12 +62,12 @@ mod tests {
 
     #[test]
     fn a_class_is_logged_once_a_minute() {
-        let mistakes = Mistakes::new();
+        let over_releases = OverReleases::new();
         let at = |seconds| Duration::from_secs(seconds);
-        assert!(mistakes.is_due(ScopeClass::Peer, at(0)));
-        assert!(!mistakes.is_due(ScopeClass::Peer, at(59)));
-        assert!(mistakes.is_due(ScopeClass::Stream, at(59)));
-        assert!(mistakes.is_due(ScopeClass::Peer, at(60)));
-        assert!(!mistakes.is_due(ScopeClass::Peer, at(61)));
+        assert!(over_releases.is_due(ScopeClass::Peer, at(0)));
+        assert!(!over_releases.is_due(ScopeClass::Peer, at(59)));
+        assert!(over_releases.is_due(ScopeClass::Stream, at(59)));
+        assert!(over_releases.is_due(ScopeClass::Peer, at(60)));
+        assert!(!over_releases.is_due(ScopeClass::Peer, at(61)));
     }
 }

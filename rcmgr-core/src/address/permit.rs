@@ -10,7 +10,7 @@ use super::shards::Hashed;
 use super::subnet::{Address, Subnet};
 use super::subnet_limiter::SubnetLimiter;
 
-/// A connection's place among those that its address's subnets may have.
+/// A connection's permit among those that its address's subnets may have.
 ///
 /// It is given back once: by [`give_back`](Self::give_back), or when it is dropped.
 ///
@@ -19,53 +19,53 @@ use super::subnet_limiter::SubnetLimiter;
 /// use rcmgr_core::address::{SubnetLimiter, SubnetLimits};
 ///
 /// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::default())?);
-/// let place = limiter.open("192.0.2.7".parse()?)?;
-/// assert_eq!(limiter.places(), 1);
-/// place.give_back();
-/// place.give_back();
-/// drop(place);
-/// assert_eq!(limiter.places(), 0);
+/// let permit = limiter.open("192.0.2.7".parse()?)?;
+/// assert_eq!(limiter.permits(), 1);
+/// permit.give_back();
+/// permit.give_back();
+/// drop(permit);
+/// assert_eq!(limiter.permits(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a place that is dropped is given back"]
-pub struct Place {
+#[must_use = "a permit that is dropped is given back"]
+pub struct Permit {
     limiter: Arc<SubnetLimiter>,
-    place: BarePlace,
+    permit: BarePermit,
 }
 
-impl Place {
-    pub(super) const fn new(limiter: Arc<SubnetLimiter>, place: BarePlace) -> Self {
-        Self { limiter, place }
+impl Permit {
+    pub(super) const fn new(limiter: Arc<SubnetLimiter>, permit: BarePermit) -> Self {
+        Self { limiter, permit }
     }
 
-    /// Gives the place back, in all subnets at once. Any thread may call it, any number of times:
+    /// Gives the permit back, in all subnets at once. Any thread may call it, any number of times:
     /// the first call counts, the others do nothing and do not wait for it.
     pub fn give_back(&self) {
-        self.limiter.give_back(&self.place);
+        self.limiter.give_back(&self.permit);
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.limiter.give_back_last(&mut self.place);
+        self.limiter.give_back_last(&mut self.permit);
     }
 }
 
-/// A [`Place`] that does not give itself back: its holder does, to the
+/// A [`Permit`] that does not give itself back: its holder does, to the
 /// [`Addresses`](super::Addresses) that it is from.
 ///
-/// It is for engines, whose connections find their way to the addresses in any case. Each [`Place`]
+/// It is for engines, whose connections find their way to the addresses in any case. Each [`Permit`]
 /// is one more owner of the limiter, and to count owners, all threads write to one cache line.
 #[must_use = "it is not given back when it is dropped"]
-pub struct BarePlace {
+pub struct BarePermit {
     around: Address,
     hash: u64,
-    /// Zero from when the place was given back.
+    /// Zero from when the permit was given back.
     sizes: AtomicU64,
 }
 
-impl BarePlace {
-    /// A place of which nothing has to be given back.
+impl BarePermit {
+    /// A permit of which nothing has to be given back.
     #[inline]
     pub const fn none() -> Self {
         Self::new(Subnets {
@@ -115,19 +115,19 @@ impl BarePlace {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.show("Place", f)
+        self.permit.show("Permit", f)
     }
 }
 
-impl fmt::Debug for BarePlace {
+impl fmt::Debug for BarePermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.show("BarePlace", f)
+        self.show("BarePermit", f)
     }
 }
 
-impl BarePlace {
+impl BarePermit {
     fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.subnets(self.sizes.load(Ordering::Relaxed));
         let subnets = held.iter().flat_map(Subnets::iter).map(IpNet::from);
