@@ -1,0 +1,13 @@
+//! Limits as the engine compares with them: two slots each, and a version that says which slot counts.
+
+mod leaf_limit;
+mod limit_override;
+mod limit_reached;
+mod slots;
+mod version;
+
+pub use leaf_limit::LeafLimit;
+pub use limit_override::LimitOverride;
+pub use limit_reached::LimitReached;
+pub use slots::{LimitSlots, UNLIMITED, decode};
+pub use version::{CurrentVersion, LimitsVersion};
