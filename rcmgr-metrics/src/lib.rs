@@ -66,6 +66,6 @@ pub use refusal_log::{RefusalLog, RefusalLogThread};
 /// The programs in the book, compiled and run as tests.
 #[cfg(doctest)]
 mod pages {
-    #[doc = include_str!("../../docs/src/traces.md")]
+    #[doc = include_str!("../../docs/src/operating/traces.md")]
     struct Traces;
 }
