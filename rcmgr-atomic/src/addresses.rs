@@ -15,7 +15,7 @@ mod none {
     use rcmgr_core::{Clock, Endpoint, LimitValue, PeerId, Result};
 
     #[derive(Debug, Default)]
-    pub(crate) struct AddressConfig;
+    pub(crate) struct AddressConfig {}
 
     #[derive(Debug)]
     pub(crate) struct Addresses(Allowlist);
