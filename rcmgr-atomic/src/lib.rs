@@ -18,7 +18,7 @@
 //! let manager = Manager::new(limits)?;
 //!
 //! let peer = "192.0.2.7".parse()?;
-//! let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+//! let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 //! conn.set_peer(&peer)?;
 //! let stream = manager.open_stream(&peer, Direction::Inbound)?;
 //! stream.set_protocol("/ipfs/kad/1.0.0")?;
@@ -56,7 +56,10 @@ mod words;
 
 pub use api::{Builder, Connection, Manager, Scope, ScopeReport, Service, Span, Stream};
 pub use counters::ConnMemory;
+#[cfg(feature = "address")]
+pub use rcmgr_address as address;
 pub use rcmgr_core::*;
+pub use sync::SystemClock;
 
 /// Records of operations, for whoever observes a manager: see [`Builder::recorder`].
 pub mod record {

@@ -1,6 +1,7 @@
 //! What threads share is made of: real atomics and locks, or under `--cfg loom` stand-ins whose
 //! interleavings loom explores. So the models in `loom-tests` run the code that runs in a server.
 
+mod clock;
 mod hint;
 #[cfg(loom)]
 mod model;
@@ -9,6 +10,7 @@ mod real;
 #[cfg(not(loom))]
 mod table;
 
+pub use clock::SystemClock;
 pub use hint::cold_path;
 #[cfg(loom)]
 pub use model::*;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::address::{AddressConfig, Addresses};
-use rcmgr_core::{Clock, Limits, Result, SystemClock};
+use rcmgr_core::{Clock, Limits, Result};
 
 use super::manager::Manager;
 use crate::engine::{Engine, Record, Recorder};
 use crate::lending::CreditOptions;
+use crate::limits::{AddressConfig, Addresses};
+use crate::sync::SystemClock;
 
 impl Manager {
     /// A manager with these limits, and the default limits on addresses
@@ -73,6 +74,7 @@ impl Builder {
     }
 
     /// The limits by address, which are checked before the scopes. By default [`AddressConfig::default`].
+    #[cfg(feature = "address")]
     pub fn addresses(mut self, addresses: AddressConfig) -> Self {
         self.addresses = addresses;
         self

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use rcmgr_core::address::{Addresses, BarePermit};
 use rcmgr_core::{ConnectionScope, Direction, PeerId, Result, ScopeClass};
 
 use super::leaf_handle::leaf_handle;
@@ -11,6 +10,7 @@ use crate::counters::Slot;
 use crate::engine::Path;
 use crate::leaf::{ConnectionLeaf, Leaf, charge_new, join_charged, leave_allowlist};
 use crate::lifetime::{Shared, Use};
+use crate::limits::{Addresses, BarePermit};
 use crate::path::PathKind;
 
 /// A connection of a [`Manager`](crate::Manager). It gives back all that it holds when it is dropped.
@@ -22,7 +22,7 @@ use crate::path::PathKind;
 ///
 /// let manager = Manager::new(Limits::unlimited())?;
 /// let connection =
-///     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+///     manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 /// assert_eq!(manager.stat().transient.conns_inbound, 1);
 ///
 /// let client = "192.0.2.7".parse()?;

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::Addresses;
 use rcmgr_core::{
     Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager, Result,
     ScopeClass, ScopeId, ScopeStat, UsesFd,
@@ -20,6 +19,8 @@ use crate::counters::{ConnMemory, Slot};
 use crate::engine::{Engine, Path};
 use crate::leaf::{ask_refused_peer, charge_new, stream_path};
 use crate::lifetime::Use;
+#[cfg(feature = "address")]
+use crate::limits::Addresses;
 use crate::node::Node;
 use crate::path::PathKind;
 use crate::span::{NodeUser, Owner};
@@ -38,7 +39,7 @@ use crate::span::{NodeUser, Owner};
 /// limits.system.conns_inbound = 1.into();
 /// let manager = Manager::new(limits)?;
 ///
-/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
 /// let first = open()?;
 /// let refused = open().unwrap_err();
 /// assert_eq!(
@@ -79,6 +80,7 @@ impl Manager {
 
     /// The limits by address, which are checked before the scopes: allowlist, limits of subnets, rates. All of them can be
     /// changed while the manager runs.
+    #[cfg(feature = "address")]
     pub fn addresses(&self) -> &Addresses {
         self.engine.addresses()
     }
@@ -98,7 +100,7 @@ impl Manager {
     /// };
     ///
     /// let manager = Manager::new(Limits::unlimited())?;
-    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
     /// conn.reserve_memory(4000, Priority::Always)?;
     /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
     /// assert_eq!(manager.conn_memory().counts[..3], [0, 1, 0]);
@@ -179,7 +181,7 @@ impl ResourceManager for Manager {
         &self,
         direction: Direction,
         uses_fd: UsesFd,
-        endpoint: &Endpoint,
+        endpoint: Endpoint,
     ) -> Result<Connection> {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);

@@ -56,7 +56,7 @@ use crate::node::{MAX_NODES, Node};
 ///     .limits(limits)
 ///     .recorder(refusals.clone())
 ///     .build()?;
-/// manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None).unwrap_err();
+/// manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None).unwrap_err();
 /// assert_eq!(refusals.0.load(Ordering::Relaxed), 1);
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rcmgr_core::address::Addresses;
 use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, ScopeName, ScopeStat};
 
 use super::leaf_class::LeafClass;
@@ -12,7 +11,7 @@ use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
 use crate::counters::{ConnMemoryCounts, RefusalCounts, Slot};
 use crate::lending::{CreditOptions, Lending};
-use crate::limits::CurrentVersion;
+use crate::limits::{Addresses, CurrentVersion};
 use crate::node::{Node, Registry};
 use crate::path::{self, Peers};
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use rcmgr_core::address::BarePermit;
-
 use super::state::Leaf;
 use crate::lifetime::Shared;
+use crate::limits::BarePermit;
 
 /// The leaf of a connection, with what is known of its remote address. All of it lies in one allocation, so that the
 /// handle is one word: a larger handle takes longer to return than several atomic steps.
