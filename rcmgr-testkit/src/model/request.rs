@@ -1,0 +1,115 @@
+//! What one operation asks of a scope, and what the limit of the scope answers.
+
+use rcmgr_core::{Limit, LimitValue, Priority, Resource, ScopeStat};
+
+/// What one operation asks of a scope.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub stat: ScopeStat,
+    /// Whether a leaf moves here. Then memory and the totals are checked even if it holds none.
+    pub moved: bool,
+    pub priority: Priority,
+    /// Whether memory is asked for, be it zero bytes.
+    pub memory: bool,
+}
+
+/// The field of a limit that a request would exceed.
+#[derive(Debug, Clone, Copy)]
+pub struct Over {
+    pub resource: Resource,
+    pub used: u64,
+    pub requested: u64,
+}
+
+/// Checks a request against a limit. The order is memory, streams, connections, file descriptors; for
+/// streams and connections the direction comes before the total.
+pub fn check(limit: &Limit, used: &ScopeStat, request: &Request) -> Result<(), Over> {
+    let asked = &request.stat;
+    if request.memory || request.moved {
+        let most = threshold(limit.memory, request.priority);
+        if u128::from(used.memory) + u128::from(asked.memory) > most {
+            return Err(Over {
+                resource: Resource::Memory,
+                used: used.memory,
+                requested: asked.memory,
+            });
+        }
+    }
+    let fields = [
+        (
+            Resource::StreamsInbound,
+            used.streams_inbound,
+            asked.streams_inbound,
+            false,
+        ),
+        (
+            Resource::StreamsOutbound,
+            used.streams_outbound,
+            asked.streams_outbound,
+            false,
+        ),
+        (
+            Resource::Streams,
+            used.streams(),
+            asked.streams(),
+            request.moved,
+        ),
+        (
+            Resource::ConnsInbound,
+            used.conns_inbound,
+            asked.conns_inbound,
+            false,
+        ),
+        (
+            Resource::ConnsOutbound,
+            used.conns_outbound,
+            asked.conns_outbound,
+            false,
+        ),
+        (Resource::Conns, used.conns(), asked.conns(), request.moved),
+        (Resource::Fd, used.fd, asked.fd, false),
+    ];
+    for (resource, used, requested, is_always_checked) in fields {
+        let is_checked = requested > 0 || is_always_checked;
+        if is_checked && !limit.get(resource).allows(used + requested) {
+            return Err(Over {
+                resource,
+                used,
+                requested,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The most memory that a request of this priority may bring the usage to.
+fn threshold(limit: LimitValue, priority: Priority) -> u128 {
+    match limit {
+        LimitValue::Limited(limit) => (u128::from(priority.level()) + 1) * u128::from(limit) / 256,
+        LimitValue::Unlimited => u128::MAX,
+    }
+}
+
+/// The sum of each counter.
+pub fn plus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
+    ScopeStat {
+        streams_inbound: a.streams_inbound + b.streams_inbound,
+        streams_outbound: a.streams_outbound + b.streams_outbound,
+        conns_inbound: a.conns_inbound + b.conns_inbound,
+        conns_outbound: a.conns_outbound + b.conns_outbound,
+        fd: a.fd + b.fd,
+        memory: a.memory + b.memory,
+    }
+}
+
+/// The difference of each counter.
+pub fn minus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
+    ScopeStat {
+        streams_inbound: a.streams_inbound - b.streams_inbound,
+        streams_outbound: a.streams_outbound - b.streams_outbound,
+        conns_inbound: a.conns_inbound - b.conns_inbound,
+        conns_outbound: a.conns_outbound - b.conns_outbound,
+        fd: a.fd - b.fd,
+        memory: a.memory - b.memory,
+    }
+}
