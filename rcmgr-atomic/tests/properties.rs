@@ -32,7 +32,7 @@ const ALLOWLIST: [&str; 2] = [
     "/ip4/192.0.2.1/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
 ];
 /// Few enough that operations meet on the same handles.
-const SLOTS: usize = 16;
+const SLOTS: usize = 12;
 /// As many threads as the engine has shards.
 const THREADS: usize = 8;
 
@@ -49,7 +49,7 @@ fn operations() -> RandomOps {
             (8, Kind::SetPeer),
             (8, Kind::SetProtocol),
             (8, Kind::SetService),
-            (14, Kind::Reserve),
+            (24, Kind::Reserve),
             (2, Kind::Hold),
             (8, Kind::Release),
             (2, Kind::ReleaseAll),
@@ -282,7 +282,7 @@ proptest! {
         credit in select(&[0, 1, 50, 1000, 1 << 18, u64::MAX][..]),
         after in select(&[0, 1, 2][..]),
         threads in 1..=THREADS,
-        ops in vec((0..THREADS, op()), 1..120),
+        ops in vec((0..THREADS, op()), 1..200),
     ) {
         let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
         let pair = Pair::new(limits, credit, after);
