@@ -30,7 +30,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use crate::staged::Retire;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
 use crate::word::UsersWord;
 
 /// What is told when nobody uses it any more.
@@ -190,7 +190,9 @@ impl<T> Drop for Shared<T> {
             let step = UsersWord::REFERENCE;
             let before = self.word().fetch_sub(step, Ordering::Release);
             before == UsersWord::REFERENCE && {
-                fence(Ordering::Acquire);
+                // Acquire: pairs with the Release of every count that was given back before. It reads
+                // the word once more because ThreadSanitizer does not see what a fence orders.
+                self.load(Ordering::Acquire);
                 true
             }
         };

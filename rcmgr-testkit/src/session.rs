@@ -1,13 +1,11 @@
 //! A manager, and the handles that operations have opened on it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use rcmgr_core::{
     ConnectionScope, Limits, ResourceManager, ResourceScope, Result, ScopeId, ScopeSpan, ScopeStat,
     StreamScope,
 };
+use std::collections::BTreeMap;
 
 use crate::usage::{Usage, usage};
 use crate::{On, Op, Remote};
@@ -75,9 +73,15 @@ pub struct Session<M: Engine> {
     slots: Box<[Slot<M>]>,
 }
 
-/// Holding the lock of a slot, a thread only copies or replaces the pointer. (The standard library's
-/// mutex would do, but ThreadSanitizer does not see into it.)
-type Slot<M> = Mutex<Option<Arc<Handle<M>>>>;
+/// Threads use a handle at the same time: each holds the lock for reading. A thread that replaces the
+/// handle waits for them. No thread holds two of these locks.
+///
+/// An `RwLock` of the standard library, or an `Arc` for each handle, would do as well, but
+/// ThreadSanitizer does not see into the standard library: it would report races where there are none.
+type Slot<M> = RwLock<Option<Handle<M>>>;
+
+/// A handle in its slot.
+type Held<'a, M> = MappedRwLockReadGuard<'a, Handle<M>>;
 
 impl<M: Engine> Session<M> {
     /// A table with this many slots, all empty.
@@ -87,17 +91,17 @@ impl<M: Engine> Session<M> {
     /// If there are none.
     pub fn new(manager: M, slots: usize) -> Self {
         assert!(slots > 0, "an operation needs a slot");
-        let slots = (0..slots).map(|_| Mutex::new(None)).collect();
+        let slots = (0..slots).map(|_| RwLock::new(None)).collect();
         Self { manager, slots }
     }
 
-    /// The handle in exactly this slot.
-    pub fn handle(&self, slot: usize) -> Option<Arc<Handle<M>>> {
-        self.slot(slot).lock().clone()
+    /// The handle in exactly this slot. It stays there as long as the guard lives.
+    pub fn handle(&self, slot: usize) -> Option<Held<'_, M>> {
+        held(self.slot(slot))
     }
 
     /// All handles, with the numbers of their slots.
-    pub fn handles(&self) -> impl Iterator<Item = (usize, Arc<Handle<M>>)> {
+    pub fn handles(&self) -> impl Iterator<Item = (usize, Held<'_, M>)> {
         (0..self.slots.len()).filter_map(|slot| Some((slot, self.handle(slot)?)))
     }
 
@@ -136,6 +140,7 @@ impl<M: Engine> Session<M> {
                         manager.open_stream_with(peer, *direction, protocol, service)?
                     }
                     (Remote::Connection(through), protocol) => {
+                        // The lock ends with this block, before the new handle is put into a slot.
                         let through = self.next_handle(*through);
                         let Some(Handle::Connection(connection)) = through.as_deref() else {
                             return Ok(());
@@ -248,20 +253,22 @@ impl<M: Engine> Session<M> {
     }
 
     /// The first handle at or after a slot.
-    fn next_handle(&self, slot: usize) -> Option<Arc<Handle<M>>> {
-        self.slots_from(slot).find_map(|slot| slot.lock().clone())
+    fn next_handle(&self, slot: usize) -> Option<Held<'_, M>> {
+        self.slots_from(slot).find_map(held)
     }
 
     /// The same, taken out of its slot.
-    fn take_next(&self, slot: usize) -> Option<Arc<Handle<M>>> {
-        self.slots_from(slot).find_map(|slot| slot.lock().take())
+    fn take_next(&self, slot: usize) -> Option<Handle<M>> {
+        self.slots_from(slot).find_map(|slot| slot.write().take())
     }
 
     fn put(&self, slot: usize, handle: Handle<M>) {
-        let mut slot = self.slot(slot).lock();
-        let replaced = slot.replace(Arc::new(handle));
-        // Closing a handle takes time. Other threads need the slot meanwhile.
-        drop(slot);
+        let replaced = self.slot(slot).write().replace(handle);
+        // Closed here, where other threads can use the slot again.
         drop(replaced);
     }
+}
+
+fn held<M: Engine>(slot: &Slot<M>) -> Option<Held<'_, M>> {
+    RwLockReadGuard::try_map(slot.read(), Option::as_ref).ok()
 }
