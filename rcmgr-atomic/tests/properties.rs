@@ -86,7 +86,7 @@ fn operations() -> RandomOps {
 fn addresses() -> AddressConfig {
     AddressConfig {
         allowlist: ALLOWLIST
-            .map(|entry| entry.parse().expect("a multiaddr"))
+            .map(|entry| entry.parse().expect("an entry of the allowlist"))
             .to_vec(),
         subnets: SubnetLimits {
             v4: vec![SubnetLimit {

@@ -16,7 +16,7 @@ mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rcmgr_core::address::AddressConfig;
+use rcmgr_address::AddressConfig;
 use rcmgr_core::{
     Error, Limit, Limits, Refusals, Result, ScopeClass, ScopeId, ScopeName, ScopeStat,
 };

@@ -123,7 +123,7 @@ impl<M: Engine> Session<M> {
                 uses_fd,
                 endpoint,
             } => {
-                let opened = manager.open_connection(*direction, *uses_fd, endpoint)?;
+                let opened = manager.open_connection(*direction, *uses_fd, *endpoint)?;
                 self.put(*slot, Handle::Connection(opened));
             }
             Op::OpenStream {

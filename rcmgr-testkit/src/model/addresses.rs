@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rcmgr_core::address::AddressConfig;
+use rcmgr_address::AddressConfig;
 use rcmgr_core::ipnet::IpNet;
 use rcmgr_core::{LimitValue, PeerId, Result, SubnetLimitExceeded};
 
@@ -26,7 +26,9 @@ pub struct Addresses {
 impl Addresses {
     pub fn new(config: &AddressConfig, allowlisted_conns: LimitValue) -> Self {
         let entries = config.allowlist.iter();
-        let allowlist: Vec<_> = entries.map(|entry| parse(&entry.to_string())).collect();
+        let allowlist: Vec<_> = entries
+            .map(|entry| (entry.network.trunc(), entry.peer))
+            .collect();
         let limits = &config.subnets;
         let networks = limits.v4_networks.iter().chain(&limits.v6_networks);
         let mut networks: BTreeMap<_, _> = networks
@@ -131,30 +133,4 @@ impl Addresses {
         let mut entries = self.allowlist.iter();
         entries.any(|(net, of)| net.contains(&ip) && is_for(of))
     }
-}
-
-/// An entry of the allowlist: `/ip4/ADDRESS`, perhaps `/ipcidr/BITS`, perhaps `/p2p/PEER`.
-fn parse(entry: &str) -> (IpNet, Option<PeerId>) {
-    let mut network = None;
-    let mut peer = None;
-    let mut parts = entry.split('/').skip(1);
-    while let Some(kind) = parts.next() {
-        let mut value = || parts.next().expect("a part has a value");
-        match kind {
-            "ip4" | "ip6" => {
-                let ip: IpAddr = value().parse().expect("an IP address");
-                network = Some(IpNet::from(ip));
-            }
-            "ipcidr" => {
-                let ip = network.expect("the address comes first").addr();
-                let bits = value().parse().expect("a prefix length");
-                network = Some(IpNet::new(ip, bits).expect("the prefix fits the address"));
-            }
-            "p2p" => peer = Some(value().parse().expect("a peer id")),
-            // How a peer is reached there does not matter.
-            _ => {}
-        }
-    }
-    let network = network.expect("an entry has an IP address");
-    (network.trunc(), peer)
 }

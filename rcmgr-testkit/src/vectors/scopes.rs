@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcmgr_core::address::{AddressConfig, NetworkLimit, RateLimits, SubnetLimit, SubnetLimits};
+use rcmgr_address::{AddressConfig, NetworkLimit, RateLimits, SubnetLimit, SubnetLimits};
+use rcmgr_config::PartialLimits;
 use rcmgr_core::multiaddr::Multiaddr;
 use rcmgr_core::{
-    Direction, Error, Limit, LimitValue, Limits, PartialLimits, PeerId, Priority,
-    Result as Outcome, ScopeId, UsesFd,
+    Direction, Error, Limit, LimitValue, Limits, PeerId, Priority, Result as Outcome, ScopeId,
+    UsesFd,
 };
 use serde_json::{Value, json};
 
@@ -256,7 +257,7 @@ fn addresses(options: &Value) -> AddressConfig {
     replace(&mut subnets.v6_networks, &by_network["v6"], network_limit);
     AddressConfig {
         allowlist: allowlist
-            .map(|entry| text(entry).parse().expect("a multiaddr"))
+            .map(|entry| text(entry).parse().expect("an entry of the allowlist"))
             .collect(),
         subnets,
         rates: RateLimits::none(),
