@@ -1,13 +1,6 @@
-//! What an engine is to the study, and the list of engines.
+//! The traits that an engine implements to take part in the study.
 
-use rcmgr_atomic::{Builder, Manager};
-use rcmgr_core::NullResourceManager;
-
-use crate::floor::Floor;
-use crate::managed::Managed;
-use crate::mutex::MutexResourceManager;
-use crate::semaphore::Semaphores;
-use crate::{Case, Setting};
+use crate::Case;
 
 /// A way to do the workloads.
 pub trait Engine: Send + Sync {
@@ -78,43 +71,4 @@ impl From<rcmgr_core::Error> for Unexpected {
     fn from(refused: rcmgr_core::Error) -> Self {
         Self::Refused(refused.to_string())
     }
-}
-
-/// All engines, in the order of the report.
-pub fn engines() -> Vec<Box<dyn Engine>> {
-    vec![
-        Box::new(Floor),
-        Box::new(Managed {
-            name: "atomic",
-            about: "rcmgr-atomic, as it comes",
-            has_limits: true,
-            manager: |setting| atomic(setting, |builder| builder),
-        }),
-        Box::new(Managed {
-            name: "atomic-exact",
-            about: "rcmgr-atomic without prepaid credit: every reservation charges every scope",
-            has_limits: true,
-            manager: |setting| atomic(setting, |builder| builder.prepaid_credit(0, 0)),
-        }),
-        Box::new(Managed {
-            name: "mutex",
-            about: "the reference's design: a parking_lot mutex for each scope",
-            has_limits: true,
-            manager: MutexResourceManager::of,
-        }),
-        Box::new(Semaphores),
-        Box::new(Managed {
-            name: "null",
-            about: "NullResourceManager, which accepts everything and counts nothing",
-            has_limits: false,
-            manager: |_| NullResourceManager,
-        }),
-    ]
-}
-
-fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> Manager {
-    let builder = Manager::builder()
-        .limits(setting.limits.clone())
-        .clock(setting.clock.clone());
-    tune(builder).build().expect("the default addresses work")
 }

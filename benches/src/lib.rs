@@ -14,27 +14,23 @@
 #![forbid(unsafe_code)]
 
 mod case;
-mod chain;
 mod engine;
-mod floor;
+mod engines;
 mod machine;
-mod managed;
 mod measure;
 mod mutex;
 mod options;
 mod pin;
 mod plan;
 mod report;
-mod semaphore;
 mod setting;
 mod stats;
 mod study;
-mod workers;
 
 pub use case::{Case, Place, SIZE, Sharing, UnknownName, Workload};
-pub use engine::{Engine, Setup, Unexpected, Worker, engines};
+pub use engine::{Engine, Setup, Unexpected, Worker};
+pub use engines::{connection, engines, stream, stream_through};
 pub use machine::Machine;
-pub use managed::{connection, stream, stream_through};
 pub use measure::{Slice, throughput};
 pub use mutex::MutexResourceManager;
 pub use options::Options;

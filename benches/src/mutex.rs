@@ -13,5 +13,6 @@ mod handle;
 mod manager;
 mod registry;
 mod scope;
+mod usage;
 
 pub use manager::MutexResourceManager;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 
-use crate::engine::{Engine, Setup, Unexpected, Worker, engines};
+use crate::engine::{Engine, Setup, Unexpected, Worker};
+use crate::engines::engines;
 use crate::measure::{clock_ns, latency, throughput, warm_up};
 use crate::plan::{self, Part};
 use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};

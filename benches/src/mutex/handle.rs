@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rcmgr_core::address::Permit;
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
-    ScopeName, ScopeSpan, ScopeStat, StreamScope,
+    ScopeId, ScopeName, ScopeSpan, ScopeStat, StreamScope,
 };
 
-use super::registry::{Group, Registry};
-use super::scope::{Above, Attached, Scope, State};
+use super::registry::Registry;
+use super::scope::{Above, Attached, Group, Scope, State};
 
 /// A handle on a scope. What it is of says what dropping it means.
 pub struct Handle<K: Kind> {
@@ -176,7 +176,7 @@ impl Connection {
             Some(peer) => Ok(peer.clone()),
             None => Err(Error::NoPeer { scope: self.name() }),
         })?;
-        registry.open_stream(peer, direction, protocol, service)
+        Stream::open(registry, peer, direction, protocol, service)
     }
 }
 
@@ -231,6 +231,45 @@ impl ConnectionScope for Connection {
         if let Some(permit) = &self.kind.permit {
             permit.give_back();
         }
+    }
+}
+
+impl Stream {
+    /// Opens a stream with a peer, and perhaps with a protocol, and with a service.
+    pub fn open(
+        registry: &Arc<Registry>,
+        peer: Arc<Scope>,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<Self> {
+        let id = ScopeId::Stream(registry.next_number());
+        let limit = registry.limits.lock().stream;
+        let protocol = protocol.map(|id| registry.protocol(id));
+        let service = service.map(|name| registry.service(name));
+        let above = match &protocol {
+            None => registry.transient_edges(Some(peer.clone())),
+            _ => registry.edges(Some(&peer), protocol.as_ref(), service.as_ref()),
+        };
+        let scope = Scope::new(id, limit, Above::Edges(above));
+        let one = ScopeStat {
+            streams_inbound: u64::from(direction == Direction::Inbound),
+            streams_outbound: u64::from(direction == Direction::Outbound),
+            ..ScopeStat::ZERO
+        };
+        scope.reserve(&one, Priority::Always)?;
+        scope.with(|state| {
+            state.attached = Attached {
+                peer: Some(peer),
+                protocol,
+                service,
+            };
+        });
+        let kind = OfStream {
+            registry: registry.clone(),
+            direction,
+        };
+        Ok(Self::new(scope, kind))
     }
 }
 

@@ -102,7 +102,7 @@ impl ResourceManager for MutexResourceManager {
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.registry.check_open()?;
         let peer = self.registry.peer(peer);
-        self.registry.open_stream(peer, direction, None, None)
+        Stream::open(&self.registry, peer, direction, None, None)
     }
 
     fn open_stream_with(
@@ -114,8 +114,7 @@ impl ResourceManager for MutexResourceManager {
     ) -> Result<Stream> {
         self.registry.check_open()?;
         let peer = self.registry.peer(peer);
-        self.registry
-            .open_stream(peer, direction, Some(protocol), service)
+        Stream::open(&self.registry, peer, direction, Some(protocol), service)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

@@ -1,17 +1,12 @@
 //! The scopes that have names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ahash::RandomState;
 use parking_lot::Mutex;
-use rcmgr_core::{Direction, Error, Limit, Limits, PeerId, Priority, Result, ScopeId, ScopeStat};
+use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
-use super::handle::{OfStream, Stream};
-use super::scope::{Above, Attached, Scope};
-
-type Map<K, V> = HashMap<K, V, RandomState>;
+use super::scope::{Above, Group, Map, Scope};
 
 /// All scopes but connections, streams and spans.
 #[derive(Debug)]
@@ -31,51 +26,6 @@ struct Names {
     services: Map<Arc<str>, Arc<Group>>,
     protocols: Map<Arc<str>, Arc<Group>>,
     peers: Map<PeerId, Arc<Scope>>,
-}
-
-/// A service or protocol, with each peer's share of it.
-#[derive(Debug)]
-pub struct Group {
-    scope: Arc<Scope>,
-    shares: Mutex<Map<PeerId, Arc<Scope>>>,
-}
-
-impl Group {
-    fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
-        Arc::new(Self {
-            scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
-            shares: Mutex::default(),
-        })
-    }
-
-    pub fn name(&self) -> &Arc<str> {
-        let name = self.scope.name().scope.name();
-        name.expect("services and protocols have names")
-    }
-
-    pub const fn scope(&self) -> &Arc<Scope> {
-        &self.scope
-    }
-
-    /// What a peer uses of it.
-    fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
-        let mut shares = self.shares.lock();
-        let new = || {
-            let name = self.name();
-            let (id, limit) = match &self.scope.name().scope {
-                ScopeId::Service(_) => (
-                    ScopeId::ServicePeer(name.clone(), peer),
-                    limits.lock().service_peer_limit(name),
-                ),
-                _ => (
-                    ScopeId::ProtocolPeer(name.clone(), peer),
-                    limits.lock().protocol_peer_limit(name),
-                ),
-            };
-            Scope::new(id, limit, Above::Edges(Vec::new()))
-        };
-        shares.entry(peer).or_insert_with(new).clone()
-    }
 }
 
 impl Registry {
@@ -103,43 +53,6 @@ impl Registry {
 
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-    }
-
-    /// Opens a stream with a peer, and perhaps with a protocol, and with a service.
-    pub fn open_stream(
-        self: &Arc<Self>,
-        peer: Arc<Scope>,
-        direction: Direction,
-        protocol: Option<&str>,
-        service: Option<&str>,
-    ) -> Result<Stream> {
-        let id = ScopeId::Stream(self.next_number());
-        let limit = self.limits.lock().stream;
-        let protocol = protocol.map(|id| self.protocol(id));
-        let service = service.map(|name| self.service(name));
-        let above = match &protocol {
-            None => self.transient_edges(Some(peer.clone())),
-            _ => self.edges(Some(&peer), protocol.as_ref(), service.as_ref()),
-        };
-        let scope = Scope::new(id, limit, Above::Edges(above));
-        let one = ScopeStat {
-            streams_inbound: u64::from(direction == Direction::Inbound),
-            streams_outbound: u64::from(direction == Direction::Outbound),
-            ..ScopeStat::ZERO
-        };
-        scope.reserve(&one, Priority::Always)?;
-        scope.with(|state| {
-            state.attached = Attached {
-                peer: Some(peer),
-                protocol,
-                service,
-            };
-        });
-        let kind = OfStream {
-            registry: self.clone(),
-            direction,
-        };
-        Ok(Stream::new(scope, kind))
     }
 
     pub fn next_number(&self) -> u64 {
@@ -199,7 +112,7 @@ impl Registry {
             edges.extend(groups.map(|group| group.share(peer, &self.limits)));
         }
         let groups = protocol.into_iter().chain(service);
-        edges.extend(groups.map(|group| group.scope.clone()));
+        edges.extend(groups.map(|group| group.scope().clone()));
         edges.push(self.system.clone());
         edges
     }
@@ -214,7 +127,7 @@ impl Registry {
     pub fn for_each(&self, mut call: impl FnMut(&Arc<Scope>)) {
         let names = self.names.lock();
         let groups = names.services.values().chain(names.protocols.values());
-        groups.for_each(|group| call(&group.scope));
+        groups.for_each(|group| call(group.scope()));
         names.peers.values().for_each(call);
     }
 
@@ -230,18 +143,12 @@ impl Registry {
         let names = self.names.lock();
         for (name, group) in &names.services {
             let limit = limits.service_limit(name).unwrap_or(Limit::UNLIMITED);
-            set(&group.scope, limit);
-            let shares = group.shares.lock();
-            shares
-                .values()
-                .for_each(|share| set(share, limits.service_peer_limit(name)));
+            set(group.scope(), limit);
+            group.for_each_share(|share| set(share, limits.service_peer_limit(name)));
         }
         for (id, group) in &names.protocols {
-            set(&group.scope, limits.protocol_limit(id));
-            let shares = group.shares.lock();
-            shares
-                .values()
-                .for_each(|share| set(share, limits.protocol_peer_limit(id)));
+            set(group.scope(), limits.protocol_limit(id));
+            group.for_each_share(|share| set(share, limits.protocol_peer_limit(id)));
         }
         for (peer, scope) in &names.peers {
             set(scope, limits.peer_limit(peer));

@@ -1,14 +1,18 @@
 //! A scope behind its mutex, and how charges go from one to the others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use parking_lot::Mutex;
 use rcmgr_core::{
-    Direction, Error, Limit, LimitExceeded, LimitValue, Priority, Resource, Result, ScopeName,
+    Error, Limit, LimitExceeded, Limits, PeerId, Priority, Resource, Result, ScopeId, ScopeName,
     ScopeStat,
 };
 
-use super::registry::Group;
+use super::usage::{add, of, slots, threshold};
+
+pub type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// Any scope.
 #[derive(Debug)]
@@ -46,6 +50,56 @@ pub enum Above {
     Edges(Vec<Arc<Scope>>),
     /// A span's owner, which charges those above it.
     Owner(Arc<Scope>),
+}
+
+/// A service or protocol, with each peer's share of it.
+#[derive(Debug)]
+pub struct Group {
+    scope: Arc<Scope>,
+    shares: Mutex<Map<PeerId, Arc<Scope>>>,
+}
+
+impl Group {
+    pub fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
+        Arc::new(Self {
+            scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
+            shares: Mutex::default(),
+        })
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        let name = self.scope.name().scope.name();
+        name.expect("services and protocols have names")
+    }
+
+    pub const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// What a peer uses of it.
+    pub fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
+        let mut shares = self.shares.lock();
+        let new = || {
+            let name = self.name();
+            let (id, limit) = match &self.scope.name().scope {
+                ScopeId::Service(_) => (
+                    ScopeId::ServicePeer(name.clone(), peer),
+                    limits.lock().service_peer_limit(name),
+                ),
+                _ => (
+                    ScopeId::ProtocolPeer(name.clone(), peer),
+                    limits.lock().protocol_peer_limit(name),
+                ),
+            };
+            Scope::new(id, limit, Above::Edges(Vec::new()))
+        };
+        shares.entry(peer).or_insert_with(new).clone()
+    }
+
+    /// Calls with each peer's share.
+    pub fn for_each_share(&self, call: impl FnMut(&Arc<Scope>)) {
+        self.shares.lock().values().for_each(call);
+    }
 }
 
 impl Scope {
@@ -222,63 +276,5 @@ impl State {
             Above::Edges(edges) => release_all(edges, less),
             Above::Owner(owner) => owner.give_for_span(less),
         }
-    }
-}
-
-fn add(used: &mut ScopeStat, more: &ScopeStat) {
-    used.memory += more.memory;
-    used.streams_inbound += more.streams_inbound;
-    used.streams_outbound += more.streams_outbound;
-    used.conns_inbound += more.conns_inbound;
-    used.conns_outbound += more.conns_outbound;
-    used.fd += more.fd;
-}
-
-/// What is asked for besides memory, in the order in which it is looked at.
-fn slots(more: &ScopeStat) -> [(Resource, Option<Direction>, u64); 7] {
-    use Direction::{Inbound, Outbound};
-    let direction = |inbound| Some(if inbound > 0 { Inbound } else { Outbound });
-    let streams = direction(more.streams_inbound);
-    let conns = direction(more.conns_inbound);
-    [
-        (
-            Resource::StreamsInbound,
-            Some(Inbound),
-            more.streams_inbound,
-        ),
-        (
-            Resource::StreamsOutbound,
-            Some(Outbound),
-            more.streams_outbound,
-        ),
-        (Resource::Streams, streams, more.streams()),
-        (Resource::ConnsInbound, Some(Inbound), more.conns_inbound),
-        (Resource::ConnsOutbound, Some(Outbound), more.conns_outbound),
-        (Resource::Conns, conns, more.conns()),
-        (Resource::Fd, conns, more.fd),
-    ]
-}
-
-fn of(stat: &ScopeStat, resource: Resource) -> u64 {
-    match resource {
-        Resource::Memory => stat.memory,
-        Resource::Fd => stat.fd,
-        Resource::Streams => stat.streams(),
-        Resource::StreamsInbound => stat.streams_inbound,
-        Resource::StreamsOutbound => stat.streams_outbound,
-        Resource::Conns => stat.conns(),
-        Resource::ConnsInbound => stat.conns_inbound,
-        Resource::ConnsOutbound => stat.conns_outbound,
-    }
-}
-
-/// Up to where a reservation of this priority is granted.
-fn threshold(limit: LimitValue, priority: Priority) -> LimitValue {
-    match limit {
-        LimitValue::Limited(limit) => {
-            let part = u128::from(limit) * (u128::from(priority.level()) + 1) / 256;
-            LimitValue::Limited(part as u64)
-        }
-        LimitValue::Unlimited => LimitValue::Unlimited,
     }
 }

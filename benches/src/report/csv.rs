@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, Row};
+use super::contents::{Report, Row};
 
 const NAMES: &str = "part,workload,engine,threads,sharing,scopes,peers,ns_per_op,ops,p50_ns,p99_ns,\
                      p999_ns,spread,rounds";

@@ -1,11 +1,11 @@
 //! The report as a web page: one file, with plots, which refers to nothing else.
 
 use super::chart::{Chart, Line};
+use super::contents::{Report, Row, names};
 use super::date::date;
 use super::page::{Page, Table};
 use super::plots::{OFF_SCALE, Shown, by_threads, points};
 use super::scale::{Scale, short};
-use super::{Report, Row, names};
 use crate::{Sharing, Workload};
 
 pub fn write(report: &Report) -> String {
@@ -271,7 +271,7 @@ fn cell(row: Option<&Row>) -> String {
 mod tests {
     use super::*;
     use crate::Machine;
-    use crate::report::{EngineInfo, Method};
+    use crate::report::contents::{EngineInfo, Method};
 
     fn report(rows: Vec<Row>) -> Report {
         Report {

@@ -1,8 +1,8 @@
 //! The rows of a report as lines of plots.
 
 use super::chart::{Chart, Line, Point};
+use super::contents::{Report, Row, names};
 use super::scale::Scale;
-use super::{Report, Row, names};
 use crate::{Sharing, Workload};
 
 /// What does nothing would press all others together in a plot of throughput.

@@ -1,20 +1,7 @@
 //! Ratios of rows: what travels from one machine to another.
 
-use serde::Serialize;
-
-use super::Row;
+use super::contents::{Ratio, Row};
 use crate::{Sharing, Workload};
-
-/// How two rows of one run compare.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Ratio {
-    /// Where, such as `memory, 1 thread`.
-    pub of: String,
-    /// What is divided by what, such as `mutex / atomic`.
-    pub what: String,
-    /// The ratio.
-    pub value: f64,
-}
 
 /// The ratios that the engine is judged by, as far as their rows are there.
 pub fn ratios(rows: &[Row], by_peers: &[Row]) -> Vec<Ratio> {

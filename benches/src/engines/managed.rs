@@ -7,13 +7,13 @@ use std::thread;
 
 use parking_lot::Mutex;
 use rcmgr_core::{
-    ConnectionScope, Direction, Endpoint, ManagerStat, PeerId, Priority, ResourceManager,
-    ResourceScope, Result, ScopeStat, StreamScope, UsesFd,
+    Direction, ManagerStat, Priority, ResourceManager, ResourceScope, Result, ScopeStat,
 };
 
+use super::opening::stream;
+use super::workers::worker;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::setting::{PROTOCOL, SERVICE, Setting, TIGHT_HELD, peer};
-use crate::workers::worker;
+use crate::setting::{Setting, TIGHT_HELD, peer};
 use crate::{Case, Sharing, Workload};
 
 /// An engine made of a resource manager.
@@ -79,47 +79,6 @@ const OTHERS: u64 = 1 << 32;
 
 /// Peers from this number on are those that have no room.
 const FULL: u64 = 1 << 31;
-
-/// A stream with protocol and service.
-///
-/// # Errors
-///
-/// What the manager says.
-pub fn stream<M: ResourceManager>(manager: &M, peer: &PeerId) -> Result<M::Stream> {
-    attached(manager.open_stream(peer, Direction::Inbound)?)
-}
-
-/// The same, through a connection to the peer.
-///
-/// # Errors
-///
-/// What the manager says.
-#[inline]
-pub fn stream_through<C: ConnectionScope>(connection: &C) -> Result<C::Stream> {
-    attached(connection.open_stream(Direction::Inbound)?)
-}
-
-#[inline]
-fn attached<S: StreamScope>(stream: S) -> Result<S> {
-    stream.set_protocol(PROTOCOL)?;
-    stream.set_service(SERVICE)?;
-    Ok(stream)
-}
-
-/// A connection with its peer.
-///
-/// # Errors
-///
-/// What the manager says.
-pub fn connection<M: ResourceManager>(
-    manager: &M,
-    from: &Endpoint,
-    peer: &PeerId,
-) -> Result<M::Connection> {
-    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;
-    connection.set_peer(peer)?;
-    Ok(connection)
-}
 
 struct ManagedSetup<M> {
     setting: Setting,

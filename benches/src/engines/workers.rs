@@ -8,8 +8,8 @@ use rcmgr_core::{
     Result, StreamScope,
 };
 
+use super::opening::{connection, stream, stream_through};
 use crate::engine::{Unexpected, Worker};
-use crate::managed::{connection, stream, stream_through};
 use crate::setting::{ADDRESSES, PROTOCOL, STRIDE, Setting, addresses};
 use crate::{Case, Place, Workload};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::chain::chains;
+use super::chain::chains;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::setting::{TIGHT_HELD, TIGHT_LIMIT};
 use crate::{Case, Workload};

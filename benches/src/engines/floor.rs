@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::chain::chains;
+use super::chain::chains;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::{Case, Workload};
 
