@@ -1,6 +1,6 @@
 //! The traits that an engine implements to take part in the study.
 
-use crate::Case;
+use crate::case::Case;
 
 /// A way to do the workloads.
 pub trait Engine: Send + Sync {

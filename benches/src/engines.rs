@@ -10,9 +10,9 @@ mod workers;
 use rcmgr_atomic::{Builder, Manager};
 use rcmgr_core::NullResourceManager;
 
-use crate::Setting;
 use crate::engine::Engine;
 use crate::mutex::MutexResourceManager;
+use crate::setting::Setting;
 use floor::Floor;
 use managed::Managed;
 use semaphore::Semaphores;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Sharing, Workload, engines};
+use crate::case::{Sharing, Workload};
+use crate::engines::engines;
 
 /// What is to be measured, and for how long.
 ///

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::case::{Case, Place, Sharing, Workload};
 use crate::engine::Engine;
+use crate::options::Options;
 use crate::report::LeftOut;
-use crate::{Case, Options, Place, Sharing, Workload};
 
 /// Which list of the report a case is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

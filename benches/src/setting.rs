@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId, SystemClock};
 
-use crate::{Case, Workload};
+use crate::case::{Case, Workload};
 
 /// The protocol of all streams.
 pub const PROTOCOL: &str = "/ipfs/kad/1.0.0";

@@ -10,13 +10,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 
+use crate::case::Case;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::engines::engines;
+use crate::machine::Machine;
 use crate::measure::{clock_ns, latency, throughput, warm_up};
+use crate::options::Options;
 use crate::plan::{self, Part};
 use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};
 use crate::stats::{median, spread};
-use crate::{Case, Machine, Options};
 
 /// How far a study is.
 #[derive(Debug, Clone, PartialEq, Eq)]

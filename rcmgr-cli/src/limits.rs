@@ -9,15 +9,15 @@ pub mod configuration;
 pub mod defaults;
 mod diff;
 mod origin;
+mod preset;
 mod show;
 pub mod table;
+mod trouble;
 mod written;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rcmgr_atomic::{BadConfiguration, LimitsKey, Machine};
 
 use crate::output::complain;
 
@@ -60,15 +60,6 @@ enum Command {
     Diff(diff::DiffOptions),
 }
 
-/// What keeps a command from giving an answer.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Configuration(#[from] BadConfiguration),
-    #[error("rcmgr: can't write the output: {0}")]
-    Output(#[from] io::Error),
-}
-
 const TROUBLE: u8 = 2;
 
 /// Runs the command.
@@ -81,27 +72,5 @@ pub fn run(options: &LimitsOptions) -> ExitCode {
     done.unwrap_or_else(|trouble| {
         complain(trouble);
         ExitCode::from(TROUBLE)
-    })
-}
-
-/// A machine to compare limits with: one whose memory can't be told has none that is too much.
-fn comparable(machine: Machine) -> Machine {
-    match machine.memory {
-        0 => Machine {
-            memory: u64::MAX,
-            ..machine
-        },
-        _ => machine,
-    }
-}
-
-fn scope(text: &str) -> Result<LimitsKey, String> {
-    text.parse().map_err(|bad: BadConfiguration| {
-        format!(
-            "{}; there are System, Transient, AllowlistedSystem, AllowlistedTransient, \
-             ServiceDefault, Service.NAME, ServicePeerDefault, ServicePeer.NAME, ProtocolDefault, \
-             Protocol.ID, ProtocolPeerDefault, ProtocolPeer.ID, PeerDefault, Peer.ID, Conn, Stream",
-            bad.reason
-        )
     })
 }

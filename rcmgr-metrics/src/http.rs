@@ -59,6 +59,7 @@
 
 mod limits;
 mod query;
+mod response;
 mod scopes;
 
 pub use limits::limits_router;
@@ -67,15 +68,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::Observer;
+use crate::observer::Observer;
 use query::Query;
+use response::{guarded, refused};
 
 const PAGE: &str = include_str!("http/page.html");
 
@@ -166,22 +168,4 @@ async fn metrics(State(view): State<Arc<View>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], guarded(text)).into_response(),
         Err(status) => status.into_response(),
     }
-}
-
-/// A body that is neither kept nor taken for something else.
-fn guarded(body: impl IntoResponse) -> impl IntoResponse {
-    let headers = [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    (headers, body)
-}
-
-/// A sentence that says what is wrong.
-fn refused(status: StatusCode, why: &str) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (status, headers, guarded(format!("{why}\n"))).into_response()
 }

@@ -35,6 +35,7 @@
     allow(dead_code)
 )]
 
+mod counters;
 #[cfg(feature = "observer")]
 mod family;
 #[cfg(feature = "observer")]

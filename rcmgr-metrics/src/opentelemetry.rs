@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
-use crate::Observer;
 use crate::family::{Family, Kind, Labels, Series, Value, families};
+use crate::observer::Observer;
 use crate::reading::Reading;
 
 /// Makes an instrument of each metric. They read the manager when they are collected, once for all

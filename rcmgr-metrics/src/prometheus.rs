@@ -77,8 +77,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::Observer;
 use crate::family::{Family, Kind, Value, families};
+use crate::observer::Observer;
 use crate::reading::Reading;
 
 impl Collector for Observer {

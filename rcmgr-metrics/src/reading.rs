@@ -8,10 +8,11 @@ use rcmgr_core::address::AddressStat;
 use rcmgr_core::reload::ReloadStats;
 use rcmgr_core::{Limit, Refusals, Resource, ScopeClass, ScopeStat};
 
-use crate::Observer;
+use crate::counters::plus;
 use crate::histogram::{COUNTS, Histogram, SIZES};
 use crate::label::shown;
-use crate::usage::{sum, utilisation};
+use crate::observer::Observer;
+use crate::usage::utilisation;
 
 /// The name of those that have none of their own.
 const OTHER: &str = "other";
@@ -165,7 +166,7 @@ impl Shown {
     }
 
     fn join(&mut self, other: &Self) {
-        self.used = sum(&self.used, &other.used);
+        self.used = plus(&self.used, &other.used);
         self.peak = None;
         self.limit = None;
     }

@@ -42,6 +42,7 @@ mod html;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
+mod page;
 mod report;
 mod rules;
 mod scope;
@@ -61,9 +62,6 @@ pub use report::{Blocked, Class, Report, Scope};
 pub use suggest::HEADROOM;
 pub use tally::{Peak, Refused};
 pub use what_if::{Asked, Change, ScopeChanges, WhatIfReport};
-
-#[cfg(feature = "sink")]
-pub(crate) use tally::six;
 
 use operation::Assembler;
 use over_time::Follower;
@@ -230,6 +228,22 @@ impl Replay {
 }
 
 impl Report {
+    /// The whole report in JSON.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is nothing in a report that JSON can't say.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
+        text.push('\n');
+        text
+    }
+
+    /// The whole report as one web page with plots, which needs nothing else.
+    pub fn to_html(&self) -> String {
+        html::write(self)
+    }
+
     /// Limits under which all that the trace has would have been granted, with headroom: each class
     /// of scopes gets what the one of its scopes needed that needed most, times `headroom`, rounded
     /// up. See [`HEADROOM`] for how much that should be. Less than 1 counts as 1.

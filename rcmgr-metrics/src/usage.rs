@@ -27,18 +27,6 @@ pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -
     }
 }
 
-/// Two scopes as one.
-pub(crate) const fn sum(a: &ScopeStat, b: &ScopeStat) -> ScopeStat {
-    ScopeStat {
-        streams_inbound: a.streams_inbound.saturating_add(b.streams_inbound),
-        streams_outbound: a.streams_outbound.saturating_add(b.streams_outbound),
-        conns_inbound: a.conns_inbound.saturating_add(b.conns_inbound),
-        conns_outbound: a.conns_outbound.saturating_add(b.conns_outbound),
-        fd: a.fd.saturating_add(b.fd),
-        memory: a.memory.saturating_add(b.memory),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

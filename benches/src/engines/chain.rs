@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Case, Place, Sharing, Workload};
+use crate::case::{Case, Place, Sharing, Workload};
 
 /// How many scopes an operation touches, by who shares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,17 +4,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
+
 use super::chain::chains;
+use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::{Case, Workload};
 
 /// Adds to as many cache lines as a workload's scopes have, and takes it back.
 pub struct Floor;
 
-/// A counter on cache lines of its own: 128 bytes, since x86-64 fetches lines in pairs.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-struct Line(AtomicU64);
+/// A counter that shares no cache line with another.
+type Line = CachePadded<AtomicU64>;
 
 impl Engine for Floor {
     fn name(&self) -> &'static str {
@@ -69,7 +69,7 @@ impl Setup for FloorSetup {
             .0
             .iter()
             .flatten()
-            .map(|line| line.0.load(Ordering::Acquire));
+            .map(|line| line.load(Ordering::Acquire));
         match values.find(|&value| value != 0) {
             Some(value) => Err(Unexpected::Leftover(value.to_string())),
             None => Ok(()),
@@ -86,10 +86,10 @@ impl Worker for FloorWorker {
     fn run(&mut self, operations: u64) -> Result<(), Unexpected> {
         for _ in 0..operations {
             for line in black_box(&self.lines) {
-                line.0.fetch_add(self.amount, Ordering::AcqRel);
+                line.fetch_add(self.amount, Ordering::AcqRel);
             }
             for line in black_box(&self.lines) {
-                line.0.fetch_sub(self.amount, Ordering::AcqRel);
+                line.fetch_sub(self.amount, Ordering::AcqRel);
             }
         }
         Ok(())

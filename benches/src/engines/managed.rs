@@ -12,9 +12,9 @@ use rcmgr_core::{
 
 use super::opening::stream;
 use super::workers::worker;
+use crate::case::{Case, Sharing, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::setting::{Setting, TIGHT_HELD, peer};
-use crate::{Case, Sharing, Workload};
 
 /// An engine made of a resource manager.
 pub struct Managed<M> {

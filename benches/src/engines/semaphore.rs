@@ -4,20 +4,20 @@
 
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
 use tokio::sync::Semaphore;
 
 use super::chain::chains;
+use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::setting::{TIGHT_HELD, TIGHT_LIMIT};
-use crate::{Case, Workload};
 
 /// The chain of semaphores.
 pub struct Semaphores;
 
-/// A semaphore on cache lines of its own: it is not to lose by how the allocator lays out the
-/// chains of several threads.
-#[repr(align(128))]
-struct Scope(Semaphore);
+/// A semaphore that shares no cache line with another. Otherwise the result would depend on where the
+/// allocator puts the chains of several threads.
+type Scope = CachePadded<Semaphore>;
 
 /// Permits where the limit is never reached.
 const PLENTY: usize = 1 << 40;
@@ -57,8 +57,8 @@ impl Engine for Semaphores {
         };
         let chains = chains(
             case,
-            || Scope(Semaphore::new(PLENTY)),
-            || Scope(Semaphore::new(system)),
+            || Scope::new(Semaphore::new(PLENTY)),
+            || Scope::new(Semaphore::new(system)),
         );
         Ok(Box::new(Chains(chains.into_iter().map(chain).collect())))
     }
@@ -67,7 +67,7 @@ impl Engine for Semaphores {
 fn permits(scopes: &[Arc<Scope>]) -> Vec<usize> {
     scopes
         .iter()
-        .map(|scope| scope.0.available_permits())
+        .map(|scope| scope.available_permits())
         .collect()
 }
 
@@ -112,7 +112,7 @@ struct SemaphoreWorker {
 impl SemaphoreWorker {
     fn reserve(&self) -> Result<(), Unexpected> {
         for (at, scope) in self.scopes.iter().enumerate() {
-            match scope.0.try_acquire_many(self.size) {
+            match scope.try_acquire_many(self.size) {
                 Ok(permits) => permits.forget(),
                 Err(refused) => {
                     self.release(at);
@@ -126,7 +126,7 @@ impl SemaphoreWorker {
     /// Gives back to the first `count` scopes, the last of them first.
     fn release(&self, count: usize) {
         for scope in self.scopes[..count].iter().rev() {
-            scope.0.add_permits(self.size as usize);
+            scope.add_permits(self.size as usize);
         }
     }
 }

@@ -9,9 +9,9 @@ use rcmgr_core::{
 };
 
 use super::opening::{connection, stream, stream_through};
+use crate::case::{Case, Place, Workload};
 use crate::engine::{Unexpected, Worker};
 use crate::setting::{ADDRESSES, PROTOCOL, STRIDE, Setting, addresses};
-use crate::{Case, Place, Workload};
 
 /// One operation, which is done again and again.
 struct Each<F>(F);

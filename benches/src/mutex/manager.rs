@@ -12,7 +12,7 @@ use rcmgr_core::{
 use super::handle::{Connection, Named, OfConnection, Stream, View};
 use super::registry::Registry;
 use super::scope::{Above, Scope};
-use crate::Setting;
+use crate::setting::Setting;
 
 /// A resource manager with a mutex for each scope, to compare others with.
 ///

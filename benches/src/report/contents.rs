@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::{Machine, Sharing, Workload};
+use crate::case::{Sharing, Workload};
+use crate::machine::Machine;
 
 /// What a study found.
 #[derive(Debug, Clone, PartialEq, Serialize)]

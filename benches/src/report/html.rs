@@ -6,7 +6,7 @@ use super::date::date;
 use super::page::{Page, Table};
 use super::plots::{OFF_SCALE, Shown, by_threads, points};
 use super::scale::{Scale, short};
-use crate::{Sharing, Workload};
+use crate::case::{Sharing, Workload};
 
 pub fn write(report: &Report) -> String {
     let mut page = Page::default();
@@ -270,7 +270,7 @@ fn cell(row: Option<&Row>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Machine;
+    use crate::machine::Machine;
     use crate::report::contents::{EngineInfo, Method};
 
     fn report(rows: Vec<Row>) -> Report {

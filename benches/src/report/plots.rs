@@ -3,7 +3,7 @@
 use super::chart::{Chart, Line, Point};
 use super::contents::{Report, Row, names};
 use super::scale::Scale;
-use crate::{Sharing, Workload};
+use crate::case::{Sharing, Workload};
 
 /// What does nothing would press all others together in a plot of throughput.
 pub const OFF_SCALE: &str = "null";

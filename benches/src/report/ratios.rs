@@ -1,7 +1,7 @@
 //! Ratios of rows: what travels from one machine to another.
 
 use super::contents::{Ratio, Row};
-use crate::{Sharing, Workload};
+use crate::case::{Sharing, Workload};
 
 /// The ratios that the engine is judged by, as far as their rows are there.
 pub fn ratios(rows: &[Row], by_peers: &[Row]) -> Vec<Ratio> {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use rcmgr_atomic::{KIB, Limit, LimitValue, Limits};
 
-use super::Options;
+use super::options::Options;
 use super::stage::Stage;
 
 /// The longest request of an honest client, in bytes.

@@ -7,9 +7,9 @@ use std::slice;
 use clap::Args;
 use rcmgr_atomic::{BadConfiguration, Machine, Warning};
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, comparable};
 use super::defaults::{Defaults, DefaultsOptions};
-use super::{Trouble, comparable};
+use super::trouble::Trouble;
 use crate::output::{complain, print};
 
 /// Which files are checked.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcmgr_atomic::{
-    BadConfiguration, Limit, Limits, LimitsFile, LimitsKey, PartialLimits, Resource,
+    BadConfiguration, Limit, Limits, LimitsFile, LimitsKey, Machine, PartialLimits, Resource,
 };
 
 use super::amount::printable;
@@ -83,4 +83,15 @@ impl<'a> Configuration<'a> {
 
 fn path(file: &LimitsFile) -> &Path {
     file.path.as_deref().unwrap_or(Path::new(""))
+}
+
+/// A machine to compare limits with: one whose memory can't be told has none that is too much.
+pub fn comparable(machine: Machine) -> Machine {
+    match machine.memory {
+        0 => Machine {
+            memory: u64::MAX,
+            ..machine
+        },
+        _ => machine,
+    }
 }

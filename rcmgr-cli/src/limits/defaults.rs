@@ -1,15 +1,14 @@
 //! What limits are built over: a table of the library's, for so much memory and so many file
 //! descriptors.
 
-use std::fmt::{self, Display, Formatter};
-
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rcmgr_atomic::{
     Budget, ByteSize, LimitValue, Limits, LimitsKey, Machine, Resource, ScalingLimit, ScalingLimits,
 };
 
 use super::amount::{short_size, size};
 use super::origin::Origin;
+use super::preset::Preset;
 
 /// What a file leaves open comes from a table that is fitted to a machine or to a budget.
 #[derive(Debug, Clone, Args)]
@@ -44,34 +43,6 @@ pub struct DefaultsOptions {
     #[arg(long, value_name = "SIZE,NUMBER", conflicts_with_all = ["memory", "fds"])]
     #[arg(value_parser = budget)]
     budget: Option<Budget>,
-}
-
-/// A table of the library's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// go-libp2p's: services and protocols have streams, but no connections
-    #[default]
-    Default,
-    /// For plain servers: services have connections, too
-    Server,
-}
-
-impl Preset {
-    fn table(self) -> ScalingLimits {
-        match self {
-            Self::Default => ScalingLimits::default(),
-            Self::Server => ScalingLimits::server(),
-        }
-    }
-}
-
-impl Display for Preset {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::Server => "server",
-        })
-    }
 }
 
 fn budget(text: &str) -> Result<Budget, String> {

@@ -8,10 +8,10 @@ use std::slice;
 use clap::Args;
 use rcmgr_atomic::{Limits, LimitsKey, Machine, Resource};
 
-use super::Trouble;
 use super::amount::{limit, printable};
 use super::configuration::Configuration;
 use super::defaults::DefaultsOptions;
+use super::trouble::Trouble;
 use crate::output::print;
 
 /// Which files are compared.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rcmgr_atomic::{LimitsKey, MIB, Resource, ScalingLimit};
 
 use super::amount::{amount, printable, size};
-use super::defaults::Preset;
+use super::preset::Preset;
 
 /// Where the value of one field comes from. Shown, it is the whole reckoning.
 #[derive(Debug, Clone, PartialEq)]

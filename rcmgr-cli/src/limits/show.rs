@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rcmgr_atomic::{LimitsKey, Machine};
+use rcmgr_atomic::{BadConfiguration, LimitsKey, Machine};
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
-use super::{Trouble, comparable, scope, table, written};
+use super::trouble::Trouble;
+use super::{table, written};
 use crate::output::{complain, print};
 
 /// Which limits are shown, and how.
@@ -51,6 +52,17 @@ fn file(path: PathBuf) -> Result<PathBuf, String> {
         )),
         _ => Ok(path),
     }
+}
+
+fn scope(text: &str) -> Result<LimitsKey, String> {
+    text.parse().map_err(|bad: BadConfiguration| {
+        format!(
+            "{}; there are System, Transient, AllowlistedSystem, AllowlistedTransient, \
+             ServiceDefault, Service.NAME, ServicePeerDefault, ServicePeer.NAME, ProtocolDefault, \
+             Protocol.ID, ProtocolPeerDefault, ProtocolPeer.ID, PeerDefault, Peer.ID, Conn, Stream",
+            bad.reason
+        )
+    })
 }
 
 /// Prints the limits, and then warnings.

@@ -7,6 +7,7 @@
 mod bar;
 mod details;
 mod help;
+mod styles;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,20 +16,15 @@ use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthStr;
 
 use super::app::{App, Connection, Mode};
 use super::text::{cut, escaped};
+use styles::{FAILED, FAINT, SELECTED, STRONG};
 use table::Table;
-
-/// Dim, and not grey: some themes have no grey that can be told from what is behind it.
-const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
-const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
-const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
-const FAILED: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 
 /// Draws the view of a server, which is told as `place`.
 pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut Buffer) {

@@ -2,7 +2,7 @@
 
 use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 
-use super::{Family, Kind, Series, Value, count, limits, resource_name};
+use super::metric::{Family, Kind, Series, Value, count, limits, resource_name};
 use crate::reading::{Reading, Shown};
 
 /// The only one whose values are no counts.

@@ -2,7 +2,7 @@
 
 use rcmgr_core::{Refusals, ScopeClass, ScopeStat};
 
-use super::{Family, Kind, Series, Value, count, limits};
+use super::metric::{Family, Kind, Series, Value, count, limits};
 use crate::histogram::{COUNTS, Histogram, SIZES};
 use crate::reading::{Reading, Shown};
 

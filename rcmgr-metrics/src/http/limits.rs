@@ -12,7 +12,7 @@ use rcmgr_atomic::Manager;
 use rcmgr_core::{Limits, LimitsFile, ResourceManager};
 use subtle::ConstantTimeEq;
 
-use super::{guarded, refused};
+use super::response::{guarded, refused};
 
 /// As long as a limits file may be.
 const LONGEST: usize = 4 << 20;

@@ -1,23 +1,15 @@
 //! One line of the log: what it says.
 
 use std::fmt;
-use std::time::Duration;
 
 use rcmgr_atomic::ScopeReport;
 use rcmgr_core::{Direction, Limit, LimitValue, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
 
 use super::scopes::Found;
+use super::tally::New;
 use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
 use crate::label::escaped;
 use crate::usage::used;
-
-/// Refusals that were not told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct New {
-    pub count: u64,
-    /// In how much time.
-    pub during: Duration,
-}
 
 /// What is said at once.
 #[derive(Debug)]

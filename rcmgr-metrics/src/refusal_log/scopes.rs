@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Resource, ScopeClass, ScopeId};
 
-use super::line::New;
-use super::{ASKED, by_asked};
+use super::asked::{ASKED, by_asked};
+use super::tally::New;
 
 /// What is to be told: of which class, and asked for what.
 pub(super) type Due = BTreeMap<(ScopeClass, Resource), New>;

@@ -1,10 +1,12 @@
+//! Runs a log on a thread of its own.
+
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::RefusalLog;
+use super::log::RefusalLog;
 
 /// After a look there are so many times as long without one.
 const REST: u32 = 49;
@@ -18,8 +20,21 @@ pub struct RefusalLogThread {
     thread: Option<JoinHandle<()>>,
 }
 
+impl RefusalLog {
+    /// Looks again and again on a thread of its own, until what this returns is dropped; then it says
+    /// the rest. There is `every` between two looks, and more where there are so many scopes that they
+    /// would take more than a fiftieth of the time.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread for it.
+    pub fn start(self, every: Duration) -> io::Result<RefusalLogThread> {
+        RefusalLogThread::start(self, every)
+    }
+}
+
 impl RefusalLogThread {
-    pub(super) fn start(log: RefusalLog, every: Duration) -> io::Result<Self> {
+    fn start(log: RefusalLog, every: Duration) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("rcmgr-refusals".to_owned());
         Ok(Self {

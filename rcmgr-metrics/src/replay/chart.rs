@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use rcmgr_core::ByteSize;
 
-use super::html::escape;
+use super::page::escape;
 
 const WIDTH: f64 = 356.0;
 const HEIGHT: f64 = 170.0;

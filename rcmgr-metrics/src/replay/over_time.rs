@@ -4,7 +4,7 @@ use ahash::{HashMap, HashMapExt};
 use rcmgr_core::ScopeStat;
 use serde::Serialize;
 
-use super::tally::six;
+use crate::counters::six;
 use crate::trace::{Event, EventKind};
 
 /// How one scope's usage and refusals went on.

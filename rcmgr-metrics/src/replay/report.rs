@@ -86,21 +86,3 @@ pub struct Scope {
     /// What it refused.
     pub refused: Refused,
 }
-
-impl Report {
-    /// The whole report in JSON.
-    ///
-    /// # Panics
-    ///
-    /// Never: there is nothing in a report that JSON can't say.
-    pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
-        text.push('\n');
-        text
-    }
-
-    /// The whole report as one web page with plots, which needs nothing else.
-    pub fn to_html(&self) -> String {
-        super::html::write(self)
-    }
-}

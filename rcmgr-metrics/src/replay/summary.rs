@@ -6,8 +6,9 @@ use rcmgr_core::{ScopeClass, ScopeStat};
 use super::report::{Blocked, Class, Scope};
 use super::rules::memory_needed;
 use super::scope::{class_of, counts_in, metric_label};
-use super::tally::{Peak, Refused, plus, six};
+use super::tally::{Peak, Refused};
 use super::top::Top;
+use crate::counters::{plus, six};
 use crate::trace::{Event, EventKind};
 
 /// What is known of all scopes.

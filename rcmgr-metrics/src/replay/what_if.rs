@@ -12,8 +12,8 @@ use rcmgr_core::{Resource, ScopeStat};
 
 use super::operation::Operation;
 use super::scope::{base_of, counts_in, metric_label};
-use super::tally::minus;
 use super::top::Top;
+use crate::counters::minus;
 use crate::trace::{Event, EventKind};
 
 pub use report::{Change, ScopeChanges, WhatIfReport};

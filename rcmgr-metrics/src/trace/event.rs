@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use rcmgr_core::{ScopeClass, ScopeStat};
 use serde::{Deserialize, Serialize};
 
-use super::limit::is_zero;
-use super::{EventKind, RecordedLimit};
+use super::kind::EventKind;
+use super::limit::{RecordedLimit, is_zero};
 
 /// One event of a trace. The fields are go-libp2p's, in its order; what is zero or empty is left
 /// out when written.

@@ -7,7 +7,9 @@ use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{CutOff, Event, EventKind, Notes};
+use super::event::Event;
+use super::kind::EventKind;
+use super::notes::{CutOff, Notes};
 
 /// Reads the events of files that are one trace: the older ones first, as a rotation leaves them.
 ///

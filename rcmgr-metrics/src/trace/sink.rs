@@ -12,19 +12,19 @@
 mod file;
 mod lines;
 mod scopes;
+mod shared;
 mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
-use crossbeam_queue::ArrayQueue;
-use rcmgr_atomic::record::{Record, Recorder};
+use rcmgr_atomic::record::Recorder;
 
 use file::TraceFiles;
+use shared::{CLOSED, Shared};
 use writer::Writer;
 
 /// Writes a trace of what one manager does, as [`replay`](crate::replay) and other programs read it.
@@ -101,14 +101,7 @@ impl TraceSinkBuilder {
     ///
     /// If either can't be done.
     pub fn start(self) -> io::Result<TraceSink> {
-        let shared = Arc::new(Shared {
-            queue: ArrayQueue::new(self.queue),
-            state: AtomicU8::new(OPEN),
-            missing: AtomicUsize::new(0),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            started: Instant::now(),
-        });
+        let shared = Arc::new(Shared::new(self.queue));
         let files = TraceFiles::create(self.path, self.rotate_at, self.keep)?;
         let writer = Writer::new(shared.clone(), files);
         let thread = thread::Builder::new().name("rcmgr-trace".into());
@@ -199,107 +192,5 @@ impl TraceCounters {
     /// As [`TraceSink::dropped`].
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
-    }
-}
-
-/// Records go into the queue.
-const OPEN: u8 = 0;
-/// A gap: the queue was full, and the writer has not emptied it since.
-const GAP: u8 = 1;
-/// Nothing is recorded any more.
-const CLOSED: u8 = 2;
-/// ... and nobody looks into the queue.
-const FINISHED: u8 = 3;
-
-/// What the sink, the manager and the writer share.
-#[derive(Debug)]
-struct Shared {
-    queue: ArrayQueue<Queued>,
-    state: AtomicU8,
-    /// How many threads are noting that they were dropped.
-    missing: AtomicUsize,
-    /// Operations.
-    written: AtomicU64,
-    dropped: AtomicU64,
-    started: Instant,
-}
-
-/// A record, and how many nanoseconds after the start it was.
-#[derive(Debug)]
-struct Queued {
-    nanos: u64,
-    record: Record,
-}
-
-impl Recorder for Shared {
-    #[inline]
-    fn record(&self, mut record: Record) {
-        loop {
-            // Acquire: pairs with the writer that ends a gap. Who sees that it has ended comes after
-            // what was noted in it.
-            let state = self.state.load(Ordering::Acquire);
-            if state >= CLOSED {
-                return;
-            }
-            if state == GAP {
-                match self.miss(record) {
-                    Ok(()) => return,
-                    Err(back) => record = back,
-                }
-                continue;
-            }
-            let nanos = self.started.elapsed().as_nanos() as u64;
-            match self.queue.push(Queued { nanos, record }) {
-                Ok(()) => break,
-                Err(back) => record = back.record,
-            }
-            // Full: a gap begins, unless the sink is closed.
-            let (order, failed) = (Ordering::SeqCst, Ordering::SeqCst);
-            let _ = self.state.compare_exchange(OPEN, GAP, order, failed);
-        }
-        // SeqCst, on both sides: either the writer finds what was pushed after it has said that it
-        // is finished, or that is seen here.
-        if self.state.load(Ordering::SeqCst) == FINISHED {
-            self.discard();
-        }
-    }
-}
-
-impl Shared {
-    /// Notes what is dropped, and gives it back if the gap has ended.
-    #[cold]
-    fn miss(&self, record: Record) -> Result<(), Record> {
-        // SeqCst: who ends the gap waits for those that are counted here, and whoever is counted
-        // later sees that it has ended.
-        self.missing.fetch_add(1, Ordering::SeqCst);
-        let is_in_gap = self.state.load(Ordering::SeqCst) == GAP;
-        let missed = match is_in_gap {
-            true => {
-                record.miss();
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            false => Err(record),
-        };
-        self.missing.fetch_sub(1, Ordering::SeqCst);
-        missed
-    }
-
-    /// What nobody will write is let go: it may hold the manager, which holds this.
-    #[cold]
-    fn discard(&self) {
-        while self.queue.pop().is_some() {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_takes_as_much_room_as_is_said() {
-        // With what the queue adds to each.
-        let room = size_of::<Queued>() + size_of::<usize>();
-        assert!(room < 128, "{room}");
     }
 }

@@ -3,7 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
-use super::FAINT;
+use super::styles::FAINT;
 
 /// As in the view for browsers.
 const HIGH: f64 = 0.75;

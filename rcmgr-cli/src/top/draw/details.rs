@@ -6,7 +6,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use rcmgr_atomic::{LimitValue, Resource};
 
-use super::{FAINT, STRONG, bar};
+use super::bar;
+use super::styles::{FAINT, STRONG};
 use crate::top::app::App;
 use crate::top::page::Scope;
 use crate::top::text::{cut, exact, percent};

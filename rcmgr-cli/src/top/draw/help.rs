@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
-use super::{FAINT, STRONG};
+use super::styles::{FAINT, STRONG};
 
 const KEYS: [(&str, &str); 11] = [
     ("q, Esc, Ctrl-C", "quit"),

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use ahash::HashMap;
 use rcmgr_core::{Limit, Limits, Resource, ScopeClass, ScopeStat};
 
+use crate::counters::{lower, minus, plus};
 use crate::replay::rules::refused_by;
 use crate::replay::scope::{base_of, class_of, limit_of};
-use crate::replay::tally::{lower, minus, plus};
 use crate::trace::{Event, EventKind};
 
 /// The limits that are asked.

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use rcmgr_atomic::record::Record;
 use rcmgr_core::{Limit, Resource, ScopeId, ScopeName, ScopeStat};
 
-use crate::trace::{Event, EventKind, RecordedLimit, ScopeLabels};
+use crate::trace::event::{Event, ScopeLabels};
+use crate::trace::kind::EventKind;
+use crate::trace::limit::RecordedLimit;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

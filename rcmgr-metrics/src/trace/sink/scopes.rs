@@ -18,8 +18,8 @@ use super::lines::{
     GROUPS, Group, Verb, event_of, text, write_amount, write_change, write_create, write_destroy,
     write_own, write_start,
 };
-use crate::replay::six;
-use crate::trace::Event;
+use crate::counters::six;
+use crate::trace::event::Event;
 
 /// The shared scopes that the trace has, and what they hold.
 #[derive(Debug, Default)]

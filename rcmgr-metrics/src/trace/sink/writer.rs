@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::file::TraceFiles;
 use super::scopes::Scopes;
-use super::{FINISHED, GAP, OPEN, Queued, Shared};
-use crate::trace::sink::CLOSED;
+use super::shared::{CLOSED, FINISHED, GAP, OPEN, Queued, Shared};
 
 /// How long the writer lets records gather. To wake it for each would cost those that reserve more
 /// than the record does. In that time the default queue has room for six million records a second,
