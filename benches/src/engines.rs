@@ -25,7 +25,7 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
         Box::new(Floor),
         Box::new(Managed {
             name: "atomic",
-            about: "rcmgr-atomic, as it comes",
+            about: "rcmgr-atomic with its defaults",
             has_limits: true,
             manager: |setting| atomic(setting, |builder| builder),
         }),
@@ -37,7 +37,7 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
         }),
         Box::new(Managed {
             name: "mutex",
-            about: "the reference's design: a parking_lot mutex for each scope",
+            about: "the design of go-libp2p: a parking_lot mutex for each scope",
             has_limits: true,
             manager: MutexResourceManager::of,
         }),

@@ -1,4 +1,4 @@
-//! What a study found, and the formats that it is written in.
+//! The report of a study, and the formats that it is written in.
 
 mod chart;
 mod contents;
@@ -17,20 +17,20 @@ impl Report {
     ///
     /// # Panics
     ///
-    /// Never: there is nothing in a report that JSON can't say.
+    /// Never: every report can be written as JSON.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
         text.push('\n');
         text
     }
 
-    /// All rows as comma-separated values, under a line of names. `part` says of which list a row
-    /// is.
+    /// All rows as comma-separated values, with a header line. The column `part` names the list of
+    /// a row.
     pub fn to_csv(&self) -> String {
         csv::write(self)
     }
 
-    /// The whole report as one web page, with plots, which needs nothing else.
+    /// The whole report as a web page with plots. The page needs no other file.
     pub fn to_html(&self) -> String {
         html::write(self)
     }

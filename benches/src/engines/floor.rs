@@ -1,4 +1,4 @@
-//! The floor: the bare atomic additions that charging every scope takes, and nothing else.
+//! The floor: only the atomic additions that are needed to charge every scope.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::chain::chains;
 use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 
-/// Adds to as many cache lines as a workload's scopes have, and takes it back.
+/// Adds to one cache line for each scope of a workload, then subtracts again.
 pub struct Floor;
 
 /// A counter that shares no cache line with another.
@@ -22,7 +22,7 @@ impl Engine for Floor {
     }
 
     fn about(&self) -> &'static str {
-        "bare atomic additions, one up and one down for each scope that is charged"
+        "only atomic additions: one up and one down for each scope that is charged"
     }
 
     fn has_limits(&self) -> bool {
@@ -32,7 +32,7 @@ impl Engine for Floor {
     fn cannot(&self, case: &Case) -> Option<&'static str> {
         match case.workload {
             Workload::MemoryNearLimit => Some("it has no limits"),
-            _ if case.peers > 0 => Some("it keeps no peers"),
+            _ if case.peers > 0 => Some("it has no peers"),
             _ => None,
         }
     }
@@ -46,7 +46,7 @@ impl Engine for Floor {
     }
 }
 
-/// The lines of each thread.
+/// The cache lines of each thread.
 struct FloorSetup(Vec<Vec<Arc<Line>>>);
 
 impl Setup for FloorSetup {

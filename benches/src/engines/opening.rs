@@ -6,20 +6,20 @@ use rcmgr_core::{
 
 use crate::setting::{PROTOCOL, SERVICE};
 
-/// A stream with protocol and service.
+/// A stream with protocol and service, opened by the peer's id.
 ///
 /// # Errors
 ///
-/// What the manager says.
+/// The errors of the manager.
 pub fn stream<M: ResourceManager>(manager: &M, peer: &PeerId) -> Result<M::Stream> {
     attached(manager.open_stream(peer, Direction::Inbound)?)
 }
 
-/// The same, through a connection to the peer.
+/// A stream with protocol and service, opened through a connection to the peer.
 ///
 /// # Errors
 ///
-/// What the manager says.
+/// The errors of the manager.
 #[inline]
 pub fn stream_through<C: ConnectionScope>(connection: &C) -> Result<C::Stream> {
     attached(connection.open_stream(Direction::Inbound)?)
@@ -32,11 +32,11 @@ fn attached<S: StreamScope>(stream: S) -> Result<S> {
     Ok(stream)
 }
 
-/// A connection with its peer.
+/// A connection that has its peer set.
 ///
 /// # Errors
 ///
-/// What the manager says.
+/// The errors of the manager.
 pub fn connection<M: ResourceManager>(
     manager: &M,
     from: &Endpoint,

@@ -1,4 +1,4 @@
-//! What a user of the manager holds.
+//! The handles that users of the manager hold.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use rcmgr_core::{
 use super::registry::Registry;
 use super::scope::{Above, Attached, Group, Scope, State};
 
-/// A handle on a scope. What it is of says what dropping it means.
+/// A handle of a scope. Its kind decides whether a drop closes the scope.
 pub struct Handle<K: Kind> {
     scope: Arc<Scope>,
     kind: K,
 }
 
-/// What a handle is of.
+/// The kind of a handle.
 pub trait Kind: Send + Sync + 'static {
-    /// Whether the scope ends with its handle.
+    /// Whether the scope is closed when its handle is dropped.
     const ENDS: bool;
 }
 
-/// A scope with a name, which stays.
+/// A named scope, which stays open.
 pub struct Named;
 
-/// A part of another scope.
+/// A span of another scope.
 pub struct Part;
 
 /// A connection.
 pub struct OfConnection {
     pub registry: Arc<Registry>,
     pub direction: Direction,
-    /// Its permit in its subnet.
+    /// The permit of its subnet.
     pub permit: Option<Permit>,
 }
 
@@ -69,7 +69,7 @@ impl<K: Kind> Handle<K> {
         Self { scope, kind }
     }
 
-    /// Attaches it to something, if it is open and not attached to another of this class.
+    /// Runs `attach` if the scope is open and has no attachment of this class.
     fn attach(&self, to: ScopeClass, attach: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         self.scope.with(|state| {
             let Attached {
@@ -235,7 +235,7 @@ impl ConnectionScope for Connection {
 }
 
 impl Stream {
-    /// Opens a stream with a peer, and perhaps with a protocol, and with a service.
+    /// Opens a stream with a peer, and optionally with a protocol and a service.
     pub fn open(
         registry: &Arc<Registry>,
         peer: Arc<Scope>,

@@ -1,4 +1,4 @@
-//! The scopes that have names.
+//! The registry of the named scopes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,19 +8,19 @@ use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
 use super::scope::{Above, Group, Map, Scope};
 
-/// All scopes but connections, streams and spans.
+/// All scopes except connections, streams and spans.
 #[derive(Debug)]
 pub struct Registry {
     pub system: Arc<Scope>,
     pub transient: Arc<Scope>,
     pub limits: Mutex<Arc<Limits>>,
     names: Mutex<Names>,
-    /// The number of the last connection or stream.
+    /// The number of the latest connection or stream.
     last: AtomicU64,
     closed: AtomicBool,
 }
 
-/// As in the reference, all names are behind one mutex.
+/// The named scopes. As in go-libp2p, one mutex guards all of them.
 #[derive(Debug, Default)]
 struct Names {
     services: Map<Arc<str>, Arc<Group>>,
@@ -56,7 +56,7 @@ impl Registry {
     }
 
     pub fn next_number(&self) -> u64 {
-        // Relaxed: it only has to be another one.
+        // Relaxed: the number must only be unique.
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -97,8 +97,8 @@ impl Registry {
         group
     }
 
-    /// What a connection or stream is charged on that is attached to these. One that is attached
-    /// to nothing, and a stream without a protocol, is transient.
+    /// The scopes that a connection or stream with these attachments is charged on. One without
+    /// attachments, and a stream without a protocol, is also charged on the transient scope.
     pub fn edges(
         &self,
         peer: Option<&Arc<Scope>>,
@@ -117,13 +117,13 @@ impl Registry {
         edges
     }
 
-    /// What is charged on the transient scope too, with a peer or without.
+    /// The scopes of a connection or stream that is transient, with or without a peer.
     pub fn transient_edges(&self, peer: Option<Arc<Scope>>) -> Vec<Arc<Scope>> {
         let both = [self.transient.clone(), self.system.clone()];
         peer.into_iter().chain(both).collect()
     }
 
-    /// Calls with each service, each protocol and each peer. None is made or looked up meanwhile.
+    /// Calls `call` for each service, protocol and peer, while it holds the lock of all names.
     pub fn for_each(&self, mut call: impl FnMut(&Arc<Scope>)) {
         let names = self.names.lock();
         let groups = names.services.values().chain(names.protocols.values());
@@ -131,7 +131,7 @@ impl Registry {
         names.peers.values().for_each(call);
     }
 
-    /// Puts other limits in force.
+    /// Replaces the limits of all scopes.
     pub fn set_limits(&self, limits: Limits) {
         let limits = Arc::new(limits);
         *self.limits.lock() = limits.clone();

@@ -1,4 +1,4 @@
-//! Sums of usage, and the checks of a limit.
+//! Arithmetic on usage, and the threshold of a limit.
 
 use rcmgr_core::{Direction, LimitValue, Priority, Resource, ScopeStat};
 
@@ -11,7 +11,7 @@ pub fn add(used: &mut ScopeStat, more: &ScopeStat) {
     used.fd += more.fd;
 }
 
-/// What is asked for besides memory, in the order in which it is looked at.
+/// The requested streams, connections and file descriptors, in the order of the checks.
 pub fn slots(more: &ScopeStat) -> [(Resource, Option<Direction>, u64); 7] {
     use Direction::{Inbound, Outbound};
     let direction = |inbound| Some(if inbound > 0 { Inbound } else { Outbound });
@@ -49,7 +49,7 @@ pub fn of(stat: &ScopeStat, resource: Resource) -> u64 {
     }
 }
 
-/// Up to where a reservation of this priority is granted.
+/// The usage up to which a reservation of this priority is granted.
 pub fn threshold(limit: LimitValue, priority: Priority) -> LimitValue {
     match limit {
         LimitValue::Limited(limit) => {

@@ -5,42 +5,41 @@ use serde::Serialize;
 use crate::case::{Sharing, Workload};
 use crate::machine::Machine;
 
-/// What a study found.
+/// The results of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// What it was measured on.
+    /// The machine that it ran on.
     pub machine: Machine,
-    /// How it was measured.
+    /// The method.
     pub method: Method,
     /// The engines that took part.
     pub engines: Vec<EngineInfo>,
-    /// Each workload, by engine, sharing and threads.
+    /// The results of each workload, by engine, sharing and threads.
     pub rows: Vec<Row>,
-    /// One thread that reserves memory, by the number of scopes that it is charged on.
+    /// Memory reservations on one thread, by the number of scopes that are charged.
     pub by_scopes: Vec<Row>,
-    /// One thread, by the number of other peers that are alive.
+    /// The results of one thread, by the number of other live peers.
     pub by_peers: Vec<Row>,
-    /// Ratios of some rows.
+    /// Ratios between rows.
     pub ratios: Vec<Ratio>,
-    /// What was not measured, and why.
+    /// The cases that were not measured, with the reason.
     pub left_out: Vec<LeftOut>,
 }
 
-/// How it was measured.
+/// The method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Method {
     /// The version of rcmgr.
     pub version: String,
-    /// When it began, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub unix_time: u64,
-    /// How often each row was to be measured.
+    /// The number of rounds that was requested.
     pub rounds: usize,
-    /// How long each of these took, in seconds.
+    /// The time of one measurement, in seconds.
     pub slice_seconds: f64,
-    /// How long all of it took, in seconds.
+    /// The time of the whole study, in seconds.
     pub took_seconds: f64,
-    /// What the latencies have in them that is not the operation: reading the clock, in
-    /// nanoseconds.
+    /// The time to read the clock, in nanoseconds. All latencies include it.
     pub clock_ns: u64,
 }
 
@@ -49,64 +48,64 @@ pub struct Method {
 pub struct EngineInfo {
     /// Its name.
     pub name: String,
-    /// What it is.
+    /// A description in one sentence.
     pub about: String,
 }
 
 /// One case of one engine. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// What was done.
+    /// The workload.
     #[serde(serialize_with = "as_text")]
     pub workload: Workload,
-    /// By what.
+    /// The engine.
     pub engine: String,
-    /// How many threads did it.
+    /// The number of threads.
     pub threads: usize,
-    /// What they shared.
+    /// The state that the threads shared.
     #[serde(serialize_with = "as_text")]
     pub sharing: Sharing,
-    /// How many scopes a reservation was charged on, where that is what was varied.
+    /// The number of scopes that a reservation was charged on, if this row is from that list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<usize>,
-    /// How many other peers were alive, where that is what was varied.
+    /// The number of other live peers, if this row is from that list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peers: Option<usize>,
-    /// Wall time by the operations of all threads: the median of the rounds.
+    /// Wall time divided by the operations of all threads: the median of the rounds.
     pub ns_per_op: f64,
     /// The operations of all rounds.
     pub ops: u64,
-    /// Half of the operations that were timed took at most this long.
+    /// The median latency.
     pub p50_ns: u64,
-    /// 99 % did.
+    /// The 99th percentile of the latency.
     pub p99_ns: u64,
-    /// 99.9 % did.
+    /// The 99.9th percentile of the latency.
     pub p999_ns: u64,
-    /// The interquartile range of the rounds' `ns_per_op`, as a part of the median.
+    /// The interquartile range of the rounds' `ns_per_op`, divided by the median.
     pub spread: f64,
-    /// How many rounds there were.
+    /// The number of measured rounds.
     pub rounds: usize,
 }
 
 impl Row {
-    /// Operations of all threads, in millions a second.
+    /// The throughput of all threads, in millions of operations a second.
     pub fn mops(&self) -> f64 {
         1e3 / self.ns_per_op
     }
 }
 
-/// What was not measured.
+/// A case that was not measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// What it is.
+    /// A description in one sentence.
     pub what: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
 impl Report {
-    /// How often the case was measured that was measured least: less than was asked for if the
-    /// time was over before.
+    /// The smallest number of rounds of any case. It is less than requested if the time was over
+    /// before.
     pub fn least_rounds(&self) -> usize {
         let all = self
             .rows
@@ -116,7 +115,7 @@ impl Report {
         all.map(|row| row.rounds).min().unwrap_or(0)
     }
 
-    /// The row of a workload.
+    /// The row of this case, if it was measured.
     pub fn row(
         &self,
         workload: Workload,
@@ -138,12 +137,12 @@ pub(super) fn names(report: &Report) -> impl Iterator<Item = String> {
     report.engines.iter().map(|engine| engine.name.clone())
 }
 
-/// How two rows of one run compare.
+/// The ratio of two rows of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ratio {
-    /// Where, such as `memory, 1 thread`.
+    /// The case, such as `memory, 1 thread`.
     pub of: String,
-    /// What is divided by what, such as `mutex / atomic`.
+    /// Numerator and denominator, such as `mutex / atomic`.
     pub what: String,
     /// The ratio.
     pub value: f64,
