@@ -2,12 +2,12 @@
 
 use rcmgr_core::ScopeStat;
 
-/// The sum of two amounts, as large as it can be.
+/// The sum of two amounts.
 pub(crate) fn plus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
     fields(one, other, u64::saturating_add)
 }
 
-/// What is left of `one` without `other`, not less than nothing.
+/// The difference of two amounts.
 pub(crate) fn minus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
     fields(one, other, u64::saturating_sub)
 }
@@ -28,8 +28,8 @@ fn fields(one: &ScopeStat, other: &ScopeStat, f: impl Fn(u64, u64) -> u64) -> Sc
     }
 }
 
-/// The six counters in the order of the vectors: streams in and out, connections in and out, file
-/// descriptors, bytes of memory.
+/// The six counters as an array: streams in and out, connections in and out, file descriptors,
+/// bytes of memory. Reports and test vectors have this order.
 pub(crate) const fn six(usage: &ScopeStat) -> [u64; 6] {
     [
         usage.streams_inbound,

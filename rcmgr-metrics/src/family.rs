@@ -1,4 +1,4 @@
-//! The metrics, whoever reads them: their names, their labels, and what they are made of.
+//! The metrics, independent of the exporter: names, labels and values.
 
 mod metric;
 mod own;
@@ -14,13 +14,13 @@ pub(crate) use metric::{Labels, Series};
 
 #[cfg(feature = "opentelemetry")]
 impl Family {
-    /// Whether its values are parts of a whole, also where there is none now.
+    /// Whether the values are fractions, even if there is no value now.
     pub(crate) fn is_of_parts(&self) -> bool {
         self.name == own::UTILISATION
     }
 }
 
-/// All of them: first those of go-libp2p, then our own.
+/// All metrics: first those of go-libp2p, then our own.
 pub(crate) fn families(reading: &Reading) -> Vec<Family> {
     let mut families = reference::families(reading);
     families.extend(own::families(reading));

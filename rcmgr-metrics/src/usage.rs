@@ -1,8 +1,8 @@
-//! How much of a limit is used.
+//! Usage in relation to a limit.
 
 use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
 
-/// The counter that a limit is held against.
+/// The usage that a limit is compared with.
 pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
     match resource {
         Resource::Memory => stat.memory,
@@ -16,10 +16,10 @@ pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
     }
 }
 
-/// The part of a limit that is used: 1 at the limit, and more above one that was lowered. `None`
-/// where there is no limit.
+/// Usage divided by the limit: 1 at the limit, and more if the limit was lowered below the usage.
+/// `None` if there is no limit.
 ///
-/// A limit of zero counts as one: where nothing is allowed and nothing used, nothing is near.
+/// A limit of zero counts as one. So an unused scope that allows nothing has the utilisation 0.
 pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -> Option<f64> {
     match limit.get(resource) {
         LimitValue::Limited(most) => Some(used(stat, resource) as f64 / most.max(1) as f64),

@@ -1,4 +1,4 @@
-//! A metric as all exporters read it.
+//! A metric in the form that all exporters read.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub(crate) enum Value {
     Histogram(Histogram),
 }
 
-/// A series for each limit of a scope that is a number.
+/// A series for each finite limit of a scope.
 pub(super) fn limits(scope: &Shown, labels: impl Fn(&'static str) -> Labels) -> Vec<Series> {
     let Some(limit) = scope.limit else {
         return Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn limits(scope: &Shown, labels: impl Fn(&'static str) -> Labels) -> 
     Resource::ALL.into_iter().filter_map(of).collect()
 }
 
-/// The name in metrics, where go-libp2p has no dashes.
+/// The name in metrics: with underscores, as in go-libp2p.
 pub(super) const fn resource_name(resource: Resource) -> &'static str {
     match resource {
         Resource::Memory => "memory",

@@ -3,7 +3,7 @@
 use rcmgr_core::address::AddressStat;
 use rcmgr_core::{Refusals, Resource};
 
-/// What is counted apart when it is refused.
+/// The resources whose refusals are counted separately.
 pub(super) const ASKED: [Resource; 6] = [
     Resource::Memory,
     Resource::StreamsInbound,

@@ -14,30 +14,30 @@ use super::line::Line;
 use super::scopes::{Due, Known};
 use super::tally::{New, Tally};
 
-/// Says in sentences what a manager refuses, as warnings of `tracing`:
+/// Logs the refusals of a manager as sentences, with warnings of `tracing`:
 ///
 /// ```text
 /// system refused 1,204 inbound connections in the last 60 s: 512 of 512 in use now; the limit is System.ConnsInbound
 /// ```
 ///
-/// However much is refused, there is at most one line in an interval for each class of scopes and
-/// what they were asked for: one of the resources, in one direction. It has the number of refusals
-/// since the line before. After an interval without a line the first refusal is told of as soon as it
-/// is [looked](Self::look) for. Where nothing is refused, nothing is said.
+/// The log is bounded: in each interval there is at most one line for each class of scopes,
+/// resource and direction. It has the number of refusals since the line before. After an interval
+/// without a line, the next [look](Self::look) logs a refusal at once. Without refusals there is no
+/// line.
 ///
-/// It reads what the engine counts anyway, so a refusal costs nothing more for being told of. A look
-/// goes through all scopes to sum up their counts; those that have to be named are then looked for
-/// once more.
+/// It reads counters that the engine has anyway, so logging adds no cost to a refusal. A look goes
+/// through all scopes to sum up their counters. If a line is due, it goes through them once more to
+/// find the scopes to name.
 ///
-/// Of many scopes of a class the line names the one that refused the most, what it uses and may use
-/// now, and the entry of the [limits](rcmgr_core::Limits) that counts for it: the one that has its
-/// name, else the default of its class. Names come from remotes. They are escaped, and cut after 100
-/// characters.
+/// If several scopes of a class refused, the line names the one with the most refusals, its usage
+/// and limit now, and the key of this limit in the [limits](rcmgr_core::Limits): the entry with the
+/// scope's name, otherwise the default of its class. Names come from remotes, so they are escaped
+/// and cut after 100 characters.
 ///
-/// A line has these fields beside the message, each where it is known: `class`, `scope`, `scopes` (how
-/// many of the class refused and are still there), `resource`, `direction`, `count`, `seconds`, `key`
-/// (such as `System.ConnsInbound`), `used` and `limit` (in bytes where it is memory). Refusals by
-/// address have the field `limiter`, `rate` or `subnet`, instead of a class.
+/// Besides the message, a line has these fields, each if it is known: `class`, `scope`, `scopes`
+/// (the number of live scopes of the class that refused), `resource`, `direction`, `count`,
+/// `seconds`, `key` (such as `System.ConnsInbound`), `used` and `limit` (in bytes for memory).
+/// Refusals by address have the field `limiter`, `rate` or `subnet`, instead of a class.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,7 +45,7 @@ use super::tally::{New, Tally};
 /// use rcmgr_metrics::RefusalLog;
 ///
 /// let manager = Manager::new(Limits::auto_scale())?;
-/// // Until it is dropped:
+/// // Runs until it is dropped.
 /// let log = RefusalLog::new(manager).start(Duration::from_secs(1))?;
 /// # drop(log);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -56,18 +56,18 @@ pub struct RefusalLog {
     manager: Manager,
     pub(super) clock: Arc<dyn Clock>,
     interval: Duration,
-    /// By class and by what was asked for, both in the order of their lists.
+    /// By class and by resource, in the order of [`ScopeClass::ALL`] and [`ASKED`].
     of_scopes: [[Tally; ASKED.len()]; ScopeClass::ALL.len()],
     of_limiters: [Tally; LIMITERS.len()],
     known: Known,
 }
 
 impl RefusalLog {
-    /// One that tells of refusals from now on, at most once a minute.
+    /// A log of the refusals from now on, with an interval of one minute.
     pub fn new(manager: Manager) -> Self {
         let mut known = Known::default();
-        known.take_stock(&manager);
-        let before = |told| Tally::before(told, Duration::ZERO);
+        known.note_all(&manager);
+        let before = |refused| Tally::before(refused, Duration::ZERO);
         let of_scopes = manager.all_refusals();
         let of_limiters = by_limiter(&manager.addresses().stat());
         Self {
@@ -80,13 +80,13 @@ impl RefusalLog {
         }
     }
 
-    /// How much time there is at least between two lines of a class and what it was asked for.
+    /// Sets the shortest time between two lines of the same class, resource and direction.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Where time comes from: the machine's clock if nothing else is said.
+    /// Sets the clock; by default it is the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         let now = clock.now();
         let of_scopes = self.of_scopes.as_flattened_mut().iter_mut();
@@ -97,17 +97,18 @@ impl RefusalLog {
         self
     }
 
-    /// Looks for refusals, and says what is to be said of them by now. Call it once a second or so.
+    /// Looks for refusals and logs the lines that are due. Call it about once a second.
     pub fn look(&mut self) {
-        self.lines(self.interval).iter().for_each(Line::say);
+        self.lines(self.interval).iter().for_each(Line::log);
     }
 
-    /// Says what has not been said, without waiting for the interval to end: when a server stops.
-    pub fn say_rest(&mut self) {
-        self.lines(Duration::ZERO).iter().for_each(Line::say);
+    /// Logs the remaining refusals without waiting for the end of the interval. Call it when a
+    /// server stops.
+    pub fn flush(&mut self) {
+        self.lines(Duration::ZERO).iter().for_each(Line::log);
     }
 
-    /// What is to be said.
+    /// The lines that are due.
     fn lines(&mut self, interval: Duration) -> Vec<Line> {
         let now = self.clock.now();
         let mut due = Due::new();
@@ -117,7 +118,7 @@ impl RefusalLog {
         {
             let refused = ASKED.into_iter().zip(by_asked(refused));
             for ((asked, refused), tally) in refused.zip(tallies) {
-                if let Some(new) = tally.tell(refused, now, interval) {
+                if let Some(new) = tally.due(refused, now, interval) {
                     due.insert((class, asked), new);
                 }
             }
@@ -127,7 +128,7 @@ impl RefusalLog {
         for ((limiter, refused), tally) in
             LIMITERS.into_iter().zip(refused).zip(&mut self.of_limiters)
         {
-            let new = tally.tell(refused, now, interval);
+            let new = tally.due(refused, now, interval);
             lines.extend(new.map(|new| Line::of_limiter(limiter, new)));
         }
         lines
@@ -146,15 +147,16 @@ impl RefusalLog {
             ScopeClass::Span => Line::of_spans(asked, new),
             _ => match found.remove(&(class, asked)) {
                 Some(found) => {
-                    // They may have refused more since the sum was taken: that is told now, too.
+                    // The scopes may have refused more since the sum was taken. Report these now,
+                    // too.
                     let count = new.count.max(found.refused);
                     let of_class = ASKED.iter().zip(&mut of_scopes[class as usize]);
                     for (_, tally) in of_class.filter(|&(&of, _)| of == asked) {
-                        tally.told += count - new.count;
+                        tally.logged += count - new.count;
                     }
                     Line::of_scope(found, asked, New { count, ..new }, &limits)
                 }
-                None => Line::of_gone(class, asked, new, &limits),
+                None => Line::of_destroyed(class, asked, new, &limits),
             },
         };
         due.iter().map(line).collect()

@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use super::log::RefusalLog;
 
-/// After a look there are so many times as long without one.
+/// The pause after a look is at least this many times as long as the look.
 const REST: u32 = 49;
 
-/// A [`RefusalLog`] that looks by itself, on a thread of its own. Dropped, it says what has not been
-/// said, and ends.
+/// A [`RefusalLog`] that runs on its own thread. When it is dropped, it logs the remaining refusals
+/// and the thread ends.
 #[must_use = "it ends when it is dropped"]
 pub struct RefusalLogThread {
-    /// Nothing is sent: the thread ends when this is gone.
+    /// Carries no messages: the thread ends when the channel is closed.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RefusalLog {
-    /// Looks again and again on a thread of its own, until what this returns is dropped; then it says
-    /// the rest. There is `every` between two looks, and more where there are so many scopes that they
-    /// would take more than a fiftieth of the time.
+    /// Starts a thread that looks periodically, until the returned handle is dropped. Then it logs
+    /// the remaining refusals. The time between two looks is `every`. It is longer if a look at all
+    /// scopes would take more than 2 % of the time.
     ///
     /// # Errors
     ///
-    /// If the system has no thread for it.
+    /// If the thread cannot be started.
     pub fn start(self, every: Duration) -> io::Result<RefusalLogThread> {
         RefusalLogThread::start(self, every)
     }
@@ -52,14 +52,14 @@ fn run(mut log: RefusalLog, every: Duration, stopped: &Receiver<()>) {
         let took = log.clock.now().saturating_sub(begin);
         wait = every.max(took.saturating_mul(REST));
     }
-    log.say_rest();
+    log.flush();
 }
 
 impl Drop for RefusalLogThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // If it panicked, its panic was told already.
+            // If the thread panicked, the panic hook has already reported it.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The report as a web page: one file, with plots, which refers to nothing else.
+//! The report as a web page with plots. The page needs no other file.
 
 use rcmgr_core::ByteSize;
 
@@ -8,7 +8,7 @@ use super::page::Page;
 use super::report::{Report, Scope};
 use super::what_if::WhatIfReport;
 
-/// The page.
+/// Writes the page.
 pub fn write(report: &Report) -> String {
     let mut page = Page::default();
     let style = include_str!("style.css");
@@ -29,7 +29,7 @@ pub fn write(report: &Report) -> String {
 }
 
 fn head(page: &mut Page, report: &Report) {
-    page.element("h1", "", "What a trace says");
+    page.element("h1", "", "Replay of a trace");
     let text = match (&report.from, &report.to) {
         (Some(from), Some(to)) => format!(
             "{} events from {from} to {to}, {} seconds.",
@@ -44,7 +44,8 @@ fn head(page: &mut Page, report: &Report) {
     }
     if report.restarts > 0 {
         let note = format!(
-            "The manager was made anew {} times; what is said of the end is said of the last one.",
+            "The manager was created again {} times; the values at the end are those of the last \
+             one.",
             report.restarts
         );
         page.element("p", "note", &note);
@@ -74,18 +75,18 @@ fn what_if_section(page: &mut Page, what_if: &WhatIfReport) {
     page.table(
         &["requests", ""],
         [
-            ("granted then, and granted again", what_if.granted),
-            ("refused then, and refused again", what_if.refused),
+            ("granted in the trace and in the replay", what_if.granted),
+            ("refused in the trace and in the replay", what_if.refused),
             (
-                "granted then, and would have been refused",
+                "granted in the trace, refused in the replay",
                 what_if.would_refuse,
             ),
             (
-                "refused then, and would have been granted",
+                "refused in the trace, granted in the replay",
                 what_if.would_grant,
             ),
             (
-                "not asked, by who would not have been there",
+                "not asked, because the connection or stream was refused before",
                 what_if.not_asked,
             ),
         ]
@@ -118,7 +119,8 @@ fn scopes(page: &mut Page, report: &Report) {
     page.element(
         "p",
         "about",
-        "System and transient, then those that refused most. A dash at the end: the scope was gone.",
+        "System and transient, then the scopes with the most refusals. A dash means that the scope \
+         did not exist at the end.",
     );
     let row = |scope: &Scope| {
         let peak = &scope.peak;
@@ -160,7 +162,7 @@ fn scopes(page: &mut Page, report: &Report) {
     );
 }
 
-/// What each picture of a scope shows, by the places of the six counters.
+/// The charts of a scope: title, and the name and index of each counter.
 const PICTURES: [(&str, &[(&str, usize)]); 3] = [
     ("memory", &[("memory", 5)]),
     (
@@ -178,7 +180,7 @@ fn over_time(page: &mut Page, report: &Report) {
     page.element(
         "p",
         "about",
-        "Of each part of the time the most that was used, and how many requests were refused.",
+        "For each part of the time: the highest usage, and the number of refused requests.",
     );
     for over_time in &report.over_time {
         page.add("<section>");
@@ -219,7 +221,7 @@ fn pictures(page: &mut Page, over_time: &OverTime, nanos: u64) {
     refused.svg().into_iter().for_each(|svg| page.add(svg));
 }
 
-/// Seconds with as many digits as say something.
+/// Seconds with a useful number of digits.
 fn seconds(nanos: u64) -> String {
     match nanos as f64 / 1e9 {
         seconds @ ..10.0 => format!("{seconds:.3}"),

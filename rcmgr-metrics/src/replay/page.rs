@@ -1,8 +1,8 @@
-//! The pieces of a web page.
+//! The parts of a web page.
 
 use std::fmt::Display;
 
-/// HTML as it comes to be.
+/// A page under construction.
 #[derive(Default)]
 pub struct Page(String);
 
@@ -11,12 +11,12 @@ impl Page {
         self.0
     }
 
-    /// Adds what is HTML already.
+    /// Adds HTML as it is.
     pub fn add(&mut self, html: impl Display) {
         self.0.push_str(&format!("{html}\n"));
     }
 
-    /// Adds text.
+    /// Adds an element with escaped text.
     pub fn element(&mut self, name: &str, class: &str, text: &str) {
         let text = escape(text);
         match class {
@@ -25,7 +25,7 @@ impl Page {
         }
     }
 
-    /// Adds a table, of which the first column has names.
+    /// Adds a table whose first column has names.
     pub fn table<R: IntoIterator<Item = String>>(
         &mut self,
         titles: &[&str],
@@ -47,8 +47,8 @@ impl Page {
     }
 }
 
-/// Text as it may stand in a page, also between quotes. Names come from a trace, and what can't be
-/// seen is shown as a box: it may turn the direction of a line, or hide what is there.
+/// Escapes text for a page, also for use between quotes. Names come from a trace. Invisible
+/// characters are shown as a box, because they may change the direction of a line or hide text.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -65,7 +65,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Control characters, and those that change the direction of text.
+/// Whether it is a control character, or one that changes the direction of text.
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -1,7 +1,7 @@
-//! What other limits would have made of a trace.
+//! Replays a trace under other limits.
 //!
-//! Every operation of the trace is asked again, under the other limits. A scope's usage is then the
-//! one that was recorded, less what is *absent*: what the trace has, and would not be there.
+//! Every operation of the trace is checked again under the other limits. The usage of a scope is
+//! then the recorded usage less its *absent* part: the charges in the trace that would not exist.
 
 mod report;
 mod scopes;
@@ -21,18 +21,19 @@ pub use scopes::Asked;
 
 use scopes::{Name, Scopes, Step};
 
-/// Asks again.
+/// The state of the replay under other limits.
 #[derive(Debug)]
 pub struct WhatIf {
     scopes: Scopes,
     report: WhatIfReport,
     changes: BTreeMap<(&'static str, &'static str), [u64; 3]>,
-    /// Grants that each scope would have refused, and refusals that it would have granted.
+    /// For each scope: the grants that it would have refused, and the refusals that it would have
+    /// granted.
     names: Top<[u64; 2]>,
 }
 
 impl WhatIf {
-    /// Asks these limits.
+    /// A replay under these limits.
     pub fn new(asked: Asked) -> Self {
         Self {
             scopes: Scopes::new(asked),
@@ -42,7 +43,7 @@ impl WhatIf {
         }
     }
 
-    /// Takes the next operation of the trace.
+    /// Checks the next operation of the trace.
     pub fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Start => self.scopes.forget(),
@@ -82,7 +83,7 @@ impl WhatIf {
         }
     }
 
-    /// The report, with so many scopes.
+    /// The report, with `top` scopes.
     pub fn finish(mut self, top: usize) -> WhatIfReport {
         let changes = self.changes.into_iter();
         self.report.changes = changes
@@ -114,7 +115,8 @@ impl WhatIf {
         let Some(owner) = steps.last() else {
             return;
         };
-        // A span is asked first, then its owner, and so on; then what these are charged on.
+        // In the trace the scopes of the path come first, then the owner, then its spans. The
+        // checks start at the innermost span.
         let base = base_of(&owner.name);
         let own = steps.iter().position(|step| *step.name == *base);
         let own = own.unwrap_or(steps.len() - 1);
@@ -145,11 +147,11 @@ impl WhatIf {
             return;
         };
         let mover = self.scopes.mover(&amount, !released.is_empty(), peer);
-        // What the mover has in the trace, and would not have.
+        // The part of the moved charges that would not exist.
         let mut absent = ScopeStat::ZERO;
         if let Some(mover) = &mover {
             let before = self.scopes.path(mover);
-            // Whoever comes to system was on the allowlist before, and is not any more.
+            // A connection that is charged on system leaves the allowlisted scopes.
             let to_system = added.iter().any(|step| &*step.name == "system");
             let is_left = |name: &Name| {
                 let was_released = released.iter().any(|step| step.name == *name);
@@ -196,7 +198,7 @@ impl WhatIf {
         let (Some(last), Some(event)) = (steps.last(), refusal) else {
             return;
         };
-        // What was granted before it is given back again.
+        // Undo the grants of the scopes before it.
         for step in &steps[..steps.len() - 1] {
             self.scopes.undo(step);
         }
@@ -221,8 +223,8 @@ impl WhatIf {
         self.changed(&last.name, resource, GRANTED, amount.memory);
     }
 
-    /// The scopes that would have been asked too, had this one not refused, as far as that can be
-    /// told: of what was being opened itself, transient and system; of memory system.
+    /// The scopes that would have been checked next, as far as they are known: for an opened
+    /// connection or stream itself, transient and system; for memory, system.
     fn not_asked_then(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
         let allowlisted = steps
             .iter()
@@ -256,6 +258,6 @@ impl WhatIf {
     }
 }
 
-/// Which number of a change counts what.
+/// The index of each count in a change.
 const REFUSED: usize = 0;
 const GRANTED: usize = 1;

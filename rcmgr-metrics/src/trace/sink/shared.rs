@@ -1,4 +1,5 @@
-//! What the sink, the manager and the writer share: the queue, its state, and the counts.
+//! The state that the sink, the manager and the writer share: the queue, its phase, and the
+//! counters.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -8,27 +9,27 @@ use rcmgr_atomic::record::{Record, Recorder};
 
 /// Records go into the queue.
 pub const OPEN: u8 = 0;
-/// A gap: the queue was full, and the writer has not emptied it since.
+/// A gap: the queue was full, and the writer has not drained it since.
 pub const GAP: u8 = 1;
-/// Nothing is recorded any more.
+/// No more records are accepted.
 pub const CLOSED: u8 = 2;
-/// ... and nobody looks into the queue.
+/// Closed, and the writer no longer reads the queue.
 pub const FINISHED: u8 = 3;
 
-/// What the sink, the manager and the writer share.
+/// The shared state.
 #[derive(Debug)]
 pub struct Shared {
     pub queue: ArrayQueue<Queued>,
     pub state: AtomicU8,
-    /// How many threads are noting that they were dropped.
+    /// The number of threads that are noting a dropped operation.
     pub missing: AtomicUsize,
-    /// Operations.
+    /// The number of operations.
     pub written: AtomicU64,
     pub dropped: AtomicU64,
     pub started: Instant,
 }
 
-/// A record, and how many nanoseconds after the start it was.
+/// A record, and its time in nanoseconds after the start.
 #[derive(Debug)]
 pub struct Queued {
     pub nanos: u64,
@@ -39,8 +40,8 @@ impl Recorder for Shared {
     #[inline]
     fn record(&self, mut record: Record) {
         loop {
-            // Acquire: pairs with the writer that ends a gap. Who sees that it has ended comes after
-            // what was noted in it.
+            // Acquire: pairs with the writer's exchange that ends a gap. A thread that sees the end
+            // of the gap happens after all that was noted in it.
             let state = self.state.load(Ordering::Acquire);
             if state >= CLOSED {
                 return;
@@ -57,12 +58,12 @@ impl Recorder for Shared {
                 Ok(()) => break,
                 Err(back) => record = back.record,
             }
-            // Full: a gap begins, unless the sink is closed.
+            // The queue is full: start a gap, unless the sink is closed.
             let (order, failed) = (Ordering::SeqCst, Ordering::SeqCst);
             let _ = self.state.compare_exchange(OPEN, GAP, order, failed);
         }
-        // SeqCst, on both sides: either the writer finds what was pushed after it has said that it
-        // is finished, or that is seen here.
+        // SeqCst, on both sides: either the writer finds this record after it has set `FINISHED`,
+        // or this load sees `FINISHED`.
         if self.state.load(Ordering::SeqCst) == FINISHED {
             self.discard();
         }
@@ -70,7 +71,7 @@ impl Recorder for Shared {
 }
 
 impl Shared {
-    /// An open sink whose queue has room for so many records.
+    /// The state of an open sink, with a queue of this capacity.
     pub fn new(records: usize) -> Self {
         Self {
             queue: ArrayQueue::new(records),
@@ -82,11 +83,11 @@ impl Shared {
         }
     }
 
-    /// Notes what is dropped, and gives it back if the gap has ended.
+    /// Notes a dropped record; returns it if the gap has ended.
     #[cold]
     fn miss(&self, record: Record) -> Result<(), Record> {
-        // SeqCst: who ends the gap waits for those that are counted here, and whoever is counted
-        // later sees that it has ended.
+        // SeqCst: the writer ends the gap and then waits for the threads counted here. A thread
+        // that is counted later sees that the gap has ended.
         self.missing.fetch_add(1, Ordering::SeqCst);
         let is_in_gap = self.state.load(Ordering::SeqCst) == GAP;
         let missed = match is_in_gap {
@@ -101,7 +102,8 @@ impl Shared {
         missed
     }
 
-    /// What nobody will write is let go: it may hold the manager, which holds this.
+    /// Drops the records that will never be written. A record may refer to the manager, which
+    /// refers to this.
     #[cold]
     fn discard(&self) {
         while self.queue.pop().is_some() {}
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_record_takes_as_much_room_as_is_said() {
-        // With what the queue adds to each.
+        // Include the overhead of the queue.
         let room = size_of::<Queued>() + size_of::<usize>();
         assert!(room < 128, "{room}");
     }
