@@ -89,7 +89,7 @@ system           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.
 transient        0         0+0      0+0    0       0 B    1+0      0+0    1       0 B
 peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
 conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
-inbound+outbound   - gone before the end
+inbound+outbound   - not live at the end
 
 refused by  what                how much
 peer        fd                         1
@@ -121,7 +121,7 @@ fn several_files_are_one_trace_and_one_cut_off_is_told() {
     // A file that goes on in the middle of a line is none that a rotation leaves.
     let run = folder.replay(&["1", "2"]);
     assert_eq!((run.status, run.out.as_str()), (1, ""));
-    assert!(run.err.starts_with("2:1: no event: "), "{}", run.err);
+    assert!(run.err.starts_with("2:1: not an event: "), "{}", run.err);
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! The tables of limits that the library has.
+//! The tables of limits in the library.
 
 use std::fmt::{self, Display, Formatter};
 
 use clap::ValueEnum;
 use rcmgr_atomic::ScalingLimits;
 
-/// A table of the library's.
+/// A table of the library.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// go-libp2p's: services and protocols have streams, but no connections
+    /// The table of go-libp2p: services and protocols have streams, but no connections
     #[default]
     Default,
     /// For plain servers: services have connections, too

@@ -1,14 +1,14 @@
-//! Why a command gives no answer.
+//! The errors that end a command without a result.
 
 use std::io;
 
 use rcmgr_atomic::BadConfiguration;
 
-/// What keeps a command from giving an answer.
+/// An error that ends a command without a result.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     #[error(transparent)]
     Configuration(#[from] BadConfiguration),
-    #[error("rcmgr: can't write the output: {0}")]
+    #[error("rcmgr: cannot write the output: {0}")]
     Output(#[from] io::Error),
 }

@@ -1,8 +1,8 @@
-//! The styles of text that has a meaning of its own.
+//! The styles of the view.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// Dim, and not grey: some themes have no grey that can be told from what is behind it.
+/// Dim instead of grey: in some themes grey has no contrast to the background.
 pub const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 pub const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
