@@ -1,6 +1,7 @@
 //! Refusals as sentences in a server's log.
 
 mod asked;
+mod limit;
 mod line;
 mod log;
 mod scopes;

@@ -11,7 +11,7 @@ use crate::limit_args::LimitSettings;
 /// The options of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Duration of the flood in seconds; with up to 15, the demo always ends within a minute
+    /// Time that the clients run, in seconds; with up to 15, the demo always ends within a minute
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 

@@ -147,7 +147,9 @@ impl App {
         let query = self.query();
         let due = match &self.asked {
             None => true,
+            // One query at a time.
             Some(_) if self.waiting => false,
+            // Changed settings are asked at once, even when paused.
             Some((asked, _)) if *asked != query => true,
             Some((_, at)) => !self.paused && now >= *at + self.pause(),
         };
@@ -182,6 +184,7 @@ impl App {
         let offset = if first <= self.top && self.top.saturating_add(self.rows) <= last {
             first
         } else {
+            // Center the range around the screen.
             self.top.saturating_sub(LIMIT.saturating_sub(self.rows) / 2)
         };
         Query {
@@ -210,6 +213,7 @@ impl App {
                 page.scopes.truncate(most);
                 page.offset = answer.query.offset;
                 page.matched = page.matched.min(u64::from(u32::MAX));
+                // The page may have moved or shrunk: update the selection.
                 self.rates.look(&page, now);
                 self.page = Some(page);
                 self.find_followed();
@@ -249,6 +253,7 @@ impl App {
     fn stay_inside(&mut self) {
         let matched = self.matched();
         self.selected = self.selected.min(matched.saturating_sub(1));
+        // Scroll as little as possible so that the selection is visible and the screen is full.
         let last_top = matched.saturating_sub(self.rows);
         let lowest = (self.selected + 1).saturating_sub(self.rows);
         self.top = self.top.clamp(lowest, self.selected).min(last_top);
@@ -256,6 +261,7 @@ impl App {
 
     /// Handles a key.
     pub fn key(&mut self, key: KeyEvent) -> Wish {
+        // These work in every mode.
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
                 KeyCode::Char('c') => return Wish::Quit,

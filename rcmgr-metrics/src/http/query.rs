@@ -117,12 +117,18 @@ mod tests {
     #[test]
     fn a_bad_argument_is_answered_with_a_sentence() {
         let cases = [
-            ("sort=size", "sort must be one of utilisation, memory, streams"),
+            (
+                "sort=size",
+                "sort must be one of utilisation, memory, streams",
+            ),
             ("limit=0", "limit must be from 1 to 1000"),
             ("limit=1001", "limit must be from 1 to 1000"),
             ("limit=", "limit must be a whole number, not \"\""),
             ("offset=-1", "offset must be a whole number, not \"-1\""),
-            ("offset=99999999999999999999", "offset must be a whole number"),
+            (
+                "offset=99999999999999999999",
+                "offset must be a whole number",
+            ),
             ("page=2", "unknown argument \"page\""),
             ("sort=%00%0a", "sort must be one of"),
         ];

@@ -110,10 +110,12 @@ impl Assembler {
 
     fn release(&mut self, event: Event, out: &mut impl FnMut(Operation)) {
         match self.phase {
+            // Grants followed by a release of transient: a connection or stream moved.
             Phase::Granting if leaves_transient(&self.events, &event) => {
                 self.phase = Phase::Moving;
                 self.mark = self.events.len();
             }
+            // The next scope of the same operation.
             Phase::Moving if continues(&self.events[self.mark..], &event) => {}
             Phase::Releasing if continues(&self.events, &event) => {}
             Phase::Refused if undoes(&self.events, self.mark, &event) => {
@@ -121,6 +123,7 @@ impl Assembler {
                 self.mark += 1;
                 return;
             }
+            // The first event of another operation.
             _ => {
                 self.flush(out);
                 self.phase = Phase::Releasing;
@@ -185,12 +188,14 @@ fn continues(events: &[Event], next: &Event) -> bool {
     };
     let pattern = pattern(events);
     let of_last = events.len() % pattern.len();
+    // A further event of the same scope: the first scope sets the pattern, the others repeat it.
     if next.scope_name() == last.scope_name() {
         return match events.len() == pattern.len() {
             true => rank(next) > rank(last) && next.kind.is_grant() == last.kind.is_grant(),
             false => of_last != 0 && is_same(&pattern[of_last], next),
         };
     }
+    // The first event of the next scope. After a connection, stream or span only its owner may follow.
     let is_new = || {
         let mut names = events.iter().map(Event::scope_name);
         names.all(|name| name != next.scope_name())

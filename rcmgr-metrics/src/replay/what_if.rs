@@ -118,12 +118,14 @@ impl WhatIf {
         // In the trace the scopes of the path come first, then the owner, then its spans. The
         // checks start at the innermost span.
         let base = base_of(&owner.name);
+        // The scopes before the base are its path: remember it for a later move or close.
         let own = steps.iter().position(|step| *step.name == *base);
         let own = own.unwrap_or(steps.len() - 1);
         let path = steps[..own].iter().map(|step| step.name.clone()).collect();
         self.scopes.set_path(base, path);
         let in_order = steps[own..].iter().rev().chain(&steps[..own]);
         if self.scopes.is_gone(&owner.name) {
+            // Its connection or stream was refused before.
             self.report.not_asked += 1;
         } else if let Some(refusal) = self.scopes.refuses(in_order) {
             self.would_refuse(&refusal, owner.amount.memory);
@@ -132,6 +134,7 @@ impl WhatIf {
             self.report.granted += 1;
             return;
         }
+        // Not granted in the replay: the charges of the trace become absent.
         for step in steps {
             self.scopes.lose(&step.name, &step.amount);
         }
@@ -157,12 +160,14 @@ impl WhatIf {
                 let was_released = released.iter().any(|step| step.name == *name);
                 was_released || to_system && name.starts_with("allowlisted")
             };
+            // The new path is the old one, without the scopes it left, plus the added ones.
             let added = added.iter().map(|step| step.name.clone());
             let path = before.into_iter().chain(added);
             let path = path.filter(|name| !is_left(name)).collect();
             absent = self.scopes.absent(mover);
             self.scopes.set_path(mover, path);
         }
+        // Only the part that exists in the replay is checked.
         let would_ask = |step: &Step| Step {
             amount: minus(&step.amount, &absent),
             name: step.name.clone(),
@@ -170,6 +175,7 @@ impl WhatIf {
         };
         let asked: Vec<_> = added.iter().map(would_ask).collect();
         let refusal = self.scopes.refuses(&asked);
+        // The absent part moves with the rest: from the released scopes to the added ones.
         for step in added {
             self.scopes.lose(&step.name, &absent);
         }
@@ -183,6 +189,7 @@ impl WhatIf {
             self.report.not_asked += 1;
         } else if let Some(refusal) = refusal {
             self.would_refuse(&refusal, amount.memory);
+            // Without a known mover, only the added charges become absent.
             match mover {
                 None => added
                     .iter()
@@ -206,11 +213,13 @@ impl WhatIf {
             self.report.not_asked += 1;
             return;
         }
+        // The trace does not show the scopes after the refusal: add the known ones.
         let rest = self.not_asked_then(steps, event, opening);
         if self.scopes.refuses(steps.iter().chain(&rest)).is_some() {
             self.report.refused += 1;
             return;
         }
+        // All scopes would grant. Report the refusal under the requested resource.
         self.report.would_grant += 1;
         let amount = &last.amount;
         let resource = match &event.kind {

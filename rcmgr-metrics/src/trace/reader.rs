@@ -153,6 +153,7 @@ impl TraceReader {
 
     fn next_event(&mut self) -> Result<Option<(i64, Event)>, TraceError> {
         loop {
+            // Open the next file, or end.
             let Some(open) = &mut self.open else {
                 let Some(path) = self.files.next() else {
                     return Ok(None);
@@ -165,11 +166,13 @@ impl TraceReader {
                 self.open = None;
                 continue;
             };
+            // Parse the line, unless it is blank.
             let mut unknown_fields = Vec::new();
             let parsed = match self.line.trim_ascii() {
                 [] => None,
                 text => Some(parse(text, &mut unknown_fields)),
             };
+            // At the end of a file, an invalid last line counts as cut off, not as an error.
             let cut_off = match end {
                 End::LineBreak => None,
                 End::File => matches!(parsed, Some(Err(_))).then_some("the last line"),
@@ -190,6 +193,7 @@ impl TraceReader {
                     what,
                 });
             }
+            // A file that starts before the latest event so far is out of order.
             if let Some((time, _)) = event {
                 let latest = self.latest.unwrap_or(time);
                 if std::mem::take(&mut open.is_before_first_event) && time < latest {

@@ -11,6 +11,7 @@
 //! correct again after a gap, and no thread has waited.
 
 mod file;
+mod known;
 mod lines;
 mod scopes;
 mod shared;

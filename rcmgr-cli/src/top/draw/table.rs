@@ -168,6 +168,7 @@ impl Table {
             bars: Bars::Each,
             columns: COLUMNS.map(widest).into(),
         };
+        // Start with everything, and remove parts until the name has enough space.
         if !table.leaves(longest.min(NAME_BESIDE_BARS), width) {
             table.bars = Bars::Fullest;
         }

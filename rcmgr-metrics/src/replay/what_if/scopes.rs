@@ -157,6 +157,7 @@ impl Scopes {
             let node = self.nodes.entry(name.clone()).or_default();
             let amount = event.amount();
             event.set_totals(&mut node.recorded);
+            // Reckon back from the totals after the event.
             let before = match &event.kind {
                 kind if kind.is_grant() => minus(&node.recorded, &amount),
                 kind if kind.is_release() => plus(&node.recorded, &amount),
@@ -269,6 +270,7 @@ impl Scopes {
             let mut names = path.iter();
             names.any(|name| class_of(name).is_some_and(wanted))
         };
+        // Move it to the list of the kind that its next move will search.
         self.transient.remove(&number);
         self.attached.remove(&number);
         if has(is_transient) {
@@ -311,6 +313,7 @@ impl Scopes {
                 && node.recorded == *moved
                 && node.leaf.as_ref().is_some_and(of_peer)
         };
+        // The latest candidate of the right list wins.
         match from_transient {
             true => self.transient.values().rev().find(suits).cloned(),
             false => {
@@ -331,6 +334,7 @@ impl Scopes {
             return;
         };
         leaf.is_gone = true;
+        // What it held becomes absent on its whole path, at most as much as is recorded there.
         for name in leaf.path.clone() {
             self.lose(&name, &held);
             if let Some(node) = self.nodes.get_mut(&name) {
@@ -344,6 +348,7 @@ impl Scopes {
         let (Some(owner), Some(first)) = (owner, steps.first()) else {
             return;
         };
+        // The whole owner is absent: so is everything it releases.
         if self.is_gone(owner) {
             for step in steps {
                 self.regain(&step.name, &step.amount);
@@ -355,12 +360,15 @@ impl Scopes {
         let Some(node) = self.nodes.get_mut(owner) else {
             return;
         };
+        // A release of the size of a refused reservation belongs to it.
         let refused = node.absent_sizes.iter().rposition(|size| *size == amount);
         let absent = match refused {
             Some(at) => {
                 node.absent_sizes.swap_remove(at);
                 amount
             }
+            // Any other release first takes memory that was granted; the excess was absent. An owner
+            // that was destroyed may have no release event of its own.
             None => {
                 let before = steps.iter().find(|step| *step.name == *owner);
                 let held = before.map_or(node.recorded, |step| step.before);

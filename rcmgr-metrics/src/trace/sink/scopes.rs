@@ -12,12 +12,13 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use ahash::HashMap;
-use rcmgr_atomic::record::{Change, KnownScope, Operation, Record, ScopeRef};
+use rcmgr_atomic::record::{Change, Operation, Record, ScopeRef};
 use rcmgr_core::{Limit, ScopeId, ScopeStat};
 
+use super::known::{Known, Sums, groups};
 use super::lines::{
-    GROUPS, Group, Verb, event_of, text, write_amount, write_change, write_create, write_destroy,
-    write_own, write_start,
+    GROUPS, Group, Verb, event_of, text, write_amount, write_create, write_destroy, write_own,
+    write_start,
 };
 use crate::counters::six;
 use crate::trace::event::Event;
@@ -29,85 +30,6 @@ pub struct Scopes {
     known: HashMap<usize, Known>,
     /// The key of the scope that has a name now.
     named: HashMap<ScopeId, usize>,
-}
-
-#[derive(Debug)]
-struct Known {
-    scope: KnownScope,
-    /// A template with the name and labels of the scope. Its other fields are those of the event
-    /// before.
-    event: Event,
-    held: Sums,
-}
-
-/// The six counters of a scope, summed up from records. A sum may be negative for a short time, if
-/// the records of its charges are late or missed.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sums([i128; 6]);
-
-impl Sums {
-    fn add(&mut self, change: Change, amount: &ScopeStat) {
-        let sign = match change {
-            Change::More => 1,
-            Change::Less => -1,
-            Change::None => 0,
-        };
-        for (sum, amount) in self.0.iter_mut().zip(six(amount)) {
-            *sum += sign * i128::from(amount);
-        }
-    }
-
-    fn stat(&self) -> ScopeStat {
-        let [
-            streams_inbound,
-            streams_outbound,
-            conns_inbound,
-            conns_outbound,
-            fd,
-            memory,
-        ] = self
-            .0
-            .map(|sum| u64::try_from(sum.max(0)).unwrap_or(u64::MAX));
-        ScopeStat {
-            streams_inbound,
-            streams_outbound,
-            conns_inbound,
-            conns_outbound,
-            fd,
-            memory,
-        }
-    }
-}
-
-impl Known {
-    /// Writes the totals of the wanted groups, with a delta of zero.
-    fn write_held(&mut self, wanted: [bool; 3], to: &mut impl Write) -> io::Result<()> {
-        let held = self.held.stat();
-        for (group, _) in GROUPS.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
-            let nothing = ([0; 3], 0);
-            write_change(&mut self.event, (Verb::Release, group), nothing, &held, to)?;
-        }
-        Ok(())
-    }
-
-    /// Adds the missed changes, and writes the totals that changed.
-    fn add_missed(&mut self, to: &mut impl Write) -> io::Result<()> {
-        let missed = self.scope.take_missed();
-        for (sum, missed) in self.held.0.iter_mut().zip(missed) {
-            *sum += i128::from(missed);
-        }
-        self.write_held(groups(missed.map(|missed| missed != 0)), to)
-    }
-}
-
-/// The groups of the counters that are set.
-fn groups(six: [bool; 6]) -> [bool; 3] {
-    let [streams_in, streams_out, conns_in, conns_out, fd, memory] = six;
-    [
-        memory,
-        streams_in || streams_out,
-        conns_in || conns_out || fd,
-    ]
 }
 
 /// The output, and the time of the record.
@@ -215,6 +137,7 @@ impl Scopes {
         // and its event comes last.
         let is_direct = record.subject().is_none();
         let own = usize::from(is_direct);
+        // Granted or released: the other scopes, then the own scope or the subject.
         let Some(refusal) = record.refusal() else {
             let others = record.scopes().skip(own);
             for scope in others.chain(record.scopes().take(own)) {
@@ -227,6 +150,7 @@ impl Scopes {
         };
         let group = Group::of(refusal.resource);
         let amount = (&record.amount(), record.level());
+        // Refused by the subject itself: no shared scope was charged.
         let Some(at) = refusal.scope else {
             let held = ScopeStat {
                 memory: record.total(),
@@ -237,10 +161,12 @@ impl Scopes {
                 None => Ok(()),
             };
         };
+        // Refused by a shared scope: the scopes before it granted,
         let asked = || record.scopes().take(at).skip(own);
         for scope in asked() {
             self.change(scope, record, Verb::Grant, to)?;
         }
+        // it refused,
         for scope in record.scopes().skip(at).take(1) {
             let is_gone = self.is_gone(scope);
             let known = self.known(scope, record, to)?;
@@ -258,6 +184,7 @@ impl Scopes {
                 self.forget(scope.key(), to.time, to.to)?;
             }
         }
+        // and the others were released again.
         for scope in asked() {
             self.change(scope, record, Verb::Release, to)?;
         }
@@ -304,9 +231,11 @@ impl Scopes {
         record: &Record,
         to: &mut To<'_, impl Write>,
     ) -> io::Result<&mut Known> {
+        // The common case is a known scope.
         let mut key = scope.key();
         if !self.known.contains_key(&key) {
             match self.named.get(scope.id()).copied() {
+                // A late record of a collected scope, whose name belongs to another scope now.
                 Some(named) if self.is_gone(scope) => key = named,
                 before => {
                     // The scope that had the name is collected, and the record of this comes later.
@@ -358,6 +287,7 @@ impl Scopes {
         }
         known.scope.set_collected();
         known.event.time.replace_range(.., time);
+        // A destroyed scope first releases what it holds.
         let (held, nothing) = (known.held.stat(), ScopeStat::ZERO);
         for group in GROUPS {
             let verb = (Verb::Release, group);
