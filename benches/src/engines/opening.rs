@@ -39,7 +39,7 @@ fn attached<S: StreamScope>(stream: S) -> Result<S> {
 /// The errors of the manager.
 pub fn connection<M: ResourceManager>(
     manager: &M,
-    from: &Endpoint,
+    from: Endpoint,
     peer: &PeerId,
 ) -> Result<M::Connection> {
     let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use clap::ValueEnum;
-use rcmgr_atomic::ScalingLimits;
+use rcmgr_config::ScalingLimits;
 
 /// A table of the library.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

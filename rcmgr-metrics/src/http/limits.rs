@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::put;
 use rcmgr_atomic::Manager;
-use rcmgr_core::{Limits, LimitsFile, ResourceManager};
+use rcmgr_config::LimitsFile;
+use rcmgr_core::{Limits, ResourceManager};
 use subtle::ConstantTimeEq;
 
 use super::response::{guarded, refused};
@@ -33,11 +34,12 @@ const LONGEST: usize = 4 << 20;
 ///   one it is 400 with a line that says what is wrong where, as in `line 2: System.Memry: unknown
 ///   key; did you mean "Memory"?`, and no limit changes.
 ///
-/// Overrides of single scopes stay in force. A [`LimitsWatcher`](rcmgr_core::reload::LimitsWatcher)
+/// Overrides of single scopes stay in force. A [`LimitsWatcher`](rcmgr_config::reload::LimitsWatcher)
 /// sets its own limits again when its file changes.
 ///
 /// ```
 /// use rcmgr_atomic::{Manager, Limits};
+/// use rcmgr_config::LimitsExt;
 /// use rcmgr_metrics::{Observer, http};
 ///
 /// let manager = Manager::new(Limits::auto_scale())?;

@@ -1,6 +1,6 @@
 //! The requests that are counted apart: by resource and direction, or by limiter.
 
-use rcmgr_core::address::AddressStat;
+use rcmgr_atomic::address::AddressStat;
 use rcmgr_core::{Refusals, Resource};
 
 /// The resources whose refusals are counted separately.

@@ -6,8 +6,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::Manager;
-use rcmgr_core::{Clock, Resource, ResourceManager, ScopeClass, SystemClock};
+use rcmgr_atomic::{Manager, SystemClock};
+use rcmgr_core::{Clock, Resource, ResourceManager, ScopeClass};
 
 use super::asked::{ASKED, LIMITERS, by_asked, by_limiter};
 use super::line::Line;
@@ -42,6 +42,7 @@ use super::tally::{New, Tally};
 /// ```
 /// use std::time::Duration;
 /// use rcmgr_atomic::{Manager, Limits};
+/// use rcmgr_config::LimitsExt;
 /// use rcmgr_metrics::RefusalLog;
 ///
 /// let manager = Manager::new(Limits::auto_scale())?;

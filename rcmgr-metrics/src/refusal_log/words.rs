@@ -1,6 +1,7 @@
 //! The words of the log.
 
-use rcmgr_core::{ByteSize, Direction, Resource, ScopeClass, ScopeId};
+use rcmgr_config::ByteSize;
+use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
 

@@ -1,6 +1,6 @@
 //! The report as a web page with plots. The page needs no other file.
 
-use rcmgr_core::ByteSize;
+use rcmgr_config::ByteSize;
 
 use super::chart::{Chart, Line};
 use super::over_time::OverTime;

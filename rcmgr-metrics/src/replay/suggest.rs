@@ -1,6 +1,7 @@
 //! Suggests limits for a trace.
 
-use rcmgr_core::{LimitValue, LimitsKey, MIB, PartialLimits, Resource};
+use rcmgr_config::PartialLimits;
+use rcmgr_core::{LimitValue, LimitsKey, MIB, Resource};
 
 use super::report::Report;
 use super::tally::Peak;

@@ -1,0 +1,212 @@
+use std::net::IpAddr;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use prefix_trie::joint::JointPrefixMap;
+use rcmgr_core::PeerId;
+
+use crate::allowlist_entry::AllowlistEntry;
+use crate::subnet::canonical;
+
+/// Networks, and peers in networks, that are let in where the standard scopes refuse.
+///
+/// Entries are a set: `/ip4/192.0.2.7/tcp/1` and `/ip4/192.0.2.7/ipcidr/32` are the same entry, and
+/// an entry that was added twice is gone when it is removed once.
+///
+/// A lookup takes no lock. A change copies the whole list: it is meant for some thousand entries.
+///
+/// ```
+/// use rcmgr_core::PeerId;
+/// use rcmgr_address::Allowlist;
+///
+/// let list = Allowlist::new(&["/ip4/192.0.2.0/ipcidr/24".parse()?]);
+/// list.add("/ip4/9.8.7.6/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?);
+///
+/// let friend: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
+/// let stranger: PeerId = "somebody".parse()?;
+/// assert!(list.allows_ip("9.8.7.6".parse()?));
+/// assert!(list.allows(&friend, "9.8.7.6".parse()?));
+/// assert!(!list.allows(&stranger, "9.8.7.6".parse()?));
+/// assert!(list.allows(&stranger, "192.0.2.7".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Allowlist {
+    allowed: ArcSwap<Allowed>,
+}
+
+/// The entries by their network.
+type Allowed = JointPrefixMap<IpNet, InNetwork>;
+
+/// The entries of one network.
+#[derive(Debug, Clone, Default)]
+struct InNetwork {
+    anyone: bool,
+    peers: Vec<PeerId>,
+}
+
+impl Allowlist {
+    /// A list of these entries.
+    pub fn new(entries: &[AllowlistEntry]) -> Self {
+        let mut allowed = JointPrefixMap::new();
+        for entry in entries {
+            insert(&mut allowed, entry);
+        }
+        Self {
+            allowed: ArcSwap::from_pointee(allowed),
+        }
+    }
+
+    /// Adds an entry, and returns whether it is new.
+    pub fn add(&self, entry: AllowlistEntry) -> bool {
+        self.change(|allowed| insert(allowed, &entry))
+    }
+
+    /// Removes an entry, and returns whether it was there. Connections that it let in stay.
+    pub fn remove(&self, entry: &AllowlistEntry) -> bool {
+        self.change(|allowed| remove(allowed, entry))
+    }
+
+    fn change<T>(&self, change: impl Fn(&mut Allowed) -> T) -> T {
+        let mut result = None;
+        // It may run more than once: the last result is the one of the list that was stored.
+        self.allowed.rcu(|allowed| {
+            let mut allowed = Allowed::clone(allowed);
+            result = Some(change(&mut allowed));
+            allowed
+        });
+        result.expect("a change runs at least once")
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> Vec<AllowlistEntry> {
+        let allowed = self.allowed.load();
+        let entries = allowed.iter().flat_map(|(network, allowed)| {
+            let anyone = allowed.anyone.then_some(None);
+            let peers = allowed.peers.iter().copied().map(Some);
+            let who = anyone.into_iter().chain(peers);
+            who.map(move |peer| AllowlistEntry { network, peer })
+        });
+        entries.collect()
+    }
+
+    /// Whether the address is in any entry, for all or for a peer.
+    pub fn allows_ip(&self, ip: IpAddr) -> bool {
+        let host = IpNet::from(ip.to_canonical());
+        self.allowed.load().get_spm(&host).is_some()
+    }
+
+    /// Whether the address is in an entry for all, or in one for this peer.
+    pub fn allows(&self, peer: &PeerId, ip: IpAddr) -> bool {
+        let host = IpNet::from(ip.to_canonical());
+        self.allowed
+            .load()
+            .cover_values(&host)
+            .any(|allowed| allowed.anyone || allowed.peers.contains(peer))
+    }
+
+    /// The networks of the entries for all.
+    pub fn networks(&self) -> Vec<IpNet> {
+        let allowed = self.allowed.load();
+        let open = allowed.iter().filter(|(_, allowed)| allowed.anyone);
+        open.map(|(network, _)| network).collect()
+    }
+}
+
+fn insert(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
+    let in_network = list.entry(canonical(entry.network)).or_default();
+    match entry.peer {
+        None => !std::mem::replace(&mut in_network.anyone, true),
+        Some(peer) if in_network.peers.contains(&peer) => false,
+        Some(peer) => {
+            in_network.peers.push(peer);
+            true
+        }
+    }
+}
+
+fn remove(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
+    let network = canonical(entry.network);
+    let Some(in_network) = list.get_mut(&network) else {
+        return false;
+    };
+    let removed = match entry.peer {
+        None => std::mem::take(&mut in_network.anyone),
+        Some(peer) => {
+            let at = in_network.peers.iter().position(|&other| other == peer);
+            at.map(|at| in_network.peers.remove(at)).is_some()
+        }
+    };
+    if !in_network.anyone && in_network.peers.is_empty() {
+        list.remove(&network);
+    }
+    removed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "12D3KooWCQdw4xEHy37dA1j7ypc3B8xk4v3BydgtBHidWzokDPmD";
+    const BOB: &str = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
+
+    fn entry(text: &str) -> AllowlistEntry {
+        text.parse().unwrap()
+    }
+
+    fn list(entries: &[&str]) -> Allowlist {
+        let entries: Vec<_> = entries.iter().map(|text| entry(text)).collect();
+        Allowlist::new(&entries)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn all_entries_that_contain_an_address_count_not_only_the_closest() {
+        let list = list(&[
+            "/ip4/10.0.0.0/ipcidr/8",
+            &format!("/ip4/10.1.0.0/ipcidr/16/p2p/{ALICE}"),
+            &format!("/ip4/192.0.2.0/ipcidr/24/p2p/{ALICE}"),
+            &format!("/ip4/192.0.2.7/p2p/{BOB}"),
+        ]);
+        let [alice, bob] = [ALICE, BOB].map(|peer| peer.parse().unwrap());
+        assert!(list.allows(&bob, ip("10.1.2.3")));
+        assert!(list.allows(&alice, ip("192.0.2.7")));
+        assert!(list.allows(&bob, ip("192.0.2.7")));
+        assert!(!list.allows(&bob, ip("192.0.2.8")));
+        assert!(list.allows_ip(ip("192.0.2.8")));
+        assert!(!list.allows_ip(ip("192.0.3.1")));
+        assert_eq!(list.networks(), ["10.0.0.0/8".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_was_added_twice_is_gone_when_it_is_removed_once() {
+        let list = list(&["/ip4/192.0.2.7/tcp/4001", "/ip4/192.0.2.7/ipcidr/32"]);
+        let with_peer = entry(&format!("/ip4/192.0.2.7/udp/1/quic-v1/p2p/{BOB}"));
+        assert!(list.add(with_peer));
+        assert!(!list.add(with_peer));
+        assert_eq!(list.entries().len(), 2);
+
+        assert!(list.remove(&entry("/ip4/192.0.2.7")));
+        assert!(!list.remove(&entry("/ip4/192.0.2.7")));
+        assert_eq!(
+            list.entries(),
+            [entry(&format!("/ip4/192.0.2.7/p2p/{BOB}"))]
+        );
+        assert!(list.remove(&with_peer));
+        assert!(!list.allows_ip(ip("192.0.2.7")));
+    }
+
+    #[test]
+    fn mapped_addresses_are_of_ipv4() {
+        let list = list(&["/ip6/::ffff:192.0.2.0/ipcidr/120", "/ip4/9.8.7.6"]);
+        assert!(list.allows_ip(ip("192.0.2.7")));
+        assert!(list.allows_ip(ip("::ffff:9.8.7.6")));
+        assert_eq!(
+            list.entries(),
+            [entry("/ip4/9.8.7.6"), entry("/ip4/192.0.2.0/ipcidr/24")]
+        );
+    }
+}
