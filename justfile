@@ -34,8 +34,8 @@ properties cases="20000":
 
 # the readers of limits, sizes and allowlist entries with whatever bytes
 fuzz cases="1000000":
-    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --test fuzz_limits
-    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-core --lib address::allowlist
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-config --test fuzz_limits
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-address --lib allowlist
 
 # every workload on every engine, alone and shared: a table, and what the arguments ask for
 study *arguments:

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId, SystemClock};
+use rcmgr_address::SystemClock;
+use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId};
 
 use crate::{Case, Workload};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 
-use rcmgr_core::address::Addresses;
+use rcmgr_address::Addresses;
 use rcmgr_core::{
     Clock, Direction, Error, Limit, Limits, PeerId, Refusals, Result, ScopeClass, ScopeId,
     ScopeStat,

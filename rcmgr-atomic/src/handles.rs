@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::{Addresses, BarePermit};
+use rcmgr_address::{Addresses, BarePermit};
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeStat, StreamScope,

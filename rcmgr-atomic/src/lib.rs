@@ -41,6 +41,8 @@
 #![cfg_attr(loom, allow(missing_docs))]
 
 mod allowlisted;
+#[cfg(not(loom))]
+mod brief_lock;
 mod charge;
 mod conn_memory;
 mod credit;
@@ -75,6 +77,7 @@ mod word;
 pub use conn_memory::ConnMemory;
 pub use handles::{Connection, Stream};
 pub use manager::{Builder, Manager, ScopeReport};
+pub use rcmgr_address::{self as address, SystemClock};
 pub use rcmgr_core::*;
 pub use scope::{Scope, Service, Span};
 #[doc(hidden)]

@@ -3,10 +3,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::{AddressConfig, Addresses};
+use rcmgr_address::SystemClock;
+use rcmgr_address::{AddressConfig, Addresses};
 use rcmgr_core::{
     Clock, Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager,
-    Result, ScopeClass, ScopeId, ScopeStat, SystemClock, UsesFd,
+    Result, ScopeClass, ScopeId, ScopeStat, UsesFd,
 };
 
 use crate::conn_memory::ConnMemory;

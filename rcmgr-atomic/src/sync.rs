@@ -44,7 +44,7 @@ mod shim {
         AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence,
     };
 
-    use rcmgr_core::brief_lock::{BriefGuard, BriefLock};
+    use crate::brief_lock::{BriefGuard, BriefLock};
 
     pub(crate) use super::table::Table;
 

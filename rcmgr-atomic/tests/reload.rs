@@ -18,12 +18,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcmgr_atomic::reload::{LimitsWatcher, ReloadStats};
 use rcmgr_atomic::{
     ConnectionScope, Direction, Endpoint, Error, KIB, LimitExceeded, LimitValue, Limits, Manager,
-    ManagerStat, PartialLimits, Priority, Resource, ResourceManager, ResourceScope, Result,
-    ScopeId, ScopeName, UsesFd,
+    ManagerStat, Priority, Resource, ResourceManager, ResourceScope, Result, ScopeId, ScopeName,
+    UsesFd,
 };
+use rcmgr_config::PartialLimits;
+use rcmgr_config::reload::{LimitsWatcher, ReloadStats};
 
 const VERSIONS: usize = 200;
 /// Much longer than a version takes on a busy machine.

@@ -17,7 +17,8 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rcmgr_atomic::{BadConfiguration, LimitsKey, Machine};
+use rcmgr_atomic::{BadConfiguration, LimitsKey};
+use rcmgr_config::Machine;
 
 use crate::output::complain;
 

@@ -8,7 +8,8 @@ mod table;
 use std::io;
 use std::process::ExitCode;
 
-use rcmgr_atomic::{BadConfiguration, Machine};
+use rcmgr_atomic::BadConfiguration;
+use rcmgr_config::Machine;
 use rcmgr_metrics::replay::{Asked, Options as Wanted, replay};
 use rcmgr_metrics::trace::TraceError;
 

@@ -1,27 +1,6 @@
-mod budget;
-pub(crate) mod file;
-mod key;
-mod machine;
-mod partial;
-mod per_scope;
-mod presets;
-mod scaling;
-mod size;
-mod warning;
-
-pub use budget::Budget;
-pub use file::LimitsFile;
-pub use key::LimitsKey;
-pub use machine::Machine;
-pub use partial::{PartialLimit, PartialLimits};
-pub use per_scope::PerScope;
-pub use scaling::{LimitIncrease, ScalingLimit, ScalingLimits};
-pub use size::{ByteSize, ByteSizeError};
-pub use warning::{Warning, WarningKind};
-
 use std::collections::BTreeMap;
 
-use crate::{Limit, PeerId};
+use crate::{Limit, LimitsKey, PeerId};
 
 /// The limits of all scopes, every one with a value: a default for each class of scopes, and
 /// entries for those that have a name.

@@ -39,6 +39,25 @@ impl Resource {
         Self::ConnsOutbound,
     ];
 
+    /// All of them, in the order in which a file of limits is written.
+    ///
+    /// ```
+    /// use rcmgr_core::Resource;
+    ///
+    /// let names = Resource::IN_FILES.map(Resource::field_name);
+    /// assert_eq!((names[0], names[7]), ("Streams", "Memory"));
+    /// ```
+    pub const IN_FILES: [Self; 8] = [
+        Self::Streams,
+        Self::StreamsInbound,
+        Self::StreamsOutbound,
+        Self::Conns,
+        Self::ConnsInbound,
+        Self::ConnsOutbound,
+        Self::Fd,
+        Self::Memory,
+    ];
+
     /// The streams of one direction.
     pub const fn streams(direction: Direction) -> Self {
         match direction {
@@ -66,6 +85,20 @@ impl Resource {
             Self::Conns => "conns",
             Self::ConnsInbound => "conns-inbound",
             Self::ConnsOutbound => "conns-outbound",
+        }
+    }
+
+    /// The name in files of limits, such as `StreamsInbound`.
+    pub const fn field_name(self) -> &'static str {
+        match self {
+            Self::Memory => "Memory",
+            Self::Fd => "FD",
+            Self::Streams => "Streams",
+            Self::StreamsInbound => "StreamsInbound",
+            Self::StreamsOutbound => "StreamsOutbound",
+            Self::Conns => "Conns",
+            Self::ConnsInbound => "ConnsInbound",
+            Self::ConnsOutbound => "ConnsOutbound",
         }
     }
 }

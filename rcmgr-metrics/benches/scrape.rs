@@ -8,6 +8,7 @@ use rcmgr_atomic::{
     Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
     Stream, StreamScope, UsesFd,
 };
+use rcmgr_config::LimitsExt;
 use rcmgr_metrics::Observer;
 
 const PEERS: u64 = 100_000;

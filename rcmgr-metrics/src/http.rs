@@ -4,6 +4,7 @@
 //!
 //! ```no_run
 //! use rcmgr_atomic::{Manager, Limits};
+//! use rcmgr_config::LimitsExt;
 //! use rcmgr_metrics::{Observer, http};
 //!
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::Manager;
-use rcmgr_core::reload::LimitsWatcher;
+use rcmgr_config::reload::LimitsWatcher;
 
 #[cfg(feature = "sink")]
 use crate::trace::TraceCounters;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rcmgr_atomic::ScopeReport;
-use rcmgr_core::address::AddressStat;
-use rcmgr_core::reload::ReloadStats;
+use rcmgr_atomic::address::AddressStat;
+use rcmgr_config::reload::ReloadStats;
 use rcmgr_core::{Limit, Refusals, Resource, ScopeClass, ScopeStat};
 
 use crate::Observer;

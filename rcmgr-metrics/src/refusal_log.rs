@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::Manager;
-use rcmgr_core::address::AddressStat;
-use rcmgr_core::{Clock, Refusals, Resource, ResourceManager, ScopeClass, SystemClock};
+use rcmgr_atomic::SystemClock;
+use rcmgr_atomic::address::AddressStat;
+use rcmgr_core::{Clock, Refusals, Resource, ResourceManager, ScopeClass};
 
 use line::{Line, New};
 use scopes::{Due, Known};
@@ -48,6 +49,7 @@ pub use thread::RefusalLogThread;
 /// ```
 /// use std::time::Duration;
 /// use rcmgr_atomic::{Manager, Limits};
+/// use rcmgr_config::LimitsExt;
 /// use rcmgr_metrics::RefusalLog;
 ///
 /// let manager = Manager::new(Limits::auto_scale())?;

@@ -54,7 +54,7 @@ mod what_if;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rcmgr_core::PartialLimits;
+use rcmgr_config::PartialLimits;
 
 pub use over_time::OverTime;
 pub use report::{Blocked, Class, Report, Scope};

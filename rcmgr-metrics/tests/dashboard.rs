@@ -10,7 +10,7 @@ use exposition::Exposition;
 use rcmgr_atomic::{
     Direction, Endpoint, Limit, Limits, Manager, ResourceManager, StreamScope, UsesFd,
 };
-use rcmgr_core::reload::LimitsWatcher;
+use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;
 

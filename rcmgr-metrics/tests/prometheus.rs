@@ -14,7 +14,7 @@ use rcmgr_atomic::{
     Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
     ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
 };
-use rcmgr_core::reload::LimitsWatcher;
+use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 #[cfg(feature = "sink")]
 use rcmgr_metrics::trace::TraceSink;

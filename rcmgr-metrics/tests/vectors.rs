@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use flate2::read::MultiGzDecoder;
 use libtest_mimic::{Arguments, Failed, Trial};
-use rcmgr_core::{Limits, PartialLimits};
+use rcmgr_config::PartialLimits;
+use rcmgr_core::Limits;
 use rcmgr_metrics::replay::{Asked, HEADROOM, Options, Report, replay};
 use rcmgr_metrics::trace::{Notes, TraceReader};
 use serde_json::Value;

@@ -4,7 +4,8 @@ mod support;
 
 use std::fs;
 
-use rcmgr_core::{Limit, LimitValue, Limits, PartialLimits};
+use rcmgr_config::PartialLimits;
+use rcmgr_core::{Limit, LimitValue, Limits};
 use rcmgr_metrics::replay::{Asked, Options, Report, WhatIfReport, replay};
 
 use support::Trace;

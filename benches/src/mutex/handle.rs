@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::address::Permit;
+use rcmgr_address::Permit;
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeSpan, ScopeStat, StreamScope,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_core::address::{AddressConfig, Addresses};
+use rcmgr_address::{AddressConfig, Addresses};
 use rcmgr_core::{
     Clock, Direction, Endpoint, Limits, ManagerStat, PeerId, Priority, ResourceManager, Result,
     ScopeId, ScopeStat, UsesFd,
@@ -18,7 +18,8 @@ use crate::Setting;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rcmgr_core::{Direction, Limits, ResourceManager, StreamScope, SystemClock};
+/// use rcmgr_address::SystemClock;
+/// use rcmgr_core::{Direction, Limits, ResourceManager, StreamScope};
 /// use rcmgr_study::MutexResourceManager;
 ///
 /// let manager = MutexResourceManager::new(Limits::unlimited(), Arc::new(SystemClock::new()))?;

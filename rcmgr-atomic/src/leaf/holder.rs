@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use rcmgr_core::address::BarePermit;
+use rcmgr_address::BarePermit;
 
 use super::Leaf;
 use crate::shared::Shared;

@@ -7,10 +7,10 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::thread::available_parallelism;
 
+use crate::brief_lock::BriefLock;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use rcmgr_core::brief_lock::BriefLock;
 
 /// Things by name.
 pub struct Table<K, V> {

@@ -7,9 +7,10 @@ use std::path::Path;
 use rcmgr_atomic::multiaddr::Multiaddr;
 use rcmgr_atomic::{
     Builder, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager,
-    PartialLimits, PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome, Scope,
-    ScopeSpan, ScopeStat, Span, Stream, StreamScope,
+    PeerId, Priority, ResourceManager, ResourceScope, Result as Outcome, Scope, ScopeSpan,
+    ScopeStat, Span, Stream, StreamScope,
 };
+use rcmgr_config::PartialLimits;
 use serde_json::{Value, json};
 
 use crate::addresses::addresses;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use rcmgr_atomic::{BadConfiguration, LimitsFile};
+use rcmgr_atomic::BadConfiguration;
+use rcmgr_config::LimitsFile;
 
 use crate::limit_args::LimitSettings;
 

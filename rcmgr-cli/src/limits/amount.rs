@@ -1,6 +1,7 @@
 //! Limits as people read them.
 
-use rcmgr_atomic::{ByteSize, GIB, KIB, LimitValue, MIB, Resource};
+use rcmgr_atomic::{GIB, KIB, LimitValue, MIB, Resource};
+use rcmgr_config::ByteSize;
 
 const UNITS: [(u64, &str); 3] = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
 

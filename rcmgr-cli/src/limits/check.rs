@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::slice;
 
 use clap::Args;
-use rcmgr_atomic::{BadConfiguration, Machine, Warning};
+use rcmgr_atomic::BadConfiguration;
+use rcmgr_config::{LimitsExt, Machine, Warning};
 
 use super::configuration::Configuration;
 use super::defaults::{Defaults, DefaultsOptions};

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rcmgr_atomic::{
-    BadConfiguration, Limit, Limits, LimitsFile, LimitsKey, PartialLimits, Resource,
-};
+use rcmgr_atomic::{BadConfiguration, Limit, Limits, LimitsKey, Resource};
+use rcmgr_config::{LimitsFile, PartialLimits};
 
 use super::amount::printable;
 use super::defaults::Defaults;

@@ -4,9 +4,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use clap::{Args, ValueEnum};
-use rcmgr_atomic::{
-    Budget, ByteSize, LimitValue, Limits, LimitsKey, Machine, Resource, ScalingLimit, ScalingLimits,
-};
+use rcmgr_atomic::{LimitValue, Limits, LimitsKey, Resource};
+use rcmgr_config::{Budget, ByteSize, Machine, ScalingLimit, ScalingLimits};
 
 use super::amount::{short_size, size};
 use super::origin::Origin;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::slice;
 
 use clap::Args;
-use rcmgr_atomic::{Limits, LimitsKey, Machine, Resource};
+use rcmgr_atomic::{Limits, LimitsKey, Resource};
+use rcmgr_config::Machine;
 
 use super::Trouble;
 use super::amount::{limit, printable};

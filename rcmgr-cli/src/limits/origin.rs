@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
-use rcmgr_atomic::{LimitsKey, MIB, Resource, ScalingLimit};
+use rcmgr_atomic::{LimitsKey, MIB, Resource};
+use rcmgr_config::ScalingLimit;
 
 use super::amount::{amount, printable, size};
 use super::defaults::Preset;

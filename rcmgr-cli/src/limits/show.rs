@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rcmgr_atomic::{LimitsKey, Machine};
+use rcmgr_atomic::LimitsKey;
+use rcmgr_config::{LimitsExt, Machine};
 
 use super::configuration::Configuration;
 use super::defaults::DefaultsOptions;

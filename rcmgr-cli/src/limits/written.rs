@@ -1,6 +1,7 @@
 //! Limits as text that programs read: files of limits, and every value with its origin.
 
-use rcmgr_atomic::{Limit, LimitValue, LimitsFile, LimitsKey, PartialLimits, Resource};
+use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
+use rcmgr_config::{LimitsFile, PartialLimits};
 use serde::Serialize;
 
 use super::amount::{limit, printable};

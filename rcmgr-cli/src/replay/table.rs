@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table};
-use rcmgr_atomic::ByteSize;
+use rcmgr_config::ByteSize;
 use rcmgr_metrics::replay::{Report, Scope, WhatIfReport};
 
 use crate::limits::amount::printable;

@@ -1,6 +1,7 @@
 //! Where a limit comes from, and that it adds up.
 
-use rcmgr_atomic::{ByteSize, GIB};
+use rcmgr_atomic::GIB;
+use rcmgr_config::ByteSize;
 
 use crate::{Folder, PEER, server, squeezed};
 

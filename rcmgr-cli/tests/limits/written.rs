@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use rcmgr_atomic::{GIB, Limits, PartialLimits, ScalingLimits};
+use rcmgr_atomic::{GIB, Limits};
+use rcmgr_config::{PartialLimits, ScalingLimits};
 
 use crate::{PEER, Run, SERVER, server};
 

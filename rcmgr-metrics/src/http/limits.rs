@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::put;
 use rcmgr_atomic::Manager;
-use rcmgr_core::{Limits, LimitsFile, ResourceManager};
+use rcmgr_config::LimitsFile;
+use rcmgr_core::{Limits, ResourceManager};
 use subtle::ConstantTimeEq;
 
 use super::{guarded, refused};
@@ -34,10 +35,11 @@ const LONGEST: usize = 4 << 20;
 ///   "Memory"?`, and no limit has changed.
 ///
 /// Limits that were set by hand on single scopes stay. A
-/// [`LimitsWatcher`](rcmgr_core::reload::LimitsWatcher) sets its own again when its file changes.
+/// [`LimitsWatcher`](rcmgr_config::reload::LimitsWatcher) sets its own again when its file changes.
 ///
 /// ```
 /// use rcmgr_atomic::{Manager, Limits};
+/// use rcmgr_config::LimitsExt;
 /// use rcmgr_metrics::{Observer, http};
 ///
 /// let manager = Manager::new(Limits::auto_scale())?;

@@ -1,11 +1,11 @@
 use std::sync::Mutex;
 
+use rcmgr_atomic::address::{
+    AddressConfig, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimits,
+};
 use rcmgr_atomic::{
     Connection, Direction, Endpoint, KIB, Limit, Limits, PeerId, Priority, ResourceScope,
     ScopeSpan, Stream, StreamScope, UsesFd,
-};
-use rcmgr_core::address::{
-    AddressConfig, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimits,
 };
 
 use super::*;

@@ -1,6 +1,7 @@
 //! What things are called in the log.
 
-use rcmgr_core::{ByteSize, Direction, Resource, ScopeClass, ScopeId};
+use rcmgr_config::ByteSize;
+use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
 

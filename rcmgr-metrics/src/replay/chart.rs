@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use rcmgr_core::ByteSize;
+use rcmgr_config::ByteSize;
 
 use super::html::escape;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use rcmgr_core::ByteSize;
+use rcmgr_config::ByteSize;
 
 use super::chart::{Chart, Line};
 use super::report::{Report, Scope};

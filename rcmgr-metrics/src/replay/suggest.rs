@@ -1,6 +1,7 @@
 //! Limits for what was seen.
 
-use rcmgr_core::{LimitValue, LimitsKey, MIB, PartialLimits, Resource};
+use rcmgr_config::PartialLimits;
+use rcmgr_core::{LimitValue, LimitsKey, MIB, Resource};
 
 use super::report::Report;
 use super::tally::Peak;

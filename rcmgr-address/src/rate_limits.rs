@@ -1,0 +1,178 @@
+use ipnet::IpNet;
+
+use rcmgr_core::BadConfiguration;
+
+use crate::rules::{LOOPBACK, Listed, bad};
+
+/// How fast connections may come: a bucket of tokens, of which each connection takes one.
+///
+/// What is checked when it is put to use: `per_second` is a finite number, not below 0. With 0 the
+/// first `burst` connections come through and no more after them. The rate is kept as nanoseconds
+/// per token: over a billion a second counts as a billion, and a bucket that would take more than
+/// 146 years (2^62 ns) to fill takes that.
+///
+/// ```
+/// use rcmgr_address::Rate;
+///
+/// // 16 at once, and then one every five seconds.
+/// let rate = Rate { per_second: 0.2, burst: 16 };
+/// # let _ = rate;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// How many tokens come back each second.
+    pub per_second: f64,
+    /// How many tokens the bucket holds; it starts full. With 0 everything is refused.
+    pub burst: u32,
+}
+
+impl Rate {
+    fn check(self, field: &str) -> Result<(), BadConfiguration> {
+        if self.per_second.is_finite() && self.per_second >= 0.0 {
+            return Ok(());
+        }
+        let reason = format!("{} connections a second is no rate", self.per_second);
+        Err(bad(field, reason))
+    }
+}
+
+/// How fast connections may come from each subnet of one size.
+///
+/// ```
+/// use rcmgr_address::{Rate, SubnetRate};
+///
+/// let per_address = SubnetRate { prefix_len: 32, rate: Rate { per_second: 0.2, burst: 16 } };
+/// # assert_eq!(per_address, rcmgr_address::RateLimits::default().v4[0]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SubnetRate {
+    /// The size: how many leading bits the addresses of a subnet share.
+    pub prefix_len: u8,
+    /// The rate of each of them.
+    pub rate: Rate,
+}
+
+/// How fast connections may come from one network.
+///
+/// ```
+/// use rcmgr_address::NetworkRate;
+///
+/// let office = NetworkRate { network: "198.51.100.0/24".parse()?, rate: None };
+/// # let _ = office;
+/// # Ok::<(), rcmgr_core::ipnet::AddrParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NetworkRate {
+    /// The network. Bits behind its prefix do not matter.
+    pub network: IpNet,
+    /// The rate of all its addresses together; `None` for no limit.
+    pub rate: Option<Rate>,
+}
+
+/// How fast connections may come, by remote address: what a [`RateLimiter`](crate::RateLimiter) is
+/// made from.
+///
+/// Each field replaces the default of its kind and family, and leaves the others. The defaults are
+/// the reference's: 0.2 a second and 16 at once for an IPv4 address and an IPv6 /56, 0.5 and 80 for
+/// an IPv6 /48, and no limit on loopback or on all together.
+///
+/// What is checked when it is put to use: each [`Rate`]; prefix lengths are at most 32 or 128, a
+/// family has no size twice and at most 8, and no network is listed twice or under the wrong
+/// family.
+///
+/// ```
+/// use rcmgr_address::{Rate, RateLimits};
+///
+/// let limits = RateLimits {
+///     global: Some(Rate { per_second: 1000.0, burst: 4000 }),
+///     ..RateLimits::default()
+/// };
+/// # let _ = limits;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateLimits {
+    /// For all addresses together that are in none of the networks below. By default none.
+    pub global: Option<Rate>,
+    /// Per subnet of IPv4, by size. By default /32: 0.2 a second, 16 at once.
+    pub v4: Vec<SubnetRate>,
+    /// Per subnet of IPv6, by size. By default /56: 0.2 a second, 16 at once; /48: 0.5 and 80.
+    pub v6: Vec<SubnetRate>,
+    /// For these IPv4 networks instead. By default 127.0.0.0/8: unlimited.
+    pub v4_networks: Vec<NetworkRate>,
+    /// For these IPv6 networks instead. By default ::1/128: unlimited.
+    pub v6_networks: Vec<NetworkRate>,
+}
+
+impl RateLimits {
+    /// No limits at all.
+    pub const fn none() -> Self {
+        Self {
+            global: None,
+            v4: Vec::new(),
+            v6: Vec::new(),
+            v4_networks: Vec::new(),
+            v6_networks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn check_rates(&self) -> Result<(), BadConfiguration> {
+        let sizes = |field, rates: &[SubnetRate]| {
+            rates.iter().try_for_each(|subnet| subnet.rate.check(field))
+        };
+        let networks = |field, rates: &[NetworkRate]| {
+            let mut rates = rates.iter().filter_map(|network| network.rate);
+            rates.try_for_each(|rate| rate.check(field))
+        };
+        self.global
+            .map_or(Ok(()), |rate| rate.check("rates.global"))?;
+        sizes("rates.v4", &self.v4)?;
+        sizes("rates.v6", &self.v6)?;
+        networks("rates.v4_networks", &self.v4_networks)?;
+        networks("rates.v6_networks", &self.v6_networks)
+    }
+
+    pub(crate) fn listed(&self) -> Listed<Rate> {
+        let sizes = |rates: &[SubnetRate]| {
+            let size = |subnet: &SubnetRate| (subnet.prefix_len, subnet.rate);
+            rates.iter().map(size).collect()
+        };
+        let networks = |rates: &[NetworkRate]| {
+            let network = |rate: &NetworkRate| (rate.network, rate.rate);
+            rates.iter().map(network).collect()
+        };
+        Listed {
+            name: "rates",
+            v4: sizes(&self.v4),
+            v6: sizes(&self.v6),
+            v4_networks: networks(&self.v4_networks),
+            v6_networks: networks(&self.v6_networks),
+        }
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        const NARROW: Rate = Rate {
+            per_second: 0.2,
+            burst: 16,
+        };
+        const WIDE: Rate = Rate {
+            per_second: 0.5,
+            burst: 80,
+        };
+        let size = |prefix_len, rate| SubnetRate { prefix_len, rate };
+        let [v4, v6] = LOOPBACK.map(|network| {
+            vec![NetworkRate {
+                network,
+                rate: None,
+            }]
+        });
+        Self {
+            global: None,
+            v4: vec![size(32, NARROW)],
+            v6: vec![size(56, NARROW), size(48, WIDE)],
+            v4_networks: v4,
+            v6_networks: v6,
+        }
+    }
+}

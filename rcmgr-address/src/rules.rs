@@ -1,0 +1,244 @@
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::joint::JointPrefixMap;
+
+use rcmgr_core::BadConfiguration;
+
+use crate::subnet::{Address, MAPPED, canonical, shared_bits};
+
+/// The most subnet sizes that a family may have.
+pub(crate) const MAX_SIZES: usize = 8;
+
+/// 127.0.0.0/8 and ::1/128, which the defaults leave unlimited.
+pub(crate) const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+
+/// What a configuration lists, a value (a limit, a rate) each.
+pub(crate) struct Listed<V> {
+    /// Which configuration it is, for errors.
+    pub(crate) name: &'static str,
+    pub(crate) v4: Vec<(u8, V)>,
+    pub(crate) v6: Vec<(u8, V)>,
+    /// A network without a value is unlimited.
+    pub(crate) v4_networks: Vec<(IpNet, Option<V>)>,
+    pub(crate) v6_networks: Vec<(IpNet, Option<V>)>,
+}
+
+/// Where a value applies: to each subnet of a size, or to one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum At {
+    V4(u8),
+    V6(u8),
+    Network(IpNet),
+}
+
+/// What is in force for which addresses, ready to be looked up.
+#[derive(Debug)]
+pub(crate) struct Rules<T> {
+    v4: Vec<Rule<T>>,
+    v6: Vec<Rule<T>>,
+    networks: JointPrefixMap<IpNet, Option<Rule<T>>>,
+    /// With which bytes the networks of each family begin: most addresses are in none, and need
+    /// not be looked up.
+    v4_first: FirstBytes,
+    v6_first: FirstBytes,
+}
+
+/// A set of bytes.
+#[derive(Debug, Default)]
+struct FirstBytes([u64; 4]);
+
+impl FirstBytes {
+    fn add(&mut self, first: u8, prefix_len: u8) {
+        let last = first | u8::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
+        for byte in first..=last {
+            self.0[usize::from(byte / 64)] |= 1 << (byte % 64);
+        }
+    }
+
+    #[inline]
+    const fn contains(&self, byte: u8) -> bool {
+        self.0[(byte / 64) as usize] & 1 << (byte % 64) != 0
+    }
+}
+
+/// A value for the subnets of one size, or for one network of it.
+#[derive(Debug)]
+pub(crate) struct Rule<T> {
+    /// The size, in IPv6 bits.
+    pub(crate) len: u8,
+    pub(crate) value: T,
+}
+
+/// The rules for one address, most specific first.
+pub(crate) struct Applying<'a, T> {
+    pub(crate) rules: &'a [Rule<T>],
+    /// Whether a network prefix decided: then there is one rule, or none if it is unlimited.
+    pub(crate) by_network: bool,
+}
+
+impl<T> Rules<T> {
+    /// Checks what is listed, and makes what each value becomes.
+    ///
+    /// # Errors
+    ///
+    /// If a prefix is longer than the family's addresses, a size or a network is there twice, a
+    /// family has more than [`MAX_SIZES`], or a network is of the other family.
+    pub(crate) fn new<V>(
+        listed: Listed<V>,
+        mut make: impl FnMut(At, V) -> T,
+    ) -> Result<Self, BadConfiguration> {
+        let Listed { name, .. } = listed;
+        check_sizes(&format!("{name}.v4"), &listed.v4, 32)?;
+        check_sizes(&format!("{name}.v6"), &listed.v6, 128)?;
+        check_networks(&format!("{name}.v4_networks"), &listed.v4_networks, true)?;
+        check_networks(&format!("{name}.v6_networks"), &listed.v6_networks, false)?;
+
+        let mut networks = JointPrefixMap::new();
+        let [mut v4_first, mut v6_first] = [(); 2].map(|()| FirstBytes::default());
+        for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
+            let network = canonical(network);
+            let rule = value.map(|value| Rule {
+                len: shared_bits(&network),
+                value: make(At::Network(network), value),
+            });
+            networks.insert(network, rule);
+            match network {
+                IpNet::V4(v4) => v4_first.add(v4.network().octets()[0], v4.prefix_len()),
+                IpNet::V6(v6) => v6_first.add(v6.network().octets()[0], v6.prefix_len()),
+            }
+        }
+        Ok(Self {
+            v4: sizes(listed.v4, MAPPED, |len, value| make(At::V4(len), value)),
+            v6: sizes(listed.v6, 0, |len, value| make(At::V6(len), value)),
+            networks,
+            v4_first,
+            v6_first,
+        })
+    }
+
+    /// The rules for an address.
+    #[inline]
+    pub(crate) fn applying(&self, address: Address) -> Applying<'_, T> {
+        let (rules, first) = if address.is_v4() {
+            (&self.v4, &self.v4_first)
+        } else {
+            (&self.v6, &self.v6_first)
+        };
+        if first.contains(address.first_byte())
+            && let Some(rule) = self.by_network(address)
+        {
+            return Applying {
+                rules: rule,
+                by_network: true,
+            };
+        }
+        Applying {
+            rules,
+            by_network: false,
+        }
+    }
+
+    /// The rule of the most specific network that contains the address, if any does: none if that is
+    /// unlimited.
+    #[inline(never)]
+    fn by_network(&self, address: Address) -> Option<&[Rule<T>]> {
+        let ip = IpAddr::from(address);
+        let (_, rule) = self.networks.get_lpm(&IpNet::from(ip))?;
+        Some(rule.as_slice())
+    }
+}
+
+/// The rules of a family whose addresses have so many bits before them.
+fn sizes<V, T>(
+    mut listed: Vec<(u8, V)>,
+    before: u8,
+    mut make: impl FnMut(u8, V) -> T,
+) -> Vec<Rule<T>> {
+    listed.sort_by_key(|&(len, _)| std::cmp::Reverse(len));
+    let rule = |(prefix_len, value)| Rule {
+        len: before + prefix_len,
+        value: make(prefix_len, value),
+    };
+    listed.into_iter().map(rule).collect()
+}
+
+pub(crate) fn bad(field: &str, reason: String) -> BadConfiguration {
+    BadConfiguration {
+        field: field.to_owned(),
+        reason,
+        ..BadConfiguration::default()
+    }
+}
+
+fn check_sizes<V>(field: &str, sizes: &[(u8, V)], longest: u8) -> Result<(), BadConfiguration> {
+    if sizes.len() > MAX_SIZES {
+        let reason = format!(
+            "{} subnet sizes, at most {MAX_SIZES} are possible",
+            sizes.len()
+        );
+        return Err(bad(field, reason));
+    }
+    let mut seen = HashSet::new();
+    for &(len, _) in sizes {
+        if len > longest {
+            let reason = format!("prefix length {len}, the longest is {longest}");
+            return Err(bad(field, reason));
+        }
+        if !seen.insert(len) {
+            return Err(bad(field, format!("prefix length {len} is there twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_networks<V>(
+    field: &str,
+    networks: &[(IpNet, V)],
+    v4: bool,
+) -> Result<(), BadConfiguration> {
+    let mut seen = HashSet::new();
+    for &(given, _) in networks {
+        let network = canonical(given);
+        if matches!(network, IpNet::V4(_)) != v4 {
+            let family = if v4 { "IPv4" } else { "IPv6" };
+            return Err(bad(field, format!("{given} is no network of {family}")));
+        }
+        if !seen.insert(network) {
+            return Err(bad(field, format!("{network} is there twice")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_known_by_the_bytes_it_begins_with() {
+        let cases = [
+            (127, 8, 127..=127),
+            (127, 32, 127..=127),
+            (192, 2, 192..=255),
+            (254, 7, 254..=255),
+            (0, 0, 0..=255),
+            (255, 128, 255..=255),
+        ];
+        for (first, prefix_len, bytes) in cases {
+            let mut set = FirstBytes::default();
+            set.add(first, prefix_len);
+            for byte in 0..=255 {
+                assert_eq!(
+                    set.contains(byte),
+                    bytes.contains(&byte),
+                    "{first}/{prefix_len}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The rate limiter against an exact model of it, one operation after the other.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::TestClock;
+use proptest::prelude::*;
+use rcmgr_address::{NetworkRate, Rate, RateLimiter, RateLimits, SubnetRate};
+use rcmgr_core::ipnet::IpNet;
+
+const ADDRESSES: [&str; 8] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.1.1",
+    "::ffff:10.0.0.1",
+    "127.0.0.1",
+    "2001:db8::1",
+    "2001:db8:0:100::1",
+    "2001:db9::1",
+];
+
+#[derive(Debug, Clone)]
+enum Op {
+    Allow(IpAddr),
+    Advance(u64),
+    SetLimits(RateLimits),
+}
+
+/// Where a rate applies: to all together, to the subnets of a size, or to a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum At {
+    All,
+    Size(u8),
+    Network,
+}
+
+/// A bucket's content, as the nanoseconds that it took to fill it: a token is a period's worth.
+struct Bucket {
+    content: u128,
+    since: u64,
+}
+
+struct Model {
+    limits: RateLimits,
+    buckets: HashMap<(At, IpNet), (Rate, Bucket)>,
+    now: u64,
+}
+
+fn period(rate: Rate) -> u128 {
+    // The rates of the test are such that this is exact.
+    (1e9 / rate.per_second) as u128
+}
+
+impl Model {
+    fn rules(&self, ip: IpAddr) -> Vec<(At, IpNet, Rate)> {
+        let (sizes, networks) = match ip {
+            IpAddr::V4(_) => (&self.limits.v4, &self.limits.v4_networks),
+            IpAddr::V6(_) => (&self.limits.v6, &self.limits.v6_networks),
+        };
+        let network = networks
+            .iter()
+            .filter(|rate| rate.network.contains(&ip))
+            .max_by_key(|rate| rate.network.prefix_len());
+        if let Some(NetworkRate { network, rate }) = network {
+            let rule = rate.map(|rate| (At::Network, *network, rate));
+            return rule.into_iter().collect();
+        }
+        let mut sizes = sizes.clone();
+        sizes.sort_by_key(|size| std::cmp::Reverse(size.prefix_len));
+        let mut rules: Vec<_> = sizes
+            .into_iter()
+            .map(|size| {
+                let subnet = IpNet::new(ip, size.prefix_len).unwrap().trunc();
+                (At::Size(size.prefix_len), subnet, size.rate)
+            })
+            .collect();
+        if let Some(rate) = self.limits.global {
+            rules.push((At::All, "::/0".parse().unwrap(), rate));
+        }
+        rules
+    }
+
+    /// Which network refuses (`None`: all together), and for how long.
+    fn allow(&mut self, ip: IpAddr) -> Result<(), (Option<IpNet>, Duration)> {
+        for (at, subnet, rate) in self.rules(ip) {
+            let refusing = (at != At::All).then_some(subnet);
+            if rate.burst == 0 {
+                return Err((refusing, Duration::MAX));
+            }
+            let full = period(rate) * u128::from(rate.burst);
+            let (_, bucket) = self.buckets.entry((at, subnet)).or_insert((
+                rate,
+                Bucket {
+                    content: full,
+                    since: self.now,
+                },
+            ));
+            let came = u128::from(self.now - bucket.since);
+            bucket.content = (bucket.content + came).min(full);
+            bucket.since = self.now;
+            let Some(rest) = bucket.content.checked_sub(period(rate)) else {
+                let wait = period(rate) - bucket.content;
+                return Err((refusing, Duration::from_nanos(wait as u64)));
+            };
+            bucket.content = rest;
+        }
+        Ok(())
+    }
+
+    fn set_limits(&mut self, limits: RateLimits) {
+        self.limits = limits;
+        let limits = &self.limits;
+        self.buckets.retain(|&(at, network), (rate, _)| {
+            let (sizes, networks) = match network {
+                IpNet::V4(_) => (&limits.v4, &limits.v4_networks),
+                IpNet::V6(_) => (&limits.v6, &limits.v6_networks),
+            };
+            let now = match at {
+                At::All => limits.global,
+                At::Size(len) => sizes.iter().find(|s| s.prefix_len == len).map(|s| s.rate),
+                At::Network => networks
+                    .iter()
+                    .find(|n| n.network == network)
+                    .and_then(|n| n.rate),
+            };
+            now == Some(*rate)
+        });
+    }
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    // All of these have a whole number of nanoseconds per token.
+    let per_second = proptest::sample::select(&[0.1, 0.2, 0.5, 1.0, 50.0][..]);
+    (per_second, 0..6_u32).prop_map(|(per_second, burst)| Rate { per_second, burst })
+}
+
+fn sizes(lens: &'static [u8]) -> impl Strategy<Value = Vec<SubnetRate>> {
+    let some = proptest::sample::subsequence(lens, 0..=lens.len()).prop_shuffle();
+    (some, proptest::collection::vec(rate(), lens.len())).prop_map(|(lens, rates)| {
+        let size = |(&prefix_len, rate)| SubnetRate { prefix_len, rate };
+        lens.iter().zip(rates).map(size).collect()
+    })
+}
+
+fn networks(names: &'static [&'static str]) -> impl Strategy<Value = Vec<NetworkRate>> {
+    let some = proptest::sample::subsequence(names, 0..=names.len()).prop_shuffle();
+    let rate = proptest::option::weighted(0.7, rate());
+    (some, proptest::collection::vec(rate, names.len())).prop_map(|(names, rates)| {
+        let network = |(name, rate): (&&str, _)| NetworkRate {
+            network: name.parse().unwrap(),
+            rate,
+        };
+        names.iter().zip(rates).map(network).collect()
+    })
+}
+
+fn limits() -> impl Strategy<Value = RateLimits> {
+    let global = proptest::option::weighted(0.3, rate());
+    let v4_networks = networks(&["10.0.0.0/24", "10.0.0.1/32", "127.0.0.0/8"]);
+    let v6_networks = networks(&["2001:db8::/32", "2001:db8::/56"]);
+    let sizes = (sizes(&[8, 24, 32]), sizes(&[48, 56, 64]));
+    (global, sizes, v4_networks, v6_networks).prop_map(
+        |(global, (v4, v6), v4_networks, v6_networks)| RateLimits {
+            global,
+            v4,
+            v6,
+            v4_networks,
+            v6_networks,
+        },
+    )
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let address = proptest::sample::select(&ADDRESSES[..]);
+    prop_oneof![
+        20 => address.prop_map(|ip| Op::Allow(ip.parse().unwrap())),
+        3 => (0..2_000_000_000_u64).prop_map(Op::Advance),
+        3 => (0..200_u64).prop_map(|seconds| Op::Advance(seconds * 1_000_000_000)),
+        1 => limits().prop_map(Op::SetLimits),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_limiter_does_what_exact_token_buckets_do(
+        first in limits(),
+        ops in proptest::collection::vec(op(), 1..200),
+    ) {
+        let clock = Arc::new(TestClock::default());
+        let limiter = RateLimiter::new(first.clone(), clock.clone()).unwrap();
+        let mut model = Model { limits: first, buckets: HashMap::new(), now: 0 };
+        let mut refused = 0;
+
+        for op in ops {
+            match op {
+                Op::Allow(ip) => {
+                    let got = limiter.allow(ip).map_err(|error| (error.network, error.retry_after));
+                    prop_assert_eq!(got, model.allow(ip.to_canonical()), "{}", ip);
+                    refused += u64::from(got.is_err());
+                }
+                Op::Advance(by) => {
+                    clock.advance(Duration::from_nanos(by));
+                    model.now += by;
+                }
+                Op::SetLimits(limits) => {
+                    limiter.set_limits(limits.clone()).unwrap();
+                    model.set_limits(limits);
+                }
+            }
+            prop_assert_eq!(limiter.refused(), refused);
+            prop_assert!(limiter.tracked() <= model.buckets.len() as u64);
+        }
+    }
+}

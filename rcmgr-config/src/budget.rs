@@ -1,0 +1,148 @@
+use rcmgr_core::{LimitValue, Limits};
+
+use crate::ScalingLimits;
+
+/// What a server may use, from which all the rest follows: the simplest way to limits.
+///
+/// ```
+/// use rcmgr_config::Budget;
+/// use rcmgr_core::{LimitValue, MIB};
+///
+/// let limits = Budget { memory: 512 * MIB, fds: 4096 }.limits();
+/// assert_eq!(limits.system.memory, LimitValue::Limited(512 * MIB));
+/// assert_eq!(limits.system.fd, LimitValue::Limited(4096));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Budget {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// File descriptors.
+    pub fds: u64,
+}
+
+impl Budget {
+    /// The limits of go-libp2p's table within this budget; see [`limits_of`](Self::limits_of).
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits_of(&ScalingLimits::default())
+    }
+
+    /// The limits of a table within this budget.
+    ///
+    /// The table is [scaled](ScalingLimits::scale) to the budget. Then the memory and the file
+    /// descriptors of the system scope are set to the budget itself, and those of every other scope
+    /// in proportion, rounded down: what had a quarter of the system's memory in the table has a
+    /// quarter of the budget. None is over the budget, not even one that the table leaves
+    /// unlimited; none becomes zero that was not, unless the budget is zero. The numbers of streams
+    /// and connections are the table's.
+    ///
+    /// So tiny budgets work, too: of 16 MiB and 8 descriptors in go-libp2p's table, a connection may
+    /// use 4 MiB and 1 descriptor, a peer 8 MiB and 1 descriptor, and 2 connections with
+    /// a descriptor can be in the handshake at a time. Memory and descriptors then run out long
+    /// before the number of connections does.
+    ///
+    /// Allowlisted connections have a system scope of their own, beside the other, with the whole
+    /// budget again: a server that uses the allowlist can use twice as much, all in all.
+    ///
+    /// ```
+    /// use rcmgr_config::Budget;
+    /// use rcmgr_core::{LimitValue, MIB};
+    ///
+    /// let limits = Budget { memory: 16 * MIB, fds: 8 }.limits();
+    /// assert_eq!(limits.conn.memory, LimitValue::Limited(4 * MIB));
+    /// assert_eq!(limits.conn.fd, LimitValue::Limited(1));
+    /// assert_eq!(limits.peer_default.memory, LimitValue::Limited(8 * MIB));
+    /// assert_eq!(limits.transient.fd, LimitValue::Limited(2));
+    /// ```
+    #[must_use]
+    pub fn limits_of(&self, table: &ScalingLimits) -> Limits {
+        let mut limits = table.scale(self.memory, self.fds);
+        let system = limits.system;
+        let scaled: Vec<_> = limits.entries().collect();
+        for (key, mut limit) in scaled {
+            limit.memory = share(limit.memory, system.memory, self.memory);
+            limit.fd = share(limit.fd, system.fd, self.fds);
+            limits.set(key, limit);
+        }
+        limits.system.memory = self.memory.into();
+        limits.system.fd = self.fds.into();
+        limits
+    }
+}
+
+/// What `value` becomes when `whole` becomes `budget`.
+fn share(value: LimitValue, whole: LimitValue, budget: u64) -> LimitValue {
+    let share = match (value, whole) {
+        (LimitValue::Limited(value @ 1..), LimitValue::Limited(whole @ 1..)) => {
+            let share = u128::from(value) * u128::from(budget) / u128::from(whole);
+            LimitValue::Limited(u64::try_from(share).unwrap_or(u64::MAX).max(1))
+        }
+        _ => value,
+    };
+    share.min(budget.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcmgr_core::{GIB, Limit, MIB};
+
+    const BUDGETS: [Budget; 6] = [
+        Budget { memory: 0, fds: 0 },
+        Budget { memory: 1, fds: 1 },
+        Budget {
+            memory: 16 * MIB,
+            fds: 8,
+        },
+        Budget {
+            memory: 512 * MIB,
+            fds: 4096,
+        },
+        Budget {
+            memory: 64 * GIB,
+            fds: 100_000,
+        },
+        Budget {
+            memory: u64::MAX,
+            fds: u64::MAX,
+        },
+    ];
+
+    #[test]
+    fn no_scope_is_over_the_budget_and_none_is_lost() {
+        for table in [ScalingLimits::default(), ScalingLimits::server()] {
+            for budget in BUDGETS {
+                let limits = budget.limits_of(&table);
+                assert_eq!(limits.system.memory, budget.memory.into());
+                assert_eq!(limits.system.fd, budget.fds.into());
+                for (key, limit) in limits.entries() {
+                    let base = table.get(&key).unwrap().base;
+                    assert!(limit.memory <= budget.memory.into(), "{key} of {budget:?}");
+                    assert!(limit.fd <= budget.fds.into(), "{key} of {budget:?}");
+                    if budget.fds > 0 && base.fd != LimitValue::BLOCK_ALL {
+                        assert_ne!(limit.fd, LimitValue::BLOCK_ALL, "{key} of {budget:?}");
+                    }
+                    if budget.memory > 0 {
+                        assert_ne!(limit.memory, LimitValue::BLOCK_ALL, "{key} of {budget:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_named_entry_keeps_to_the_budget() {
+        let mut table = ScalingLimits::default();
+        table.service.insert("open".into(), Limit::UNLIMITED.into());
+        table.service.insert("shut".into(), Limit::BLOCK_ALL.into());
+        let limits = Budget {
+            memory: GIB,
+            fds: 64,
+        }
+        .limits_of(&table);
+        assert_eq!(limits.service["open"].memory, LimitValue::Limited(GIB));
+        assert_eq!(limits.service["open"].fd, LimitValue::Limited(64));
+        assert_eq!(limits.service["open"].conns, LimitValue::Unlimited);
+        assert_eq!(limits.service["shut"], Limit::BLOCK_ALL);
+    }
+}

@@ -1,0 +1,108 @@
+//! JSON into the tree. Values are first taken as the slices of the text that they are, because
+//! their position in it tells their line, and the order and repetitions of keys stay visible.
+
+use std::fmt;
+
+use rcmgr_core::BadConfiguration;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::tree::{DEPTH, Entry, Lines, Value};
+
+/// The keys and values of an object, in their order.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+struct Json<'a> {
+    text: &'a str,
+    lines: Lines,
+}
+
+/// The members of the object that the text is.
+pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
+    let json = Json {
+        text,
+        lines: Lines::of(text),
+    };
+    let root: &RawValue = serde_json::from_str(text).map_err(|error| bad(&error, 1))?;
+    match json.value(root, DEPTH)? {
+        Value::Table(entries) => Ok(entries),
+        _ => Err(BadConfiguration {
+            line: Some(json.line(root)),
+            reason: "expected an object with scopes such as \"System\"".into(),
+            ..BadConfiguration::default()
+        }),
+    }
+}
+
+impl<'a> Json<'a> {
+    fn line(&self, raw: &'a RawValue) -> usize {
+        // Every raw value is a slice of the text.
+        self.lines
+            .at(raw.get().as_ptr() as usize - self.text.as_ptr() as usize)
+    }
+
+    fn read<T: Deserialize<'a>>(&self, raw: &'a RawValue) -> Result<T, BadConfiguration> {
+        serde_json::from_str(raw.get()).map_err(|error| bad(&error, self.line(raw)))
+    }
+
+    /// The value, down to this many objects in each other.
+    fn value(&self, raw: &'a RawValue, depth: usize) -> Result<Value<'a>, BadConfiguration> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'{') if depth > 0 => {
+                let Members(members) = self.read(raw)?;
+                let entry = |(key, value): (&'a RawValue, &'a RawValue)| {
+                    Ok(Entry {
+                        name: self.read::<String>(key)?.into(),
+                        line: self.line(key),
+                        value: self.value(value, depth - 1)?,
+                    })
+                };
+                Value::Table(members.into_iter().map(entry).collect::<Result<_, _>>()?)
+            }
+            Some(b'{') => Value::Other("an object"),
+            Some(b'"') => Value::Text(self.read::<String>(raw)?.into()),
+            Some(b'[') => Value::Other("an array"),
+            Some(b't' | b'f') => Value::Other("a boolean"),
+            Some(b'n') => Value::Other("null"),
+            _ if text.contains(['.', 'e', 'E']) => Value::Float(text.into()),
+            _ => Value::Integer(text.into(), text.parse().ok()),
+        })
+    }
+}
+
+/// The error of a part of the text that begins on `line`.
+fn bad(error: &serde_json::Error, line: usize) -> BadConfiguration {
+    let text = error.to_string();
+    // The position behind the message is the one in the part.
+    let reason = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(reason, _)| reason);
+    BadConfiguration {
+        line: Some(line + error.line().saturating_sub(1)),
+        reason: format!("not JSON: {reason}"),
+        ..BadConfiguration::default()
+    }
+}

@@ -1,0 +1,228 @@
+use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
+
+#[cfg(feature = "auto-scale")]
+use crate::Machine;
+use crate::PerScope;
+
+/// A limit that grows with the machine: what there is at least, and what comes with memory and
+/// file descriptors.
+///
+/// A base of zero without an increase blocks the resource, and an unlimited base stays so.
+///
+/// ```
+/// use rcmgr_config::{LimitIncrease, ScalingLimit};
+/// use rcmgr_core::{GIB, Limit, LimitValue};
+///
+/// let scaling = ScalingLimit {
+///     base: Limit { conns: LimitValue::Limited(64), ..Limit::UNLIMITED },
+///     increase: LimitIncrease { conns: 32, ..LimitIncrease::NONE },
+/// };
+/// assert_eq!(scaling.scale(4 * GIB, 0).conns, LimitValue::Limited(64 + 4 * 32));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScalingLimit {
+    /// The limit on the smallest machine.
+    pub base: Limit,
+    /// What is added.
+    pub increase: LimitIncrease,
+}
+
+/// What a [`ScalingLimit`] adds to its base for each GiB of memory, and its share of the file
+/// descriptors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LimitIncrease {
+    /// Bytes of memory per GiB.
+    pub memory: u64,
+    /// The share of the file descriptors, from 0 to 1. It does not come on top of the base: the
+    /// larger of the two is the limit. A number that is no share (negative, or not a number) adds
+    /// nothing.
+    pub fd_fraction: f64,
+    /// Streams of both directions together, per GiB.
+    pub streams: u64,
+    /// Streams that the remote opened, per GiB.
+    pub streams_inbound: u64,
+    /// Streams that we opened, per GiB.
+    pub streams_outbound: u64,
+    /// Connections of both directions together, per GiB.
+    pub conns: u64,
+    /// Connections that the remote opened, per GiB.
+    pub conns_inbound: u64,
+    /// Connections that we opened, per GiB.
+    pub conns_outbound: u64,
+}
+
+impl LimitIncrease {
+    /// The limit is the same on every machine.
+    pub const NONE: Self = Self {
+        memory: 0,
+        fd_fraction: 0.0,
+        streams: 0,
+        streams_inbound: 0,
+        streams_outbound: 0,
+        conns: 0,
+        conns_inbound: 0,
+        conns_outbound: 0,
+    };
+
+    /// What is added per GiB; zero for file descriptors, which come by share.
+    ///
+    /// ```
+    /// use rcmgr_config::ScalingLimits;
+    /// use rcmgr_core::{GIB, Resource};
+    ///
+    /// let increase = ScalingLimits::default().system.increase;
+    /// assert_eq!(increase.per_gib(Resource::Memory), GIB);
+    /// assert_eq!(increase.per_gib(Resource::Fd), 0);
+    /// ```
+    pub const fn per_gib(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.memory,
+            Resource::Fd => 0,
+            Resource::Streams => self.streams,
+            Resource::StreamsInbound => self.streams_inbound,
+            Resource::StreamsOutbound => self.streams_outbound,
+            Resource::Conns => self.conns,
+            Resource::ConnsInbound => self.conns_inbound,
+            Resource::ConnsOutbound => self.conns_outbound,
+        }
+    }
+}
+
+impl From<Limit> for ScalingLimit {
+    /// The same limit on every machine.
+    fn from(base: Limit) -> Self {
+        Self {
+            base,
+            increase: LimitIncrease::NONE,
+        }
+    }
+}
+
+impl ScalingLimit {
+    /// Memory up to which nothing is added, in bytes. (go-libp2p's.)
+    ///
+    /// ```
+    /// use rcmgr_config::{ScalingLimit, ScalingLimits};
+    ///
+    /// let table = ScalingLimits::default();
+    /// assert_eq!(table.scale(ScalingLimit::SMALLEST, 0).system.memory, table.system.base.memory);
+    /// ```
+    pub const SMALLEST: u64 = 128 * MIB;
+
+    /// The limit for `memory` bytes and `fds` file descriptors.
+    ///
+    /// The formula is go-libp2p's: `base + (increase * whole MiB of memory) / 1024`, rounded down,
+    /// and the base alone up to 128 MiB. For file descriptors it is the larger of the base and the
+    /// share of `fds`. What would overflow is the largest number that there is.
+    #[must_use]
+    pub fn scale(&self, memory: u64, fds: u64) -> Limit {
+        let mebibytes = if memory > Self::SMALLEST {
+            memory / MIB
+        } else {
+            0
+        };
+        let mut limit = self.base;
+        for resource in Resource::ALL {
+            if let LimitValue::Limited(base) = limit.get_mut(resource) {
+                let added =
+                    u128::from(self.increase.per_gib(resource)) * u128::from(mebibytes) / 1024;
+                *base = base.saturating_add(u64::try_from(added).unwrap_or(u64::MAX));
+            }
+        }
+        if let LimitValue::Limited(base) = &mut limit.fd
+            && self.increase.fd_fraction > 0.0
+        {
+            // A cast from a float saturates, and makes zero of what is not a number.
+            *base = (*base).max((self.increase.fd_fraction * fds as f64) as u64);
+        }
+        limit
+    }
+}
+
+/// Limits that grow with the machine, for all scopes: go-libp2p's scaling configuration.
+///
+/// [`ScalingLimits::default`] is the table that go-libp2p comes with, in which services and
+/// protocols have streams but no connections, and [`ScalingLimits::server`] one for plain servers,
+/// whose services hold connections. A named entry scales by itself and is then that name's limit.
+///
+/// ```
+/// use rcmgr_config::ScalingLimits;
+/// use rcmgr_core::{GIB, Limit, LimitValue};
+///
+/// let mut scaling = ScalingLimits::default();
+/// scaling.service.insert("dht".into(), Limit::UNLIMITED.into());
+/// let limits = scaling.scale(4 * GIB, 8192);
+/// assert_eq!(limits.system.conns_inbound, LimitValue::Limited(64 + 4 * 64));
+/// assert_eq!(limits.service["dht"], Limit::UNLIMITED);
+/// ```
+pub type ScalingLimits = PerScope<ScalingLimit>;
+
+impl ScalingLimits {
+    /// The limits for `memory` bytes and `fds` file descriptors: each entry
+    /// [scaled](ScalingLimit::scale) by itself.
+    #[must_use]
+    pub fn scale(&self, memory: u64, fds: u64) -> Limits {
+        let mut limits = Limits::unlimited();
+        for (key, scaling) in self.entries() {
+            limits.set(key, scaling.scale(memory, fds));
+        }
+        limits
+    }
+
+    /// The limits for this machine: [scaled](Self::scale) to an eighth of its memory and a half of
+    /// its file descriptors, as go-libp2p does, since a server does other things with the rest.
+    ///
+    /// A container's limit counts as the machine's: see [`Machine::detect`].
+    #[cfg(feature = "auto-scale")]
+    #[must_use]
+    pub fn auto_scale(&self) -> Limits {
+        let machine = Machine::detect();
+        self.scale(machine.memory / 8, machine.fds / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcmgr_core::GIB;
+
+    fn scaling(base: u64, per_gib: u64, fd_fraction: f64) -> ScalingLimit {
+        ScalingLimit {
+            base: Limit::all(base.into()),
+            increase: LimitIncrease {
+                memory: per_gib,
+                fd_fraction,
+                ..LimitIncrease::NONE
+            },
+        }
+    }
+
+    #[test]
+    fn what_would_overflow_is_the_largest_number() {
+        let limit = scaling(7, u64::MAX, f64::INFINITY).scale(u64::MAX, u64::MAX);
+        assert_eq!(limit.memory, LimitValue::Limited(u64::MAX));
+        assert_eq!(limit.fd, LimitValue::Limited(u64::MAX));
+        assert_eq!(limit.conns, LimitValue::Limited(7));
+    }
+
+    #[test]
+    fn a_fraction_that_is_none_adds_nothing() {
+        for fraction in [f64::NAN, -1.0, f64::NEG_INFINITY, 0.0, -0.0] {
+            assert_eq!(
+                scaling(7, 0, fraction).scale(GIB, 1000).fd,
+                LimitValue::Limited(7)
+            );
+        }
+        // Infinity of nothing is not a number.
+        assert_eq!(
+            scaling(7, 0, f64::INFINITY).scale(GIB, 0).fd,
+            LimitValue::Limited(7)
+        );
+    }
+
+    #[test]
+    fn nothing_without_an_increase_stays_blocked() {
+        let limit = scaling(0, 0, 0.0).scale(GIB, 1000);
+        assert_eq!(limit, Limit::BLOCK_ALL);
+    }
+}

@@ -1,0 +1,169 @@
+//! Replays what the reference (go-libp2p's resource manager) made of configurations, and compares
+//! every limit.
+//!
+//! The vectors are not part of the project. `limits.jsonl` is looked for in the folder that
+//! `RCMGR_LIMIT_VECTORS` names, else in `../shared/vectors` beside the project.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use rcmgr_config::{LimitIncrease, PartialLimits, ScalingLimit, ScalingLimits};
+use rcmgr_core::{Limit, LimitValue, Limits, Resource};
+use serde_json::Value;
+
+const KINDS: [&str; 3] = ["scale-default", "scale-one", "json"];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One after the other, so that the counts are printed under their kind.
+    arguments.test_threads = Some(1);
+    let trials = match file() {
+        Some(file) => match trials(&file) {
+            Ok(trials) => trials,
+            Err(why) => vec![Trial::test("vectors", || Err(why.into()))],
+        },
+        None => {
+            eprintln!(
+                "limits: no vectors. RCMGR_LIMIT_VECTORS is not set, and {} is not there.",
+                beside_the_project().display()
+            );
+            vec![Trial::test("vectors", || Ok(())).with_ignored_flag(true)]
+        }
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn beside_the_project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/limits.jsonl")
+}
+
+fn file() -> Option<PathBuf> {
+    match env::var_os("RCMGR_LIMIT_VECTORS") {
+        Some(folder) => Some(Path::new(&folder).join("limits.jsonl")),
+        None => Some(beside_the_project()).filter(|file| file.is_file()),
+    }
+}
+
+/// A trial for each kind of case.
+fn trials(file: &Path) -> Result<Vec<Trial>, String> {
+    let in_file = |why: String| format!("{}: {why}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| in_file(error.to_string()))?;
+    let mut cases: BTreeMap<&str, Vec<(usize, Value)>> = BTreeMap::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let case: Value =
+            serde_json::from_str(text).map_err(|error| in_file(format!("{line}: {error}")))?;
+        let kind = KINDS
+            .into_iter()
+            .find(|kind| case["case"] == **kind)
+            .ok_or_else(|| in_file(format!("{line}: {} is no known kind of case", case["case"])))?;
+        cases.entry(kind).or_default().push((line, case));
+    }
+    if cases.is_empty() {
+        return Err(in_file("there are no cases".into()));
+    }
+    let trial = |(kind, cases): (&'static str, Vec<_>)| {
+        Trial::test(kind, move || {
+            for (line, case) in &cases {
+                replay(kind, case).map_err(|why| Failed::from(format!("line {line}: {why}")))?;
+            }
+            println!("{kind}: {} cases", cases.len());
+            Ok(())
+        })
+    };
+    Ok(cases.into_iter().map(trial).collect())
+}
+
+fn replay(kind: &str, case: &Value) -> Result<(), String> {
+    let memory = number(&case["memory"])?;
+    let fds = number(&case["fds"])?;
+    match kind {
+        "scale-default" => same(&ScalingLimits::default().scale(memory, fds), &case["want"]),
+        "scale-one" => {
+            let got = scaling(&case["base"], &case["increase"])?.scale(memory, fds);
+            match limit(&case["want"])? {
+                want if want == got => Ok(()),
+                want => Err(format!("want {want:?}, got {got:?}")),
+            }
+        }
+        "json" => {
+            let text = case["text"].as_str().ok_or("a text that is none")?;
+            let read = PartialLimits::from_json(text);
+            match (read, case["want_error"] == true) {
+                (Ok(partial), false) => same(
+                    &partial.build(&ScalingLimits::default().scale(memory, fds)),
+                    &case["want"],
+                ),
+                (Err(_), true) => Ok(()),
+                (Ok(partial), true) => Err(format!("want an error, got {partial:?}")),
+                (Err(error), false) => Err(format!("{error}")),
+            }
+        }
+        _ => Err("no known kind of case".into()),
+    }
+}
+
+/// Whether these are the limits that the object has, with no reader of ours in between.
+fn same(got: &Limits, want: &Value) -> Result<(), String> {
+    let mut wanted = BTreeMap::new();
+    for (scope, want) in want.as_object().ok_or("limits are an object")? {
+        match scope.as_str() {
+            "Service" | "ServicePeer" | "Protocol" | "ProtocolPeer" | "Peer" => {
+                for (name, want) in want.as_object().ok_or("entries are an object")? {
+                    wanted.insert(format!("{scope}.{name}"), limit(want)?);
+                }
+            }
+            _ => {
+                wanted.insert(scope.clone(), limit(want)?);
+            }
+        }
+    }
+    let got: BTreeMap<_, _> = got
+        .entries()
+        .map(|(key, limit)| (key.to_string(), limit))
+        .collect();
+    match got == wanted {
+        true => Ok(()),
+        false => Err(format!("want {wanted:#?}, got {got:#?}")),
+    }
+}
+
+fn limit(json: &Value) -> Result<Limit, String> {
+    let mut limit = Limit::UNLIMITED;
+    for resource in Resource::ALL {
+        *limit.get_mut(resource) = match &json[resource.field_name()] {
+            Value::String(word) if word == "unlimited" => LimitValue::Unlimited,
+            Value::String(word) if word == "blockAll" => LimitValue::BLOCK_ALL,
+            value => number(value)?.into(),
+        };
+    }
+    Ok(limit)
+}
+
+fn scaling(base: &Value, increase: &Value) -> Result<ScalingLimit, String> {
+    let per_gib = |resource: Resource| number(&increase[resource.field_name()]);
+    Ok(ScalingLimit {
+        base: limit(base)?,
+        increase: LimitIncrease {
+            memory: per_gib(Resource::Memory)?,
+            fd_fraction: increase["FDFraction"].as_f64().unwrap_or(0.0),
+            streams: per_gib(Resource::Streams)?,
+            streams_inbound: per_gib(Resource::StreamsInbound)?,
+            streams_outbound: per_gib(Resource::StreamsOutbound)?,
+            conns: per_gib(Resource::Conns)?,
+            conns_inbound: per_gib(Resource::ConnsInbound)?,
+            conns_outbound: per_gib(Resource::ConnsOutbound)?,
+        },
+    })
+}
+
+fn number(json: &Value) -> Result<u64, String> {
+    let number = match json {
+        Value::String(digits) => digits.parse().ok(),
+        other => other.as_u64(),
+    };
+    number.ok_or_else(|| format!("{json} is no number"))
+}
