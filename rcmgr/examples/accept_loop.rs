@@ -16,7 +16,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .limits(Limits::auto_scale())
         .addresses(AddressConfig {
             subnets: SubnetLimits {
-                v4: vec![SubnetLimit { prefix_len: 32, conns: 2 }],
+                v4: vec![SubnetLimit {
+                    prefix_len: 32,
+                    conns: 2,
+                }],
                 // By default loopback is not limited. The clients of this example are on loopback.
                 v4_networks: Vec::new(),
                 ..SubnetLimits::default()
@@ -29,9 +32,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = listener.local_addr()?;
     tokio::spawn(accept(listener, manager.clone()));
 
-    let first = greet(server).await?.expect("the first connection is accepted");
-    let second = greet(server).await?.expect("the second connection is accepted");
-    assert!(greet(server).await?.is_none(), "the third connection is refused");
+    let first = greet(server)
+        .await?
+        .expect("the first connection is accepted");
+    let second = greet(server)
+        .await?
+        .expect("the second connection is accepted");
+    assert!(
+        greet(server).await?.is_none(),
+        "the third connection is refused"
+    );
     assert_eq!(manager.addresses().stat().refused_by_subnet, 1);
     println!("{}", manager.stat().system);
 

@@ -17,7 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(&path, FILE)?;
 
     // The budget gives a limit to everything. The file overrides what it names.
-    let defaults = Budget { memory: 512 * MIB, fds: 4096 }.limits();
+    let defaults = Budget {
+        memory: 512 * MIB,
+        fds: 4096,
+    }
+    .limits();
     let limits = LimitsFile::read(&path)?.limits.build(&defaults);
     assert_eq!(limits.peer_default.conns_inbound, LimitValue::Limited(8));
     assert_eq!(limits.peer_default.memory, LimitValue::Limited(16 * MIB));
@@ -26,7 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Limits that cannot work as they read, such as one above that of the whole system.
     assert!(limits.warnings(None).is_empty());
     let manager = Manager::new(limits)?;
-    println!("a peer may have {} inbound connections", manager.limits().peer_default.conns_inbound);
+    println!(
+        "a peer may have {} inbound connections",
+        manager.limits().peer_default.conns_inbound
+    );
 
     // An error in a file is reported with file and line.
     fs::write(&path, "[System]\nMemry = \"1 GiB\"\n")?;

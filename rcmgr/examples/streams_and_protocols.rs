@@ -8,8 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::new(limits)?;
 
     let peer: PeerId = "tenant-7".parse()?;
-    let connection =
-        manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
     connection.set_peer(&peer)?;
 
     // A stream knows its peer from the start. It learns its protocol first, then its service.
@@ -36,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(manager.stat().system.streams_inbound, 2);
 
     // What is dropped is released.
-    drop((buffer, first, second, connection));
+    drop(buffer);
+    drop((first, second, connection));
     assert!(manager.stat().system.is_zero());
     Ok(())
 }

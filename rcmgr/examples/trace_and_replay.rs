@@ -23,10 +23,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = Limits::unlimited();
     limits.system.conns_inbound = 3.into();
     let options = Options {
-        what_if: Some(Asked { limits, ..todo() }),
+        what_if: Some(Asked::Configured(Box::new(limits))),
         ..Options::default()
     };
     let report = replay(&[path], &options, &mut |_| {})?;
-    println!("{report:#?}");
+    let system = report.classes.iter().find(|class| class.class == "system");
+    assert_eq!(system.map(|class| class.peak.conns_in), Some(5));
+    let what_if = report.what_if.expect("other limits were asked");
+    println!(
+        "{} granted, {} would be refused",
+        what_if.granted, what_if.would_refuse
+    );
+    assert_eq!((what_if.granted, what_if.would_refuse), (3, 2));
     Ok(())
 }
