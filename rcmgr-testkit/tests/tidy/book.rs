@@ -4,7 +4,8 @@
 //! spans in its first column. A span with a `/` or `.rs` is a file or folder with Rust code, named by
 //! the end of its path (`*` stands for any name); one that is a path of names (`a`, `a::b`, `f()`)
 //! must occur as such names in the code, tests included, or as a folder. Other spans, such as
-//! commands, are skipped.
+//! commands, are skipped. In a table that begins `file | operation`, such names in the second column
+//! occur in the file of the row.
 
 use std::collections::BTreeSet;
 
@@ -39,62 +40,104 @@ pub fn code() -> Vec<(String, String)> {
 }
 
 pub fn check(chapters: &[(String, String)], code: &[(String, String)]) -> Vec<Finding> {
-    let mut names = BTreeSet::new();
-    for (path, text) in code {
-        names.extend(path.split('/').map(str::to_owned));
-        let tokens: TokenStream = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{path}: {error}"));
-        let words = tokens::flat(&tokens)
-            .into_iter()
-            .filter(|token| token.is_word);
-        names.extend(words.map(|word| word.text));
-    }
+    let words: Vec<BTreeSet<String>> = code.iter().map(words).collect();
     let mut findings = Vec::new();
     for (path, text) in chapters {
-        for (line, span) in first_column(text) {
-            let problem = if span.contains('/') || span.ends_with(".rs") {
-                let exists = code.iter().any(|(path, _)| is_at(path, &span));
-                (!exists).then(|| format!("there is no file `{span}`"))
-            } else {
-                let missing = missing_name(&span, &names);
-                missing.map(|name| format!("the code has no name `{name}`"))
+        for row in rows(text) {
+            let mut found = |message| {
+                findings.push(Finding {
+                    path: path.clone(),
+                    line: row.line,
+                    message,
+                });
             };
-            findings.extend(problem.map(|message| Finding {
-                path: path.clone(),
-                line,
-                message,
-            }));
+            // The files that the row is about, by their number.
+            let mut files = Vec::new();
+            for span in row.cells.first().into_iter().flatten() {
+                if span.contains('/') || span.ends_with(".rs") {
+                    let here = (0..code.len()).filter(|&at| is_at(&code[at].0, span));
+                    let before = files.len();
+                    files.extend(here);
+                    if files.len() == before {
+                        found(format!("there is no file `{span}`"));
+                    }
+                } else if let Some(name) = missing_name(span, &words) {
+                    found(format!("the code has no name `{name}`"));
+                }
+            }
+            // A table of operations by file: the file has the names of the operation.
+            if files.is_empty() || !row.is_of_operations {
+                continue;
+            }
+            let words: Vec<_> = files.iter().map(|&at| words[at].clone()).collect();
+            for span in row.cells.get(1).into_iter().flatten() {
+                if let Some(name) = missing_name(span, &words) {
+                    found(format!("the file of the row has no name `{name}`"));
+                }
+            }
         }
     }
     findings
 }
 
-/// The code spans in the first column of each row, with their lines.
-fn first_column(text: &str) -> Vec<(usize, String)> {
+/// The names in a file, and in its path.
+fn words((path, text): &(String, String)) -> BTreeSet<String> {
+    let tokens: TokenStream = text
+        .parse()
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
+    let words = tokens::flat(&tokens)
+        .into_iter()
+        .filter(|token| token.is_word);
+    let folders = path.split('/').map(str::to_owned);
+    folders.chain(words.map(|word| word.text)).collect()
+}
+
+/// A row of a table, without its head.
+struct Row {
+    line: usize,
+    /// Whether the head of the table begins `file | operation`.
+    is_of_operations: bool,
+    /// The code spans of each cell.
+    cells: Vec<Vec<String>>,
+}
+
+fn rows(text: &str) -> Vec<Row> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut spans = Vec::new();
+    let mut rows = Vec::new();
+    let mut head = "";
     for (at, line) in lines.iter().enumerate() {
         let is_rule = |line: &&&str| line.starts_with("| -") || line.starts_with("|-");
-        let is_head = lines.get(at + 1).as_ref().is_some_and(is_rule);
-        if !line.starts_with('|') || is_head {
-            continue;
-        }
-        // A `|` inside a code span does not end the cell, so the cell ends at the first one outside.
-        let mut is_code = false;
-        for part in line[1..].split_inclusive(['`', '|']) {
-            let (part, end) = part.split_at(part.len() - 1);
-            if is_code && end == "`" {
-                spans.push((at + 1, part.to_owned()));
-            }
-            match end {
-                "`" => is_code = !is_code,
-                "|" if !is_code => break,
-                _ => {}
-            }
+        if lines.get(at + 1).as_ref().is_some_and(is_rule) {
+            head = line;
+        } else if line.starts_with('|') {
+            rows.push(Row {
+                line: at + 1,
+                is_of_operations: head.starts_with("| file | operation |"),
+                cells: cells(line),
+            });
         }
     }
-    spans
+    rows
+}
+
+/// The code spans of each cell of a row. A `|` inside a code span does not end a cell.
+fn cells(line: &str) -> Vec<Vec<String>> {
+    let mut cells = vec![Vec::new()];
+    let mut is_code = false;
+    for part in line[1..].split_inclusive(['`', '|']) {
+        let (part, end) = part.split_at(part.len() - 1);
+        match end {
+            "`" => {
+                if is_code && let Some(cell) = cells.last_mut() {
+                    cell.push(part.to_owned());
+                }
+                is_code = !is_code;
+            }
+            "|" if !is_code => cells.push(Vec::new()),
+            _ => {}
+        }
+    }
+    cells
 }
 
 /// Whether a source is the file that the book names by the end of its path.
@@ -115,8 +158,8 @@ fn is_at(path: &str, named: &str) -> bool {
     })
 }
 
-/// The first name of a span that the code does not have; `None` for a span that is no path of names.
-fn missing_name(span: &str, names: &BTreeSet<String>) -> Option<String> {
+/// The first name of a span that none of the files has; `None` for a span that is no path of names.
+fn missing_name(span: &str, files: &[BTreeSet<String>]) -> Option<String> {
     let span = span.split(['(', '<']).next().unwrap_or(span);
     let is_name = |name: &str| {
         name.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -126,8 +169,8 @@ fn missing_name(span: &str, names: &BTreeSet<String>) -> Option<String> {
     if !parts.iter().all(|part| is_name(part)) {
         return None;
     }
-    let missing = parts.iter().find(|part| !names.contains(**part));
-    missing.map(|name| (*name).to_owned())
+    let is_missing = |name: &&&str| !files.iter().any(|words| words.contains(**name));
+    parts.iter().find(is_missing).map(|name| (*name).to_owned())
 }
 
 #[cfg(test)]
@@ -180,5 +223,18 @@ mod tests {
 Not a table: `gone`.
 ";
         assert_eq!(check_text(text), [""; 0]);
+    }
+
+    #[test]
+    fn an_operation_that_its_file_does_not_have_is_found() {
+        let text = "
+| file | operation | ordering |
+| --- | --- | --- |
+| `leaf.rs` | swap in `close` | `AcqRel` |
+| `words/*.rs` | load in `close` | |
+| file `leaf.rs` | see `this text` | |
+";
+        let found = "docs/src/engine.md:5: the file of the row has no name `close`";
+        assert_eq!(check_text(text), [found]);
     }
 }

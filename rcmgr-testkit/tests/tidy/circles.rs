@@ -16,14 +16,17 @@ pub const ALLOWED: &[[&str; 2]] = &[[
     "rcmgr-atomic/src/engine/record.rs",
 ]];
 
-/// The circles of one crate, one finding for each import in them.
+/// The circles of one crate, one finding for each import in them; and each `allowed` pair of the crate
+/// that is no circle.
 pub fn check(sources: &[Source], allowed: &[[&str; 2]]) -> Vec<Finding> {
     let imports = imports::of(sources);
     let mut findings = Vec::new();
+    let mut unused: Vec<&[&str; 2]> = allowed.iter().filter(|pair| is_of(sources, pair)).collect();
     for circle in circles(&imports) {
         let mut files: Vec<&str> = circle.iter().map(|&at| &*sources[at].path).collect();
         files.sort_unstable();
         if allowed.iter().any(|pair| pair[..] == files[..]) {
+            unused.retain(|pair| pair[..] != files[..]);
             continue;
         }
         for (&(from, to), &line) in &imports {
@@ -37,7 +40,21 @@ pub fn check(sources: &[Source], allowed: &[[&str; 2]]) -> Vec<Finding> {
             }
         }
     }
+    for [first, second] in unused {
+        let message = format!("the allowed pair with {second} is no circle");
+        findings.push(Finding {
+            path: (*first).to_owned(),
+            line: 1,
+            message,
+        });
+    }
     findings
+}
+
+/// Whether a pair lies in the crate of these sources.
+fn is_of(sources: &[Source], pair: &[&str; 2]) -> bool {
+    let folder = |path: &str| path.split('/').next().map(str::to_owned);
+    folder(pair[0]) == folder(&sources[0].path)
 }
 
 /// The sets of files that reach each other.
@@ -140,6 +157,11 @@ mod tests {
         ];
         assert_eq!(check_files(&files, &pair), [""; 0]);
         files[2].1 = "use crate::a::A; use crate::c::C; pub struct B;";
-        assert_eq!(check_files(&files, &pair).len(), 4);
+        let unused = "x/src/a.rs:1: the allowed pair with x/src/b.rs is no circle";
+        let found = check_files(&files, &pair);
+        assert_eq!(found.len(), 5);
+        assert_eq!(found[4], unused);
+        files[2].1 = "pub struct B;";
+        assert_eq!(check_files(&files, &pair), [unused]);
     }
 }
