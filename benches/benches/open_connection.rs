@@ -55,7 +55,7 @@ fn open_connection(c: &mut Criterion) {
     };
     let from: Endpoint = IpAddr::from([192, 0, 2, 7]).into();
     let mut group = c.benchmark_group("open_connection");
-    let mut bench = |name, manager: Manager, from: &Endpoint, granted: bool| {
+    let mut bench = |name, manager: Manager, from: Endpoint, granted: bool| {
         let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, black_box(from));
         assert_eq!(open().is_ok(), granted, "{name}");
         group.bench_function(name, |b| b.iter(|| open().is_ok()));
@@ -64,37 +64,37 @@ fn open_connection(c: &mut Criterion) {
     bench(
         "refused by rate",
         manager(MANY, addresses(MANY, no_rate)),
-        &from,
+        from,
         false,
     );
     bench(
         "refused by subnet",
         manager(MANY, addresses(0, any_rate)),
-        &from,
+        from,
         false,
     );
     bench(
         "refused by system",
         manager(0, addresses(MANY, any_rate)),
-        &from,
+        from,
         false,
     );
     bench(
         "refused by system, no address",
         manager(0, AddressConfig::none()),
-        &Endpoint::None,
+        Endpoint::None,
         false,
     );
     bench(
         "granted and closed",
         manager(MANY, addresses(MANY, any_rate)),
-        &from,
+        from,
         true,
     );
     bench(
         "granted and closed, no address",
         manager(MANY, AddressConfig::none()),
-        &Endpoint::None,
+        Endpoint::None,
         true,
     );
     group.finish();

@@ -113,7 +113,7 @@ fn attached<S: StreamScope>(stream: S) -> Result<S> {
 /// What the manager says.
 pub fn connection<M: ResourceManager>(
     manager: &M,
-    from: &Endpoint,
+    from: Endpoint,
     peer: &PeerId,
 ) -> Result<M::Connection> {
     let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;

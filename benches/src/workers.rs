@@ -47,7 +47,7 @@ pub fn worker<M: ResourceManager + 'static>(
     }
     let manager = Arc::clone(manager);
     let anchors = (
-        connection(&*manager, &Endpoint::None, &peer)?,
+        connection(&*manager, Endpoint::None, &peer)?,
         stream(&*manager, &peer)?,
     );
     match case.workload {
@@ -59,7 +59,7 @@ pub fn worker<M: ResourceManager + 'static>(
         }),
         Workload::Connection => each(move || {
             let _ = &anchors;
-            connection(&*manager, &Endpoint::None, black_box(&peer))?;
+            connection(&*manager, Endpoint::None, black_box(&peer))?;
             Ok(())
         }),
         Workload::ConnectionIp => {
@@ -72,7 +72,7 @@ pub fn worker<M: ResourceManager + 'static>(
                 if turn % STRIDE == 0 {
                     clock.step(STRIDE);
                 }
-                connection(&*manager, &addresses[turn], black_box(&peer))?;
+                connection(&*manager, addresses[turn], black_box(&peer))?;
                 Ok(())
             })
         }
@@ -140,7 +140,7 @@ fn full_peer<M: ResourceManager + 'static>(
     peer: PeerId,
 ) -> Result<Box<dyn Worker>, Unexpected> {
     let manager = Arc::clone(manager);
-    let connection = connection(&*manager, &Endpoint::None, &peer)?;
+    let connection = connection(&*manager, Endpoint::None, &peer)?;
     let scope = manager.view_peer(&peer);
     // Of several workers with one peer, the first has taken its only stream already.
     let streams = scope.stat().streams_inbound;

@@ -70,7 +70,7 @@ impl<M: ResourceManager> Open<M> {
                 let uses_fd = UsesFd::from(!step.size.is_multiple_of(3));
                 let opened = self
                     .manager
-                    .open_connection(direction, uses_fd, &Endpoint::None)?;
+                    .open_connection(direction, uses_fd, Endpoint::None)?;
                 self.connections.push(opened);
             }
             (1, Some(at), ..) => self.connections[at].set_peer(&peer(step.name))?,

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use multiaddr::Multiaddr;
 
 use rcmgr_core::{Clock, Endpoint, LimitValue, Result};
 
 use crate::allowlist::Allowlist;
+use crate::allowlist_entry::AllowlistEntry;
 use crate::bare_permit::BarePermit;
 use crate::permit::Permit;
 use crate::rate_limiter::{self, RateLimiter};
@@ -28,12 +28,12 @@ use crate::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
 ///     ..AddressConfig::default()
 /// };
 /// # let _ = config;
-/// # Ok::<(), rcmgr_core::multiaddr::Error>(())
+/// # Ok::<(), rcmgr_core::BadConfiguration>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddressConfig {
     /// Who is let in where others are refused, as [`Allowlist`] tells.
-    pub allowlist: Vec<Multiaddr>,
+    pub allowlist: Vec<AllowlistEntry>,
     /// How many connections may be open at a time.
     pub subnets: SubnetLimits,
     /// How fast connections may come.
@@ -63,9 +63,9 @@ impl AddressConfig {
 /// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), clock)?;
 ///
 /// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
-/// let permit = addresses.admit(&remote)?;
+/// let permit = addresses.admit(remote)?;
 /// assert!(permit.is_some());
-/// assert!(addresses.admit(&Endpoint::None)?.is_none());
+/// assert!(addresses.admit(Endpoint::None)?.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -144,14 +144,14 @@ impl Addresses {
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`Allowlist`], [`SubnetLimits`] and
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`SubnetLimits`] and
     /// [`RateLimits`] tell.
     pub fn new(
         config: AddressConfig,
         allowlisted_conns: LimitValue,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let allowlist = Allowlist::new(&config.allowlist)?;
+        let allowlist = Allowlist::new(&config.allowlist);
         let given = Given {
             limits: config.subnets,
             allowlisted: allowlist.networks(),
@@ -184,7 +184,7 @@ impl Addresses {
     ///
     /// [`RateLimit`](rcmgr_core::Error::RateLimit) or [`SubnetLimit`](rcmgr_core::Error::SubnetLimit). Where
     /// the subnet limiter refuses, the token that the rate limiter gave is spent.
-    pub fn admit(&self, endpoint: &Endpoint) -> Result<Option<Permit>> {
+    pub fn admit(&self, endpoint: Endpoint) -> Result<Option<Permit>> {
         let permit = self.admit_bare(endpoint)?;
         let limited = endpoint.ip().is_some();
         Ok(limited.then(|| Permit::new(Arc::clone(&self.subnets), permit)))
@@ -197,7 +197,7 @@ impl Addresses {
     ///
     /// As [`admit`](Self::admit).
     #[inline(always)]
-    pub fn admit_bare(&self, endpoint: &Endpoint) -> Result<BarePermit> {
+    pub fn admit_bare(&self, endpoint: Endpoint) -> Result<BarePermit> {
         match endpoint.ip() {
             Some(ip) => self.admit_address(ip.into()),
             None => Ok(BarePermit::none()),

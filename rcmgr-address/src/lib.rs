@@ -21,6 +21,7 @@
 
 mod addresses;
 mod allowlist;
+mod allowlist_entry;
 mod bare_permit;
 mod buckets;
 mod meter;
@@ -36,6 +37,7 @@ mod system_clock;
 
 pub use addresses::{AddressConfig, AddressStat, Addresses};
 pub use allowlist::Allowlist;
+pub use allowlist_entry::AllowlistEntry;
 pub use bare_permit::BarePermit;
 pub use ipnet;
 pub use permit::Permit;

@@ -32,7 +32,7 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
     let memory = allocation_counter::measure(|| {
         let mut open = Vec::with_capacity(OPEN);
         for number in 0..FLOOD {
-            open.push(addresses.admit(&address(number).into()).unwrap());
+            open.push(addresses.admit(address(number).into()).unwrap());
             if open.len() == OPEN {
                 let stat = addresses.stat();
                 assert_eq!(stat.permits, OPEN as u64);
@@ -52,7 +52,7 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
         clock.advance(Duration::from_secs(66));
         let loopback: Endpoint = IpAddr::from(Ipv6Addr::LOCALHOST).into();
         for _ in 0..65 {
-            drop(addresses.admit(&loopback).unwrap());
+            drop(addresses.admit(loopback).unwrap());
         }
         assert_eq!(addresses.stat().tracked_buckets, 0);
     });

@@ -42,7 +42,7 @@ fn without_rates(allowlist: &[&str], subnets: SubnetLimits) -> AddressConfig {
 /// How many connections get in, one after the other, all kept open.
 fn room(addresses: &Addresses, text: &str) -> usize {
     let open: Vec<_> = (0..100)
-        .map_while(|_| addresses.admit(&endpoint(text)).ok())
+        .map_while(|_| addresses.admit(endpoint(text)).ok())
         .collect();
     open.len()
 }
@@ -51,14 +51,14 @@ fn room(addresses: &Addresses, text: &str) -> usize {
 fn an_address_may_open_sixteen_at_once_of_which_eight_stay_open() {
     let (addresses, clock) = addresses(AddressConfig::default());
     let remote = endpoint("/ip4/192.0.2.7/tcp/4001");
-    let open: Vec<_> = (0..8).map(|_| addresses.admit(&remote).unwrap()).collect();
+    let open: Vec<_> = (0..8).map(|_| addresses.admit(remote).unwrap()).collect();
     for _ in 8..16 {
         assert!(matches!(
-            addresses.admit(&remote),
+            addresses.admit(remote),
             Err(Error::SubnetLimit(_))
         ));
     }
-    let Err(Error::RateLimit(refused)) = addresses.admit(&remote) else {
+    let Err(Error::RateLimit(refused)) = addresses.admit(remote) else {
         panic!("the tokens are spent");
     };
     assert_eq!(refused.retry_after, Duration::from_secs(5));
@@ -68,8 +68,8 @@ fn an_address_may_open_sixteen_at_once_of_which_eight_stay_open() {
 
     drop(open);
     clock.advance(Duration::from_secs(5));
-    assert!(addresses.admit(&remote).is_ok());
-    assert!(addresses.admit(&remote).is_err());
+    assert!(addresses.admit(remote).is_ok());
+    assert!(addresses.admit(remote).is_err());
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn an_endpoint_without_an_ip_is_not_limited() {
     };
     let (addresses, _) = addresses(without_rates(&[], none));
     for free in [Endpoint::None, endpoint("/dns4/example.com/tcp/443")] {
-        assert!(addresses.admit(&free).unwrap().is_none());
+        assert!(addresses.admit(free).unwrap().is_none());
     }
-    assert!(addresses.admit(&ip("192.0.2.7").into()).is_err());
+    assert!(addresses.admit(ip("192.0.2.7").into()).is_err());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn loopback_is_unlimited_and_never_verified() {
     let (addresses, _) = addresses(AddressConfig::default());
     for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
         for _ in 0..100 {
-            drop(addresses.admit(&ip(loopback).into()).unwrap());
+            drop(addresses.admit(ip(loopback).into()).unwrap());
             assert!(!addresses.verify_source_address(ip(loopback)));
         }
     }
@@ -120,7 +120,7 @@ fn networks_of_the_allowlist_are_limited_as_the_allowlisted_system_is() {
     let (addresses, _) = addresses(without_rates(&entries, own.clone()));
     let peer = "/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
     let later = format!("/ip4/192.0.2.8{peer}").parse().unwrap();
-    addresses.allowlist().add(&later).unwrap();
+    assert!(addresses.allowlist().add(later));
 
     for _ in 0..2 {
         assert_eq!(room(&addresses, "/ip4/1.2.3.4/tcp/1"), 3);
@@ -383,14 +383,14 @@ fn a_place_given_back_by_many_threads_is_given_back_once() {
 
 #[test]
 fn the_allowlist_changes_while_it_is_asked() {
-    let list = Allowlist::new(&["/ip4/10.0.0.0/ipcidr/8".parse().unwrap()]).unwrap();
-    let other: Multiaddr = "/ip4/192.0.2.7".parse().unwrap();
+    let list = Allowlist::new(&["/ip4/10.0.0.0/ipcidr/8".parse().unwrap()]);
+    let other = "/ip4/192.0.2.7".parse().unwrap();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..1_000 {
-                    list.add(&other).unwrap();
-                    list.remove(&other).unwrap();
+                    list.add(other);
+                    list.remove(&other);
                     assert!(list.allows_ip(ip("10.1.2.3")));
                 }
             });

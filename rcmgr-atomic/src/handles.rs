@@ -26,7 +26,7 @@ use crate::span::Owner;
 ///
 /// let manager = Manager::new(Limits::unlimited())?;
 /// let connection =
-///     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+///     manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 /// assert_eq!(manager.stat().transient.conns_inbound, 1);
 ///
 /// let client = "192.0.2.7".parse()?;

@@ -18,7 +18,7 @@
 //! let manager = Manager::new(limits)?;
 //!
 //! let peer = "192.0.2.7".parse()?;
-//! let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+//! let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 //! conn.set_peer(&peer)?;
 //! let stream = manager.open_stream(&peer, Direction::Inbound)?;
 //! stream.set_protocol("/ipfs/kad/1.0.0")?;

@@ -38,7 +38,7 @@ use crate::span::Owner;
 /// limits.system.conns_inbound = 1.into();
 /// let manager = Manager::new(limits)?;
 ///
-/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
 /// let first = open()?;
 /// let refused = open().unwrap_err();
 /// assert_eq!(
@@ -106,7 +106,7 @@ impl Manager {
     /// };
     ///
     /// let manager = Manager::new(Limits::unlimited())?;
-    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
     /// conn.reserve_memory(4000, Priority::Always)?;
     /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
     /// assert_eq!(manager.conn_memory().counts[..3], [0, 1, 0]);
@@ -297,7 +297,7 @@ impl ResourceManager for Manager {
         &self,
         direction: Direction,
         uses_fd: UsesFd,
-        endpoint: &Endpoint,
+        endpoint: Endpoint,
     ) -> Result<Connection> {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);

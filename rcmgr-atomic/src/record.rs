@@ -65,7 +65,7 @@ pub use scope::{KnownScope, ScopeRef};
 ///     .limits(limits)
 ///     .recorder(refusals.clone())
 ///     .build()?;
-/// manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None).unwrap_err();
+/// manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None).unwrap_err();
 /// assert_eq!(refusals.0.load(Ordering::Relaxed), 1);
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```

@@ -28,7 +28,7 @@ fn refused<T>(what: &str, f: impl Fn() -> Result<T>) {
 }
 
 fn open(manager: &Manager) -> Result<rcmgr_atomic::Connection> {
-    manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
+    manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn peer() -> PeerId {
 
 fn connection(manager: &Manager) -> Connection {
     manager
-        .open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
+        .open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)
         .unwrap()
 }
 
@@ -119,7 +119,7 @@ fn a_limit_that_is_lowered_evicts_nothing_and_blocks_what_is_new() {
     assert_eq!(manager.stat().system.conns(), 2);
     assert!(first.reserve_memory(0, Priority::Always).is_err());
     drop(second);
-    let open = manager.open_connection(Direction::Outbound, UsesFd::No, &Endpoint::None);
+    let open = manager.open_connection(Direction::Outbound, UsesFd::No, Endpoint::None);
     assert_eq!(refused(open.unwrap_err()).resource, Resource::Conns);
     assert_eq!(manager.view_system().remaining().memory, 0.into());
     assert_eq!(manager.view_system().remaining().fd, LimitValue::Unlimited);
@@ -397,7 +397,7 @@ fn after_close_nothing_opens_and_what_is_open_goes_on() {
     let open = stream(&manager);
     manager.close();
     let closed = |error: Error| matches!(error, Error::ScopeClosed { .. });
-    let connection = manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None);
+    let connection = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
     assert!(closed(connection.unwrap_err()));
     assert!(closed(
         manager
@@ -525,7 +525,7 @@ fn a_peer_that_refused_again_and_again_opens_streams_as_soon_as_it_may() {
 fn a_manager_chosen_at_run_time_does_the_same() {
     fn serve<M: ResourceManager>(manager: &M) -> rcmgr_atomic::Result<u64> {
         let connection =
-            manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+            manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
         connection.set_peer(&peer())?;
         let stream = manager.open_stream(&peer(), Direction::Inbound)?;
         stream.set_protocol("/ping")?;

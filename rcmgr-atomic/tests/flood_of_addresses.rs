@@ -33,7 +33,7 @@ impl Clock for TestClock {
 
 fn open(manager: &Manager, from: u128) -> Connection {
     let from: Endpoint = std::net::IpAddr::from(Ipv6Addr::from_bits(from)).into();
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &from);
+    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, from);
     opened.expect("it comes from a subnet of its own")
 }
 

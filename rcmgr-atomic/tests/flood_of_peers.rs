@@ -43,7 +43,7 @@ fn flood(manager: &Manager, peers: u64) {
         }
         let peer = PeerId::from_bytes(format!("one-time peer {number}").as_bytes()).unwrap();
         let connection = manager
-            .open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
+            .open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)
             .unwrap();
         connection.set_peer(&peer).unwrap();
         let stream = manager.open_stream(&peer, Direction::Inbound).unwrap();

@@ -64,7 +64,7 @@ fn a_connection_with_a_peer_of_its_own_takes_at_most_1_kib() {
     let manager = manager();
     let open = |number| -> Connection {
         let connection = manager
-            .open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)
+            .open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)
             .unwrap();
         connection.set_peer(&peer(number)).unwrap();
         connection

@@ -306,7 +306,7 @@ impl Pair {
         match op {
             Op::OpenConnection(direction, uses_fd, ip) => {
                 let endpoint = ip.map_or(Endpoint::None, Endpoint::from);
-                let got = self.manager.open_connection(direction, uses_fd, &endpoint);
+                let got = self.manager.open_connection(direction, uses_fd, endpoint);
                 let want = self.model.open_connection(direction, uses_fd, ip);
                 self.keep(got.map(Handle::Connection), want)?;
             }

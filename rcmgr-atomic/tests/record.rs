@@ -91,7 +91,7 @@ fn memory_is_told_of_between_the_scopes_and_the_stream() {
 #[test]
 fn a_move_is_told_of_in_two_parts_around_it() {
     let (looks, manager) = looked_at();
-    let open = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let open = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connection = Arc::new(open.unwrap());
     connection.reserve_memory(7, Priority::Always).unwrap();
     let peer = "a".parse().unwrap();

@@ -100,7 +100,7 @@ impl Seen {
 
     fn reserve_and_release(&self, manager: &Manager) {
         use Resource::{ConnsOutbound, Memory};
-        let open = |direction| manager.open_connection(direction, UsesFd::Yes, &Endpoint::None);
+        let open = |direction| manager.open_connection(direction, UsesFd::Yes, Endpoint::None);
         while !self.done.load(Ordering::Relaxed) {
             let connection = open(Direction::Inbound).expect("both sets let it in");
             connection

@@ -211,10 +211,10 @@ fn watch(manager: &Manager, reload: Reload, room: u64, finished: &AtomicBool) ->
             manager.set_limits(limits);
             let allowlist = manager.addresses().allowlist();
             let entry = ALLOWLIST[0].parse().expect("a multiaddr");
-            let _ = match snapshots % 4 {
-                0 => allowlist.remove(&entry).map(drop),
-                2 => allowlist.add(&entry),
-                _ => Ok(()),
+            match snapshots % 4 {
+                0 => allowlist.remove(&entry),
+                2 => allowlist.add(entry),
+                _ => false,
             };
         }
         for scope in manager.scopes() {
@@ -319,7 +319,7 @@ fn open(manager: &Manager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
                     .expect("an address")
                     .into(),
             };
-            let opened = manager.open_connection(direction, uses_fd, &from);
+            let opened = manager.open_connection(direction, uses_fd, from);
             opened.ok().map(Handle::Connection)
         }
         1..=4 => {

@@ -63,7 +63,7 @@ fn what_is_there_now_is_printed_once() {
     limits.peer_default.memory = (64 * KIB).into();
     let manager = Manager::new(limits).expect("the limits are good");
     let connect = |peer: &str| {
-        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
         conn.set_peer(&peer.parse().expect("it is a peer"))?;
         Ok::<_, rcmgr_atomic::Error>(conn)
     };

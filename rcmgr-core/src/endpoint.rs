@@ -1,20 +1,22 @@
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-
-use multiaddr::{Multiaddr, Protocol};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::str::FromStr;
 
 /// The remote end of a connection, as far as it is known.
 ///
 /// ```
-/// use std::net::IpAddr;
+/// use std::net::{IpAddr, SocketAddr};
 /// use rcmgr_core::Endpoint;
 ///
-/// let quic: Endpoint = "/ip4/192.0.2.7/udp/4001/quic-v1".parse::<rcmgr_core::multiaddr::Multiaddr>()?.into();
-/// assert_eq!(quic.ip(), Some(IpAddr::from([192, 0, 2, 7])));
+/// let socket: SocketAddr = "192.0.2.7:4001".parse()?;
+/// assert_eq!(Endpoint::from(socket).ip(), Some(IpAddr::from([192, 0, 2, 7])));
+///
+/// let written: Endpoint = "[2001:db8::7]:4001".parse()?;
+/// assert_eq!(written.to_string(), "[2001:db8::7]:4001");
 /// assert_eq!(Endpoint::None.ip(), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// Nothing is known, or there is no address (a pipe, a unix socket).
     #[default]
@@ -23,68 +25,52 @@ pub enum Endpoint {
     Ip(IpAddr),
     /// A socket address.
     Socket(SocketAddr),
-    /// A multiaddr.
-    Multiaddr(Multiaddr),
 }
 
+/// A text is not an [`Endpoint`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an IP address or a socket address, such as 192.0.2.7 or [2001:db8::7]:4001")]
+pub struct EndpointError;
+
 impl Endpoint {
-    /// The IP address, if the endpoint has one: of a multiaddr, that of its first component (a
-    /// DNS name has none; nor has a relayed address, whose IP is the relay's).
+    /// The IP address, if the endpoint has one.
     ///
-    /// It is given as it stands: an IPv4 address that a dual-stack socket shows as IPv6
-    /// (`::ffff:192.0.2.7`) stays one of IPv6 here. Whatever limits by address
-    /// ([`address`](crate::address)) takes it for the IPv4 address that it is.
-    ///
-    /// ```
-    /// use rcmgr_core::{Endpoint, multiaddr::Multiaddr};
-    ///
-    /// let named: Multiaddr = "/dns4/example.com/tcp/443".parse()?;
-    /// assert_eq!(Endpoint::from(named).ip(), None);
-    ///
-    /// let zoned: Multiaddr = "/ip6zone/eth0/ip6/fe80::1/tcp/4001".parse()?;
-    /// assert_eq!(Endpoint::from(zoned).ip(), Some("fe80::1".parse()?));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// An IPv4 address that a dual-stack socket shows as IPv6 (`::ffff:192.0.2.7`) is returned as
+    /// IPv6. Limits by address count it as the IPv4 address.
     #[inline]
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub const fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::None => None,
             Self::Ip(ip) => Some(*ip),
-            Self::Socket(socket) => Some(socket.ip()),
-            Self::Multiaddr(address) => multiaddr_ip(address),
+            Self::Socket(SocketAddr::V4(socket)) => Some(IpAddr::V4(*socket.ip())),
+            Self::Socket(SocketAddr::V6(socket)) => Some(IpAddr::V6(*socket.ip())),
         }
-    }
-}
-
-fn multiaddr_ip(address: &Multiaddr) -> Option<IpAddr> {
-    if address.iter().any(|part| part == Protocol::P2pCircuit) {
-        return None;
-    }
-    // A link-local IPv6 address may follow its zone.
-    let first = address
-        .iter()
-        .find(|part| !matches!(part, Protocol::Ip6zone(_)))?;
-    match first {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("unknown endpoint"),
+            Self::None => f.pad("unknown endpoint"),
             Self::Ip(ip) => ip.fmt(f),
             Self::Socket(socket) => socket.fmt(f),
-            Self::Multiaddr(address) => address.fmt(f),
         }
     }
 }
 
-impl From<IpAddr> for Endpoint {
-    fn from(ip: IpAddr) -> Self {
-        Self::Ip(ip)
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let ip = text.parse().map(Self::Ip);
+        ip.or_else(|_| text.parse().map(Self::Socket))
+            .map_err(|_| EndpointError)
+    }
+}
+
+impl From<&Self> for Endpoint {
+    fn from(endpoint: &Self) -> Self {
+        *endpoint
     }
 }
 
@@ -94,8 +80,132 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
-impl From<Multiaddr> for Endpoint {
-    fn from(address: Multiaddr) -> Self {
-        Self::Multiaddr(address)
+impl From<&SocketAddr> for Endpoint {
+    fn from(socket: &SocketAddr) -> Self {
+        Self::Socket(*socket)
+    }
+}
+
+impl From<SocketAddrV4> for Endpoint {
+    fn from(socket: SocketAddrV4) -> Self {
+        Self::Socket(socket.into())
+    }
+}
+
+impl From<SocketAddrV6> for Endpoint {
+    fn from(socket: SocketAddrV6) -> Self {
+        Self::Socket(socket.into())
+    }
+}
+
+impl From<IpAddr> for Endpoint {
+    fn from(ip: IpAddr) -> Self {
+        Self::Ip(ip)
+    }
+}
+
+impl From<Ipv4Addr> for Endpoint {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::Ip(ip.into())
+    }
+}
+
+impl From<Ipv6Addr> for Endpoint {
+    fn from(ip: Ipv6Addr) -> Self {
+        Self::Ip(ip.into())
+    }
+}
+
+#[cfg(feature = "multiaddr")]
+mod multi {
+    use multiaddr::{Multiaddr, Protocol};
+
+    use super::*;
+
+    impl From<&Multiaddr> for Endpoint {
+        /// The IP address that a multiaddr begins with, and its port if `/tcp` or `/udp` follows.
+        ///
+        /// A DNS name gives [`Endpoint::None`], and so does a relayed address: its IP is the
+        /// relay's. The zone of an IPv6 address is left out.
+        ///
+        /// ```
+        /// use rcmgr_core::{Endpoint, multiaddr::Multiaddr};
+        ///
+        /// let quic: Multiaddr = "/ip4/192.0.2.7/udp/4001/quic-v1".parse()?;
+        /// assert_eq!(Endpoint::from(quic), "192.0.2.7:4001".parse()?);
+        ///
+        /// let zoned: Multiaddr = "/ip6zone/eth0/ip6/fe80::1".parse()?;
+        /// assert_eq!(Endpoint::from(zoned), "fe80::1".parse()?);
+        ///
+        /// let named: Multiaddr = "/dns4/example.com/tcp/443".parse()?;
+        /// assert_eq!(Endpoint::from(named), Endpoint::None);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        fn from(address: &Multiaddr) -> Self {
+            if address.iter().any(|part| part == Protocol::P2pCircuit) {
+                return Self::None;
+            }
+            let mut parts = address
+                .iter()
+                .skip_while(|part| matches!(part, Protocol::Ip6zone(_)));
+            let ip: IpAddr = match parts.next() {
+                Some(Protocol::Ip4(ip)) => ip.into(),
+                Some(Protocol::Ip6(ip)) => ip.into(),
+                _ => return Self::None,
+            };
+            match parts.next() {
+                Some(Protocol::Tcp(port) | Protocol::Udp(port)) => {
+                    Self::Socket(SocketAddr::new(ip, port))
+                }
+                _ => Self::Ip(ip),
+            }
+        }
+    }
+
+    impl From<Multiaddr> for Endpoint {
+        /// As from a reference.
+        fn from(address: Multiaddr) -> Self {
+            Self::from(&address)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_comes_back_from_its_text() {
+        for text in [
+            "192.0.2.7",
+            "192.0.2.7:4001",
+            "2001:db8::7",
+            "[2001:db8::7]:4001",
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.to_string(), text);
+        }
+        for text in ["", "example.com", "192.0.2.7:", "192.0.2.7:65536", "[::1]"] {
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError), "{text:?}");
+        }
+    }
+
+    #[cfg(feature = "multiaddr")]
+    #[test]
+    fn a_multiaddr_gives_the_address_of_the_remote_or_none() {
+        let relay = "/ip4/192.0.2.1/tcp/1/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y/p2p-circuit/ip4/192.0.2.7";
+        let cases = [
+            ("", Endpoint::None),
+            (
+                "/ip4/192.0.2.7/tls/tcp/1",
+                Ipv4Addr::new(192, 0, 2, 7).into(),
+            ),
+            ("/dns/a/ip4/192.0.2.7", Endpoint::None),
+            (relay, Endpoint::None),
+        ];
+        for (text, endpoint) in cases {
+            let address: multiaddr::Multiaddr = text.parse().unwrap();
+            assert_eq!(Endpoint::from(&address), endpoint, "{text}");
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! assert!(global::install(NullResourceManager).is_err());
 //!
 //! let connection =
-//!     global::manager().open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+//!     global::manager().open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

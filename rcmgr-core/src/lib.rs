@@ -39,14 +39,17 @@ mod stat;
 
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, EndpointError};
 pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
 pub use guard::MemoryGuard;
 pub use ipnet;
+#[cfg(feature = "libp2p-identity")]
+pub use libp2p_identity;
 pub use limit::{Limit, LimitValue};
 pub use limits::Limits;
 pub use limits_key::LimitsKey;
 pub use manager::{ConnectionScope, ResourceManager, ScopeSpan, StreamScope};
+#[cfg(feature = "multiaddr")]
 pub use multiaddr;
 pub use name::{ScopeClass, ScopeId, ScopeName, SpanIds};
 pub use null::{NullConnection, NullResourceManager, NullScope, NullStream};

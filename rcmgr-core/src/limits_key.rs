@@ -132,8 +132,8 @@ impl LimitsKey {
             "ServicePeer" => Self::ServicePeer(name.into()),
             "Protocol" => Self::Protocol(name.into()),
             "ProtocolPeer" => Self::ProtocolPeer(name.into()),
-            "Peer" => match name.parse() {
-                Ok(peer) if reads_as_libp2p(name) && !is_libp2p(&peer) => {
+            "Peer" => match name.parse::<PeerId>() {
+                Ok(peer) if reads_as_libp2p(name) && !peer.is_libp2p() => {
                     return Some(Err(
                         "it begins as a libp2p peer id and is none: is it mistyped?".into(),
                     ));
@@ -153,11 +153,6 @@ fn reads_as_libp2p(name: &str) -> bool {
     [("12D3KooW", 52), ("16Uiu2HA", 53), ("Qm", 46)]
         .into_iter()
         .any(|(start, length)| name.starts_with(start) && name.len().abs_diff(length) <= 2)
-}
-
-/// A libp2p peer id is kept as its bytes, which are a multihash.
-fn is_libp2p(peer: &PeerId) -> bool {
-    libp2p_identity::PeerId::from_bytes(peer.as_bytes()).is_ok()
 }
 
 impl fmt::Display for LimitsKey {

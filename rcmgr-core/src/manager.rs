@@ -23,7 +23,7 @@ pub trait ScopeSpan: ResourceScope {
 /// };
 ///
 /// # let manager = NullResourceManager;
-/// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+/// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 /// connection.set_peer(&"tenant-7".parse()?)?;
 ///
 /// // The remote opens a stream, and says later what it is for.
@@ -148,14 +148,14 @@ pub trait StreamScope: ResourceScope {
 ///
 /// fn accept<M: ResourceManager>(
 ///     manager: &M,
-///     from: &Endpoint,
+///     from: Endpoint,
 ///     peer: &PeerId,
 /// ) -> rcmgr_core::Result<M::Connection> {
 ///     let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;
 ///     connection.set_peer(peer)?;
 ///     Ok(connection)
 /// }
-/// # accept(&NullResourceManager, &Endpoint::None, &"a".parse().unwrap()).unwrap();
+/// # accept(&NullResourceManager, Endpoint::None, &"a".parse().unwrap()).unwrap();
 /// ```
 pub trait ResourceManager: Send + Sync {
     /// What the views give.
@@ -182,7 +182,7 @@ pub trait ResourceManager: Send + Sync {
         &self,
         direction: Direction,
         uses_fd: UsesFd,
-        endpoint: &Endpoint,
+        endpoint: Endpoint,
     ) -> Result<Self::Connection>;
 
     /// Opens a stream with a peer: charges it on itself, on the peer's, the transient and the
@@ -333,7 +333,7 @@ macro_rules! forward_manager {
             &$self,
             direction: $crate::Direction,
             uses_fd: $crate::UsesFd,
-            endpoint: &$crate::Endpoint,
+            endpoint: $crate::Endpoint,
         ) -> $crate::Result<Self::Connection> {
             $target.open_connection(direction, uses_fd, endpoint).map($wrap)
         }

@@ -139,7 +139,7 @@ impl ResourceManager for NullResourceManager {
         &self,
         direction: Direction,
         _: UsesFd,
-        _: &Endpoint,
+        _: Endpoint,
     ) -> Result<NullConnection> {
         Ok(NullConnection {
             direction,

@@ -1,26 +1,26 @@
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use libp2p_identity::PeerId as Libp2pPeerId;
-
-/// Who is at the other end: an opaque, short byte string.
+/// The remote peer: an opaque, short byte string.
 ///
-/// It may be a libp2p peer id, a client's address, a tenant's name. It is kept inline, so that a
-/// copy, in an error for example, allocates nothing.
+/// It may be a libp2p peer id, a client's address, or a tenant's name. The bytes are kept inline,
+/// so a copy, in an error for example, allocates nothing.
 ///
-/// As text it is a libp2p peer id in base58 where it is one, else the bytes as text where they are
-/// printable, else in hexadecimal behind `0x`. Reading text takes a libp2p peer id or hexadecimal
-/// behind `0x` for the bytes that it stands for, and anything else for the bytes of the text.
+/// As text it is a libp2p peer id in base58 where the bytes are one, else the bytes as text where
+/// they are printable, else in hexadecimal behind `0x`. Reading takes a libp2p peer id, or
+/// hexadecimal behind `0x`, for the bytes that it stands for, and anything else for the bytes of
+/// the text.
 ///
 /// ```
 /// use rcmgr_core::PeerId;
 ///
 /// let tenant: PeerId = "tenant-7".parse()?;
 /// assert_eq!(tenant.as_bytes(), b"tenant-7");
+/// assert_eq!(PeerId::try_from("tenant-7")?, tenant);
 ///
 /// let peer: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
 /// assert_eq!(peer.as_bytes().len(), 34);
@@ -34,7 +34,7 @@ pub struct PeerId {
     bytes: [u8; Self::MAX_LEN],
 }
 
-/// Why something is not a [`PeerId`].
+/// The reason why something is not a [`PeerId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerIdError {
     /// There are no bytes in it.
@@ -43,13 +43,16 @@ pub enum PeerIdError {
     /// There are more than [`PeerId::MAX_LEN`] bytes in it.
     #[error("a peer id has at most {} bytes, this one has {len}", PeerId::MAX_LEN)]
     TooLong {
-        /// How many there are.
+        /// The number of bytes.
         len: usize,
     },
 }
 
 impl PeerId {
-    /// The longest peer id, in bytes. The longest of libp2p, a key written out, has 44.
+    /// The longest peer id, in bytes. The longest libp2p peer id, a key written out, has 44.
+    ///
+    /// With 64 bytes a connection with a peer of its own would take more than 1 KiB, because each
+    /// scope of the peer, and each entry of a map that finds it, holds the id.
     pub const MAX_LEN: usize = 47;
 
     /// A peer id of these bytes.
@@ -78,22 +81,73 @@ impl PeerId {
         &self.bytes[..usize::from(self.len)]
     }
 
-    fn to_text(self) -> Cow<'static, str> {
-        if let Ok(peer) = Libp2pPeerId::from_bytes(self.as_bytes()) {
-            return peer.to_base58().into();
+    /// Whether the bytes are those of a libp2p peer id: a multihash of SHA-256, or a short key
+    /// written out.
+    ///
+    /// ```
+    /// use rcmgr_core::PeerId;
+    ///
+    /// let peer: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
+    /// assert!(peer.is_libp2p());
+    /// assert!(!PeerId::try_from("tenant-7")?.is_libp2p());
+    /// # Ok::<(), rcmgr_core::PeerIdError>(())
+    /// ```
+    pub fn is_libp2p(&self) -> bool {
+        libp2p::is_peer_id(self.as_bytes())
+    }
+
+    fn to_text(self) -> String {
+        if self.is_libp2p() {
+            return libp2p::to_base58(self.as_bytes());
         }
         match std::str::from_utf8(self.as_bytes()) {
             // Text that reads as other bytes would not come back as it went.
             Ok(text) if !text.chars().any(char::is_control) && text.parse() == Ok(self) => {
-                text.to_owned().into()
+                text.to_owned()
             }
-            _ => self.to_hex().into(),
+            _ => self.to_hex(),
         }
     }
 
     fn to_hex(self) -> String {
         let digits = self.as_bytes().iter().map(|byte| format!("{byte:02x}"));
         std::iter::once("0x".to_owned()).chain(digits).collect()
+    }
+}
+
+/// The bytes and the text of libp2p peer ids, as the specification has them: a multihash, in
+/// base58 as text. It reads what the crate `libp2p-identity` reads, without the crates of that.
+mod libp2p {
+    /// The most bytes of a multihash: its code, its length, and a digest of 64 bytes.
+    const LONGEST: usize = 2 + 64;
+
+    /// The most bytes of a key that is written out in place of its hash.
+    const LONGEST_KEY: usize = 42;
+
+    pub(super) fn is_peer_id(bytes: &[u8]) -> bool {
+        let [code, len, digest @ ..] = bytes else {
+            return false;
+        };
+        let longest = match code {
+            // The identity.
+            0x00 => LONGEST_KEY,
+            // SHA-256. Other crates take any length that fits a multihash.
+            0x12 => LONGEST - 2,
+            _ => return false,
+        };
+        digest.len() == usize::from(*len) && digest.len() <= longest
+    }
+
+    pub(super) fn to_base58(bytes: &[u8]) -> String {
+        bs58::encode(bytes).into_string()
+    }
+
+    /// Calls `read` with the bytes of the peer id that this is the text of, if it is one.
+    pub(super) fn from_base58<T>(text: &str, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        // A text of more bytes does not fit, so that a long text costs no more than its length.
+        let mut bytes = [0; LONGEST];
+        let len = bs58::decode(text).onto(&mut bytes).ok()?;
+        is_peer_id(&bytes[..len]).then(|| read(&bytes[..len]))
     }
 }
 
@@ -111,8 +165,8 @@ impl FromStr for PeerId {
     type Err = PeerIdError;
 
     fn from_str(text: &str) -> Result<Self, PeerIdError> {
-        if let Ok(peer) = text.parse::<Libp2pPeerId>() {
-            return Self::from_bytes(&peer.to_bytes());
+        if let Some(peer) = libp2p::from_base58(text, Self::from_bytes) {
+            return peer;
         }
         match text.strip_prefix("0x").and_then(from_hex) {
             Some(bytes) => Self::from_bytes(&bytes),
@@ -121,14 +175,97 @@ impl FromStr for PeerId {
     }
 }
 
+impl TryFrom<&str> for PeerId {
+    type Error = PeerIdError;
+
+    /// As [`FromStr`].
+    fn try_from(text: &str) -> Result<Self, PeerIdError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for PeerId {
+    type Error = PeerIdError;
+
+    /// As [`FromStr`].
+    fn try_from(text: String) -> Result<Self, PeerIdError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&[u8]> for PeerId {
+    type Error = PeerIdError;
+
+    /// As [`PeerId::from_bytes`].
+    fn try_from(bytes: &[u8]) -> Result<Self, PeerIdError> {
+        Self::from_bytes(bytes)
+    }
+}
+
 impl From<IpAddr> for PeerId {
-    /// The address as text, so that it reads well where peers are shown. One that stands for an IPv4
-    /// address (`::ffff:192.0.2.7`) is that, as for the limits on addresses: a client is one peer,
-    /// whichever kind of listener it came through.
+    /// The address as text, so that it reads well where peers are shown. An IPv6 address that
+    /// stands for an IPv4 address (`::ffff:192.0.2.7`) is that IPv4 address, as in the limits by
+    /// address: a client is one peer, whichever kind of listener accepted it.
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use rcmgr_core::PeerId;
+    ///
+    /// let client = PeerId::from(Ipv4Addr::new(192, 0, 2, 7));
+    /// assert_eq!(client, "192.0.2.7".parse()?);
+    /// assert_eq!(client, PeerId::from(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped()));
+    /// # Ok::<(), rcmgr_core::PeerIdError>(())
+    /// ```
     fn from(ip: IpAddr) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        let mut rest = &mut bytes[..];
         // The longest IPv6 address in text has 45 bytes.
-        Self::from_bytes(ip.to_canonical().to_string().as_bytes())
-            .expect("an address in text is short")
+        write!(rest, "{}", ip.to_canonical()).expect("an address in text is short");
+        let len = (Self::MAX_LEN - rest.len()) as u8;
+        Self { len, bytes }
+    }
+}
+
+impl From<Ipv4Addr> for PeerId {
+    /// As from an [`IpAddr`].
+    fn from(ip: Ipv4Addr) -> Self {
+        IpAddr::from(ip).into()
+    }
+}
+
+impl From<Ipv6Addr> for PeerId {
+    /// As from an [`IpAddr`].
+    fn from(ip: Ipv6Addr) -> Self {
+        IpAddr::from(ip).into()
+    }
+}
+
+#[cfg(feature = "libp2p-identity")]
+impl From<libp2p_identity::PeerId> for PeerId {
+    /// The bytes of its multihash. Nothing is allocated.
+    ///
+    /// The peer ids of all keys fit. A multihash that is longer than [`PeerId::MAX_LEN`] is not the
+    /// hash of a key, because SHA-256 gives 32 bytes; of such a one the first bytes are taken.
+    fn from(peer: libp2p_identity::PeerId) -> Self {
+        let hash = peer.as_ref();
+        let digest = hash.digest();
+        let mut bytes = [0; Self::MAX_LEN];
+        // Both are below 128, so they are varints of one byte: see `libp2p`.
+        bytes[..2].copy_from_slice(&[hash.code() as u8, digest.len() as u8]);
+        let taken = digest.len().min(Self::MAX_LEN - 2);
+        bytes[2..2 + taken].copy_from_slice(&digest[..taken]);
+        Self {
+            len: 2 + taken as u8,
+            bytes,
+        }
+    }
+}
+
+#[cfg(feature = "libp2p-identity")]
+impl From<&libp2p_identity::PeerId> for PeerId {
+    /// As from the peer id itself.
+    fn from(peer: &libp2p_identity::PeerId) -> Self {
+        (*peer).into()
     }
 }
 
@@ -190,6 +327,14 @@ mod tests {
             let peer = PeerId::from_bytes(bytes).unwrap();
             assert_eq!(peer.to_string().parse(), Ok(peer), "{peer}");
         }
+    }
+
+    #[test]
+    fn the_longest_address_is_a_peer_id() {
+        let ip: IpAddr = "1111:2222:3333:4444:5555:6666:7777:8888".parse().unwrap();
+        assert_eq!(PeerId::from(ip).as_bytes().len(), 39);
+        let mapped: IpAddr = "::ffff:255.255.255.255".parse().unwrap();
+        assert_eq!(PeerId::from(mapped).to_string(), "255.255.255.255");
     }
 
     #[test]

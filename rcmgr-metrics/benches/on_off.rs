@@ -54,7 +54,7 @@ fn peer(number: u64) -> PeerId {
 }
 
 fn connection(manager: &Manager, number: u64) -> Connection {
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connection = opened.expect("there is room");
     connection.set_peer(&peer(number)).expect("there is room");
     connection

@@ -20,7 +20,7 @@ fn peer(number: u64) -> PeerId {
 /// Peers with a connection each.
 fn connections(manager: &Manager) -> Vec<Connection> {
     let open = |number| {
-        let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+        let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
         let connection = opened.expect("there are no limits");
         let set = connection.set_peer(&peer(number));
         set.expect("there are no limits");

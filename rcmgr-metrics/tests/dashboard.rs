@@ -51,7 +51,7 @@ fn shown() -> Exposition {
         .unwrap();
     stream.set_protocol("/x").unwrap();
     stream.set_service("dht").unwrap();
-    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let held: Vec<_> = std::iter::from_fn(|| open().ok()).collect();
     assert_eq!(held.len(), 10, "the last one was refused");
 

@@ -56,7 +56,7 @@ fn each_collection_reads_the_manager_anew() {
         &provider.meter("rcmgr"),
     );
 
-    let held = manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None);
+    let held = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
     let held = held.unwrap();
     held.reserve_memory(2000, Priority::Always).unwrap();
     let system = manager.view_system();

@@ -32,7 +32,7 @@ fn peer(name: &str) -> PeerId {
 
 fn connection(manager: &Manager, peer: &PeerId) -> Connection {
     let connection = manager
-        .open_connection(IN, UsesFd::Yes, &Endpoint::None)
+        .open_connection(IN, UsesFd::Yes, Endpoint::None)
         .unwrap();
     connection.set_peer(peer).unwrap();
     connection
@@ -68,7 +68,7 @@ fn like_the_reference() -> (Manager, Vec<Stream>) {
     let protocols = ["/ipfs/kad/1.0.0", "/meshsub/1.1.0"];
     let streams = protocols.map(|id| stream(&manager, IN, id)).into();
 
-    let open = |direction| manager.open_connection(direction, UsesFd::Yes, &Endpoint::None);
+    let open = |direction| manager.open_connection(direction, UsesFd::Yes, Endpoint::None);
     let set_peer = |direction| open(direction)?.set_peer(&peer("a"));
     refuse(&manager, |l| l.peer_default.fd = 0.into(), || set_peer(IN));
     refuse(&manager, |l| l.system.fd = 0.into(), || open(IN));
@@ -385,7 +385,7 @@ fn what_a_trace_has_is_shown_where_there_is_one() {
     let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
     let builder = Manager::builder().recorder(sink.recorder());
     let manager = builder.build().unwrap();
-    drop(manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None));
+    drop(manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None));
     let without = Exposition::of(&Observer::new(manager.clone()));
     assert!(!without.kinds.contains_key("rcmgr_trace_operations"));
     let observer = Observer::new(manager).trace(sink.counters());

@@ -74,7 +74,7 @@ impl Clock for Hands {
 }
 
 fn refused_connection(manager: &Manager) {
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::No, &Endpoint::None);
+    let opened = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
     opened.unwrap_err();
 }
 

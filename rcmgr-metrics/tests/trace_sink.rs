@@ -125,7 +125,7 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
                 (3, _) => {
                     let way = direction(&mut rng);
                     let uses_fd = UsesFd::from(rng.bool());
-                    if let Ok(conn) = manager.open_connection(way, uses_fd, &Endpoint::None) {
+                    if let Ok(conn) = manager.open_connection(way, uses_fd, Endpoint::None) {
                         let _ = conn.reserve_memory(size, priority);
                         let _ = conn.set_peer(&of);
                         if let Ok(stream) = conn.open_stream(way) {

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Observer::new(manager.clone())));
 
-    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connection = open()?;
     assert!(open().is_err());
 

@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = Limits::unlimited();
     limits.conn.memory = (64 * KIB).into();
     let manager = Manager::new(limits)?;
-    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 
     // The request is a span of the connection: what it reserves is charged to the connection, too.
     let request = connection.begin_span()?;

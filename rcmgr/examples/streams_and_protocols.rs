@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::new(limits)?;
 
     let peer: PeerId = "tenant-7".parse()?;
-    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
     connection.set_peer(&peer)?;
 
     // A stream knows its peer from the start. It learns its protocol first, then its service.

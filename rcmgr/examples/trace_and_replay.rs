@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .limits(Limits::unlimited())
         .recorder(sink.recorder())
         .build()?;
-    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connections = (0..5).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
     drop(connections);
     sink.close()?;

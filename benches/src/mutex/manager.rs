@@ -77,7 +77,7 @@ impl ResourceManager for MutexResourceManager {
         &self,
         direction: Direction,
         uses_fd: UsesFd,
-        endpoint: &Endpoint,
+        endpoint: Endpoint,
     ) -> Result<Connection> {
         self.registry.check_open()?;
         let permit = self.addresses.admit(endpoint)?;

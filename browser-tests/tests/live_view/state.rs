@@ -23,7 +23,7 @@ pub fn stream(manager: &Manager, peer: &str, protocol: &str, memory: u64) -> Str
 }
 
 pub fn connection(manager: &Manager, peer: &str) -> Connection {
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connection = opened.expect("there is room");
     let set = connection.set_peer(&peer.parse().expect("a peer"));
     set.expect("there is room");

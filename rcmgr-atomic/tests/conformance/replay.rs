@@ -141,7 +141,7 @@ impl Replay {
                 let endpoint = Endpoint::from(address);
                 let opened = self
                     .manager
-                    .open_connection(direction(), uses_fd, &endpoint)?;
+                    .open_connection(direction(), uses_fd, endpoint)?;
                 self.handles.insert(number("h"), Handle::Connection(opened));
             }
             "open_stream" => {

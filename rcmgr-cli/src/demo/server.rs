@@ -104,7 +104,7 @@ impl Server {
         let endpoint = Endpoint::from(remote);
         let (opened, took) = timed(|| {
             self.manager
-                .open_connection(Direction::Inbound, UsesFd::Yes, &endpoint)
+                .open_connection(Direction::Inbound, UsesFd::Yes, endpoint)
         });
         let Ok(connection) = opened else {
             self.turn_away(&socket, took);

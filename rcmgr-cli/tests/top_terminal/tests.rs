@@ -34,7 +34,7 @@ fn manager() -> Manager {
 }
 
 fn connect(manager: &Manager, peer: &str, memory: u64) -> Connection {
-    let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+    let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let conn = conn.expect("there is room");
     let peer = peer.parse().expect("it is a peer");
     conn.set_peer(&peer).expect("there is room");
@@ -185,7 +185,7 @@ fn refusals() {
         row(screen, "peer:192.0.2.1").is_some_and(|row| row[6..8] == ["0", "0"])
     });
     let refuse = || {
-        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
         let conn = conn.expect("there is room");
         let peer = "192.0.2.1".parse().expect("it is a peer");
         assert!(conn.set_peer(&peer).is_err());

@@ -63,7 +63,7 @@ impl Case {
 
     fn connect(&self, direction: Direction) -> rcmgr_core::Result<Connection> {
         self.manager
-            .open_connection(direction, UsesFd::Yes, &Endpoint::None)
+            .open_connection(direction, UsesFd::Yes, Endpoint::None)
     }
 
     fn refuse_connections(&self, direction: Direction, count: usize) {
@@ -406,7 +406,7 @@ fn refusals_by_address_are_told() {
     let mut case = Case::of(manager.build().unwrap());
     let open = |address: &str| {
         let endpoint = Endpoint::from(address.parse::<std::net::IpAddr>().unwrap());
-        case.manager.open_connection(IN, UsesFd::No, &endpoint)
+        case.manager.open_connection(IN, UsesFd::No, endpoint)
     };
     let _held = open("192.0.2.1").unwrap();
     open("192.0.2.1").unwrap_err();

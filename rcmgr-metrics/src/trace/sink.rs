@@ -42,7 +42,7 @@ use writer::Writer;
 /// # let path = folder.path().join("trace.json.gz");
 /// let sink = TraceSink::builder(&path).rotate_at(64 << 20).keep(4).start()?;
 /// let manager = Manager::builder().recorder(sink.recorder()).build()?;
-/// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+/// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 /// sink.close()?;
 ///
 /// let report = replay(&[path], &Options::default(), &mut |_| {})?;

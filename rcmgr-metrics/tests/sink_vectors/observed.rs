@@ -267,7 +267,7 @@ impl Doer {
             let uses_fd = (amount.fd > 0).into();
             let opened = self
                 .manager
-                .open_connection(direction, uses_fd, &Endpoint::None);
+                .open_connection(direction, uses_fd, Endpoint::None);
             return opened.map(Handle::Connection);
         }
         let peer = first.strip_prefix("peer:").expect("a stream has a peer");

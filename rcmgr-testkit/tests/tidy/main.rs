@@ -12,6 +12,7 @@ mod imports;
 mod loom_cfg;
 mod modules;
 mod orderings;
+mod readme;
 mod source;
 mod tokens;
 mod unsafe_code;
@@ -82,4 +83,10 @@ fn every_ordering_stronger_than_relaxed_has_its_reason() {
 #[test]
 fn names_in_the_tables_of_the_book_exist_in_the_code() {
     assert_none(book::RULE, book::check(&book::chapters(), &book::code()));
+}
+
+#[test]
+fn the_first_program_of_readme_is_short() {
+    let path = "README.md";
+    assert_none(readme::RULE, readme::check(path, &source::text(path)));
 }

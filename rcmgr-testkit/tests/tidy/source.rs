@@ -127,7 +127,12 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The text of a file of the workspace, or of all files in a folder whose names end so.
+/// The text of a file of the workspace.
+pub fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The files below a folder of the workspace whose names end so: path and text.
 pub fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
     let mut paths = Vec::new();
     walk(&root().join(folder), ending, &mut paths);
@@ -135,10 +140,10 @@ pub fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
     paths
         .into_iter()
         .map(|path| {
-            let text = fs::read_to_string(&path)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let inside = path.strip_prefix(root()).expect("it lies in the workspace");
-            (inside.to_string_lossy().replace('\\', "/"), text)
+            let inside = inside.to_string_lossy().replace('\\', "/");
+            let text = text(&inside);
+            (inside, text)
         })
         .collect()
 }

@@ -36,7 +36,7 @@
 //!     .build()?;
 //!
 //! let remote = Endpoint::from("198.51.100.7:4001".parse::<std::net::SocketAddr>()?);
-//! let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &remote);
+//! let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, remote);
 //! let connections = (0..4).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
 //! assert!(open().is_err());
 //! assert_eq!(manager.addresses().stat().refused_by_subnet, 1);

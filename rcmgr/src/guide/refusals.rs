@@ -10,7 +10,7 @@
 //! let mut limits = Limits::unlimited();
 //! limits.system.conns_inbound = 1.into();
 //! let manager = Manager::new(limits)?;
-//! let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None);
+//! let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
 //!
 //! let first = open()?;
 //! let refused = open().unwrap_err();

@@ -9,7 +9,7 @@
 //!
 //! # let manager = Manager::new(Limits::unlimited())?;
 //! # let connection =
-//! #     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+//! #     manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 //! let held = connection.reserve(16 * KIB, Priority::Medium)?;
 //! let buffer = vec![0u8; held.size() as usize];
 //! assert_eq!(manager.stat().system.memory, 16 * KIB);
@@ -53,7 +53,7 @@
 //!
 //! # let manager = Manager::new(Limits::unlimited())?;
 //! # let connection =
-//! #     manager.open_connection(Direction::Inbound, UsesFd::Yes, &Endpoint::None)?;
+//! #     manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 //! let request = connection.begin_span()?;
 //! request.reserve_memory(16 * KIB, Priority::Medium)?;
 //! request.reserve_memory(8 * KIB, Priority::Medium)?;

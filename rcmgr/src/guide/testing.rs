@@ -11,10 +11,10 @@
 //! /// The code to test: how many of these connections are accepted.
 //! fn accept<M: ResourceManager>(manager: &M, remotes: &[Endpoint]) -> usize {
 //!     let open = |remote| manager.open_connection(Direction::Inbound, UsesFd::Yes, remote).ok();
-//!     remotes.iter().map_while(open).collect::<Vec<_>>().len()
+//!     remotes.iter().map_while(|&remote| open(remote)).collect::<Vec<_>>().len()
 //! }
 //!
-//! let remotes = [const { Endpoint::None }; 3];
+//! let remotes = [Endpoint::None; 3];
 //! assert_eq!(accept(&NullResourceManager, &remotes), 3);
 //!
 //! let mut limits = Limits::unlimited();
