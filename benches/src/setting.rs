@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcmgr_address::SystemClock;
+use rcmgr_atomic::SystemClock;
 use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId};
 
 use crate::{Case, Workload};

@@ -55,12 +55,19 @@ impl AddressConfig {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rcmgr_address::SystemClock;
 /// use rcmgr_core::{Endpoint, LimitValue};
 /// use rcmgr_address::{AddressConfig, Addresses};
 ///
-/// let clock = Arc::new(SystemClock::new());
-/// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), clock)?;
+/// # #[derive(Debug)]
+/// # struct SystemClock(std::time::Instant);
+/// # impl rcmgr_core::Clock for SystemClock {
+/// #     fn now(&self) -> std::time::Duration {
+/// #         self.0.elapsed()
+/// #     }
+/// # }
+/// # let clock = SystemClock(std::time::Instant::now());
+/// // The clock is rcmgr-atomic's `SystemClock`, say.
+/// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), Arc::new(clock))?;
 ///
 /// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
 /// let permit = addresses.admit(remote)?;

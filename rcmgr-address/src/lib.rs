@@ -33,7 +33,6 @@ mod shards;
 mod subnet;
 mod subnet_limiter;
 mod subnet_limits;
-mod system_clock;
 
 pub use addresses::{AddressConfig, AddressStat, Addresses};
 pub use allowlist::Allowlist;
@@ -45,4 +44,3 @@ pub use rate_limiter::RateLimiter;
 pub use rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
 pub use subnet_limiter::SubnetLimiter;
 pub use subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
-pub use system_clock::SystemClock;

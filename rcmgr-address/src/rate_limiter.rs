@@ -26,10 +26,18 @@ use crate::subnet::{Address, Subnet};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rcmgr_address::SystemClock;
 /// use rcmgr_address::{RateLimiter, RateLimits};
 ///
-/// let limiter = RateLimiter::new(RateLimits::default(), Arc::new(SystemClock::new()))?;
+/// # #[derive(Debug)]
+/// # struct SystemClock(std::time::Instant);
+/// # impl rcmgr_core::Clock for SystemClock {
+/// #     fn now(&self) -> std::time::Duration {
+/// #         self.0.elapsed()
+/// #     }
+/// # }
+/// # let clock = SystemClock(std::time::Instant::now());
+/// // The clock is rcmgr-atomic's `SystemClock`, say.
+/// let limiter = RateLimiter::new(RateLimits::default(), Arc::new(clock))?;
 /// let ip = "192.0.2.7".parse()?;
 /// for _ in 0..16 {
 ///     limiter.allow(ip)?;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 
-use rcmgr_address::Addresses;
 use rcmgr_core::{
     Clock, Direction, Error, Limit, Limits, PeerId, Refusals, Result, ScopeClass, ScopeId,
     ScopeStat,
 };
 
+use crate::addresses::Addresses;
 use crate::conn_memory::ConnMemoryCounts;
 use crate::edition::{Edition, Editions};
 use crate::leaf::refused_stream;

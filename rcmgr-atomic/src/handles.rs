@@ -2,12 +2,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_address::{Addresses, BarePermit};
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
     ScopeName, ScopeStat, StreamScope,
 };
 
+use crate::addresses::{Addresses, BarePermit};
 use crate::allowlisted::leave_allowlist;
 use crate::leaf::{ConnectionLeaf, Leaf, LeafMover, ask_first, charge_new, join_charged};
 use crate::path::{Path, PathKind};

@@ -40,10 +40,12 @@
 // The models reach what is inside, which has no docs for users.
 #![cfg_attr(loom, allow(missing_docs))]
 
+mod addresses;
 mod allowlisted;
 #[cfg(not(loom))]
 mod brief_lock;
 mod charge;
+mod clock;
 mod conn_memory;
 mod credit;
 mod direct;
@@ -74,17 +76,19 @@ mod sync;
 mod users;
 mod word;
 
+pub use clock::SystemClock;
 pub use conn_memory::ConnMemory;
 pub use handles::{Connection, Stream};
 pub use manager::{Builder, Manager, ScopeReport};
-pub use rcmgr_address::{self as address, SystemClock};
+#[cfg(feature = "address")]
+pub use rcmgr_address as address;
 pub use rcmgr_core::*;
 pub use scope::{Scope, Service, Span};
 #[doc(hidden)]
 pub use sync::internals;
 
 /// The programs in the README and in the book, compiled and run as tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "address"))]
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;

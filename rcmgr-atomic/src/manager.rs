@@ -3,13 +3,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_address::SystemClock;
-use rcmgr_address::{AddressConfig, Addresses};
 use rcmgr_core::{
     Clock, Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager,
     Result, ScopeClass, ScopeId, ScopeStat, UsesFd,
 };
 
+use crate::addresses::{AddressConfig, Addresses};
+use crate::clock::SystemClock;
 use crate::conn_memory::ConnMemory;
 use crate::direct::NodeUser;
 use crate::engine::Engine;
@@ -87,6 +87,7 @@ impl Manager {
 
     /// What is asked of an address before the scopes are: allowlist, limits of subnets, rates. All of
     /// it can be changed while the manager runs.
+    #[cfg(feature = "address")]
     pub fn addresses(&self) -> &Addresses {
         self.engine.addresses()
     }
@@ -223,6 +224,7 @@ impl Builder {
     }
 
     /// What is asked of an address before the scopes are: the defaults if nothing else is said.
+    #[cfg(feature = "address")]
     pub fn addresses(mut self, addresses: AddressConfig) -> Self {
         self.addresses = addresses;
         self

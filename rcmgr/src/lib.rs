@@ -49,7 +49,7 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `address` | yes | the module `address`. The engine limits by address in any case: without the feature, the defaults apply |
+//! | `address` | yes | limits by remote address. Without it, addresses are not looked at |
 //! | `files` | yes | limits from files in TOML and JSON |
 //! | `auto-scale` | yes | limits for the memory and file descriptors of this machine |
 //! | `reload` | | limits that follow a file |

@@ -18,7 +18,7 @@ use crate::Setting;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rcmgr_address::SystemClock;
+/// use rcmgr_atomic::SystemClock;
 /// use rcmgr_core::{Direction, Limits, ResourceManager, StreamScope};
 /// use rcmgr_study::MutexResourceManager;
 ///

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use rcmgr_address::BarePermit;
-
 use super::Leaf;
+use crate::addresses::BarePermit;
 use crate::shared::Shared;
 
 /// A connection's leaf, with what is known of where it comes from. All of it lies in one place, so that

@@ -35,7 +35,7 @@ impl Machine {
     pub fn detect() -> Self {
         let ram = MemoryRefreshKind::nothing().with_ram();
         let system = System::new_with_specifics(RefreshKind::nothing().with_memory(ram));
-        let built_in = system.map_or(0, |system| system.total_memory());
+        let built_in = system.total_memory();
         Self::under(Path::new("/"), built_in, open_files())
     }
 

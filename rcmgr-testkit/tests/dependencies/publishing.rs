@@ -69,7 +69,7 @@ fn missing(package: &Package, members: &[&Package]) -> Vec<String> {
 }
 
 /// The packages that say that they need a newer Rust.
-pub fn check_rust_version(packages: &[&Package], oldest: &Version) -> Vec<String> {
+pub fn check_rust_version(packages: &[Package], oldest: &Version) -> Vec<String> {
     packages
         .iter()
         .filter_map(|package| {

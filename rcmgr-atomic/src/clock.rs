@@ -1,3 +1,5 @@
+//! The clock of a manager that is given no other.
+
 use std::time::Duration;
 
 use rcmgr_core::Clock;
@@ -8,7 +10,7 @@ use rcmgr_core::Clock;
 /// fifth of the time, and nothing here is about less than some milliseconds.
 ///
 /// ```
-/// use rcmgr_address::SystemClock;
+/// use rcmgr_atomic::SystemClock;
 /// use rcmgr_core::Clock;
 ///
 /// let clock = SystemClock::new();
