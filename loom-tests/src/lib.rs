@@ -98,7 +98,7 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.engine().protocol_path(path, "p"))
+    mover.advance(path.home().protocol_path(path, "p"))
 }
 
 /// Says who is at the other end.
@@ -108,7 +108,7 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     if path.node(ScopeClass::Peer).is_some() {
         return Err(leaf.closed());
     }
-    let next = path.engine().peer_path(PathKind::Connection, &peer());
+    let next = path.home().peer_path(PathKind::Connection, &peer());
     mover.advance(Some(next))
 }
 
@@ -154,6 +154,6 @@ pub fn lenders(engine: &Engine) -> usize {
     let lenders = engine.lending().lenders();
     lenders
         .iter()
-        .filter(|path| path.standing().lends())
+        .filter(|path| path.lend_state().lends())
         .count()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, conserved, engine, peer, peers, set_peer, stream, usage, within};
-use rcmgr_atomic::internals::{Engine, Leaf, Owner, PathKind, SpanState};
+use rcmgr_atomic::internals::{Engine, Leaf, Owner, PathKind, SpanState, stream_path};
 use rcmgr_atomic::{Direction, Limit, Limits, Priority, ScopeClass};
 
 #[test]
@@ -71,7 +71,7 @@ fn a_node_that_is_made_while_limits_change() {
         thread.join().unwrap();
 
         assert_eq!(engine.limit(&node).memory, 7.into());
-        // The next edition, which changes nothing about it, has it too.
+        // The next version, which changes nothing about it, has it too.
         engine.set_limit(engine.system(), None);
         assert_eq!(engine.limit(&node).memory, 7.into());
         engine.release_node(&node);
@@ -99,7 +99,7 @@ fn a_path_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
 
 /// Whether the peer, by whose id a stream is to be opened, has room for one.
 fn has_room(engine: &Arc<Engine>) -> bool {
-    engine.stream_path(&peer(), Direction::Inbound).is_ok()
+    stream_path(engine, &peer(), Direction::Inbound).is_ok()
 }
 
 /// One stream of the peer, which is all that it may have, and was refused another until it is

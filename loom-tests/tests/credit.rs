@@ -9,7 +9,7 @@ use loom_tests::{
     connection, conserved, lenders, lending_engine, one_lender_engine, peers, set_peer, stream,
     usage, within,
 };
-use rcmgr_atomic::internals::{Engine, Kind, Leaf, Path, Shared};
+use rcmgr_atomic::internals::{Engine, Kind, Leaf, Memory, Path, Shared};
 use rcmgr_atomic::{Error, Limits, Priority};
 
 /// So much that there is credit well below it.
@@ -17,6 +17,12 @@ const LIMIT: u64 = 4096;
 
 /// What a path has of it, at most.
 const MOST: u64 = 4;
+
+/// A charge that credit can pay for.
+const ONE_BYTE: Memory = Memory {
+    size: 1,
+    level: u8::MAX,
+};
 
 fn limits() -> Limits {
     let mut limits = Limits::unlimited();
@@ -44,7 +50,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     conserved(engine, &[]);
     engine.for_each_node(&mut |node| {
         assert_eq!(usage(node), (0, 0), "{}", node.id());
-        assert_eq!(node.lent(Kind::Memory), 0, "{}", node.id());
+        assert_eq!(node.credit_bound(Kind::Memory), 0, "{}", node.id());
     });
     assert_eq!((peers(engine), lenders(engine)), (0, 0));
 }
@@ -211,22 +217,20 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
         let engine = lending_engine(limits.clone(), 64, 0);
         let leaf = leaf(&engine);
         leaf.reserve(32, Priority::Always).unwrap();
-        // All credit is used, and there is room in the lane for two batches of 32.
+        // All credit is used, and there is room in the shard for two batches of 32.
         assert_eq!(usage(engine.system()), (1, 34));
 
-        let (filler, passed) = (leaf.clone(), engine.editions().now());
-        let fill = move |edition| {
+        let (filler, passed) = (leaf.clone(), engine.versions().get());
+        let fill = move |version| {
             let path = filler.path();
-            path.engine()
-                .lending()
-                .after_charge(path, edition, Kind::Memory, 1);
+            path.home().fill_credit(path, version, ONE_BYTE);
         };
         let late = fill.clone();
         let thread = thread::spawn(move || late(passed));
         limits.system.memory = LOWERED.into();
         engine.set_limits(limits);
         // Within the lowered limit there is room for one of them.
-        fill(engine.editions().now());
+        fill(engine.versions().get());
         thread.join().unwrap();
 
         let _ = leaf.reserve(64, Priority::Always);
@@ -288,7 +292,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
         let engine = one_lender_engine(limits(), MOST);
         let leaf = leaf(&engine);
         let other = stream(&engine).unwrap();
-        let (path, edition) = (leaf.path().clone(), engine.editions().now());
+        let (path, version) = (leaf.path().clone(), engine.versions().get());
         // So that it makes room.
         for stock in path.credit().unwrap().all_stocks() {
             stock.was_used();
@@ -296,8 +300,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
         let charge = {
             let engine = engine.clone();
             move |path: &Shared<Path>| {
-                let lending = engine.lending();
-                lending.after_charge(path, edition, Kind::Memory, 1);
+                engine.fill_credit(path, version, ONE_BYTE);
             }
         };
         let (late, of_leaf, closer) = (charge.clone(), path.clone(), leaf.clone());
@@ -345,11 +348,10 @@ fn credit_is_called_in_while_its_path_is_collected_and_another_begins() {
         let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
         let (begins, other) = (stream(&engine).unwrap(), other(&engine));
-        let edition = engine.editions().now();
+        let version = engine.versions().get();
         let (closer, path) = (leaf.clone(), leaf.path().clone());
         let thread = thread::spawn(move || closer.close());
-        let lending = engine.lending();
-        lending.after_charge(begins.path(), edition, Kind::Memory, 1);
+        engine.fill_credit(begins.path(), version, ONE_BYTE);
         let granted = other.reserve(LIMIT - 1, Priority::Always).is_ok();
         let credit = path.credit().unwrap().amount(Kind::Memory);
         assert!(
@@ -369,15 +371,22 @@ fn a_stock_that_is_too_small_is_opened_anew() {
         other.reserve(LIMIT / 4 * 3 - 64, Priority::Always).unwrap();
         let leaf = leaf(&engine);
         let credit = leaf.path().credit().unwrap();
-        let most = || credit.stocks(Kind::Memory).next().unwrap().load().most();
-        let before = most();
+        let capacity = || {
+            credit
+                .stocks(Kind::Memory)
+                .next()
+                .unwrap()
+                .load()
+                .capacity()
+        };
+        let before = capacity();
         other.release(LIMIT);
         // More than a pause of charges that it does not do for.
         for _ in 0..150 {
             leaf.reserve(before, Priority::Always).unwrap();
             leaf.release(before);
         }
-        assert!(most() > before);
+        assert!(capacity() > before);
         nothing_is_left(&engine, &[&leaf, &other]);
     });
 }

@@ -56,7 +56,7 @@ fn two_streams_for_the_last_place() {
         // The peer and its path stay, so that what meets is the streams.
         let path = engine.peer_path(PathKind::Stream, &peer());
         let open = |path: &Shared<Path>| {
-            let path = path.engine().peer_path(PathKind::Stream, &peer());
+            let path = path.home().peer_path(PathKind::Stream, &peer());
             open(path, Slot::Stream(Direction::Inbound))
         };
         let other = path.clone();

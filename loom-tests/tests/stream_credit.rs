@@ -45,7 +45,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     leaves.iter().for_each(|leaf| leaf.close());
     engine.for_each_node(&mut |node| {
         assert!(node.charged().is_zero(), "{}", node.id());
-        assert_eq!(node.lent(Kind::ALL[1]), 0, "{}", node.id());
+        assert_eq!(node.credit_bound(Kind::ALL[1]), 0, "{}", node.id());
     });
     assert_eq!(lenders(engine), 0);
 }

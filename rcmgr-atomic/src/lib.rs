@@ -40,70 +40,46 @@
 // The models reach what is inside, which has no docs for users.
 #![cfg_attr(loom, allow(missing_docs))]
 
-mod addresses;
-mod allowlisted;
-#[cfg(not(loom))]
-mod brief_lock;
+mod api;
 mod charge;
-mod clock;
-mod conn_memory;
-mod credit;
-mod direct;
-mod edition;
+mod counters;
 mod engine;
-mod gauge;
-mod handles;
 mod leaf;
 mod lending;
-mod manager;
+mod lifetime;
+mod limits;
 mod node;
-mod numbers;
-mod over_releases;
-mod own;
-mod own_limit;
 mod path;
-mod peers;
-pub mod record;
-mod refusals;
-mod refused_peers;
-mod registry;
-mod scope;
-mod shared;
-mod slot;
 mod span;
-mod staged;
 mod sync;
-mod users;
-mod word;
+mod words;
 
-pub use clock::SystemClock;
-pub use conn_memory::ConnMemory;
-pub use handles::{Connection, Stream};
-pub use manager::{Builder, Manager, ScopeReport};
+pub use api::{Builder, Connection, Manager, Scope, ScopeReport, Service, Span, Stream};
+pub use counters::ConnMemory;
 #[cfg(feature = "address")]
 pub use rcmgr_address as address;
 pub use rcmgr_core::*;
-pub use scope::{Scope, Service, Span};
-#[doc(hidden)]
-pub use sync::internals;
+pub use sync::SystemClock;
 
-/// The programs in the README and in the book, compiled and run as tests.
-#[cfg(all(doctest, feature = "address"))]
-mod pages {
-    #[doc = include_str!("../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../docs/src/introduction.md")]
-    struct Introduction;
-    #[doc = include_str!("../../docs/src/first-program.md")]
-    struct FirstProgram;
-    #[doc = include_str!("../../docs/src/concepts.md")]
-    struct Concepts;
-    #[doc = include_str!("../../docs/src/limits.md")]
-    struct ChoosingLimits;
-    #[doc = include_str!("../../docs/src/engine.md")]
-    struct TheEngine;
-    #[doc = include_str!("../../docs/src/limitations.md")]
-    struct Limitations;
-    #[doc = include_str!("../../docs/src/development.md")]
-    struct Development;
+/// Records of operations, for whoever observes a manager: see [`Builder::recorder`].
+pub mod record {
+    pub use crate::counters::Change;
+    pub use crate::engine::{KnownScope, Operation, Record, Recorder, Refusal, ScopeRef};
+}
+
+/// The parts that the loom models are made of.
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::charge::Memory;
+    pub use crate::counters::{Kind, Slot};
+    pub use crate::engine::{Engine, Path};
+    pub use crate::leaf::{Leaf, charge_new, join_charged, leave_allowlist, stream_path};
+    pub use crate::lending::CreditOptions;
+    pub use crate::lifetime::retire::Retire;
+    pub use crate::lifetime::{Collect, Shared, Staged, Use};
+    pub use crate::node::Node;
+    pub use crate::path::PathKind;
+    pub use crate::span::{NodeUser, Owner, SpanState};
+    pub use crate::words::LeafWord;
 }

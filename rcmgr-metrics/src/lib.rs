@@ -62,10 +62,3 @@ mod usage;
 pub use observer::Observer;
 #[cfg(feature = "observer")]
 pub use refusal_log::{RefusalLog, RefusalLogThread};
-
-/// The programs in the book, compiled and run as tests.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../../docs/src/traces.md")]
-    struct Traces;
-}

@@ -2,19 +2,25 @@
 
 #[doc = include_str!("../../README.md")]
 struct Readme;
-#[doc = include_str!("../../docs/src/introduction.md")]
-struct Introduction;
-#[doc = include_str!("../../docs/src/first-program.md")]
-struct FirstProgram;
-#[doc = include_str!("../../docs/src/concepts.md")]
-struct Concepts;
-#[doc = include_str!("../../docs/src/limits.md")]
-struct ChoosingLimits;
-#[doc = include_str!("../../docs/src/engine.md")]
-struct TheEngine;
-#[doc = include_str!("../../docs/src/limitations.md")]
-struct Limitations;
-#[doc = include_str!("../../docs/src/development.md")]
-struct Development;
-#[doc = include_str!("../../docs/src/traces.md")]
+#[doc = include_str!("../../docs/src/operating/errors.md")]
+struct Errors;
+#[doc = include_str!("../../docs/src/operating/metrics.md")]
+struct Metrics;
+#[doc = include_str!("../../docs/src/operating/traces.md")]
 struct Traces;
+#[doc = include_str!("../../docs/src/using/concepts.md")]
+struct Concepts;
+#[doc = include_str!("../../docs/src/using/first-program.md")]
+struct FirstProgram;
+#[doc = include_str!("../../docs/src/using/limits-addresses.md")]
+struct LimitsAddresses;
+#[doc = include_str!("../../docs/src/using/limits-choosing.md")]
+struct LimitsChoosing;
+#[doc = include_str!("../../docs/src/using/limits-files.md")]
+struct LimitsFiles;
+#[doc = include_str!("../../docs/src/using/limits.md")]
+struct Limits;
+#[doc = include_str!("../../docs/src/using/manager.md")]
+struct Manager;
+#[doc = include_str!("../../docs/src/using/operations.md")]
+struct Operations;

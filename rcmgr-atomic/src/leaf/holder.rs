@@ -1,23 +1,23 @@
-//! As what a leaf is held: by its handle, and by its spans.
+//! How a leaf is held: by its handle, and by its spans.
 
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use super::Leaf;
-use crate::addresses::BarePermit;
-use crate::shared::Shared;
+use super::state::Leaf;
+use crate::lifetime::Shared;
+use crate::limits::BarePermit;
 
-/// A connection's leaf, with what is known of where it comes from. All of it lies in one place, so that
-/// its handle is one word: a larger one takes longer to hand out than some atomic steps.
+/// The leaf of a connection, with what is known of its remote address. All of it lies in one allocation, so that the
+/// handle is one word: a larger handle takes longer to return than several atomic steps.
 pub struct ConnectionLeaf {
     pub leaf: Leaf,
-    /// Its permit in its subnet.
+    /// Its permit in the subnet of its address.
     pub permit: BarePermit,
-    /// The remote address of a connection that the allowlist let in: one of few, so it is elsewhere.
+    /// The remote address of a connection that the allowlist let in. These are few, so it is boxed.
     pub allowlisted: Option<Box<IpAddr>>,
 }
 
-/// A leaf that a handle and spans have in common.
+/// A leaf that a handle and spans share.
 pub enum SharedLeaf {
     Connection(Shared<ConnectionLeaf>),
     Stream(Shared<Leaf>),

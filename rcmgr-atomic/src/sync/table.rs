@@ -1,146 +1,122 @@
-//! A map from names to what they stand for, in shards with a lock each.
-//!
-//! The lock is brief (`brief_lock.rs`): a lookup takes one atomic step, where a lock that readers share
-//! takes two, on a line that they share as well.
+//! Values by name, in the shards of a concurrent map. A thread that waits for a shard is parked: it does
+//! not spend the time slice that the holder of the lock needs.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::hash::Hash;
 use std::thread::available_parallelism;
 
-use crate::brief_lock::BriefLock;
 use ahash::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use dashmap::{DashMap, Entry};
 
-/// Things by name.
+/// Values by name.
 pub struct Table<K, V> {
-    /// A power of two.
-    shards: Box<[Shard<K, V>]>,
-    /// A remote chooses the names, so hashes are not to be foreseen.
-    hasher: RandomState,
+    /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that collide.
+    map: DashMap<K, V, RandomState>,
 }
 
-/// x86-64 fetches cache lines in pairs, so it takes two.
-#[repr(align(128))]
-struct Shard<K, V>(BriefLock<HashTable<(K, V)>>);
-
-/// How many shards there are for each core, so that two threads seldom want the same.
+/// The number of shards for each core, so that two threads seldom want the same one.
 const SHARDS_PER_CORE: usize = 8;
 
-/// Below this capacity a shard is left as it is.
-const SMALL: usize = 64;
+/// A map below this capacity is never shrunk.
+const SMALL: usize = 1024;
+
+/// A thread checks whether a map should shrink after this many removals: the check visits every shard.
+const REMOVALS_PER_CHECK: u32 = 1024;
 
 impl<K: Eq + Hash, V> Table<K, V> {
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, Into::into);
         let shards = (SHARDS_PER_CORE * cores).next_power_of_two();
-        let shard = |_| Shard(BriefLock::new(HashTable::new()));
         Self {
-            shards: (0..shards).map(shard).collect(),
-            hasher: RandomState::new(),
+            map: DashMap::with_hasher_and_shard_amount(RandomState::new(), shards),
         }
     }
 
-    /// The shard with that hash. The maps in it use the lowest and the highest bits.
-    #[inline]
-    fn shard(&self, hash: u64) -> &BriefLock<HashTable<(K, V)>> {
-        &self.shards[(hash >> 40) as usize & (self.shards.len() - 1)].0
-    }
-
-    /// What `f` makes of the entry, while no one else sees its shard.
-    #[inline]
-    pub fn change<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        let hash = self.hasher.hash_one(key);
-        let mut entries = self.shard(hash).lock();
-        let entry = entries.find_mut(hash, |(found, _)| found.borrow() == key);
-        entry.map(|(_, value)| f(value))
-    }
-
-    /// The same for who only looks.
+    /// The result of `f` for the entry. Meanwhile no thread can change or remove the entry.
     #[inline]
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.change(key, |value| f(value))
+        self.map.view(key, |_, value| f(value))
     }
 
-    /// What `f` makes of the entry, made if absent, while no one else sees its shard.
+    /// The result of `f` for the entry. Meanwhile no other thread sees its shard.
+    #[inline]
+    pub fn change<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.map.get_mut(key).map(|mut value| f(&mut value))
+    }
+
+    /// The result of `f` for the entry, which is made if absent. Meanwhile no other thread sees its
+    /// shard.
     pub fn change_or_insert<R>(
         &self,
         key: K,
         make: impl FnOnce(&K) -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let hash = self.hasher.hash_one(&key);
-        let mut entries = self.shard(hash).lock();
-        let entry = entries.entry(
-            hash,
-            |(found, _)| *found == key,
-            |(key, _)| self.hasher.hash_one(key),
-        );
-        match entry {
-            Entry::Occupied(mut entry) => f(&mut entry.get_mut().1),
+        match self.map.entry(key) {
+            Entry::Occupied(mut entry) => f(entry.get_mut()),
             Entry::Vacant(entry) => {
-                let value = make(&key);
-                f(&mut entry.insert((key, value)).get_mut().1)
+                let value = make(entry.key());
+                f(&mut entry.insert(value))
             }
         }
     }
 
     pub fn insert(&self, key: K, value: V) {
-        let hash = self.hasher.hash_one(&key);
-        let mut entries = self.shard(hash).lock();
-        match entries.find_mut(hash, |(found, _)| *found == key) {
-            Some((_, old)) => *old = value,
-            None => {
-                entries.insert_unique(hash, (key, value), |(key, _)| self.hasher.hash_one(key));
-            }
-        }
+        self.map.insert(key, value);
     }
 
-    /// Removes the entry if `f` says so, while no one else sees its shard.
+    /// Removes the entry if `f` says so. Meanwhile no other thread sees its shard.
     pub fn remove_if<Q>(&self, key: &Q, f: impl FnOnce(&V) -> bool) -> bool
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
-        let mut entries = self.shard(hash).lock();
-        let Ok(entry) = entries.find_entry(hash, |(found, _)| found.borrow() == key) else {
-            return false;
-        };
-        if !f(&entry.get().1) {
-            return false;
+        let removed = self.map.remove_if(key, |_, value| f(value)).is_some();
+        if removed && is_time_to_check() {
+            self.shrink();
         }
-        let (removed, _) = entry.remove();
-        // A flood of entries, gone since, gives its room back.
-        let (len, capacity) = (entries.len(), entries.capacity());
-        if capacity > SMALL && capacity > 8 * len {
-            entries.shrink_to(2 * len, |(key, _)| self.hasher.hash_one(key));
+        removed
+    }
+
+    /// Gives back the room of a flood of entries that are gone.
+    #[cold]
+    fn shrink(&self) {
+        let capacity = self.map.capacity();
+        if capacity > SMALL && capacity > 8 * self.map.len() {
+            self.map.shrink_to_fit();
         }
-        drop(entries);
-        drop(removed);
-        true
     }
 
     pub fn retain(&self, f: impl Fn(&K) -> bool) {
-        for shard in &self.shards {
-            shard.0.lock().retain(|(key, _)| f(key));
-        }
+        self.map.retain(|key, _| f(key));
     }
 
-    /// Every entry, while no one else sees its shard.
+    /// Calls `f` for every entry. Meanwhile no thread can change its shard.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-        for shard in &self.shards {
-            shard.0.lock().iter().for_each(|(key, value)| f(key, value));
-        }
+        self.map
+            .iter()
+            .for_each(|entry| f(entry.key(), entry.value()));
     }
+}
+
+/// Whether this thread has removed enough entries, of all tables, since it last checked one.
+fn is_time_to_check() -> bool {
+    thread_local! {
+        static REMOVALS: Cell<u32> = const { Cell::new(0) };
+    }
+    let removals = REMOVALS.get() + 1;
+    let is_time = removals == REMOVALS_PER_CHECK;
+    REMOVALS.set(if is_time { 0 } else { removals });
+    is_time
 }
 
 #[cfg(test)]
@@ -152,14 +128,10 @@ mod tests {
     #[test]
     fn a_flood_of_entries_gives_its_room_back() {
         let table = Table::<u64, u64>::new();
-        let capacity = || -> usize {
-            let capacities = table.shards.iter().map(|shard| shard.0.lock().capacity());
-            capacities.sum()
-        };
         for key in 0..100_000 {
             assert_eq!(table.change_or_insert(key, |&key| key, |value| *value), key);
         }
-        assert!(capacity() >= 100_000);
+        assert!(table.map.capacity() >= 100_000);
         let mut sum = 0;
         table.for_each(|_, value| sum += value);
         assert_eq!(sum, (0..100_000).sum::<u64>());
@@ -168,8 +140,9 @@ mod tests {
             assert!(table.remove_if(&key, |&value| value == key));
             assert_eq!(table.read(&key, |&value| value), None);
         }
-        let most = SMALL.next_power_of_two() * table.shards.len();
-        assert!(capacity() <= most, "{} of {most}", capacity());
+        // Entries that went after the last check leave some room behind.
+        let capacity = table.map.capacity();
+        assert!(capacity <= 8 * REMOVALS_PER_CHECK as usize, "{capacity}");
     }
 
     #[test]

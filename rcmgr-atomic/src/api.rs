@@ -1,0 +1,19 @@
+//! What users hold: the manager, and handles on connections, streams, scopes, spans and services.
+
+mod builder;
+mod connection;
+mod leaf_handle;
+mod manager;
+mod scope;
+mod service;
+mod show;
+mod span;
+mod stream;
+
+pub use builder::Builder;
+pub use connection::Connection;
+pub use manager::{Manager, ScopeReport};
+pub use scope::Scope;
+pub use service::Service;
+pub use span::Span;
+pub use stream::Stream;

@@ -1,0 +1,133 @@
+//! How a manager is built.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Clock, Limits, Result};
+
+use super::manager::Manager;
+use crate::engine::{Engine, Record, Recorder};
+use crate::lending::CreditOptions;
+use crate::limits::{AddressConfig, Addresses};
+use crate::sync::SystemClock;
+
+impl Manager {
+    /// A manager with these limits, and the default limits on addresses
+    /// ([`AddressConfig::default`]).
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the configuration can't work.
+    /// (Limits alone always can.)
+    pub fn new(limits: Limits) -> Result<Self> {
+        Self::builder().limits(limits).build()
+    }
+
+    /// A manager with more to choose than its limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// The parts of a manager that can be chosen.
+///
+/// ```
+/// use rcmgr_atomic::address::{AddressConfig, RateLimits};
+/// use rcmgr_atomic::{Manager, Limits};
+///
+/// let manager = Manager::builder()
+///     .limits(Limits::unlimited())
+///     .addresses(AddressConfig {
+///         allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
+///         rates: RateLimits::none(),
+///         ..AddressConfig::default()
+///     })
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    limits: Limits,
+    addresses: AddressConfig,
+    clock: Arc<dyn Clock>,
+    credit: CreditOptions,
+    recorder: Option<Arc<dyn Recorder>>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            limits: Limits::unlimited(),
+            addresses: AddressConfig::default(),
+            clock: Arc::new(SystemClock::new()),
+            credit: CreditOptions::DEFAULT,
+            recorder: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The first limits. By default there are none.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The limits by address, which are checked before the scopes. By default [`AddressConfig::default`].
+    #[cfg(feature = "address")]
+    pub fn addresses(mut self, addresses: AddressConfig) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// The most prepaid credit for a thread on the path of a connection or stream: bytes of memory (at most 16 MiB), and
+    /// streams in each direction. Both are rounded down to a power of two. Near a limit there is less, and all credit
+    /// together is at most an eighth of what a limit leaves. The default is 256 KiB and 64 streams. With zero and zero
+    /// every operation charges every scope.
+    ///
+    /// Credit makes reservations and streams cheaper, most of all where threads share scopes. It changes no outcome: it is
+    /// not usage, and it is recalled before a scope refuses. Only [`peak`](crate::Scope::peak) may include some of it.
+    pub fn prepaid_credit(mut self, memory: u64, streams: u64) -> Self {
+        self.credit.most_memory = memory;
+        self.credit.most_streams = streams;
+        self
+    }
+
+    /// The number of charges after which a path gets credit: for tests with few charges.
+    #[doc(hidden)]
+    pub fn credit_after(mut self, charges: u64) -> Self {
+        self.credit.warm = charges;
+        self
+    }
+
+    /// The source of time. By default the clock of the machine.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The recorder that gets a record of every operation. By default there is none. With a recorder there is no
+    /// [prepaid credit](Self::prepaid_credit), because every record says that every scope was asked. A recorder may serve
+    /// several managers only if it can tell scopes of the same name apart.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manager::new`].
+    pub fn build(mut self) -> Result<Manager> {
+        if self.recorder.is_some() {
+            (self.credit.most_memory, self.credit.most_streams) = (0, 0);
+        }
+        let allowlisted_conns = self.limits.allowlisted_system.conns;
+        let addresses = Addresses::new(self.addresses, allowlisted_conns, self.clock.clone())?;
+        let engine = Engine::new(self.limits, addresses, self.clock, self.credit);
+        let engine = Arc::new(engine.with_recorder(self.recorder));
+        engine.record(|| Record::start(&engine));
+        Ok(Manager::of(engine))
+    }
+}

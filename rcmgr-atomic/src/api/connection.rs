@@ -1,0 +1,164 @@
+//! The handle on a connection.
+
+use std::net::IpAddr;
+
+use rcmgr_core::{ConnectionScope, Direction, PeerId, Result, ScopeClass};
+
+use super::leaf_handle::leaf_handle;
+use super::stream::{Stream, open_stream_with};
+use crate::counters::Slot;
+use crate::engine::Path;
+use crate::leaf::{ConnectionLeaf, Leaf, charge_new, join_charged, leave_allowlist};
+use crate::lifetime::{Shared, Use};
+use crate::limits::{Addresses, BarePermit};
+use crate::path::PathKind;
+
+/// A connection of a [`Manager`](crate::Manager). It gives back all that it holds when it is dropped.
+///
+/// ```
+/// use rcmgr_atomic::{
+///     Manager, ConnectionScope, Direction, Endpoint, Limits, ResourceManager, UsesFd,
+/// };
+///
+/// let manager = Manager::new(Limits::unlimited())?;
+/// let connection =
+///     manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
+/// assert_eq!(manager.stat().transient.conns_inbound, 1);
+///
+/// let client = "192.0.2.7".parse()?;
+/// connection.set_peer(&client)?;
+/// assert_eq!(manager.stat().transient.conns_inbound, 0);
+/// assert_eq!(manager.stat().peers[&client].conns_inbound, 1);
+///
+/// drop(connection);
+/// assert!(manager.stat().system.is_zero());
+/// assert!(manager.peers().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a connection that is dropped gives everything back"]
+pub struct Connection {
+    leaf: Shared<ConnectionLeaf>,
+}
+
+impl Connection {
+    /// A connection on a path that is charged with it, with a permit in the subnet of its address, or none.
+    #[inline(always)]
+    pub(super) fn new(path: Use<Path>, slot: Slot, permit: BarePermit) -> Self {
+        let is_recorded = path.home().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
+            leaf: Leaf::charged(path, slot),
+            permit,
+            allowlisted: None,
+        })
+    }
+
+    /// A connection from an address on the allowlist, on a path that is charged with it.
+    pub(super) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
+        let is_recorded = path.home().recorder().is_some();
+        Self::opened(is_recorded, || ConnectionLeaf {
+            leaf: Leaf::charged(path, slot),
+            permit: BarePermit::none(),
+            allowlisted: Some(Box::new(ip)),
+        })
+    }
+
+    #[inline(always)]
+    fn opened(is_recorded: bool, leaf: impl FnOnce() -> ConnectionLeaf) -> Self {
+        let leaf = Shared::new_with(leaf);
+        if is_recorded {
+            leaf.leaf.record_opened();
+        }
+        Self { leaf }
+    }
+
+    /// Whether the connection may stay on its path when the remote turns out to be this peer.
+    fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
+        let allowed = |ip: &IpAddr| path.home().addresses().allowlist().allows(peer, *ip);
+        path.kind() != PathKind::AllowlistedConnection
+            || self.leaf.allowlisted.as_deref().is_some_and(allowed)
+    }
+}
+
+fn addresses(leaf: &Leaf) -> &Addresses {
+    leaf.path().home().addresses()
+}
+
+leaf_handle!(Connection);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        match self.leaf.only_mut() {
+            // The only reference closes the connection when it drops it.
+            Some(ConnectionLeaf { leaf, permit, .. }) => addresses(leaf).give_back_last(permit),
+            // Spans still hold it.
+            None => self.done(),
+        }
+    }
+}
+
+impl ConnectionScope for Connection {
+    type Stream = Stream;
+
+    fn direction(&self) -> Direction {
+        self.leaf.slot().direction()
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.leaf.path().peer()?.id().peer()
+    }
+
+    fn set_peer(&self, peer: &PeerId) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Peer)?;
+        let mut path = mover.path();
+        if !self.may_stay(path, peer) {
+            leave_allowlist(&mut mover)?;
+            path = mover.path();
+        }
+        let engine = path.home();
+        let of_peer = engine.peer_path(path.kind(), peer);
+        let next = match path.name_of(ScopeClass::Service) {
+            None => Some(of_peer),
+            Some(service) => engine.service_path(&of_peer, service),
+        };
+        mover.advance(next)?;
+        let path = mover.path();
+        if path.has_several_uses() {
+            // Each connection may have a thread that is refused streams, and a refusal allocates nothing. So the
+            // counts of refusals are spread here.
+            path.peer().inspect(|node| node.spread_refusals());
+        }
+        Ok(())
+    }
+
+    fn set_service(&self, service: &str) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Service)?;
+        let path = mover.path();
+        mover.advance(path.home().service_path(path, service))
+    }
+
+    fn open_stream(&self, direction: Direction) -> Result<Stream> {
+        let streams = self.leaf.streams()?;
+        let slot = Slot::Stream(direction);
+        charge_new(streams, slot)?;
+        match join_charged(streams, slot) {
+            Some(path) => Ok(Stream::new(path, slot)),
+            None => Err(self.leaf.closed()),
+        }
+    }
+
+    fn open_stream_with(
+        &self,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        let streams = self.leaf.streams()?.try_join();
+        let streams = streams.ok_or_else(|| self.leaf.closed())?;
+        open_stream_with(streams, direction, protocol, service)
+    }
+
+    fn done(&self) {
+        self.leaf.close();
+        addresses(&self.leaf).give_back(&self.leaf.permit);
+    }
+}

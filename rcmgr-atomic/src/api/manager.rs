@@ -1,0 +1,322 @@
+//! The manager.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager, Result,
+    ScopeClass, ScopeId, ScopeStat, UsesFd,
+};
+
+use super::connection::Connection;
+use super::scope::Scope;
+use super::service::Service;
+use super::span::Span;
+use super::stream::{Stream, open_stream_with};
+use crate::counters::{ConnMemory, Slot};
+use crate::engine::{Engine, Path};
+use crate::leaf::{ask_refused_peer, charge_new, stream_path};
+use crate::lifetime::Use;
+#[cfg(feature = "address")]
+use crate::limits::Addresses;
+use crate::node::Node;
+use crate::path::PathKind;
+use crate::span::{NodeUser, Owner};
+
+/// The resource manager: it decides, for every connection, stream, file descriptor and byte of buffer, whether the server
+/// may take it on.
+///
+/// A clone is another handle on the same manager. Open connections and streams outlive all handles on it.
+///
+/// ```
+/// use rcmgr_atomic::{
+///     Manager, Direction, Endpoint, Error, Limits, ResourceManager, UsesFd,
+/// };
+///
+/// let mut limits = Limits::unlimited();
+/// limits.system.conns_inbound = 1.into();
+/// let manager = Manager::new(limits)?;
+///
+/// let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
+/// let first = open()?;
+/// let refused = open().unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "system refused 1 inbound connection: 1 of 1 in use",
+/// );
+/// assert!(refused.is_temporary());
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    engine: Arc<Engine>,
+    /// The path of a new connection.
+    opened: Use<Path>,
+    /// The path of a new connection that the allowlist lets in.
+    allowlisted_opened: Use<Path>,
+}
+
+impl Manager {
+    pub(super) fn of(engine: Arc<Engine>) -> Self {
+        Self {
+            opened: engine.opened_path(),
+            allowlisted_opened: engine.allowlisted_opened_path(),
+            engine,
+        }
+    }
+
+    /// How often scopes of a class have refused, collected scopes included.
+    pub fn refusals(&self, class: ScopeClass) -> Refusals {
+        self.engine.refusals(class)
+    }
+
+    /// How often scopes of each class have refused, in the order of [`ScopeClass::ALL`]. It visits every scope once. A call
+    /// of [`refusals`](Self::refusals) for each class would visit them once for each.
+    pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
+    }
+
+    /// The limits by address, which are checked before the scopes: allowlist, limits of subnets, rates. All of them can be
+    /// changed while the manager runs.
+    #[cfg(feature = "address")]
+    pub fn addresses(&self) -> &Addresses {
+        self.engine.addresses()
+    }
+
+    /// How often more was released than a scope of the class held: a bug of the program.
+    pub fn over_releases(&self, class: ScopeClass) -> u64 {
+        self.engine.over_releases(class)
+    }
+
+    /// How many open connections hold how much memory, including their spans. While connections reserve and release, each is
+    /// counted where it was a moment ago or where it is now.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{
+    ///     Manager, ConnMemory, Direction, Endpoint, Limits, Priority,
+    ///     ResourceManager, ResourceScope, UsesFd,
+    /// };
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
+    /// conn.reserve_memory(4000, Priority::Always)?;
+    /// assert_eq!(ConnMemory::BOUNDS[..2], [1024, 4096]);
+    /// assert_eq!(manager.conn_memory().counts[..3], [0, 1, 0]);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn conn_memory(&self) -> ConnMemory {
+        self.engine.conn_memory().get()
+    }
+
+    /// A report on every scope that connections and streams are charged on: system, transient, the services, and the live
+    /// protocols and peers with the shares of each peer. Each scope is read by itself.
+    pub fn scopes(&self) -> Vec<ScopeReport> {
+        let mut reports = Vec::new();
+        self.for_each_scope(|report| reports.push(report));
+        reports.sort_by(|a, b| a.id.cmp(&b.id));
+        reports
+    }
+
+    /// Calls `f` with the reports of [`scopes`](Self::scopes), one by one and in any order. With very many scopes that is much
+    /// cheaper than collecting all reports. No lock is held while `f` is called.
+    ///
+    /// It returns what [`all_refusals`](Self::all_refusals) returns, from the same visit of the scopes.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Manager, Limits, ScopeClass};
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let mut scopes = 0;
+    /// let refusals = manager.for_each_scope(|_| scopes += 1);
+    /// assert_eq!(scopes, 4); // system and transient, and the same of the allowlist
+    /// assert_eq!(refusals[ScopeClass::System as usize].total(), 0);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn for_each_scope(
+        &self,
+        mut f: impl FnMut(ScopeReport),
+    ) -> [Refusals; ScopeClass::ALL.len()] {
+        let classes = ScopeClass::ALL;
+        self.engine.count_refusals(classes, &mut |node| {
+            f(ScopeReport {
+                id: node.id().clone(),
+                stat: self.engine.stat(node),
+                limit: self.engine.limit(node),
+                peak: node.peak(),
+                refusals: node.refusals(),
+            });
+        })
+    }
+
+    /// A handle on a node. The caller hands its use of the node over.
+    fn view(&self, node: Arc<Node>) -> Scope {
+        Scope::new(NodeUser::new(node, self.engine.clone()))
+    }
+}
+
+/// What [`Manager::scopes`] reports of a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeReport {
+    /// Which scope it is.
+    pub id: ScopeId,
+    /// Its usage.
+    pub stat: ScopeStat,
+    /// Its limit.
+    pub limit: Limit,
+    /// The peak of each counter since it was made.
+    pub peak: ScopeStat,
+    /// How often it has refused since it was made.
+    pub refusals: Refusals,
+}
+
+impl ResourceManager for Manager {
+    type Scope = Scope;
+    type Service = Service;
+    type Connection = Connection;
+    type Stream = Stream;
+
+    fn open_connection(
+        &self,
+        direction: Direction,
+        uses_fd: UsesFd,
+        endpoint: Endpoint,
+    ) -> Result<Connection> {
+        self.engine.check_open()?;
+        let slot = Slot::Connection(direction, uses_fd);
+        let addresses = self.engine.addresses();
+        let mut permit = addresses.admit_bare(endpoint)?;
+        let refused = match charge_new(&self.opened, slot) {
+            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, permit)),
+            Err(refused) => refused,
+        };
+        addresses.give_back_last(&mut permit);
+        match endpoint.ip() {
+            Some(ip) if addresses.allowlist().allows_ip(ip) => {
+                let path = &self.allowlisted_opened;
+                charge_new(path, slot)?;
+                Ok(Connection::allowlisted(path.join(), slot, ip))
+            }
+            _ => Err(refused),
+        }
+    }
+
+    fn verify_source_address(&self, ip: IpAddr) -> bool {
+        self.engine.addresses().verify_source_address(ip)
+    }
+
+    fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
+        self.engine.check_open()?;
+        let path = stream_path(&self.engine, peer, direction)?;
+        Stream::open(path, direction)
+    }
+
+    fn open_stream_with(
+        &self,
+        peer: &PeerId,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        self.engine.check_open()?;
+        ask_refused_peer(&self.engine, peer, direction)?;
+        let from = self.engine.peer_path(PathKind::Stream, peer);
+        open_stream_with(from, direction, protocol, service)
+    }
+
+    fn open_service(&self, service: &str) -> Result<Service> {
+        self.engine.check_open()?;
+        if self.engine.has_service_limit(service) {
+            Ok(Service::Scope(self.view_service(service)))
+        } else {
+            let owner = Owner::Node(self.engine.system().clone(), self.engine.clone());
+            Span::begin(owner).map(Service::Span)
+        }
+    }
+
+    fn view_system(&self) -> Scope {
+        self.view(self.engine.system().clone())
+    }
+
+    fn view_transient(&self) -> Scope {
+        self.view(self.engine.transient().clone())
+    }
+
+    fn view_service(&self, service: &str) -> Scope {
+        self.view(self.engine.service(service))
+    }
+
+    fn view_protocol(&self, protocol: &str) -> Scope {
+        self.view(self.engine.protocol(protocol))
+    }
+
+    fn view_peer(&self, peer: &PeerId) -> Scope {
+        self.view(self.engine.peer(peer))
+    }
+
+    fn services(&self) -> Vec<Arc<str>> {
+        let mut names = Vec::new();
+        self.engine
+            .for_each_service(&mut |node| names.extend(node.id().name().cloned()));
+        names.sort();
+        names
+    }
+
+    fn protocols(&self) -> Vec<Arc<str>> {
+        let mut ids = Vec::new();
+        self.engine
+            .for_each_protocol(&mut |node| ids.extend(node.id().name().cloned()));
+        ids.sort();
+        ids
+    }
+
+    fn peers(&self) -> Vec<PeerId> {
+        let mut ids = Vec::new();
+        self.engine
+            .for_each_peer(&mut |node| ids.extend(node.id().peer()));
+        ids.sort();
+        ids
+    }
+
+    fn stat(&self) -> ManagerStat {
+        let mut services = BTreeMap::new();
+        let mut protocols = BTreeMap::new();
+        let mut peers = BTreeMap::new();
+        self.engine.visit_each(&mut |node| match node.id() {
+            ScopeId::Service(name) => drop(services.insert(name.clone(), self.engine.stat(node))),
+            ScopeId::Protocol(id) => drop(protocols.insert(id.clone(), self.engine.stat(node))),
+            ScopeId::Peer(id) => drop(peers.insert(*id, self.engine.stat(node))),
+            _ => {}
+        });
+        ManagerStat {
+            system: self.engine.stat(self.engine.system()),
+            transient: self.engine.stat(self.engine.transient()),
+            allowlisted_system: self.engine.stat(self.engine.allowlisted_system()),
+            allowlisted_transient: self.engine.stat(self.engine.allowlisted_transient()),
+            services,
+            protocols,
+            peers,
+        }
+    }
+
+    fn limits(&self) -> Arc<Limits> {
+        self.engine.limits()
+    }
+
+    fn set_limits(&self, limits: Limits) {
+        self.engine.set_limits(limits);
+    }
+
+    fn close(&self) {
+        self.engine.close();
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("system", &self.engine.stat(self.engine.system()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! The handle on a span.
+
+use std::fmt;
+
+use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
+
+use super::show::show;
+use crate::lifetime::Shared;
+use crate::span::{Owner, SpanState};
+
+/// A span of any scope: it holds memory, and gives all of it back when it is done or dropped.
+///
+/// What it holds is part of what its owner holds. It obeys the limit of its owner as it is now, and a limit of its own if
+/// one is set.
+///
+/// ```
+/// use rcmgr_atomic::{
+///     Manager, Limits, Priority, ResourceManager, ResourceScope, ScopeSpan,
+/// };
+///
+/// let manager = Manager::new(Limits::unlimited())?;
+/// let dht = manager.view_service("dht");
+/// let query = dht.begin_span()?;
+/// query.reserve_memory(4096, Priority::Always)?;
+/// assert_eq!(dht.stat().memory, 4096);
+/// query.done();
+/// assert_eq!(dht.stat().memory, 0);
+/// # Ok::<(), rcmgr_atomic::Error>(())
+/// ```
+#[must_use = "a span that is dropped gives everything back"]
+pub struct Span(Shared<SpanState>);
+
+impl Span {
+    pub(super) fn begin(owner: Owner) -> Result<Self> {
+        SpanState::begin(owner).map(Self)
+    }
+}
+
+impl ResourceScope for Span {
+    type Span = Self;
+
+    fn name(&self) -> ScopeName {
+        self.0.name()
+    }
+
+    fn stat(&self) -> ScopeStat {
+        self.0.stat()
+    }
+
+    fn limit(&self) -> Limit {
+        self.0.limit()
+    }
+
+    fn set_limit(&self, limit: Limit) {
+        self.0.set_limit(Some(limit));
+    }
+
+    fn reset_limit(&self) {
+        self.0.set_limit(None);
+    }
+
+    fn reserve_memory(&self, size: u64, priority: Priority) -> Result<()> {
+        self.0.reserve(size, priority)
+    }
+
+    fn release_memory(&self, size: u64) {
+        if let Some(taken) = self.0.release(size).filter(|&taken| taken < size) {
+            self.0
+                .engine()
+                .count_over_release(&self.name(), size, taken);
+        }
+    }
+
+    fn release(&self) {
+        self.0.release(u64::MAX);
+    }
+
+    fn begin_span(&self) -> Result<Self> {
+        Self::begin(Owner::Span(self.0.clone()))
+    }
+}
+
+impl ScopeSpan for Span {
+    fn done(&self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        // The only reference closes the span when it drops it. Otherwise spans of it still hold it.
+        if !self.0.is_only() {
+            self.0.close();
+        }
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, "Span", &self.name(), &self.stat())
+    }
+}

@@ -1,0 +1,128 @@
+//! The handle on a stream.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Direction, Error, PeerId, Result, ScopeClass, StreamScope};
+
+use super::leaf_handle::leaf_handle;
+use crate::counters::Slot;
+use crate::engine::Path;
+use crate::leaf::{Leaf, ask_first, charge_new};
+use crate::lifetime::{Shared, Use};
+
+/// A stream of a [`Manager`](crate::Manager). It gives back all that it holds when it is dropped.
+///
+/// ```
+/// use rcmgr_atomic::{
+///     Manager, Direction, KIB, Limits, Priority, ResourceManager, ResourceScope,
+///     StreamScope,
+/// };
+///
+/// let manager = Manager::new(Limits::unlimited())?;
+/// let stream = manager.open_stream(&"tenant-7".parse()?, Direction::Inbound)?;
+/// stream.set_protocol("/ipfs/kad/1.0.0")?;
+/// stream.set_service("dht")?;
+///
+/// let buffer = stream.reserve(64 * KIB, Priority::Medium)?;
+/// assert_eq!(manager.view_service("dht").stat().memory, 64 * KIB);
+/// drop(buffer);
+/// assert_eq!(stream.stat().memory, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a stream that is dropped gives everything back"]
+pub struct Stream {
+    leaf: Shared<Leaf>,
+}
+
+impl Stream {
+    /// Opens a stream on `path`.
+    ///
+    /// # Errors
+    ///
+    /// If its own limit or the path leaves no room: then nothing is charged.
+    #[inline(always)]
+    pub(super) fn open(path: Use<Path>, direction: Direction) -> Result<Self> {
+        let slot = Slot::Stream(direction);
+        charge_new(&path, slot)?;
+        Ok(Self::new(path, slot))
+    }
+
+    #[inline(always)]
+    pub(super) fn new(path: Use<Path>, slot: Slot) -> Self {
+        let is_recorded = path.home().recorder().is_some();
+        let leaf = Shared::new_with(|| Leaf::charged(path, slot));
+        if is_recorded {
+            leaf.record_opened();
+        }
+        Self { leaf }
+    }
+}
+
+/// Opens a stream that begins on `from`.
+pub fn open_stream_with(
+    from: Use<Path>,
+    direction: Direction,
+    protocol: &str,
+    service: Option<&str>,
+) -> Result<Stream> {
+    let engine = from.home();
+    // The peer is checked first, so that it may refuse before anything is made for names that a remote chose.
+    if let Some(peer) = from.peer() {
+        ask_first(engine, peer, direction)?;
+    }
+    let path = engine.path_beyond(&from, protocol, service);
+    let path = path.expect("a path with a user can have branches");
+    Stream::open(path, direction)
+}
+
+leaf_handle!(Stream);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // The only reference closes the stream when it drops it. Otherwise spans still hold it.
+        if !self.leaf.is_only() {
+            self.leaf.close();
+        }
+    }
+}
+
+impl StreamScope for Stream {
+    fn direction(&self) -> Direction {
+        self.leaf.slot().direction()
+    }
+
+    fn peer(&self) -> PeerId {
+        let peer = self.leaf.path().peer();
+        peer.and_then(|node| node.id().peer())
+            .expect("a stream's path has a peer")
+    }
+
+    fn protocol(&self) -> Option<Arc<str>> {
+        self.leaf.path().name_of(ScopeClass::Protocol).cloned()
+    }
+
+    fn service(&self) -> Option<Arc<str>> {
+        self.leaf.path().name_of(ScopeClass::Service).cloned()
+    }
+
+    fn set_protocol(&self, protocol: &str) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Protocol)?;
+        let path = mover.path();
+        mover.advance(path.home().protocol_path(path, protocol))
+    }
+
+    fn set_service(&self, service: &str) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Service)?;
+        let path = mover.path();
+        if path.node(ScopeClass::Protocol).is_none() {
+            return Err(Error::NoProtocol {
+                scope: self.leaf.name(),
+            });
+        }
+        mover.advance(path.home().service_path(path, service))
+    }
+
+    fn done(&self) {
+        self.leaf.close();
+    }
+}

@@ -1,0 +1,63 @@
+//! How several nodes are charged as one.
+//!
+//! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of a server
+//! under attack, writes to none of them. The second round commits the charge on each node, if the usage is
+//! still what the check saw. A node that changed meanwhile is checked again. If it refuses now, the charge is
+//! cancelled on the nodes before it.
+
+use arrayvec::ArrayVec;
+
+use super::charges::Charge;
+use super::refused::Refused;
+use crate::limits::{LimitReached, LimitsVersion};
+use crate::node::{MAX_NODES, Node};
+
+/// Charges all nodes or none, under the limits of `version`. The caller must check at the end whether that
+/// version is still current.
+///
+/// # Errors
+///
+/// [`Refused::Node`] names the first node that refused.
+#[inline]
+pub fn charge_all<'a, C: Charge>(
+    nodes: impl Iterator<Item = &'a Node> + Clone,
+    version: LimitsVersion,
+    charge: C,
+) -> Result<(), Refused<'a>> {
+    let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
+    for node in nodes.clone() {
+        let used = charge.check(node, version);
+        seen.push(used.map_err(|reached| Refused::Node(node, reached))?);
+    }
+    for (at, (node, &seen)) in nodes.clone().zip(&seen).enumerate() {
+        if charge.commit(node, seen) {
+            continue;
+        }
+        if let Err(reached) = charge_one(node, version, charge) {
+            cancel_all(nodes.take(at), charge);
+            return Err(Refused::Node(node, reached));
+        }
+    }
+    Ok(())
+}
+
+/// Checks and commits until the node is charged or refuses.
+#[cold]
+fn charge_one<C: Charge>(
+    node: &Node,
+    version: LimitsVersion,
+    charge: C,
+) -> Result<(), LimitReached> {
+    loop {
+        let seen = charge.check(node, version)?;
+        if charge.commit(node, seen) {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes a charge back from all nodes.
+#[inline]
+pub fn cancel_all<'a, C: Charge>(nodes: impl Iterator<Item = &'a Node>, charge: C) {
+    nodes.for_each(|node| charge.cancel(node));
+}

@@ -1,0 +1,95 @@
+//! A charge of everything that a leaf holds.
+
+use rcmgr_core::{Error, Priority, Resource};
+
+use super::charges::{Charge, SlotCharge};
+use super::memory::Memory;
+use crate::limits::{LimitReached, LimitsVersion};
+use crate::node::Node;
+
+/// Everything that a leaf holds, which moves under a node: memory, then streams, then connections.
+///
+/// Every total is checked, even of what the leaf holds none of: a node that is over a lowered limit takes
+/// no leaf in.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeLeaf<S> {
+    pub slot: S,
+    /// Whether the slot was taken from the credit of the next path. Then it is charged already, and within
+    /// the limits.
+    pub slot_taken: bool,
+    /// In bytes.
+    pub memory: u64,
+}
+
+impl<S: SlotCharge> WholeLeaf<S> {
+    fn all_memory(self) -> Memory {
+        Memory::new(self.memory, Priority::Always)
+    }
+
+    #[inline]
+    fn check_slot(
+        self,
+        node: &Node,
+        version: LimitsVersion,
+    ) -> Result<Option<S::Seen>, LimitReached> {
+        if self.slot_taken {
+            return Ok(None);
+        }
+        self.slot.check(node, version).map(Some)
+    }
+
+    fn cancel_memory(self, node: &Node) {
+        if self.memory > 0 {
+            self.all_memory().cancel(node);
+        }
+    }
+}
+
+impl<S: SlotCharge> Charge for WholeLeaf<S> {
+    type Seen = (u64, Option<S::Seen>);
+
+    #[inline]
+    fn check(self, node: &Node, version: LimitsVersion) -> Result<Self::Seen, LimitReached> {
+        let memory = self.all_memory().check(node, version)?;
+        // Streams are checked before connections, whichever of them the leaf is.
+        if S::is_about(Resource::Streams) {
+            let slot = self.check_slot(node, version)?;
+            S::check_other_total(node, version)?;
+            Ok((memory, slot))
+        } else {
+            S::check_other_total(node, version)?;
+            Ok((memory, self.check_slot(node, version)?))
+        }
+    }
+
+    #[inline]
+    fn commit(self, node: &Node, (memory, slot): Self::Seen) -> bool {
+        // Most leaves move before they hold memory: then the check was enough.
+        if self.memory > 0 && !self.all_memory().commit(node, memory) {
+            return false;
+        }
+        let committed = slot.is_none_or(|slot| self.slot.commit(node, slot));
+        if !committed {
+            self.cancel_memory(node);
+        }
+        committed
+    }
+
+    #[inline]
+    fn cancel(self, node: &Node) {
+        if !self.slot_taken {
+            self.slot.cancel(node);
+        }
+        self.cancel_memory(node);
+    }
+
+    #[cold]
+    fn refused(self, node: &Node, reached: LimitReached) -> Error {
+        match reached.resource {
+            Resource::Memory => self.all_memory().refused(node, reached),
+            resource if S::is_about(resource) => self.slot.refused(node, reached),
+            // Only the total was checked, and nothing was asked for.
+            _ => node.refuse(reached, None, 0, None),
+        }
+    }
+}

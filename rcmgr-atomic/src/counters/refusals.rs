@@ -1,0 +1,120 @@
+//! Refusals, counted by resource and direction.
+
+use rcmgr_core::{Direction, Refusals, Resource};
+
+use super::per_thread::PerThread;
+use crate::sync::{AtomicU64, OnceBox, Ordering};
+
+/// Counts refusals by resource and direction, off the cache lines that grants are made on.
+///
+/// Where several threads may be refused at once, each counts in a shard of its own. The shards are made
+/// beforehand, because a refusal allocates nothing.
+#[derive(Debug)]
+pub struct RefusalCounts {
+    counts: Counts,
+    shards: OnceBox<PerThread<Counts>>,
+}
+
+type Counts = [AtomicU64; 6];
+
+fn zeros() -> Counts {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
+fn fields(refusals: Refusals) -> [u64; 6] {
+    [
+        refusals.memory,
+        refusals.streams_inbound,
+        refusals.streams_outbound,
+        refusals.conns_inbound,
+        refusals.conns_outbound,
+        refusals.fd,
+    ]
+}
+
+impl RefusalCounts {
+    pub fn new() -> Self {
+        Self {
+            counts: zeros(),
+            shards: OnceBox::new(),
+        }
+    }
+
+    /// Prepares for several threads. What was counted before stays where it is.
+    pub fn spread(&self) {
+        if self.shards.get().is_none() {
+            // Another thread may have been faster: then its shards stay.
+            let _ = self.shards.set(Box::new(PerThread::new(zeros)));
+        }
+    }
+
+    pub fn is_spread(&self) -> bool {
+        self.shards.get().is_some()
+    }
+
+    /// Counts one refusal. `direction` is the direction of the stream or connection that was refused.
+    pub fn count(&self, resource: Resource, direction: Option<Direction>) {
+        let outbound = usize::from(direction == Some(Direction::Outbound));
+        let at = match resource {
+            Resource::Memory => 0,
+            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
+                1 + outbound
+            }
+            Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => 3 + outbound,
+            Resource::Fd => 5,
+        };
+        let counts = match self.shards.get() {
+            Some(shards) => shards.of_this_thread(),
+            None => &self.counts,
+        };
+        // Relaxed, here and below: counts are read by themselves and order nothing.
+        counts[at].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds counts that were made elsewhere.
+    pub fn add(&self, other: Refusals) {
+        for (count, more) in self.counts.iter().zip(fields(other)) {
+            if more > 0 {
+                count.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Raises every count to at least its value in `other`. Returns the counts after that.
+    pub fn raise(&self, other: Refusals) -> Refusals {
+        for (count, least) in self.counts.iter().zip(fields(other)) {
+            count.fetch_max(least, Ordering::Relaxed);
+        }
+        self.get()
+    }
+
+    /// The sum of all shards. It never decreases, because no shard does.
+    pub fn get(&self) -> Refusals {
+        let shards = self
+            .shards
+            .get()
+            .into_iter()
+            .flat_map(|shards| shards.iter());
+        let all = std::iter::once(&self.counts).chain(shards);
+        all.map(refusals).sum()
+    }
+}
+
+fn refusals(counts: &Counts) -> Refusals {
+    let [
+        memory,
+        streams_inbound,
+        streams_outbound,
+        conns_inbound,
+        conns_outbound,
+        fd,
+    ] = std::array::from_fn(|at| counts[at].load(Ordering::Relaxed));
+    Refusals {
+        memory,
+        streams_inbound,
+        streams_outbound,
+        conns_inbound,
+        conns_outbound,
+        fd,
+    }
+}

@@ -1,0 +1,157 @@
+//! How a charge is made under the limits in force, and how a refusal by a node is settled.
+
+use rcmgr_core::{Error, Result};
+
+use super::state::{Engine, Path};
+use crate::charge::{Charge, Refused, cancel_all, charge_all};
+use crate::counters::Kind;
+use crate::lending::{Fill, may_have_credit};
+use crate::lifetime::Shared;
+use crate::limits::LimitsVersion;
+use crate::node::Node;
+
+impl Engine {
+    /// Makes attempts, each under the version of the limits that is current when it begins, until one succeeds or
+    /// fails for good. An attempt checks at its end whether its version is still current. If not, it undoes what
+    /// it did and fails with [`Refused::Stale`]. So what an attempt did holds under one whole set of limits.
+    ///
+    /// # Errors
+    ///
+    /// That of the attempt that failed for good. No attempt may fail with [`Refused::Node`]: it is
+    /// [settled](Self::settle) first.
+    #[inline(always)]
+    pub fn under_current_limits<'a, T>(
+        &self,
+        mut attempt: impl FnMut(LimitsVersion) -> Result<T, Refused<'a>>,
+    ) -> Result<T> {
+        loop {
+            match attempt(self.versions.get()) {
+                Ok(done) => return Ok(done),
+                Err(Refused::Final(refused)) => return Err(refused),
+                Err(Refused::Stale | Refused::Node(..)) => {}
+            }
+        }
+    }
+
+    /// Settles the refusal of a charge by a node: recalls the credit on it. The result is a final error, or
+    /// [`Refused::Stale`] if the charge should be tried again, because there was credit to recall or the limits
+    /// changed.
+    #[inline]
+    pub fn settle<'a, C: Charge>(
+        &self,
+        refused: Refused<'a>,
+        charge: C,
+        version: LimitsVersion,
+    ) -> Refused<'a> {
+        let Refused::Node(node, reached) = refused else {
+            return refused;
+        };
+        if !self.versions.is_current(version) {
+            return Refused::Stale;
+        }
+        let mut reached = reached;
+        if may_have_credit(node, reached) {
+            match self.lending.make_room(node, reached, charge, version) {
+                None => return Refused::Stale,
+                Some(now) => reached = now,
+            }
+        } else if !Kind::of(reached.resource).is_empty() {
+            // The node is checked again: another thread may have recalled credit since the last check. Then it
+            // has room, or lacks room for another resource.
+            match charge.check(node, version) {
+                Err(now) if !may_have_credit(node, now) => reached = now,
+                _ => return Refused::Stale,
+            }
+        }
+        // The version is read after the last check of the node.
+        self.refused_for_good(version, || charge.refused(node, reached))
+    }
+
+    /// A refusal that is final if the limits that it was decided under are still current.
+    #[inline]
+    pub fn refused_for_good<'a>(
+        &self,
+        version: LimitsVersion,
+        error: impl FnOnce() -> Error,
+    ) -> Refused<'a> {
+        if self.versions.is_current(version) {
+            Refused::Final(error())
+        } else {
+            Refused::Stale
+        }
+    }
+
+    /// Charges all nodes or none, under the limits in force.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the first node that has no room.
+    #[inline]
+    pub fn charge_nodes<'a, C: Charge>(
+        &self,
+        nodes: impl Iterator<Item = &'a Node> + Clone,
+        charge: C,
+    ) -> Result<()> {
+        self.under_current_limits(|version| {
+            self.charge_all_under(version, nodes.clone(), charge)
+                .map_err(|refused| self.settle(refused, charge, version))
+        })
+    }
+
+    /// Charges all nodes or none, under this version of the limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Stale`] if the version is not current any longer.
+    #[inline]
+    pub fn charge_all_under<'a, C: Charge>(
+        &self,
+        version: LimitsVersion,
+        nodes: impl Iterator<Item = &'a Node> + Clone,
+        charge: C,
+    ) -> Result<(), Refused<'a>> {
+        charge_all(nodes.clone(), version, charge)?;
+        if !self.versions.is_current(version) {
+            cancel_all(nodes, charge);
+            return Err(Refused::Stale);
+        }
+        Ok(())
+    }
+
+    /// Pays for a charge with credit of the path, or charges all its nodes, or none. The caller checks afterwards
+    /// whether the version is still current.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Node`].
+    #[inline]
+    pub fn charge_path<'a, C: Charge>(
+        &self,
+        path: &'a Shared<Path>,
+        version: LimitsVersion,
+        charge: C,
+    ) -> Result<(), Refused<'a>> {
+        if path.take_credit(version, charge) {
+            return Ok(());
+        }
+        charge_all(path.iter(), version, charge)?;
+        self.fill_credit(path, version, charge);
+        Ok(())
+    }
+
+    /// After a charge of the nodes of a path: fills the credit that could have paid for it.
+    #[inline]
+    pub fn fill_credit(&self, path: &Shared<Path>, version: LimitsVersion, charge: impl Charge) {
+        if let Some((kind, amount)) = charge.credit() {
+            let fill = Fill {
+                lending: &self.lending,
+                versions: &self.versions,
+                version,
+                path,
+                kind,
+                amount,
+            };
+            fill.run();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The limits in force: of all scopes, and of single ones.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Limit, Limits, ScopeId};
+
+use super::state::Engine;
+use crate::limits::LimitsVersion;
+use crate::node::Node;
+
+impl Engine {
+    pub fn limits(&self) -> Arc<Limits> {
+        self.versions
+            .read(|version| self.limits[version.slot()].get())
+    }
+
+    /// Whether a service of this name has a limit of its own or by default.
+    pub fn has_service_limit(&self, name: &str) -> bool {
+        let id = ScopeId::Service(name.into());
+        self.overrides.read(&id, |_| ()).is_some() || self.limits().service_limit(name).is_some()
+    }
+
+    /// The limit of a node.
+    pub fn limit(&self, node: &Node) -> Limit {
+        self.versions.read(|version| node.limit(version))
+    }
+
+    /// The limit that the node of this name must have under a version.
+    pub(super) fn limit_of(&self, id: &ScopeId, version: LimitsVersion) -> Limit {
+        if let Some(limit) = self.overrides.read(id, |limit| *limit) {
+            return limit;
+        }
+        self.limits[version.slot()].with(|limits| match id {
+            ScopeId::System => limits.system,
+            ScopeId::Transient => limits.transient,
+            ScopeId::AllowlistedSystem => limits.allowlisted_system,
+            ScopeId::AllowlistedTransient => limits.allowlisted_transient,
+            ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
+            ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
+            ScopeId::Protocol(id) => limits.protocol_limit(id),
+            ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
+            ScopeId::Peer(id) => limits.peer_limit(id),
+            ScopeId::Connection(_) => limits.conn,
+            ScopeId::Stream(_) => limits.stream,
+        })
+    }
+
+    /// Puts a new version of the limits in force, with the changes that `write` writes.
+    pub fn change_limits(&self, write: impl Fn(LimitsVersion)) {
+        let _one_at_a_time = self.limits_lock.lock();
+        let version = self.versions.change(write);
+        self.lending.limits_changed(version);
+    }
+
+    pub fn set_limits(&self, limits: Limits) {
+        self.change_limits(|version| {
+            self.conn.limit.set(version, &limits.conn);
+            self.stream.limit.set(version, &limits.stream);
+            self.overrides
+                .retain(|id| matches!(id, ScopeId::Peer(_) | ScopeId::Protocol(_)));
+            // First for the nodes that are made from now on, then for the nodes that are there.
+            self.limits[version.slot()].set(limits.clone());
+            self.visit_each(&mut |node| {
+                node.set_limit(version, &self.limit_of(node.id(), version));
+            });
+            self.addresses()
+                .set_allowlisted_conns(limits.allowlisted_system.conns);
+        });
+    }
+
+    /// Sets the limit of one node, or takes that back.
+    pub fn set_limit(&self, node: &Node, limit: Option<Limit>) {
+        let id = node.id();
+        self.change_limits(|version| {
+            match limit {
+                Some(limit) => self.overrides.insert(id.clone(), limit),
+                None => drop(self.overrides.remove_if(id, |_| true)),
+            }
+            let limit = limit.unwrap_or_else(|| self.limit_of(id, version));
+            node.set_limit(version, &limit);
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! The engine: what all scopes of a manager share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, ScopeName, ScopeStat};
+
+use super::leaf_class::LeafClass;
+use super::over_releases::OverReleases;
+use super::record::Recorder;
+use super::refused_peers::RefusedPeers;
+use crate::counters::{ConnMemoryCounts, RefusalCounts, Slot};
+use crate::lending::{CreditOptions, Lending};
+use crate::limits::{Addresses, CurrentVersion};
+use crate::node::{Node, Registry};
+use crate::path::{self, Peers};
+use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
+
+/// The paths of an engine.
+pub type Path = path::Path<Engine>;
+
+/// What all scopes of a manager share.
+pub struct Engine {
+    system: Arc<Node>,
+    transient: Arc<Node>,
+    allowlisted_system: Arc<Node>,
+    allowlisted_transient: Arc<Node>,
+    pub(super) services: Table<Arc<str>, Arc<Node>>,
+    pub(super) protocols: Registry<Arc<str>>,
+    pub(super) peers: Peers<Self>,
+    refused_peers: RefusedPeers,
+    /// The share of each peer in each service and protocol.
+    pub(super) shares: Registry<ScopeId>,
+
+    addresses: Addresses,
+    pub(super) lending: Lending<Self>,
+    pub(super) versions: CurrentVersion,
+    /// All limits, for either slot.
+    pub(super) limits: [Published<Limits>; 2],
+    /// Limits that were set on single scopes. Those of peers and protocols outlive the scope and a change of all
+    /// limits. The thread that sets one is a user of the node, so the node is not made meanwhile with a limit
+    /// that is not yet in force.
+    pub(super) overrides: Table<ScopeId, Limit>,
+    pub(super) limits_lock: RareLock,
+    pub(super) conn: LeafClass,
+    pub(super) stream: LeafClass,
+    conn_memory: ConnMemoryCounts,
+
+    /// Refusals by spans, and by nodes that are gone.
+    past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
+    /// The largest numbers of refusals that were reported of each class.
+    pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
+    over_releases: OverReleases,
+    clock: Arc<dyn Clock>,
+    closed: AtomicBool,
+    recorder: Option<Arc<dyn Recorder>>,
+}
+
+impl Engine {
+    pub fn new(
+        limits: Limits,
+        addresses: Addresses,
+        clock: Arc<dyn Clock>,
+        credit: CreditOptions,
+    ) -> Self {
+        let node = |id, parent, limit| Arc::new(Node::new(id, parent, [limit; 2]));
+        let system = node(ScopeId::System, None, limits.system);
+        let of_system = Some(system.clone());
+        let transient = node(ScopeId::Transient, of_system, limits.transient);
+        let limit = limits.allowlisted_system;
+        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, limit);
+        let of_system = Some(allowlisted_system.clone());
+        let limit = limits.allowlisted_transient;
+        let allowlisted_transient = node(ScopeId::AllowlistedTransient, of_system, limit);
+        Self {
+            system,
+            transient,
+            allowlisted_system,
+            allowlisted_transient,
+            services: Table::new(),
+            protocols: Registry::new(),
+            peers: Peers::new(),
+            refused_peers: RefusedPeers::new(),
+            shares: Registry::new(),
+            conn: LeafClass::new(&limits.conn),
+            stream: LeafClass::new(&limits.stream),
+            conn_memory: ConnMemoryCounts::new(),
+            addresses,
+            lending: Lending::new(credit),
+            versions: CurrentVersion::new(),
+            limits: [Published::new(limits.clone()), Published::new(limits)],
+            overrides: Table::new(),
+            limits_lock: RareLock::default(),
+            past_refusals: std::array::from_fn(|_| RefusalCounts::new()),
+            reported_refusals: std::array::from_fn(|_| RefusalCounts::new()),
+            over_releases: OverReleases::new(),
+            clock,
+            closed: AtomicBool::new(false),
+            recorder: None,
+        }
+    }
+
+    /// The same engine, with a recorder of its operations.
+    pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    #[inline]
+    pub fn recorder(&self) -> Option<&dyn Recorder> {
+        self.recorder.as_deref()
+    }
+
+    pub fn leaf_class(&self, slot: Slot) -> &LeafClass {
+        match slot {
+            Slot::Connection(..) => &self.conn,
+            Slot::Stream(_) => &self.stream,
+        }
+    }
+
+    /// Connections, counted by how much memory they hold.
+    pub fn conn_memory(&self) -> &ConnMemoryCounts {
+        &self.conn_memory
+    }
+
+    /// The limits by address, which are checked before the scopes.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub fn lending(&self) -> &Lending<Self> {
+        &self.lending
+    }
+
+    /// The usage of a node, credit left out.
+    pub fn stat(&self, node: &Node) -> ScopeStat {
+        self.lending().stat(node)
+    }
+
+    pub fn versions(&self) -> &CurrentVersion {
+        &self.versions
+    }
+
+    pub fn system(&self) -> &Arc<Node> {
+        &self.system
+    }
+
+    pub fn transient(&self) -> &Arc<Node> {
+        &self.transient
+    }
+
+    pub fn allowlisted_system(&self) -> &Arc<Node> {
+        &self.allowlisted_system
+    }
+
+    pub fn allowlisted_transient(&self) -> &Arc<Node> {
+        &self.allowlisted_transient
+    }
+
+    /// Peers by id, with the paths of leaves with a peer and nothing else.
+    pub fn peers(&self) -> &Peers<Self> {
+        &self.peers
+    }
+
+    pub fn refused_peers(&self) -> &RefusedPeers {
+        &self.refused_peers
+    }
+
+    pub fn past_refusals(&self, class: ScopeClass) -> &RefusalCounts {
+        &self.past_refusals[class as usize]
+    }
+
+    /// Counts a release of more than the scope held, and logs it.
+    pub fn count_over_release(&self, scope: &ScopeName, asked: u64, held: u64) {
+        self.over_releases.count(scope, asked, held, &*self.clock);
+    }
+
+    pub fn over_releases(&self, class: ScopeClass) -> u64 {
+        self.over_releases.of(class)
+    }
+
+    pub fn close(&self) {
+        // Relaxed, here and below: open scopes proceed, so nothing is published through the flag.
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::ScopeClosed`] after `close`.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::ScopeClosed {
+                scope: ScopeId::System.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

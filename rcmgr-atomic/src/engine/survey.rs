@@ -1,0 +1,87 @@
+//! Surveys of all scopes: usage and refusals.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Refusals, ScopeClass};
+
+use super::state::Engine;
+use crate::node::Node;
+
+/// The number of nodes that are fetched at once where all are visited: as many as the nearest caches hold.
+const FETCHED_AT_ONCE: usize = 64;
+
+impl Engine {
+    /// All refusals by scopes of this class, also by scopes that are gone. The numbers never decrease: a scope that
+    /// is being collected is in neither sum for a moment, and then the numbers that were reported before stand.
+    pub fn refusals(&self, class: ScopeClass) -> Refusals {
+        self.count_refusals([class], &mut |_| {})[0]
+    }
+
+    /// All refusals by scopes of several classes. It visits each node once, and calls `f` for it, if one of the
+    /// classes is a class of nodes.
+    pub fn count_refusals<const N: usize>(
+        &self,
+        classes: [ScopeClass; N],
+        f: &mut dyn FnMut(&Node),
+    ) -> [Refusals; N] {
+        // Past refusals are read first: a scope that is collected meanwhile is not counted twice.
+        let past = classes.map(|class| self.past_refusals(class).get());
+        let mut live = [Refusals::default(); N];
+        let mut has_nodes = false;
+        for (live, class) in live.iter_mut().zip(classes) {
+            match class {
+                ScopeClass::Connection => *live = self.conn.refusals.get(),
+                ScopeClass::Stream => *live = self.stream.refusals.get(),
+                ScopeClass::Span => {}
+                _ => has_nodes = true,
+            }
+        }
+        if has_nodes {
+            self.visit_each(&mut |node| {
+                let at = classes.iter().position(|&class| class == node.class());
+                if let Some(at) = at {
+                    live[at] += node.refusals();
+                }
+                f(node);
+            });
+        }
+        std::array::from_fn(|at| {
+            self.reported_refusals[classes[at] as usize].raise(past[at] + live[at])
+        })
+    }
+
+    /// Calls `f` for every node that is there now, with no lock held.
+    pub fn visit_each(&self, f: &mut dyn FnMut(&Node)) {
+        let mut nodes = Vec::new();
+        self.for_each_node(&mut |node| nodes.push(node.clone()));
+        while !nodes.is_empty() {
+            let from = nodes.len().saturating_sub(FETCHED_AT_ONCE);
+            nodes[from..].iter().for_each(Node::fetch);
+            nodes.drain(from..).for_each(|node| f(&node));
+        }
+    }
+
+    /// Calls `f` for every node that is there now, with the shard of its name locked.
+    pub fn for_each_node(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        f(self.system());
+        f(self.transient());
+        f(self.allowlisted_system());
+        f(self.allowlisted_transient());
+        self.for_each_service(f);
+        self.for_each_protocol(f);
+        self.for_each_peer(f);
+        self.shares.for_each(f);
+    }
+
+    pub fn for_each_service(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.services.for_each(|_, node| f(node));
+    }
+
+    pub fn for_each_protocol(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.protocols.for_each(f);
+    }
+
+    pub fn for_each_peer(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.peers.for_each(f);
+    }
+}

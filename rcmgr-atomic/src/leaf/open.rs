@@ -1,0 +1,92 @@
+//! How a new leaf is charged.
+
+use rcmgr_core::{Error, LimitExceeded, Result, ScopeId, ScopeName};
+
+use crate::charge::{OneConnection, Refused, SlotCharge, Streams};
+use crate::counters::Slot;
+use crate::engine::{Engine, Operation, Path, Record};
+use crate::lifetime::{Shared, Use};
+use crate::limits::LimitsVersion;
+
+/// Charges a new leaf, if its own limit and the path have room.
+///
+/// A refusal is the hot path of a server under attack. It touches no count of users: the caller may know only that the
+/// path had a user a moment ago, and [joins](join_charged) afterwards.
+///
+/// # Errors
+///
+/// If there is no room: then nothing is charged.
+#[inline(always)]
+pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
+    match slot {
+        Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
+        Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
+    }
+}
+
+/// A use of a path that is charged with a new leaf already. If the path has no use any longer, the charge is taken back:
+/// its nodes may be gone from their maps by now, and a charge on them made no difference to any thread.
+#[inline]
+pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
+    let user = path.try_join();
+    if user.is_none() {
+        match slot {
+            Slot::Stream(direction) => path.cancel(Streams::one(direction)),
+            Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+        }
+    }
+    user
+}
+
+#[inline(always)]
+fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Result<()> {
+    let engine = path.home();
+    let charged = engine.under_current_limits(|version| {
+        check_own_limit(engine, version, slot)?;
+        engine
+            .charge_path(path, version, charge)
+            .map_err(|refused| engine.settle(refused, charge, version))?;
+        if !engine.versions().is_current(version) {
+            path.cancel(charge);
+            return Err(Refused::Stale);
+        }
+        Ok(())
+    });
+    charged.inspect_err(|refused| record_refused(path, slot, refused))
+}
+
+/// Checks the limit of a new leaf itself.
+///
+/// # Errors
+///
+/// [`Refused::Final`] or [`Refused::Stale`].
+#[inline]
+pub fn check_own_limit<'a>(
+    engine: &Engine,
+    version: LimitsVersion,
+    slot: Slot,
+) -> Result<(), Refused<'a>> {
+    let class = engine.leaf_class(slot);
+    let checked = class.limit.check(version, slot);
+    checked.map_err(|reached| engine.refused_for_good(version, || class.refused(reached, slot)))
+}
+
+/// Records that a leaf was refused.
+#[inline]
+fn record_refused(path: &Shared<Path>, slot: Slot, refused: &Error) {
+    path.home().record_refusal(refused, || {
+        let number = match refused {
+            // The leaf refused itself, and the error names it.
+            Error::LimitExceeded(LimitExceeded {
+                scope:
+                    ScopeName {
+                        scope: ScopeId::Connection(number) | ScopeId::Stream(number),
+                        ..
+                    },
+                ..
+            }) => *number,
+            _ => path.home().leaf_class(slot).numbers.next(),
+        };
+        Record::of_leaf(Operation::Open, path, slot, number)
+    });
+}

@@ -1,0 +1,57 @@
+//! How memory is released on a leaf.
+
+use super::state::Leaf;
+use crate::sync::cold_path;
+
+impl Leaf {
+    /// Gives back memory that the leaf itself holds: `size`, or all there is if that is less. Returns the amount, or
+    /// `None` if the leaf is closed.
+    #[inline]
+    pub fn release(&self, size: u64) -> Option<u64> {
+        let (mut word, mut path) = self.staged.load();
+        loop {
+            if word.is_closed() {
+                return None;
+            }
+            if word.has_spans() {
+                let taken = self.own_memory.take(size);
+                self.take(taken);
+                return Some(taken);
+            }
+            let mut taken = size;
+            if taken > word.memory() {
+                // A jump, so that the swap need not wait for the comparison.
+                cold_path();
+                taken = word.memory();
+            }
+            if taken == 0 {
+                return Some(0);
+            }
+            // Leaf first, path last.
+            let next = word.less(taken);
+            if self.set_memory(path, word, next).is_ok() {
+                self.release_memory(path, taken, next.memory());
+                return Some(taken);
+            }
+            (word, path) = self.staged.load();
+        }
+    }
+
+    /// Takes memory out of the leaf that the caller knows to be in it, and gives it back to the path. Does nothing if
+    /// the leaf is closed: then the thread that closed it gave everything back.
+    pub fn take(&self, size: u64) {
+        if size == 0 {
+            return;
+        }
+        let (mut word, mut path) = self.staged.load();
+        while !word.is_closed() {
+            debug_assert!(word.memory() >= size, "the caller knows that it is there");
+            let next = word.less(size);
+            if self.set_memory(path, word, next).is_ok() {
+                self.release_memory(path, size, next.memory());
+                return;
+            }
+            (word, path) = self.staged.load();
+        }
+    }
+}

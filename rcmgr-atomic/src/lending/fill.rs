@@ -1,0 +1,168 @@
+//! How the stocks of a path are filled.
+
+use super::lenders::Lending;
+use super::share::may_lend;
+use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
+use crate::counters::Kind;
+use crate::lifetime::Shared;
+use crate::limits::{CurrentVersion, LimitsVersion};
+use crate::node::Node;
+use crate::path::{Home, LendStep, Path, Stock};
+use crate::words::{StockState, largest_power_of_two};
+
+/// A new stock gets at most this part of the credit that each node may still have.
+const PART: u64 = 8;
+
+/// A request to fill the stock of this thread, after a charge of the nodes of a path that credit could have paid
+/// for.
+pub struct Fill<'a, H: Home> {
+    pub lending: &'a Lending<H>,
+    pub versions: &'a CurrentVersion,
+    /// The version of the limits that the charge was made under.
+    pub version: LimitsVersion,
+    pub path: &'a Shared<Path<H>>,
+    pub kind: Kind,
+    /// The amount of the charge.
+    pub amount: u64,
+}
+
+impl<H: Home> Fill<'_, H> {
+    /// Fills the stock, or counts the charge towards the time when the path may lend.
+    #[cold]
+    pub fn run(self) {
+        if self.path.is_lasting() || !serves(self.lending.most(self.kind), self.amount) {
+            return;
+        }
+        match self.path.lend_state().count_charge() {
+            LendStep::Nothing => {}
+            LendStep::Begin => self.lending.begin(self.path),
+            LendStep::Fill => self.fill(),
+        }
+    }
+
+    fn fill(&self) {
+        let Some(credit) = self.path.credit() else {
+            return;
+        };
+        let stock = credit.stock(self.kind);
+        if !stock.backs_off() && !self.try_fill(stock) {
+            stock.set_back_off();
+        }
+    }
+
+    /// Whether the stock is as it should be.
+    fn try_fill(&self, stock: &Stock) -> bool {
+        let mut word = stock.load();
+        // An open stock may be too small for such charges, because less could be lent when it was opened. It is
+        // drained first, if it would get more now.
+        if word.state() == StockState::Open && !serves(word.capacity(), self.amount) {
+            let capacity = self.capacity();
+            if capacity.is_none_or(|capacity| capacity <= word.capacity()) {
+                return false;
+            }
+            let stocks = std::iter::once(stock);
+            self.lending
+                .give_back(self.path, self.kind, stocks, Stock::drain);
+            word = stock.load();
+        }
+        match word.state() {
+            StockState::Idle => true,
+            StockState::Open => {
+                let batch = (word.capacity() - word.amount()).min(batch(word.capacity()));
+                let is_full = batch == 0 && word.is_valid_under(self.version.number());
+                let is_near_a_limit = || self.path.iter().any(|node| self.may_lend(node).is_none());
+                // A batch of zero makes what is there valid under this version.
+                let fill = || stock.fill(self.version, batch);
+                is_full || (!is_near_a_limit() && self.charge(batch, fill))
+            }
+            StockState::Drained => {
+                let Some(capacity) = self.raise_credit_bounds() else {
+                    return false;
+                };
+                let batch = batch(capacity);
+                let opened = self.charge(batch, || stock.open(self.version, capacity, batch));
+                if !opened {
+                    lower_credit_bounds(self.path.iter(), self.kind, capacity);
+                }
+                opened
+            }
+        }
+    }
+
+    fn may_lend(&self, node: &Node) -> Option<u64> {
+        may_lend(node, self.version, self.kind)
+    }
+
+    /// The capacity of a stock that is opened now: a power of two.
+    fn capacity(&self) -> Option<u64> {
+        let most = self.lending.most(self.kind);
+        let mut nodes = self.path.iter();
+        let most = nodes.try_fold(most, |most, node| {
+            Some(most.min(self.may_lend(node)? / PART))
+        })?;
+        largest_power_of_two(most)
+    }
+
+    /// Raises the credit bound of all nodes by the capacity of a new stock, if that serves such charges. Returns
+    /// the capacity.
+    fn raise_credit_bounds(&self) -> Option<u64> {
+        if self.path.iter().any(Node::backs_off) {
+            return None;
+        }
+        let capacity = self.capacity()?;
+        if !serves(capacity, self.amount) {
+            return None;
+        }
+        for (at, node) in self.path.iter().enumerate() {
+            node.raise_credit_bound(self.kind, capacity);
+            // Another thread may have raised it meanwhile.
+            if self.may_lend(node).is_none() {
+                lower_credit_bounds(self.path.iter().take(at + 1), self.kind, capacity);
+                return None;
+            }
+        }
+        Some(capacity)
+    }
+
+    /// Charges all nodes with a batch, which `keep` puts into a stock.
+    fn charge(&self, count: u64, keep: impl FnOnce() -> bool) -> bool {
+        match self.kind {
+            Kind::Memory => {
+                let level = u8::MAX;
+                self.charge_batch(Memory { size: count, level }, keep)
+            }
+            Kind::Streams(direction) => self.charge_batch(Streams { direction, count }, keep),
+        }
+    }
+
+    fn charge_batch(&self, batch: impl Charge, keep: impl FnOnce() -> bool) -> bool {
+        self.lending.transfer(|| {
+            if charge_all(self.path.iter(), self.version, batch).is_err() {
+                return false;
+            }
+            // The version is read after the charge: a thread that finds all credit within the limits of a
+            // later version has counted this batch in.
+            let kept = self.versions.is_current(self.version) && keep();
+            if !kept {
+                cancel_all(self.path.iter(), batch);
+            }
+            kept
+        })
+    }
+}
+
+/// The amount that a stock is filled with at once. It leaves room for what is put back.
+fn batch(capacity: u64) -> u64 {
+    capacity.div_ceil(2)
+}
+
+/// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there is room to put
+/// it back.
+fn serves(capacity: u64, amount: u64) -> bool {
+    batch(capacity) >= amount
+}
+
+/// Lowers the credit bound of nodes by the capacity of a stock that is closed.
+pub fn lower_credit_bounds<'a>(nodes: impl Iterator<Item = &'a Node>, kind: Kind, capacity: u64) {
+    nodes.for_each(|node| node.lower_credit_bound(kind, capacity));
+}

@@ -1,0 +1,26 @@
+//! How much credit there is.
+
+use rcmgr_core::KIB;
+
+/// How much credit there is.
+#[derive(Debug, Clone, Copy)]
+pub struct CreditOptions {
+    /// The most memory in a stock, in bytes; zero for no credit of memory.
+    pub most_memory: u64,
+    /// The most streams of a direction in a stock; zero for no credit of streams.
+    pub most_streams: u64,
+    /// A path lends after its nodes were charged this often. So short-lived paths cost nothing.
+    pub warm: u64,
+    /// The most paths that lend at a time.
+    pub most_lenders: usize,
+}
+
+impl CreditOptions {
+    /// A stock holds some dozens of usual buffers, and as many streams.
+    pub const DEFAULT: Self = Self {
+        most_memory: 256 * KIB,
+        most_streams: 64,
+        warm: 64,
+        most_lenders: 256,
+    };
+}

@@ -1,0 +1,60 @@
+//! The usage of a node: its charge less the credit on it.
+
+use std::ptr;
+
+use rcmgr_core::{Direction, ScopeStat};
+
+use super::lenders::Lending;
+use crate::counters::Kind;
+use crate::node::Node;
+use crate::path::{Credit, Home, Path};
+
+/// How often usage is read anew when a transfer of credit overlaps.
+const ATTEMPTS: usize = 16;
+
+impl<H: Home> Lending<H> {
+    /// The usage of a node: its charge less the credit on it.
+    pub fn stat(&self, node: &Node) -> ScopeStat {
+        let mut stat = node.charged();
+        for kind in Kind::ALL {
+            if node.credit_bound(kind) > 0 {
+                *match kind {
+                    Kind::Memory => &mut stat.memory,
+                    Kind::Streams(Direction::Inbound) => &mut stat.streams_inbound,
+                    Kind::Streams(Direction::Outbound) => &mut stat.streams_outbound,
+                } = self.used(node, kind);
+            }
+        }
+        stat
+    }
+
+    /// The sum of several stocks is right only if none of them changes meanwhile. So it must come out twice, and
+    /// no transfer may overlap. If that keeps failing, the charge is returned: an upper bound of the usage.
+    fn used(&self, node: &Node, kind: Kind) -> u64 {
+        let attempt = || {
+            let credit = self.credit(node, kind);
+            let charged = node.used(kind);
+            let is_stable = self.credit(node, kind) == credit;
+            is_stable.then(|| charged.saturating_sub(credit))
+        };
+        (0..ATTEMPTS)
+            .find_map(|_| self.without_transfer(attempt))
+            .unwrap_or_else(|| node.used(kind))
+    }
+
+    /// The credit in all stocks of the paths through a node.
+    fn credit(&self, node: &Node, kind: Kind) -> u64 {
+        let mut sum = 0;
+        self.for_each_lender_on(node, |_, credit| sum += credit.amount(kind));
+        sum
+    }
+
+    /// Calls `f` for each path in the list that goes through a node.
+    pub(super) fn for_each_lender_on(&self, node: &Node, mut f: impl FnMut(&Path<H>, &Credit)) {
+        self.for_each_lender(|path, credit| {
+            if path.iter().any(|other| ptr::eq(other, node)) {
+                f(path, credit);
+            }
+        });
+    }
+}

@@ -1,0 +1,16 @@
+//! Limits as the engine compares with them: two slots each, and a version that says which slot counts. And the limits by
+//! address, which are checked before the scopes.
+
+mod addresses;
+mod leaf_limit;
+mod limit_override;
+mod limit_reached;
+mod slots;
+mod version;
+
+pub use addresses::{AddressConfig, Addresses, BarePermit};
+pub use leaf_limit::LeafLimit;
+pub use limit_override::LimitOverride;
+pub use limit_reached::LimitReached;
+pub use slots::{LimitSlots, UNLIMITED, decode};
+pub use version::{CurrentVersion, LimitsVersion};

@@ -1,0 +1,68 @@
+//! Limits by remote address: those of `rcmgr-address`. Without the feature `address` a stand-in admits every address, so
+//! that the rest of the engine does not change.
+
+#[cfg(feature = "address")]
+pub use rcmgr_address::{AddressConfig, Addresses, BarePermit};
+
+#[cfg(not(feature = "address"))]
+pub use none::{AddressConfig, Addresses, BarePermit};
+
+#[cfg(not(feature = "address"))]
+mod none {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use rcmgr_core::{Clock, Endpoint, LimitValue, PeerId, Result};
+
+    #[derive(Debug, Default)]
+    pub struct AddressConfig {}
+
+    #[derive(Debug)]
+    pub struct Addresses(Allowlist);
+
+    #[derive(Debug)]
+    pub struct Allowlist;
+
+    #[derive(Debug)]
+    pub struct BarePermit;
+
+    impl Addresses {
+        pub fn new(_: AddressConfig, _: LimitValue, _: Arc<dyn Clock>) -> Result<Self> {
+            Ok(Self(Allowlist))
+        }
+
+        pub fn admit_bare(&self, _: Endpoint) -> Result<BarePermit> {
+            Ok(BarePermit)
+        }
+
+        pub fn give_back(&self, _: &BarePermit) {}
+
+        pub fn give_back_last(&self, _: &mut BarePermit) {}
+
+        pub fn verify_source_address(&self, _: IpAddr) -> bool {
+            false
+        }
+
+        pub fn set_allowlisted_conns(&self, _: LimitValue) {}
+
+        pub const fn allowlist(&self) -> &Allowlist {
+            &self.0
+        }
+    }
+
+    impl Allowlist {
+        pub fn allows_ip(&self, _: IpAddr) -> bool {
+            false
+        }
+
+        pub fn allows(&self, _: &PeerId, _: IpAddr) -> bool {
+            false
+        }
+    }
+
+    impl BarePermit {
+        pub const fn none() -> Self {
+            Self
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Prepaid credit: memory and streams that are charged on all nodes of a path and that no leaf uses yet.
+//!
+//! Charging six nodes for every reservation is slow. Threads that share the nodes make it slower: they contend
+//! for the same cache lines. So a busy path holds some credit. A reservation takes from the credit, a release
+//! puts it back, and the nodes are charged once a batch. The credit has a shard for each thread, and each shard
+//! has a *stock* of each kind.
+//!
+//! Why it is exact:
+//!
+//! - A stock is filled only while each node is well below its limit, and is valid only under the version of the
+//!   limits that it was filled under. From then on the charge of each node, credit included, stays within the
+//!   limits of that version. A thread that takes credit only turns it into usage, so it need not check the
+//!   nodes. (A priority below the highest may use less than the limit: such a request charges the nodes.)
+//! - The charge of a node is never less than the usage of it, because credit is charged first.
+//! - Before a node refuses, the credit of the paths through it is recalled (`lending/recall.rs`): the stocks are
+//!   *drained*, and their credit is given back to the nodes. A drained stock takes nothing back until it is opened
+//!   again, and near a limit it is not opened. So where many are refused there is nothing to recall.
+
+use crate::counters::{Kind, PerThread};
+use crate::limits::LimitsVersion;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::words::{StockState, StockWord};
+
+/// The credit of one path: in each shard a stock of each kind.
+#[derive(Debug)]
+pub struct Credit(PerThread<[Stock; Kind::ALL.len()]>);
+
+/// The credit of one kind in one shard.
+#[derive(Debug)]
+pub struct Stock {
+    word: AtomicU64,
+    /// Whether something was put back since this was last read.
+    used: AtomicBool,
+    /// How many more requests to fill the stock are turned down.
+    back_off: AtomicU64,
+}
+
+/// A stock that could not be filled, or was recalled, turns down this many requests to fill it. So recalling is
+/// paid for by the reservations in between.
+const BACK_OFF: u64 = 64;
+
+impl Credit {
+    /// The credit of a path that does not lend yet.
+    pub fn new() -> Self {
+        let stock = || Stock {
+            word: AtomicU64::new(StockWord::IDLE.0),
+            used: AtomicBool::new(false),
+            back_off: AtomicU64::new(0),
+        };
+        Self(PerThread::new(|| std::array::from_fn(|_| stock())))
+    }
+
+    /// The stock that this thread uses.
+    #[inline]
+    pub fn stock(&self, kind: Kind) -> &Stock {
+        &self.0.of_this_thread()[kind.index()]
+    }
+
+    pub fn stocks(&self, kind: Kind) -> impl Iterator<Item = &Stock> {
+        self.0.iter().map(move |stocks| &stocks[kind.index()])
+    }
+
+    pub fn all_stocks(&self) -> impl Iterator<Item = &Stock> {
+        self.0.iter().flatten()
+    }
+
+    /// All credit of a kind that can be taken now.
+    pub fn amount(&self, kind: Kind) -> u64 {
+        self.stocks(kind).map(|stock| stock.load().amount()).sum()
+    }
+}
+
+impl Stock {
+    #[inline]
+    pub fn load(&self) -> StockWord {
+        // SeqCst: in one order with the credit bounds of the nodes.
+        StockWord(self.word.load(Ordering::SeqCst))
+    }
+
+    #[inline]
+    fn swap(&self, current: StockWord, next: StockWord) -> Result<(), StockWord> {
+        // SeqCst: as in `load`. It is Release, too: a thread that sees credit taken or put back sees the leaf
+        // that holds it.
+        self.word
+            .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
+            .map(drop)
+            .map_err(StockWord)
+    }
+
+    /// Changes the word to `next` of it. Returns the word before, or `None` if there is no next word.
+    #[inline]
+    fn change(&self, next: impl Fn(StockWord) -> Option<StockWord>) -> Option<StockWord> {
+        let mut word = self.load();
+        while let Some(next) = next(word) {
+            match self.swap(word, next) {
+                Ok(()) => return Some(word),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
+    /// Whether a request to fill the stock is turned down.
+    pub fn backs_off(&self) -> bool {
+        // Relaxed, here and below: a throttle may be approximate.
+        let times = self.back_off.load(Ordering::Relaxed);
+        if times > 0 {
+            self.back_off.store(times - 1, Ordering::Relaxed);
+        }
+        times > 0
+    }
+
+    /// Turns down requests to fill the stock for a while.
+    pub fn set_back_off(&self) {
+        self.back_off.store(BACK_OFF, Ordering::Relaxed);
+    }
+
+    /// Takes `amount` of credit that is valid under `version`, if there is that much.
+    #[inline]
+    pub fn take(&self, version: LimitsVersion, amount: u64) -> bool {
+        self.change(|word| word.less(version.number(), amount))
+            .is_some()
+    }
+
+    /// Puts `amount` back, if there is room.
+    #[inline]
+    pub fn put(&self, amount: u64) -> bool {
+        let put = self.change(|word| word.more(amount)).is_some();
+        // Relaxed: a hint which paths should lend.
+        if put && !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        put
+    }
+
+    /// Opens a drained stock with this capacity, and with `amount` of credit that is charged on the nodes under
+    /// `version`.
+    pub fn open(&self, version: LimitsVersion, capacity: u64, amount: u64) -> bool {
+        let open = StockWord::open(version.number(), capacity, amount);
+        self.swap(StockWord::DRAINED, open).is_ok()
+    }
+
+    /// Adds `amount`, if there is room. All that the stock holds is charged on the nodes, within their limits
+    /// under `version`.
+    pub fn fill(&self, version: LimitsVersion, amount: u64) -> bool {
+        let more = |word: StockWord| {
+            let sum = word.more(amount)?;
+            Some(StockWord::open(
+                version.number(),
+                sum.capacity(),
+                sum.amount(),
+            ))
+        };
+        self.change(more).is_some()
+    }
+
+    /// Takes all credit out. Nothing can be put back until the stock is opened again. Returns the word before, if
+    /// it was open.
+    pub fn drain(&self) -> Option<StockWord> {
+        self.change(|word| (word.state() == StockState::Open).then_some(StockWord::DRAINED))
+    }
+
+    /// The path lends from now on. The caller holds the lock on the list of lenders.
+    pub fn begin(&self) {
+        let _ = self.swap(StockWord::IDLE, StockWord::DRAINED);
+    }
+
+    /// Takes all credit out: the path stops lending. Returns the word before, if the path lent.
+    pub fn end(&self) -> Option<StockWord> {
+        self.change(|word| (word.state() != StockState::Idle).then_some(StockWord::IDLE))
+    }
+
+    /// Whether the stock was used since this was last called.
+    pub fn was_used(&self) -> bool {
+        // Relaxed: as in `put`.
+        self.used.swap(false, Ordering::Relaxed)
+    }
+}

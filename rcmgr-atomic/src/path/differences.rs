@@ -1,0 +1,66 @@
+//! How two paths differ: what a leaf that moves from one to the other gains and loses.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use rcmgr_core::ScopeClass;
+
+use super::shared_path::{Home, Path};
+use crate::counters::Slot;
+use crate::node::{MAX_NODES, Node};
+
+impl<H: Home> Path<H> {
+    /// The nodes that this path has and `other` lacks, in the order in which a moving leaf is charged: system
+    /// before all, then the peer, protocol or service, then the share of the peer in it.
+    ///
+    /// `f` borrows them: handing them out would copy what was just written.
+    #[inline(always)]
+    pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
+        let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
+        if let (Some(named), true) = (self.named(), self.is_branch_of(other)) {
+            // A branch gains its protocol or service, and the share of the peer in it.
+            let share = match named {
+                ScopeClass::Protocol => ScopeClass::ProtocolPeer,
+                _ => ScopeClass::ServicePeer,
+            };
+            for class in [named, share] {
+                if let Some(node) = self.node(class) {
+                    nodes.push(&**node);
+                }
+            }
+        } else {
+            nodes.extend(self.without(other));
+            nodes.sort_by_key(|node| match node.class() {
+                ScopeClass::System => 0,
+                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
+                _ => 1,
+            });
+        }
+        f(&nodes)
+    }
+
+    /// Gives back what a leaf that moves to `next` held on the nodes that `next` lacks: its memory, and its slot
+    /// if there is one to give back.
+    pub fn release_lost(&self, next: &Self, slot: Option<Slot>, memory: u64) {
+        let nothing = slot.is_none() && memory == 0;
+        // A branch has all nodes of the path before it, except a transient one.
+        if nothing || (next.is_branch_of(self) && !self.is_transient()) {
+            return;
+        }
+        for node in self.without(next) {
+            if let Some(slot) = slot {
+                node.release_slot(slot);
+            }
+            if memory > 0 {
+                node.release_memory(memory);
+            }
+        }
+    }
+
+    /// The nodes that this path has and `other` lacks.
+    pub fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
+        let is_kept = |node: &Arc<Node>| other.nodes().iter().any(|other| Arc::ptr_eq(other, node));
+        let lost = self.nodes().iter().filter(move |node| !is_kept(node));
+        lost.map(|node| &**node)
+    }
+}

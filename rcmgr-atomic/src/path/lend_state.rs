@@ -1,0 +1,79 @@
+//! Whether a path lends credit, and when it may.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Whether a path lends credit, or after how many charges it may.
+#[derive(Debug)]
+pub struct LendState(AtomicU64);
+
+/// What follows from a charge of the nodes of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LendStep {
+    Nothing,
+    /// The path was charged often enough to lend.
+    Begin,
+    /// The path lends: its stock may be filled.
+    Fill,
+}
+
+const LENDS: u64 = u64::MAX - 1;
+const COLLECTED: u64 = u64::MAX;
+
+// AcqRel and Acquire, in all of these: one word decides between a path that begins to lend and one that is
+// collected.
+impl LendState {
+    /// The path may lend after this many charges.
+    pub fn after(charges: u64) -> Self {
+        Self(AtomicU64::new(charges))
+    }
+
+    fn swap(&self, from: u64, to: u64) -> bool {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Counts a charge of the nodes. Returns what follows from it.
+    pub fn count_charge(&self) -> LendStep {
+        // Acquire: with the stocks of a path that lends.
+        match self.0.load(Ordering::Acquire) {
+            COLLECTED => LendStep::Nothing,
+            LENDS => LendStep::Fill,
+            0 => LendStep::Begin,
+            charges => {
+                // If another thread was faster, its charge was counted in place of this one.
+                self.swap(charges, charges - 1);
+                LendStep::Nothing
+            }
+        }
+    }
+
+    pub fn may_begin(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
+    /// The path lends from now on, unless it was collected.
+    pub fn begin(&self) -> bool {
+        self.swap(0, LENDS)
+    }
+
+    /// The path could not begin: it may try again after this many charges.
+    pub fn postpone(&self, charges: u64) {
+        self.swap(0, charges);
+    }
+
+    /// The path stops lending, unless it is already collected. It may begin again after this many charges.
+    /// Returns whether it stopped.
+    pub fn end(&self, charges: u64) -> bool {
+        self.swap(LENDS, charges)
+    }
+
+    /// The path is collected. Returns whether it lent until now.
+    pub fn set_collected(&self) -> bool {
+        self.0.swap(COLLECTED, Ordering::AcqRel) == LENDS
+    }
+
+    pub fn lends(&self) -> bool {
+        self.0.load(Ordering::Acquire) == LENDS
+    }
+}

@@ -1,0 +1,86 @@
+//! What holds the tree of paths together: the branches of a path, and the paths that it uses.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use crate::lifetime::{Collect, Shared, Use};
+use crate::sync::Guarded;
+
+/// The links of one path to others.
+pub struct Links<P: Collect>(Guarded<Linked<P>>);
+
+struct Linked<P: Collect> {
+    branches: Option<Box<Branches<P>>>,
+    /// The paths that this one uses until it is collected: the one that it is a branch of, and the one where
+    /// streams begin.
+    used: [Option<Use<P>>; 2],
+}
+
+/// By protocol or service. A remote chooses the names, so the hasher is seeded.
+type Branches<P> = HashMap<Arc<str>, Shared<P>, ahash::RandomState>;
+
+/// A map of branches below this length is not shrunk.
+const SMALL: usize = 32;
+
+impl<P: Collect> Links<P> {
+    pub fn new() -> Self {
+        Self(Guarded::new(Linked {
+            branches: None,
+            used: [None, None],
+        }))
+    }
+
+    /// The branch of this name, with the caller as a user. If it is absent, `make` makes it, with the name that
+    /// it gives. Meanwhile no branch is added or removed.
+    pub fn branch_or_insert(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Option<(Arc<str>, Shared<P>)>,
+    ) -> Option<Use<P>> {
+        self.0.with(|Linked { branches, .. }| {
+            if let Some(found) = branches.as_ref().and_then(|branches| branches.get(name)) {
+                return Some(found.join());
+            }
+            let (name, branch) = make()?;
+            let user = branch.join();
+            branches.get_or_insert_default().insert(name, branch);
+            Some(user)
+        })
+    }
+
+    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one caller only.
+    pub fn remove_branch(&self, name: &str, branch: &Shared<P>) -> bool {
+        let removed = self.0.with(|Linked { branches, .. }| {
+            let map = branches.as_mut()?;
+            // Another thread may have found it since, or removed it, or even made another of this name.
+            let is_unused = |found: &Shared<P>| found.is(branch) && branch.is_unused();
+            let removed = if map.get(name).is_some_and(is_unused) {
+                map.remove(name)
+            } else {
+                None
+            };
+            if map.is_empty() {
+                *branches = None;
+            } else if map.capacity() > 8 * map.len().max(SMALL) {
+                map.shrink_to(2 * map.len());
+            }
+            removed
+        });
+        removed.is_some()
+    }
+
+    /// Keeps a use of another path until [`stop_using`](Self::stop_using).
+    pub fn use_until_collected(&self, path: Use<P>) {
+        self.0.with(|linked| {
+            let free = linked.used.iter_mut().find(|used| used.is_none());
+            *free.expect("a path uses at most two others") = Some(path);
+        });
+    }
+
+    /// Drops the uses of other paths.
+    pub fn stop_using(&self) {
+        // The uses are dropped outside of the lock, because that may collect the paths.
+        drop(self.0.with(|linked| mem::take(&mut linked.used)));
+    }
+}

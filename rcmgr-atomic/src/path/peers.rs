@@ -1,0 +1,136 @@
+//! Peers by id. Each has its node, and the paths of leaves with that peer and nothing else. So a stream that is
+//! opened by a peer id, or a connection that learns its peer, looks up one entry.
+//!
+//! As in a [`Registry`](crate::node::Registry), a thread that takes a node or path is a user of it from within
+//! the lookup on. The last user takes it out, under the lock of the shard and only if it still has no user. A
+//! path in an entry is a user of the node there.
+
+use std::sync::Arc;
+
+use rcmgr_core::PeerId;
+
+use super::kind::PathKind;
+use super::shared_path::{Home, Path};
+use crate::lifetime::{Shared, Use};
+use crate::node::Node;
+use crate::sync::Table;
+
+/// Peers by id.
+pub struct Peers<H: Home> {
+    table: Table<PeerId, Peer<H>>,
+}
+
+/// What is found by the id of a peer.
+pub struct Peer<H: Home> {
+    node: Arc<Node>,
+    /// By kind.
+    paths: [Option<Shared<Path<H>>>; PathKind::OF_PEERS],
+}
+
+impl<H: Home> Peer<H> {
+    fn new(node: Node) -> Self {
+        Self {
+            node: Arc::new(node),
+            paths: Default::default(),
+        }
+    }
+
+    fn join(&self) -> Arc<Node> {
+        self.node.users().add();
+        self.node.clone()
+    }
+
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The path of this kind, with the caller as a user, if there is one.
+    pub fn join_path(&self, kind: PathKind) -> Option<Use<Path<H>>> {
+        self.paths[kind as usize].as_ref().map(|path| path.join())
+    }
+
+    /// The path of this kind, made if absent, with the caller as a user.
+    fn path_or_insert(
+        &mut self,
+        kind: PathKind,
+        make: impl FnOnce(&Arc<Node>) -> Path<H>,
+    ) -> Use<Path<H>> {
+        let Self { node, paths } = self;
+        let path = paths[kind as usize].get_or_insert_with(|| {
+            node.users().add();
+            Shared::new(make(node))
+        });
+        path.join()
+    }
+}
+
+impl<H: Home> Peers<H> {
+    pub fn new() -> Self {
+        Self {
+            table: Table::new(),
+        }
+    }
+
+    /// The node of the peer, made if absent, with the caller as a user.
+    pub fn acquire(&self, id: &PeerId, make: impl FnOnce() -> Node) -> Arc<Node> {
+        // The user is added while the entry cannot be removed.
+        self.table.read(id, Peer::join).unwrap_or_else(|| {
+            let make = |_: &PeerId| Peer::new(make());
+            self.table.change_or_insert(*id, make, |peer| peer.join())
+        })
+    }
+
+    /// The result of `f` for the peer, if it is there. Meanwhile it is not removed.
+    pub fn read<R>(&self, id: &PeerId, f: impl FnOnce(&Peer<H>) -> R) -> Option<R> {
+        self.table.read(id, f)
+    }
+
+    /// The path of this kind, with the caller as a user. The path, and its peer, are made if absent.
+    pub fn acquire_path(
+        &self,
+        kind: PathKind,
+        id: &PeerId,
+        make_peer: impl FnOnce() -> Node,
+        make: impl FnOnce(&Arc<Node>) -> Path<H>,
+    ) -> Use<Path<H>> {
+        let found = self.read(id, |peer| peer.join_path(kind)).flatten();
+        found.unwrap_or_else(|| {
+            let make_peer = |_: &PeerId| Peer::new(make_peer());
+            let path = |peer: &mut Peer<H>| peer.path_or_insert(kind, make);
+            self.table.change_or_insert(*id, make_peer, path)
+        })
+    }
+
+    /// Removes a path that had no use a moment ago. Returns whether that removed it: true for one caller only,
+    /// which must end the use of the node by the path.
+    pub fn remove_path(&self, path: &Shared<Path<H>>) -> bool {
+        let Some(id) = path.peer().and_then(|node| node.id().peer()) else {
+            return false;
+        };
+        let removed = self.table.change(&id, |peer| {
+            let path_of_kind = &mut peer.paths[path.kind() as usize];
+            // Another thread may have found it since, or removed it, or even made another.
+            let is_unused = |found: &Shared<Path<H>>| found.is(path) && path.is_unused();
+            path_of_kind.take_if(|found| is_unused(found)).is_some()
+        });
+        removed == Some(true)
+    }
+
+    /// Ends a use of the node by the caller. Returns whether that removed the peer: true for one caller only.
+    pub fn release(&self, node: &Arc<Node>) -> bool {
+        if !node.users().remove() {
+            return false;
+        }
+        let Some(id) = node.id().peer() else {
+            return false;
+        };
+        // Another thread may have found it since, or removed it, or even made another of this id.
+        let is_unused = |peer: &Peer<H>| Arc::ptr_eq(&peer.node, node) && node.users().is_none();
+        self.table.remove_if(&id, is_unused)
+    }
+
+    /// Calls `f` for every peer that is there now.
+    pub fn for_each(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        self.table.for_each(|_, peer| f(&peer.node));
+    }
+}

@@ -1,0 +1,277 @@
+//! A path: the nodes that a leaf is charged on, in the order in which they are checked.
+//!
+//! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more about itself
+//! (its peer, its protocol, its service) moves from one path to another.
+//!
+//! Paths form trees. The path of a leaf with a peer and nothing else is found by the id of the peer
+//! (`peers.rs`). A path with a protocol or service is a *branch* of the path without it: it is found there, and
+//! uses it. So while a leaf is on a branch, leaves that come the same way find every path of that way, and look
+//! up nothing but a name. Each path has a lock for its branches, as each shard of a map has one for its names.
+
+use std::ptr;
+use std::sync::Arc;
+
+use rcmgr_core::ScopeClass;
+
+use super::credit::Credit;
+use super::kind::PathKind;
+use super::lend_state::LendState;
+use super::links::Links;
+use crate::charge::{Charge, cancel_all};
+use crate::counters::{Kind, Slot};
+use crate::lifetime::{Collect, Shared, Use};
+use crate::limits::LimitsVersion;
+use crate::node::{Node, Nodes, is_transient, rank};
+use crate::sync::{OnceBox, SetOnce};
+
+/// Where paths are at home: what collects a path that is not used any longer.
+pub trait Home: Sized {
+    /// The last use of the path has ended. Another may begin and end before this returns.
+    fn path_unused(path: &Shared<Path<Self>>);
+}
+
+/// What a leaf is charged on.
+pub struct Path<H: Home> {
+    kind: PathKind,
+    /// Whether the path lives as long as its holder: then its uses decide nothing.
+    lasting: bool,
+    /// Whether it goes through a transient scope. Its branches do not.
+    is_transient: bool,
+    /// For each class that a path can lack: the position of its node, or [`NOWHERE`].
+    at: [u8; CLASSES],
+    /// The class of the protocol or service that this path has and `from` lacks.
+    named: Option<ScopeClass>,
+    nodes: Nodes,
+    home: Arc<H>,
+    /// The path that it is a branch of.
+    from: Option<Shared<Self>>,
+    /// For a path of connections to a peer: where streams begin that are opened through them.
+    streams: SetOnce<Shared<Self>>,
+    links: Links<Self>,
+    lend_state: LendState,
+    /// Made when the path begins to lend.
+    credit: OnceBox<Credit>,
+}
+
+/// The number of classes that a path can lack, transient apart.
+const CLASSES: usize = 5;
+const NOWHERE: u8 = u8::MAX;
+
+impl<H: Home> Path<H> {
+    fn new(home: Arc<H>, kind: PathKind, nodes: Nodes, lend_state: LendState) -> Self {
+        let mut at = [NOWHERE; CLASSES];
+        for (position, node) in nodes.iter().enumerate() {
+            if let Some(at) = at.get_mut(usize::from(rank(node.class()))) {
+                *at = position as u8;
+            }
+        }
+        Self {
+            kind,
+            lasting: false,
+            is_transient: nodes.iter().any(|node| is_transient(node)),
+            at,
+            named: None,
+            nodes,
+            home,
+            from: None,
+            streams: SetOnce::new(),
+            links: Links::new(),
+            lend_state,
+            credit: OnceBox::new(),
+        }
+    }
+
+    /// A path that is not looked up, and never lends.
+    pub fn lasting(home: Arc<H>, kind: PathKind, nodes: Nodes, lend_state: LendState) -> Self {
+        Self {
+            lasting: true,
+            ..Self::new(home, kind, nodes, lend_state)
+        }
+    }
+
+    /// The path of a leaf with a peer and nothing else. The path is a user of the peer, its first node.
+    pub fn of_peer(home: Arc<H>, kind: PathKind, nodes: Nodes, lend_state: LendState) -> Self {
+        Self::new(home, kind, nodes, lend_state)
+    }
+
+    /// The path `from` with a protocol or service, `node`, and the share of the peer in it. It is a user of both
+    /// nodes already.
+    pub fn branch_of(from: Use<Self>, node: &Node, nodes: Nodes, lend_state: LendState) -> Self {
+        let path = Self {
+            named: Some(node.class()),
+            from: Some((*from).clone()),
+            ..Self::new(from.home.clone(), from.kind, nodes, lend_state)
+        };
+        path.links.use_until_collected(from);
+        path
+    }
+
+    /// Drops its uses of other paths. The caller has taken it out of the map or branch where it was found.
+    pub fn stop_using(&self) {
+        self.links.stop_using();
+    }
+
+    /// The name of the protocol or service that a branch has and the path before it lacks.
+    fn name(&self) -> Option<&Arc<str>> {
+        self.name_of(self.named?)
+    }
+
+    /// The path that it is a branch of.
+    pub fn from(&self) -> Option<&Shared<Self>> {
+        self.from.as_ref()
+    }
+
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Whether it goes through a transient scope.
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+
+    /// The class of the protocol or service that a branch has and the path before it lacks.
+    pub fn named(&self) -> Option<ScopeClass> {
+        self.named
+    }
+
+    /// The nodes that it is a user of: those that the path before it lacks.
+    pub fn own_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let is_new = |node: &Arc<Node>| match &self.from {
+            Some(from) => !from.nodes.iter().any(|other| Arc::ptr_eq(other, node)),
+            None => true,
+        };
+        self.nodes.iter().filter(move |node| is_new(node))
+    }
+
+    /// Where streams begin that are opened through connections on this path, once there was one.
+    pub fn streams(&self) -> Option<&Shared<Self>> {
+        self.streams.get()
+    }
+
+    /// Sets where streams begin, if it is not set yet. The caller is a user.
+    pub fn set_streams(&self, streams: Use<Self>) {
+        if self.streams.set((*streams).clone()).is_ok() {
+            self.links.use_until_collected(streams);
+        }
+    }
+
+    /// The node of the peer.
+    #[inline]
+    pub fn peer(&self) -> Option<&Arc<Node>> {
+        self.node(ScopeClass::Peer)
+    }
+
+    pub fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
+    }
+
+    pub fn home(&self) -> &Arc<H> {
+        &self.home
+    }
+
+    /// The node of this class: of the peer, the protocol, the service, or a share of the peer.
+    #[inline]
+    pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
+        let at = *self.at.get(usize::from(rank(class)))?;
+        self.nodes.get(usize::from(at))
+    }
+
+    /// The name of the protocol or service, if the path goes through one.
+    pub fn name_of(&self, class: ScopeClass) -> Option<&Arc<str>> {
+        self.node(class)?.id().name()
+    }
+
+    #[inline]
+    pub fn kind(&self) -> PathKind {
+        self.kind
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Node> + Clone {
+        self.nodes.iter().map(|node| &**node)
+    }
+
+    /// Whether this path is a branch of `other`.
+    pub fn is_branch_of(&self, other: &Self) -> bool {
+        let from = self.from.as_ref();
+        from.is_some_and(|from| ptr::eq(&raw const **from, other))
+    }
+
+    /// Pays for the charge with credit of the path, which is charged on all nodes already.
+    #[inline]
+    pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
+        let take = |(kind, amount)| Some(self.credit()?.stock(kind).take(version, amount));
+        charge.credit().and_then(take).unwrap_or(false)
+    }
+
+    #[inline]
+    pub fn cancel(&self, charge: impl Charge) {
+        cancel_all(self.iter(), charge);
+    }
+
+    /// Takes back what was granted: as credit, or else from the nodes. It calls `before_nodes` before it gives
+    /// anything back to the nodes. (Where operations are recorded there is no credit.)
+    #[inline]
+    pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
+        let put = |credit: &Credit| credit.stock(kind).put(amount);
+        if !self.credit().is_some_and(put) {
+            before_nodes();
+            self.iter().for_each(|node| node.release(kind, amount));
+        }
+    }
+
+    /// Gives back all that a leaf held.
+    #[inline]
+    pub fn release_leaf(&self, slot: Slot, memory: u64) {
+        match slot.kind() {
+            Some(kind) => self.release(kind, 1, || {}),
+            None => self.iter().for_each(|node| node.release_slot(slot)),
+        }
+        if memory > 0 {
+            self.release(Kind::Memory, memory, || {});
+        }
+    }
+
+    pub fn lend_state(&self) -> &LendState {
+        &self.lend_state
+    }
+
+    #[inline]
+    pub fn credit(&self) -> Option<&Credit> {
+        self.credit.get()
+    }
+
+    pub fn credit_or_new(&self) -> &Credit {
+        self.credit.get_or_init(|| Box::new(Credit::new()))
+    }
+}
+
+impl<H: Home> Shared<Path<H>> {
+    /// The branch with a protocol or service of this name, made if absent. `None` if it is absent and this path
+    /// has no use.
+    pub fn branch(
+        &self,
+        name: &str,
+        make: impl FnOnce(Use<Path<H>>) -> Path<H>,
+    ) -> Option<Use<Path<H>>> {
+        self.links.branch_or_insert(name, || {
+            // Only a path in use may grow a branch, which is a user of it. So a collected path never has a
+            // branch again.
+            let branch = Shared::new(make(self.try_join()?));
+            let name = branch.name().map_or_else(|| name.into(), Arc::clone);
+            Some((name, branch))
+        })
+    }
+
+    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one caller only.
+    pub fn remove_branch(&self, branch: &Self) -> bool {
+        let name = branch.name();
+        name.is_some_and(|name| self.links.remove_branch(name, branch))
+    }
+}
+
+impl<H: Home> Collect for Path<H> {
+    fn unused(this: &Shared<Self>) {
+        H::path_unused(this);
+    }
+}

@@ -1,0 +1,146 @@
+//! Memory reserved directly on a node, through a view of it.
+//!
+//! The amount is charged on the node and its parents, and noted in the `direct` word of the node, so that it can release
+//! only what was reserved this way. While the word is above zero it counts as a user of the node: reserved memory keeps a
+//! scope alive.
+
+use std::sync::Arc;
+
+use rcmgr_core::{Priority, Resource, Result};
+
+use crate::charge::{Charge, Memory, cancel_all};
+use crate::engine::{Engine, Operation, Record};
+use crate::limits::{LimitReached, UNLIMITED};
+use crate::node::Node;
+use crate::sync::Ordering;
+
+/// The most memory that can be reserved directly on a node, in bytes.
+const MAX_MEMORY: u64 = u64::MAX / 2;
+
+/// A node, with the holder as a user of it.
+pub struct NodeUser {
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+}
+
+impl NodeUser {
+    /// The caller hands its use of the node over.
+    pub fn new(node: Arc<Node>, engine: Arc<Engine>) -> Self {
+        Self { node, engine }
+    }
+
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        let node = &*self.node;
+        let charge = Memory::new(size, priority);
+        charge_direct(&self.engine, &self.node, charge)?;
+        if size == 0 {
+            return Ok(());
+        }
+        // AcqRel and Acquire, here and below: pair with the steps of other threads on the word.
+        let mut held = node.direct.load(Ordering::Acquire);
+        loop {
+            let sum = held.saturating_add(size);
+            if sum > MAX_MEMORY {
+                record(&self.engine, &self.node, Operation::Release, charge);
+                cancel_all(node.lineage(), charge);
+                let reached = LimitReached::new(Resource::Memory, held, UNLIMITED);
+                return Err(charge.refused(node, reached));
+            }
+            // The first amount is a user. The user joins before the amount shows, so that the thread that takes the
+            // amount out finds the user there.
+            let joins = held == 0;
+            if joins {
+                self.engine.retain_node(node);
+            }
+            match node
+                .direct
+                .compare_exchange(held, sum, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Ok(()),
+                Err(now) => {
+                    if joins {
+                        self.engine.release_node(&self.node);
+                    }
+                    held = now;
+                }
+            }
+        }
+    }
+
+    /// Takes back memory that was reserved directly: `size`, or all there is if that is less. Returns the amount.
+    pub fn take(&self, size: u64) -> u64 {
+        let node = &*self.node;
+        let mut held = node.direct.load(Ordering::Acquire);
+        loop {
+            let taken = size.min(held);
+            if taken == 0 {
+                return 0;
+            }
+            // Out of the word first, then off the nodes: the nodes never hold less than the word says.
+            match node.direct.compare_exchange(
+                held,
+                held - taken,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    release_direct(&self.engine, &self.node, taken);
+                    if taken == held {
+                        self.engine.release_node(&self.node);
+                    }
+                    return taken;
+                }
+                Err(now) => held = now,
+            }
+        }
+    }
+}
+
+/// Charges a node and its parents with memory.
+pub fn charge_direct(engine: &Arc<Engine>, node: &Arc<Node>, charge: Memory) -> Result<()> {
+    engine
+        .charge_nodes(node.lineage(), charge)
+        .inspect_err(|refused| {
+            engine.record_refusal(refused, || {
+                let record = Record::direct(Operation::Reserve, node, engine);
+                record.memory(charge.size, 0).priority(charge.level)
+            });
+        })?;
+    record(engine, node, Operation::Reserve, charge);
+    Ok(())
+}
+
+/// Gives such memory back.
+pub fn release_direct(engine: &Arc<Engine>, node: &Arc<Node>, size: u64) {
+    let charge = Memory::new(size, Priority::Level(0));
+    record(engine, node, Operation::Release, charge);
+    node.lineage().for_each(|node| node.release_memory(size));
+}
+
+fn record(engine: &Arc<Engine>, node: &Arc<Node>, operation: Operation, charge: Memory) {
+    engine.record(|| {
+        let record = Record::direct(operation, node, engine);
+        record.memory(charge.size, 0).priority(charge.level)
+    });
+}
+
+impl Clone for NodeUser {
+    fn clone(&self) -> Self {
+        self.engine.retain_node(&self.node);
+        Self::new(self.node.clone(), self.engine.clone())
+    }
+}
+
+impl Drop for NodeUser {
+    fn drop(&mut self) {
+        self.engine.release_node(&self.node);
+    }
+}

@@ -1,0 +1,460 @@
+//! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
+//!
+//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner holds, and never the own
+//! memory of the owner: only the span releases it, unless the owner is closed. A reservation is charged from the outside
+//! in: what the owner is charged on, the owner, then the span. It is undone from the inside out. A release takes the
+//! amount out of the span first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
+//! has given everything back, so nothing is taken from it.
+
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeClass, ScopeName, ScopeStat,
+};
+
+use super::direct::{charge_direct, release_direct};
+use crate::charge::{Memory, Refused};
+use crate::counters::{LazyNumber, Numbers, OwnMemory};
+use crate::engine::{Engine, Operation, Record};
+use crate::leaf::SharedLeaf;
+use crate::lifetime::Shared;
+use crate::limits::{LimitOverride, LimitReached, LimitsVersion};
+use crate::node::{Node, threshold};
+use crate::sync::{AtomicU64, Ordering, RareLock};
+use crate::words::SpanWord;
+
+/// The scope that a span is part of.
+pub enum Owner {
+    Leaf(SharedLeaf),
+    Span(Shared<SpanState>),
+    /// A node. The holder is a user of it.
+    Node(Arc<Node>, Arc<Engine>),
+}
+
+impl Owner {
+    fn engine(&self) -> &Arc<Engine> {
+        match self {
+            Self::Leaf(leaf) => leaf.path().home(),
+            Self::Span(span) => span.owner.engine(),
+            Self::Node(_, engine) => engine,
+        }
+    }
+
+    /// The node that the span is part of, if it is not part of a leaf. Each open span of a node, at any depth, is a user
+    /// of it: while one is open, the limit of the node is kept up to date.
+    fn node(&self) -> Option<&Arc<Node>> {
+        match self {
+            Self::Leaf(_) => None,
+            Self::Span(span) => span.owner.node(),
+            Self::Node(node, _) => Some(node),
+        }
+    }
+
+    fn name(&self) -> ScopeName {
+        match self {
+            Self::Leaf(leaf) => leaf.name(),
+            Self::Span(span) => span.name(),
+            Self::Node(node, _) => node.id().clone().into(),
+        }
+    }
+
+    fn limit(&self) -> Limit {
+        match self {
+            Self::Leaf(leaf) => leaf.limit(),
+            Self::Span(span) => span.limit(),
+            Self::Node(node, engine) => engine.limit(node),
+        }
+    }
+
+    fn memory_limit(&self, engine: &Engine, version: LimitsVersion) -> u64 {
+        match self {
+            Self::Leaf(leaf) => leaf.memory_limit(engine, version),
+            Self::Span(span) => span.memory_limit(engine, version),
+            Self::Node(node, _) => node.memory.limit(version),
+        }
+    }
+
+    fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        match self {
+            Self::Leaf(leaf) => leaf.reserve_for_span(size, priority),
+            Self::Span(span) => span.charge(size, priority).map(drop),
+            Self::Node(node, engine) => charge_direct(engine, node, Memory::new(size, priority)),
+        }
+    }
+
+    /// Takes back what a span held, or what was reserved for it.
+    fn take(&self, size: u64) {
+        match self {
+            Self::Leaf(leaf) => leaf.take(size),
+            Self::Span(span) => span.take(size),
+            Self::Node(node, engine) if size > 0 => release_direct(engine, node, size),
+            Self::Node(..) => {}
+        }
+    }
+
+    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it is part of.
+    fn prepare_for_spans(&self) -> Result<()> {
+        match self {
+            Self::Leaf(leaf) => leaf.prepare_for_spans(),
+            Self::Span(span) => span.prepare_for_spans(),
+            // The caller hands its use of the node over.
+            Self::Node(..) => Ok(()),
+        }
+    }
+
+    fn span_numbers(&self) -> &Numbers {
+        match self {
+            Self::Leaf(leaf) => leaf.span_numbers(),
+            Self::Span(span) => &span.spans,
+            Self::Node(node, _) => node.span_numbers(),
+        }
+    }
+}
+
+/// The deepest nesting of spans. Each level is a nested call, and the stack of a thread is finite.
+pub const MOST_NESTED: u32 = 64;
+
+/// A span. Its handle and its own spans share it.
+pub struct SpanState {
+    word: AtomicU64,
+    owner: Owner,
+    number: LazyNumber,
+    /// From 1.
+    depth: u32,
+    spans: Numbers,
+    own_memory: OwnMemory,
+    limit_override: LimitOverride,
+    /// Held by the thread that prepares the span for spans of its own.
+    preparing: RareLock,
+}
+
+impl SpanState {
+    /// Opens a span of `owner`.
+    ///
+    /// # Errors
+    ///
+    /// If the owner is closed, or is a span at the deepest nesting.
+    pub fn begin(owner: Owner) -> Result<Shared<Self>> {
+        let depth = match &owner {
+            Owner::Span(span) => span.depth + 1,
+            Owner::Leaf(_) | Owner::Node(..) => 1,
+        };
+        if depth > MOST_NESTED {
+            return Err(Error::SpansTooDeep {
+                scope: owner.name(),
+                most: MOST_NESTED,
+            });
+        }
+        owner.prepare_for_spans()?;
+        let is_recorded = owner.engine().recorder().is_some();
+        let span = Shared::new_with(|| Self {
+            word: AtomicU64::new(SpanWord::OPENED.0),
+            number: LazyNumber::none(),
+            depth,
+            owner,
+            spans: Numbers::new(),
+            own_memory: OwnMemory::new(),
+            limit_override: LimitOverride::none(),
+            preparing: RareLock::default(),
+        });
+        if is_recorded {
+            span.record_begun();
+        }
+        Ok(span)
+    }
+
+    #[cold]
+    fn record_begun(&self) {
+        self.engine().record(|| {
+            let limit = Some(self.limit());
+            Record::of_span(Operation::Begin, self.name(), limit)
+        });
+    }
+
+    /// Records a change of memory, after which the span holds `held`.
+    #[inline]
+    fn record(&self, engine: &Engine, operation: Operation, size: u64, level: u8, held: u64) {
+        engine.record(|| {
+            let record = Record::of_span(operation, self.name(), None);
+            record.memory(size, held).priority(level)
+        });
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.owner.engine()
+    }
+
+    pub fn name(&self) -> ScopeName {
+        let mut name = self.owner.name();
+        let number = self.number.get(self.owner.span_numbers());
+        name.spans = name.spans.child(number as u32);
+        name
+    }
+
+    #[inline]
+    fn load(&self) -> SpanWord {
+        // Acquire: pairs with the Release of `swap`.
+        SpanWord(self.word.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
+        // Release: what is charged outside is there before the span says that it holds it. Acquire: what is given
+        // back afterwards was charged before. Acquire on failure, as in `load`.
+        self.word
+            .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(SpanWord)
+    }
+
+    pub fn closed(&self) -> Error {
+        Error::ScopeClosed { scope: self.name() }
+    }
+
+    pub fn stat(&self) -> ScopeStat {
+        ScopeStat {
+            memory: self.load().memory(),
+            ..ScopeStat::ZERO
+        }
+    }
+
+    pub fn limit(&self) -> Limit {
+        let versions = self.engine().versions();
+        let (own, owner) = (
+            versions.read(|version| self.limit_override.get(version)),
+            self.owner.limit(),
+        );
+        own.map_or(owner, |own| own.lower(&owner))
+    }
+
+    pub fn set_limit(&self, limit: Option<Limit>) {
+        self.engine()
+            .change_limits(|version| self.limit_override.set(version, limit));
+    }
+
+    /// The limit of the owner, or the override of the span if that is lower.
+    fn memory_limit(&self, engine: &Engine, version: LimitsVersion) -> u64 {
+        let owner = self.owner.memory_limit(engine, version);
+        let own = self.limit_override.memory(version);
+        own.map_or(owner, |own| own.min(owner))
+    }
+
+    /// Reserves memory on the owner and on the span, for the span itself.
+    pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        if self.charge(size, priority)?.has_spans() {
+            self.own_memory.add(size);
+        }
+        Ok(())
+    }
+
+    /// Charges the owner and the span. Returns the word before.
+    fn charge(&self, size: u64, priority: Priority) -> Result<SpanWord> {
+        let engine = self.engine();
+        let charged =
+            engine.under_current_limits(|version| self.try_charge(engine, size, priority, version));
+        charged.inspect_err(|refused| self.record_refused(engine, size, priority, refused))
+    }
+
+    #[inline]
+    fn try_charge(
+        &self,
+        engine: &Engine,
+        size: u64,
+        priority: Priority,
+        version: LimitsVersion,
+    ) -> Result<SpanWord, Refused<'static>> {
+        let limit = self.memory_limit(engine, version);
+        let level = priority.level();
+        let most = threshold(limit, level, SpanWord::MAX_MEMORY);
+        let sum = |word: SpanWord| {
+            if word.is_closed() {
+                return Err(Refused::Final(self.closed()));
+            }
+            match word.memory().checked_add(size) {
+                Some(sum) if sum <= most => Ok(word.with_memory(sum)),
+                _ => {
+                    let reached = LimitReached::new(Resource::Memory, word.memory(), limit);
+                    let refused = || self.refused(size, priority, reached);
+                    Err(engine.refused_for_good(version, refused))
+                }
+            }
+        };
+        // 1. Check the limit of the span.
+        let mut word = self.load();
+        let mut next = sum(word)?;
+        // 2. Reserve on the owner, and on all that it is charged on.
+        self.owner
+            .reserve(size, priority)
+            .map_err(|why| Refused::Final(self.owner_refused(why)))?;
+        self.record(engine, Operation::Reserve, size, level, next.memory());
+        let before = word.memory();
+        let take_back = || {
+            self.record(engine, Operation::Release, size, level, before);
+            self.owner.take(size);
+        };
+        loop {
+            // 3. Check the version for the last time before the span is charged. Until then the owner holds the
+            //    amount for no one, and it can be taken back.
+            if !engine.versions().is_current(version) {
+                take_back();
+                return Err(Refused::Stale);
+            }
+            // 4. Charge the span. If its word changed, check its limit again and retry the swap.
+            let Err(now) = self.swap(word, next) else {
+                return Ok(word);
+            };
+            word = now;
+            next = sum(word).inspect_err(|_| take_back())?;
+        }
+    }
+
+    /// The error for the caller when the owner refused. If the owner is closed, report this span as closed.
+    fn owner_refused(&self, why: Error) -> Error {
+        match why {
+            Error::ScopeClosed { .. } => self.closed(),
+            why => why,
+        }
+    }
+
+    /// Records a reservation that this span refused. (Its owner records what it refuses itself.)
+    fn record_refused(&self, engine: &Engine, size: u64, priority: Priority, refused: &Error) {
+        engine.record_refusal(refused, || {
+            let held = match refused {
+                Error::LimitExceeded(reached) => reached.used,
+                _ => 0,
+            };
+            let record = Record::of_span(Operation::Reserve, self.name(), None);
+            record.memory(size, held).priority(priority.level())
+        });
+    }
+
+    #[cold]
+    fn refused(&self, size: u64, priority: Priority, reached: LimitReached) -> Error {
+        self.engine()
+            .past_refusals(ScopeClass::Span)
+            .count(reached.resource, None);
+        LimitExceeded {
+            scope: self.name(),
+            resource: reached.resource,
+            direction: None,
+            requested: size,
+            used: reached.used,
+            limit: reached.limit,
+            priority: Some(priority),
+        }
+        .into()
+    }
+
+    /// Gives back memory that the span itself holds: `size`, or all there is if that is less. Returns the amount, or `None`
+    /// if the span is closed.
+    pub fn release(&self, size: u64) -> Option<u64> {
+        let mut word = self.load();
+        loop {
+            if word.is_closed() {
+                return None;
+            }
+            if word.has_spans() {
+                let taken = self.own_memory.take(size);
+                self.take(taken);
+                return Some(taken);
+            }
+            let taken = size.min(word.memory());
+            if taken == 0 {
+                return Some(0);
+            }
+            let left = word.memory() - taken;
+            match self.swap(word, word.with_memory(left)) {
+                Ok(()) => {
+                    let engine = self.engine();
+                    self.owner.take(taken);
+                    self.record(engine, Operation::Release, taken, 0, left);
+                    return Some(taken);
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the owner. Does nothing if the
+    /// span is closed: then it has passed everything on.
+    fn take(&self, size: u64) {
+        if size == 0 {
+            return;
+        }
+        let mut word = self.load();
+        while !word.is_closed() {
+            let left = word.memory() - size;
+            match self.swap(word, word.with_memory(left)) {
+                Ok(()) => {
+                    let engine = self.engine();
+                    self.owner.take(size);
+                    return self.record(engine, Operation::Release, size, 0, left);
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Prepares for a span of this one: from now on the own memory of the span is counted apart.
+    ///
+    /// # Errors
+    ///
+    /// If it is closed: then no user has joined the node.
+    fn prepare_for_spans(&self) -> Result<()> {
+        if !self.load().has_spans() {
+            let _one_at_a_time = self.preparing.lock();
+            let mut word = self.load();
+            while !word.is_closed() && !word.has_spans() {
+                self.own_memory.begin(word.memory());
+                match self.swap(word, word.with_spans()) {
+                    Ok(()) => break,
+                    Err(now) => word = now,
+                }
+            }
+        }
+        // An open span is a user of the node itself.
+        if let Some(node) = self.owner.node()
+            && !self.engine().try_retain_node(node)
+        {
+            return Err(self.closed());
+        }
+        // Checked after the new user has joined: if the span is still open, it was a user itself until then.
+        if self.load().is_closed() {
+            self.leave_node();
+            return Err(self.closed());
+        }
+        Ok(())
+    }
+
+    fn leave_node(&self) {
+        if let Some(node) = self.owner.node() {
+            self.engine().release_node(node);
+        }
+    }
+
+    /// Gives back all that the span holds, once.
+    pub fn close(&self) {
+        // AcqRel: one step takes the memory and closes the span. Every charge before it is seen.
+        let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::AcqRel));
+        if !before.is_closed() {
+            self.give_back(before);
+        }
+    }
+
+    fn give_back(&self, before: SpanWord) {
+        let engine = self.engine();
+        self.owner.take(before.memory());
+        engine.record(|| Record::of_span(Operation::End, self.name(), None));
+        self.leave_node();
+    }
+}
+
+impl Drop for SpanState {
+    fn drop(&mut self) {
+        // No other thread can close it, so no step on the word is needed.
+        let word = self.load();
+        if !word.is_closed() {
+            self.give_back(word);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The shim in a server: real atomics, and locks of `parking_lot`.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
+
+pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
+
+/// The number of shards of what threads would otherwise contend for.
+pub const SHARDS: usize = 8;
+
+thread_local! {
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The shard of this thread. Threads take the shards in turn.
+#[inline]
+pub fn thread_shard() -> usize {
+    match SHARD.get() {
+        shard if shard < SHARDS => shard,
+        _ => take_shard(),
+    }
+}
+
+#[cold]
+fn take_shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: the number only spreads threads over shards.
+    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    SHARD.set(shard);
+    shard
+}
+
+/// A cell whose user argues why each access is sound. The interface is that of loom.
+#[derive(Debug)]
+pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    #[inline]
+    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// A value that is read often and replaced rarely, as a whole.
+pub struct Published<T>(ArcSwap<T>);
+
+impl<T> Published<T> {
+    pub fn new(value: T) -> Self {
+        Self(ArcSwap::from_pointee(value))
+    }
+
+    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        f(&self.0.load())
+    }
+
+    pub fn get(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    pub fn set(&self, value: T) {
+        self.0.store(Arc::new(value));
+    }
+}
+
+/// A lock for rare operations, such as a change of limits. Nothing that reserves, releases, closes or
+/// reads takes it.
+#[derive(Debug, Default)]
+pub struct RareLock(Mutex<()>);
+
+impl RareLock {
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
+        self.0.lock()
+    }
+
+    /// Without waiting: `None` if another thread holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
+        self.0.try_lock()
+    }
+}
+
+/// The right to move a leaf, for one thread at a time. There is one in each leaf: the lock takes a byte.
+pub type Claim = RareLock;
+
+/// Proof that a thread holds a claim.
+pub type Claimed<'a> = MutexGuard<'a, ()>;
+
+/// A value behind a lock, for what is looked up or made when a leaf is opened or moved.
+pub struct Guarded<T>(Mutex<T>);
+
+impl<T> Guarded<T> {
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock())
+    }
+}
+
+/// A value that is set once, and read without waiting.
+pub type SetOnce<T> = std::sync::OnceLock<T>;

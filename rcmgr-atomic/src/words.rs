@@ -1,0 +1,21 @@
+//! Packed words: one atomic integer with named fields, so that one atomic step reads or changes all of
+//! them together. Bits are shifted and masked on this floor alone.
+
+mod conns;
+mod field;
+mod leaf;
+mod mark;
+mod power;
+mod span;
+mod stock;
+mod streams;
+mod uses;
+
+pub use conns::ConnsWord;
+pub use leaf::LeafWord;
+pub use mark::mark_of;
+pub use power::largest_power_of_two;
+pub use span::SpanWord;
+pub use stock::{StockState, StockWord};
+pub use streams::StreamsWord;
+pub use uses::UsesWord;
