@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;

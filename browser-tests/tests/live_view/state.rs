@@ -1,8 +1,7 @@
 //! Servers that do something.
 
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority, Stream, UsesFd,
 };
 
 /// One with these limits, which nobody uses yet.

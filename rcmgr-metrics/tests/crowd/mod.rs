@@ -1,9 +1,6 @@
 //! A remote that makes up names: all that might mean something to what shows them.
 
-use rcmgr_atomic::{
-    Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, PeerId, Priority, Stream};
 
 /// Markup and scripts, quotes and line ends of every format that names get into, and characters that
 /// turn around what stands beside them.
