@@ -135,7 +135,7 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
                     }
                 }
                 (4, _) if !conns.is_empty() => {
-                    conns.swap_remove(rng.usize(0..conns.len()));
+                    drop(conns.swap_remove(rng.usize(0..conns.len())));
                 }
                 (5, _) => {
                     let view = manager.view_peer(&of);
