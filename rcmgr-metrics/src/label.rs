@@ -13,7 +13,11 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST && !name.chars().any(char::is_control) {
         return name.into();
     }
-    let cut = &name[..name.floor_char_boundary(LONGEST)];
+    let mut end = LONGEST.min(name.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let cut = &name[..end];
     let mut shown = cut.replace(char::is_control, "\u{fffd}");
     if cut.len() < name.len() {
         shown.push('…');
