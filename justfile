@@ -11,6 +11,18 @@ demo *arguments:
 test:
     cargo test --workspace
 
+# the rules of the sources, and of what each crate depends on
+tidy:
+    cargo test -p rcmgr-testkit --test tidy --test dependencies
+
+# the examples, or one of them by name
+examples name="*":
+    for file in rcmgr/examples/{{ name }}.rs; do cargo run -p rcmgr --example "$(basename "$file" .rs)"; done
+
+# what would be published, built from the packages
+package:
+    cargo package --workspace --allow-dirty
+
 # what the reference did, replayed (RCMGR_VECTORS names the folder), by the engine and by the model
 conformance:
     cargo test -p rcmgr-atomic --test conformance

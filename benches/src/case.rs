@@ -1,9 +1,10 @@
-//! What can be measured: which operation, among how many threads, and what these share.
+//! The cases that can be measured: an operation, the number of threads, and the state that the
+//! threads share.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Names that are read and written as they stand in the report.
+/// Defines an enum whose variants have fixed names, used on the command line and in the report.
 macro_rules! named {
     (
         $(#[$about:meta])*
@@ -16,7 +17,7 @@ macro_rules! named {
         }
 
         impl $kind {
-            /// All of them, in the order of the report.
+            /// All variants, in the order of the report.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name on the command line and in the report.
@@ -47,7 +48,7 @@ macro_rules! named {
     };
 }
 
-/// A name that is not in the list.
+/// A name that no variant has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {what} {name:?}")]
 pub struct UnknownName {
@@ -56,21 +57,22 @@ pub struct UnknownName {
 }
 
 named! {
-    /// What is done again and again. Each time is one operation.
+    /// The operation that a worker repeats.
     Workload, "workload" {
         /// Reserve and release 4 KiB on a stream with protocol and service: seven scopes.
         Memory = "memory",
-        /// The same while usage is within 1 % of the system's memory limit.
+        /// As [`Memory`](Self::Memory), while usage is within 1 % of the system's memory limit.
         MemoryNearLimit = "memory-near-limit",
         /// Open a stream through a connection, set its protocol and its service, close it.
         Stream = "stream",
         /// Open a connection without an IP address, set its peer, close it.
         Connection = "connection",
-        /// The same with an IP address, which the default address limiters look at.
+        /// As [`Connection`](Self::Connection), with an IP address that the default address
+        /// limiters check.
         ConnectionIp = "connection-ip",
-        /// Be refused a stream by its peer's limit, asked for through a connection to the peer.
+        /// Open a stream through a connection to a peer that is at its limit: refused.
         Refused = "refused",
-        /// The same, asked for by the peer's id.
+        /// As [`Refused`](Self::Refused), but the peer is looked up by its id.
         RefusedById = "refused-by-id",
         /// Open a span on a stream with protocol and service, reserve 4 KiB on it, close it.
         Span = "span",
@@ -78,12 +80,12 @@ named! {
 }
 
 impl Workload {
-    /// Whether an operation is a refusal.
+    /// Whether every operation is refused.
     pub const fn is_refused(self) -> bool {
         matches!(self, Self::Refused | Self::RefusedById)
     }
 
-    /// What one operation is, in a sentence for the report.
+    /// One operation, described in a sentence for the report.
     pub const fn about(self) -> &'static str {
         match self {
             Self::Memory => {
@@ -100,13 +102,14 @@ impl Workload {
                 "Open a connection without an IP address, set its peer, close it. The peer is known."
             }
             Self::ConnectionIp => {
-                "As connection, from one of 4096 IPv4 addresses for each thread. The default rate and \
-                 subnet limiters count every one; their time is moved on so that none is refused."
+                "As connection, from one of 4096 IPv4 addresses for each thread. The default rate \
+                 and subnet limiters count each one. Their clock is advanced so that they refuse \
+                 none."
             }
             Self::Refused => {
-                "Ask for a stream with a peer that is at its limit, through a connection to it."
+                "Open a stream through a connection to a peer that is at its limit: refused."
             }
-            Self::RefusedById => "Ask for a stream with a peer that is at its limit, by its id.",
+            Self::RefusedById => "Open a stream by the id of a peer that is at its limit: refused.",
             Self::Span => {
                 "Open a span on a stream with protocol and service, reserve 4 KiB on it, close it."
             }
@@ -115,30 +118,31 @@ impl Workload {
 }
 
 named! {
-    /// What the threads have in common.
+    /// The state that the threads share.
     Sharing, "sharing" {
-        /// Nothing: each thread has a manager of its own.
+        /// Nothing: each thread has its own manager.
         None = "none",
-        /// Each thread has a peer of its own; they share protocol, service and system.
+        /// Each thread has its own peer; all share protocol, service and system.
         System = "system",
-        /// All scopes but the streams and connections themselves.
+        /// All scopes except the streams and connections themselves.
         Path = "path",
     }
 }
 
 impl Sharing {
-    /// What it means, in a sentence for the report.
+    /// The meaning, in a sentence for the report.
     pub const fn about(self) -> &'static str {
         match self {
             Self::None => "a manager for each thread",
-            Self::System => "own peers; protocol, service and system are shared",
-            Self::Path => "one peer: all scopes are shared but the leaves",
+            Self::System => "a peer for each thread; protocol, service and system are shared",
+            Self::Path => "one peer: all scopes except the leaves are shared",
         }
     }
 }
 
 named! {
-    /// What memory is reserved on: each is charged on more scopes than the one before.
+    /// The scope that memory is reserved on. Each one is charged on more scopes than the one
+    /// before.
     Place, "place" {
         /// The system scope itself: one scope.
         System = "system",
@@ -146,7 +150,7 @@ named! {
         Peer = "peer",
         /// A connection with its peer: three.
         Connection = "connection",
-        /// A stream without a protocol yet: four.
+        /// A stream without a protocol: four.
         Stream = "stream",
         /// A stream with its protocol: five.
         Protocol = "stream with protocol",
@@ -158,7 +162,7 @@ named! {
 }
 
 impl Place {
-    /// How many scopes a reservation there is charged on.
+    /// The number of scopes that a reservation is charged on.
     pub const fn scopes(self) -> usize {
         match self {
             Self::System => 1,
@@ -172,28 +176,28 @@ impl Place {
     }
 }
 
-/// The bytes of one reservation.
+/// The size of one reservation, in bytes.
 pub const SIZE: u64 = 4096;
 
-/// One thing to measure.
+/// One case to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
-    /// What is done.
+    /// The operation.
     pub workload: Workload,
-    /// What the threads have in common.
+    /// The state that the threads share.
     pub sharing: Sharing,
-    /// How many threads do it at once.
+    /// The number of threads that work at once.
     pub threads: usize,
-    /// How many other peers have a stream open meanwhile.
+    /// The number of other peers that have a stream open.
     pub peers: usize,
-    /// What [`Workload::Memory`] reserves on.
+    /// The scope that [`Workload::Memory`] reserves on.
     pub place: Place,
-    /// How much memory an operation reserves, in bytes.
+    /// The memory that an operation reserves, in bytes.
     pub size: u64,
 }
 
 impl Case {
-    /// The workload as it is named: nobody else is there, memory is reserved on a stream with
+    /// The plain case of a workload: no other peers, and memory is reserved on a stream with
     /// protocol and service.
     pub const fn new(workload: Workload, sharing: Sharing, threads: usize) -> Self {
         Self {
@@ -206,7 +210,7 @@ impl Case {
         }
     }
 
-    /// How many managers there are.
+    /// The number of managers.
     pub const fn managers(&self) -> usize {
         match self.sharing {
             Sharing::None => self.threads,

@@ -1,75 +1,68 @@
-//! What an engine is to the study, and the list of engines.
+//! The traits that an engine implements to take part in the study.
 
-use rcmgr_atomic::{Builder, Manager};
-use rcmgr_core::NullResourceManager;
+use crate::case::Case;
 
-use crate::floor::Floor;
-use crate::managed::Managed;
-use crate::mutex::MutexResourceManager;
-use crate::semaphore::Semaphores;
-use crate::{Case, Setting};
-
-/// A way to do the workloads.
+/// An implementation of the workloads.
 pub trait Engine: Send + Sync {
     /// The name on the command line and in the report.
     fn name(&self) -> &'static str;
 
-    /// What it is, in a sentence for the report.
+    /// A description in one sentence, for the report.
     fn about(&self) -> &'static str;
 
-    /// Whether it refuses what is over a limit. What does not is there for comparison only.
+    /// Whether the engine enforces limits. Engines without limits serve as a comparison only.
     fn has_limits(&self) -> bool;
 
-    /// Why it can't do a case, if it can't.
+    /// The reason why the engine cannot run a case; `None` if it can.
     fn cannot(&self, case: &Case) -> Option<&'static str>;
 
-    /// Makes what the case needs before anything is measured: managers, and other peers.
+    /// Creates the managers and the other peers of a case. This is not measured.
     ///
     /// # Errors
     ///
-    /// [`Unexpected`], if the engine refuses some of it.
+    /// [`Unexpected`], if the engine refuses a part of it.
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected>;
 }
 
-/// An engine that is ready.
+/// An engine that is set up.
 pub trait Setup: Send {
-    /// One worker for each of the case's threads. Managers and other peers have to be as they were
-    /// when it was set up; everything else of the case may be another.
+    /// Creates one worker for each thread of the case. The number of managers and of other peers
+    /// must be the same as at the set-up; all other fields of the case may differ.
     ///
     /// # Errors
     ///
-    /// [`Unexpected`], if the engine refuses what the workers need to begin.
+    /// [`Unexpected`], if the engine refuses what the workers need at the start.
     fn workers(&self, case: &Case) -> Result<Vec<Box<dyn Worker>>, Unexpected>;
 
-    /// Closes what is open when all workers are gone.
+    /// Closes everything. All workers must be dropped before.
     ///
     /// # Errors
     ///
-    /// [`Unexpected::Leftover`], if something is charged still.
+    /// [`Unexpected::Leftover`], if a counter is not zero.
     fn end(self: Box<Self>) -> Result<(), Unexpected>;
 }
 
-/// What one thread does.
+/// The work of one thread.
 pub trait Worker: Send {
-    /// Does that many operations.
+    /// Runs this number of operations.
     ///
     /// # Errors
     ///
-    /// [`Unexpected`] for the first of them that did not end as it should.
+    /// [`Unexpected`] for the first operation that did not have the expected result.
     fn run(&mut self, operations: u64) -> Result<(), Unexpected>;
 }
 
-/// An engine did not do what it should have done.
+/// An engine gave another result than expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unexpected {
-    /// There was room.
-    #[error("refused, where there is room: {0}")]
+    /// The engine refused an operation although there is room.
+    #[error("refused, although there is room: {0}")]
     Refused(String),
-    /// There was no room.
-    #[error("granted, where there is no room")]
+    /// The engine granted an operation although there is no room.
+    #[error("granted, although there is no room")]
     Granted,
-    /// Everything is closed.
-    #[error("everything is closed, and there is still charged: {0}")]
+    /// Everything is closed, but a counter is not zero.
+    #[error("everything is closed, but a charge is left: {0}")]
     Leftover(String),
 }
 
@@ -78,43 +71,4 @@ impl From<rcmgr_core::Error> for Unexpected {
     fn from(refused: rcmgr_core::Error) -> Self {
         Self::Refused(refused.to_string())
     }
-}
-
-/// All engines, in the order of the report.
-pub fn engines() -> Vec<Box<dyn Engine>> {
-    vec![
-        Box::new(Floor),
-        Box::new(Managed {
-            name: "atomic",
-            about: "rcmgr-atomic, as it comes",
-            has_limits: true,
-            manager: |setting| atomic(setting, |builder| builder),
-        }),
-        Box::new(Managed {
-            name: "atomic-exact",
-            about: "rcmgr-atomic without prepaid credit: every reservation charges every scope",
-            has_limits: true,
-            manager: |setting| atomic(setting, |builder| builder.prepaid_credit(0, 0)),
-        }),
-        Box::new(Managed {
-            name: "mutex",
-            about: "the reference's design: a parking_lot mutex for each scope",
-            has_limits: true,
-            manager: MutexResourceManager::of,
-        }),
-        Box::new(Semaphores),
-        Box::new(Managed {
-            name: "null",
-            about: "NullResourceManager, which accepts everything and counts nothing",
-            has_limits: false,
-            manager: |_| NullResourceManager,
-        }),
-    ]
-}
-
-fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> Manager {
-    let builder = Manager::builder()
-        .limits(setting.limits.clone())
-        .clock(setting.clock.clone());
-    tune(builder).build().expect("the default addresses work")
 }

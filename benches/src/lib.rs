@@ -1,40 +1,36 @@
-//! The contention study of rcmgr: what an operation costs, alone and when threads meet, in this
-//! engine and in others that do the same work.
+//! The contention study of rcmgr: the cost of an operation on one thread and under contention, in
+//! this engine and in others that do the same work.
 //!
 //! | to learn about | see |
 //! | --- | --- |
-//! | what is done | [`Workload`], [`Sharing`], [`Place`]: together a [`Case`] |
-//! | what does it | [`Engine`], [`engines`] |
-//! | how it is measured | [`study`], [`throughput`] |
-//! | what comes out | [`Report`], [`Row`] |
+//! | the work | [`Workload`], [`Sharing`], [`Place`]: together a [`Case`] |
+//! | the implementations | [`Engine`], [`engines`] |
+//! | the measurement | [`study`], [`throughput`] |
+//! | the result | [`Report`], [`Row`] |
 //!
-//! Another resource manager takes part with one more line in the list of [`engines`]: the
-//! workloads are written for any [`ResourceManager`](rcmgr_core::ResourceManager).
+//! To add another resource manager, add it to the list in [`engines`]. The workloads are written
+//! for any [`ResourceManager`](rcmgr_core::ResourceManager).
 
 #![forbid(unsafe_code)]
 
 mod case;
-mod chain;
 mod engine;
-mod floor;
+mod engines;
 mod machine;
-mod managed;
 mod measure;
 mod mutex;
 mod options;
 mod pin;
 mod plan;
 mod report;
-mod semaphore;
 mod setting;
 mod stats;
 mod study;
-mod workers;
 
 pub use case::{Case, Place, SIZE, Sharing, UnknownName, Workload};
-pub use engine::{Engine, Setup, Unexpected, Worker, engines};
+pub use engine::{Engine, Setup, Unexpected, Worker};
+pub use engines::{connection, engines, stream, stream_through};
 pub use machine::Machine;
-pub use managed::{connection, stream, stream_through};
 pub use measure::{Slice, throughput};
 pub use mutex::MutexResourceManager;
 pub use options::Options;

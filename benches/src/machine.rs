@@ -1,4 +1,4 @@
-//! The machine that is measured on, as far as it tells.
+//! The machine that the study runs on.
 
 use std::fs;
 use std::path::Path;
@@ -6,24 +6,25 @@ use std::thread;
 
 use serde::Serialize;
 
-/// What is known of the machine. Times mean something on this machine only.
+/// The properties of the machine. Times can only be compared on the same machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Machine {
     /// The processor's name.
     pub cpu: Option<String>,
-    /// How many threads run at once.
+    /// The number of threads that can run at once.
     pub cores: usize,
-    /// The caches that the first core sees, such as `L1 Data 48K`.
+    /// The caches of the first core, such as `L1 Data 48K`.
     pub caches: Vec<String>,
-    /// The clock frequency in MHz when the study began.
+    /// The clock frequency at the start of the study, in MHz.
     pub mhz: Option<f64>,
-    /// The highest clock frequency in MHz.
+    /// The highest clock frequency, in MHz.
     pub max_mhz: Option<f64>,
-    /// Memory, in bytes.
+    /// The memory, in bytes.
     pub memory: Option<u64>,
-    /// Memory that was free for use when the study began, in bytes.
+    /// The memory that was available at the start of the study, in bytes.
     pub available_memory: Option<u64>,
-    /// How many threads others kept busy when the study began: the load of the last minute.
+    /// The load average of the minute before the study: the number of threads that other programs
+    /// kept busy.
     pub load: Option<f64>,
     /// The operating system and its version.
     pub os: String,
@@ -32,8 +33,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine that this runs on. What it does not tell (on Linux it is in `/proc` and `/sys`)
-    /// stays open.
+    /// Reads the properties of this machine, on Linux from `/proc` and `/sys`. A property that
+    /// cannot be read is `None`.
     pub fn look() -> Self {
         let cpu_info = read("/proc/cpuinfo").unwrap_or_default();
         let memory_info = read("/proc/meminfo").unwrap_or_default();
@@ -57,7 +58,7 @@ impl Machine {
         }
     }
 
-    /// All of it in a few words.
+    /// The machine as one line of text.
     pub fn describe(&self) -> String {
         let mhz = match (self.mhz, self.max_mhz) {
             (Some(mhz), Some(max)) => format!(" at {mhz:.0} MHz, {max:.0} at most"),
@@ -91,7 +92,7 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// What is behind the first `name :`.
+/// The value after the first `name :`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = text.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = fields.find(|(found, _)| found.trim() == name)?;

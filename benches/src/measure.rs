@@ -1,4 +1,4 @@
-//! One look at one case: its workers go to work together for a short time.
+//! One measurement of one case: its workers start together and run for a short time.
 
 use std::sync::{Barrier, OnceLock};
 use std::thread;
@@ -9,37 +9,37 @@ use hdrhistogram::Histogram;
 use crate::engine::{Unexpected, Worker};
 use crate::pin::pin;
 
-/// A batch takes about this long, so that looking at the clock after each costs next to nothing.
+/// The time that a batch takes. The clock is read once a batch, so its cost is negligible.
 const BATCH: Duration = Duration::from_micros(20);
 
-/// An operation that takes no time at all does not make a batch that takes for ever.
+/// The upper bound of a batch, for operations that take almost no time.
 const LARGEST_BATCH: u64 = 1 << 20;
 
-/// Between two operations that are timed come this many that are not: the threads meet as they
-/// do when nothing is timed.
+/// The number of operations that are not timed between two that are. So contention is close to that
+/// of a run without timing.
 const UNTIMED: u64 = 3;
 
-/// Longer is counted as this.
+/// The longest time that the histogram records, in nanoseconds. Longer times count as this.
 const LONGEST: u64 = 60_000_000_000;
 
-/// What was done in one slice of time.
+/// The work of one slice of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slice {
-    /// From the first thread's start to the last one's end.
+    /// The time from the start of the first thread to the end of the last one.
     pub wall: Duration,
-    /// By all threads together.
+    /// The operations of all threads together.
     pub operations: u64,
 }
 
 impl Slice {
-    /// Nanoseconds of wall time for each operation of all threads.
+    /// Wall time divided by the operations of all threads, in nanoseconds.
     pub fn ns_per_op(&self) -> f64 {
         self.wall.as_nanos() as f64 / self.operations as f64
     }
 }
 
-/// Warms up, and finds how many operations make a batch: as many as the fastest thread needs. One
-/// that was kept from running has not found out.
+/// Warms up, and finds the number of operations in a batch. The fastest thread decides, because a
+/// thread that was preempted finds too small a number.
 ///
 /// # Errors
 ///
@@ -62,11 +62,11 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
     Ok(batches.into_iter().max().unwrap_or(1))
 }
 
-/// Lets all workers work in batches until the time is over: how much is done when nothing else is.
+/// Runs all workers in batches until the time is over, and counts their operations.
 ///
 /// # Errors
 ///
-/// What the first worker to fail says.
+/// The error of the first worker that fails.
 pub fn throughput(
     workers: &mut [Box<dyn Worker>],
     batch: u64,
@@ -88,7 +88,7 @@ pub fn throughput(
     })
 }
 
-/// How long single operations take, in nanoseconds, what the clock takes included.
+/// The times of single operations, in nanoseconds. They include the time to read the clock.
 ///
 /// # Errors
 ///
@@ -117,8 +117,7 @@ pub fn latency(
     Ok(all)
 }
 
-/// What a latency is when nothing is done: half of all readings of the clock take at most this
-/// much, in nanoseconds.
+/// The median time to read the clock, in nanoseconds. Every latency includes it.
 pub fn clock_ns() -> u64 {
     let mut times = histogram();
     for _ in 0..10_000 {
@@ -132,8 +131,8 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are valid")
 }
 
-/// Lets all workers begin at once. They are to end when the time is over, which is counted from
-/// the first one's start, so that none works on while the others are done.
+/// Starts all workers at once. All of them stop at one deadline, counted from the start of the
+/// first, so that none runs on after the others have stopped.
 fn together<T: Send>(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
@@ -143,8 +142,10 @@ fn together<T: Send>(
     let until = OnceLock::new();
     let start_one = &|number, worker: &mut Box<dyn Worker>| {
         pin(number);
+        // All threads are pinned before the first one starts.
         barrier.wait();
         let start = Instant::now();
+        // The first thread sets the deadline for all.
         let until = *until.get_or_init(|| start + time);
         let done = work(&mut **worker, until);
         (start, Instant::now(), done)
@@ -161,6 +162,7 @@ fn together<T: Send>(
             .map(|thread| join(thread).expect("a worker does not panic"))
             .collect()
     });
+    // Wall time runs from the first start to the last end.
     let first = ended.iter().map(|(start, ..)| *start).min();
     let last = ended.iter().map(|(_, end, _)| *end).max();
     let wall = first

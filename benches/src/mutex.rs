@@ -1,17 +1,18 @@
-//! The reference's design, in Rust: a mutex for each scope.
+//! The design of go-libp2p in Rust: a mutex for each scope.
 //!
-//! A reservation locks the scope that it is made on, then, one by one and while that is locked,
-//! each scope that it is charged on; where one refuses, those before it get theirs back. A span
-//! locks its owner, which does the same. Named scopes are in maps behind one mutex, and each
-//! service and protocol has a map of its peers' shares behind a mutex of its own.
+//! A reservation locks the scope that it is made on. While it holds this lock, it locks and charges
+//! each scope above, one by one. If one of them refuses, the scopes charged before it are released.
+//! A span locks its owner, which does the same. Named scopes are in maps behind one mutex. Each
+//! service and protocol has a map of its peers' shares behind its own mutex.
 //!
-//! It is written to be measured, and leaves out what no workload asks for: an allowlist, the
-//! background task that collects unused names (they stay as long as the manager), and the exact
-//! treatment of programs that release more than they hold.
+//! It exists to be measured. It leaves out the features that no workload uses: the allowlist, the
+//! background task that collects unused names (names stay as long as the manager), and the exact
+//! handling of over-releases.
 
 mod handle;
 mod manager;
 mod registry;
 mod scope;
+mod usage;
 
 pub use manager::MutexResourceManager;

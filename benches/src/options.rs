@@ -1,10 +1,11 @@
-//! What is to be measured, and for how long.
+//! The options of a study: the cases, and the time to measure them.
 
 use std::time::Duration;
 
-use crate::{Sharing, Workload, engines};
+use crate::case::{Sharing, Workload};
+use crate::engines::engines;
 
-/// What is to be measured, and for how long.
+/// The options of a study: the cases, and the time to measure them.
 ///
 /// ```
 /// use rcmgr_study::{Options, Workload, study};
@@ -25,26 +26,26 @@ use crate::{Sharing, Workload, engines};
 pub struct Options {
     /// The workloads.
     pub workloads: Vec<Workload>,
-    /// The engines by name.
+    /// The names of the engines.
     pub engines: Vec<String>,
     /// The numbers of threads.
     pub threads: Vec<usize>,
-    /// What the threads share.
+    /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
-    /// How often each case is measured. Each round goes once through all cases.
+    /// The number of rounds. A round measures each case once.
     pub rounds: usize,
-    /// About how long all measuring takes, in seconds. Setting up comes on top, with up to half as
-    /// much.
+    /// The time that all measurements take, in seconds, approximately. The set-up takes up to half
+    /// as much in addition.
     pub seconds: f64,
-    /// The most live peers beside which the workloads are measured, from 10 on in powers of ten.
-    /// Below 10 that part of the study is left out.
+    /// The largest number of other live peers. It is measured in powers of ten, from 10 on. Below
+    /// 10 that part of the study is left out.
     pub peers: usize,
-    /// Rounds that would begin later than this are left out.
+    /// The deadline of the study: rounds that would start later are left out.
     pub at_most: Option<Duration>,
 }
 
 impl Options {
-    /// Everything, for figures to keep: some six minutes.
+    /// All cases, for results to keep: about six minutes.
     pub fn full() -> Self {
         Self {
             workloads: Workload::ALL.to_vec(),
@@ -61,7 +62,7 @@ impl Options {
         }
     }
 
-    /// Everything, for a first look: less than a minute, also on a machine that is busy.
+    /// All cases, for a first impression: less than a minute, even on a busy machine.
     pub fn quick() -> Self {
         Self {
             rounds: 3,
@@ -72,7 +73,7 @@ impl Options {
     }
 }
 
-/// 1, 2, 4 and so on, up to twice the cores.
+/// The powers of two up to twice the number of cores.
 fn threads(cores: usize) -> Vec<usize> {
     let powers = (0..).map(|power| 1 << power);
     powers.take_while(|&threads| threads <= 2 * cores).collect()

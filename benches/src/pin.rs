@@ -1,15 +1,15 @@
-//! Which core a thread runs on.
+//! Pins threads to cores.
 //!
-//! A slice is shorter than the scheduler takes to see that two busy threads began on one core and
-//! to move one of them; so they are told where to run.
+//! A slice of time is short. If two threads start on the same core, the scheduler may need longer
+//! than the slice to move one of them. So each thread is pinned.
 
 use std::fs;
 use std::sync::OnceLock;
 
 use core_affinity::CoreId;
 
-/// Keeps the current thread on a core: another one for each number, as long as there are cores.
-/// Where the system can't do that, the thread runs where it is put.
+/// Pins the current thread to a core. Different numbers get different cores as long as there are
+/// enough. Where the system does not support this, the scheduler decides.
 pub fn pin(number: usize) {
     static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
     let cores = CORES.get_or_init(|| apart(core_affinity::get_core_ids().unwrap_or_default()));
@@ -18,7 +18,7 @@ pub fn pin(number: usize) {
     }
 }
 
-/// In the order in which they are to be used: those that share a physical core come late.
+/// Sorts the cores for use: the second threads of a physical core come last.
 fn apart(mut cores: Vec<CoreId>) -> Vec<CoreId> {
     cores.sort_by_cached_key(|core| {
         let folder = format!("/sys/devices/system/cpu/cpu{}/topology", core.id);
@@ -28,7 +28,7 @@ fn apart(mut cores: Vec<CoreId>) -> Vec<CoreId> {
     cores
 }
 
-/// The how manieth of its physical core's threads it is, by a list such as `0,32` or `0-1`.
+/// The index of a core among the threads of its physical core, from a list such as `0,32` or `0-1`.
 fn rank(core: usize, siblings: &str) -> usize {
     let number = |text: &str| text.parse::<usize>().ok();
     let ranges = siblings

@@ -1,13 +1,14 @@
-//! Which cases there are, and what there is no memory or time for.
+//! The list of cases, and the budget of memory and time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::case::{Case, Place, Sharing, Workload};
 use crate::engine::Engine;
+use crate::options::Options;
 use crate::report::LeftOut;
-use crate::{Case, Options, Place, Sharing, Workload};
 
-/// Which list of the report a case is for.
+/// The list of the report that a case belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Threads,
@@ -15,7 +16,7 @@ pub enum Part {
     Peers,
 }
 
-/// A case of an engine, which is given by its place in the list.
+/// A case of an engine. The engine is given by its index.
 #[derive(Debug, Clone, Copy)]
 pub struct Planned {
     pub engine: usize,
@@ -23,7 +24,7 @@ pub struct Planned {
     pub case: Case,
 }
 
-/// All cases, in the order of the report, and what can't be done.
+/// All cases in the order of the report, and the cases that no engine can run.
 #[derive(Debug)]
 pub struct Cases {
     pub planned: Vec<Planned>,
@@ -42,7 +43,7 @@ impl Cases {
                         part,
                         case,
                     }),
-                    // One line for each workload: the other parts are the same workloads.
+                    // Report each workload once: the other parts have the same workloads.
                     Some(why) if part == Part::Threads => {
                         left_out.insert((at, case.workload, why));
                     }
@@ -50,6 +51,7 @@ impl Cases {
                 }
             }
         };
+        // Every workload with every sharing and number of threads.
         for &workload in &options.workloads {
             for &sharing in &options.sharings {
                 for &threads in &options.threads {
@@ -57,15 +59,17 @@ impl Cases {
                 }
             }
         }
+        // Memory on one thread, on a growing number of scopes.
         if options.workloads.contains(&Workload::Memory) {
             for &place in Place::ALL {
                 let memory = Case::new(Workload::Memory, Sharing::Path, 1);
                 add(Part::Scopes, Case { place, ..memory });
             }
         }
+        // Every workload on one thread, beside a growing number of peers.
         for peers in powers_of_ten(options.peers) {
             for &workload in &options.workloads {
-                // That one has a manager of its own kind, and would need all these peers again.
+                // This workload needs its own manager, and so its own copy of all these peers.
                 if workload != Workload::MemoryNearLimit {
                     let case = Case::new(workload, Sharing::Path, 1);
                     add(Part::Peers, Case { peers, ..case });
@@ -83,20 +87,20 @@ impl Cases {
     }
 }
 
-/// 10, 100 and so on.
+/// The powers of ten from 10 to `most`.
 fn powers_of_ten(most: usize) -> impl Iterator<Item = usize> {
     let powers = std::iter::successors(Some(10_usize), |power| power.checked_mul(10));
     powers.take_while(move |&power| power <= most)
 }
 
-/// What a peer with a stream takes at most, in bytes.
+/// The upper bound of the memory that a peer with a stream takes, in bytes.
 const PEER: u64 = 8 * 1024;
 
-/// How many peers there may be.
+/// The budget that bounds the number of peers.
 pub struct Budget {
     memory: Option<u64>,
     time: Duration,
-    /// What each engine took for the most peers so far.
+    /// For each engine: numbers of peers, and the time to create them.
     took: Vec<(&'static str, usize, Duration)>,
     left_out: Vec<LeftOut>,
 }
@@ -111,12 +115,14 @@ impl Budget {
         }
     }
 
-    /// Whether an engine may make so many peers. If not, it is told why.
+    /// Whether the budget allows an engine this number of peers. If not, the reason goes into the
+    /// list of left-out cases.
     pub fn allows(&mut self, engine: &'static str, peers: usize, begin: Instant) -> bool {
         let last = self.took.iter().rev().find(|(of, ..)| *of == engine);
-        // Ten times the peers take ten times as long, and again half as long to be closed.
+        // Expect time in proportion to the number of peers, and half as much again to close them.
         let expected = last.map_or(Duration::ZERO, |(_, before, took)| {
             let times = (peers / before.max(&1)) as u32;
+            // Small numbers are always allowed: a fixed cost would dominate the estimate.
             if peers > 10_000 {
                 *took * times * 3 / 2
             } else {
@@ -125,10 +131,10 @@ impl Budget {
         });
         let bytes = peers as u64 * PEER;
         let why = if self.memory.is_some_and(|memory| bytes > memory / 2) {
-            "there is too little memory".to_owned()
+            "the machine has too little memory".to_owned()
         } else if begin.elapsed() + expected > self.time && peers > 10_000 {
             let seconds = expected.as_secs_f64();
-            format!("making them would take {seconds:.1} s, which is too long for this study")
+            format!("creating them would take {seconds:.1} s, longer than this study may take")
         } else {
             return true;
         };

@@ -1,6 +1,7 @@
-//! What a study found.
+//! The report of a study, and the formats that it is written in.
 
 mod chart;
+mod contents;
 mod csv;
 mod date;
 mod html;
@@ -9,170 +10,28 @@ mod plots;
 pub(crate) mod ratios;
 mod scale;
 
-use serde::Serialize;
-
-use crate::{Machine, Sharing, Workload};
-
-pub use ratios::Ratio;
-
-/// What a study found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// What it was measured on.
-    pub machine: Machine,
-    /// How it was measured.
-    pub method: Method,
-    /// The engines that took part.
-    pub engines: Vec<EngineInfo>,
-    /// Each workload, by engine, sharing and threads.
-    pub rows: Vec<Row>,
-    /// One thread that reserves memory, by the number of scopes that it is charged on.
-    pub by_scopes: Vec<Row>,
-    /// One thread, by the number of other peers that are alive.
-    pub by_peers: Vec<Row>,
-    /// Ratios of some rows.
-    pub ratios: Vec<Ratio>,
-    /// What was not measured, and why.
-    pub left_out: Vec<LeftOut>,
-}
-
-/// How it was measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Method {
-    /// The version of rcmgr.
-    pub version: String,
-    /// When it began, in seconds since 1970.
-    pub unix_time: u64,
-    /// How often each row was to be measured.
-    pub rounds: usize,
-    /// How long each of these took, in seconds.
-    pub slice_seconds: f64,
-    /// How long all of it took, in seconds.
-    pub took_seconds: f64,
-    /// What the latencies have in them that is not the operation: reading the clock, in
-    /// nanoseconds.
-    pub clock_ns: u64,
-}
-
-/// An engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EngineInfo {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub about: String,
-}
-
-/// One case of one engine. Times are in nanoseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// What was done.
-    #[serde(serialize_with = "as_text")]
-    pub workload: Workload,
-    /// By what.
-    pub engine: String,
-    /// How many threads did it.
-    pub threads: usize,
-    /// What they shared.
-    #[serde(serialize_with = "as_text")]
-    pub sharing: Sharing,
-    /// How many scopes a reservation was charged on, where that is what was varied.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scopes: Option<usize>,
-    /// How many other peers were alive, where that is what was varied.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peers: Option<usize>,
-    /// Wall time by the operations of all threads: the median of the rounds.
-    pub ns_per_op: f64,
-    /// The operations of all rounds.
-    pub ops: u64,
-    /// Half of the operations that were timed took at most this long.
-    pub p50_ns: u64,
-    /// 99 % did.
-    pub p99_ns: u64,
-    /// 99.9 % did.
-    pub p999_ns: u64,
-    /// The interquartile range of the rounds' `ns_per_op`, as a part of the median.
-    pub spread: f64,
-    /// How many rounds there were.
-    pub rounds: usize,
-}
-
-impl Row {
-    /// Operations of all threads, in millions a second.
-    pub fn mops(&self) -> f64 {
-        1e3 / self.ns_per_op
-    }
-}
-
-/// What was not measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// What it is.
-    pub what: String,
-    /// Why.
-    pub why: String,
-}
+pub use contents::{EngineInfo, LeftOut, Method, Ratio, Report, Row};
 
 impl Report {
     /// The whole report in JSON.
     ///
     /// # Panics
     ///
-    /// Never: there is nothing in a report that JSON can't say.
+    /// Never: every report can be written as JSON.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
         text.push('\n');
         text
     }
 
-    /// All rows as comma-separated values, under a line of names. `part` says of which list a row
-    /// is.
+    /// All rows as comma-separated values, with a header line. The column `part` names the list of
+    /// a row.
     pub fn to_csv(&self) -> String {
         csv::write(self)
     }
 
-    /// The whole report as one web page, with plots, which needs nothing else.
+    /// The whole report as a web page with plots. The page needs no other file.
     pub fn to_html(&self) -> String {
         html::write(self)
     }
-
-    /// How often the case was measured that was measured least: less than was asked for if the
-    /// time was over before.
-    pub fn least_rounds(&self) -> usize {
-        let all = self
-            .rows
-            .iter()
-            .chain(&self.by_scopes)
-            .chain(&self.by_peers);
-        all.map(|row| row.rounds).min().unwrap_or(0)
-    }
-
-    /// The row of a workload.
-    pub fn row(
-        &self,
-        workload: Workload,
-        engine: &str,
-        sharing: Sharing,
-        threads: usize,
-    ) -> Option<&Row> {
-        self.rows.iter().find(|row| {
-            row.workload == workload
-                && row.engine == engine
-                && row.sharing == sharing
-                && row.threads == threads
-        })
-    }
-}
-
-/// The engines' names.
-fn names(report: &Report) -> impl Iterator<Item = String> {
-    report.engines.iter().map(|engine| engine.name.clone())
-}
-
-fn as_text<S: serde::Serializer>(
-    name: &impl std::fmt::Display,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(name)
 }

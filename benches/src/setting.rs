@@ -1,4 +1,4 @@
-//! What a manager is given before it is measured: limits, names, addresses and time.
+//! The inputs of a manager: limits, names, addresses and a clock.
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use rcmgr_atomic::SystemClock;
 use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId};
 
-use crate::{Case, Workload};
+use crate::case::{Case, Workload};
 
 /// The protocol of all streams.
 pub const PROTOCOL: &str = "/ipfs/kad/1.0.0";
@@ -17,23 +17,24 @@ pub const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 /// The service of all streams.
 pub const SERVICE: &str = "dht";
 
-/// The system's memory limit where usage is to be close to it.
+/// The system's memory limit in the workload that runs close to it, in bytes.
 pub const TIGHT_LIMIT: u64 = 1024 * MIB;
 
-/// What somebody else holds then: all but half of 1 %.
+/// The memory that another peer holds in this workload: all except 0.5 %, in bytes.
 pub const TIGHT_HELD: u64 = TIGHT_LIMIT - TIGHT_LIMIT / 200;
 
-/// What a manager is made from.
+/// The configuration of a manager.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// All are finite, so that every check is made, and but for a tight one never reached.
+    /// All limits are finite, so that every check is made. Except for a tight one, none is ever
+    /// reached.
     pub limits: Limits,
-    /// The time of the address limiters.
+    /// The clock of the address limiters.
     pub clock: Arc<SteppedClock>,
 }
 
 impl Setting {
-    /// What a case needs.
+    /// The configuration for a case.
     pub fn of(case: &Case) -> Self {
         let mut limits = plenty();
         if case.workload == Workload::MemoryNearLimit {
@@ -46,7 +47,7 @@ impl Setting {
     }
 }
 
-/// Limits that are never reached, and are none the less looked at.
+/// Limits that are checked, but never reached.
 pub fn plenty() -> Limits {
     let plenty = Limit::all((1 << 40).into());
     Limits {
@@ -65,9 +66,9 @@ pub fn plenty() -> Limits {
     }
 }
 
-/// A peer id as libp2p has them: an Ed25519 key, here one that is made from a number.
+/// A peer id in the format of libp2p: an Ed25519 key, derived from a number.
 pub fn peer(number: u64) -> PeerId {
-    // Identity multihash of a key message: kind Ed25519, 32 bytes.
+    // The header of the identity multihash of a key message: Ed25519, 32 bytes.
     const HEAD: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
     let mut bytes = [0; 38];
     bytes[..6].copy_from_slice(&HEAD);
@@ -77,33 +78,34 @@ pub fn peer(number: u64) -> PeerId {
     PeerId::from_bytes(&bytes).expect("it is short enough")
 }
 
-/// Numbers in sequence come out as if they were random: real keys share no prefix.
+/// Mixes the bits of a number, because real keys share no prefix.
 fn scrambled(number: u64) -> u64 {
     let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     bits ^ (bits >> 32)
 }
 
-/// The addresses that a thread's connections come from, in turn. No other thread has them.
+/// The addresses that a thread's connections come from, in turn. No two threads share an address.
 pub fn addresses(thread: usize) -> Vec<Endpoint> {
     let first = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + (thread * ADDRESSES) as u32;
     let address = |at| Endpoint::Ip(Ipv4Addr::from(first + at).into());
     (0..ADDRESSES as u32).map(address).collect()
 }
 
-/// How many addresses each thread has.
+/// The number of addresses of each thread.
 pub const ADDRESSES: usize = 4096;
 
-/// How much later it is with each connection. An address comes again after at least six seconds:
-/// later than the five that its bucket of the default rates needs for another token, so that it is
-/// never refused, and, on up to ten threads, sooner than it is forgotten.
+/// The time that the clock advances with each connection. An address comes back after at least six
+/// seconds. Its bucket needs five seconds for the next token under the default rates, so it is
+/// never refused. With up to ten threads, it also comes back before the limiter forgets it.
 pub const STEP: Duration = Duration::from_nanos(6_000_000_000 / ADDRESSES as u64);
 
-/// After how many connections a thread moves the clock on. Doing it each time would make the
-/// clock the line that the threads fight for.
+/// The number of connections between two advances of the clock. An advance for each connection
+/// would make the clock the contended cache line.
 pub const STRIDE: usize = 64;
 
-/// Time as the workload needs it, at the price of the machine's clock: what a server pays.
+/// A clock that the workload advances. Reading it also reads the system clock, so that it costs as
+/// much as in a server.
 #[derive(Debug, Default)]
 pub struct SteppedClock {
     nanos: AtomicU64,
@@ -111,10 +113,10 @@ pub struct SteppedClock {
 }
 
 impl SteppedClock {
-    /// Moves it on by that many steps of 6 s / 4096.
+    /// Advances the clock by this number of steps of 6 s / 4096.
     pub fn step(&self, steps: usize) {
         let nanos = STEP.as_nanos() as u64 * steps as u64;
-        // Relaxed: nothing but the time is read by it.
+        // Relaxed: no other data is published by the clock.
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,6 @@
-//! What is made of several measurements of the same thing.
+//! Statistics over several measurements of the same case.
 
-/// The median of some numbers; `NaN` of none.
+/// The median of the numbers; `NaN` if there are none.
 ///
 /// ```
 /// assert_eq!(rcmgr_study::median(&[9.0, 1.0, 2.0]), 2.0);
@@ -10,8 +10,8 @@ pub fn median(numbers: &[f64]) -> f64 {
     quantile(numbers, 0.5)
 }
 
-/// How far apart they are: the interquartile range as a part of the median. 0.05 says that the
-/// middle half lies within 5 % of it.
+/// The interquartile range divided by the median. A value of 0.05 means that the middle half of the
+/// numbers lies within 5 % of the median.
 ///
 /// ```
 /// assert_eq!(rcmgr_study::spread(&[10.0, 9.0, 11.0, 8.0, 12.0]), 0.2);
@@ -20,7 +20,7 @@ pub fn spread(numbers: &[f64]) -> f64 {
     (quantile(numbers, 0.75) - quantile(numbers, 0.25)) / median(numbers)
 }
 
-/// Between two numbers it is in proportion.
+/// A quantile, interpolated linearly between two numbers.
 fn quantile(numbers: &[f64], part: f64) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,61 +1,64 @@
-//! The study: all cases of all engines, in rounds.
+//! The study: it measures all cases of all engines, in rounds.
 //!
-//! Everything is set up first. Then each round goes once through all cases of all engines, so that
-//! what the machine does meanwhile hits them alike, and the median of the rounds leaves it out.
-//! Threads are kept on cores of their own, as long as there are cores: see `pin.rs`.
-//! Latencies come from a pass of their own: reading the clock around an operation costs as much as
-//! the operation.
+//! All set-ups come first. Then each round measures every case of every engine once. So a
+//! disturbance of the machine affects all engines alike, and the median of the rounds removes it.
+//! Each thread is pinned to its own core as long as there are enough: see `pin.rs`. Latencies are
+//! measured in a separate pass, because reading the clock around an operation costs as much as the
+//! operation.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 
-use crate::engine::{Engine, Setup, Unexpected, Worker, engines};
+use crate::case::Case;
+use crate::engine::{Engine, Setup, Unexpected, Worker};
+use crate::engines::engines;
+use crate::machine::Machine;
 use crate::measure::{clock_ns, latency, throughput, warm_up};
+use crate::options::Options;
 use crate::plan::{self, Part};
 use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};
 use crate::stats::{median, spread};
-use crate::{Case, Machine, Options};
 
-/// How far a study is.
+/// The progress of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// How many steps are done.
+    /// The number of finished steps.
     pub done: usize,
-    /// How many there are.
+    /// The number of all steps.
     pub steps: usize,
-    /// What is done now.
+    /// The current step, as text.
     pub now: String,
 }
 
-/// Why there is no report.
+/// The reason why there is no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StudyError {
-    /// There is no engine of that name.
+    /// No engine has this name.
     #[error("there is no engine {0:?}")]
     NoEngine(String),
-    /// None of the engines can do any of the workloads.
-    #[error("none of these engines can do any of these workloads")]
+    /// None of the engines can run any of the workloads.
+    #[error("none of these engines can run any of these workloads")]
     NothingToDo,
-    /// An engine did not do what it should have done.
+    /// An engine gave another result than expected.
     #[error("{engine}, {case}: {what}")]
     Failed {
         /// The engine.
         engine: String,
-        /// What it was doing.
+        /// The case.
         case: String,
-        /// What it did instead.
+        /// The result.
         #[source]
         what: Unexpected,
     },
 }
 
-/// Measures, and tells meanwhile how far it is.
+/// Runs the study, and calls `progress` before each step.
 ///
 /// # Errors
 ///
-/// [`StudyError`], if there is nothing to measure, or if an engine does not do what it should:
-/// then its times would mean nothing.
+/// [`StudyError`], if there is nothing to measure, or if an engine gives another result than
+/// expected: its times would then mean nothing.
 pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, StudyError> {
     let begin = Instant::now();
     let unix_time = SystemTime::UNIX_EPOCH
@@ -67,7 +70,8 @@ pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Re
     if cases.planned.is_empty() {
         return Err(StudyError::NothingToDo);
     }
-    // A warm-up, the rounds, and the latencies, of which the first and the last are shorter.
+    // The time is divided among the rounds, the warm-up and the latencies; the latter two take half
+    // a slice each.
     let slices = cases.planned.len() as f64 * (options.rounds as f64 + 1.0);
     let slice = Duration::from_secs_f64(options.seconds / slices);
     let mut run = Run {
@@ -111,7 +115,7 @@ fn info(engine: &dyn Engine) -> EngineInfo {
     }
 }
 
-/// The engines of these names, in the order of the list of engines.
+/// The engines with these names, in the order of [`engines`].
 fn chosen(names: &[String]) -> Result<Vec<Box<dyn Engine>>, StudyError> {
     let mut all = engines();
     let is_known = |name: &&String| all.iter().any(|engine| engine.name() == **name);
@@ -122,7 +126,7 @@ fn chosen(names: &[String]) -> Result<Vec<Box<dyn Engine>>, StudyError> {
     Ok(all)
 }
 
-/// A study while it goes on.
+/// The state of a running study.
 struct Run<'a> {
     engines: &'a [Box<dyn Engine>],
     setups: Vec<(usize, Case, Box<dyn Setup>)>,
@@ -134,21 +138,22 @@ struct Run<'a> {
     steps: usize,
 }
 
-/// One case of one engine while it is measured.
+/// One case of one engine, and its measurements.
 struct Cell {
     engine: usize,
     part: Part,
     case: Case,
     workers: Vec<Box<dyn Worker>>,
     batch: u64,
-    /// Of each round.
+    /// The time per operation in each round.
     ns_per_op: Vec<f64>,
     operations: u64,
     latencies: Option<[u64; 3]>,
 }
 
 impl Run<'_> {
-    /// Makes all managers and workers. What there is no memory or time for is left out.
+    /// Creates all managers and workers. Leaves out the cases that exceed the budget of memory or
+    /// time.
     fn set_up(
         &mut self,
         cases: &mut plan::Cases,
@@ -160,11 +165,13 @@ impl Run<'_> {
         for planned in &cases.planned {
             let plan::Planned { engine, part, case } = *planned;
             self.tell(engine, &case, "setting up");
+            // Peers are expensive to create: cases with the same number of them share a set-up.
             let shared = self.setups.iter().position(|(of, with, _)| {
                 part == Part::Peers && *of == engine && with.peers == case.peers
             });
             let at = match shared {
                 Some(at) => at,
+                // Over budget: the case is left out.
                 None if !left_out.allows(self.engines[engine].name(), case.peers, begin) => {
                     continue;
                 }
@@ -177,6 +184,7 @@ impl Run<'_> {
                     self.setups.len() - 1
                 }
             };
+            // Workers are created now and kept through all rounds.
             let workers = self.setups[at].2.workers(&case);
             self.cells.push(Cell {
                 engine,
@@ -192,8 +200,8 @@ impl Run<'_> {
         Ok(left_out.into_left_out())
     }
 
-    /// Warms up, measures the first round and latencies, and then as many rounds as there is time
-    /// for.
+    /// Warms up, measures the first round and the latencies, and then the other rounds while there
+    /// is time.
     fn measure(&mut self, rounds: usize) -> Result<(), StudyError> {
         let (slice, half) = (self.slice, self.slice / 2);
         self.pass("warming up", |cell| {
@@ -207,6 +215,7 @@ impl Run<'_> {
                 cell.operations += measured.operations;
                 Ok(())
             })?;
+            // Early, so that a study that runs out of time has latencies of every case.
             if round == 1 {
                 self.pass("latencies", |cell| {
                     let times = latency(&mut cell.workers, half)?;
@@ -218,7 +227,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Does the same with all cells. Late, it skips those that have what they need.
+    /// Runs one step for each cell. After the deadline, it skips the cells that already have a
+    /// result.
     fn pass(
         &mut self,
         what: &str,
@@ -239,7 +249,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Closes everything, checks that nothing is left, and gives the rows of each part.
+    /// Closes everything, checks that no charge is left, and returns the rows of each part.
     fn finish(mut self) -> Result<[Vec<Row>; 3], StudyError> {
         let mut parts: [Vec<Row>; 3] = Default::default();
         for cell in std::mem::take(&mut self.cells) {
@@ -250,6 +260,7 @@ impl Run<'_> {
             };
             rows.push(cell.into_row(self.engines));
         }
+        // The cells are gone, and their workers with them: every counter must be zero now.
         for (engine, case, setup) in std::mem::take(&mut self.setups) {
             let ended = setup.end();
             ended.map_err(|what| self.failed(engine, &case, what))?;

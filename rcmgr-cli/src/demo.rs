@@ -1,10 +1,9 @@
-//! `rcmgr demo`: a TCP server on loopback, guarded by the manager, while honest clients use it and
-//! others flood it. All of it is one process.
+//! `rcmgr demo`: a TCP server on loopback that is guarded by the manager. Honest clients use it
+//! while others flood it. Everything runs in one process.
 //!
-//! It goes through [stages](stage::Stage): honest clients come and stay, then the flooding
-//! addresses begin, each at a stage of its own, so that one limit after another has to hold. In
-//! the end everybody leaves, and every counter of the manager has to be back at zero. Meanwhile a
-//! browser can watch it.
+//! The demo has [stages](stage::Stage): honest clients connect and stay, then the flooding
+//! addresses start, each at its own stage, so that one limit after another is reached. At the end
+//! all clients leave, and every counter of the manager must be zero. A browser can watch the demo.
 
 mod clients;
 mod dial;
@@ -54,11 +53,11 @@ use server::Server;
 use stage::Stage;
 use tally::Tally;
 
-/// How long clients may take to leave, and the server then to see to it: more is a failure.
+/// The time limit for the clients to leave, and then for the server to end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 
-/// Runs the demo. The exit status is 0 if every counter is back at zero, no limit was ever passed,
-/// and whatever else is checked is as it should be.
+/// Runs the demo. The exit status is 0 if all checks pass: every counter is zero at the end, no
+/// limit was ever exceeded, and so on.
 pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
         Ok(true) => ExitCode::SUCCESS,
@@ -95,7 +94,7 @@ fn try_run(options: &Options) -> io::Result<bool> {
         play(&plan, &manager, naming, length, bar).await
     })?;
     drop(log);
-    // What has not ended is reported, and not waited for.
+    // Tasks that did not end are in the report; do not wait for them.
     runtime.shutdown_background();
     if let (Some(sink), Some(path)) = (sink, &options.trace) {
         end_trace(sink, path)?;
@@ -120,27 +119,27 @@ fn end_trace(sink: TraceSink, path: &Path) -> io::Result<()> {
     sink.close()
         .map_err(|why| io::Error::new(why.kind(), format!("{path}: {why}")))?;
     eprintln!(
-        "trace: {path}: {} operations, {} more were dropped",
+        "trace: {path}: {} operations written, {} dropped",
         grouped(stats.written()),
         grouped(stats.dropped()),
     );
     Ok(())
 }
 
-/// The plan that fits into the file descriptors there are.
+/// The plan that fits into the available file descriptors.
 fn plan(options: &Options, notices: &mut Vec<String>) -> io::Result<Plan> {
     let (allowed, notice) = fds::raise(Plan::new(options, options.connections).fds());
     notices.extend(notice);
     let plan = Plan::within(options, allowed).ok_or_else(|| {
         let least = Plan::new(options, 1).fds();
         io::Error::other(format!(
-            "even one honest connection needs {least} file descriptors with these options, and \
+            "with these options one honest connection needs {least} file descriptors, but only \
              {allowed} are allowed: see `ulimit -n`"
         ))
     })?;
     if plan.connections < options.connections {
         notices.push(format!(
-            "going on with {} honest connections instead of {}",
+            "reduced to {} honest connections from {}",
             grouped(plan.connections),
             grouped(options.connections),
         ));
@@ -148,18 +147,18 @@ fn plan(options: &Options, notices: &mut Vec<String>) -> io::Result<Plan> {
     Ok(plan)
 }
 
-/// How clients are told apart on this machine.
+/// The way to distinguish clients on this machine.
 fn naming(options: &Options, plan: &Plan, notices: &mut Vec<String>) -> Naming {
     let first = plan.honest[0];
     let why = if options.one_address {
-        "as asked".to_owned()
+        "as requested".to_owned()
     } else if Naming::on_this_machine(first) == Naming::ByHello {
-        format!("this machine has no {first}")
+        format!("this machine does not have {first}")
     } else {
         return Naming::BySource;
     };
     notices.push(format!(
-        "all clients connect from one address ({why}), and are known by what they say"
+        "all clients connect from one address ({why}); the server identifies them by their hello"
     ));
     Naming::ByHello
 }
@@ -179,17 +178,17 @@ fn introduce(options: &Options, plan: &Plan, notices: &[String]) {
     }
 }
 
-/// What is known once everybody has left.
+/// The results after all clients have left.
 struct Played {
     tally: Arc<Tally>,
     watch: Arc<LimitWatch>,
-    /// As they were before they were let go.
+    /// The summaries, taken before the scopes were dropped.
     scopes: Vec<Summary>,
-    /// What did not end as it should have.
+    /// The tasks that did not end normally.
     unended: Vec<String>,
 }
 
-/// Server and clients from the first connection to the last. No scope is referred to afterwards.
+/// Runs server and clients. No reference to a scope is left afterwards.
 async fn play(
     plan: &Plan,
     manager: &Manager,
@@ -219,7 +218,7 @@ async fn play(
 
     let run = async {
         let all_came = async {
-            // Fails if there is no client any more: then none will come.
+            // Fails if all clients have ended: then no more will connect.
             let _ = all_came.wait_for(|came| *came >= plan.connections).await;
         };
         stage::direct(&announce, &plan.flooded_stages(), all_came, length).await;
@@ -242,8 +241,8 @@ async fn play(
     let watched: Vec<_> = scopes.all().cloned().collect();
     let unended = tokio::select! {
         unended = run => unended,
-        _ = watch.keep_looking(&watched) => unreachable!("it looks for ever"),
-        _ = progress.show() => unreachable!("it shows for ever"),
+        _ = watch.keep_looking(&watched) => unreachable!("the watch runs until it is dropped"),
+        _ = progress.show() => unreachable!("the display runs until it is dropped"),
     };
     scopes.all().for_each(|scope| watch.look_back(scope));
     Ok(Played {
@@ -254,7 +253,7 @@ async fn play(
     })
 }
 
-/// Waits for the clients to leave: what went wrong with that, if anything did.
+/// Waits for the clients to leave. Returns a description if some did not.
 async fn see_off(mut clients: JoinSet<()>) -> Option<String> {
     let mut panics = 0;
     let all_left = async {

@@ -1,4 +1,4 @@
-//! Output files, which are written whole or not at all.
+//! Output files that are written completely or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// A file that can't be written.
+/// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {why}", path.display())]
 pub struct OutputError {
@@ -15,19 +15,19 @@ pub struct OutputError {
     why: io::Error,
 }
 
-/// A file that is to be written. Until it is finished, what is at its path stays as it is.
+/// A file to write. An existing file at the path stays unchanged until [`finish`](Self::finish).
 pub struct Output {
     path: PathBuf,
-    /// In the same folder, so that a rename is all it takes. Dropped, it is removed.
+    /// In the same folder, so that a rename finishes it. It is removed when dropped.
     file: NamedTempFile,
 }
 
 impl Output {
-    /// Finds out whether the file can be written.
+    /// Checks that the file can be written.
     ///
     /// # Errors
     ///
-    /// [`OutputError`], if its folder takes no file, or if it is a folder itself.
+    /// [`OutputError`], if no file can be created in the folder, or if the path is a folder.
     pub fn begin(path: &Path) -> Result<Self, OutputError> {
         let failed = |why| OutputError {
             path: path.to_owned(),
@@ -36,7 +36,7 @@ impl Output {
         if path.is_dir() || path.file_name().is_none() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
-        // A file that is not to be written to is not to be replaced either.
+        // Do not replace a read-only file.
         match File::options().append(true).open(path) {
             Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed(why)),
             _ => {}
@@ -47,7 +47,7 @@ impl Output {
         };
         fs::metadata(folder).map_err(failed)?;
         let file = with_usual_permissions().tempfile_in(folder);
-        // Without the name of a file that nobody asked for.
+        // The message of tempfile contains the name of the temporary file: use only the reason.
         let file = file.map_err(|why| failed(why.kind().into()));
         Ok(Self {
             path: path.to_owned(),
@@ -55,11 +55,11 @@ impl Output {
         })
     }
 
-    /// Writes it.
+    /// Writes the file.
     ///
     /// # Errors
     ///
-    /// [`OutputError`]; what was there before is there still.
+    /// [`OutputError`]; an existing file is then unchanged.
     pub fn finish(mut self, text: &str) -> Result<(), OutputError> {
         let written = self.file.write_all(text.as_bytes());
         let written = written.and_then(|()| self.file.as_file().sync_all());
@@ -69,7 +69,7 @@ impl Output {
     }
 }
 
-/// Others may read a report, other than a file that holds something temporary.
+/// Other users may read a report; the default of temporary files would forbid it.
 #[cfg(unix)]
 fn with_usual_permissions() -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;

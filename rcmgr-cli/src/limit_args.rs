@@ -1,6 +1,6 @@
-//! Limits as they are written on the command line: `system.conns=1500,peer.memory=64MiB`.
+//! Parses limits on the command line: `system.conns=1500,peer.memory=64MiB`.
 //!
-//! The settings change limits that exist already, in the order in which they are written.
+//! The settings change existing limits, in the given order.
 
 use std::str::FromStr;
 
@@ -20,11 +20,11 @@ struct Setting {
 type ScopeIn = fn(&mut Limits) -> &mut Limit;
 type FieldOf = fn(&mut Limit) -> &mut LimitValue;
 
-/// A setting that can't be read: which one, and why.
+/// An invalid setting: its position, and the problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("setting {position}, `{setting}`: {problem}")]
 pub struct SettingError {
-    /// From 1.
+    /// Counted from 1.
     position: usize,
     setting: String,
     problem: Problem,
@@ -32,17 +32,17 @@ pub struct SettingError {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("it should read scope.field=value, as in system.conns=1500")]
+    #[error("expected scope.field=value, as in system.conns=1500")]
     Shape,
-    #[error("there is no scope `{0}`; there are {names}", names = names(&SCOPES))]
+    #[error("unknown scope `{0}`; the scopes are {names}", names = names(&SCOPES))]
     Scope(String),
-    #[error("there is no field `{0}`; there are {names}", names = names(&FIELDS))]
+    #[error("unknown field `{0}`; the fields are {names}", names = names(&FIELDS))]
     Field(String),
     #[error("`{0}` is not a count: a whole number, or unlimited")]
     Count(String),
     #[error("`{0}` is not a size: a whole number of bytes, KiB, MiB or GiB, or unlimited")]
     Size(String),
-    #[error("`{0}` is too large: unlimited is written as a word")]
+    #[error("`{0}` is too large; write `unlimited` for no limit")]
     TooLarge(String),
 }
 
@@ -85,7 +85,7 @@ fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
 }
 
 impl LimitSettings {
-    /// Changes `limits` as the settings say; of two for the same field the later one counts.
+    /// Applies the settings to `limits`. If two set the same field, the later one wins.
     pub fn apply(&self, limits: &mut Limits) {
         for setting in &self.0 {
             *(setting.field)((setting.scope)(limits)) = setting.value;
@@ -129,7 +129,7 @@ fn read_value(text: &str, is_size: bool) -> Result<LimitValue, Problem> {
         return Ok(LimitValue::Unlimited);
     }
     let (digits, unit) = if is_size { split_unit(text) } else { (text, 1) };
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let problem = if is_size {
             Problem::Size
@@ -212,12 +212,12 @@ mod tests {
         let cases = [
             (
                 "system.conns=1,pear.conns=2",
-                "setting 2, `pear.conns=2`: there is no scope `pear`; there are system, transient, \
+                "setting 2, `pear.conns=2`: unknown scope `pear`; the scopes are system, transient, \
                  service, service-peer, peer, conn",
             ),
             (
                 "peer.cons=2",
-                "setting 1, `peer.cons=2`: there is no field `cons`; there are memory, fd, conns, \
+                "setting 1, `peer.cons=2`: unknown field `cons`; the fields are memory, fd, conns, \
                  conns_inbound, conns_outbound, streams, streams_inbound, streams_outbound",
             ),
             (
@@ -233,7 +233,7 @@ mod tests {
             (
                 "peer.memory=18446744073709551615KiB",
                 "setting 1, `peer.memory=18446744073709551615KiB`: `18446744073709551615KiB` is \
-                 too large: unlimited is written as a word",
+                 too large; write `unlimited` for no limit",
             ),
         ];
         for (text, message) in cases {

@@ -1,7 +1,7 @@
-//! `rcmgr limits`: what the limits are, and why they are so.
+//! `rcmgr limits`: shows limits and their origins.
 //!
-//! All its commands build [files over defaults](configuration::Configuration) as a server does, and
-//! can say of each value where it [comes from](origin::Origin).
+//! All commands build [files over defaults](configuration::Configuration) as a server does, and
+//! know the [origin](origin::Origin) of each value.
 
 pub mod amount;
 mod check;
@@ -9,20 +9,19 @@ pub mod configuration;
 pub mod defaults;
 mod diff;
 mod origin;
+mod preset;
 mod show;
 pub mod table;
+mod trouble;
 mod written;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rcmgr_atomic::{BadConfiguration, LimitsKey};
-use rcmgr_config::Machine;
 
 use crate::output::complain;
 
-/// What can be chosen about limits.
+/// The options of `rcmgr limits`.
 #[derive(Debug, Clone, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -37,37 +36,28 @@ pub struct LimitsOptions {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// Check files of limits
+    /// Check limits files
     ///
-    /// Every file is read and built over the defaults. On stderr is a line for each file that can't
-    /// be read, as `file:line: field: reason`, and a line for each limit that can't work as it
-    /// reads because of the file, as `file:line: warning: field: reason`.
+    /// Reads every file and builds it over the defaults. Prints on stderr a line for each invalid
+    /// file, as `file:line: field: reason`, and a line for each limit that cannot work as written
+    /// because of the file, as `file:line: warning: field: reason`.
     ///
-    /// Limits are also compared with what this machine has; not so with --budget, or with --memory
-    /// and --fds together: then the answer is the same on every machine.
+    /// Limits are also compared with the resources of this machine, except with --budget, or with
+    /// --memory and --fds together: then the result is the same on every machine.
     ///
-    /// The exit status is 0 if all files are good, 1 if one is not (with --deny-warnings, also if
-    /// there is a warning), and 2 for wrong arguments and other trouble.
+    /// The exit status is 0 if all files are valid, 1 if not (with --deny-warnings, also if there
+    /// is a warning), and 2 for wrong arguments and other errors.
     Check(check::CheckOptions),
 
-    /// Compare two files of limits
+    /// Compare two limits files
     ///
-    /// Both are built over the same defaults. Printed are lines like `System.Conns: 128 -> 64`, and
-    /// `Peer.ID: added` or `Peer.ID: removed` for named entries; where there is no entry, the
+    /// Builds both over the same defaults. Prints lines like `System.Conns: 128 -> 64`, and
+    /// `Peer.ID: added` or `Peer.ID: removed` for named entries. If a file lacks an entry, the
     /// limits of its class are compared.
     ///
-    /// The exit status is 0 if the limits are the same, 1 if not, and 2 for wrong arguments, a file
-    /// that can't be read, and other trouble.
+    /// The exit status is 0 if the limits are the same, 1 if not, and 2 for wrong arguments,
+    /// invalid files and other errors.
     Diff(diff::DiffOptions),
-}
-
-/// What keeps a command from giving an answer.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Configuration(#[from] BadConfiguration),
-    #[error("rcmgr: can't write the output: {0}")]
-    Output(#[from] io::Error),
 }
 
 const TROUBLE: u8 = 2;
@@ -82,27 +72,5 @@ pub fn run(options: &LimitsOptions) -> ExitCode {
     done.unwrap_or_else(|trouble| {
         complain(trouble);
         ExitCode::from(TROUBLE)
-    })
-}
-
-/// A machine to compare limits with: one whose memory can't be told has none that is too much.
-fn comparable(machine: Machine) -> Machine {
-    match machine.memory {
-        0 => Machine {
-            memory: u64::MAX,
-            ..machine
-        },
-        _ => machine,
-    }
-}
-
-fn scope(text: &str) -> Result<LimitsKey, String> {
-    text.parse().map_err(|bad: BadConfiguration| {
-        format!(
-            "{}; there are System, Transient, AllowlistedSystem, AllowlistedTransient, \
-             ServiceDefault, Service.NAME, ServicePeerDefault, ServicePeer.NAME, ProtocolDefault, \
-             Protocol.ID, ProtocolPeerDefault, ProtocolPeer.ID, PeerDefault, Peer.ID, Conn, Stream",
-            bad.reason
-        )
     })
 }

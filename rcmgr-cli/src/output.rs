@@ -1,4 +1,5 @@
-//! What is printed. A reader that has gone before the end, as `head` has, is no failure.
+//! Prints to stdout and stderr. If the reader of stdout exits early, as `head` does, that is not an
+//! error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -15,7 +16,7 @@ pub fn print(text: impl Display) -> io::Result<()> {
     }
 }
 
-/// Prints a line on stderr. There is nobody to tell where that fails.
+/// Prints a line on stderr. Errors are ignored, because there is no other place to report them.
 pub fn complain(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `rcmgr replay`: what a trace says.
+//! `rcmgr replay`: summarizes a trace, and replays it under other limits.
 
 mod options;
 mod progress;
@@ -21,7 +21,7 @@ use crate::limits::configuration::Configuration;
 use crate::output::{complain, print};
 use progress::Shown;
 
-/// Why there is no answer.
+/// The errors that end the command.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -30,15 +30,14 @@ enum Failure {
     Limits(#[from] BadConfiguration),
     #[error("rcmgr: {0}")]
     File(#[from] OutputError),
-    #[error("rcmgr: can't write the output: {0}")]
+    #[error("rcmgr: cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 
-/// How finely usage over time is told.
+/// The number of points of usage over time.
 const POINTS: usize = 120;
 
-/// Reads the trace, and prints what is wanted. The exit status is 0 if all was read and written, 1
-/// if not.
+/// Runs the command. The exit status is 0 if everything was read and written, 1 if not.
 pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,7 +49,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn try_run(options: &Options) -> Result<(), Failure> {
-    // What can't be read or written is found before the time is spent.
+    // Find unreadable limits and unwritable files before the long replay.
     let defaults = options.defaults.on(&Machine::detect());
     let configuration = match options.asks_limits() {
         true => Some(Configuration::read(&defaults, &options.limits)?),

@@ -1,5 +1,4 @@
-//! `rcmgr study`: what the engine costs, alone and when threads meet, beside others that do the
-//! same work.
+//! `rcmgr study`: measures the engine on one thread and under contention, beside others.
 
 mod options;
 mod progress;
@@ -16,18 +15,18 @@ pub use options::Options;
 use crate::files::{Output, OutputError};
 use progress::Shown;
 
-/// Why there is no report, or not all of it.
+/// The errors that end the command.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
     Output(#[from] OutputError),
-    #[error("{} is for more than one report", .0.display())]
+    #[error("{} is used for more than one report", .0.display())]
     SameFile(PathBuf),
     #[error(transparent)]
     Study(#[from] StudyError),
 }
 
-/// Runs the study. The exit status is 0 if all of it was measured as asked and written, 1 if not.
+/// Runs the study. The exit status is 0 if everything was measured and written, 1 if not.
 pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,7 +38,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn try_run(options: &Options) -> Result<(), Failure> {
-    // What can't be written is found before the time is spent.
+    // Find unwritable files before the long study.
     let mut outputs = Vec::new();
     for (at, (path, format)) in options.outputs().enumerate() {
         if options.outputs().take(at).any(|(other, _)| other == path) {
@@ -49,7 +48,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     }
     eprintln!("{}", Machine::look().describe());
     if cfg!(debug_assertions) {
-        eprintln!("note: this is a debug build, whose times say little; cargo run --release");
+        eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
     }
     let measured = options.measured();
     let mut shown = Shown::new();
@@ -63,7 +62,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A reader that has gone before the end is no failure.
+/// If the reader of stdout exits early, that is not an error.
 fn print(report: &Report) {
     if let Err(error) = io::stdout().write_all(table::text(report).as_bytes())
         && error.kind() != ErrorKind::BrokenPipe

@@ -1,8 +1,8 @@
-//! `rcmgr top`: the live view of a server, in a terminal.
+//! `rcmgr top`: the live view of a server in a terminal.
 //!
-//! What is shown is [`App`], which knows neither terminal nor server: [`live`] hands it keys and
-//! answers, and [`draw`] makes text of it. A thread of its own asks the server, so that keys work
-//! while an answer is waited for.
+//! [`App`] has the state. It knows neither the terminal nor the server: [`live`] passes keys and
+//! answers to it, and [`draw`] converts it to text. A separate thread asks the server, so that keys
+//! work while an answer is pending.
 
 mod address;
 mod app;
@@ -26,22 +26,22 @@ use crate::output::{complain, print};
 use app::{Answer, App};
 use client::{Client, Query};
 
-/// A view asked once has so many scopes, which is as many as it may.
+/// The number of scopes that are printed once: the most that the live view returns.
 const MOST_AT_ONCE: u64 = 1000;
 
-/// Why nothing is shown.
+/// The errors that end the command.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("rcmgr: {0}: {1}")]
     NoAnswer(String, String),
-    #[error("rcmgr: can't draw on the terminal: {0}")]
+    #[error("rcmgr: cannot draw on the terminal: {0}")]
     Terminal(io::Error),
-    #[error("rcmgr: can't write the output: {0}")]
+    #[error("rcmgr: cannot write the output: {0}")]
     Output(io::Error),
 }
 
-/// Shows the view. The exit status is 0 if it was quit or printed, 1 if there was no answer or no
-/// terminal.
+/// Runs the command. The exit status is 0 if the view was quit or printed, 1 if there was no answer
+/// or no terminal.
 pub fn run(options: &Options) -> ExitCode {
     let client = Client::new(options.address.clone());
     let app = App::new(options.interval, options.sort, options.search.clone());

@@ -21,8 +21,8 @@ fn text(bytes: &[u8]) -> &str {
 fn report(run: &Output) -> &str {
     let (report, errors) = (text(&run.stdout), text(&run.stderr));
     assert_eq!(run.status.code(), Some(0), "{report}\n{errors}");
-    assert!(report.contains("ok: every counter is back at zero"));
-    assert!(report.contains("ok: no limit was ever passed"));
+    assert!(report.contains("ok: every counter is zero"));
+    assert!(report.contains("ok: no limit was ever exceeded"));
     assert!(!report.contains("FAILED"), "{report}");
     report
 }
@@ -53,8 +53,8 @@ fn complaint(arguments: &[&str]) -> String {
 fn a_short_demo_ends_with_every_counter_at_zero() {
     let run = rcmgr(&["demo", "--seconds", "1", "--connections", "200"]);
     let report = report(&run);
-    assert!(number(row(report, "admitted and open at once, at most")[0]) >= 200);
-    assert_ne!(row(report, "by the manager to admit")[1], "-");
+    assert!(number(row(report, "most admitted at once")[0]) >= 200);
+    assert_ne!(row(report, "manager: to admit")[1], "-");
     assert_eq!(row(report, "honest")[0], "16");
     // Progress is not for those who read the report.
     assert!(text(&run.stderr).contains("honest connections: 200 (addresses: 16)"));
@@ -99,10 +99,7 @@ fn without_a_command_it_is_the_demo() {
     );
     assert_eq!(row(report, "all")[..3], ["0", "0", "0"]);
     assert!(!text(&run.stderr).contains("WARN"), "nothing is refused");
-    assert_eq!(
-        row(report, "by the manager to refuse")[..3],
-        ["0", "-", "-"]
-    );
+    assert_eq!(row(report, "manager: to refuse")[..3], ["0", "-", "-"]);
 }
 
 #[test]
@@ -164,8 +161,8 @@ fn a_server_that_may_take_nobody_takes_nobody() {
     let run = rcmgr(&["--seconds=1", "--connections=20", "--limits=system.conns=0"]);
     let report = report(&run);
     assert_eq!(row(report, "opened by the manager")[0], "0");
-    assert_eq!(row(report, "by the manager to admit")[..3], ["0", "-", "-"]);
-    assert!(number(row(report, "by the manager to refuse")[0]) > 0);
+    assert_eq!(row(report, "manager: to admit")[..3], ["0", "-", "-"]);
+    assert!(number(row(report, "manager: to refuse")[0]) > 0);
 }
 
 #[test]
@@ -188,11 +185,11 @@ fn with_few_file_descriptors_it_says_so_and_goes_on_with_fewer_connections() {
     let run = run.expect("there is a shell");
     let report = report(&run);
     assert!(report.contains("only 256 are allowed"), "{report}");
+    assert!(report.contains("honest connections from 2,000"), "{report}");
     assert!(
-        report.contains("honest connections instead of 2,000"),
+        !report.contains("Errors of the operating system"),
         "{report}"
     );
-    assert!(!report.contains("The machine refused"), "{report}");
 }
 
 #[cfg(unix)]
@@ -203,7 +200,7 @@ fn with_hardly_any_file_descriptors_it_says_what_it_needs() {
     let run = run.expect("there is a shell");
     assert_eq!(run.status.code(), Some(1));
     let errors = text(&run.stderr);
-    assert!(errors.contains("and 40 are allowed"), "{errors}");
+    assert!(errors.contains("but only 40 are allowed"), "{errors}");
 }
 
 /// What a server says to a browser that asks for a path.
@@ -277,7 +274,7 @@ fn a_view_where_there_is_one_already_is_a_clear_error() {
     assert_eq!(run.status.code(), Some(1));
     let errors = text(&run.stderr);
     assert!(
-        errors.contains(&format!("the live view can't be served on {address}: ")),
+        errors.contains(&format!("cannot serve the live view on {address}: ")),
         "{errors}"
     );
 }
@@ -290,7 +287,7 @@ fn a_wrong_argument_is_a_clear_error() {
     assert!(connections.contains("'many'") && connections.contains("--connections"));
     let limits = complaint(&["demo", "--limits", "system.conns=5,peer.cons=5"]);
     assert!(
-        limits.contains("setting 2, `peer.cons=5`: there is no field `cons`"),
+        limits.contains("setting 2, `peer.cons=5`: unknown field `cons`"),
         "{limits}"
     );
     assert!(complaint(&["demonstrate"]).contains("'demonstrate'"));

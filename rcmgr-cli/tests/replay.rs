@@ -89,7 +89,7 @@ system           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.
 transient        0         0+0      0+0    0       0 B    1+0      0+0    1       0 B
 peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
 conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
-inbound+outbound   - gone before the end
+inbound+outbound   - not live at the end
 
 refused by  what                how much
 peer        fd                         1
@@ -114,14 +114,14 @@ fn several_files_are_one_trace_and_one_cut_off_is_told() {
     assert_eq!(run.status, 0);
     assert!(
         run.err
-            .starts_with("note: cut: the gzip stream is cut off behind line "),
+            .starts_with("note: cut: the gzip stream is cut off after line "),
         "{}",
         run.err
     );
     // A file that goes on in the middle of a line is none that a rotation leaves.
     let run = folder.replay(&["1", "2"]);
     assert_eq!((run.status, run.out.as_str()), (1, ""));
-    assert!(run.err.starts_with("2:1: no event: "), "{}", run.err);
+    assert!(run.err.starts_with("2:1: not an event: "), "{}", run.err);
 }
 
 #[test]
@@ -134,9 +134,9 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
     ];
     let folder = Folder::new("wrong", &files);
     for (arguments, status, said) in [
-        (&["bad.json"][..], 1, "bad.json:12: no event: "),
+        (&["bad.json"][..], 1, "bad.json:12: not an event: "),
         (&["good.json", "none.json"], 1, "none.json: No such file"),
-        (&["."], 1, ".: is no regular file"),
+        (&["."], 1, ".: not a regular file"),
         (
             &["good.json", "--limits", "limits.toml"],
             1,
@@ -292,7 +292,7 @@ fn what_is_not_known_is_told_and_skipped() {
     let folder = Folder::new("unknown", &[("trace.json", trace.as_bytes())]);
     let run = folder.replay(&["trace.json"]);
     assert_eq!(run.status, 0);
-    let said = "note: 1 events are of types that are not known, and were skipped: \"sneeze";
+    let said = "note: 1 events have unknown types and were skipped: \"sneeze";
     assert!(
         run.err.starts_with(said) && !run.err.contains('\u{1b}'),
         "{}",

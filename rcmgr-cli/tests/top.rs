@@ -84,7 +84,7 @@ fn what_is_there_now_is_printed_once() {
         let total = &view.json("")["total"];
         let url = format!("http://{}  {total} scopes\n", view.address);
         assert!(printed.starts_with(&url), "{printed}");
-        assert!(printed.contains("sorted by nearest to a limit"));
+        assert!(printed.contains("sorted by utilisation"));
         let bars = ["━━──────", "━━━━━━━━"];
         let expected = [
             "peer:192.0.2.7",
@@ -135,35 +135,35 @@ fn what_is_no_view_is_told() {
     assert_eq!(complaint(gone), "connection refused");
 
     let cases = [
-        (answer("404 Not Found", ""), "the server says 404 Not Found"),
+        (
+            answer("404 Not Found", ""),
+            "the server answered 404 Not Found",
+        ),
         (
             answer("400 Bad Request", "no\x1b[2J such thing\n"),
-            "the server says 400 Bad Request: no\\u{1b}[2J such thing",
+            "the server answered 400 Bad Request: no\\u{1b}[2J such thing",
         ),
         (
             answer("502 Bad Gateway", "<!doctype html><p>long"),
-            "the server says 502 Bad Gateway",
+            "the server answered 502 Bad Gateway",
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".into(),
-            "the server says 302 Found",
+            "the server answered 302 Found",
         ),
         (
             answer("200 OK", "<html>"),
-            "this is no live view of rcmgr: expected value at line 1 column 1",
+            "this is not a live view of rcmgr: expected value at line 1 column 1",
         ),
         (
             answer("200 OK", "{\"total\": 1}"),
-            "this is no live view of rcmgr: missing field `matched` at line 1 column 12",
+            "this is not a live view of rcmgr: missing field `matched` at line 1 column 12",
         ),
         (
             answer("200 OK", &page_of("a").replace("100", "-100")),
-            "this is no live view of rcmgr: a limit is a whole number or \"unlimited\"",
+            "this is not a live view of rcmgr: a limit must be a whole number or \"unlimited\"",
         ),
-        (
-            String::new(),
-            "the connection was closed before there was an answer",
-        ),
+        (String::new(), "the connection was closed before the answer"),
         (
             answer("200 OK", &" ".repeat(9 << 20)),
             "the answer is longer than 8388608 bytes",
@@ -181,8 +181,11 @@ fn what_is_no_view_is_told() {
 fn a_wrong_argument_is_a_clear_error() {
     let cases: [(&[&str], &str); 8] = [
         (&[], "<URL>"),
-        (&["a:99999"], "the port is from 1 to 65535, not \"99999\""),
-        (&["https://a"], "https is not spoken"),
+        (
+            &["a:99999"],
+            "the port must be from 1 to 65535, not \"99999\"",
+        ),
+        (&["https://a"], "https is not supported"),
         (&["a b"], "'a b'"),
         (&["a", "--interval", "0s"], "a time from 100ms to 1h"),
         (&["a", "--interval", "fast"], "'fast'"),

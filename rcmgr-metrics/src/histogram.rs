@@ -1,17 +1,18 @@
-//! How many scopes use how much.
+//! Histograms of scopes by usage.
 
 use rcmgr_atomic::ConnMemory;
 
-/// Upper bounds for counts of streams and connections.
+/// Upper bounds of the buckets for counts of streams and connections.
 pub(crate) const COUNTS: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 32, 64, 128, 256];
-/// Upper bounds for memory: from 1 KiB to 4 GiB. The engine counts connections by the same.
+/// Upper bounds of the buckets for memory: 1 KiB to 4 GiB. The engine uses the same for
+/// connections.
 pub(crate) const SIZES: &[u64] = &ConnMemory::BOUNDS;
 
-/// What was found, by buckets.
+/// A histogram.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
     bounds: &'static [u64],
-    /// How many fell into each bucket; the last is for those above all bounds.
+    /// The count of each bucket; the last bucket has no upper bound.
     counts: Vec<u64>,
     sum: u128,
 }
@@ -25,7 +26,7 @@ impl Histogram {
         }
     }
 
-    /// Adds a scope that uses so much. One that uses nothing is in no bucket.
+    /// Adds a scope with this usage. A scope without usage is in no bucket.
     pub(crate) fn add(&mut self, amount: u64) {
         if amount > 0 {
             let at = self.bounds.partition_point(|&bound| bound < amount);
@@ -34,9 +35,9 @@ impl Histogram {
         }
     }
 
-    /// Connections by memory, of which only the buckets are known. The sum is an estimate, as
-    /// Prometheus makes its own: amounts are spread evenly over a bucket, and those above all bounds
-    /// are at the last one.
+    /// Connections by memory. The engine knows only the buckets, so the sum is an estimate. It
+    /// assumes that amounts are spread evenly over a bucket, as Prometheus does. Amounts above all
+    /// bounds count as the last bound.
     pub(crate) fn of_conns(memory: &ConnMemory) -> Self {
         let bounds = SIZES.iter().map(|&bound| u128::from(bound));
         let highest = || bounds.clone().chain(SIZES.last().copied().map(u128::from));
@@ -58,7 +59,7 @@ impl Histogram {
         self.sum as f64
     }
 
-    /// Upper bound and count of each bucket, none counted twice.
+    /// Upper bound and count of each bucket. The counts are not cumulative.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().map(|&bound| bound as f64);
         bounds

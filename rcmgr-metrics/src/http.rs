@@ -1,6 +1,6 @@
-//! The live view: what a manager does, in a browser and as JSON, by the feature `http`.
+//! The live view of a manager, in a browser and as JSON, with the feature `http`.
 //!
-//! [`router`] is an [`axum::Router`], to be mounted in whatever server there is:
+//! [`router`] returns an [`axum::Router`] that you mount in your server:
 //!
 //! ```no_run
 //! use rcmgr_atomic::{Manager, Limits};
@@ -16,28 +16,28 @@
 //! # }
 //! ```
 //!
-//! | path | what is there |
+//! | path | content |
 //! | --- | --- |
-//! | `/` | a page: the scopes as a tree with bars, those nearest to a limit first |
-//! | `/rcmgr.json` | the same as JSON: see below |
-//! | `/metrics` | what Prometheus scrapes |
+//! | `/` | a page: the scopes as a tree with bars, those closest to a limit first |
+//! | `/rcmgr.json` | the same data as JSON: see below |
+//! | `/metrics` | the metrics for Prometheus |
 //!
-//! It changes nothing, but it tells who is connected: mount it where only those who run the server
-//! get to, and behind whatever else asks for a password there. To set limits over HTTP there is
-//! [`limits_router`], which is mounted by itself and asks for a token.
+//! The view is read-only, but it shows who is connected. Mount it where only the operators of the
+//! server have access, and behind the usual authentication. To set limits over HTTP there is
+//! [`limits_router`], which is mounted separately and needs a token.
 //!
-//! A manager with very many peers takes a while to read: it is done on a thread for blocking work,
-//! and one request at a time.
+//! Reading a manager with very many peers takes time. It runs on a thread for blocking work, one
+//! request at a time.
 //!
 //! # The JSON
 //!
-//! | argument | what it does |
+//! | argument | effect |
 //! | --- | --- |
 //! | `sort` | `utilisation` (the default), `memory`, `streams`, `conns`, `refusals`: highest first; or `name` |
-//! | `search` | only scopes whose name contains this, in whatever case |
-//! | `offset`, `limit` | leaves out so many, and gives at most so many: 100 by default, at most 1000 |
+//! | `search` | only scopes whose name contains this text, ignoring case |
+//! | `offset`, `limit` | the number of scopes to skip, and to return: 100 by default, at most 1000 |
 //!
-//! Other arguments and other values are answered with status 400 and a sentence.
+//! Other arguments and invalid values get status 400 and a sentence that says what is wrong.
 //!
 //! ```json
 //! {
@@ -54,12 +54,13 @@
 //! }
 //! ```
 //!
-//! `utilisation` is usage by limit, of the limit that is nearest (`fullest`), and `null` for a scope
-//! without limits. `system` and `transient` are those two scopes, whatever was searched. Long names are
-//! cut, as in [metrics](crate::prometheus).
+//! `utilisation` is usage divided by the limit, for the fullest limit (`fullest`), and `null` for a
+//! scope without limits. `system` and `transient` are these two scopes, independent of the search.
+//! Long names are cut, as in [metrics](crate::prometheus).
 
 mod limits;
 mod query;
+mod response;
 mod scopes;
 
 pub use limits::limits_router;
@@ -68,28 +69,29 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::Observer;
+use crate::observer::Observer;
 use query::Query;
+use response::{guarded, refused};
 
 const PAGE: &str = include_str!("http/page.html");
 
-/// Nothing but the page's own script and style, by what is in them, and nothing from elsewhere.
+/// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-dIH1iRBZm8npVWcEh6zbisFBH7M6e6rermkCcat+RRk='; \
-    style-src 'sha256-afY/1tFchXyfINVCsCuin/dHnEDIUYNNS1XuGrptTBs='; \
+    script-src 'sha256-2Op6lEBYYoDpGwO2I9ZAe5oUHSpZeH7ipMehg6ly4V8='; \
+    style-src 'sha256-3jzrfRsrDZcYWhm5sDqHT88vf/9f+3+LL2H/lXMyjik='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What prometheus-client writes.
+/// The format of prometheus-client.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The live view of what the observer sees.
+/// The routes of the live view.
 pub fn router(observer: Observer) -> Router {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(observer.clone()));
@@ -108,12 +110,12 @@ pub fn router(observer: Observer) -> Router {
 struct View {
     observer: Observer,
     registry: Registry,
-    /// Of those who read the manager: one at a time, whatever is asked.
+    /// The permit to read the manager: one request at a time has it.
     turn: Arc<Semaphore>,
 }
 
 impl View {
-    /// Reads the manager, off the threads that serve.
+    /// Reads the manager on a thread for blocking work.
     async fn read<T: Send + 'static>(
         self: Arc<Self>,
         read: impl FnOnce(&Self) -> T + Send + 'static,
@@ -122,7 +124,7 @@ impl View {
         let turn = self.turn.clone().acquire_owned();
         let turn = turn.await.map_err(|_| failed)?;
         let reading = tokio::task::spawn_blocking(move || {
-            // Until it is read, whether anybody still waits for the answer or not.
+            // Held until the reading ends, even if the client has disconnected.
             let _turn = turn;
             read(&self)
         });
@@ -167,22 +169,4 @@ async fn metrics(State(view): State<Arc<View>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], guarded(text)).into_response(),
         Err(status) => status.into_response(),
     }
-}
-
-/// A body that is neither kept nor taken for something else.
-fn guarded(body: impl IntoResponse) -> impl IntoResponse {
-    let headers = [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    (headers, body)
-}
-
-/// A sentence that says what is wrong.
-fn refused(status: StatusCode, why: &str) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (status, headers, guarded(format!("{why}\n"))).into_response()
 }

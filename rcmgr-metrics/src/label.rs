@@ -1,14 +1,14 @@
-//! Names that a remote made up, as they are shown.
+//! Makes names that remotes choose safe to show.
 
 use std::borrow::Cow;
 
-/// How many bytes of a name are shown.
+/// The number of bytes of a name that are shown.
 const LONGEST: usize = 200;
 
-/// The name without control characters, and cut where it is longer than 200 bytes.
+/// The name without control characters, cut after 200 bytes.
 ///
-/// Both are for the reader's sake, and for what reads the metrics: a protocol's id comes from the
-/// remote, and may be anything. Different names may be shown as the same.
+/// A protocol's id comes from the remote and may contain anything. Both changes protect readers and
+/// the programs that read metrics. Two different names may be shown as the same text.
 pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST && !name.chars().any(char::is_control) {
         return name.into();
@@ -21,11 +21,11 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// How many characters of a name are in a line of a log.
+/// The number of characters of a name that a log line shows.
 const MOST_CHARS: usize = 100;
 
-/// The name for a line of a log: what can't be seen is escaped, as what would end the line or change
-/// how it reads, and it is cut after 100 characters.
+/// The name for a log line. Invisible characters are escaped, also those that end the line or
+/// change its direction. The name is cut after 100 characters.
 pub(crate) fn escaped(name: &str) -> String {
     let mut chars = name.chars();
     let escaped = chars.by_ref().take(MOST_CHARS).flat_map(char::escape_debug);

@@ -1,32 +1,32 @@
-//! What can be seen of a network resource manager, while it runs and afterwards.
+//! Observability for a network resource manager, at run time and from traces.
 //!
 //! | to learn about | see |
 //! | --- | --- |
 #![cfg_attr(
     feature = "observer",
-    doc = "| what is read, and how much of it is shown | [`Observer`], by the feature `observer` |"
+    doc = "| reading a manager, and bounds on the output | [`Observer`], with the feature `observer` |"
 )]
 #![cfg_attr(
     feature = "observer",
-    doc = "| what is refused, told in the log | [`RefusalLog`], by the same feature |"
+    doc = "| refusals in the log | [`RefusalLog`], with the same feature |"
 )]
 #![cfg_attr(
     feature = "prometheus",
-    doc = "| metrics for Prometheus, and what each of them is | [`prometheus`], by the default feature of that name |"
+    doc = "| metrics for Prometheus, with a description of each | [`prometheus`], with the default feature of that name |"
 )]
 #![cfg_attr(
     feature = "http",
-    doc = "| a page that shows what goes on, and setting limits over HTTP | [`http`], by the feature of that name |"
+    doc = "| a live view as a web page, and setting limits over HTTP | [`http`], with the feature of that name |"
 )]
 #![cfg_attr(
     feature = "opentelemetry",
-    doc = "| the same for OpenTelemetry | [`opentelemetry`](mod@opentelemetry), by the feature of that name |"
+    doc = "| the same metrics for OpenTelemetry | [`opentelemetry`](mod@opentelemetry), with the feature of that name |"
 )]
-//! | a trace: what was asked for, granted and refused, event by event | [`trace`] |
-//! | what a trace says, and what other limits would have made of it | [`replay`] |
+//! | traces: every request, grant and refusal as an event | [`trace`] |
+//! | a summary of a trace, and its replay under other limits | [`replay`] |
 
 #![forbid(unsafe_code)]
-// An observer that shows nothing has no use for what it reads.
+// Without an exporter nothing uses the values that the observer reads.
 #![cfg_attr(
     all(
         feature = "observer",
@@ -35,6 +35,7 @@
     allow(dead_code)
 )]
 
+mod counters;
 #[cfg(feature = "observer")]
 mod family;
 #[cfg(feature = "observer")]

@@ -6,11 +6,10 @@ use rcmgr_config::reload::LimitsWatcher;
 #[cfg(feature = "sink")]
 use crate::trace::TraceCounters;
 
-/// Reads a manager whenever somebody wants to see it, and never otherwise: reservations pay nothing
-/// for being observed.
+/// Reads a manager on request, and only then: observing a manager does not slow down reservations.
 ///
-/// However many peers and protocols remotes make up, what is shown stays small: no peer has a
-/// series of its own, and only so many protocols and services have.
+/// The output is bounded, also if remotes invent many peers and protocols: no peer has its own
+/// series, and only a limited number of protocols and services has.
 ///
 /// ```
 /// use rcmgr_atomic::{Manager, Limits};
@@ -31,7 +30,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// One that shows at most 100 protocols and 100 services by name.
+    /// An observer that shows at most 100 protocols and 100 services by name.
     pub fn new(manager: Manager) -> Self {
         Self {
             manager,
@@ -42,22 +41,23 @@ impl Observer {
         }
     }
 
-    /// How many protocols, and how many services, metrics show by name: those with most streams and
-    /// connections, then those with most memory. The rest is summed up under the name `other`.
+    /// Sets the number of protocols, and of services, that metrics show by name: those with the
+    /// most streams and connections, then those with the most memory. The others are summed up
+    /// under the name `other`.
     pub fn most_names(mut self, most: usize) -> Self {
         self.most_names = most;
         self
     }
 
-    /// Shows also how often limits were reloaded. The file is followed at least as long as the
-    /// observer is there.
+    /// Also shows the number of reloads of the limits file. The file is watched at least as long as
+    /// the observer exists.
     pub fn watcher(mut self, watcher: Arc<LimitsWatcher>) -> Self {
         self.watcher = Some(watcher);
         self
     }
 
-    /// Shows also how much of what the manager does a [sink](crate::trace::TraceSink) has written, and
-    /// how much it had to drop.
+    /// Also shows the number of operations that a [sink](crate::trace::TraceSink) has written, and
+    /// the number that it dropped.
     #[cfg(feature = "sink")]
     pub fn trace(mut self, counters: TraceCounters) -> Self {
         self.trace = Some(counters);

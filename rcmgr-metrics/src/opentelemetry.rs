@@ -1,9 +1,9 @@
-//! The metrics as instruments of [`opentelemetry`], by the feature of that name.
+//! The metrics as instruments of [`opentelemetry`], with the feature of that name.
 //!
-//! They have the names and labels that [Prometheus](crate::prometheus) is shown; counters go without
-//! `_total`. OpenTelemetry has no histogram that can be read from elsewhere, so each is the gauges
-//! that Prometheus would keep of it: `_bucket` by `le`, each with those below it, `_count` and `_sum`.
-//! What a Prometheus behind a collector gets of them is the same, and dashboards work.
+//! Names and labels are those of the [Prometheus](crate::prometheus) metrics, but counters have no
+//! `_total`. OpenTelemetry has no observable histogram. So each histogram becomes the gauges that
+//! Prometheus stores for it: `_bucket` by `le`, cumulative, `_count` and `_sum`. A Prometheus
+//! server behind a collector receives the same series, so dashboards work.
 //!
 //! ```
 //! use rcmgr_atomic::{Manager, Limits};
@@ -22,12 +22,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
-use crate::Observer;
 use crate::family::{Family, Kind, Labels, Series, Value, families};
+use crate::observer::Observer;
 use crate::reading::Reading;
 
-/// Makes an instrument of each metric. They read the manager when they are collected, once for all
-/// of them, and as long as the meter's provider is there.
+/// Registers an instrument for each metric. A collection reads the manager once for all of them.
+/// The instruments live as long as the meter's provider.
 pub fn register(observer: Observer, meter: &Meter) {
     let now = readings(&observer);
     let source = Arc::new(Source {
@@ -39,7 +39,7 @@ pub fn register(observer: Observer, meter: &Meter) {
     }
 }
 
-/// What one instrument observes at a time.
+/// The series of one instrument.
 #[derive(Debug)]
 struct Observed {
     name: Cow<'static, str>,
@@ -52,7 +52,7 @@ struct Observed {
 enum Observes {
     Counter,
     Gauge,
-    /// Of what is no count.
+    /// A gauge of fractions.
     PartGauge,
 }
 
@@ -118,7 +118,7 @@ fn of_histogram(family: Family) -> [Observed; 3] {
 #[derive(Debug)]
 struct Source {
     observer: Observer,
-    /// What was read and not yet collected, by name.
+    /// The series that were read and not yet collected, by the name of the instrument.
     read: Mutex<BTreeMap<Cow<'static, str>, Vec<Series>>>,
 }
 
@@ -137,7 +137,7 @@ impl Source {
                 }
             }
         };
-        // The provider keeps what it calls; the instrument itself is not needed for it.
+        // The provider keeps the callback, so the instrument itself can be dropped.
         match kind {
             Observes::Counter => {
                 let builder = meter.u64_observable_counter(name).with_description(help);
@@ -162,8 +162,9 @@ impl Source {
         }
     }
 
-    /// The series of an instrument. Each reading is given away once: who finds nothing left of it has
-    /// the manager read again, and leaves the rest to the others that are collected with it.
+    /// Takes the series of an instrument. Each reading is used once: the first instrument of a
+    /// collection finds none of its own, reads the manager again, and leaves the other series to
+    /// the other instruments.
     fn take(&self, name: &str) -> Vec<Series> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let series = read.remove(name).or_else(|| {

@@ -11,65 +11,65 @@
 //! registry.register_collector(Box::new(Observer::new(manager)));
 //!
 //! let mut text = String::new();
-//! encode(&mut text, &registry)?; // the manager is read now
+//! encode(&mut text, &registry)?; // reads the manager
 //! assert!(text.contains("\nlibp2p_rcmgr_fds{scope=\"system\"} 0\n"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # As go-libp2p has them
+//! # Metrics of go-libp2p
 //!
-//! Names and labels are those of go-libp2p, so that its Grafana dashboard works. All are gauges or
-//! histograms.
+//! Names and labels are those of go-libp2p, so that its Grafana dashboard works. All of them are
+//! gauges or histograms.
 //!
-//! | metric, behind `libp2p_rcmgr_` | labels | what it is |
+//! | metric, after `libp2p_rcmgr_` | labels | meaning |
 //! | --- | --- | --- |
-//! | `connections` | `dir`, `scope` | of the system and the transient scope |
-//! | `streams` | `dir`, `protocol`, `scope` | of these two, with an empty `protocol`, and of each protocol, whose `scope` is `protocol` |
-//! | `memory` | `protocol`, `scope` | as `streams`, in bytes |
-//! | `fds` | `scope` | of the system and the transient scope |
-//! | `limit` | `resource`, `scope` | of these two; where there is no limit, there is no series |
-//! | `blocked_resources` | `dir`, `resource`, `scope` | how often a scope refused, by its class |
-//! | `peer_connections`, `peer_streams` | `dir` | histograms: how many peers have so many now |
-//! | `peer_memory` | | the same, by bytes |
-//! | `conn_memory` | | histogram: how many open connections have so many bytes now |
-//! | `previous_peer_connections`, ... | as those | always empty |
+//! | `connections` | `dir`, `scope` | connections of the system and the transient scope |
+//! | `streams` | `dir`, `protocol`, `scope` | streams of these two, with an empty `protocol`, and of each protocol, with the `scope` `protocol` |
+//! | `memory` | `protocol`, `scope` | memory of the same scopes as `streams`, in bytes |
+//! | `fds` | `scope` | file descriptors of the system and the transient scope |
+//! | `limit` | `resource`, `scope` | limits of these two scopes; an unlimited resource has no series |
+//! | `blocked_resources` | `dir`, `resource`, `scope` | number of refusals, by the class of the scope |
+//! | `peer_connections`, `peer_streams` | `dir` | histograms: peers by their connections and streams now |
+//! | `peer_memory` | | histogram: peers by their memory now, in bytes |
+//! | `conn_memory` | | histogram: open connections by their memory now, in bytes |
+//! | `previous_peer_connections`, ... | the same | always empty |
 //!
-//! What differs:
+//! Differences to go-libp2p:
 //!
-//! - `blocked_resources` counts requests. Of memory go-libp2p adds up the bytes that were asked for;
-//!   and a connection with a file descriptor that is refused for want of either counts there for
-//!   both, here for what was missing. `scope` is the class of the scope that refused: one of
-//!   `service:dht.peer:X` counts under `service`, as there.
-//! - The histograms show the peers and connections that there are, and those alone that use something
-//!   of it. There, each change is counted, and what there was before under `previous_`; the difference
-//!   is what is shown. Here it is the same difference, with nothing to subtract. A `rate` of them means
-//!   nothing.
-//! - `conn_memory_sum` is an estimate: the engine counts connections by bucket, and no more
-//!   ([`ConnMemory`](rcmgr_atomic::ConnMemory)). Each is taken to have what is in the middle of its
+//! - `blocked_resources` counts requests. For memory, go-libp2p adds up the requested bytes
+//!   instead. If a connection with a file descriptor is refused, go-libp2p counts both resources;
+//!   here only the missing one counts. `scope` is the class of the scope that refused: a refusal by
+//!   `service:dht.peer:X` counts under `service`, as in go-libp2p.
+//! - The histograms show the current peers and connections that use the resource. go-libp2p counts
+//!   every change, and the value before it under `previous_`; its dashboards show the difference.
+//!   Here the histogram is this difference, and `previous_` is empty. The `rate` of these
+//!   histograms has no meaning.
+//! - `conn_memory_sum` is an estimate, because the engine only counts connections by bucket
+//!   ([`ConnMemory`](rcmgr_atomic::ConnMemory)). Each connection counts as the middle of its
 //!   bucket.
 //!
-//! # Our own
+//! # Additional metrics
 //!
-//! | metric, behind `rcmgr_` | labels | what it is |
+//! | metric, after `rcmgr_` | labels | meaning |
 //! | --- | --- | --- |
-//! | `used`, `peak`, `limit` | `scope`, `name`, `resource` | of system, transient, the allowlisted ones, and of each service and protocol by `name`; `used` and `peak` by direction, `limit` of both together too |
-//! | `utilisation` | `scope`, `resource` | usage by limit, the highest of all scopes of that class, peers too |
-//! | `scopes` | `scope` | how many there are: of services, protocols, peers, and peers' shares |
+//! | `used`, `peak`, `limit` | `scope`, `name`, `resource` | of system, transient, their allowlisted counterparts, and of each service and protocol by `name`; `used` and `peak` by direction, `limit` also for both directions together |
+//! | `utilisation` | `scope`, `resource` | usage divided by the limit, the highest of all scopes of the class, peers included |
+//! | `scopes` | `scope` | number of live services, protocols, peers, and peers' shares |
 //! | `over_releases_total` | `scope` | releases of more than was held |
 //! | `address_refusals_total` | `limiter` | connections that the `rate` or the `subnet` limiter refused |
-//! | `address_tracked` | `limiter` | subnets that the limiters remember |
-//! | `trace_operations_total` | outcome | what a trace's sink has `written`, and `dropped`, if the observer has its [counters](Observer::trace) |
-//! | `reloads_total`, `reload_failures_total`, `limits_file_bad` | | of the limits file, if the observer has its [watcher](Observer::watcher) |
+//! | `address_tracked` | `limiter` | subnets that the limiters keep state for |
+//! | `trace_operations_total` | `outcome` | operations that a trace's sink has `written` or `dropped`, if the observer has its [counters](Observer::trace) |
+//! | `reloads_total`, `reload_failures_total`, `limits_file_bad` | | state of the limits file, if the observer has its [watcher](Observer::watcher) |
 //!
-//! A `resource` is `memory`, `fd`, `conns_inbound`, `conns_outbound`, `conns` for both, and
-//! `streams_inbound` and so on. `scope` is the class, as [`ScopeClass`](rcmgr_core::ScopeClass) has
-//! it.
+//! A `resource` is `memory`, `fd`, `conns_inbound`, `conns_outbound`, `conns` for both directions,
+//! and the same for streams. `scope` is the class: see [`ScopeClass`](rcmgr_core::ScopeClass).
 //!
-//! # Names that remotes make up
+//! # Names chosen by remotes
 //!
-//! Only the [most used](Observer::most_names) protocols and services have series of their own; the
-//! others are one, `other`, which has neither peak nor limit. Of a name at most 200 bytes are shown, and
-//! control characters as `�`; if that makes two the same, they are added up.
+//! Only the [most used](Observer::most_names) protocols and services have their own series. The
+//! others are summed up in the series `other`, which has neither peak nor limit. At most 200 bytes
+//! of a name are shown, with `�` for control characters. Series whose names become equal are added
+//! up.
 
 use std::fmt;
 
@@ -77,8 +77,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::Observer;
 use crate::family::{Family, Kind, Value, families};
+use crate::observer::Observer;
 use crate::reading::Reading;
 
 impl Collector for Observer {
@@ -99,7 +99,7 @@ fn encode(family: &Family, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut encoder = encoder.encode_descriptor(family.name, family.help, None, kind)?;
     for series in &family.series {
         if series.labels.is_empty() {
-            // An empty set would be written as `{}`.
+            // An empty set of labels would be written as `{}`.
             encode_value(&series.value, family.kind, &mut encoder)?;
         } else {
             let mut encoder = encoder.encode_family(&series.labels)?;

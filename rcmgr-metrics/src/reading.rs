@@ -1,4 +1,4 @@
-//! What is read of a manager at once, summed up so far that its size is bounded.
+//! One reading of a manager, summed up so that its size is bounded.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,49 +8,50 @@ use rcmgr_atomic::address::AddressStat;
 use rcmgr_config::reload::ReloadStats;
 use rcmgr_core::{Limit, Refusals, Resource, ScopeClass, ScopeStat};
 
-use crate::Observer;
+use crate::counters::plus;
 use crate::histogram::{COUNTS, Histogram, SIZES};
 use crate::label::shown;
-use crate::usage::{sum, utilisation};
+use crate::observer::Observer;
+use crate::usage::utilisation;
 
-/// The name of those that have none of their own.
+/// The name of the scopes that are summed up.
 const OTHER: &str = "other";
 
-/// All that metrics are made of.
+/// The values that all metrics are computed from.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// System, transient, the allowlisted ones; services; protocols.
+    /// System, transient and their allowlisted counterparts; services; protocols.
     pub scopes: Vec<Shown>,
     pub peers: Peers,
-    /// Connections by how much memory they have.
+    /// Connections by memory.
     pub conn_memory: Histogram,
-    /// How many there are of each class of which there may be many.
+    /// The number of live scopes, for each class that may have many.
     pub live: BTreeMap<ScopeClass, u64>,
-    /// The highest of all scopes of a class, in the order of [`Resource::ALL`]; `None` where there
-    /// is no limit.
+    /// The highest utilisation of all scopes of a class, in the order of [`Resource::ALL`]; `None`
+    /// if no scope has a limit.
     pub utilisation: [[Option<f64>; Resource::ALL.len()]; ScopeClass::ALL.len()],
     pub refusals: Vec<(ScopeClass, Refusals)>,
     pub over_releases: Vec<(ScopeClass, u64)>,
     pub addresses: AddressStat,
     pub reloads: Option<ReloadStats>,
-    /// Operations that a sink has written, and dropped.
+    /// The numbers of operations that a sink has written and dropped.
     pub traced: Option<[u64; 2]>,
 }
 
-/// A scope, or several under one name.
+/// A scope, or several scopes under one name.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub class: ScopeClass,
-    /// Of a service or protocol; else empty.
+    /// The name of a service or protocol; otherwise empty.
     pub name: String,
     pub used: ScopeStat,
-    /// `None` for several: they had their peaks at different times.
+    /// `None` for several scopes: their peaks were at different times.
     pub peak: Option<ScopeStat>,
-    /// `None` for several.
+    /// `None` for several scopes.
     pub limit: Option<Limit>,
 }
 
-/// How many peers use how much.
+/// Histograms of all peers by usage.
 #[derive(Debug)]
 pub(crate) struct Peers {
     pub conns_inbound: Histogram,
@@ -165,16 +166,17 @@ impl Shown {
     }
 
     fn join(&mut self, other: &Self) {
-        self.used = sum(&self.used, &other.used);
+        self.used = plus(&self.used, &other.used);
         self.peak = None;
         self.limit = None;
     }
 }
 
-/// Scopes of one class: at most `most` by name, and one for all others. No two have the same name.
+/// The scopes of one class: at most `most` by name, and one entry for all others. No two entries
+/// have the same name.
 fn by_name(mut reports: Vec<ScopeReport>, most: usize) -> impl Iterator<Item = Shown> {
     let usage = |stat: &ScopeStat| (stat.streams().saturating_add(stat.conns()), stat.memory);
-    // Names decide where the usage is the same, so that the same ones are shown each time.
+    // The name breaks ties, so that every reading shows the same scopes.
     reports.sort_by(|a, b| (Reverse(usage(&a.stat)), &a.id).cmp(&(Reverse(usage(&b.stat)), &b.id)));
     let mut named: BTreeMap<String, Shown> = BTreeMap::new();
     for (rank, report) in reports.iter().enumerate() {

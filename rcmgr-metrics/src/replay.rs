@@ -1,47 +1,48 @@
-//! What a trace says: usage, peaks and refusals of every scope; and what other limits would have made
-//! of it.
+//! The replay of a trace: usage, peaks and refusals of every scope, and the effect that other
+//! limits would have had.
 //!
-//! [`replay`] reads the files of a trace and gives a [`Report`]. Memory is bounded by the scopes that
-//! live at the same time, not by the length of the files: a scope that is gone counts in its class,
-//! and of those worth a line of their own a thousand or two are kept. The course of usage has so
-//! many [points](Options::points) for a few scopes; since these are known only at the end, the files
-//! are then read once more.
+//! [`replay`] reads the files of a trace and returns a [`Report`]. Memory is bounded by the number
+//! of scopes that are live at the same time, not by the length of the files. A destroyed scope is
+//! added to its class; only the one or two thousand most notable destroyed scopes are kept. Usage
+//! over time has a fixed number of [points](Options::points) and is reported for a few scopes.
+//! These are only known at the end, so the files are then read a second time.
 //!
 //! # What if
 //!
-//! With [`Options::what_if`], every operation of the trace is asked again, in its order and one after
-//! the other, under the limits given: memory by its priority's threshold, streams and connections in
-//! their direction and in total, file descriptors. This is what is assumed:
+//! With [`Options::what_if`], every operation of the trace is checked again under other limits, one
+//! after the other in the order of the trace: memory against the threshold of its priority, streams
+//! and connections by direction and in total, and file descriptors. The assumptions are:
 //!
-//! - **Events that stand together are one operation**, asked of several scopes (see
-//!   [`trace`](crate::trace)): if one of them would refuse, none of them is charged. Where several
-//!   threads wrote a trace at once, an operation may be torn apart; its parts then count as
-//!   operations of their own.
-//! - **A scope's limit** is found by its class, its service's name, its protocol's id, or its peer. A
-//!   scope whose name is not known has none. A span has its owner's.
-//! - **What would have been refused is not there, and whoever asked goes on without it.** Memory:
-//!   when it is given back in the trace, that counts for nothing. Which release that is, is told by
-//!   its size: one as large as a reservation that would have been refused is the release of that;
-//!   any other takes first what would have been there. A connection or stream that would have been
-//!   refused asks for nothing more: what it did in the trace counts as *not asked*.
-//! - **Whoever would have been refused a peer, a protocol or a service is closed at once**, with all
-//!   that it holds. Which connection or stream it was, the trace does not say: it is taken to be the
-//!   latest one that waits for it, holds the same, and is of the same peer.
-//! - **A refusal that would have been granted is counted, and nothing is charged**: nobody knows how
-//!   long it would have stayed. With limits that grant much more, usage would therefore have been
-//!   higher than it is taken to be, and some of what is granted here might have been refused then.
-//! - **Of a refused operation, the scopes behind the one that refused** are not in the trace. Of a
-//!   connection or stream that was to be opened, transient and system are asked as well, and of
-//!   memory system; others are taken to grant. Who asked for memory that was refused is not in the
-//!   trace either: it is asked again even if its stream would not have been there.
-//! - **What a scope held before the trace begins is there**, as far as the totals of events tell.
-//! - Subnet and rate limits are not in a trace.
+//! - **Adjacent events form one operation** on several scopes (see [`trace`](crate::trace)). If one
+//!   of the scopes would refuse, none of them is charged. If several threads wrote a trace at once,
+//!   an operation may be torn apart; its parts then count as separate operations.
+//! - **The limit of a scope** follows from its class and its service's name, its protocol's id, or
+//!   its peer. A scope whose name is unknown has no limit. A span has the limit of its owner.
+//! - **A refused request has no effect, and the program continues without it.** Memory: its release
+//!   in the trace is ignored. The size decides which release that is: a release of the same size as
+//!   a refused reservation belongs to it; any other release first takes memory that was granted. A
+//!   refused connection or stream makes no more requests: its later operations count as *not
+//!   asked*.
+//! - **A connection or stream that is refused a peer, a protocol or a service is closed at once**,
+//!   and releases all that it holds. The trace does not say which connection or stream it was. The
+//!   replay takes the latest one that waits for it, holds the same amounts, and has the same peer.
+//! - **A refusal that would now be granted is counted, but not charged**, because its duration is
+//!   unknown. So with much higher limits, real usage would have been higher than in the replay, and
+//!   some of the requests granted here might have been refused.
+//! - **For a refused operation, the scopes after the one that refused** are not in the trace. For
+//!   an opened connection or stream, transient and system are checked as well; for memory, system.
+//!   The other scopes are assumed to grant. The requester of refused memory is not in the trace
+//!   either: its request is checked again even if its stream would not exist.
+//! - **Usage from before the start of the trace is included**, as far as the totals of events show
+//!   it.
+//! - Traces do not contain subnet and rate limits.
 
 mod chart;
 mod html;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
+mod page;
 mod report;
 mod rules;
 mod scope;
@@ -62,9 +63,6 @@ pub use suggest::HEADROOM;
 pub use tally::{Peak, Refused};
 pub use what_if::{Asked, Change, ScopeChanges, WhatIfReport};
 
-#[cfg(feature = "sink")]
-pub(crate) use tally::six;
-
 use operation::Assembler;
 use over_time::Follower;
 use summary::Summary;
@@ -72,19 +70,20 @@ use what_if::WhatIf;
 
 use crate::trace::{Event, Notes, TraceError, TraceReader};
 
-/// What is wanted of a replay.
+/// The options of a replay.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many scopes are reported, apart from system and transient.
+    /// The number of scopes to report, besides system and transient.
     pub top: usize,
-    /// How many points the course of usage has; none if 0, and then the files are read only once.
+    /// The number of points of usage over time. With 0 it is left out, and the files are read only
+    /// once.
     pub points: usize,
-    /// Other limits to ask.
+    /// Other limits to check the operations against.
     pub what_if: Option<Asked>,
 }
 
 impl Default for Options {
-    /// Ten scopes, and no course of usage.
+    /// Ten scopes, and no usage over time.
     fn default() -> Self {
         Self {
             top: 10,
@@ -94,18 +93,18 @@ impl Default for Options {
     }
 }
 
-/// How far it is.
+/// The progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// How many bytes of the files were read.
+    /// The number of bytes read so far.
     pub done: u64,
-    /// How many are to be read.
+    /// The number of bytes to read in total.
     pub of: u64,
 }
 
-/// Reads files, which are one trace in this order, and says what is in them.
+/// Reads the files of a trace, the oldest first, and summarizes them.
 ///
-/// Every few thousand events `progress` is told how far it is.
+/// Calls `progress` every few thousand events.
 ///
 /// ```
 /// use rcmgr_metrics::replay::{Options, replay};
@@ -126,7 +125,7 @@ pub struct Progress {
 ///
 /// # Errors
 ///
-/// If a file can't be read, or has a line that is no event: see [`TraceReader`].
+/// If a file cannot be read, or has a line that is not an event: see [`TraceReader`].
 pub fn replay(
     files: &[PathBuf],
     options: &Options,
@@ -152,7 +151,7 @@ pub fn replay(
     Ok(report)
 }
 
-/// How many events there are between two reports of progress.
+/// The number of events between two calls of `progress`.
 const PROGRESS: u64 = 4096;
 
 fn read(
@@ -176,7 +175,7 @@ fn read(
     Ok(())
 }
 
-/// A replay of events as they come.
+/// The state of a replay.
 #[derive(Debug)]
 struct Replay {
     top: usize,
@@ -230,13 +229,30 @@ impl Replay {
 }
 
 impl Report {
-    /// Limits under which all that the trace has would have been granted, with headroom: each class
-    /// of scopes gets what the one of its scopes needed that needed most, times `headroom`, rounded
-    /// up. See [`HEADROOM`] for how much that should be. Less than 1 counts as 1.
+    /// The whole report in JSON.
     ///
-    /// For memory, what was needed is what the limit must be for a reservation's priority to be
-    /// enough. A refused request counts as if it had been granted at that moment; how many of them
-    /// would have been there together is not in a trace. What was never used is left to defaults.
+    /// # Panics
+    ///
+    /// Never: every report can be written as JSON.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
+        text.push('\n');
+        text
+    }
+
+    /// The whole report as a web page with plots. The page needs no other file.
+    pub fn to_html(&self) -> String {
+        html::write(self)
+    }
+
+    /// Limits that would have granted everything in the trace, with headroom. Each class of scopes
+    /// gets the highest need of any of its scopes, times `headroom`, rounded up. See [`HEADROOM`]
+    /// for a good value. A value below 1 counts as 1.
+    ///
+    /// For memory, the need is the limit at which the priority of a reservation is sufficient. A
+    /// refused request counts as if it had been granted at that moment; a trace does not show how
+    /// many refused requests would have overlapped. Resources that were never used are left to the
+    /// defaults.
     pub fn suggest(&self, headroom: f64) -> PartialLimits {
         suggest::suggest(self, headroom)
     }

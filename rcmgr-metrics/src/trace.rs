@@ -1,25 +1,25 @@
-//! Traces: one JSON object a line, an event each, gzipped or plain, as go-libp2p's resource manager
-//! writes them.
+//! Traces in the format of go-libp2p's resource manager: one JSON object a line, one event each,
+//! plain or gzipped.
 //!
-//! An [`Event`] says when, what, on which scope, by how much, and what the scope's totals were
-//! afterwards. A [`TraceReader`] reads them from files.
+//! An [`Event`] has a time, a kind, a scope, an amount, and the totals of the scope after it. A
+//! [`TraceReader`] reads events from files.
 #![cfg_attr(
     feature = "sink",
     doc = "A [`TraceSink`] writes them while a manager runs."
 )]
 //!
-//! One operation is several events, one for each scope that it was asked of:
+//! One operation is recorded as several events, one for each scope that it involves:
 //!
 //! | operation | events |
 //! | --- | --- |
-//! | a reservation of a stream | `reserve_memory` of each scope of its path, in order, then of the stream |
-//! | the same, refused | `reserve_memory` of the scopes that granted it, `block_reserve_memory` of the one that refused, `release_memory` of those that had granted |
+//! | a stream reserves memory | `reserve_memory` of each scope of its path, in order, then of the stream |
+//! | the same, refused | `reserve_memory` of the scopes that granted, `block_reserve_memory` of the one that refused, `release_memory` of those that had granted |
 //! | a connection is opened | `create_scope` of it, `add_conn` of transient, system, and of it |
-//! | a connection gets its peer | `reserve_memory` and `add_conn` of the peer, then `release_memory` and `remove_conn` of transient; the connection itself is not named |
+//! | a connection gets its peer | `reserve_memory` and `add_conn` of the peer, then `release_memory` and `remove_conn` of transient; no event names the connection itself |
 //! | a connection or stream ends | `release_memory`, `remove_stream` or `remove_conn` of each scope of its path, then `destroy_scope` of it |
 //!
-//! Nothing is written of what is zero: a reservation of no bytes is no event. What a scope still
-//! held when it was destroyed is gone without an event of its own.
+//! Amounts of zero are not recorded: a reservation of no bytes has no event. If a destroyed scope
+//! still held something, there is no event that releases it.
 
 mod event;
 mod kind;

@@ -1,8 +1,8 @@
-//! How much of a limit is used.
+//! Usage in relation to a limit.
 
 use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
 
-/// The counter that a limit is held against.
+/// The usage that a limit is compared with.
 pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
     match resource {
         Resource::Memory => stat.memory,
@@ -16,26 +16,14 @@ pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
     }
 }
 
-/// The part of a limit that is used: 1 at the limit, and more above one that was lowered. `None`
-/// where there is no limit.
+/// Usage divided by the limit: 1 at the limit, and more if the limit was lowered below the usage.
+/// `None` if there is no limit.
 ///
-/// A limit of zero counts as one: where nothing is allowed and nothing used, nothing is near.
+/// A limit of zero counts as one. So an unused scope that allows nothing has the utilisation 0.
 pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -> Option<f64> {
     match limit.get(resource) {
         LimitValue::Limited(most) => Some(used(stat, resource) as f64 / most.max(1) as f64),
         LimitValue::Unlimited => None,
-    }
-}
-
-/// Two scopes as one.
-pub(crate) const fn sum(a: &ScopeStat, b: &ScopeStat) -> ScopeStat {
-    ScopeStat {
-        streams_inbound: a.streams_inbound.saturating_add(b.streams_inbound),
-        streams_outbound: a.streams_outbound.saturating_add(b.streams_outbound),
-        conns_inbound: a.conns_inbound.saturating_add(b.conns_inbound),
-        conns_outbound: a.conns_outbound.saturating_add(b.conns_outbound),
-        fd: a.fd.saturating_add(b.fd),
-        memory: a.memory.saturating_add(b.memory),
     }
 }
 

@@ -203,11 +203,11 @@ async fn a_page_is_never_larger_than_it_may_be() {
 async fn bad_arguments_are_answered_with_a_sentence() {
     let router = view(&manager(|_| {}));
     let cases = [
-        ("sort=size", "sort is one of"),
-        ("limit=1001", "limit is from 1 to 1000\n"),
-        ("offset=x", "offset is a whole number, not \"x\"\n"),
-        ("<b>=1", "there is no argument \"<b>\""),
-        ("a=%ff%00", "there is no argument \"a\""),
+        ("sort=size", "sort must be one of"),
+        ("limit=1001", "limit must be from 1 to 1000\n"),
+        ("offset=x", "offset must be a whole number, not \"x\"\n"),
+        ("<b>=1", "unknown argument \"<b>\""),
+        ("a=%ff%00", "unknown argument \"a\""),
     ];
     for (query, sentence) in cases {
         let path = format!(
@@ -437,7 +437,7 @@ async fn a_bad_limits_file_says_where_and_changes_nothing() {
             "text/plain",
             b"".to_vec(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type is",
+            "Content-Type must be",
         ),
         (
             TOML,

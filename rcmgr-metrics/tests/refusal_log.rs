@@ -179,7 +179,7 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
         assert!(sums.0 <= round * THREADS * EACH && sums.1 <= round * THREADS * EACH);
         clock.pass(interval);
     }
-    tracing::subscriber::with_default(listener.clone(), || log.say_rest());
+    tracing::subscriber::with_default(listener.clone(), || log.flush());
     let rest = listener.heard();
     assert_eq!(rest.len(), 2);
     sums = (sums.0 + told(&rest, "system"), sums.1 + told(&rest, "peer"));

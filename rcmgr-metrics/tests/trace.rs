@@ -99,12 +99,12 @@ fn a_line_that_is_no_event_is_an_error_with_its_place() {
     for (line, reason) in [
         ("", None),
         ("{", Some("EOF while parsing an object")),
-        ("[1]", Some("no event: ")),
-        ("\0\0", Some("no event: expected value, at column 1")),
+        ("[1]", Some("not an event: ")),
+        ("\0\0", Some("not an event: expected value, at column 1")),
         (r#"{"Type":"start"}"#, Some("missing field `Time`")),
         (
             r#"{"Time":"noon","Type":"start"}"#,
-            Some("Time \"noon\" is no time"),
+            Some("Time \"noon\" is not in RFC 3339"),
         ),
         (
             r#"{"Time":"2026-11-22T00:00:00Z","Type":"add_conn"}"#,
@@ -206,7 +206,7 @@ fn what_is_no_file_is_an_error_before_anything_is_read() {
     let folder = tempfile::tempdir().unwrap();
     for (path, reason) in [
         (folder.path().join("none"), "No such file"),
-        (folder.path().to_owned(), "is no regular file"),
+        (folder.path().to_owned(), "not a regular file"),
     ] {
         let error = TraceReader::open([&path]).unwrap_err().to_string();
         assert!(

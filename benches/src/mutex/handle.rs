@@ -1,39 +1,39 @@
-//! What a user of the manager holds.
+//! The handles that users of the manager hold.
 
 use std::sync::Arc;
 
 use rcmgr_address::Permit;
 use rcmgr_core::{
     ConnectionScope, Direction, Error, Limit, PeerId, Priority, ResourceScope, Result, ScopeClass,
-    ScopeName, ScopeSpan, ScopeStat, StreamScope,
+    ScopeId, ScopeName, ScopeSpan, ScopeStat, StreamScope,
 };
 
-use super::registry::{Group, Registry};
-use super::scope::{Above, Attached, Scope, State};
+use super::registry::Registry;
+use super::scope::{Above, Attached, Group, Scope, State};
 
-/// A handle on a scope. What it is of says what dropping it means.
+/// A handle of a scope. Its kind decides whether a drop closes the scope.
 pub struct Handle<K: Kind> {
     scope: Arc<Scope>,
     kind: K,
 }
 
-/// What a handle is of.
+/// The kind of a handle.
 pub trait Kind: Send + Sync + 'static {
-    /// Whether the scope ends with its handle.
+    /// Whether the scope is closed when its handle is dropped.
     const ENDS: bool;
 }
 
-/// A scope with a name, which stays.
+/// A named scope, which stays open.
 pub struct Named;
 
-/// A part of another scope.
+/// A span of another scope.
 pub struct Part;
 
 /// A connection.
 pub struct OfConnection {
     pub registry: Arc<Registry>,
     pub direction: Direction,
-    /// Its permit in its subnet.
+    /// The permit of its subnet.
     pub permit: Option<Permit>,
 }
 
@@ -69,7 +69,7 @@ impl<K: Kind> Handle<K> {
         Self { scope, kind }
     }
 
-    /// Attaches it to something, if it is open and not attached to another of this class.
+    /// Runs `attach` if the scope is open and has no attachment of this class.
     fn attach(&self, to: ScopeClass, attach: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         self.scope.with(|state| {
             let Attached {
@@ -176,7 +176,7 @@ impl Connection {
             Some(peer) => Ok(peer.clone()),
             None => Err(Error::NoPeer { scope: self.name() }),
         })?;
-        registry.open_stream(peer, direction, protocol, service)
+        Stream::open(registry, peer, direction, protocol, service)
     }
 }
 
@@ -231,6 +231,45 @@ impl ConnectionScope for Connection {
         if let Some(permit) = &self.kind.permit {
             permit.give_back();
         }
+    }
+}
+
+impl Stream {
+    /// Opens a stream with a peer, and optionally with a protocol and a service.
+    pub fn open(
+        registry: &Arc<Registry>,
+        peer: Arc<Scope>,
+        direction: Direction,
+        protocol: Option<&str>,
+        service: Option<&str>,
+    ) -> Result<Self> {
+        let id = ScopeId::Stream(registry.next_number());
+        let limit = registry.limits.lock().stream;
+        let protocol = protocol.map(|id| registry.protocol(id));
+        let service = service.map(|name| registry.service(name));
+        let above = match &protocol {
+            None => registry.transient_edges(Some(peer.clone())),
+            _ => registry.edges(Some(&peer), protocol.as_ref(), service.as_ref()),
+        };
+        let scope = Scope::new(id, limit, Above::Edges(above));
+        let one = ScopeStat {
+            streams_inbound: u64::from(direction == Direction::Inbound),
+            streams_outbound: u64::from(direction == Direction::Outbound),
+            ..ScopeStat::ZERO
+        };
+        scope.reserve(&one, Priority::Always)?;
+        scope.with(|state| {
+            state.attached = Attached {
+                peer: Some(peer),
+                protocol,
+                service,
+            };
+        });
+        let kind = OfStream {
+            registry: registry.clone(),
+            direction,
+        };
+        Ok(Self::new(scope, kind))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The manager: what is opened, and what is looked at.
+//! The manager: it opens connections and streams, and gives views of scopes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use rcmgr_core::{
 use super::handle::{Connection, Named, OfConnection, Stream, View};
 use super::registry::Registry;
 use super::scope::{Above, Scope};
-use crate::Setting;
+use crate::setting::Setting;
 
-/// A resource manager with a mutex for each scope, to compare others with.
+/// A resource manager with a mutex for each scope, as a comparison.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -35,12 +35,12 @@ pub struct MutexResourceManager {
 }
 
 impl MutexResourceManager {
-    /// A manager with these limits and the default limits on addresses, which are counted by the
-    /// same limiters as in rcmgr-atomic.
+    /// A manager with these limits and the default limits on addresses. The address limiters are
+    /// the same as in rcmgr-atomic.
     ///
     /// # Errors
     ///
-    /// None: the defaults work.
+    /// None: the defaults are valid.
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Result<Self> {
         let allowlisted = limits.allowlisted_system.conns;
         Ok(Self {
@@ -51,7 +51,7 @@ impl MutexResourceManager {
 
     pub(crate) fn of(setting: &Setting) -> Self {
         let manager = Self::new(setting.limits.clone(), setting.clock.clone());
-        manager.expect("the default addresses work")
+        manager.expect("the default addresses are valid")
     }
 
     fn names(&self, pick: impl Fn(&ScopeId) -> Option<Arc<str>>) -> Vec<Arc<str>> {
@@ -103,7 +103,7 @@ impl ResourceManager for MutexResourceManager {
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Stream> {
         self.registry.check_open()?;
         let peer = self.registry.peer(peer);
-        self.registry.open_stream(peer, direction, None, None)
+        Stream::open(&self.registry, peer, direction, None, None)
     }
 
     fn open_stream_with(
@@ -115,8 +115,7 @@ impl ResourceManager for MutexResourceManager {
     ) -> Result<Stream> {
         self.registry.check_open()?;
         let peer = self.registry.peer(peer);
-        self.registry
-            .open_stream(peer, direction, Some(protocol), service)
+        Stream::open(&self.registry, peer, direction, Some(protocol), service)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

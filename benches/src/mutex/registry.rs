@@ -1,81 +1,31 @@
-//! The scopes that have names.
+//! The registry of the named scopes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ahash::RandomState;
 use parking_lot::Mutex;
-use rcmgr_core::{Direction, Error, Limit, Limits, PeerId, Priority, Result, ScopeId, ScopeStat};
+use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
-use super::handle::{OfStream, Stream};
-use super::scope::{Above, Attached, Scope};
+use super::scope::{Above, Group, Map, Scope};
 
-type Map<K, V> = HashMap<K, V, RandomState>;
-
-/// All scopes but connections, streams and spans.
+/// All scopes except connections, streams and spans.
 #[derive(Debug)]
 pub struct Registry {
     pub system: Arc<Scope>,
     pub transient: Arc<Scope>,
     pub limits: Mutex<Arc<Limits>>,
     names: Mutex<Names>,
-    /// The number of the last connection or stream.
+    /// The number of the latest connection or stream.
     last: AtomicU64,
     closed: AtomicBool,
 }
 
-/// As in the reference, all names are behind one mutex.
+/// The named scopes. As in go-libp2p, one mutex guards all of them.
 #[derive(Debug, Default)]
 struct Names {
     services: Map<Arc<str>, Arc<Group>>,
     protocols: Map<Arc<str>, Arc<Group>>,
     peers: Map<PeerId, Arc<Scope>>,
-}
-
-/// A service or protocol, with each peer's share of it.
-#[derive(Debug)]
-pub struct Group {
-    scope: Arc<Scope>,
-    shares: Mutex<Map<PeerId, Arc<Scope>>>,
-}
-
-impl Group {
-    fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
-        Arc::new(Self {
-            scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
-            shares: Mutex::default(),
-        })
-    }
-
-    pub fn name(&self) -> &Arc<str> {
-        let name = self.scope.name().scope.name();
-        name.expect("services and protocols have names")
-    }
-
-    pub const fn scope(&self) -> &Arc<Scope> {
-        &self.scope
-    }
-
-    /// What a peer uses of it.
-    fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
-        let mut shares = self.shares.lock();
-        let new = || {
-            let name = self.name();
-            let (id, limit) = match &self.scope.name().scope {
-                ScopeId::Service(_) => (
-                    ScopeId::ServicePeer(name.clone(), peer),
-                    limits.lock().service_peer_limit(name),
-                ),
-                _ => (
-                    ScopeId::ProtocolPeer(name.clone(), peer),
-                    limits.lock().protocol_peer_limit(name),
-                ),
-            };
-            Scope::new(id, limit, Above::Edges(Vec::new()))
-        };
-        shares.entry(peer).or_insert_with(new).clone()
-    }
 }
 
 impl Registry {
@@ -105,45 +55,8 @@ impl Registry {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Opens a stream with a peer, and perhaps with a protocol, and with a service.
-    pub fn open_stream(
-        self: &Arc<Self>,
-        peer: Arc<Scope>,
-        direction: Direction,
-        protocol: Option<&str>,
-        service: Option<&str>,
-    ) -> Result<Stream> {
-        let id = ScopeId::Stream(self.next_number());
-        let limit = self.limits.lock().stream;
-        let protocol = protocol.map(|id| self.protocol(id));
-        let service = service.map(|name| self.service(name));
-        let above = match &protocol {
-            None => self.transient_edges(Some(peer.clone())),
-            _ => self.edges(Some(&peer), protocol.as_ref(), service.as_ref()),
-        };
-        let scope = Scope::new(id, limit, Above::Edges(above));
-        let one = ScopeStat {
-            streams_inbound: u64::from(direction == Direction::Inbound),
-            streams_outbound: u64::from(direction == Direction::Outbound),
-            ..ScopeStat::ZERO
-        };
-        scope.reserve(&one, Priority::Always)?;
-        scope.with(|state| {
-            state.attached = Attached {
-                peer: Some(peer),
-                protocol,
-                service,
-            };
-        });
-        let kind = OfStream {
-            registry: self.clone(),
-            direction,
-        };
-        Ok(Stream::new(scope, kind))
-    }
-
     pub fn next_number(&self) -> u64 {
-        // Relaxed: it only has to be another one.
+        // Relaxed: the number must only be unique.
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -184,8 +97,8 @@ impl Registry {
         group
     }
 
-    /// What a connection or stream is charged on that is attached to these. One that is attached
-    /// to nothing, and a stream without a protocol, is transient.
+    /// The scopes that a connection or stream with these attachments is charged on. One without
+    /// attachments, and a stream without a protocol, is also charged on the transient scope.
     pub fn edges(
         &self,
         peer: Option<&Arc<Scope>>,
@@ -199,26 +112,26 @@ impl Registry {
             edges.extend(groups.map(|group| group.share(peer, &self.limits)));
         }
         let groups = protocol.into_iter().chain(service);
-        edges.extend(groups.map(|group| group.scope.clone()));
+        edges.extend(groups.map(|group| group.scope().clone()));
         edges.push(self.system.clone());
         edges
     }
 
-    /// What is charged on the transient scope too, with a peer or without.
+    /// The scopes of a connection or stream that is transient, with or without a peer.
     pub fn transient_edges(&self, peer: Option<Arc<Scope>>) -> Vec<Arc<Scope>> {
         let both = [self.transient.clone(), self.system.clone()];
         peer.into_iter().chain(both).collect()
     }
 
-    /// Calls with each service, each protocol and each peer. None is made or looked up meanwhile.
+    /// Calls `call` for each service, protocol and peer, while it holds the lock of all names.
     pub fn for_each(&self, mut call: impl FnMut(&Arc<Scope>)) {
         let names = self.names.lock();
         let groups = names.services.values().chain(names.protocols.values());
-        groups.for_each(|group| call(&group.scope));
+        groups.for_each(|group| call(group.scope()));
         names.peers.values().for_each(call);
     }
 
-    /// Puts other limits in force.
+    /// Replaces the limits of all scopes.
     pub fn set_limits(&self, limits: Limits) {
         let limits = Arc::new(limits);
         *self.limits.lock() = limits.clone();
@@ -230,18 +143,12 @@ impl Registry {
         let names = self.names.lock();
         for (name, group) in &names.services {
             let limit = limits.service_limit(name).unwrap_or(Limit::UNLIMITED);
-            set(&group.scope, limit);
-            let shares = group.shares.lock();
-            shares
-                .values()
-                .for_each(|share| set(share, limits.service_peer_limit(name)));
+            set(group.scope(), limit);
+            group.for_each_share(|share| set(share, limits.service_peer_limit(name)));
         }
         for (id, group) in &names.protocols {
-            set(&group.scope, limits.protocol_limit(id));
-            let shares = group.shares.lock();
-            shares
-                .values()
-                .for_each(|share| set(share, limits.protocol_peer_limit(id)));
+            set(group.scope(), limits.protocol_limit(id));
+            group.for_each_share(|share| set(share, limits.protocol_peer_limit(id)));
         }
         for (peer, scope) in &names.peers {
             set(scope, limits.peer_limit(peer));

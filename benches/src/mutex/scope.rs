@@ -1,14 +1,18 @@
-//! A scope behind its mutex, and how charges go from one to the others.
+//! A scope behind its mutex, and the charges that it makes on the scopes above.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use parking_lot::Mutex;
 use rcmgr_core::{
-    Direction, Error, Limit, LimitExceeded, LimitValue, Priority, Resource, Result, ScopeName,
+    Error, Limit, LimitExceeded, Limits, PeerId, Priority, Resource, Result, ScopeId, ScopeName,
     ScopeStat,
 };
 
-use super::registry::Group;
+use super::usage::{add, of, slots, threshold};
+
+pub type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// Any scope.
 #[derive(Debug)]
@@ -17,21 +21,21 @@ pub struct Scope {
     state: Mutex<State>,
 }
 
-/// What the mutex guards.
+/// The state that the mutex guards.
 #[derive(Debug)]
 pub struct State {
     pub closed: bool,
     pub limit: Limit,
-    /// What the limit is when it is reset.
+    /// The limit after a reset.
     pub default: Limit,
     pub used: ScopeStat,
     pub above: Above,
     pub attached: Attached,
-    /// How many spans it has had.
+    /// The number of spans that were begun.
     pub spans: u32,
 }
 
-/// What a connection or stream is attached to.
+/// The attachments of a connection or stream.
 #[derive(Debug, Default)]
 pub struct Attached {
     pub peer: Option<Arc<Scope>>,
@@ -39,13 +43,63 @@ pub struct Attached {
     pub service: Option<Arc<Group>>,
 }
 
-/// Where it is charged too.
+/// The scopes above, which are charged too.
 #[derive(Debug)]
 pub enum Above {
-    /// All scopes above, in the order in which they are asked.
+    /// All scopes above, in the order in which they are charged.
     Edges(Vec<Arc<Scope>>),
-    /// A span's owner, which charges those above it.
+    /// The owner of a span. It charges the scopes above it.
     Owner(Arc<Scope>),
+}
+
+/// A service or protocol, with the share of each peer.
+#[derive(Debug)]
+pub struct Group {
+    scope: Arc<Scope>,
+    shares: Mutex<Map<PeerId, Arc<Scope>>>,
+}
+
+impl Group {
+    pub fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
+        Arc::new(Self {
+            scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
+            shares: Mutex::default(),
+        })
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        let name = self.scope.name().scope.name();
+        name.expect("services and protocols have names")
+    }
+
+    pub const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// The share of a peer; creates it if needed.
+    pub fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
+        let mut shares = self.shares.lock();
+        let new = || {
+            let name = self.name();
+            let (id, limit) = match &self.scope.name().scope {
+                ScopeId::Service(_) => (
+                    ScopeId::ServicePeer(name.clone(), peer),
+                    limits.lock().service_peer_limit(name),
+                ),
+                _ => (
+                    ScopeId::ProtocolPeer(name.clone(), peer),
+                    limits.lock().protocol_peer_limit(name),
+                ),
+            };
+            Scope::new(id, limit, Above::Edges(Vec::new()))
+        };
+        shares.entry(peer).or_insert_with(new).clone()
+    }
+
+    /// Calls `call` for the share of each peer.
+    pub fn for_each_share(&self, call: impl FnMut(&Arc<Scope>)) {
+        self.shares.lock().values().for_each(call);
+    }
 }
 
 impl Scope {
@@ -68,7 +122,7 @@ impl Scope {
         &self.name
     }
 
-    /// What may be looked at, or changed without charging anything.
+    /// Calls `look` with the locked state. It may read and change it, but must not charge.
     pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock())
     }
@@ -79,7 +133,7 @@ impl Scope {
         }
     }
 
-    /// Charges it and everything above it, or nothing.
+    /// Charges this scope and all scopes above, or none of them.
     pub fn reserve(&self, more: &ScopeStat, priority: Priority) -> Result<()> {
         let mut state = self.state.lock();
         if state.closed {
@@ -96,7 +150,7 @@ impl Scope {
         granted
     }
 
-    /// Takes memory back, from it and everything above it: at most what is there.
+    /// Releases memory of this scope and of all scopes above, at most as much as this scope holds.
     pub fn release(&self, size: u64) {
         let mut state = self.state.lock();
         let memory = size.min(state.used.memory);
@@ -107,7 +161,7 @@ impl Scope {
         state.give_everywhere(&less);
     }
 
-    /// Takes everything back, once.
+    /// Closes the scope and releases all its charges. Later calls do nothing.
     pub fn close(&self) {
         let mut state = self.state.lock();
         if !state.closed {
@@ -117,7 +171,7 @@ impl Scope {
         }
     }
 
-    /// Charges it for a scope under it, which charges the others by itself.
+    /// Charges only this scope. The scope below charges the others.
     fn take_for_child(&self, more: &ScopeStat, priority: Priority) -> Result<()> {
         self.state.lock().take(&self.name, more, priority)
     }
@@ -126,10 +180,10 @@ impl Scope {
         self.state.lock().give(less);
     }
 
-    /// Takes from an owner what its span had, and from everything above.
+    /// Releases the charges of a span of this scope, here and on all scopes above.
     fn give_for_span(&self, less: &ScopeStat) {
         let mut state = self.state.lock();
-        // Once it is closed it has given everything back.
+        // A closed owner has already released everything.
         if !state.closed {
             state.give_everywhere(less);
         }
@@ -153,8 +207,8 @@ fn release_all(edges: &[Arc<Scope>], less: &ScopeStat) {
 }
 
 impl State {
-    /// Goes on under other scopes: charges those that are new, then gives back to those that are
-    /// left. Refused, it stays where it was.
+    /// Replaces the scopes above: charges the new ones, then releases the old ones. If a new one
+    /// refuses, nothing changes.
     pub fn advance(&mut self, edges: Vec<Arc<Scope>>) -> Result<()> {
         let Above::Edges(before) = &self.above else {
             return Ok(());
@@ -165,6 +219,7 @@ impl State {
             .filter(|scope| lacks(before, scope))
             .cloned()
             .collect();
+        // Charge first: a refusal then has nothing to undo.
         reserve_all(&entered, &self.used, Priority::Always)?;
         for left in before.iter().filter(|scope| lacks(&edges, scope)) {
             left.give_for_child(&self.used);
@@ -185,12 +240,13 @@ impl State {
                 priority,
             }))
         };
+        // Memory has a threshold by priority.
         let memory = self.used.memory.saturating_add(more.memory);
         if !threshold(self.limit.memory, priority).allows(memory) {
             let (asked, used) = (more.memory, self.used.memory);
             return refuse(Resource::Memory, None, asked, used, Some(priority));
         }
-        // A reservation of memory ends here.
+        // A reservation of memory needs no further check.
         if more.streams() + more.conns() + more.fd > 0 {
             let mut after = self.used;
             add(&mut after, more);
@@ -207,7 +263,7 @@ impl State {
 
     fn give(&mut self, less: &ScopeStat) {
         let used = &mut self.used;
-        // A program may have released what its spans hold.
+        // The program may have released memory that its spans hold.
         used.memory = used.memory.saturating_sub(less.memory);
         used.streams_inbound -= less.streams_inbound;
         used.streams_outbound -= less.streams_outbound;
@@ -222,63 +278,5 @@ impl State {
             Above::Edges(edges) => release_all(edges, less),
             Above::Owner(owner) => owner.give_for_span(less),
         }
-    }
-}
-
-fn add(used: &mut ScopeStat, more: &ScopeStat) {
-    used.memory += more.memory;
-    used.streams_inbound += more.streams_inbound;
-    used.streams_outbound += more.streams_outbound;
-    used.conns_inbound += more.conns_inbound;
-    used.conns_outbound += more.conns_outbound;
-    used.fd += more.fd;
-}
-
-/// What is asked for besides memory, in the order in which it is looked at.
-fn slots(more: &ScopeStat) -> [(Resource, Option<Direction>, u64); 7] {
-    use Direction::{Inbound, Outbound};
-    let direction = |inbound| Some(if inbound > 0 { Inbound } else { Outbound });
-    let streams = direction(more.streams_inbound);
-    let conns = direction(more.conns_inbound);
-    [
-        (
-            Resource::StreamsInbound,
-            Some(Inbound),
-            more.streams_inbound,
-        ),
-        (
-            Resource::StreamsOutbound,
-            Some(Outbound),
-            more.streams_outbound,
-        ),
-        (Resource::Streams, streams, more.streams()),
-        (Resource::ConnsInbound, Some(Inbound), more.conns_inbound),
-        (Resource::ConnsOutbound, Some(Outbound), more.conns_outbound),
-        (Resource::Conns, conns, more.conns()),
-        (Resource::Fd, conns, more.fd),
-    ]
-}
-
-fn of(stat: &ScopeStat, resource: Resource) -> u64 {
-    match resource {
-        Resource::Memory => stat.memory,
-        Resource::Fd => stat.fd,
-        Resource::Streams => stat.streams(),
-        Resource::StreamsInbound => stat.streams_inbound,
-        Resource::StreamsOutbound => stat.streams_outbound,
-        Resource::Conns => stat.conns(),
-        Resource::ConnsInbound => stat.conns_inbound,
-        Resource::ConnsOutbound => stat.conns_outbound,
-    }
-}
-
-/// Up to where a reservation of this priority is granted.
-fn threshold(limit: LimitValue, priority: Priority) -> LimitValue {
-    match limit {
-        LimitValue::Limited(limit) => {
-            let part = u128::from(limit) * (u128::from(priority.level()) + 1) / 256;
-            LimitValue::Limited(part as u64)
-        }
-        LimitValue::Unlimited => LimitValue::Unlimited,
     }
 }

@@ -1,4 +1,4 @@
-//! Lines in a small picture, as SVG that stands in a page.
+//! A small line chart as SVG, for a web page.
 
 use std::fmt::Write;
 
@@ -12,10 +12,10 @@ const RIGHT: f64 = 262.0;
 const TOP: f64 = 38.0;
 const BOTTOM: f64 = 202.0;
 
-/// The names of lines are at least so far apart.
+/// The smallest distance between the names of two lines.
 const NAME_HEIGHT: f64 = 11.5;
 
-/// A picture.
+/// A chart.
 pub struct Chart {
     pub title: String,
     pub x_name: &'static str,
@@ -25,15 +25,15 @@ pub struct Chart {
     pub lines: Vec<Line>,
 }
 
-/// A line in it.
+/// A line of a chart.
 pub struct Line {
     pub name: String,
-    /// Which colour and mark it has: the same in all pictures.
+    /// The index of its colour and mark, the same in all charts.
     pub look: usize,
     pub points: Vec<Point>,
 }
 
-/// A point of a line, with a range that is drawn as a thin bar.
+/// A point of a line. Its range is drawn as a thin bar.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
     pub x: f64,
@@ -68,7 +68,7 @@ impl Chart {
             svg.line("grid", [LEFT, at], [RIGHT, at]);
             svg.text("tick y", LEFT - 5.0, at + 3.5, &short(tick));
         }
-        // Along x there are only the values that were measured.
+        // The ticks of x are the values that were measured.
         let mut values: Vec<f64> = Vec::new();
         for point in self.lines.iter().flat_map(|line| &line.points) {
             if !values.contains(&point.x) {
@@ -85,7 +85,7 @@ impl Chart {
         svg.text("name", LEFT, TOP - 9.0, self.y_name);
     }
 
-    /// The name of each line at its end; where ends are close, names make way.
+    /// Writes the name of each line at its end. Names that would overlap are moved apart.
     fn names(&self, svg: &mut Svg, y: &Axis) {
         let ends = self.lines.iter().filter_map(|line| {
             let end = line.points.last()?;
@@ -101,8 +101,8 @@ impl Chart {
     }
 }
 
-/// Places at least a name's height apart, close to the wanted ones, which are sorted, and not
-/// below the picture.
+/// Places that are at least the height of a name apart, close to the wanted ones, and inside the
+/// chart. `wanted` must be sorted.
 fn apart(wanted: &[f64]) -> Vec<f64> {
     let mut places = wanted.to_vec();
     for at in 1..places.len() {
@@ -147,8 +147,8 @@ impl Line {
     }
 }
 
-/// Circle, square, triangle, diamond, and a triangle on its head: lines are told apart without
-/// colours too.
+/// Circle, square, triangle, diamond, and a triangle upside down: readers can distinguish the lines
+/// without colours.
 const MARKS: [&str; 5] = [
     "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z",
     "M-2.7 -2.7h5.4v5.4h-5.4z",

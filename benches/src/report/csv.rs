@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, Row};
+use super::contents::{Report, Row};
 
 const NAMES: &str = "part,workload,engine,threads,sharing,scopes,peers,ns_per_op,ops,p50_ns,p99_ns,\
                      p999_ns,spread,rounds";
@@ -22,8 +22,8 @@ pub fn write(report: &Report) -> String {
     text
 }
 
-/// Names have no commas or quotes in them, so nothing needs quoting: an engine's name is checked
-/// by a test.
+/// Names have no commas or quotes, so no field needs quotes. A test checks the names of the
+/// engines.
 fn line(text: &mut String, part: &str, row: &Row) {
     let or_empty =
         |number: Option<usize>| number.map_or(String::new(), |number| number.to_string());

@@ -1,6 +1,6 @@
-//! A day as people write it.
+//! Dates as text.
 
-/// The day of a time in seconds since 1970, in UTC: `2026-11-22`.
+/// The date of a time in seconds since 1970, in UTC: `2026-11-22`.
 pub fn date(unix_time: u64) -> String {
     let mut days = unix_time / 86_400;
     let mut year = 1970;

@@ -1,12 +1,12 @@
-//! The report as a web page: one file, with plots, which refers to nothing else.
+//! The report as a web page with plots. The page needs no other file.
 
 use super::chart::{Chart, Line};
+use super::contents::{Report, Row, names};
 use super::date::date;
 use super::page::{Page, Table};
 use super::plots::{OFF_SCALE, Shown, by_threads, points};
 use super::scale::{Scale, short};
-use super::{Report, Row, names};
-use crate::{Sharing, Workload};
+use crate::case::{Sharing, Workload};
 
 pub fn write(report: &Report) -> String {
     let mut page = Page::default();
@@ -55,10 +55,11 @@ fn head(page: &mut Page, report: &Report) {
     fact(
         "Method",
         &format!(
-            "Each case was measured {} for {:.0} ms; each round went through all cases of all engines. \
-             Threads are kept on cores of their own, as long as there are cores. Times per operation are wall time by the operations of all threads: the median \
-             of the rounds, with their interquartile range. Latencies come from a pass of their own, \
-             in which one operation in four was timed; reading the clock, {} ns, is in them. All took \
+            "Each case was measured {} for {:.0} ms; each round measured all cases of all engines \
+             once. Each thread is pinned to its own core as long as there are enough cores. The \
+             time per operation is wall time divided by the operations of all threads: the median \
+             of the rounds, with the interquartile range. Latencies are from a separate pass that \
+             timed one operation in four; they include {} ns to read the clock. The study took \
              {:.0} s.",
             times,
             method.slice_seconds * 1e3,
@@ -75,10 +76,10 @@ fn head(page: &mut Page, report: &Report) {
     page.add("</dl>");
 }
 
-/// One thread, all workloads: sharing makes no difference there, so the first row will do.
+/// All workloads on one thread. Sharing makes no difference there, so the first row is used.
 fn at_a_glance(page: &mut Page, report: &Report) {
-    page.element("h2", "One thread, at a glance");
-    page.paragraph("about", "Nanoseconds for an operation.");
+    page.element("h2", "Overview: one thread");
+    page.paragraph("about", "Nanoseconds per operation.");
     let mut table = Table::new(["workload".to_owned()].into_iter().chain(names(report)));
     for &workload in Workload::ALL {
         let one = |engine: &str| {
@@ -148,8 +149,8 @@ fn off_scale(page: &mut Page, rows: &[&Row]) {
         page.paragraph(
             "note",
             &format!(
-                "Not in the plots of throughput: {OFF_SCALE}, with {} to {} million operations a \
-                 second.",
+                "The plots of throughput leave out {OFF_SCALE}, which has {} to {} million \
+                 operations a second.",
                 short(least),
                 short(most),
             ),
@@ -165,9 +166,9 @@ fn scopes(page: &mut Page, report: &Report) {
     page.element("h2", "By the number of scopes");
     page.paragraph(
         "about",
-        "One thread reserves 4 KiB and releases them, on something that is charged on so many scopes: \
-         the system, a peer, a connection, a stream, a stream with protocol, with service, and a \
-         span of that.",
+        "One thread reserves and releases 4 KiB. The reservation is charged on 1 to 8 scopes: of \
+         the system, a peer, a connection, a stream, a stream with protocol, one with service, and \
+         a span of such a stream.",
     );
     let lines = names(report).enumerate().map(|(look, engine)| Line {
         points: points(
@@ -200,7 +201,8 @@ fn peers(page: &mut Page, report: &Report) {
     page.element("h2", "By the number of live peers");
     page.paragraph(
         "about",
-        "One thread works with one peer, while so many others are alive: each has a stream open.",
+        "One thread works with one peer while other peers are live. Each of these has a stream \
+         open.",
     );
     page.add("<div class=\"charts\">");
     for engine in names(report) {
@@ -235,7 +237,7 @@ fn ratios(page: &mut Page, report: &Report) {
     page.element("h2", "Ratios");
     page.paragraph(
         "about",
-        "They travel from one machine to another; times do not.",
+        "Ratios can be compared between machines; times cannot.",
     );
     let mut table = Table::new(["what", "ratio"].map(str::to_owned).into_iter());
     for ratio in &report.ratios {
@@ -270,8 +272,8 @@ fn cell(row: Option<&Row>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Machine;
-    use crate::report::{EngineInfo, Method};
+    use crate::machine::Machine;
+    use crate::report::contents::{EngineInfo, Method};
 
     fn report(rows: Vec<Row>) -> Report {
         Report {

@@ -1,8 +1,8 @@
-//! The pieces of a web page.
+//! The parts of a web page.
 
 use std::fmt::{Display, Write};
 
-/// HTML as it comes to be.
+/// A page under construction.
 #[derive(Default)]
 pub struct Page(String);
 
@@ -11,12 +11,12 @@ impl Page {
         self.0
     }
 
-    /// Adds what is HTML already.
+    /// Adds HTML as it is.
     pub fn add(&mut self, html: impl Display) {
         writeln!(self.0, "{html}").expect("text takes anything");
     }
 
-    /// Adds text.
+    /// Adds an element with escaped text.
     pub fn element(&mut self, name: &str, text: &str) {
         self.add(format_args!("<{name}>{}</{name}>", escape(text)));
     }
@@ -26,7 +26,7 @@ impl Page {
     }
 }
 
-/// A name on the left of each row, and cells.
+/// A table: each row has a name on the left, then cells.
 pub struct Table(Page);
 
 impl Table {
@@ -51,7 +51,7 @@ impl Table {
     }
 }
 
-/// Text as it may stand in a page, also between quotes.
+/// Escapes text for a page, also for use between quotes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

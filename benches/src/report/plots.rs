@@ -1,25 +1,26 @@
-//! The rows of a report as lines of plots.
+//! Converts the rows of a report to lines of charts.
 
 use super::chart::{Chart, Line, Point};
+use super::contents::{Report, Row, names};
 use super::scale::Scale;
-use super::{Report, Row, names};
-use crate::{Sharing, Workload};
+use crate::case::{Sharing, Workload};
 
-/// What does nothing would press all others together in a plot of throughput.
+/// The engine that does nothing. It is left out of plots of throughput, because it would compress
+/// all other lines.
 pub const OFF_SCALE: &str = "null";
 
-/// What a plot shows.
+/// The quantity that a plot shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     Throughput,
     Latency,
 }
 
-/// An engine a line, against the number of threads.
+/// A chart with a line for each engine, over the number of threads.
 pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: Shown) -> Chart {
     let point = |row: &Row| match shown {
         Shown::Throughput => {
-            // Half of the interquartile range to either side.
+            // The bar covers half of the interquartile range on each side.
             let part = row.spread.min(1.0) / 2.0;
             let y = row.mops();
             (y, [y / (1.0 + part), y / (1.0 - part)])
@@ -63,7 +64,7 @@ pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: 
     }
 }
 
-/// The times of some rows by a number.
+/// The times of the wanted rows, over a number of the row.
 pub fn points(
     rows: &[Row],
     wanted: impl Fn(&Row) -> bool,

@@ -1,22 +1,9 @@
-//! Ratios of rows: what travels from one machine to another.
+//! Ratios between rows. Unlike times, they can be compared between machines.
 
-use serde::Serialize;
+use super::contents::{Ratio, Row};
+use crate::case::{Sharing, Workload};
 
-use super::Row;
-use crate::{Sharing, Workload};
-
-/// How two rows of one run compare.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Ratio {
-    /// Where, such as `memory, 1 thread`.
-    pub of: String,
-    /// What is divided by what, such as `mutex / atomic`.
-    pub what: String,
-    /// The ratio.
-    pub value: f64,
-}
-
-/// The ratios that the engine is judged by, as far as their rows are there.
+/// The ratios that the engine is judged by, if their rows exist.
 pub fn ratios(rows: &[Row], by_peers: &[Row]) -> Vec<Ratio> {
     let mut ratios = Vec::new();
     alone(rows, &mut ratios);
@@ -26,8 +13,8 @@ pub fn ratios(rows: &[Row], by_peers: &[Row]) -> Vec<Ratio> {
     ratios
 }
 
-/// How long an operation takes with so many threads. With one thread sharing makes no difference,
-/// and the first row will do.
+/// The time of an operation with this number of threads. On one thread sharing makes no difference,
+/// so the first row is used.
 fn time(
     rows: &[Row],
     workload: Workload,
@@ -83,7 +70,7 @@ fn scaling(rows: &[Row], ratios: &mut Vec<Ratio>) {
             let time = |threads| time(rows, workload, "atomic", threads, Some(sharing));
             let of = format!("{workload}, {sharing}");
             let what = "throughput of atomic, 2 threads / 1 thread";
-            // Time by operation: the other way round than throughput.
+            // Time per operation is the inverse of throughput.
             add(ratios, of, what, time(1), time(2));
         }
     }

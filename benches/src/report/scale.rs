@@ -1,26 +1,26 @@
-//! From values to places on an axis.
+//! Maps values to places on an axis.
 
-/// How values are laid out along an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// In proportion, from zero on.
+    /// Linear, from zero on.
     Linear,
-    /// Equal ratios are equally far apart.
+    /// Logarithmic.
     Log,
 }
 
-/// An axis from a place on the page to another.
+/// An axis between two places on the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
     scale: Scale,
     /// The values at its ends.
     values: [f64; 2],
-    /// Where these are.
+    /// The places of its ends.
     places: [f64; 2],
 }
 
 impl Axis {
-    /// An axis on which all values are, with some room at its ends.
+    /// An axis that contains all values, with some space at its ends.
     pub fn around(scale: Scale, values: impl Iterator<Item = f64>, places: [f64; 2]) -> Self {
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|value| value.is_finite() && *value > 0.0) {
@@ -40,7 +40,7 @@ impl Axis {
         }
     }
 
-    /// Where a value is. What is beyond an end is at the end.
+    /// The place of a value. A value beyond an end gets the place of the end.
     pub fn place(&self, value: f64) -> f64 {
         let along = |value: f64| match self.scale {
             Scale::Linear => value,
@@ -51,7 +51,7 @@ impl Axis {
         self.places[0] + part * (self.places[1] - self.places[0])
     }
 
-    /// Round values along the axis, a handful.
+    /// A few round values along the axis.
     pub fn ticks(&self) -> Vec<f64> {
         match self.scale {
             Scale::Linear => self.steps(),

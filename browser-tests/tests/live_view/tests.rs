@@ -89,7 +89,7 @@ fn search(browser: &Browser) {
     // Its shares of the protocols and of the service, too, and not those of others.
     assert_eq!(found.len(), 5, "{found:?}");
     page.type_in("no such peer");
-    page.until_shown("No scope has this in its name");
+    page.until_shown("No scope name contains this text");
     assert!(names_on(&page).is_empty());
     page.press("Escape");
     page.until(&format!("{NAMES}.length === {all}"));
@@ -290,7 +290,7 @@ fn empty(browser: &Browser) {
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), PHONE);
     page.until_shown("4 scopes at");
-    page.until_shown("Nothing is in use.");
+    page.until_shown("No scope is in use.");
     page.picture("empty");
     let refused = manager.open_stream(&"192.0.2.1".parse().unwrap(), Direction::Inbound);
     page.until("document.getElementById('empty').hidden");

@@ -1,4 +1,4 @@
-//! All clients of a plan, as tasks.
+//! Starts the clients of a plan as tasks.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use super::plan::{HOARD_OPENINGS, Habit, Plan};
 use super::stage::Stage;
 use super::tally::Tally;
 
-/// Starts them. `came` counts honest clients when they are first admitted.
+/// Starts the clients. `came` counts honest clients when they are first admitted.
 pub fn start(
     plan: &Plan,
     dialer: Dialer,

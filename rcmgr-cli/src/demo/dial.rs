@@ -1,4 +1,4 @@
-//! How clients get to the server: from which address, and what comes of it.
+//! Connects clients to the server.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -9,18 +9,18 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::tally::{ClientTally, Tally};
 use super::wire;
 
-/// How the server knows who a client is.
+/// The way that the server identifies a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
-    /// By the address it connects from.
+    /// By its source address.
     BySource,
-    /// By what it says: all connect from the same address.
+    /// By the address in its hello: all clients connect from the same address.
     ByHello,
 }
 
 impl Naming {
-    /// By source where the machine lets a client have an address like this, as Linux does with
-    /// all of 127.0.0.0/8. Some systems have 127.0.0.1 alone.
+    /// By source if the machine allows clients to bind this address, as Linux does with all of
+    /// 127.0.0.0/8. Some systems only have 127.0.0.1.
     pub fn on_this_machine(address: Ipv4Addr) -> Self {
         match UdpSocket::bind((address, 0)) {
             Ok(_) => Self::BySource,
@@ -29,31 +29,31 @@ impl Naming {
     }
 }
 
-/// How a client leaves.
+/// The way that a client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// In good order; the machine then remembers the port for a while.
+    /// With a normal close. The machine then blocks the port for a while.
     Orderly,
-    /// With a reset, after which the port is free at once: floods would use up all ports.
+    /// With a reset. The port is then free at once; otherwise floods would use up all ports.
     Abruptly,
 }
 
-/// What becomes of a client that knocks.
+/// The result of a connection attempt.
 pub enum Answer {
-    /// It is admitted.
+    /// The server admitted the client.
     Welcome(TcpStream),
     /// The server closed the connection.
     TurnedAway,
-    /// It could not get there.
+    /// The connection attempt failed.
     Failed,
 }
 
 /// Connects clients to the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialer {
-    /// Where the server listens.
+    /// The address of the server.
     pub server: SocketAddr,
-    /// Whether clients need addresses of their own.
+    /// Whether clients bind their own addresses.
     pub naming: Naming,
 }
 
@@ -70,7 +70,7 @@ impl Dialer {
         socket.connect(self.server).await
     }
 
-    /// Connects. An error is the client's answer, and counted as that.
+    /// Connects. An error becomes the answer and is counted.
     pub async fn dial(
         &self,
         from: Ipv4Addr,
@@ -79,7 +79,7 @@ impl Dialer {
         tally: &Tally,
     ) -> Result<TcpStream, Answer> {
         self.connect(from, leave).await.map_err(|error| {
-            // Refused faster than the client could see that it was connected.
+            // The server refused before the client noticed the connection.
             if error.kind() == io::ErrorKind::ConnectionReset {
                 clients.turned_away.one();
                 return Answer::TurnedAway;
@@ -90,7 +90,7 @@ impl Dialer {
         })
     }
 
-    /// Connects and says hello.
+    /// Connects and sends the hello.
     pub async fn knock(
         &self,
         from: Ipv4Addr,
@@ -106,7 +106,7 @@ impl Dialer {
             wire::write_hello(&mut socket, from.into()).await?;
             socket.read_u8().await
         };
-        // Closed, or reset: both are a refusal.
+        // A close and a reset both mean a refusal.
         match welcomed.await {
             Ok(wire::WELCOME) => {
                 clients.welcomed.one();

@@ -1,9 +1,9 @@
-//! How many file descriptors this process may have.
+//! The number of file descriptors that this process may open.
 
 use super::format::grouped;
 
-/// Raises the soft limit to `needed` if it is lower: how many there may be now, and what a reader
-/// should know about it.
+/// Raises the soft limit to `needed` if it is lower. Returns the limit now, and a notice if it is
+/// too low.
 pub fn raise(needed: u64) -> (u64, Option<String>) {
     match rlimit::increase_nofile_limit(needed) {
         Ok(allowed) if allowed >= needed => (allowed, None),
@@ -12,7 +12,7 @@ pub fn raise(needed: u64) -> (u64, Option<String>) {
             Some(too_few(needed, allowed, "the hard limit is reached")),
         ),
         Err(error) => {
-            // Without a number to go by, what every system allows.
+            // If the limit is unknown, use the number that every system allows.
             let allowed = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(256, |(soft, _)| soft);
             (allowed, Some(too_few(needed, allowed, &error.to_string())))
         }
@@ -21,7 +21,7 @@ pub fn raise(needed: u64) -> (u64, Option<String>) {
 
 fn too_few(needed: u64, allowed: u64, why: &str) -> String {
     format!(
-        "{} file descriptors are needed, and only {} are allowed: the soft limit could not be \
+        "{} file descriptors are needed, but only {} are allowed: the soft limit could not be \
          raised further ({why})",
         grouped(needed),
         grouped(allowed),

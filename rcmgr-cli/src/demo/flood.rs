@@ -1,5 +1,5 @@
-//! Flooding clients: they open connections as fast as the server takes them, and try again at once
-//! if it does not.
+//! Flooding clients: they open connections as fast as the server accepts them, and retry at once
+//! when refused.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,22 +14,21 @@ use super::plan::{CLAIMS, Flood, Habit};
 use super::stage::{Stage, reached};
 use super::tally::Tally;
 
-/// How long it waits where the machine has no port or file descriptor left: at once it would have
-/// none either.
+/// The delay before a retry when the machine has no port or file descriptor left.
 const MACHINE_AGAIN: Duration = Duration::from_millis(10);
 
 /// One of several tasks of a flooding address.
 #[derive(Clone)]
 pub struct Flooder {
-    /// What the address does, and when.
+    /// The behaviour of the address.
     pub flood: Flood,
-    /// How it connects.
+    /// Connects to the server.
     pub dialer: Dialer,
-    /// Where it counts.
+    /// The counters.
     pub tally: Arc<Tally>,
-    /// What the address holds.
+    /// The connections that the address holds.
     pub hoard: Arc<Mutex<Vec<TcpStream>>>,
-    /// How many it keeps.
+    /// The number of connections to hold.
     pub appetite: u64,
 }
 
@@ -39,7 +38,7 @@ impl Flooder {
         reached(&mut stage, self.flood.begins).await;
         tokio::select! {
             () = reached(&mut stage, self.flood.ends) => {}
-            _ = self.flood() => unreachable!("it floods for ever"),
+            _ = self.flood() => unreachable!("the flood runs until it is dropped"),
         }
     }
 
@@ -63,19 +62,19 @@ impl Flooder {
         }
     }
 
-    /// Claims memory on a connection and keeps it, unless there are enough already.
+    /// Claims memory on a connection and keeps it, unless the hoard is full.
     async fn keep(&self, mut socket: TcpStream) {
-        let held = || self.hoard.lock().expect("nobody panics with it");
+        let held = || self.hoard.lock().expect("no panic while the lock is held");
         let number = held().len();
         if (number as u64) < self.appetite {
             let claim = CLAIMS[number % CLAIMS.len()];
-            // What was to come is never sent. If the server has gone, so be it.
+            // The announced bytes are never sent. Errors are ignored: the server may have closed.
             let _ = socket.write_u32(claim as u32).await;
             held().push(socket);
         }
     }
 
-    /// Opens a connection and says nothing until the server has had enough.
+    /// Opens a connection and sends nothing until the server closes it.
     async fn be_silent(&self) -> Answer {
         let (from, tally) = (self.flood.from, &*self.tally);
         let dial = self
@@ -83,7 +82,7 @@ impl Flooder {
             .dial(from, Leave::Abruptly, &tally.flooding, tally);
         match dial.await {
             Ok(mut socket) => {
-                // The server says nothing either: it closes.
+                // The server sends nothing: it closes the connection.
                 let _ = socket.read_u8().await;
                 tally.flooding.turned_away.one();
                 Answer::TurnedAway

@@ -1,10 +1,10 @@
-//! Numbers as people read them.
+//! Formats numbers for people.
 
 use std::time::Duration;
 
 use rcmgr_atomic::{KIB, LimitValue, MIB};
 
-/// A count with its thousands apart: `12,345`.
+/// A count with thousands separators: `12,345`.
 pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
@@ -17,7 +17,7 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
-/// Bytes in the largest unit of which there is at least one.
+/// Bytes in the largest unit that is not larger.
 pub fn bytes(size: u64) -> String {
     match size {
         0..KIB => format!("{size} B"),
@@ -36,7 +36,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// How much was used of a limit.
+/// Usage and limit: `3 of 8`.
 pub fn of_limit(used: u64, limit: LimitValue, show: fn(u64) -> String) -> String {
     match limit {
         LimitValue::Limited(limit) => format!("{} of {}", show(used), show(limit)),

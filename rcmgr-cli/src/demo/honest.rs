@@ -1,5 +1,5 @@
-//! Honest clients: each holds one connection as long as it can, asks for an echo now and then, and
-//! waits longer and longer if it is refused.
+//! Honest clients: each holds one connection as long as possible, requests an echo from time to
+//! time, and backs off when it is refused.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -17,37 +17,37 @@ use super::stage::{Stage, reached};
 use super::tally::Tally;
 use super::wire;
 
-/// Between two requests of a client.
+/// The pause between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A request that takes longer to come back is given up, and its connection with it.
+/// The timeout of a request. The client then gives up the connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What a refused client waits before it tries again, at first and at most.
+/// The back-off of a refused client: the first delay, and the longest.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
-/// What all honest clients share.
+/// The state that all honest clients share.
 pub struct Crowd {
-    /// How they connect.
+    /// Connects to the server.
     pub dialer: Dialer,
-    /// Where they count.
+    /// The counters.
     pub tally: Arc<Tally>,
-    /// How many open at a time.
+    /// Bounds the connections that are being opened at a time.
     pub openings: Semaphore,
-    /// How many have been admitted once.
+    /// The number of clients that were admitted at least once.
     pub came: watch::Sender<u64>,
 }
 
-/// One client.
+/// An honest client.
 pub struct Honest {
-    /// What it shares with the others.
+    /// The state shared with the others.
     pub crowd: Arc<Crowd>,
-    /// Where it comes from.
+    /// The source address.
     pub from: Ipv4Addr,
-    /// Tells its requests from those of others.
+    /// The number of the client, which makes its requests distinct.
     pub number: u64,
 }
 
 impl Honest {
-    /// Stays connected until all are to leave.
+    /// Stays connected until the stage [`Stage::Leaving`].
     pub async fn run(self, mut stage: watch::Receiver<Stage>) {
         let tally = &self.crowd.tally.honest;
         let mut came = false;
@@ -84,7 +84,7 @@ impl Honest {
             .await
     }
 
-    /// Sends requests until all are to leave.
+    /// Sends requests until the stage [`Stage::Leaving`].
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Honest {
         mut socket: TcpStream,
         stage: &mut watch::Receiver<Stage>,
     ) -> io::Result<()> {
-        // So that not all ask at the same moment.
+        // Spread the requests of the clients over time.
         let mut pause = PAUSE * (self.number % 64) as u32 / 64;
         for round in 0.. {
             tokio::select! {
@@ -110,10 +110,10 @@ impl Honest {
     ///
     /// # Errors
     ///
-    /// If the connection ends, or something else comes back.
+    /// If the connection ends, or the echo differs.
     async fn request(&self, socket: &mut TcpStream, round: u64) -> io::Result<()> {
         let tally = &self.crowd.tally.honest;
-        // Of all lengths up to the longest, in no order.
+        // Lengths vary up to the longest, in a pseudo-random order.
         let length = (self.number * 7919 + round * 104_729) % (REQUEST - wire::HEADER as u64);
         let frame = wire::frame(length as u32, (self.number + round) as u8);
 
@@ -125,7 +125,10 @@ impl Honest {
             return Ok(());
         }
         if u64::from(answer) != length || wire::read_frame(socket, answer).await? != frame {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "another echo"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the echo differs",
+            ));
         }
         tally.round_trip.record(begin.elapsed());
         tally.echoes.one();

@@ -1,25 +1,25 @@
-//! How long things took.
+//! Records latencies.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// Longer is counted as this.
+/// Longer times count as this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Collects how long something took, from any thread.
+/// A histogram of times, for use by several threads.
 #[derive(Debug)]
 pub struct Recorder(Mutex<Histogram<u64>>);
 
-/// What was collected.
+/// The quantiles of the recorded times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quantiles {
-    /// How often it happened.
+    /// The number of recorded times.
     pub count: u64,
-    /// Half of the time it took at most this long.
+    /// The median.
     pub p50: Duration,
-    /// 99 times out of 100 it took at most this long.
+    /// The 99th percentile.
     pub p99: Duration,
 }
 
@@ -32,18 +32,18 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Adds one time.
+    /// Records a time.
     pub fn record(&self, took: Duration) {
         let nanos = took.min(LONGEST).as_nanos() as u64;
         self.0
             .lock()
-            .expect("nobody panics while recording")
+            .expect("no panic while the lock is held")
             .saturating_record(nanos);
     }
 
-    /// What was collected so far; `None` if nothing was.
+    /// The quantiles so far; `None` if nothing was recorded.
     pub fn quantiles(&self) -> Option<Quantiles> {
-        let histogram = self.0.lock().expect("nobody panics while recording");
+        let histogram = self.0.lock().expect("no panic while the lock is held");
         let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
         (!histogram.is_empty()).then(|| Quantiles {
             count: histogram.len(),
@@ -53,7 +53,7 @@ impl Recorder {
     }
 }
 
-/// What `call` gives, and how long it took.
+/// Calls `call`, and returns its result and the time that it took.
 pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let begin = Instant::now();
     let result = call();

@@ -1,5 +1,5 @@
-//! Looks at scopes while the demo runs, for one that is over its limit. The limits of the demo do
-//! not change, so there must be none at any moment.
+//! Watches for scopes that exceed a limit. The limits of the demo do not change, so no scope may
+//! ever exceed one.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::tally::Count;
 
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How many findings are kept: one is enough to fail.
+/// The number of violations that are kept; one is enough to fail.
 const KEPT: usize = 10;
 
-/// What was found.
+/// The number of checks, and the violations.
 #[derive(Debug, Default)]
 pub struct LimitWatch {
     looks: Count,
@@ -21,21 +21,21 @@ pub struct LimitWatch {
 }
 
 impl LimitWatch {
-    /// Compares what a scope uses now with its limit.
+    /// Compares the current usage of a scope with its limit.
     pub fn look(&self, scope: &impl ResourceScope) {
         self.compare(scope, &scope.stat(), "uses");
     }
 
-    /// Compares the most that a scope ever used with its limit.
+    /// Compares the peak of a scope with its limit.
     pub fn look_back(&self, scope: &Scope) {
-        self.compare(scope, &scope.peak(), "used once");
+        self.compare(scope, &scope.peak(), "once used");
     }
 
     fn compare(&self, scope: &impl ResourceScope, used: &ScopeStat, how: &str) {
         self.looks.one();
         let limit: Limit = scope.limit();
         if let Some(resource) = limit.exceeded_by(used) {
-            let mut passed = self.passed.lock().expect("nobody panics while noting");
+            let mut passed = self.passed.lock().expect("no panic while the lock is held");
             if passed.len() < KEPT {
                 let (name, most) = (scope.name(), limit.get(resource));
                 passed.push(format!(
@@ -45,18 +45,18 @@ impl LimitWatch {
         }
     }
 
-    /// How often it was looked.
+    /// The number of checks.
     pub fn looks(&self) -> u64 {
         self.looks.get()
     }
 
-    /// The scopes that were over their limit, in words.
+    /// The scopes that exceeded a limit, as text.
     pub fn passed(&self) -> Vec<String> {
-        let passed = self.passed.lock().expect("nobody panics while noting");
+        let passed = self.passed.lock().expect("no panic while the lock is held");
         passed.clone()
     }
 
-    /// Looks at these scopes again and again, until it is dropped.
+    /// Checks these scopes periodically, until it is dropped.
     pub async fn keep_looking(&self, scopes: &[Scope]) -> ! {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +82,7 @@ mod tests {
         watch.look(&system);
         assert!(watch.passed().is_empty());
 
-        // Lowered below what is used, which the demo never does.
+        // The limit is lowered below the usage; the demo never does this.
         let mut limits = Limits::unlimited();
         limits.system.memory = 99.into();
         manager.set_limits(limits);

@@ -1,4 +1,4 @@
-//! What the manager refuses, told on stderr.
+//! Logs the refusals of the manager on stderr.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use tracing_subscriber::fmt::format::debug_fn;
 
 use super::progress::Bar;
 
-/// How often the log looks, and how often it says the same of a scope.
+/// The time between two looks, and the shortest time between two similar lines.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// Says what is refused until it is dropped, in plain sentences: what else a line has is in them.
+/// Logs refusals until the returned handle is dropped. Prints only the sentences: they contain the
+/// values of all fields.
 pub fn tell(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
     let bar = bar.clone();
     let sentences = debug_fn(|writer, field, value| match field.name() {

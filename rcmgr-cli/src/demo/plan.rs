@@ -1,70 +1,70 @@
-//! What the demo does with how many: who connects, under which limits, and what it takes in file
-//! descriptors.
+//! The numbers of the demo: clients, limits, and file descriptors.
 
 use std::net::Ipv4Addr;
 
 use rcmgr_atomic::{KIB, Limit, LimitValue, Limits};
 
-use super::Options;
+use super::options::Options;
 use super::stage::Stage;
 
 /// The longest request of an honest client, in bytes.
 pub const REQUEST: u64 = 16 * KIB;
-/// What a hoarding client claims and never sends, in bytes: more than a connection may, or as much
-/// as a connection may so that many claims are more than a peer may.
+/// The memory that a hoarding client claims and never sends, in bytes: more than a connection may
+/// have, or as much as a connection may have so that many claims exceed the limit of the peer.
 pub const CLAIMS: [u64; 2] = [1024 * KIB, 64 * KIB];
 
-/// How many connections a hoarding address opens at a time.
+/// The number of connections that a hoarding address opens at a time.
 pub const HOARD_OPENINGS: u64 = 8;
 
-/// Descriptors that are neither of a connection nor waiting to be one.
+/// File descriptors that are not used for connections.
 const OTHER_FDS: u64 = 48;
 
-/// The demo in numbers.
+/// The plan of the demo.
 #[derive(Debug)]
 pub struct Plan {
-    /// What honest clients hold at once.
+    /// The number of connections of honest clients.
     pub connections: u64,
-    /// Where honest clients come from.
+    /// The addresses of honest clients.
     pub honest: Vec<Ipv4Addr>,
-    /// Who floods.
+    /// The flooding addresses.
     pub floods: Vec<Flood>,
-    /// What the manager is to keep to.
+    /// The limits of the manager.
     pub limits: Limits,
-    /// How many connections honest clients open at a time, all together: a crowd that leaves some
+    /// The number of connections that all honest clients together open at a time. It leaves a part
     /// of the transient scope to others.
     pub honest_openings: u64,
-    /// How many connections a silent address opens at a time: more than the transient scope has.
+    /// The number of connections that a silent address opens at a time: more than the transient
+    /// scope allows.
     pub silent_openings: u64,
-    /// How many connections a hoarding address keeps: more than a peer may.
+    /// The number of connections that a hoarding address tries to hold: more than a peer may have.
     pub appetite: u64,
 }
 
 /// An address that floods.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
-    /// Where it comes from.
+    /// The source address.
     pub from: Ipv4Addr,
-    /// What it does.
+    /// The behaviour.
     pub habit: Habit,
-    /// The stage that it begins with.
+    /// The first stage of the flood.
     pub begins: Stage,
-    /// The stage that it does not see any more.
+    /// The stage at which the flood ends.
     pub ends: Stage,
 }
 
-/// How an address floods.
+/// The behaviour of a flooding address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
-    /// It opens connections, keeps them, and claims memory on them.
+    /// Opens connections, keeps them, and claims memory on them.
     Hoards,
-    /// It opens connections and never says who it is.
+    /// Opens connections and never sends a hello.
     IsSilent,
 }
 
 impl Plan {
-    /// The plan with as many honest connections as `options` ask for, or as many as `fds` file
-    /// descriptors allow; none if there is no room for even one.
+    /// The plan with the requested number of honest connections, or as many as `fds` file
+    /// descriptors allow; `None` if there are not enough for one.
     pub fn within(options: &Options, fds: u64) -> Option<Self> {
         (1..=options.connections)
             .rev()
@@ -72,7 +72,7 @@ impl Plan {
             .find(|plan| plan.fds() <= fds)
     }
 
-    /// The plan for this many honest connections.
+    /// The plan for this number of honest connections.
     pub fn new(options: &Options, connections: u64) -> Self {
         let addresses = connections.min(options.honest.into());
         let honest = (1..=addresses).map(|n| Ipv4Addr::new(127, 0, 1, n as u8));
@@ -82,8 +82,8 @@ impl Plan {
         let per_peer = share + share / 4 + 1;
         let transient = (connections / 8).clamp(8, 64);
         let (early, late) = hoarders(options.flooding);
-        // The first to hoard finds room up to its own limit; those that come later together do
-        // not.
+        // The first hoarder reaches the limit of its own peer. The later ones together reach the
+        // limit of the system.
         let system = connections + early * per_peer + (late * per_peer * 3).div_ceil(4);
 
         let mut limits = demo_limits(system, transient, per_peer);
@@ -104,7 +104,7 @@ impl Plan {
         }
     }
 
-    /// How many of the honest connections are those of each address, in the order of addresses.
+    /// The number of honest connections of each address, in the order of addresses.
     pub fn shares(&self) -> impl Iterator<Item = (Ipv4Addr, u64)> {
         let addresses = self.honest.len() as u64;
         let (each, over) = (self.connections / addresses, self.connections % addresses);
@@ -112,8 +112,8 @@ impl Plan {
         self.honest.iter().copied().zip(shares)
     }
 
-    /// How many file descriptors this may take at once, in the worst case: both ends of every
-    /// connection are in this process.
+    /// The largest number of file descriptors that are open at once: both ends of every connection
+    /// are in this process.
     pub fn fds(&self) -> u64 {
         let count = |habit| self.floods.iter().filter(|f| f.habit == habit).count() as u64;
         let hoarding = count(Habit::Hoards);
@@ -128,8 +128,7 @@ impl Plan {
         2 * (open + opening) + OTHER_FDS
     }
 
-    /// The stages between the arrival of honest clients and the end, as far as somebody floods in
-    /// them.
+    /// The stages between the arrival of honest clients and the end that have a flood.
     pub fn flooded_stages(&self) -> Vec<Stage> {
         let mut stages: Vec<_> = self.floods.iter().map(|flood| flood.begins).collect();
         stages.dedup();
@@ -153,7 +152,8 @@ impl Flood {
     }
 }
 
-/// How many addresses hoard from the first, and how many only at the end.
+/// The number of addresses that hoard from the start, and the number of those that hoard only at
+/// the end.
 fn hoarders(flooding: u8) -> (u64, u64) {
     (
         u64::from(flooding.min(1)),
@@ -161,7 +161,7 @@ fn hoarders(flooding: u8) -> (u64, u64) {
     )
 }
 
-/// The most connections that can come in under this limit, each with a file descriptor.
+/// The largest number of inbound connections under this limit, each with a file descriptor.
 pub fn most_connections(limit: &Limit) -> LimitValue {
     let fields = [limit.conns_inbound, limit.conns, limit.fd];
     let numbers = fields.into_iter().filter_map(|field| match field {
@@ -173,8 +173,8 @@ pub fn most_connections(limit: &Limit) -> LimitValue {
         .map_or(LimitValue::Unlimited, LimitValue::Limited)
 }
 
-/// Memory is limited so that honest requests always find room at medium priority, which gets 60 %
-/// of it, and the claims of a hoarding address do not.
+/// The limits of the demo. Honest requests always have enough memory at medium priority, which may
+/// use 60 % of the limit; the claims of a hoarding address do not.
 fn demo_limits(system: u64, transient: u64, per_peer: u64) -> Limits {
     let connections = |most: u64, memory: u64| Limit {
         conns_inbound: most.into(),

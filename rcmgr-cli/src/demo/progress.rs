@@ -1,5 +1,5 @@
-//! What is shown while the demo runs: a bar on a terminal, else a line every second. All of it goes
-//! to stderr, so that stdout has the report alone.
+//! The progress of the demo: a bar on a terminal, otherwise a line every second. It goes to stderr,
+//! so that stdout has only the report.
 
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::scopes::connections_refused;
 use super::stage::Stage;
 use super::tally::Tally;
 
-/// A bar on a terminal, else nothing that can be seen.
+/// A bar on a terminal, otherwise nothing.
 #[derive(Debug, Clone)]
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    /// A bar that is shown from the first step on, and full after `length`.
+    /// A bar that is shown from the first update on, and full after `length`.
     pub fn new(length: Duration) -> Self {
         let bar = || {
             let bar = ProgressBar::new(length.as_millis() as u64);
@@ -31,7 +31,7 @@ impl Bar {
     }
 }
 
-/// What is written to stderr while the bar is there goes above it.
+/// Writes to stderr, above the bar.
 impl Write for Bar {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.write_all(text).map(|()| text.len())
@@ -49,20 +49,20 @@ impl Write for Bar {
     }
 }
 
-/// Shows how it goes.
+/// Displays the progress.
 pub struct Progress<'a> {
-    /// Where, on a terminal.
+    /// The bar.
     pub bar: Bar,
-    /// Who counts refusals.
+    /// The manager, which counts refusals.
     pub manager: &'a Manager,
-    /// What server and clients count.
+    /// The counters of server and clients.
     pub tally: &'a Tally,
-    /// What goes on.
+    /// The current stage.
     pub stage: watch::Receiver<Stage>,
 }
 
 impl Progress<'_> {
-    /// Shows it again and again, until it is dropped.
+    /// Updates the display periodically, until it is dropped.
     pub async fn show(self) -> ! {
         let bar = self.bar.0.clone().map(Erased);
         let every = Duration::from_millis(if bar.is_some() { 100 } else { 1000 });
@@ -87,7 +87,7 @@ impl Progress<'_> {
         }
     }
 
-    /// Short enough for a narrow terminal.
+    /// The counters, in a line for a narrow terminal.
     fn counts(&self) -> String {
         let refused = |class| grouped(connections_refused(&self.manager.refusals(class)));
         format!(
@@ -101,7 +101,7 @@ impl Progress<'_> {
     }
 }
 
-/// A bar that is gone from the terminal when it is dropped.
+/// A bar that is removed from the terminal when it is dropped.
 struct Erased(ProgressBar);
 
 impl Drop for Erased {

@@ -1,4 +1,4 @@
-//! What is printed at the end.
+//! The report at the end.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::Ordering;
@@ -14,24 +14,24 @@ use super::scopes::{Summary, connections_refused};
 use super::tally::{ClientTally, Tally};
 use super::verdict::Check;
 
-/// All that is known when the demo is over.
+/// The results of the demo.
 pub struct Report<'a> {
-    /// What was to be done.
+    /// The plan.
     pub plan: &'a Plan,
-    /// What a reader should know about the machine.
+    /// Notices about the machine.
     pub notices: &'a [String],
-    /// Who counted refusals.
+    /// The manager, which counted refusals.
     pub manager: &'a Manager,
-    /// What the scopes had come to, before they were let go.
+    /// The summaries of the scopes.
     pub scopes: Vec<Summary>,
-    /// What server and clients counted.
+    /// The counters of server and clients.
     pub tally: &'a Tally,
-    /// Whether the manager kept its word.
+    /// The checks.
     pub checks: Vec<Check>,
 }
 
 impl Report<'_> {
-    /// Whether all was as it had to be.
+    /// Whether all checks passed.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed)
     }
@@ -68,8 +68,8 @@ impl Report<'_> {
             ("accepted", server.accepted.get()),
             ("opened by the manager", server.opened.get()),
             ("refused", server.refused.get()),
-            ("never said who they are", server.nameless.get()),
-            ("admitted and open at once, at most", server.admitted.most()),
+            ("closed before the hello", server.nameless.get()),
+            ("most admitted at once", server.admitted.most()),
         ];
         for (name, count) in rows {
             table.add_row([name.to_owned(), grouped(count)]);
@@ -125,7 +125,8 @@ impl Report<'_> {
         table
     }
 
-    /// Connections have no view that outlives them: the server has looked at them.
+    /// The highest usage of connections. They have no view that outlives them, so the server has
+    /// recorded it.
     fn connection(&self) -> Summary {
         let server = &self.tally.server;
         let opened = server.opened.get().min(1);
@@ -155,10 +156,10 @@ impl Report<'_> {
             };
             table.add_row([name.to_owned(), count, p50, p99]);
         };
-        row("by the manager to admit", &self.tally.server.admission);
-        row("by the manager to refuse", &self.tally.server.refusal);
+        row("manager: to admit", &self.tally.server.admission);
+        row("manager: to refuse", &self.tally.server.refusal);
         row(
-            "by an honest echo, there and back",
+            "honest client: echo round trip",
             &self.tally.honest.round_trip,
         );
         table
@@ -179,11 +180,11 @@ impl Display for Report<'_> {
         }
         let busy = self.tally.honest.busy.get();
         if busy > 0 {
-            writeln!(f, "Honest requests without memory: {}\n", grouped(busy))?;
+            writeln!(f, "Honest requests that got no memory: {}\n", grouped(busy))?;
         }
         let failures = self.tally.failures.all();
         if !failures.is_empty() {
-            writeln!(f, "The machine refused:")?;
+            writeln!(f, "Errors of the operating system:")?;
             for (what, count) in failures {
                 writeln!(f, "  {} times {what}", grouped(count))?;
             }
@@ -200,7 +201,7 @@ impl Display for Report<'_> {
     }
 }
 
-/// An empty table: what it is about on the left, numbers on the right.
+/// An empty table with names on the left and numbers on the right.
 fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);

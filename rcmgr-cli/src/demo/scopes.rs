@@ -1,5 +1,5 @@
-//! The scopes that the demo shows, held from its beginning: a peer scope that nothing refers to
-//! would be gone with its last connection, and its peak with it.
+//! The scopes that the demo reports. They are referenced from the start, because an unreferenced
+//! peer scope is collected with its last connection, and its peak is lost.
 
 use std::net::Ipv4Addr;
 
@@ -11,29 +11,29 @@ use super::plan::{Habit, Plan};
 use super::server::SERVICE;
 use super::stage::Stage;
 
-/// Scopes in groups of one kind, each a line of the report.
+/// Groups of similar scopes. Each group is a line of the report.
 pub struct Scopes {
     groups: Vec<Vec<Scope>>,
 }
 
-/// What a group has come to.
+/// The summary of a group.
 pub struct Summary {
-    /// The scope's name, or the first and last of several.
+    /// The name of the scope, or the first and last name of several.
     pub name: String,
     /// The highest peak of each counter.
     pub peak: ScopeStat,
-    /// The limit of each.
+    /// The limit of each scope.
     pub limit: Limit,
-    /// What they refused together.
+    /// The refusals of all scopes.
     pub refused: Refusals,
 }
 
 impl Scopes {
-    /// The scopes of a plan's clients and of what is above them.
+    /// The scopes of the clients of a plan, and the scopes above.
     pub fn of(manager: &Manager, plan: &Plan) -> Self {
         let peer =
             |address: Ipv4Addr| manager.view_peer(&PeerId::from(std::net::IpAddr::V4(address)));
-        // A silent client never becomes a peer.
+        // A silent client never gets a peer scope.
         let hoarding = |begins: Stage| {
             let floods = plan.floods.iter();
             floods
@@ -57,12 +57,12 @@ impl Scopes {
         }
     }
 
-    /// Every one of them.
+    /// All scopes.
     pub fn all(&self) -> impl Iterator<Item = &Scope> + Clone {
         self.groups.iter().flatten()
     }
 
-    /// What they have come to.
+    /// The summaries of all groups.
     pub fn summaries(&self) -> Vec<Summary> {
         self.groups.iter().map(|group| summary(group)).collect()
     }
@@ -94,7 +94,7 @@ fn highest(one: ScopeStat, other: ScopeStat) -> ScopeStat {
     }
 }
 
-/// How many connections were refused, for whatever they lacked.
+/// The number of refused connections, whichever limit was reached.
 pub fn connections_refused(refused: &Refusals) -> u64 {
     refused.conns_inbound + refused.conns_outbound + refused.fd
 }

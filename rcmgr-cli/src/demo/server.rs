@@ -1,4 +1,4 @@
-//! The server that is guarded: it echoes, and asks the manager before it takes anything on.
+//! The guarded echo server. It asks the manager before it uses resources for a client.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,38 +23,39 @@ use super::stage::{Stage, reached};
 use super::tally::Tally;
 use super::wire;
 
-/// The name of what the server does.
+/// The service name of the server.
 pub const SERVICE: &str = "echo";
 
-/// Clients that say nothing for so long have to go.
+/// The time limit for the hello of a client.
 const HELLO_WITHIN: Duration = Duration::from_millis(500);
-/// How long the server waits when the machine has no file descriptor left for it.
+/// The delay before the next accept when the machine has no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(5);
-/// As many as can wait to be accepted; the machine may have a smaller limit of its own.
+/// The length of the accept queue. The machine may have a lower limit.
 const BACKLOG: u32 = 4096;
-/// What is read ahead on a connection, in bytes: enough for a hello. Requests are read into memory
-/// that is reserved for them.
+/// The size of the read buffer of a connection, in bytes: enough for a hello. Requests are read
+/// into memory that is reserved for them.
 const READ_AHEAD: usize = 64;
 
 /// The echo server.
 pub struct Server {
-    /// Who is asked.
+    /// The manager.
     pub manager: Manager,
-    /// What the server counts on its own.
+    /// The server's own counters.
     pub tally: Arc<Tally>,
-    /// Who looks at the connections' own limits.
+    /// Checks the limits of connections.
     pub watch: Arc<LimitWatch>,
-    /// How it knows clients.
+    /// The way to identify clients.
     pub naming: Naming,
 }
 
-/// A connection that is served. What it is charged for is given back after the socket is closed.
+/// A connection that is served. The fields are dropped in this order: the socket is closed before
+/// its charges are released.
 struct Guest {
     socket: BufReader<TcpStream>,
     connection: Connection,
 }
 
-/// A listener on a port of the machine's choice.
+/// A listener on a port that the system chooses.
 pub fn listen() -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -62,8 +63,8 @@ pub fn listen() -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Serves all who come until the stage is [`Stage::Closing`], and then those who are there
-    /// until they leave. How many of the connections ended in a panic.
+    /// Accepts clients until the stage [`Stage::Closing`], then serves the connected ones until
+    /// they leave. Returns the number of connections that ended in a panic.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -99,7 +100,7 @@ impl Server {
         panics
     }
 
-    /// Opens a connection for the socket, or closes the socket.
+    /// Opens a connection for the socket, or closes the socket if the manager refuses.
     fn open(&self, socket: TcpStream, remote: SocketAddr) -> Option<(Guest, Duration)> {
         let endpoint = Endpoint::from(remote);
         let (opened, took) = timed(|| {
@@ -111,7 +112,7 @@ impl Server {
             return None;
         };
         self.tally.server.opened.one();
-        // Held as long as the connection, and given back with it.
+        // The read buffer is reserved as long as the connection is open.
         let (reserved, took_more) =
             timed(|| connection.reserve_memory(READ_AHEAD as u64, Priority::Always));
         if reserved.is_err() {
@@ -122,16 +123,16 @@ impl Server {
         Some((Guest { socket, connection }, took))
     }
 
-    /// Counts a refusal that took the manager so long, and has the socket end in a reset: the
-    /// machine keeps nothing of a connection that was refused.
+    /// Counts a refusal and its time. The socket will be closed with a reset, so that the machine
+    /// keeps no state of a refused connection.
     fn turn_away(&self, socket: &TcpStream, took: Duration) {
         self.tally.server.refusal.record(took);
         self.tally.server.refused.one();
-        // Fails if the client has reset it already.
+        // Fails if the client has already reset the connection.
         let _ = socket.set_zero_linger();
     }
 
-    /// A connection from its hello to its end.
+    /// Serves a connection from its hello to its end.
     async fn attend(self: Arc<Self>, mut guest: Guest, remote: IpAddr, opened_in: Duration) {
         let hello = timeout(HELLO_WITHIN, wire::read_hello(&mut guest.socket)).await;
         let Ok(Ok(named)) = hello else {
@@ -148,13 +149,13 @@ impl Server {
         self.tally.server.admission.record(opened_in + attached_in);
         let _admitted = self.tally.server.admitted.enter();
 
-        // It ends when the client leaves, in whatever way.
+        // The loop ends when the client disconnects.
         if guest.socket.write_u8(wire::WELCOME).await.is_ok() {
             while self.answer(&mut guest).await.is_ok() {}
         }
     }
 
-    /// Sets who it is and what it uses: how long that took the manager, or nothing if it refused.
+    /// Sets peer and service. Returns the time that the manager took, or `None` if it refused.
     fn attach(&self, guest: &Guest, peer: &PeerId) -> Option<Duration> {
         let connection = &guest.connection;
         let (peer_set, peer_took) = timed(|| connection.set_peer(peer));
@@ -170,7 +171,7 @@ impl Server {
         Some(peer_took + service_took)
     }
 
-    /// Answers one request, with memory reserved for it as long as it is held.
+    /// Answers one request. Its memory is reserved while the server holds it.
     async fn answer(&self, guest: &mut Guest) -> io::Result<()> {
         let length = guest.socket.read_u32().await?;
         let size = wire::HEADER as u64 + u64::from(length);
@@ -190,7 +191,8 @@ impl Server {
         }
     }
 
-    /// Nobody but the server can: a connection has no view.
+    /// Checks the limit of a connection and records its usage. Only the server can do this, because
+    /// a connection has no view.
     fn look_at(&self, connection: &Connection) {
         self.watch.look(connection);
         let largest = &self.tally.server.largest_connection;

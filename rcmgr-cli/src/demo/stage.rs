@@ -1,33 +1,32 @@
-//! What goes on in the demo, one thing after another. Whoever takes part watches the stage, and
-//! begins and ends with one: that is how all are told to leave.
+//! The stages of the demo. Each task watches the current stage to start and to end.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// What goes on. Later is greater.
+/// A stage. Later stages are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Honest clients connect, and stay.
+    /// Honest clients connect and stay.
     Connecting,
     /// One address hoards: its peer scope refuses.
     OneHoards,
-    /// Another opens and says nothing: the transient scope refuses.
+    /// Another address opens connections and sends nothing: the transient scope refuses.
     OneIsSilent,
-    /// All others hoard: the system scope refuses.
+    /// All other addresses hoard: the system scope refuses.
     AllHoard,
-    /// Clients end what they do.
+    /// Clients disconnect.
     Leaving,
-    /// No client is left, and the server takes no more.
+    /// No client is left, and the server accepts no more.
     Closing,
 }
 
 impl Stage {
-    /// For the one who watches it run.
+    /// A short description for the progress line.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Connecting => "honest clients come",
+            Self::Connecting => "honest clients connect",
             Self::OneHoards => "one address hoards",
             Self::OneIsSilent => "one is silent",
             Self::AllHoard => "several hoard",
@@ -36,14 +35,14 @@ impl Stage {
     }
 }
 
-/// Waits for `stage`, or a later one.
+/// Waits for `stage` or a later one.
 pub async fn reached(now: &mut watch::Receiver<Stage>, stage: Stage) {
-    // Fails if nobody can announce a stage any more: then the demo is over.
+    // Fails if the sender is dropped: then the demo is over.
     let _ = now.wait_for(|now| *now >= stage).await;
 }
 
-/// Announces one stage after the other, until clients are to leave `length` from now. Honest
-/// clients have two fifths of the time to come, and `flooded` share the rest.
+/// Announces the stages one after the other; clients leave `length` from now. Honest clients have
+/// up to two fifths of the time to connect, and the stages in `flooded` share the rest.
 pub async fn direct(
     now: &watch::Sender<Stage>,
     flooded: &[Stage],
@@ -52,7 +51,7 @@ pub async fn direct(
 ) {
     let begin = Instant::now();
     let end = begin + length;
-    // Whether they came or not, it goes on.
+    // Continue, whether all clients have connected or not.
     let _ = timeout(length * 2 / 5, all_came).await;
     let rest = end.saturating_duration_since(Instant::now());
     for (at, stage) in (0..).zip(flooded) {

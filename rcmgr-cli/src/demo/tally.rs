@@ -1,4 +1,4 @@
-//! What server and clients count on their own, besides what the manager counts.
+//! The counters of server and clients, independent of the manager's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,48 +7,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::latency::Recorder;
 
-/// A count that only grows.
+/// A counter that only increases.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
-// Relaxed: counts are read by themselves, or after the tasks that count have been joined.
+// Relaxed: a counter is read on its own, or after the counting tasks have been joined.
 impl Count {
-    /// Counts one more.
+    /// Adds one.
     pub fn one(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many it were.
+    /// The count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How many there are at once, and the most there ever were.
+/// A current number and its peak.
 #[derive(Debug, Default)]
 pub struct Gauge {
     now: AtomicU64,
     most: AtomicU64,
 }
 
-/// One of those that a [`Gauge`] counts, until it is dropped.
+/// One unit of a [`Gauge`], until it is dropped.
 #[derive(Debug)]
 pub struct Entered<'a>(&'a Gauge);
 
 impl Gauge {
-    /// Counts one more, as long as what it returns is held.
+    /// Adds one, until the returned guard is dropped.
     pub fn enter(&self) -> Entered<'_> {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(now, Ordering::Relaxed);
         Entered(self)
     }
 
-    /// How many there are.
+    /// The current number.
     pub fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The most there were at once.
+    /// The peak.
     pub fn most(&self) -> u64 {
         self.most.load(Ordering::Relaxed)
     }
@@ -60,75 +60,79 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// All of it.
+/// All counters.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// At the server's end.
+    /// The counters of the server.
     pub server: ServerTally,
-    /// At the end of honest clients.
+    /// The counters of honest clients.
     pub honest: ClientTally,
-    /// At the end of flooding clients; what a flood's end cuts short is not in it.
+    /// The counters of flooding clients. An attempt that the end of the flood cancels is not
+    /// counted.
     pub flooding: ClientTally,
-    /// What the machine refused rather than the manager, by what it said.
+    /// Errors of the operating system, by message.
     pub failures: Failures,
 }
 
-/// What the server saw.
+/// The counters of the server.
 #[derive(Debug, Default)]
 pub struct ServerTally {
-    /// Sockets accepted.
+    /// Accepted sockets.
     pub accepted: Count,
     /// Connections that the manager opened.
     pub opened: Count,
-    /// Connections refused when opened, for want of memory to begin with, or when their peer or
-    /// service was set.
+    /// Connections that were refused at the opening, for the memory of their buffer, or when their
+    /// peer or service was set.
     pub refused: Count,
-    /// Connections that ended before they said who they are.
+    /// Connections that ended before the hello.
     pub nameless: Count,
     /// Connections with a peer and the service.
     pub admitted: Gauge,
-    /// Requests for which memory was refused.
+    /// Requests whose memory was refused.
     pub busy: Count,
-    /// The most memory that one connection ever had, in bytes.
+    /// The highest memory usage of a connection, in bytes.
     pub largest_connection: AtomicU64,
-    /// What the manager took for an admission: opening, setting the peer, setting the service.
+    /// The time of the manager to admit: opening, setting the peer, setting the service.
     pub admission: Recorder,
-    /// What the manager took for the call that it refused.
+    /// The time of the manager for the refused call.
     pub refusal: Recorder,
 }
 
-/// What clients of a kind saw.
+/// The counters of one kind of clients.
 #[derive(Debug, Default)]
 pub struct ClientTally {
     /// Connections that the server welcomed.
     pub welcomed: Count,
     /// Connections that the server closed before that.
     pub turned_away: Count,
-    /// Connections that the machine did not let happen.
+    /// Connections that failed in the operating system.
     pub failed: Count,
-    /// Connections that the server did not keep to the end.
+    /// Connections that the server closed before the end.
     pub lost: Count,
-    /// Requests that came back.
+    /// Requests with an echo.
     pub echoes: Count,
-    /// Requests for which the server had no memory.
+    /// Requests that the server had no memory for.
     pub busy: Count,
-    /// What a request took to come back.
+    /// The round-trip times of requests.
     pub round_trip: Recorder,
 }
 
-/// Errors of the operating system, by what they say.
+/// Errors of the operating system, by message.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<BTreeMap<String, u64>>);
 
 impl Failures {
-    /// Counts an error of what was tried.
+    /// Counts an error of an action.
     pub fn note(&self, tried: &str, error: &io::Error) {
-        let mut failures = self.0.lock().expect("nobody panics while counting");
+        let mut failures = self.0.lock().expect("no panic while the lock is held");
         *failures.entry(format!("{tried}: {error}")).or_default() += 1;
     }
 
-    /// What was said, and how often.
+    /// The messages and their counts.
     pub fn all(&self) -> BTreeMap<String, u64> {
-        self.0.lock().expect("nobody panics while counting").clone()
+        self.0
+            .lock()
+            .expect("no panic while the lock is held")
+            .clone()
     }
 }

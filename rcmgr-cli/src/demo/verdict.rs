@@ -1,4 +1,4 @@
-//! Whether the manager kept its word, once everybody has left.
+//! The checks of the manager, after all clients have left.
 
 use rcmgr_atomic::{Manager, ResourceManager, ScopeClass};
 
@@ -6,15 +6,15 @@ use super::format::grouped;
 use super::limit_watch::LimitWatch;
 use super::tally::Tally;
 
-/// Something that had to be so.
+/// A check.
 pub struct Check {
-    /// Whether it was.
+    /// Whether it passed.
     pub passed: bool,
-    /// What was found.
+    /// The finding.
     pub finding: String,
 }
 
-/// All checks. Nothing may refer to a scope any more, or peers are still there.
+/// All checks. No references to scopes may be left, because they would keep peer scopes alive.
 pub fn checks(
     manager: &Manager,
     watch: &LimitWatch,
@@ -47,28 +47,25 @@ fn counters_are_zero(manager: &Manager) -> Check {
     let mut left = Vec::new();
     for scope in manager.scopes() {
         if !scope.stat.is_zero() {
-            left.push(format!("{} is not back at zero: {}", scope.id, scope.stat));
+            left.push(format!("{} is not zero: {}", scope.id, scope.stat));
         }
     }
     let peers = manager.peers().len();
     if peers > 0 {
         left.push(format!("{peers} peer scopes are left"));
     }
-    check(
-        &left,
-        "every counter is back at zero, and no peer scope is left",
-    )
+    check(&left, "every counter is zero, and no peer scope is left")
 }
 
 fn limits_were_kept(watch: &LimitWatch) -> Check {
     let looks = grouped(watch.looks());
     check(
         &watch.passed(),
-        format!("no limit was ever passed, in {looks} looks at scopes and in their peaks"),
+        format!("no limit was ever exceeded, in {looks} checks of usage and peaks"),
     )
 }
 
-/// Both count each refusal, independently.
+/// Manager and server count refusals independently.
 fn counts_agree(manager: &Manager, tally: &Tally) -> Check {
     let classes = ScopeClass::ALL.into_iter();
     let refused: u64 = classes.map(|class| manager.refusals(class).total()).sum();
@@ -76,7 +73,7 @@ fn counts_agree(manager: &Manager, tally: &Tally) -> Check {
     let (by_manager, by_server) = (grouped(refused), grouped(seen));
     Check {
         passed: refused == seen,
-        finding: format!("the manager counted {by_manager} refusals, and the server {by_server}"),
+        finding: format!("the manager counted {by_manager} refusals, the server {by_server}"),
     }
 }
 
@@ -85,12 +82,12 @@ fn nothing_was_released_twice(manager: &Manager) -> Check {
     let over_releases: u64 = classes.map(|class| manager.over_releases(class)).sum();
     Check {
         passed: over_releases == 0,
-        finding: format!("{over_releases} releases of more than was held"),
+        finding: format!("{over_releases} over-releases"),
     }
 }
 
 fn all_ended(unended: &[String]) -> Check {
-    check(unended, "every client and every connection ended by itself")
+    check(unended, "every client and every connection ended normally")
 }
 
 #[cfg(test)]
@@ -109,8 +106,8 @@ mod tests {
         scope.reserve_memory(100, Priority::Always).unwrap();
         let Check { passed, finding } = counters_are_zero(&manager);
         assert!(!passed);
-        assert!(finding.contains("system is not back"), "{finding}");
-        assert!(finding.contains("peer:tenant-7 is not back"), "{finding}");
+        assert!(finding.contains("system is not zero"), "{finding}");
+        assert!(finding.contains("peer:tenant-7 is not zero"), "{finding}");
 
         scope.release();
         let Check { passed, finding } = counters_are_zero(&manager);

@@ -7,10 +7,10 @@ use rcmgr_atomic::Manager;
 use rcmgr_metrics::{Observer, http};
 use tokio::net::TcpListener;
 
-/// Serves the view of the manager until the runtime ends: where.
+/// Serves the view of the manager until the runtime ends. Returns the address.
 pub async fn serve(address: SocketAddr, manager: &Manager) -> io::Result<SocketAddr> {
     let failed = |error: io::Error| {
-        let reason = format!("the live view can't be served on {address}: {error}");
+        let reason = format!("cannot serve the live view on {address}: {error}");
         io::Error::new(error.kind(), reason)
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

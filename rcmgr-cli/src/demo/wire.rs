@@ -1,9 +1,9 @@
-//! What client and server say to each other.
+//! The protocol between client and server.
 //!
-//! The client begins with a line, `hello 127.0.1.7`, that names the address it stands for. Once it
-//! is admitted the server answers with [`WELCOME`]; if not, it closes. Then the client sends
-//! frames: the length of what follows, in four bytes, and so many bytes. The server sends each
-//! back, or [`BUSY`] in place of the length if it has no memory for it.
+//! The client starts with a line, `hello 127.0.1.7`, that names the address it represents. If the
+//! server admits the client it answers with [`WELCOME`]; if not, it closes the connection. Then the
+//! client sends frames: the length in four bytes, then the content. The server echoes each frame,
+//! or sends [`BUSY`] in place of the length if it has no memory for it.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,41 +14,41 @@ use tokio::io::{
 
 /// The server's answer to a client that is admitted.
 pub const WELCOME: u8 = b'+';
-/// In place of a length: the request is dropped.
+/// Sent in place of a length: the request was dropped.
 pub const BUSY: u32 = u32::MAX;
-/// How many bytes there are before what a frame carries.
+/// The size of the header of a frame, in bytes.
 pub const HEADER: usize = size_of::<u32>();
 
-/// No line is longer, so that one without an end is not read for ever.
+/// The longest line, so that a line without an end is not read forever.
 const LONGEST_LINE: u64 = 64;
 
-/// Introduces a client.
+/// Sends the hello of a client.
 pub async fn write_hello(to: &mut (impl AsyncWrite + Unpin), client: IpAddr) -> io::Result<()> {
     to.write_all(format!("hello {client}\n").as_bytes()).await
 }
 
-/// Reads who it is.
+/// Reads the hello of a client.
 ///
 /// # Errors
 ///
-/// Those of the connection, and `InvalidData` for anything but a hello.
+/// Errors of the connection, and `InvalidData` for anything except a hello.
 pub async fn read_hello(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<IpAddr> {
     let mut line = String::new();
     from.take(LONGEST_LINE).read_line(&mut line).await?;
     line.strip_prefix("hello ")
         .and_then(|rest| rest.strip_suffix('\n'))
         .and_then(|client| client.parse().ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no hello"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a hello"))
 }
 
-/// A frame that carries `length` bytes, the same `filling` each.
+/// A frame with `length` bytes of content, each of them `filling`.
 pub fn frame(length: u32, filling: u8) -> Vec<u8> {
     let mut frame = vec![filling; HEADER + length as usize];
     frame[..HEADER].copy_from_slice(&length.to_be_bytes());
     frame
 }
 
-/// Reads the rest of a frame of which the length is read already.
+/// Reads the content of a frame whose length was already read.
 pub async fn read_frame(from: &mut (impl AsyncRead + Unpin), length: u32) -> io::Result<Vec<u8>> {
     let mut frame = frame(length, 0);
     from.read_exact(&mut frame[HEADER..]).await?;

@@ -1,11 +1,11 @@
-//! Limits as people read them.
+//! Formats limits for people.
 
 use rcmgr_atomic::{GIB, KIB, LimitValue, MIB, Resource};
 use rcmgr_config::ByteSize;
 
 const UNITS: [(u64, &str); 3] = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
 
-/// A limit, exact: memory with a unit, all else as a count.
+/// A limit, exact: memory with a unit, other resources as a count.
 pub fn limit(resource: Resource, value: LimitValue) -> String {
     match value {
         LimitValue::Limited(value) => amount(resource, value),
@@ -13,7 +13,7 @@ pub fn limit(resource: Resource, value: LimitValue) -> String {
     }
 }
 
-/// So many of a resource, exact.
+/// An amount of a resource, exact.
 pub fn amount(resource: Resource, value: u64) -> String {
     match resource {
         Resource::Memory => size(value),
@@ -21,15 +21,15 @@ pub fn amount(resource: Resource, value: u64) -> String {
     }
 }
 
-/// Bytes in the largest unit in which three digits behind the point are enough to be exact, so that
-/// it can be copied into a file: `1.125 GiB`, but `16777220 B`.
+/// Bytes in the largest unit that is exact with three decimals, so that the text can be copied into
+/// a file: `1.125 GiB`, but `16777220 B`.
 pub fn size(bytes: u64) -> String {
     let unit = UNITS.into_iter().find(|unit| is_exact(bytes, *unit));
     unit.map_or_else(|| ByteSize(bytes).to_string(), |unit| in_unit(bytes, unit))
 }
 
-/// Bytes in the largest unit of which there is one: exact with up to three digits behind the point,
-/// or else rounded, with a `~`.
+/// Bytes in the largest unit that is not larger: exact with up to three decimals, otherwise
+/// rounded, with a `~`.
 pub fn short_size(bytes: u64) -> String {
     match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some(unit) if !is_exact(bytes, unit) => format!("~{:.1}", ByteSize(bytes)),
@@ -49,7 +49,8 @@ fn in_unit(bytes: u64, (unit, name): (u64, &str)) -> String {
     format!("{number} {name}")
 }
 
-/// A name without what would move the cursor or end a line: names come from files.
+/// A name without control characters, which could move the cursor or end a line. Names come from
+/// files.
 pub fn printable(name: &str) -> String {
     name.replace(char::is_control, "\u{fffd}")
 }

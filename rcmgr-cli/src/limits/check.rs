@@ -1,4 +1,4 @@
-//! `rcmgr limits check`: what is wrong with files of limits.
+//! `rcmgr limits check`: checks limits files.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,19 +8,19 @@ use clap::Args;
 use rcmgr_atomic::BadConfiguration;
 use rcmgr_config::{LimitsExt, Machine, Warning};
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, comparable};
 use super::defaults::{Defaults, DefaultsOptions};
-use super::{Trouble, comparable};
+use super::trouble::Trouble;
 use crate::output::{complain, print};
 
-/// Which files are checked.
+/// The options of `rcmgr limits check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckOptions {
-    /// Files of limits, .json or .toml, each checked by itself
+    /// Limits files, .json or .toml; each is checked on its own
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Take a warning for an error
+    /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
 
@@ -61,7 +61,7 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, Trouble> {
     })
 }
 
-/// What a file makes odd that was not so without it.
+/// The warnings that a file causes: those of the defaults alone are left out.
 fn warnings(
     defaults: &Defaults,
     file: &Path,

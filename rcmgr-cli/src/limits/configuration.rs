@@ -1,21 +1,21 @@
-//! Files of limits, built over the defaults.
+//! Limits files, built over the defaults.
 
 use std::path::{Path, PathBuf};
 
 use rcmgr_atomic::{BadConfiguration, Limit, Limits, LimitsKey, Resource};
-use rcmgr_config::{LimitsFile, PartialLimits};
+use rcmgr_config::{LimitsFile, Machine, PartialLimits};
 
 use super::amount::printable;
 use super::defaults::Defaults;
 use super::origin::Origin;
 
-/// The limits that come out, and of what.
+/// The resulting limits, and the files and defaults that they come from.
 #[derive(Debug)]
 pub struct Configuration<'a> {
     /// The limits.
     pub limits: Limits,
     defaults: &'a Defaults,
-    /// Of two that set the same field, the later one counts.
+    /// If two files set the same field, the later one wins.
     files: Vec<LimitsFile>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Configuration<'a> {
     ///
     /// # Errors
     ///
-    /// What is wrong with the first file that can't be read.
+    /// The error of the first invalid file.
     pub fn read(defaults: &'a Defaults, files: &[PathBuf]) -> Result<Self, BadConfiguration> {
         let files = files.iter().map(LimitsFile::read);
         let files: Vec<_> = files.collect::<Result<_, _>>()?;
@@ -39,7 +39,7 @@ impl<'a> Configuration<'a> {
         })
     }
 
-    /// Which limits they are, in words.
+    /// A description of the limits.
     pub fn description(&self) -> String {
         let files: Vec<_> = self.files.iter().map(path).collect();
         let over = files.iter().rev();
@@ -48,7 +48,7 @@ impl<'a> Configuration<'a> {
         over.join(", over ")
     }
 
-    /// The entries to show: those asked for, or else all. A name without an entry has the limit of
+    /// The entries to show: the requested ones, or all. A name without an entry has the limit of
     /// its class.
     pub fn entries(&self, asked: &[LimitsKey]) -> Vec<(LimitsKey, Limit)> {
         if asked.is_empty() {
@@ -58,13 +58,13 @@ impl<'a> Configuration<'a> {
         asked.iter().filter_map(limit).collect()
     }
 
-    /// The file and the line that sets a field, if one does.
+    /// The file and the line that set a field, if any.
     pub fn set_by(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
         let mut latest_first = self.files.iter().rev();
         latest_first.find_map(|file| Some((path(file), file.line(key, resource)?)))
     }
 
-    /// Where a value comes from.
+    /// The origin of a value.
     pub fn origin(&self, key: &LimitsKey, resource: Resource) -> Origin {
         if let Some((path, line)) = self.set_by(key, resource) {
             let path = path.to_owned();
@@ -82,4 +82,15 @@ impl<'a> Configuration<'a> {
 
 fn path(file: &LimitsFile) -> &Path {
     file.path.as_deref().unwrap_or(Path::new(""))
+}
+
+/// The machine to compare limits with. If its memory is unknown, no limit of memory is too high.
+pub fn comparable(machine: Machine) -> Machine {
+    match machine.memory {
+        0 => Machine {
+            memory: u64::MAX,
+            ..machine
+        },
+        _ => machine,
+    }
 }

@@ -1,82 +1,54 @@
-//! What limits are built over: a table of the library's, for so much memory and so many file
+//! The defaults that limits are built over: a table of the library, fitted to memory and file
 //! descriptors.
 
-use std::fmt::{self, Display, Formatter};
-
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rcmgr_atomic::{LimitValue, Limits, LimitsKey, Resource};
 use rcmgr_config::{Budget, ByteSize, Machine, ScalingLimit, ScalingLimits};
 
 use super::amount::{short_size, size};
 use super::origin::Origin;
+use super::preset::Preset;
 
-/// What a file leaves open comes from a table that is fitted to a machine or to a budget.
+/// The options of the defaults: a table, fitted to a machine or to a budget.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Defaults, for what no file sets")]
+#[command(next_help_heading = "Defaults, for limits that no file sets")]
 pub struct DefaultsOptions {
     /// The table of limits to start from
     #[arg(long, value_enum, default_value_t)]
     preset: Preset,
 
-    /// Scale the table to this much memory, such as 512MiB; it is no cap
+    /// Scale the table to this much memory, such as 512MiB; this is not a cap
     ///
-    /// This is go-libp2p's Scale(memory, fds): a limit is its base in the table and so much for
-    /// each GiB of SIZE, of which whole MiB count, and none up to 128 MiB. In both tables System
-    /// may use SIZE and 128 MiB more. Without this option, SIZE is 1/8 of this machine's memory,
-    /// or of its container's.
+    /// This is go-libp2p's Scale(memory, fds): a limit is its base in the table plus an amount for
+    /// each GiB of SIZE. Only whole MiB count, and nothing is added up to 128 MiB. In both tables
+    /// System may use SIZE plus 128 MiB. Without this option, SIZE is 1/8 of the memory of this
+    /// machine or container.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
 
-    /// Scale the table to this many file descriptors; it is no cap
+    /// Scale the table to this many file descriptors; this is not a cap
     ///
-    /// A scope gets its share of NUMBER, or its base in the table where that is more. In both
-    /// tables System gets NUMBER, but at least 256. Without this option, NUMBER is 1/2 of what this
-    /// process may open (`ulimit -n`).
+    /// A scope gets its share of NUMBER, or its base in the table if that is more. In both tables
+    /// System gets NUMBER, but at least 256. Without this option, NUMBER is 1/2 of the file
+    /// descriptors that this process may open (`ulimit -n`).
     #[arg(long, value_name = "NUMBER")]
     fds: Option<u64>,
 
     /// Stay within this much memory and this many file descriptors, such as 512MiB,4096
     ///
-    /// This is a cap: System gets exactly SIZE and NUMBER. Of them, every other scope gets what it
-    /// has of System's in the table. Allowlisted connections do not count in System: together they
-    /// may use as much again. The numbers of connections and streams are those of `--memory SIZE`.
+    /// This is a cap: System gets exactly SIZE and NUMBER. Every other scope gets the same share of
+    /// them as it has of System's limits in the table. Allowlisted connections do not count in
+    /// System: together they may use as much again. The numbers of connections and streams are
+    /// those of `--memory SIZE`.
     #[arg(long, value_name = "SIZE,NUMBER", conflicts_with_all = ["memory", "fds"])]
     #[arg(value_parser = budget)]
     budget: Option<Budget>,
 }
 
-/// A table of the library's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// go-libp2p's: services and protocols have streams, but no connections
-    #[default]
-    Default,
-    /// For plain servers: services have connections, too
-    Server,
-}
-
-impl Preset {
-    fn table(self) -> ScalingLimits {
-        match self {
-            Self::Default => ScalingLimits::default(),
-            Self::Server => ScalingLimits::server(),
-        }
-    }
-}
-
-impl Display for Preset {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::Server => "server",
-        })
-    }
-}
-
 fn budget(text: &str) -> Result<Budget, String> {
     let (memory, fds) = text
         .split_once(',')
-        .ok_or("it should read SIZE,NUMBER, as in 512MiB,4096")?;
+        .ok_or("expected SIZE,NUMBER, as in 512MiB,4096")?;
     let (memory, fds) = (memory.trim(), fds.trim());
     let size: Result<ByteSize, _> = memory.parse();
     let ByteSize(bytes) = size.map_err(|error| format!("memory {memory:?}: {error}"))?;
@@ -87,18 +59,18 @@ fn budget(text: &str) -> Result<Budget, String> {
 }
 
 impl DefaultsOptions {
-    /// Whether they give the same limits on every machine.
+    /// Whether the options give the same limits on every machine.
     pub const fn suit_any_machine(&self) -> bool {
         self.budget.is_some() || (self.memory.is_some() && self.fds.is_some())
     }
 
-    /// Whether anything else was chosen than to take what there is here.
+    /// Whether any of the options was given.
     pub fn are_given(&self) -> bool {
         let scale = self.memory.is_some() || self.fds.is_some();
         scale || self.budget.is_some() || self.preset != Preset::default()
     }
 
-    /// The limits that they give on `machine`.
+    /// The defaults on `machine`.
     pub fn on(&self, machine: &Machine) -> Defaults {
         let table = self.preset.table();
         let fit = match self.budget {
@@ -153,21 +125,21 @@ impl DefaultsOptions {
     }
 }
 
-/// What a table is fitted to.
+/// The target that a table is fitted to.
 #[derive(Debug, Clone, Copy)]
 enum Fit {
-    /// The table's own formula, for so much memory in bytes and so many file descriptors.
+    /// Scaled with the table's formula, to memory in bytes and file descriptors.
     Scale { memory: u64, fds: u64 },
-    /// The system scope has just that.
+    /// Shared out so that the system scope has exactly the budget.
     Budget(Budget),
 }
 
-/// The limits that hold where no file says otherwise, and how they come about.
+/// The limits that no file sets, and their origins.
 #[derive(Debug)]
 pub struct Defaults {
     /// The limits.
     pub limits: Limits,
-    /// Which they are, in words.
+    /// A description of the defaults.
     pub description: String,
     preset: Preset,
     table: ScalingLimits,
@@ -177,7 +149,8 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// Where the default of a field comes from. `key` is no named entry: the tables have none.
+    /// The origin of the default of a field. `key` must not be a named entry, because the tables
+    /// have none.
     pub fn origin(&self, key: &LimitsKey, resource: Resource) -> Origin {
         let Some(scaling) = self.table.get(key) else {
             return Origin::Fixed(self.preset);

@@ -1,4 +1,4 @@
-//! `rcmgr limits diff`: what is different between two files of limits.
+//! `rcmgr limits diff`: compares two limits files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use clap::Args;
 use rcmgr_atomic::{Limits, LimitsKey, Resource};
 use rcmgr_config::Machine;
 
-use super::Trouble;
 use super::amount::{limit, printable};
 use super::configuration::Configuration;
 use super::defaults::DefaultsOptions;
+use super::trouble::Trouble;
 use crate::output::print;
 
-/// Which files are compared.
+/// The options of `rcmgr limits diff`.
 #[derive(Debug, Clone, Args)]
 pub struct DiffOptions {
     /// The old limits, a .json or .toml file
@@ -30,7 +30,7 @@ pub struct DiffOptions {
     defaults: DefaultsOptions,
 }
 
-/// Prints what is different.
+/// Prints the differences.
 pub fn run(options: &DiffOptions) -> Result<ExitCode, Trouble> {
     let defaults = options.defaults.on(&Machine::detect());
     let read = |file| Configuration::read(&defaults, slice::from_ref(file));
@@ -42,8 +42,8 @@ pub fn run(options: &DiffOptions) -> Result<ExitCode, Trouble> {
     })
 }
 
-/// A line for each entry that one of them does not have, and for each value that is different. An
-/// entry that is not there has the limits of its class.
+/// A line for each entry that only one of them has, and for each different value. A missing entry
+/// has the limits of its class.
 fn differences(old: &Limits, new: &Limits) -> Vec<String> {
     let keys = |limits: &Limits| limits.entries().map(|(key, _)| key).collect();
     let (in_old, in_new): (BTreeSet<LimitsKey>, BTreeSet<LimitsKey>) = (keys(old), keys(new));

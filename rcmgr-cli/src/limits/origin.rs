@@ -1,4 +1,4 @@
-//! Where a limit comes from.
+//! The origin of a limit.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -7,50 +7,50 @@ use rcmgr_atomic::{LimitsKey, MIB, Resource};
 use rcmgr_config::ScalingLimit;
 
 use super::amount::{amount, printable, size};
-use super::defaults::Preset;
+use super::preset::Preset;
 
-/// Where the value of one field comes from. Shown, it is the whole reckoning.
+/// The origin of the value of one field. Displayed, it is the whole calculation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
     /// A file sets it.
     File {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: usize,
     },
-    /// No file sets it for this name: it is what the class has.
+    /// No file sets it for this name, so the default of its class applies.
     Class {
         /// The class's default.
         default: LimitsKey,
-        /// Where that one comes from.
+        /// The origin of the default.
         origin: Box<Origin>,
     },
     /// It is the budget itself.
     Budget,
-    /// The budget, shared as the table shares what the system has.
+    /// A share of the budget, in proportion to the table.
     Share {
-        /// Of what.
+        /// The resource.
         resource: Resource,
         /// The budget.
         budget: u64,
-        /// What the scope has in the table.
+        /// The limit of the scope in the table.
         part: u64,
-        /// What the system has in the table.
+        /// The limit of the system in the table.
         whole: u64,
     },
-    /// The table's base and what it adds per GiB of memory.
+    /// The base of the table plus an amount per GiB of memory.
     Scaled {
-        /// Of what.
+        /// The resource.
         resource: Resource,
         /// The base.
         base: u64,
-        /// What is added per GiB.
+        /// The amount per GiB.
         per_gib: u64,
-        /// The memory that the table is scaled to, in bytes; the whole MiB of it count.
+        /// The memory that the table is scaled to, in bytes. Only whole MiB count.
         memory: u64,
     },
-    /// The larger one of the table's base and a share of the file descriptors.
+    /// The larger of the table's base and a share of the file descriptors.
     Fds {
         /// The base.
         base: u64,
@@ -59,12 +59,12 @@ pub enum Origin {
         /// The file descriptors that the table is scaled to.
         fds: u64,
     },
-    /// The table has it so, whatever the table is scaled to.
+    /// A fixed value of the table, independent of the scaling.
     Fixed(Preset),
 }
 
 impl Origin {
-    /// In a word, what a person reads of a table of values.
+    /// A single word, for the table of limits.
     pub const fn short(&self) -> &'static str {
         match self {
             Self::File { .. } => "file",
@@ -92,7 +92,7 @@ impl Display for Origin {
             } => {
                 let [budget_text, part_text, whole_text] =
                     [*budget, *part, *whole].map(|value| amount(*resource, value));
-                // A share is not rounded down to nothing.
+                // A share is never rounded down to zero.
                 if u128::from(*budget) * u128::from(*part) < u128::from(*whole) {
                     f.write_str("at least 1, ")?;
                 }

@@ -1,42 +1,42 @@
-//! `rcmgr limits`: the limits that come out.
+//! `rcmgr limits`: shows the resulting limits.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rcmgr_atomic::LimitsKey;
+use rcmgr_atomic::{BadConfiguration, LimitsKey};
 use rcmgr_config::{LimitsExt, Machine};
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
-use super::{Trouble, comparable, scope, table, written};
+use super::trouble::Trouble;
+use super::{table, written};
 use crate::output::{complain, print};
 
-/// Which limits are shown, and how.
+/// The options of `rcmgr limits` without a command.
 #[derive(Debug, Clone, Args)]
 pub struct ShowOptions {
-    /// Files of limits, .json or .toml; of two that set the same field, the later one counts
+    /// Limits files, .json or .toml; if two set the same field, the later one wins
     #[arg(value_name = "FILE", value_parser = PathBufValueParser::new().try_map(file))]
     files: Vec<PathBuf>,
 
-    /// Show only this scope, such as System, PeerDefault, Service.NAME or Peer.ID; may be given
-    /// more than once
+    /// Show only this scope, such as System, PeerDefault, Service.NAME or Peer.ID; can be repeated
     ///
-    /// A name without an entry of its own is shown with the limits that it gets.
+    /// A name without its own entry is shown with the limits of its class.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<LimitsKey>,
 
-    /// Print a line for each value that tells where it comes from
+    /// Print a line with the origin of each value
     #[arg(long, conflicts_with = "toml")]
     explain: bool,
 
-    /// Print a file of JSON that gives these limits; with --explain, an array of all values with
-    /// where they come from
+    /// Print these limits as a JSON limits file; with --explain, an array of all values with their
+    /// origins
     #[arg(long, conflicts_with = "toml")]
     json: bool,
 
-    /// Print a file of TOML that gives these limits, with where each comes from in comments
+    /// Print these limits as a TOML limits file, with the origins in comments
     #[arg(long)]
     toml: bool,
 
@@ -44,17 +44,28 @@ pub struct ShowOptions {
     defaults: DefaultsOptions,
 }
 
-/// Behind an option a command is taken for a file, whose error would say little.
+/// A command after an option is parsed as a file. Reject it with a helpful message.
 fn file(path: PathBuf) -> Result<PathBuf, String> {
     match path.to_str() {
         Some(command @ ("check" | "diff")) => Err(format!(
-            "the command comes before all options and files: rcmgr limits {command} ..."
+            "the command must come before all options and files: rcmgr limits {command} ..."
         )),
         _ => Ok(path),
     }
 }
 
-/// Prints the limits, and then warnings.
+fn scope(text: &str) -> Result<LimitsKey, String> {
+    text.parse().map_err(|bad: BadConfiguration| {
+        format!(
+            "{}; the scopes are System, Transient, AllowlistedSystem, AllowlistedTransient, \
+             ServiceDefault, Service.NAME, ServicePeerDefault, ServicePeer.NAME, ProtocolDefault, \
+             Protocol.ID, ProtocolPeerDefault, ProtocolPeer.ID, PeerDefault, Peer.ID, Conn, Stream",
+            bad.reason
+        )
+    })
+}
+
+/// Prints the limits, then the warnings.
 pub fn run(options: &ShowOptions) -> Result<ExitCode, Trouble> {
     let machine = Machine::detect();
     let defaults = options.defaults.on(&machine);

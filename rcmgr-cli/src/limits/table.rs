@@ -1,4 +1,4 @@
-//! Limits as a table: a scope a line.
+//! Limits as a table, with a line for each scope.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
 use super::amount::{printable, short_size};
 use super::configuration::Configuration;
 
-/// The columns of numbers, with what is above each.
+/// The columns of numbers, with their headers.
 const COLUMNS: [(Resource, &str); 8] = [
     (Resource::ConnsInbound, "conns\nin"),
     (Resource::ConnsOutbound, "conns\nout"),
@@ -22,11 +22,11 @@ const COLUMNS: [(Resource, &str); 8] = [
 ];
 const HEADER_LINES: usize = 2;
 
-/// A longer name, as of a peer, has a line of its own, so that it can be copied.
+/// A longer name, such as a peer id, gets its own line, so that it can be copied.
 const LONGEST_NAME: usize = 20;
 
 const LEGEND: &str =
-    "* set by a file   ∞ unlimited   ~ rounded   exact, and where each value is from: --explain\n";
+    "* set by a file   ∞ unlimited   ~ rounded   exact values and origins: --explain\n";
 
 /// The table, with a line for each entry.
 pub fn table(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
@@ -56,7 +56,7 @@ pub fn table(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) 
         + LEGEND
 }
 
-/// An empty table without lines.
+/// An empty table without borders.
 pub fn columns<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(headers);
@@ -84,8 +84,8 @@ fn cell(
     format!("{mark}{value}")
 }
 
-/// Where the values of an entry are from, in short: the files that set some, with the first and
-/// the last line, and what the rest is.
+/// The origins of an entry, in short: the files that set values, with the first and the last line,
+/// and the origin of the other values.
 fn from(configuration: &Configuration<'_>, key: &LimitsKey) -> String {
     let mut files: Vec<(&Path, usize, usize)> = Vec::new();
     let mut kinds = Vec::new();
@@ -109,7 +109,7 @@ fn from(configuration: &Configuration<'_>, key: &LimitsKey) -> String {
     });
     let rest = match key.class_default() {
         Some(default) if !kinds.is_empty() => Some(format!("as {default}")),
-        // Of a scope with shares of a budget, what is scaled needs no mention, nor what is fixed.
+        // Mention only the most important origin.
         _ => ["budget", "scaled", "fixed"]
             .into_iter()
             .find(|kind| kinds.contains(kind))

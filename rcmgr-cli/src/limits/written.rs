@@ -1,4 +1,4 @@
-//! Limits as text that programs read: files of limits, and every value with its origin.
+//! Limits as text for programs: limits files, and all values with their origins.
 
 use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
 use rcmgr_config::{LimitsFile, PartialLimits};
@@ -8,7 +8,7 @@ use super::amount::{limit, printable};
 use super::configuration::Configuration;
 use super::table::columns;
 
-/// A file of JSON with every field set.
+/// A JSON limits file with every field set.
 pub fn json(entries: &[(LimitsKey, Limit)]) -> String {
     let mut file = PartialLimits::default();
     for (key, limit) in entries {
@@ -17,7 +17,7 @@ pub fn json(entries: &[(LimitsKey, Limit)]) -> String {
     file.to_json()
 }
 
-/// A file of TOML with every field set, and the origin of each in a comment.
+/// A TOML limits file with every field set, and the origins in comments.
 pub fn toml(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
     let head = format!("# {}\n", configuration.description());
     let tables = entries.iter().map(|(key, limit)| {
@@ -32,7 +32,7 @@ pub fn toml(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -
 /// The lines of one table, each with its origin.
 fn with_origins(configuration: &Configuration<'_>, key: &LimitsKey, table: &str) -> String {
     let lines = LimitsFile::from_toml(table).map(|file| file.lines);
-    let lines = lines.expect("what is written can be read");
+    let lines = lines.expect("the written table can be read");
     let origin = |number: usize| {
         let ((_, resource), _) = lines.iter().find(|(_, line)| **line == number)?;
         Some(configuration.origin(key, *resource))
@@ -56,7 +56,7 @@ pub fn explained(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit
     format!("{}\n", table.trim_fmt())
 }
 
-/// An array of JSON with an object for each value.
+/// A JSON array with an object for each value.
 pub fn explained_json(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
     let rows: Vec<_> = values(entries)
         .map(|(key, resource, value)| Explained {
@@ -81,7 +81,8 @@ struct Explained {
     from: String,
 }
 
-/// As in files, but that nothing at all is the number 0 and memory a number of bytes.
+/// As in limits files, but a limit that allows nothing is the number 0, and memory is a number of
+/// bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Number {

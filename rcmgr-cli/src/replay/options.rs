@@ -1,4 +1,4 @@
-//! What can be chosen on the command line.
+//! The options on the command line.
 
 use std::path::PathBuf;
 
@@ -7,46 +7,46 @@ use rcmgr_metrics::replay::HEADROOM;
 
 use crate::limits::defaults::DefaultsOptions;
 
-/// What can be chosen about a replay.
+/// The options of `rcmgr replay`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Files of one trace, the oldest first
     #[arg(value_name = "TRACE", required = true)]
     pub traces: Vec<PathBuf>,
 
-    /// How many scopes to show, apart from system and transient: those that refused most
+    /// Number of scopes to show besides system and transient: those with the most refusals
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     #[arg(value_parser = top)]
     pub top: usize,
 
-    /// Print all of it as JSON
+    /// Print the whole report as JSON
     #[arg(long)]
     pub json: bool,
 
-    /// Write a web page with plots of usage and refusals over time, which needs no other file
+    /// Write a self-contained web page with plots of usage and refusals over time
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Ask again under the limits of a file, .json or .toml; of two that set the same field, the
-    /// later one counts
+    /// Replay under the limits of a file, .json or .toml; if two set the same field, the later one
+    /// wins
     ///
-    /// What no file sets is taken from the defaults, as `rcmgr limits` does. To find out about the
-    /// defaults alone, give one of the options for them.
+    /// Limits that no file sets are taken from the defaults, as in `rcmgr limits`. To replay under
+    /// the defaults alone, give one of their options.
     #[arg(long, value_name = "FILE")]
     pub limits: Vec<PathBuf>,
 
-    /// Print a file of limits under which all of the trace would have been granted
+    /// Print a limits file that would have granted everything in the trace
     ///
-    /// A class of scopes gets what the one of them needed that needed most, times the headroom, and
-    /// rounded up. What was never used is left out, and so to the defaults.
+    /// A class of scopes gets the highest need of any of its scopes, times the headroom, rounded
+    /// up. Resources that were never used are left to the defaults.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "toml", conflicts_with_all = ["json", "html", "limits"])]
     pub suggest: Option<Format>,
 
-    /// Suggest so many times what was needed
+    /// The factor between the need and the suggested limit
     ///
-    /// By default half as much again: a trace rarely has the worst of its kind, and limits much
-    /// higher than what was ever needed protect from little.
+    /// A trace rarely contains the highest load. But limits far above the highest need give little
+    /// protection.
     #[arg(long, value_name = "FACTOR", default_value_t = HEADROOM, value_parser = headroom)]
     pub headroom: f64,
 
@@ -54,17 +54,17 @@ pub struct Options {
     pub defaults: DefaultsOptions,
 }
 
-/// A format of files of limits.
+/// A format of limits files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// With comments
     Toml,
-    /// As go-libp2p has it
+    /// The format of go-libp2p
     Json,
 }
 
 impl Options {
-    /// Whether other limits are to be asked.
+    /// Whether to replay under other limits.
     pub fn asks_limits(&self) -> bool {
         !self.limits.is_empty() || self.defaults.are_given()
     }
@@ -73,13 +73,13 @@ impl Options {
 fn top(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(top @ ..=1000) => Ok(top),
-        _ => Err("it is a whole number, up to 1000".to_owned()),
+        _ => Err("expected a whole number up to 1000".to_owned()),
     }
 }
 
 fn headroom(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(headroom) if (1.0..=1000.0).contains(&headroom) => Ok(headroom),
-        _ => Err("it is a number from 1 to 1000, such as 1.5".to_owned()),
+        _ => Err("expected a number from 1 to 1000, such as 1.5".to_owned()),
     }
 }

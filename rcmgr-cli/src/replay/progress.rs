@@ -1,11 +1,11 @@
-//! What is shown while a long file is read: a bar on a terminal, and nothing elsewhere.
+//! The progress of a replay: a bar on a terminal, nothing elsewhere.
 
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rcmgr_metrics::replay::Progress;
 
-/// What is shown. Dropped, the bar is gone.
+/// A progress bar. It is removed when dropped.
 pub struct Shown(Option<ProgressBar>);
 
 impl Shown {

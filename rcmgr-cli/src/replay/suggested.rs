@@ -1,4 +1,4 @@
-//! Limits that are suggested, as a file.
+//! The suggested limits as a file.
 
 use rcmgr_metrics::replay::Report;
 
@@ -13,7 +13,7 @@ pub fn text(report: &Report, headroom: f64, format: Format) -> String {
             let (from, to) = (report.from.as_deref(), report.to.as_deref());
             let (from, to) = (from.unwrap_or("-"), to.unwrap_or("-"));
             format!(
-                "# What a trace of {} events needed, from {from}\n\
+                "# The needs of a trace of {} events, from {from}\n\
                  # to {to}, times {headroom}: suggested by rcmgr replay.\n\
                  # Check it with: rcmgr limits check FILE, and rcmgr replay --limits FILE TRACE\n\n{}",
                 report.read.events,

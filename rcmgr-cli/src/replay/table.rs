@@ -9,10 +9,10 @@ use rcmgr_metrics::replay::{Report, Scope, WhatIfReport};
 use crate::limits::amount::printable;
 use crate::limits::table::columns;
 
-/// A longer name, as of a peer, has a line of its own, so that it can be copied.
+/// A longer name, such as a peer id, gets its own line, so that it can be copied.
 const LONGEST_NAME: usize = 22;
 
-/// The report; `limits` says which limits were asked, if some were.
+/// The report. `limits` describes the limits of the replay, if there are any.
 pub fn text(report: &Report, limits: Option<&str>) -> String {
     let mut text = String::new();
     head(&mut text, report);
@@ -45,7 +45,10 @@ fn head(text: &mut String, report: &Report) {
         let restarts = report.restarts;
         line(
             text,
-            format_args!("the manager was made anew {restarts} times; the end is that of the last"),
+            format_args!(
+                "the manager was created again {restarts} times; the end is that of the \
+                          last one"
+            ),
         );
     }
     line(text, format_args!(""));
@@ -89,7 +92,7 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
     named(text, &mut table, 2, rows);
     line(
         text,
-        format_args!("inbound+outbound   - gone before the end\n"),
+        format_args!("inbound+outbound   - not live at the end\n"),
     );
 }
 
@@ -118,11 +121,7 @@ fn asked_again(text: &mut String, what_if: &WhatIfReport, limits: &str) {
         (what_if.refused, "refused", "refused"),
         (what_if.would_refuse, "granted", "refused"),
         (what_if.would_grant, "refused", "granted"),
-        (
-            what_if.not_asked,
-            "asked",
-            "not asked: who did would not be there",
-        ),
+        (what_if.not_asked, "asked", "not asked: refused before"),
     ] {
         table.add_row([&count.to_string(), then, now]);
     }
@@ -152,7 +151,7 @@ fn size(bytes: u64) -> String {
     format!("{:.1}", ByteSize(bytes))
 }
 
-/// A table with so many columns of names on the left, and numbers on the right.
+/// A table with columns of names on the left, and numbers on the right.
 fn numbers(headers: &[&str], names: usize) -> Table {
     let mut table = columns(headers.iter().copied());
     for column in table.column_iter_mut().skip(names) {
@@ -161,7 +160,7 @@ fn numbers(headers: &[&str], names: usize) -> Table {
     table
 }
 
-/// Adds a table of rows with a name each; long names stand above their row.
+/// Adds a table of named rows. Long names are on a line above their row.
 fn named(
     text: &mut String,
     table: &mut Table,

@@ -1,4 +1,4 @@
-//! What can be chosen on the command line.
+//! The options on the command line.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -7,44 +7,44 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use rcmgr_study::{Report, Sharing, Workload, engines};
 
-/// What can be chosen about the study.
+/// The options of `rcmgr study`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// What to do again and again; all workloads if nothing is said
+    /// Workloads to measure; all by default
     #[arg(long, value_name = "WORKLOAD,...", value_delimiter = ',')]
     #[arg(value_parser = names::<Workload>(Workload::ALL.iter().map(|one| one.as_str())))]
     pub workload: Vec<Workload>,
 
-    /// What to do it with; all engines if nothing is said
+    /// Engines to measure; all by default
     #[arg(long, value_name = "ENGINE,...", value_delimiter = ',')]
     #[arg(value_parser = names::<String>(engines().iter().map(|engine| engine.name())))]
     pub engine: Vec<String>,
 
-    /// Numbers of threads; 1, 2, 4 and so on up to twice the cores if nothing is said
+    /// Numbers of threads; by default 1, 2, 4 and so on, up to twice the number of cores
     #[arg(long, value_name = "THREADS,...", value_delimiter = ',')]
     #[arg(value_parser = value_parser!(u16).range(1..=1024))]
     pub threads: Vec<u16>,
 
-    /// What the threads have in common: none is a manager for each, system is own peers under one
-    /// system, path is everything; all of these if nothing is said
+    /// State that the threads share: none (a manager for each), system (a peer for each), or path
+    /// (all scopes); all by default
     #[arg(long, value_name = "SHARING,...", value_delimiter = ',')]
     #[arg(value_parser = names::<Sharing>(Sharing::ALL.iter().map(|one| one.as_str())))]
     pub sharing: Vec<Sharing>,
 
-    /// How often each case is measured; 7 if nothing is said, 3 with --quick
+    /// Number of measurements of each case; 7 by default, 3 with --quick
     #[arg(long, value_parser = value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 
-    /// About how long to measure all together, in seconds; 300 if nothing is said. Setting up comes
-    /// on top, with half as much at most
+    /// Approximate time of all measurements in seconds; 300 by default. The set-up takes up to half
+    /// as much in addition
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
 
-    /// Up to how many live peers to go, from 10 in powers of ten; 0 leaves that part out
+    /// Largest number of live peers, measured in powers of ten from 10 on; 0 leaves this part out
     #[arg(long, value_parser = value_parser!(u32).range(0..=10_000_000))]
     pub peers: Option<u32>,
 
-    /// A first look, which ends in less than a minute
+    /// Measure everything in less than a minute, with less precision
     #[arg(long, conflicts_with = "seconds")]
     pub quick: bool,
 
@@ -56,16 +56,16 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
-    /// Write the report as a web page with plots, which needs no other file
+    /// Write the report as a self-contained web page with plots
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
 
-/// How a report is written.
+/// A function that formats a report.
 type Format = fn(&Report) -> String;
 
 impl Options {
-    /// The files to be written, and how.
+    /// The files to write, with their formats.
     pub fn outputs(&self) -> impl Iterator<Item = (&Path, Format)> {
         let formats: [(_, Format); 3] = [
             (&self.json, Report::to_json),
@@ -76,7 +76,7 @@ impl Options {
         chosen.filter_map(|(path, format)| Some((path.as_deref()?, format)))
     }
 
-    /// What is to be measured.
+    /// The options for the library.
     pub fn measured(&self) -> rcmgr_study::Options {
         let mut options = match self.quick {
             true => rcmgr_study::Options::quick(),
@@ -94,7 +94,7 @@ impl Options {
     }
 }
 
-/// What was chosen, if something was, each once.
+/// Replaces the list by the chosen values, without duplicates, if there are any.
 fn replace<T: Clone + PartialEq>(all: &mut Vec<T>, chosen: &[T]) {
     if !chosen.is_empty() {
         all.clear();
@@ -106,7 +106,7 @@ fn replace<T: Clone + PartialEq>(all: &mut Vec<T>, chosen: &[T]) {
     }
 }
 
-/// Takes these names and no others.
+/// A parser that accepts exactly these names.
 fn names<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
@@ -118,6 +118,6 @@ where
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.001..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err("it is a number of seconds, from 0.001 to a day's 86400".to_owned()),
+        _ => Err("expected a number of seconds from 0.001 to 86400".to_owned()),
     }
 }

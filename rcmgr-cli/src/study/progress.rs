@@ -1,5 +1,5 @@
-//! What is shown while it measures: a bar on a terminal, else a line every five seconds. All of it
-//! goes to stderr, so that stdout has the report alone.
+//! The progress of the study: a bar on a terminal, otherwise a line every five seconds. It goes to
+//! stderr, so that stdout has only the report.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use rcmgr_study::Progress;
 
-/// Shown at most this often, so that drawing takes nothing from what is measured.
+/// The shortest time between two updates, so that drawing does not disturb the measurements.
 const TERMINAL: Duration = Duration::from_millis(200);
 const ELSEWHERE: Duration = Duration::from_secs(5);
 
-/// What is shown. Dropped, a bar is gone from the terminal.
+/// The display of the progress. A bar is removed when dropped.
 pub struct Shown {
     bar: Option<ProgressBar>,
     begin: Instant,
@@ -34,7 +34,7 @@ impl Shown {
         }
     }
 
-    /// Shows it, if it is time to.
+    /// Updates the display, if the last update is long enough ago.
     pub fn show(&mut self, progress: &Progress) {
         let every = if self.bar.is_some() {
             TERMINAL

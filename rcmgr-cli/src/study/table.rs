@@ -6,7 +6,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use rcmgr_study::{Report, Row, Sharing, Workload};
 
-/// What all others are compared with.
+/// The engines that all others are compared with.
 const FLOOR: &str = "floor";
 const ATOMIC: &str = "atomic";
 
@@ -20,17 +20,17 @@ pub fn text(report: &Report) -> String {
         }
     }
     if !report.by_scopes.is_empty() {
-        let about = "Reserve 4 KiB and release them, 1 thread: ns by the number of scopes charged.";
+        let about = "Reserve and release 4 KiB on 1 thread: ns by the number of charged scopes.";
         section(&mut text, "scopes", about);
         table(&mut text, &across(&report.by_scopes, |row| row.scopes));
     }
     if !report.by_peers.is_empty() {
-        let about = "1 thread: ns by the number of other peers that are alive.";
+        let about = "1 thread: ns by the number of other live peers.";
         section(&mut text, "peers", about);
         table(&mut text, &across(&report.by_peers, |row| row.peers));
     }
     if !report.ratios.is_empty() {
-        section(&mut text, "ratios", "All of this run.");
+        section(&mut text, "ratios", "Between rows of this run.");
         let mut ratios = lined(["where", "what", "ratio"], 2);
         for ratio in &report.ratios {
             ratios.add_row([&ratio.of, &ratio.what, &format!("{:.2}", ratio.value)]);
@@ -53,21 +53,21 @@ fn notes(text: &mut String, report: &Report) {
     if rounds < method.rounds {
         let asked = method.rounds;
         note(format!(
-            "the time was over after {rounds} rounds of {asked}"
+            "the time was over after {rounds} of {asked} rounds"
         ));
     }
     note(format!(
-        "ns/op is wall time by the operations of all threads, the median of {} rounds; spread is \
-         the interquartile range as a part of it",
+        "ns/op is wall time divided by the operations of all threads, the median of {} rounds; \
+         spread is the interquartile range divided by the median",
         method.rounds,
     ));
     note(
-        "/ floor compares with the floor of memory on one thread, / atomic with atomic in the same \
-         case, and scaling is the throughput over that of one thread"
+        "/ floor is relative to the floor of memory on one thread, / atomic to atomic in the same \
+         case, and scaling is the throughput relative to one thread"
             .to_owned(),
     );
     note(format!(
-        "latencies have {} ns in them for reading the clock",
+        "latencies include {} ns to read the clock",
         method.clock_ns,
     ));
     note(format!(
@@ -97,7 +97,7 @@ fn by_threads(report: &Report, workload: Workload) -> Table {
             other.map(|other| row.ns_per_op / other.ns_per_op)
         };
         let floor_of_memory = memory_floor(report).map(|floor| row.ns_per_op / floor);
-        // Throughput over that of one thread: time by operation, the other way round.
+        // Throughput relative to one thread: the inverse ratio of the times per operation.
         let scaling = to(&row.engine, 1).map(|time| 1.0 / time);
         table.add_row([
             row.sharing.to_string(),
@@ -116,15 +116,15 @@ fn by_threads(report: &Report, workload: Workload) -> Table {
     table
 }
 
-/// The bare additions of seven scopes on one thread: what every workload is compared with. On one
-/// thread sharing makes no difference.
+/// The floor of memory on one thread, which every workload is compared with. On one thread sharing
+/// makes no difference.
 fn memory_floor(report: &Report) -> Option<f64> {
     let mut floors = Sharing::ALL.iter();
     let row = floors.find_map(|&sharing| report.row(Workload::Memory, FLOOR, sharing, 1))?;
     Some(row.ns_per_op)
 }
 
-/// A line for each workload and engine, a column for each number.
+/// A table with a line for each workload and engine, and a column for each number.
 fn across(rows: &[Row], number: fn(&Row) -> Option<usize>) -> Table {
     let mut numbers: Vec<_> = rows.iter().filter_map(number).collect();
     numbers.sort_unstable();
@@ -154,7 +154,7 @@ fn across(rows: &[Row], number: fn(&Row) -> Option<usize>) -> Table {
     table
 }
 
-/// Three digits say all that there is to say.
+/// Three significant digits.
 fn nanos(nanos: f64) -> String {
     match nanos {
         ..10.0 => format!("{nanos:.2}"),
@@ -167,7 +167,7 @@ fn ratio(ratio: Option<f64>) -> String {
     ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
-/// An empty table with so many columns of names on the left, and numbers on the right.
+/// An empty table with columns of names on the left, and numbers on the right.
 fn lined<T: Into<comfy_table::Row>>(header: T, names: usize) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);

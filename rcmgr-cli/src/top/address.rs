@@ -1,22 +1,22 @@
-//! Where a live view is served.
+//! The address of a live view.
 
 use ureq::http::Uri;
 
 /// The URL of a live view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Of what it tells to programs.
+    /// The URL of the JSON.
     asked: String,
-    /// Without the password, for the screen.
+    /// The URL without the password, for the screen.
     shown: String,
 }
 
 impl Address {
-    /// Reads a URL; of what is bare, as `127.0.0.1:9500`, that is `http`.
+    /// Parses a URL. Without a scheme, as in `127.0.0.1:9500`, it is `http`.
     ///
     /// # Errors
     ///
-    /// A sentence for whoever typed it.
+    /// A sentence for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let whole = match text.contains("://") {
@@ -25,19 +25,19 @@ impl Address {
         };
         let uri: Uri = whole
             .parse()
-            .map_err(|error| format!("{error}; a URL such as http://127.0.0.1:9500 is expected"))?;
+            .map_err(|error| format!("{error}; expected a URL such as http://127.0.0.1:9500"))?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
                 return Err(
-                    "https is not spoken: use http, through a tunnel where the view is on \
-                            another machine"
+                    "https is not supported: use http, and a tunnel if the view is on another \
+                     machine"
                         .to_owned(),
                 );
             }
             other => {
                 let other = other.unwrap_or_default();
-                return Err(format!("there is no scheme {other:?}: http is expected"));
+                return Err(format!("unknown scheme {other:?}: expected http"));
             }
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -47,11 +47,13 @@ impl Address {
         };
         let host = uri.host().unwrap_or_default();
         if host.is_empty() {
-            return Err("there is no host; a URL such as http://127.0.0.1:9500 is expected".into());
+            return Err("the host is missing; expected a URL such as http://127.0.0.1:9500".into());
         }
         check_port(place.strip_prefix(host).unwrap_or_default())?;
         if uri.query().is_some() || text.contains('#') {
-            return Err("nothing goes behind the path: --search and --sort are options".to_owned());
+            return Err(
+                "the URL must end with the path: use the options --search and --sort".to_owned(),
+            );
         }
         let path = uri.path().trim_end_matches('/');
         let path = path.strip_suffix("/rcmgr.json").unwrap_or(path);
@@ -62,25 +64,25 @@ impl Address {
         })
     }
 
-    /// The URL that is asked.
+    /// The URL to request.
     pub fn asked(&self) -> &str {
         &self.asked
     }
 
-    /// The URL as it was given, without a password.
+    /// The given URL without the password.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 }
 
-/// Looks at what is behind the host.
+/// Checks the text after the host.
 fn check_port(behind: &str) -> Result<(), String> {
     let Some(port) = behind.strip_prefix(':') else {
         return Ok(());
     };
     match port.parse::<u16>() {
         Ok(1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
-        _ => Err(format!("the port is from 1 to 65535, not {port:?}")),
+        _ => Err(format!("the port must be from 1 to 65535, not {port:?}")),
     }
 }
 
@@ -117,12 +119,12 @@ mod tests {
     #[test]
     fn a_bad_url_is_told_with_what_is_wrong() {
         let cases = [
-            ("", "is expected"),
-            ("http://", "is expected"),
-            (":9500", "there is no host"),
-            ("a b", "is expected"),
-            ("https://a", "https is not spoken"),
-            ("ftp://a", "there is no scheme \"ftp\""),
+            ("", "expected"),
+            ("http://", "expected"),
+            (":9500", "the host is missing"),
+            ("a b", "expected"),
+            ("https://a", "https is not supported"),
+            ("ftp://a", "unknown scheme \"ftp\""),
             ("a:99999", "from 1 to 65535, not \"99999\""),
             ("a:0", "from 1 to 65535, not \"0\""),
             ("a:", "from 1 to 65535, not \"\""),

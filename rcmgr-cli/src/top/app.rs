@@ -1,4 +1,4 @@
-//! What is shown and chosen, apart from how it is drawn and where it is from.
+//! The state of the view: data, selection and settings. Drawing and requests are elsewhere.
 
 #[cfg(test)]
 mod tests;
@@ -12,51 +12,51 @@ use super::options::{LONGEST_SEARCH, Sort};
 use super::page::{Page, Scope};
 use super::rates::Rates;
 
-/// So many scopes are asked for at once: more than a terminal has lines.
+/// The number of scopes in one request: more than a terminal has lines.
 const LIMIT: u64 = 300;
-/// A server that fails is not asked more often, whatever the interval.
+/// The shortest time between two requests to a failing server, whatever the interval.
 const SOONEST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// What a key asks for that this alone can't do.
+/// An action of a key that the caller has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// To go on.
+    /// Continue.
     Nothing,
     Quit,
-    /// To be stopped, until the shell lets it go on.
+    /// Stop the process, until the shell continues it.
     Suspend,
 }
 
-/// What keys mean.
+/// The mode, which decides the meaning of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     Normal,
-    /// A search is typed; what was searched before.
+    /// The user is typing a search. Holds the search before.
     Search(String),
     Help,
 }
 
-/// An answer, and what was asked.
+/// An answer of the server, with its query.
 #[derive(Debug)]
 pub struct Answer {
     pub query: Query,
     pub result: Result<Page, String>,
 }
 
-/// How it stands with the server.
+/// The state of the connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Connection<'a> {
-    /// It was asked for the first time.
+    /// The first request is pending.
     Reading,
-    /// It answers within so long.
+    /// The server answers; the time of the last answer.
     Live(Duration),
-    /// It has not answered for so long.
+    /// A request has been pending for this time.
     Waiting(Duration),
-    /// There was no answer for so long, and why.
+    /// Requests have failed for this time, with the last reason.
     Failing(Duration, &'a str),
 }
 
-/// The view.
+/// The state of the view.
 #[derive(Debug)]
 pub struct App {
     interval: Duration,
@@ -64,30 +64,31 @@ pub struct App {
     pub sort: Sort,
     pub search: String,
     pub paused: bool,
-    /// Whether more is told of the selected scope, where there is room.
+    /// Whether to show details of the selected scope, if there is space.
     pub details: bool,
-    /// The last that was answered.
+    /// The latest page.
     pub page: Option<Page>,
     pub rates: Rates,
-    /// The place of the selected scope among those that match.
+    /// The index of the selected scope among the matching scopes.
     pub selected: u64,
-    /// The place of the first that is on the screen.
+    /// The index of the first scope on the screen.
     pub top: u64,
-    /// How many fit on the screen.
+    /// The number of scopes that fit on the screen.
     rows: u64,
-    /// What is selected stays so when it changes its place, except where the first one is.
+    /// The name of the selected scope, which stays selected when its index changes. `None` at the
+    /// top: there the first scope stays selected.
     follows: Option<String>,
-    /// What was last asked, and when; whether that was answered.
+    /// The latest query and its time.
     asked: Option<(Query, Instant)>,
     waiting: bool,
-    /// How long the last answer took.
+    /// The time that the last answer took.
     took: Duration,
-    /// Since when there was no answer, and why.
+    /// The start of the failure, and the last reason.
     failing: Option<(Instant, String)>,
 }
 
 impl App {
-    /// A view that has seen nothing yet.
+    /// A view without data.
     pub fn new(interval: Duration, sort: Sort, search: String) -> Self {
         Self {
             interval,
@@ -109,24 +110,24 @@ impl App {
         }
     }
 
-    /// The scope that is selected, if it is known.
+    /// The selected scope, if it is in the page.
     pub fn selected_scope(&self) -> Option<&Scope> {
         self.at(self.selected)
     }
 
-    /// The scope at a place among those that match, if it is known.
+    /// The scope at an index among the matching scopes, if it is in the page.
     pub fn at(&self, place: u64) -> Option<&Scope> {
         let page = self.page.as_ref()?;
         let place = usize::try_from(place.checked_sub(page.offset)?).ok()?;
         page.scopes.get(place)
     }
 
-    /// How many scopes match.
+    /// The number of matching scopes.
     pub fn matched(&self) -> u64 {
         self.page.as_ref().map_or(0, |page| page.matched)
     }
 
-    /// How it stands with the server at a time.
+    /// The state of the connection at a time.
     pub fn connection(&self, now: Instant) -> Connection<'_> {
         let since = |begin: Instant| now.saturating_duration_since(begin);
         let waits = match &self.asked {
@@ -141,12 +142,14 @@ impl App {
         }
     }
 
-    /// What to ask now, if anything. Whoever calls this asks it.
+    /// The query to send now, if any. The caller must send it.
     pub fn question(&mut self, now: Instant) -> Option<Query> {
         let query = self.query();
         let due = match &self.asked {
             None => true,
+            // One query at a time.
             Some(_) if self.waiting => false,
+            // Changed settings are asked at once, even when paused.
             Some((asked, _)) if *asked != query => true,
             Some((_, at)) => !self.paused && now >= *at + self.pause(),
         };
@@ -157,7 +160,7 @@ impl App {
         })
     }
 
-    /// When something is to be asked, if nothing happens before.
+    /// The time of the next query, if no event comes before.
     pub fn next_question(&self) -> Option<Instant> {
         match &self.asked {
             Some((_, at)) if !self.waiting && !self.paused => Some(*at + self.pause()),
@@ -177,10 +180,11 @@ impl App {
             Some((asked, _)) => [asked.offset, asked.offset + asked.limit],
             None => [0, LIMIT],
         };
-        // Others are asked for only where what is on the screen is not among them.
+        // Keep the range of the last query as long as it contains the screen.
         let offset = if first <= self.top && self.top.saturating_add(self.rows) <= last {
             first
         } else {
+            // Center the range around the screen.
             self.top.saturating_sub(LIMIT.saturating_sub(self.rows) / 2)
         };
         Query {
@@ -191,7 +195,7 @@ impl App {
         }
     }
 
-    /// Takes in what the server said.
+    /// Takes an answer of the server.
     pub fn answer(&mut self, answer: Answer, now: Instant) {
         self.waiting = false;
         let asked = self.asked.as_ref().map_or(now, |(_, at)| *at);
@@ -199,15 +203,17 @@ impl App {
             Ok(mut page) => {
                 self.failing = None;
                 self.took = now.saturating_duration_since(asked);
-                // Something else is wanted by now, and asked for next.
+                // The settings have changed since: drop this answer, the next query has the new
+                // settings.
                 if answer.query.sort != self.sort || answer.query.search != self.search {
                     return;
                 }
-                // What comes from elsewhere may say anything.
+                // Do not trust the numbers of the server.
                 let most = usize::try_from(answer.query.limit).unwrap_or(usize::MAX);
                 page.scopes.truncate(most);
                 page.offset = answer.query.offset;
                 page.matched = page.matched.min(u64::from(u32::MAX));
+                // The page may have moved or shrunk: update the selection.
                 self.rates.look(&page, now);
                 self.page = Some(page);
                 self.find_followed();
@@ -224,7 +230,7 @@ impl App {
         let (Some(name), Some(page)) = (&self.follows, &self.page) else {
             return;
         };
-        // Names that were cut may be the same: the one where it was is it.
+        // Cut names may be equal: prefer the scope at the same index.
         if self
             .selected_scope()
             .is_some_and(|scope| scope.name == *name)
@@ -237,23 +243,25 @@ impl App {
         }
     }
 
-    /// Sets how many scopes fit on the screen.
+    /// Sets the number of scopes that fit on the screen.
     pub fn set_rows(&mut self, rows: u64) {
         self.rows = rows.max(1);
         self.stay_inside();
     }
 
-    /// The selected one is there, and on the screen.
+    /// Keeps the selection among the matching scopes and on the screen.
     fn stay_inside(&mut self) {
         let matched = self.matched();
         self.selected = self.selected.min(matched.saturating_sub(1));
+        // Scroll as little as possible so that the selection is visible and the screen is full.
         let last_top = matched.saturating_sub(self.rows);
         let lowest = (self.selected + 1).saturating_sub(self.rows);
         self.top = self.top.clamp(lowest, self.selected).min(last_top);
     }
 
-    /// Does what a key asks for.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent) -> Wish {
+        // These work in every mode.
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
                 KeyCode::Char('c') => return Wish::Quit,
@@ -320,7 +328,7 @@ impl App {
     fn select(&mut self, place: u64) {
         self.selected = place;
         self.stay_inside();
-        // At the top, whatever is first is looked at.
+        // At the top, the first scope stays selected, whichever it is.
         let followed = self.selected_scope().filter(|_| self.selected > 0);
         self.follows = followed.map(|scope| scope.name.clone());
     }

@@ -1,4 +1,4 @@
-//! Asks the live view.
+//! The HTTP client of the live view.
 
 use std::time::Duration;
 
@@ -10,25 +10,26 @@ use super::options::Sort;
 use super::page::Page;
 use super::text::{cut, escaped};
 
-/// An answer that takes longer is none.
+/// The timeout of a request.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// A longer answer is not read: a thousand scopes are less than 2 MiB.
+/// The longest answer, in bytes: a thousand scopes take less than 2 MiB.
 const MOST_BYTES: u64 = 8 << 20;
-/// So many bytes of what comes with an error status are read, and columns shown.
+/// The bytes that are read from the body of an error response, and the columns of it that are
+/// shown.
 const MOST_OF_A_COMPLAINT: (u64, usize) = (4096, 200);
 
-/// Which scopes are asked for.
+/// The scopes to request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     pub sort: Sort,
-    /// Empty for all.
+    /// Empty for all scopes.
     pub search: String,
     pub offset: u64,
-    /// At most so many.
+    /// The largest number of scopes.
     pub limit: u64,
 }
 
-/// Who asks.
+/// The client.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
@@ -36,15 +37,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that asks there. Nothing is sent yet.
+    /// A client of this address. It sends nothing yet.
     pub fn new(address: Address) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(Some(LONGEST_WAIT))
-            // Where somebody is to be asked who is not the one who was named, that is told.
+            // Report redirects instead of following them to another host.
             .max_redirects(0)
             .proxy(None)
             .http_status_as_error(false)
-            // A server that went away and is back is found by a connection of its own.
+            // Use a new connection for each request, so that a restarted server is found.
             .max_idle_connections(0)
             .user_agent("rcmgr top")
             .build();
@@ -54,16 +55,16 @@ impl Client {
         }
     }
 
-    /// Where is asked, for the screen.
+    /// The URL for the screen.
     pub fn shown(&self) -> &str {
         self.address.shown()
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a query and waits for the answer.
     ///
     /// # Errors
     ///
-    /// Why there is none, to be shown as it is.
+    /// The reason, as text for the screen.
     pub fn ask(&self, query: &Query) -> Result<Page, String> {
         let request = self
             .agent
@@ -81,14 +82,14 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| {
             let error = escaped(&error.to_string());
             cut(
-                &format!("this is no live view of rcmgr: {error}"),
+                &format!("this is not a live view of rcmgr: {error}"),
                 MOST_OF_A_COMPLAINT.1,
             )
         })
     }
 }
 
-/// What a server says that gives no page.
+/// The text for an error response.
 fn complaint(status: StatusCode, body: &mut Body) -> String {
     let (bytes, columns) = MOST_OF_A_COMPLAINT;
     let said = body
@@ -97,7 +98,7 @@ fn complaint(status: StatusCode, body: &mut Body) -> String {
         .lossy_utf8(true)
         .read_to_string();
     let said = said.unwrap_or_default();
-    // Anything longer than a line is a page for browsers.
+    // A body of several lines is a page for browsers.
     let said = said.trim();
     let said = match said.contains(['\n', '<']) {
         true => "",
@@ -105,8 +106,8 @@ fn complaint(status: StatusCode, body: &mut Body) -> String {
     };
     let status = status.to_string();
     let whole = match said {
-        "" => format!("the server says {status}"),
-        said => format!("the server says {status}: {}", escaped(said)),
+        "" => format!("the server answered {status}"),
+        said => format!("the server answered {status}: {}", escaped(said)),
     };
     cut(&whole, columns)
 }
@@ -116,7 +117,7 @@ fn why(error: &Error) -> String {
         Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => {
-                "the connection was closed before there was an answer".to_owned()
+                "the connection was closed before the answer".to_owned()
             }
             _ => error.to_string(),
         },

@@ -1,12 +1,14 @@
-//! The view as text on a screen of whatever size.
+//! Draws the view on a screen of any size.
 //!
-//! From above: a line about the server, one about what was chosen, the columns' titles, the scopes
-//! system and transient, a rule, the scopes that match, what there is to know of the selected one,
-//! and a line of keys. Where there are too few lines for all of it, what matters least is left out.
+//! From top to bottom: a line about the server, a line with the settings, the titles of the
+//! columns, the scopes system and transient, a rule, the matching scopes, the details of the
+//! selected one, and a line with the keys. On a small screen, the least important parts are left
+//! out.
 
 mod bar;
 mod details;
 mod help;
+mod styles;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,25 +17,20 @@ use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthStr;
 
 use super::app::{App, Connection, Mode};
 use super::text::{cut, escaped};
+use styles::{FAILED, FAINT, SELECTED, STRONG};
 use table::Table;
 
-/// Dim, and not grey: some themes have no grey that can be told from what is behind it.
-const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
-const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
-const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
-const FAILED: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-
-/// Draws the view of a server, which is told as `place`.
+/// Draws the view of the server at `place`.
 pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut Buffer) {
     let mut lines = Lines(area);
-    // Who has few lines wants scopes first.
+    // On a small screen scopes come first.
     let at_least = |height: u16, lines: u16| if area.height >= height { lines } else { 0 };
     let title = lines.take_above(1);
     let settings = lines.take_above(at_least(8, 1));
@@ -65,7 +62,7 @@ pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut B
     }
 }
 
-/// The lines of the screen that are not taken yet.
+/// The lines of the screen that are not used yet.
 struct Lines(Rect);
 
 impl Lines {
@@ -89,7 +86,7 @@ impl Lines {
     }
 }
 
-/// All that is known, as lines of text.
+/// The view as plain text.
 pub fn text(app: &App, place: &str) -> String {
     let mut lines = vec![Line::from(escaped(place)), settings(app)];
     if let Some(page) = &app.page {
@@ -112,7 +109,7 @@ pub fn text(app: &App, place: &str) -> String {
         .collect()
 }
 
-/// What is looked at, and how it stands with it. What does not fit is the place's end.
+/// The server and its state. If the line is too long, the end of the place is cut.
 fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static> {
     let seconds = |time: Duration| match time.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
@@ -141,7 +138,7 @@ fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static> {
         Some(page) => format!("{} scopes  ", page.total),
         None => String::new(),
     };
-    // The state comes first, then the count; the place is what is cut.
+    // The state gets space first, then the count, then the place.
     let state = cut(&state, width);
     let left = width - state.width();
     let count = if count.width() > left {
@@ -163,7 +160,7 @@ fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static> {
     ])
 }
 
-/// What was chosen, and what of it was found.
+/// The settings, and the number of scopes found.
 fn settings(app: &App) -> Line<'static> {
     let mut text = format!("sorted by {}", app.sort.describe());
     if !app.search.is_empty() {
@@ -181,7 +178,7 @@ fn scopes(app: &App, table: &Table, area: Rect, buffer: &mut Buffer) {
     for (place, line) in (app.top..app.matched()).zip(area.rows()) {
         match app.at(place) {
             Some(scope) => table.row(scope, &app.rates).render(line, buffer),
-            // Where it was scrolled to, and the answer is on its way.
+            // The user has scrolled here, and the answer is pending.
             None => Line::raw("...").render(line, buffer),
         }
         if place == app.selected {

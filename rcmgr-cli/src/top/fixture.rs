@@ -15,7 +15,7 @@ pub fn scope(name: &str) -> Scope {
     }
 }
 
-/// All scopes there are.
+/// A page with these scopes.
 pub fn page(scopes: impl IntoIterator<Item = Scope>) -> Page {
     let scopes: Vec<_> = scopes.into_iter().collect();
     Page {

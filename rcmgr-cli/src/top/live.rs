@@ -1,8 +1,8 @@
-//! The view on a terminal, until it is quit.
+//! Runs the view on a terminal.
 //!
-//! Whatever happens comes through one channel: keys, answers, and signals, each from a thread of
-//! its own. Between two of them the view is drawn. The terminal is given back as it was on every
-//! way out: the guard [`Screen`] does it, and a hook where there is a panic, in whichever thread.
+//! Keys, answers and signals come through one channel, each from its own thread. The view is drawn
+//! after each of them. The terminal is restored on every exit: by the guard [`Screen`], and by a
+//! hook if any thread panics.
 
 use std::io::{self, BufWriter, Stdout, stdout};
 use std::panic;
@@ -24,18 +24,18 @@ use super::app::{Answer, App, Wish};
 use super::client::{Client, Query};
 use super::draw::draw;
 
-/// How often times are brought up to date where nothing else happens.
+/// The time between two redraws when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What happens.
+/// An event of the main loop.
 enum Happening {
     Key(KeyEvent),
-    /// The screen is to be drawn again.
+    /// Draw the screen again.
     Redraw,
     Answer(Box<Answer>),
-    /// There are no keys any more.
+    /// Keys can no longer be read.
     NoKeys(io::Error),
-    /// Somebody wants this to end.
+    /// A signal that ends the program.
     #[cfg(unix)]
     Signal(i32),
 }
@@ -44,7 +44,7 @@ enum Happening {
 ///
 /// # Errors
 ///
-/// If there is no terminal, or it goes away.
+/// If there is no terminal, or it fails.
 pub fn run(client: &Client, mut app: App) -> io::Result<()> {
     let (happens, happenings) = channel();
     #[cfg(unix)]
@@ -56,7 +56,7 @@ pub fn run(client: &Client, mut app: App) -> io::Result<()> {
     drop(screen);
     match ended {
         Ended::Quit => Ok(()),
-        // As it would have been without a screen to give back.
+        // The terminal is restored: now do what the signal does by default.
         #[cfg(unix)]
         Ended::Signal(signal) => signal_hook::low_level::emulate_default_handler(signal),
     }
@@ -82,7 +82,7 @@ fn show(
         screen.terminal.draw(|frame| {
             draw(app, place, Instant::now(), frame.area(), frame.buffer_mut());
         })?;
-        // After drawing: what is asked depends on how much is on the screen.
+        // Ask after drawing, because the query depends on the size of the screen.
         if let Some(query) = app.question(Instant::now()) {
             asker.ask(query)?;
         }
@@ -105,14 +105,14 @@ fn show(
     }
 }
 
-/// Whether the terminal is taken. Whoever gives it back does so once: a second time would put the
-/// cursor where it was at first, over whatever has been printed since.
+/// Whether the terminal is taken. It must be restored only once: a second time would move the
+/// cursor to its first position, over text that was printed since.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A whole change is written at once: else the terminal would show parts of it.
+/// A backend that writes each frame at once, so that the terminal never shows a part of it.
 type Backend = CrosstermBackend<BufWriter<Stdout>>;
 
-/// The terminal, taken until this is dropped.
+/// The terminal in raw mode, until this is dropped.
 struct Screen {
     terminal: Terminal<Backend>,
 }
@@ -121,13 +121,13 @@ impl Screen {
     fn take() -> io::Result<Self> {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // Else what is said of the panic would be lost.
+            // Restore the terminal first; otherwise the panic message would be lost.
             give_back();
             hook(info);
         }));
         let taken = Self::enter();
         if taken.is_err() {
-            // It may have been taken half.
+            // Undo a partial change.
             give_back();
         }
         taken.map(|terminal| Self { terminal })
@@ -140,14 +140,15 @@ impl Screen {
         Terminal::new(Backend::new(BufWriter::with_capacity(64 << 10, stdout())))
     }
 
-    /// Gives the terminal back and stops, until the shell lets this go on.
+    /// Restores the terminal and stops the process, until the shell continues it.
     fn suspend(&mut self) -> io::Result<()> {
         #[cfg(unix)]
         {
             give_back();
             signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-            // A new one, which knows that the screen is empty. To clear the old one, it would ask
-            // the terminal where the cursor is, and whoever reads keys would take the answer.
+            // Create a new terminal, which assumes an empty screen. Clearing the old one would
+            // query the cursor position from the terminal, and the key thread would read the
+            // response.
             self.terminal = Self::enter()?;
         }
         Ok(())
@@ -160,7 +161,7 @@ impl Drop for Screen {
     }
 }
 
-/// There is nobody to tell where this fails.
+/// Restores the terminal. Errors are ignored, because there is no place to report them.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), LeaveAlternateScreen, Show);
@@ -168,7 +169,7 @@ fn give_back() {
     }
 }
 
-/// Asks the server, a question at a time.
+/// The thread that asks the server, one query at a time.
 struct Asker {
     questions: Sender<Query>,
 }
@@ -194,12 +195,13 @@ impl Asker {
     }
 }
 
-/// No thread ends otherwise.
+/// The error for a closed channel: a thread only ends early if it panics.
 fn panicked() -> io::Error {
-    io::Error::other("a part of this has ended in a panic")
+    io::Error::other("a thread of this program panicked")
 }
 
-/// Reads keys until the process ends: reading can't be interrupted.
+/// Starts the thread that reads keys. It runs until the process ends, because reading cannot be
+/// interrupted.
 fn watch_keys(happens: Sender<Happening>) {
     thread::spawn(move || {
         loop {

@@ -1,4 +1,4 @@
-//! What can be chosen on the command line.
+//! The options on the command line.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use jiff::SignedDuration;
 
 use super::address::Address;
 
-/// What can be chosen about the view in a terminal.
+/// The options of `rcmgr top`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Where the live view is served, such as http://127.0.0.1:9500, with or without http://
+    /// URL of the live view, such as http://127.0.0.1:9500; http:// can be left out
     #[arg(value_name = "URL", value_parser = Address::parse)]
     pub address: Address,
 
-    /// How long to wait from one look to the next, such as 500ms or 5s
+    /// Time between two updates, such as 500ms or 5s
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 
-    /// Show only scopes whose name contains this, in whatever case
+    /// Show only scopes whose name contains this text, ignoring case
     #[arg(
         long,
         value_name = "TEXT",
@@ -28,11 +28,11 @@ pub struct Options {
     #[arg(value_parser = search)]
     pub search: String,
 
-    /// What comes first
+    /// Order of the scopes
     #[arg(long, value_name = "ORDER", value_enum, default_value_t = Sort::Utilisation)]
     pub sort: Sort,
 
-    /// Print what is there now as plain text, and exit; so it is anyway where the output is no
+    /// Print the current state as plain text and exit; this is the default if the output is not a
     /// terminal
     #[arg(long)]
     pub once: bool,
@@ -41,22 +41,22 @@ pub struct Options {
 /// The order of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
-    /// Those nearest to a limit
+    /// Highest utilisation of a limit first
     Utilisation,
-    /// Those with most memory
+    /// Most memory first
     Memory,
-    /// Those with most streams
+    /// Most streams first
     Streams,
-    /// Those with most connections
+    /// Most connections first
     Conns,
-    /// Those that refused most
+    /// Most refusals first
     Refusals,
     /// By name
     Name,
 }
 
 impl Sort {
-    /// As the view is asked for it.
+    /// The argument in the query.
     pub const fn argument(self) -> &'static str {
         match self {
             Self::Utilisation => "utilisation",
@@ -68,16 +68,15 @@ impl Sort {
         }
     }
 
-    /// As people read it.
+    /// The text on the screen.
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::Utilisation => "nearest to a limit",
             Self::Conns => "connections",
             plain => plain.argument(),
         }
     }
 
-    /// The one that comes after it; after the last the first.
+    /// The next order; after the last one the first.
     pub const fn next(self) -> Self {
         match self {
             Self::Utilisation => Self::Memory,
@@ -90,18 +89,18 @@ impl Sort {
     }
 }
 
-/// A longer text is in no name, and the view does not look for it.
+/// The longest search text, in bytes.
 pub const LONGEST_SEARCH: usize = 200;
 
 fn search(text: &str) -> Result<String, String> {
     match text.len() {
         ..=LONGEST_SEARCH => Ok(text.to_owned()),
-        _ => Err(format!("it is longer than {LONGEST_SEARCH} bytes")),
+        _ => Err(format!("longer than {LONGEST_SEARCH} bytes")),
     }
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let bad = || "it is a time from 100ms to 1h, such as 500ms, 2s or 1m".to_owned();
+    let bad = || "expected a time from 100ms to 1h, such as 500ms, 2s or 1m".to_owned();
     let time: SignedDuration = text.parse().map_err(|_| bad())?;
     let time = Duration::try_from(time).map_err(|_| bad())?;
     match time.as_millis() {

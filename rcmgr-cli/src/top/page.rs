@@ -1,4 +1,4 @@
-//! What the live view tells: a page of scopes.
+//! The answer of the live view: a page of scopes.
 
 use rcmgr_atomic::{Limit, LimitValue, Resource, ScopeStat};
 use serde::de::Error;
@@ -6,23 +6,23 @@ use serde::{Deserialize, Deserializer};
 
 use super::text::escaped;
 
-/// An answer of the view.
+/// A page.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page {
-    /// How many scopes there are.
+    /// The number of all scopes.
     pub total: u64,
-    /// How many of them were searched for.
+    /// The number of matching scopes.
     pub matched: u64,
-    /// How many of these come before the page.
+    /// The index of the first scope of the page among them.
     pub offset: u64,
-    /// Told whatever was searched.
+    /// Always present, independent of the search.
     pub system: Option<Scope>,
     pub transient: Option<Scope>,
-    /// Those of the page, in the order that was asked for.
+    /// The scopes of the page, in the requested order.
     pub scopes: Vec<Scope>,
 }
 
-/// A scope as it is now.
+/// The current state of a scope.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Scope {
     /// Escaped: see [`escaped`].
@@ -34,18 +34,18 @@ pub struct Scope {
     pub peak: ScopeStat,
     #[serde(deserialize_with = "limit")]
     pub limit: Limit,
-    /// How often each was refused.
+    /// The number of refusals of each resource.
     #[serde(deserialize_with = "counters")]
     pub refusals: ScopeStat,
 }
 
 impl Scope {
-    /// How much of a resource is used.
+    /// The usage of a resource.
     pub const fn used(&self, resource: Resource) -> u64 {
         of(&self.used, resource)
     }
 
-    /// The part of a limit that is used; `None` where there is none. A limit of zero counts as one.
+    /// The utilisation of a limit; `None` if there is none. A limit of zero counts as one.
     pub fn part(&self, resource: Resource) -> Option<f64> {
         match self.limit.get(resource) {
             LimitValue::Limited(most) => Some(self.used(resource) as f64 / most.max(1) as f64),
@@ -53,13 +53,13 @@ impl Scope {
         }
     }
 
-    /// Of some limits the one of which most is used, and how much of it; the first of equals.
+    /// The fullest of some limits and its utilisation; the first of equal ones.
     pub fn fullest(&self, of: &[Resource]) -> Option<(Resource, f64)> {
         let parts = of.iter().filter_map(|&one| Some((one, self.part(one)?)));
         parts.reduce(|fullest, next| if next.1 > fullest.1 { next } else { fullest })
     }
 
-    /// The most that was ever used at once; of both directions together that is not known.
+    /// The peak of a resource. It is not known for both directions together.
     pub const fn peak(&self, resource: Resource) -> Option<u64> {
         match resource {
             Resource::Streams | Resource::Conns => None,
@@ -67,7 +67,7 @@ impl Scope {
         }
     }
 
-    /// How often a resource was refused; of both directions together that is not told.
+    /// The number of refusals of a resource. They are only counted by direction.
     pub const fn refused(&self, resource: Resource) -> Option<u64> {
         match resource {
             Resource::Streams | Resource::Conns => None,
@@ -75,7 +75,7 @@ impl Scope {
         }
     }
 
-    /// How often anything was refused.
+    /// The number of all refusals.
     pub fn all_refused(&self) -> u64 {
         let counts = Resource::ALL.iter().filter_map(|&one| self.refused(one));
         counts.fold(0, u64::saturating_add)
@@ -86,7 +86,7 @@ const fn of(stat: &ScopeStat, resource: Resource) -> u64 {
     match resource {
         Resource::Memory => stat.memory,
         Resource::Fd => stat.fd,
-        // What comes from elsewhere may be whatever number.
+        // The sum must not overflow, because the numbers come from a server.
         Resource::Streams => stat.streams_inbound.saturating_add(stat.streams_outbound),
         Resource::StreamsInbound => stat.streams_inbound,
         Resource::StreamsOutbound => stat.streams_outbound,
@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for Most {
             Ok(Value::Number(most)) => Ok(Self(LimitValue::Limited(most))),
             Ok(Value::Word(word)) if word == "unlimited" => Ok(Self(LimitValue::Unlimited)),
             _ => Err(D::Error::custom(
-                "a limit is a whole number or \"unlimited\"",
+                "a limit must be a whole number or \"unlimited\"",
             )),
         }
     }

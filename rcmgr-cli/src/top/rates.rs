@@ -1,16 +1,17 @@
-//! How fast scopes refuse.
+//! The rates of refusals.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::page::{Page, Scope};
 
-/// Refusals by second from one look to the next.
+/// Refusals per second between two updates.
 #[derive(Debug)]
 pub struct Rates {
-    /// What was asked for sooner, as by a search, is too soon to tell a rate.
+    /// The shortest time between two updates for a new rate. A search causes updates that are too
+    /// close.
     soonest: Duration,
-    /// `None` for a name that several scopes have, since it was cut.
+    /// `None` for a name that several scopes have because it was cut.
     scopes: HashMap<String, Option<Seen>>,
 }
 
@@ -18,12 +19,12 @@ pub struct Rates {
 struct Seen {
     at: Instant,
     refused: u64,
-    /// From the time before until then, by second.
+    /// The rate since the update before, per second.
     rate: Option<f64>,
 }
 
 impl Rates {
-    /// Those of looks with an interval between them.
+    /// Rates for updates with this interval.
     pub fn new(interval: Duration) -> Self {
         Self {
             soonest: interval / 2,
@@ -31,7 +32,7 @@ impl Rates {
         }
     }
 
-    /// Takes in what was seen at a time.
+    /// Takes an update.
     pub fn look(&mut self, page: &Page, now: Instant) {
         let mut scopes = HashMap::new();
         for scope in &page.scopes {
@@ -53,7 +54,8 @@ impl Rates {
                 return before;
             }
             Some(before) => {
-                // It counts from zero where the scope, or the server, is another one.
+                // The counter is lower if the scope or the server was created again: it then counts
+                // from zero.
                 let since = refused.checked_sub(before.refused).unwrap_or(refused);
                 Some(since as f64 / now.saturating_duration_since(before.at).as_secs_f64())
             }
@@ -66,7 +68,7 @@ impl Rates {
         }
     }
 
-    /// Refusals by second; `None` for a scope that was not seen at the look before.
+    /// Refusals per second; `None` for a scope that was not in the update before.
     pub fn of(&self, scope: &Scope) -> Option<f64> {
         self.scopes.get(&scope.name).copied().flatten()?.rate
     }

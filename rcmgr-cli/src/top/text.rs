@@ -1,15 +1,15 @@
-//! Texts and numbers as they are put on the screen.
+//! Formats text and numbers for the screen.
 
 use rcmgr_atomic::{KIB, Resource};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::limits::amount::amount;
 
-/// The text with all that would not be seen as itself written as an escape, such as `\u{1b}`.
+/// The text with invisible characters escaped, such as `\u{1b}`.
 ///
-/// Remotes choose the names of scopes. What moves the cursor, sets colours, turns the direction of
-/// writing or has no width could make a terminal show something else than what is there. A
-/// backslash is doubled, so that no name can look as if it was escaped.
+/// Remotes choose the names of scopes. Characters that move the cursor, set colours, change the
+/// text direction or have no width could make a terminal show a wrong text. A backslash is doubled,
+/// so that no name can look like an escaped one.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
@@ -22,7 +22,7 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// The text, if it is not wider than so many columns, else its beginning and a `…`.
+/// The text, if it fits into `width` columns, otherwise its beginning and a `…`.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -42,13 +42,13 @@ pub fn cut(text: &str, width: usize) -> String {
     shown
 }
 
-/// So many of a resource, exact.
+/// An amount of a resource, exact.
 pub fn exact(resource: Resource, value: u64) -> String {
     amount(resource, value)
 }
 
-/// So many of a resource in few columns: memory in K, M, G and so on, which are powers of 1024;
-/// all else exact.
+/// An amount of a resource in few columns: memory in K, M, G and so on, which are powers of 1024;
+/// other resources exact.
 pub fn short(resource: Resource, value: u64) -> String {
     const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
     if resource != Resource::Memory {
@@ -59,20 +59,20 @@ pub fn short(resource: Resource, value: u64) -> String {
     }
     let mut number = value as f64 / KIB as f64;
     let mut unit = 0;
-    // What would be rounded to 1024 is one of the next unit.
+    // A number that would be rounded to 1024 becomes 1 of the next unit.
     while number >= 1023.5 && unit + 1 < UNITS.len() {
         number /= KIB as f64;
         unit += 1;
     }
     let unit = UNITS[unit];
     match number {
-        // What is whole needs no digits, and from ten on none are needed.
+        // Whole numbers and numbers from ten on have no decimals.
         _ if number >= 9.95 || number.fract() == 0.0 => format!("{number:.0}{unit}"),
         _ => format!("{number:.1}{unit}"),
     }
 }
 
-/// So many in a second.
+/// A rate per second.
 pub fn rate(rate: f64) -> String {
     match rate {
         0.0 => "0".to_owned(),
@@ -81,13 +81,13 @@ pub fn rate(rate: f64) -> String {
     }
 }
 
-/// A part of a limit.
+/// A utilisation as a percentage.
 pub fn percent(part: f64) -> String {
     match part {
-        // Below the limit it is never told as reached.
+        // Below the limit it never shows 100 %.
         0.0..1.0 => format!("{:.0}%", (part * 100.0).round().min(99.0)),
         ..100.0 => format!("{:.0}%", part * 100.0),
-        // A limit that was lowered far below what is used.
+        // The limit was lowered far below the usage.
         _ => ">9999%".to_owned(),
     }
 }

@@ -62,7 +62,7 @@ fn chosen_scopes_are_shown_alone() {
     );
     let unknown = folder.limits(&["--scope", "Sistem"]).trouble();
     assert!(
-        unknown.contains("there is no such scope; there are System,"),
+        unknown.contains("there is no such scope; the scopes are System,"),
         "{unknown}"
     );
 }
@@ -114,7 +114,7 @@ fn a_wrong_argument_is_a_clear_error() {
     let cases: [(&[&str], &str); 10] = [
         (
             &["--fds=1", "check", "a.toml"],
-            "the command comes before all options",
+            "the command must come before all options",
         ),
         (
             &["--memory=1M"],
@@ -127,7 +127,7 @@ fn a_wrong_argument_is_a_clear_error() {
         (&["--fds=-1"], "'-1' for '--fds <NUMBER>'"),
         (
             &["--budget=512MiB"],
-            "it should read SIZE,NUMBER, as in 512MiB,4096",
+            "expected SIZE,NUMBER, as in 512MiB,4096",
         ),
         (&["--budget=5x,4"], "memory \"5x\": unknown unit \"x\""),
         (
@@ -191,7 +191,7 @@ fn the_help_tells_scaling_from_a_budget() {
     // Its lines are as wide as the terminal.
     let help = squeezed(&Folder::new("help", &[]).run(&["--help"]).good());
     for text in [
-        "it is no cap",
+        "this is not a cap",
         "This is a cap: System gets exactly SIZE and NUMBER",
         "exit status",
     ] {

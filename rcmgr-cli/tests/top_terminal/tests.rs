@@ -159,7 +159,7 @@ fn change_and_search() {
         .reserve_memory(4 * MIB, Priority::Always)
         .expect("there is room");
     top.press(&["s"]);
-    top.wait_for_text("sorted by nearest to a limit");
+    top.wait_for_text("sorted by utilisation");
     top.wait_for_text("10 MiB of 16 MiB");
     second.release_memory(8 * MIB);
     top.press(&["p"]);

@@ -1,14 +1,14 @@
-//! Our own metrics.
+//! The metrics that go-libp2p does not have.
 
 use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 
-use super::{Family, Kind, Series, Value, count, limits, resource_name};
+use super::metric::{Family, Kind, Series, Value, count, limits, resource_name};
 use crate::reading::{Reading, Shown};
 
-/// The only one whose values are no counts.
+/// The only metric whose values are fractions.
 pub(super) const UTILISATION: &str = "rcmgr_utilisation";
 
-/// All of them.
+/// All metrics of this module.
 pub(super) fn families(reading: &Reading) -> Vec<Family> {
     let addresses = reading.addresses;
     let mut families = Vec::from(of_scopes(&reading.scopes));
@@ -22,13 +22,13 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     };
     family(
         UTILISATION,
-        "Usage by limit, the highest of all scopes of a class; 1 is full",
+        "Usage divided by the limit, the highest of all scopes of a class; 1 is full",
         Kind::Gauge,
         utilisation(reading),
     );
     family(
         "rcmgr_scopes",
-        "Scopes that are live",
+        "Number of live scopes",
         Kind::Gauge,
         by_scope(reading.live.iter().map(|(&class, &live)| (class, live))),
     );
@@ -49,7 +49,7 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     );
     family(
         "rcmgr_address_tracked",
-        "Subnets of which something is known, by the limiter that knows it",
+        "Subnets that a limiter keeps state for",
         Kind::Gauge,
         vec![
             count([("limiter", "rate")], addresses.tracked_buckets),
@@ -59,7 +59,7 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     if let Some([written, dropped]) = reading.traced {
         family(
             "rcmgr_trace_operations",
-            "Operations that were to be written to a trace, and what came of it",
+            "Operations for a trace, by outcome",
             Kind::Counter,
             vec![
                 count([("outcome", "dropped")], dropped),
@@ -70,19 +70,19 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     if let Some(stats) = &reading.reloads {
         family(
             "rcmgr_reloads",
-            "Changes of the limits file that were applied",
+            "Applied changes of the limits file",
             Kind::Counter,
             vec![count([], stats.reloads)],
         );
         family(
             "rcmgr_reload_failures",
-            "Times that the limits file was found bad",
+            "Times that the limits file was invalid",
             Kind::Counter,
             vec![count([], stats.failures)],
         );
         family(
             "rcmgr_limits_file_bad",
-            "1 while the limits file is bad and older limits hold",
+            "1 while the limits file is invalid and the older limits stay in force",
             Kind::Gauge,
             vec![count([], stats.error.is_some().into())],
         );
@@ -90,7 +90,7 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     families
 }
 
-/// The same labels for what is used, what was used and what may be used.
+/// Usage, peak and limit, with the same labels.
 fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
     let labels = |scope: &Shown, resource: &'static str| {
         vec![
@@ -124,17 +124,17 @@ fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
     [
         (
             "rcmgr_used",
-            "What a scope uses: bytes of memory, else a count",
+            "Usage of a scope: bytes of memory, otherwise a count",
             used.collect(),
         ),
         (
             "rcmgr_peak",
-            "The most that a scope ever used at once",
+            "Highest usage of a scope so far",
             peaks.flatten().collect(),
         ),
         (
             "rcmgr_limit",
-            "What a scope may use; unlimited has no series",
+            "Limit of a scope; unlimited has no series",
             limits.collect(),
         ),
     ]

@@ -2,16 +2,16 @@
 
 use rcmgr_core::{Refusals, ScopeClass, ScopeStat};
 
-use super::{Family, Kind, Series, Value, count, limits};
+use super::metric::{Family, Kind, Series, Value, count, limits};
 use crate::histogram::{COUNTS, Histogram, SIZES};
 use crate::reading::{Reading, Shown};
 
 const IN: &str = "inbound";
 const OUT: &str = "outbound";
 
-/// All of them.
+/// All metrics of this module.
 pub(super) fn families(reading: &Reading) -> Vec<Family> {
-    // Those of which it has series.
+    // The scopes that go-libp2p has series for.
     let roots = || {
         let scopes = reading.scopes.iter();
         scopes.filter(|scope| matches!(scope.class, ScopeClass::System | ScopeClass::Transient))
@@ -106,22 +106,22 @@ fn histograms(reading: &Reading) -> impl Iterator<Item = Family> {
     let families = [
         (
             "libp2p_rcmgr_conn_memory",
-            "Connections by how many bytes they have reserved now",
+            "Connections by the bytes that they have reserved now",
             vec![one(reading.conn_memory.clone())],
         ),
         (
             "libp2p_rcmgr_peer_connections",
-            "Peers by how many connections they have now",
+            "Peers by the number of their connections now",
             two(peers.conns_inbound.clone(), peers.conns_outbound.clone()),
         ),
         (
             "libp2p_rcmgr_peer_memory",
-            "Peers by how many bytes they have reserved now",
+            "Peers by the bytes that they have reserved now",
             vec![one(peers.memory.clone())],
         ),
         (
             "libp2p_rcmgr_peer_streams",
-            "Peers by how many streams they have now",
+            "Peers by the number of their streams now",
             two(
                 peers.streams_inbound.clone(),
                 peers.streams_outbound.clone(),
@@ -129,22 +129,22 @@ fn histograms(reading: &Reading) -> impl Iterator<Item = Family> {
         ),
         (
             "libp2p_rcmgr_previous_conn_memory",
-            "Always empty: dashboards subtract it",
+            "Always empty, because dashboards subtract it",
             vec![one(Histogram::new(SIZES))],
         ),
         (
             "libp2p_rcmgr_previous_peer_connections",
-            "Always empty: dashboards subtract it",
+            "Always empty, because dashboards subtract it",
             none(),
         ),
         (
             "libp2p_rcmgr_previous_peer_memory",
-            "Always empty: dashboards subtract it",
+            "Always empty, because dashboards subtract it",
             vec![one(Histogram::new(SIZES))],
         ),
         (
             "libp2p_rcmgr_previous_peer_streams",
-            "Always empty: dashboards subtract it",
+            "Always empty, because dashboards subtract it",
             none(),
         ),
     ];
@@ -156,8 +156,8 @@ fn histograms(reading: &Reading) -> impl Iterator<Item = Family> {
     })
 }
 
-/// Refusals under the names that go-libp2p gives to scopes and resources: only the first part of a
-/// scope's name. Only those that there were.
+/// Refusals under go-libp2p's names of scopes and resources. It uses only the first part of a
+/// scope's name. Counters that are zero are left out.
 fn blocked(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
     let name = |class| match class {
         ScopeClass::ServicePeer => ScopeClass::Service,
@@ -200,7 +200,7 @@ fn by_direction(dir: &str, [inbound, outbound]: [u64; 2]) -> u64 {
     if dir == IN { inbound } else { outbound }
 }
 
-/// A series of each scope in each direction.
+/// Two series for each scope: inbound and outbound.
 fn both<'a>(
     scopes: impl Iterator<Item = &'a Shown>,
     series: impl Fn(&'static str, &'a Shown) -> Series,

@@ -13,29 +13,29 @@ use rcmgr_config::LimitsFile;
 use rcmgr_core::{Limits, ResourceManager};
 use subtle::ConstantTimeEq;
 
-use super::{guarded, refused};
+use super::response::{guarded, refused};
 
-/// As long as a limits file may be.
+/// The longest limits file, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// `PUT /limits` sets all limits as a limits file says, for those who have the token.
+/// `PUT /limits` sets all limits from a limits file. The request needs the token.
 ///
-/// It is no part of [`router`](super::router), and off unless it is mounted: who can set limits can
-/// shut the server for everybody. Where the way to the server is not private, it has to be by TLS,
-/// as the token is sent along.
+/// This route is separate from [`router`](super::router), because a client that sets limits can
+/// stop the server for everyone. The token is sent with the request, so use TLS if the network is
+/// not private.
 ///
-/// - The request has the header `Authorization: Bearer TOKEN`, else it is answered with 401. An empty
-///   token lets nobody in.
-/// - `Content-Type` says which form the file has: `application/json`, or `application/toml`; others
-///   are answered with 415.
-/// - What the file does not say is as it was when the router was made. So the same file gives the
-///   same limits, whatever was set in between.
-/// - A good file is answered with 204, after all limits were swapped as one; a bad one with 400 and a
-///   line that says what is wrong where, as in `line 2: System.Memry: unknown key; did you mean
-///   "Memory"?`, and no limit has changed.
+/// - The request needs the header `Authorization: Bearer TOKEN`; otherwise the answer is 401. With
+///   an empty token no request is accepted.
+/// - `Content-Type` is the format of the file: `application/json` or `application/toml`. For others
+///   the answer is 415.
+/// - Limits that the file does not set are as they were when the router was created. So the same
+///   file gives the same limits, independent of earlier requests.
+/// - For a valid file the answer is 204, after all limits were replaced atomically. For an invalid
+///   one it is 400 with a line that says what is wrong where, as in `line 2: System.Memry: unknown
+///   key; did you mean "Memory"?`, and no limit changes.
 ///
-/// Limits that were set by hand on single scopes stay. A
-/// [`LimitsWatcher`](rcmgr_config::reload::LimitsWatcher) sets its own again when its file changes.
+/// Overrides of single scopes stay in force. A [`LimitsWatcher`](rcmgr_config::reload::LimitsWatcher)
+/// sets its own limits again when its file changes.
 ///
 /// ```
 /// use rcmgr_atomic::{Manager, Limits};
@@ -68,10 +68,13 @@ struct Setter {
 
 async fn set(State(setter): State<Arc<Setter>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    // Nothing is read of those who may not.
+    // Check the token before the body is read.
     if !setter.admits(&head.headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-        let why = refused(StatusCode::UNAUTHORIZED, "this needs the bearer token");
+        let why = refused(
+            StatusCode::UNAUTHORIZED,
+            "this request needs the bearer token",
+        );
         return (challenge, why).into_response();
     }
     let read = match content_type(&head.headers) {
@@ -80,14 +83,14 @@ async fn set(State(setter): State<Arc<Setter>>, request: Request) -> Response {
         _ => {
             return refused(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Content-Type is application/json or application/toml",
+                "Content-Type must be application/json or application/toml",
             );
         }
     };
     let Ok(body) = to_bytes(body, LONGEST).await else {
         return refused(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "the file is longer than 4 MiB, or did not come to its end",
+            "the file is longer than 4 MiB, or the request ended early",
         );
     };
     let Ok(text) = str::from_utf8(&body) else {
@@ -104,7 +107,7 @@ async fn set(State(setter): State<Arc<Setter>>, request: Request) -> Response {
 }
 
 impl Setter {
-    /// Takes as long for a token that is nearly right as for any other of its length.
+    /// Checks the token in constant time.
     fn admits(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else {
@@ -119,7 +122,7 @@ impl Setter {
     }
 }
 
-/// Without what may follow it, such as a charset.
+/// The content type without parameters such as a charset.
 fn content_type(headers: &HeaderMap) -> &str {
     let value = headers.get(header::CONTENT_TYPE);
     let text = value

@@ -1,20 +1,20 @@
-//! What is asked of `/rcmgr.json`.
+//! The arguments of `/rcmgr.json`.
 
 use axum::extract::Query as Arguments;
 use axum::http::Uri;
 
 use crate::label::shown;
 
-/// At most so many scopes are given at once.
+/// The largest number of scopes in one answer.
 const MOST: usize = 1000;
-/// A longer text is in no name that anybody looks for.
+/// The longest search text, in bytes.
 const LONGEST_SEARCH: usize = 1000;
 
-/// Which scopes, and in which order.
+/// The requested scopes, and their order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub sort: Sort,
-    /// In lower case; empty for all.
+    /// In lower case; empty for all scopes.
     pub search: String,
     pub offset: usize,
     pub limit: usize,
@@ -31,11 +31,11 @@ pub(super) enum Sort {
 }
 
 impl Query {
-    /// Reads what is behind the `?`.
+    /// Parses the text after the `?`.
     ///
     /// # Errors
     ///
-    /// A sentence for whoever asked.
+    /// A sentence for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut query = Self {
             sort: Sort::Utilisation,
@@ -54,12 +54,12 @@ impl Query {
                 "limit" => {
                     query.limit = number("limit", &value)?;
                     if !(1..=MOST).contains(&query.limit) {
-                        return Err(format!("limit is from 1 to {MOST}"));
+                        return Err(format!("limit must be from 1 to {MOST}"));
                     }
                 }
                 _ => {
                     return Err(format!(
-                        "there is no argument {:?}: there are sort, search, offset and limit",
+                        "unknown argument {:?}; the arguments are sort, search, offset and limit",
                         shown(&name),
                     ));
                 }
@@ -70,7 +70,7 @@ impl Query {
 }
 
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    let bad = || "the arguments can't be read".to_owned();
+    let bad = || "the arguments are not a valid query string".to_owned();
     let uri: Uri = format!("/?{text}").parse().map_err(|_| bad())?;
     let Arguments(pairs) = Arguments::try_from_uri(&uri).map_err(|_| bad())?;
     Ok(pairs)
@@ -86,7 +86,7 @@ fn sort(value: &str) -> Result<Sort, String> {
         "name" => Sort::Name,
         _ => {
             return Err(
-                "sort is one of utilisation, memory, streams, conns, refusals and name".into(),
+                "sort must be one of utilisation, memory, streams, conns, refusals and name".into(),
             );
         }
     })
@@ -94,7 +94,7 @@ fn sort(value: &str) -> Result<Sort, String> {
 
 fn number(name: &str, value: &str) -> Result<usize, String> {
     let number = value.parse();
-    number.map_err(|_| format!("{name} is a whole number, not {:?}", shown(value)))
+    number.map_err(|_| format!("{name} must be a whole number, not {:?}", shown(value)))
 }
 
 #[cfg(test)]
@@ -117,14 +117,20 @@ mod tests {
     #[test]
     fn a_bad_argument_is_answered_with_a_sentence() {
         let cases = [
-            ("sort=size", "sort is one of utilisation, memory, streams"),
-            ("limit=0", "limit is from 1 to 1000"),
-            ("limit=1001", "limit is from 1 to 1000"),
-            ("limit=", "limit is a whole number, not \"\""),
-            ("offset=-1", "offset is a whole number, not \"-1\""),
-            ("offset=99999999999999999999", "offset is a whole number"),
-            ("page=2", "there is no argument \"page\""),
-            ("sort=%00%0a", "sort is one of"),
+            (
+                "sort=size",
+                "sort must be one of utilisation, memory, streams",
+            ),
+            ("limit=0", "limit must be from 1 to 1000"),
+            ("limit=1001", "limit must be from 1 to 1000"),
+            ("limit=", "limit must be a whole number, not \"\""),
+            ("offset=-1", "offset must be a whole number, not \"-1\""),
+            (
+                "offset=99999999999999999999",
+                "offset must be a whole number",
+            ),
+            ("page=2", "unknown argument \"page\""),
+            ("sort=%00%0a", "sort must be one of"),
         ];
         for (text, sentence) in cases {
             let said = Query::parse(text).unwrap_err();

@@ -14,12 +14,12 @@ use crate::usage::utilisation;
 /// The answer to a query.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
-    /// How many scopes there are.
+    /// The number of all scopes.
     total: usize,
-    /// How many of them the search found.
+    /// The number of scopes that the search found.
     matched: usize,
     offset: usize,
-    /// Above all others, whatever was searched.
+    /// Always present, independent of the search.
     system: Option<Scope>,
     transient: Option<Scope>,
     scopes: Vec<Scope>,
@@ -59,7 +59,7 @@ impl Serialize for Limits {
     }
 }
 
-/// A limit: what is unlimited is no number.
+/// A limit: a number, or the word `unlimited`.
 struct Number(LimitValue);
 
 impl Serialize for Number {
@@ -71,10 +71,10 @@ impl Serialize for Number {
     }
 }
 
-/// Reads the manager, and picks what was asked for.
+/// Reads the manager and returns the requested scopes.
 pub(super) fn page(manager: &Manager, query: &Query) -> Page {
     let end = query.offset.saturating_add(query.limit);
-    // As many again as may be asked for, so that the others are seldom dropped.
+    // Keep up to twice the requested number, so that dropping the others is rare.
     let most = end.saturating_mul(2).max(AT_LEAST);
     let (mut total, mut matched) = (0, 0);
     let [mut system, mut transient] = [None, None];
@@ -86,7 +86,7 @@ pub(super) fn page(manager: &Manager, query: &Query) -> Page {
             ScopeId::Transient => transient = Some(scope(&report)),
             _ => {}
         }
-        // In the name as a whole, even where it is shown cut.
+        // Search the whole name, even if it is shown cut.
         let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
         if query.search.is_empty() || found_in(&report.id) {
             matched += 1;
@@ -109,10 +109,10 @@ pub(super) fn page(manager: &Manager, query: &Query) -> Page {
     }
 }
 
-/// So many are kept at once in any case.
+/// The smallest number of scopes to keep before dropping others.
 const AT_LEAST: usize = 4096;
 
-/// Keeps those that are among the first so many, in any order.
+/// Keeps the first `count` scopes, in any order.
 fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
     if count < found.len() {
         found.select_nth_unstable_by(count, |a, b| order(a, b, sort));
@@ -120,11 +120,11 @@ fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
     }
 }
 
-/// What is highest comes first; names decide between equals.
+/// The highest value comes first; the name breaks ties.
 fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
     let key = |report: &ScopeReport| match sort {
-        // Every part of a limit that is a number comes before no limit. These are not negative:
-        // their bits are in the order of the numbers.
+        // Scopes with a limit come before scopes without one. Utilisation is never negative, so the
+        // bits of the float sort as the number does.
         Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
         Sort::Memory => report.stat.memory,
         Sort::Streams => report.stat.streams(),
@@ -135,8 +135,8 @@ fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
     key(b).cmp(&key(a)).then_with(|| a.id.cmp(&b.id))
 }
 
-/// The name as it is shown. What a remote made up is cut, and not what follows it: no scope is called
-/// as its parent.
+/// The name as it is shown. Only the part that a remote chose is cut, not the part after it, so
+/// that no scope is shown with the name of its parent.
 fn name(id: &ScopeId) -> String {
     let cut = |name: &Arc<str>| Arc::from(shown(name));
     let id = match id {
@@ -149,13 +149,13 @@ fn name(id: &ScopeId) -> String {
     id.to_string()
 }
 
-/// The limit of which most is used, and how much of it.
+/// The fullest limit and its utilisation.
 fn fullest(report: &ScopeReport) -> Option<(Resource, f64)> {
     let parts = Resource::ALL.into_iter().filter_map(|resource| {
         let part = utilisation(&report.stat, &report.limit, resource)?;
         Some((resource, part))
     });
-    // The first of those that are equally full.
+    // Of equally full limits the first one.
     parts.reduce(|fullest, next| if next.1 > fullest.1 { next } else { fullest })
 }
 
@@ -174,7 +174,7 @@ fn scope(report: &ScopeReport) -> Scope {
     }
 }
 
-/// Under which scope it is shown.
+/// The scope under which it is shown.
 fn parent(id: &ScopeId) -> Option<ScopeId> {
     Some(match id {
         ScopeId::System | ScopeId::AllowlistedSystem => return None,

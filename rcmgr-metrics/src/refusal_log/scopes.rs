@@ -1,32 +1,32 @@
-//! Which scopes refused, and which of them the most.
+//! Finds the scopes that refused, and the one that refused the most.
 
 use std::collections::{BTreeMap, HashMap};
 
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Resource, ScopeClass, ScopeId};
 
-use super::line::New;
-use super::{ASKED, by_asked};
+use super::asked::{ASKED, by_asked};
+use super::tally::New;
 
-/// What is to be told: of which class, and asked for what.
+/// The refusals that are due, by class and resource.
 pub(super) type Due = BTreeMap<(ScopeClass, Resource), New>;
 
-/// Scopes of a class that refused what they were asked for, and are still there.
+/// The live scopes of a class that refused a resource.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// How many.
+    /// The number of scopes.
     pub scopes: u64,
-    /// How often they refused, all together.
+    /// The number of their refusals.
     pub refused: u64,
-    /// The one that refused most.
+    /// The scope with the most refusals.
     pub most: ScopeReport,
-    /// How often that was.
+    /// The number of refusals by this scope.
     pub refused_most: u64,
 }
 
-/// What each live scope had refused when that was told last.
+/// For each live scope: the number of refusals that were logged.
 ///
-/// It has only those that ever refused, so it is not larger than what the engine has of them.
+/// Only scopes that have refused are in the map, so it is smaller than the engine's own tables.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<ScopeId, [u64; ASKED.len()], ahash::RandomState>);
 
@@ -36,8 +36,8 @@ impl Known {
         self.0.is_empty()
     }
 
-    /// Everything counts as told.
-    pub fn take_stock(&mut self, manager: &Manager) {
+    /// Treats all refusals so far as logged.
+    pub fn note_all(&mut self, manager: &Manager) {
         manager.for_each_scope(|report| {
             let refused = by_asked(&report.refusals);
             if refused != [0; _] {
@@ -46,7 +46,7 @@ impl Known {
         });
     }
 
-    /// Looks for those that refused what is due. It counts as told then.
+    /// Finds the scopes that refused what is due, and treats these refusals as logged.
     pub fn find(
         &mut self,
         manager: &Manager,
@@ -61,23 +61,23 @@ impl Known {
             if !is_due(class) || refused == [0; _] {
                 return;
             }
-            let mut told = self.0.remove(&report.id).unwrap_or_default();
-            for ((asked, refused), told) in ASKED.into_iter().zip(refused).zip(&mut told) {
+            let mut logged = self.0.remove(&report.id).unwrap_or_default();
+            for ((asked, refused), logged) in ASKED.into_iter().zip(refused).zip(&mut logged) {
                 if !due.contains_key(&(class, asked)) {
                     continue;
                 }
-                // One that went and came again begins anew.
-                let new = refused.checked_sub(*told).unwrap_or(refused);
-                *told = refused;
+                // A scope that was collected and created again counts from zero.
+                let new = refused.checked_sub(*logged).unwrap_or(refused);
+                *logged = refused;
                 if new > 0 {
                     let found = found.entry((class, asked));
                     let found = found.or_insert_with(|| Found::first(&report));
                     found.add(&report, new);
                 }
             }
-            seen.push((report.id, told));
+            seen.push((report.id, logged));
         });
-        // What is left of these classes is gone.
+        // The remaining entries of these classes belong to scopes that no longer exist.
         self.0.retain(|id, _| !is_due(id.class()));
         self.0.extend(seen);
         found
@@ -97,7 +97,7 @@ impl Found {
     fn add(&mut self, report: &ScopeReport, refused: u64) {
         self.scopes += 1;
         self.refused += refused;
-        // Names decide where it is the same, so that the same one is named each time.
+        // The name breaks ties, so that every line names the same scope.
         if refused > self.refused_most || refused == self.refused_most && report.id < self.most.id {
             self.most = report.clone();
             self.refused_most = refused;

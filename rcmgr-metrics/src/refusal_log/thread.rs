@@ -1,25 +1,40 @@
+//! Runs a log on a thread of its own.
+
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::RefusalLog;
+use super::log::RefusalLog;
 
-/// After a look there are so many times as long without one.
+/// The pause after a look is at least this many times as long as the look.
 const REST: u32 = 49;
 
-/// A [`RefusalLog`] that looks by itself, on a thread of its own. Dropped, it says what has not been
-/// said, and ends.
+/// A [`RefusalLog`] that runs on its own thread. When it is dropped, it logs the remaining refusals
+/// and the thread ends.
 #[must_use = "it ends when it is dropped"]
 pub struct RefusalLogThread {
-    /// Nothing is sent: the thread ends when this is gone.
+    /// Carries no messages: the thread ends when the channel is closed.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+impl RefusalLog {
+    /// Starts a thread that looks periodically, until the returned handle is dropped. Then it logs
+    /// the remaining refusals. The time between two looks is `every`. It is longer if a look at all
+    /// scopes would take more than 2 % of the time.
+    ///
+    /// # Errors
+    ///
+    /// If the thread cannot be started.
+    pub fn start(self, every: Duration) -> io::Result<RefusalLogThread> {
+        RefusalLogThread::start(self, every)
+    }
+}
+
 impl RefusalLogThread {
-    pub(super) fn start(log: RefusalLog, every: Duration) -> io::Result<Self> {
+    fn start(log: RefusalLog, every: Duration) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("rcmgr-refusals".to_owned());
         Ok(Self {
@@ -37,14 +52,14 @@ fn run(mut log: RefusalLog, every: Duration, stopped: &Receiver<()>) {
         let took = log.clock.now().saturating_sub(begin);
         wait = every.max(took.saturating_mul(REST));
     }
-    log.say_rest();
+    log.flush();
 }
 
 impl Drop for RefusalLogThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // If it panicked, its panic was told already.
+            // If the thread panicked, the panic hook has already reported it.
             let _ = thread.join();
         }
     }

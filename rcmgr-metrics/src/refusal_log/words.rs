@@ -1,16 +1,16 @@
-//! What things are called in the log.
+//! The words of the log.
 
 use rcmgr_config::ByteSize;
 use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
 
-/// As an error names it, but escaped.
+/// The name of a scope as in errors, but escaped.
 pub(super) fn scope_name(id: &ScopeId) -> String {
     let [name, peer] = [
         id.name().map(|name| escaped(name)),
         id.peer().map(|peer| {
-            // Short enough as it is.
+            // A peer id is short: it needs no cut.
             peer.to_string().escape_debug().to_string()
         }),
     ]
@@ -25,12 +25,12 @@ pub(super) fn scope_name(id: &ScopeId) -> String {
     }
 }
 
-/// What was asked for, in words.
+/// The request, in words.
 pub(super) fn asked(resource: Resource, count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
     let direction = direction(resource).map_or("", Direction::as_str);
     match resource {
-        Resource::Memory => format!("reservation{plural} of memory"),
+        Resource::Memory => format!("memory reservation{plural}"),
         Resource::Fd => format!("connection{plural} with a file descriptor"),
         Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
             format!("{direction} stream{plural}")
@@ -49,7 +49,7 @@ pub(super) const fn direction(asked: Resource) -> Option<Direction> {
     }
 }
 
-/// What scopes of a class are called.
+/// The word for scopes of a class.
 pub(super) const fn classes(class: ScopeClass, count: u64) -> &'static str {
     match (class, count) {
         (ScopeClass::Service, 1) => "service",
@@ -68,7 +68,7 @@ pub(super) const fn classes(class: ScopeClass, count: u64) -> &'static str {
     }
 }
 
-/// Where a program sets what a limiter obeys.
+/// The field of the configuration that has the limits of a limiter.
 pub(super) fn addresses_key(limiter: &str) -> &'static str {
     match limiter {
         "rate" => "AddressConfig.rates",
@@ -83,7 +83,7 @@ pub(super) fn amount(resource: Resource, value: u64) -> String {
     }
 }
 
-/// A count with its thousands apart: `12,345`.
+/// A count with thousands separators: `12,345`.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();

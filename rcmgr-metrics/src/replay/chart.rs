@@ -1,10 +1,10 @@
-//! Usage over time in a small picture, as SVG that stands in a page.
+//! A small chart of usage over time as SVG, for a web page.
 
 use std::fmt::Write;
 
 use rcmgr_config::ByteSize;
 
-use super::html::escape;
+use super::page::escape;
 
 const WIDTH: f64 = 356.0;
 const HEIGHT: f64 = 170.0;
@@ -13,26 +13,26 @@ const RIGHT: f64 = 350.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 146.0;
 
-/// A picture of some lines over the same time.
+/// A chart of lines over the same time.
 pub struct Chart {
     pub title: &'static str,
     pub lines: Vec<Line>,
-    /// What the time at the left and at the right is.
+    /// The labels of the time axis, left and right.
     pub ends: [String; 2],
-    /// A value as text.
+    /// Formats a value.
     pub show: fn(u64) -> String,
-    /// Whether they are bytes, so that ticks are round in steps of 1024.
+    /// Whether the values are bytes. Ticks are then powers of two.
     pub is_size: bool,
 }
 
-/// A line in it.
+/// A line of a chart.
 pub struct Line {
     pub name: &'static str,
     pub values: Vec<u64>,
 }
 
 impl Chart {
-    /// The picture; nothing if all values are zero.
+    /// The chart; `None` if all values are zero.
     pub fn svg(&self) -> Option<String> {
         let values = || self.lines.iter().flat_map(|line| &line.values);
         let most = *values().max()?;
@@ -77,7 +77,7 @@ impl Chart {
                 r#"<path class="line look{look}" d="{path}"><title>{}: at most {peak}</title></path>"#,
                 escape(name),
             ));
-            // The names stand in a row above.
+            // The names are in a row above the lines.
             let at = LEFT + 76.0 * look as f64;
             add(format_args!(
                 r#"<text class="name look{look}" x="{at:.1}" y="27">{}</text>"#,
@@ -90,7 +90,7 @@ impl Chart {
 }
 
 impl Chart {
-    /// A tick is round, and reads best without digits behind a point.
+    /// The label of a tick. Ticks are round, so they need no decimals.
     fn tick(&self, tick: u64) -> String {
         match self.is_size {
             true => ByteSize(tick).to_string(),
@@ -99,7 +99,7 @@ impl Chart {
     }
 }
 
-/// A line of steps: each value holds for its part of the time.
+/// The path of a step line: each value is valid for its part of the time.
 fn path(values: &[u64], place: impl Fn(u64) -> f64) -> String {
     let mut path = String::new();
     let width = (RIGHT - LEFT) / values.len() as f64;
@@ -123,7 +123,7 @@ fn path(values: &[u64], place: impl Fn(u64) -> f64) -> String {
     path
 }
 
-/// A few round values from zero on.
+/// A few round values, starting at zero.
 fn ticks(most: u64, is_size: bool) -> Vec<u64> {
     let few = |step: &u64| most / step <= 4;
     let steps: Vec<u64> = match is_size {

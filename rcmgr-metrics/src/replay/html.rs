@@ -1,14 +1,14 @@
-//! The report as a web page: one file, with plots, which refers to nothing else.
-
-use std::fmt::Display;
+//! The report as a web page with plots. The page needs no other file.
 
 use rcmgr_config::ByteSize;
 
 use super::chart::{Chart, Line};
+use super::over_time::OverTime;
+use super::page::Page;
 use super::report::{Report, Scope};
-use super::{OverTime, WhatIfReport};
+use super::what_if::WhatIfReport;
 
-/// The page.
+/// Writes the page.
 pub fn write(report: &Report) -> String {
     let mut page = Page::default();
     let style = include_str!("style.css");
@@ -25,11 +25,11 @@ pub fn write(report: &Report) -> String {
     scopes(&mut page, report);
     over_time(&mut page, report);
     page.add("</main>\n</body>\n</html>");
-    page.0
+    page.into_html()
 }
 
 fn head(page: &mut Page, report: &Report) {
-    page.element("h1", "", "What a trace says");
+    page.element("h1", "", "Replay of a trace");
     let text = match (&report.from, &report.to) {
         (Some(from), Some(to)) => format!(
             "{} events from {from} to {to}, {} seconds.",
@@ -44,7 +44,8 @@ fn head(page: &mut Page, report: &Report) {
     }
     if report.restarts > 0 {
         let note = format!(
-            "The manager was made anew {} times; what is said of the end is said of the last one.",
+            "The manager was created again {} times; the values at the end are those of the last \
+             one.",
             report.restarts
         );
         page.element("p", "note", &note);
@@ -74,18 +75,18 @@ fn what_if_section(page: &mut Page, what_if: &WhatIfReport) {
     page.table(
         &["requests", ""],
         [
-            ("granted then, and granted again", what_if.granted),
-            ("refused then, and refused again", what_if.refused),
+            ("granted in the trace and in the replay", what_if.granted),
+            ("refused in the trace and in the replay", what_if.refused),
             (
-                "granted then, and would have been refused",
+                "granted in the trace, refused in the replay",
                 what_if.would_refuse,
             ),
             (
-                "refused then, and would have been granted",
+                "refused in the trace, granted in the replay",
                 what_if.would_grant,
             ),
             (
-                "not asked, by who would not have been there",
+                "not asked, because the connection or stream was refused before",
                 what_if.not_asked,
             ),
         ]
@@ -118,7 +119,8 @@ fn scopes(page: &mut Page, report: &Report) {
     page.element(
         "p",
         "about",
-        "System and transient, then those that refused most. A dash at the end: the scope was gone.",
+        "System and transient, then the scopes with the most refusals. A dash means that the scope \
+         did not exist at the end.",
     );
     let row = |scope: &Scope| {
         let peak = &scope.peak;
@@ -160,7 +162,7 @@ fn scopes(page: &mut Page, report: &Report) {
     );
 }
 
-/// What each picture of a scope shows, by the places of the six counters.
+/// The charts of a scope: title, and the name and index of each counter.
 const PICTURES: [(&str, &[(&str, usize)]); 3] = [
     ("memory", &[("memory", 5)]),
     (
@@ -178,7 +180,7 @@ fn over_time(page: &mut Page, report: &Report) {
     page.element(
         "p",
         "about",
-        "Of each part of the time the most that was used, and how many requests were refused.",
+        "For each part of the time: the highest usage, and the number of refused requests.",
     );
     for over_time in &report.over_time {
         page.add("<section>");
@@ -219,7 +221,7 @@ fn pictures(page: &mut Page, over_time: &OverTime, nanos: u64) {
     refused.svg().into_iter().for_each(|svg| page.add(svg));
 }
 
-/// Seconds with as many digits as say something.
+/// Seconds with a useful number of digits.
 fn seconds(nanos: u64) -> String {
     match nanos as f64 / 1e9 {
         seconds @ ..10.0 => format!("{seconds:.3}"),
@@ -233,82 +235,4 @@ fn size(bytes: u64) -> String {
 
 fn count(count: u64) -> String {
     count.to_string()
-}
-
-/// HTML as it comes to be.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    /// Adds what is HTML already.
-    fn add(&mut self, html: impl Display) {
-        self.0.push_str(&format!("{html}\n"));
-    }
-
-    /// Adds text.
-    fn element(&mut self, name: &str, class: &str, text: &str) {
-        let text = escape(text);
-        match class {
-            "" => self.add(format_args!("<{name}>{text}</{name}>")),
-            _ => self.add(format_args!("<{name} class=\"{class}\">{text}</{name}>")),
-        }
-    }
-
-    /// Adds a table, of which the first column has names.
-    fn table<R: IntoIterator<Item = String>>(
-        &mut self,
-        titles: &[&str],
-        rows: impl Iterator<Item = R>,
-    ) {
-        self.add("<div class=\"scroll\"><table>\n<thead><tr>");
-        titles
-            .iter()
-            .for_each(|title| self.element("th", "", title));
-        self.add("</tr></thead>\n<tbody>");
-        for row in rows {
-            self.add("<tr>");
-            for (at, cell) in row.into_iter().enumerate() {
-                self.element(if at == 0 { "th" } else { "td" }, "", &cell);
-            }
-            self.add("</tr>");
-        }
-        self.add("</tbody>\n</table></div>");
-    }
-}
-
-/// Text as it may stand in a page, also between quotes. Names come from a trace, and what can't be
-/// seen is shown as a box: it may turn the direction of a line, or hide what is there.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other if is_invisible(other) => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-/// Control characters, and those that change the direction of text.
-fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_can_not_break_out() {
-        assert_eq!(
-            escape("<a b=\"c\">&'\n\u{202e}x"),
-            "&lt;a b=&quot;c&quot;&gt;&amp;&#39;\u{fffd}\u{fffd}x"
-        );
-    }
 }

@@ -1,51 +1,51 @@
-//! Events put together again: which of them are one operation.
+//! Groups the events of a trace into operations.
 //!
-//! A trace has an event for each scope that was asked. They stand together, in the order in which
-//! they were asked, and the connection, stream or span that asked comes last; see
-//! [`trace`](crate::trace). Where operations of several threads are mixed up in a trace, what stands
-//! together may be part of an operation only.
+//! A trace has an event for each scope of an operation. These events are adjacent, in the order of
+//! the checks, and the connection, stream or span that made the request comes last; see
+//! [`trace`](crate::trace). If operations of several threads are mixed up in a trace, adjacent
+//! events may be only a part of an operation.
 
 use crate::trace::{Event, EventKind};
 
 use super::scope::{class_of, ends_by_itself, owner_of};
 use rcmgr_core::ScopeClass;
 
-/// One operation.
+/// An operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// The manager was made.
+    /// The manager was created.
     Start,
-    /// A scope was made.
+    /// A scope was created.
     Create(Box<Event>),
-    /// Charged on each of these scopes.
+    /// Each of these scopes was charged.
     Grant(Vec<Event>),
-    /// A connection or stream was charged on some scopes more, and left transient if there are
+    /// A connection or stream was charged on additional scopes. It left transient if there are
     /// releases.
     Move {
         added: Vec<Event>,
         released: Vec<Event>,
     },
-    /// Refused: by the scope of the last event, after those before had granted it, and were given
-    /// back what they had granted. What asked is known if it was being made.
+    /// The scope of the last event refused. The scopes before it had granted and were released
+    /// again. `opening` is the connection or stream, if it was being opened.
     Refusal {
         asked: Vec<Event>,
         opening: Option<String>,
     },
-    /// Given back to each of these scopes.
+    /// Each of these scopes was released.
     Release(Vec<Event>),
-    /// A scope is gone, and what these were given back was its.
+    /// A scope was destroyed, and released these scopes.
     Destroy { name: String, released: Vec<Event> },
 }
 
-/// Puts events together, one after the other.
+/// Takes events one after the other, and emits operations.
 #[derive(Debug, Default)]
 pub struct Assembler {
     events: Vec<Event>,
     phase: Phase,
-    /// How many of the scopes of a refusal were given back what they had granted; or where the
-    /// releases of a move begin.
+    /// For a refusal, the number of scopes that were released again. For a move, the index of its
+    /// first release.
     mark: usize,
-    /// The connection or stream that was made just before.
+    /// The connection or stream that was created just before.
     created: Option<String>,
 }
 
@@ -60,7 +60,7 @@ enum Phase {
 }
 
 impl Assembler {
-    /// Takes an event, and gives out the operations that are whole now.
+    /// Takes an event, and emits the operations that are complete.
     pub fn push(&mut self, event: Event, out: &mut impl FnMut(Operation)) {
         match &event.kind {
             EventKind::Start => {
@@ -68,7 +68,8 @@ impl Assembler {
                 out(Operation::Start);
             }
             EventKind::CreateScope => {
-                // A protocol's or a peer's scope is made in the middle of the operation that asks it.
+                // The scope of a protocol or a peer is created in the middle of its first
+                // operation.
                 if ends_by_itself(class_of(event.scope_name())) {
                     self.flush(out);
                     self.created = event.name.clone();
@@ -109,17 +110,20 @@ impl Assembler {
 
     fn release(&mut self, event: Event, out: &mut impl FnMut(Operation)) {
         match self.phase {
+            // Grants followed by a release of transient: a connection or stream moved.
             Phase::Granting if leaves_transient(&self.events, &event) => {
                 self.phase = Phase::Moving;
                 self.mark = self.events.len();
             }
+            // The next scope of the same operation.
             Phase::Moving if continues(&self.events[self.mark..], &event) => {}
             Phase::Releasing if continues(&self.events, &event) => {}
             Phase::Refused if undoes(&self.events, self.mark, &event) => {
-                // What was charged and given back is told by the charge alone.
+                // The charge is enough: a refusal implies its release.
                 self.mark += 1;
                 return;
             }
+            // The first event of another operation.
             _ => {
                 self.flush(out);
                 self.phase = Phase::Releasing;
@@ -128,7 +132,7 @@ impl Assembler {
         self.events.push(event);
     }
 
-    /// Gives out what is there, at the end of a trace.
+    /// Emits the pending operation, at the end of a trace.
     pub fn flush(&mut self, out: &mut impl FnMut(Operation)) {
         let mut events = std::mem::take(&mut self.events);
         let created = self.created.take();
@@ -153,12 +157,12 @@ impl Assembler {
     }
 }
 
-/// Whether two events ask for the same, or give back the same.
+/// Whether two events have the same kind, amount and priority.
 fn is_same(one: &Event, other: &Event) -> bool {
     one.kind == other.kind && one.amount() == other.amount() && one.priority == other.priority
 }
 
-/// Memory comes before streams, and these before connections.
+/// The order of events of one scope: memory, then streams, then connections.
 fn rank(event: &Event) -> u8 {
     match &event.kind {
         kind if kind.is_of_memory() => 0,
@@ -167,7 +171,7 @@ fn rank(event: &Event) -> u8 {
     }
 }
 
-/// The events of the first scope: what each scope is asked for.
+/// The events of the first scope. Every scope of the operation has the same pattern.
 fn pattern(events: &[Event]) -> &[Event] {
     let first = events.first().map(Event::scope_name);
     let end = events
@@ -176,20 +180,22 @@ fn pattern(events: &[Event]) -> &[Event] {
     &events[..end.unwrap_or(events.len())]
 }
 
-/// Whether the next event belongs to these: every scope of an operation is asked for the same, each
-/// once, and whose operation it is comes last.
+/// Whether the next event belongs to the same operation. Each scope occurs once, with the same
+/// pattern of events, and the connection, stream or span that made the request is last.
 fn continues(events: &[Event], next: &Event) -> bool {
     let Some(last) = events.last() else {
         return false;
     };
     let pattern = pattern(events);
     let of_last = events.len() % pattern.len();
+    // A further event of the same scope: the first scope sets the pattern, the others repeat it.
     if next.scope_name() == last.scope_name() {
         return match events.len() == pattern.len() {
             true => rank(next) > rank(last) && next.kind.is_grant() == last.kind.is_grant(),
             false => of_last != 0 && is_same(&pattern[of_last], next),
         };
     }
+    // The first event of the next scope. After a connection, stream or span only its owner may follow.
     let is_new = || {
         let mut names = events.iter().map(Event::scope_name);
         names.all(|name| name != next.scope_name())
@@ -199,7 +205,7 @@ fn continues(events: &[Event], next: &Event) -> bool {
     of_last == 0 && is_same(&pattern[0], next) && goes_on && is_new()
 }
 
-/// Whether this is the scope that refused what these had granted.
+/// Whether this refusal belongs to the operation of these grants.
 fn refuses(granted: &[Event], refusal: &Event) -> bool {
     let pattern = pattern(granted);
     granted.len().is_multiple_of(pattern.len())
@@ -214,7 +220,7 @@ fn refuses(granted: &[Event], refusal: &Event) -> bool {
             .any(|event| rank(event) == rank(refusal) && event.amount() == refusal.amount())
 }
 
-/// Whether this gives back what one of the scopes had granted before another refused.
+/// Whether this releases a scope that had granted before another scope refused.
 fn undoes(asked: &[Event], undone: usize, event: &Event) -> bool {
     let granted = &asked[..asked.len() - 1];
     let gives_back = |granted: &Event| {
@@ -230,7 +236,7 @@ fn is_transient(name: &str) -> bool {
     matches!(class_of(name), Some(Transient | AllowlistedTransient))
 }
 
-/// Whether this is the first thing that transient is given back after these were charged.
+/// Whether this is the first release of transient in a move.
 fn leaves_transient(granted: &[Event], event: &Event) -> bool {
     let first = &granted[0];
     is_transient(event.scope_name())
@@ -239,9 +245,9 @@ fn leaves_transient(granted: &[Event], event: &Event) -> bool {
         && first.amount() == event.amount()
 }
 
-/// Whether these scopes were charged for a connection or stream that was there already. Whatever is
-/// asked of a connection or stream for itself names it; what is asked of another scope directly is
-/// asked of system too, and is memory.
+/// Whether these scopes were charged for an existing connection or stream that moved. A request of
+/// a connection or stream itself names it. A request on a shared scope includes system and is about
+/// memory.
 fn is_move(granted: &[Event]) -> bool {
     let has = |wanted: fn(Option<ScopeClass>) -> bool| {
         let mut names = granted.iter().map(Event::scope_name);

@@ -1,25 +1,25 @@
-//! How usage and refusals went on: so many points between begin and end, however long the trace is.
+//! Usage and refusals over time, with a fixed number of points.
 
 use ahash::{HashMap, HashMapExt};
 use rcmgr_core::ScopeStat;
 use serde::Serialize;
 
-use super::tally::six;
+use crate::counters::six;
 use crate::trace::{Event, EventKind};
 
-/// How one scope's usage and refusals went on.
+/// Usage and refusals of one scope over time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct OverTime {
     /// The scope's name.
     pub name: String,
-    /// For each part of the time, which are of the same length, the most that was used of each of
-    /// the six counters, in the order of [`Report::system`](super::Report::system).
+    /// For each part of the time, the highest value of each of the six counters, in the order of
+    /// [`Report::system`](super::Report::system). All parts have the same length.
     pub usage: Vec<[u64; 6]>,
-    /// For each part of the time, how many requests the scope refused.
+    /// For each part of the time, the number of requests that the scope refused.
     pub refused: Vec<u64>,
 }
 
-/// Follows some scopes over the time that the trace is known to take.
+/// Follows scopes between the known start and end of a trace.
 #[derive(Debug)]
 pub struct Follower {
     begin: i64,
@@ -36,7 +36,7 @@ struct Followed {
 }
 
 impl Follower {
-    /// Follows the scopes of these names from one time to another.
+    /// Follows the scopes with these names between two times.
     pub fn new(names: impl Iterator<Item = String>, begin: i64, end: i64, points: usize) -> Self {
         let followed = |name: String| {
             let over_time = OverTime {
@@ -68,7 +68,7 @@ impl Follower {
     pub fn push(&mut self, time: i64, event: &Event) {
         let since = u128::from(time.saturating_sub(self.begin).max(0).unsigned_abs());
         let at = since * self.points as u128 / u128::from(self.nanos);
-        // A file may have grown since.
+        // The file may have grown since the first pass.
         let at = usize::try_from(at)
             .unwrap_or(usize::MAX)
             .min(self.points - 1);
@@ -93,7 +93,7 @@ impl Follower {
         scope.see();
     }
 
-    /// What came of it, in the order of these names.
+    /// The results, in the order of these names.
     pub fn finish(mut self, names: impl Iterator<Item = String>) -> Vec<OverTime> {
         let last = self.points - 1;
         let mut finished = |name: String| {
@@ -106,7 +106,8 @@ impl Follower {
 }
 
 impl Followed {
-    /// Time goes on, and usage stays what it is. It does not go back, where events do.
+    /// Advances to a part of the time; usage does not change. Events with an earlier time do not
+    /// move back.
     fn go_to(&mut self, at: usize) {
         while self.at < at {
             self.at += 1;

@@ -1,4 +1,4 @@
-//! What a replay says.
+//! The report of a replay, as plain data.
 
 use serde::Serialize;
 
@@ -7,100 +7,84 @@ use super::tally::{Peak, Refused};
 use super::what_if::WhatIfReport;
 use crate::trace::Notes;
 
-/// What a trace says. As JSON its fields are called as they are here.
+/// The report of a replay. The names of the fields are also those of the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// How many events there were, and what was odd about the files.
+    /// The number of events, and oddities of the files.
     pub read: Notes,
-    /// The time of the earliest event, in RFC 3339; nothing if there are no events.
+    /// The time of the earliest event, in RFC 3339; `None` if there are no events.
     pub from: Option<String>,
     /// The time of the latest event.
     pub to: Option<String>,
-    /// The time between these, in nanoseconds.
+    /// The time between them, in nanoseconds.
     pub nanos: u64,
-    /// How often a manager was made anew: all scopes before that were gone with the one before.
+    /// The number of times that a manager was created again. All scopes of the previous one were
+    /// then destroyed.
     pub restarts: u64,
-    /// What the system scope used at the end: streams in and out, connections in and out, file
+    /// The usage of the system scope at the end: streams in and out, connections in and out, file
     /// descriptors, bytes of memory.
     pub system: [u64; 6],
-    /// What the transient scope used at the end, likewise.
+    /// The usage of the transient scope at the end, in the same order.
     pub transient: [u64; 6],
-    /// What was refused, as the metric `libp2p_rcmgr_blocked_resources` has it.
+    /// The refusals, with the labels of the metric `libp2p_rcmgr_blocked_resources`.
     pub blocked_resources: Vec<Blocked>,
-    /// Each class of scopes that there were.
+    /// The classes that have scopes.
     pub classes: Vec<Class>,
-    /// Some scopes: system and transient first, then those that refused most, and of those that
-    /// refused as much, the ones with the most events.
+    /// The most notable scopes: system and transient first, then by the number of refusals, then by
+    /// the number of events.
     pub scopes: Vec<Scope>,
-    /// How these scopes' usage and refusals went on.
+    /// Usage and refusals of these scopes over time.
     pub over_time: Vec<OverTime>,
-    /// What other limits would have made of it, if some were asked.
+    /// The effect of other limits, if some were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what_if: Option<WhatIfReport>,
 }
 
-/// How much was refused, of one resource at one class of scopes.
+/// The refusals of one resource by one class of scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Blocked {
-    /// `inbound` or `outbound`; empty of memory and file descriptors.
+    /// `inbound` or `outbound`; empty for memory and file descriptors.
     pub dir: &'static str,
-    /// The class of scopes, where what a peer uses of a service or protocol counts in that, and a
+    /// The class. A peer's share of a service or protocol counts in that service or protocol, and a
     /// span in its owner.
     pub scope: &'static str,
     /// `connection`, `stream`, `memory` or `fd`. A refused connection with a file descriptor counts
-    /// under both, whichever was missing.
+    /// under both, whichever limit was reached.
     pub resource: &'static str,
-    /// How many, or of memory how many bytes.
+    /// The number of requests; for memory, the number of bytes.
     pub value: u64,
 }
 
-/// All scopes of a class; spans count in their owner's.
+/// All scopes of a class. Spans count in the class of their owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Class {
-    /// Its name in traces; `unknown` for scopes whose names are not known.
+    /// The name in traces; `unknown` for scopes with an unknown name.
     pub class: &'static str,
-    /// How many of these scopes were made.
+    /// The number of scopes that were created.
     pub created: u64,
-    /// How many of them there were at the end.
+    /// The number of scopes at the end.
     pub live: u64,
-    /// The most that one of them used.
+    /// The highest usage of any of the scopes.
     pub peak: Peak,
-    /// What the limits of one of them would have to be for all that was asked of it: see
-    /// [`Report::suggest`].
+    /// The highest limits that any of the scopes needs to grant all its requests: see
+    /// [`Report::suggest`](Report::suggest).
     pub needed: Peak,
-    /// What they refused, all together.
+    /// The refusals of all scopes.
     pub refused: Refused,
 }
 
 /// One scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Scope {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// How many events there were about it.
+    /// The number of its events.
     pub events: u64,
-    /// What it used at the end, in the order of [`Report::system`]; nothing if it was gone.
+    /// The usage at the end, in the order of [`Report::system`]; `None` if it did not exist at the
+    /// end.
     pub usage: Option<[u64; 6]>,
-    /// The most that it used.
+    /// The highest usage.
     pub peak: Peak,
-    /// What it refused.
+    /// The refusals.
     pub refused: Refused,
-}
-
-impl Report {
-    /// The whole report in JSON.
-    ///
-    /// # Panics
-    ///
-    /// Never: there is nothing in a report that JSON can't say.
-    pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
-        text.push('\n');
-        text
-    }
-
-    /// The whole report as one web page with plots, which needs nothing else.
-    pub fn to_html(&self) -> String {
-        super::html::write(self)
-    }
 }

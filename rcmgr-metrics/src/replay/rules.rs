@@ -1,12 +1,12 @@
-//! The rules by which a scope grants or refuses.
+//! The checks that a scope makes.
 
 use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
 
-/// The limit that leaves no room for `asked` when `used` is used, if one does: checked in the order
-/// in which a scope does it, and only of the resources that are asked for.
+/// The limit that `asked` would exceed in addition to `used`, if any. The checks have the order of
+/// a scope, and only requested resources are checked.
 ///
-/// Memory is granted up to `floor((1 + priority) * limit / 256)`. What a counter can't hold is over
-/// the limit.
+/// Memory is granted up to `floor((1 + priority) * limit / 256)`. An overflow counts as over the
+/// limit.
 pub fn refused_by(
     limit: &Limit,
     used: &ScopeStat,
@@ -50,8 +50,8 @@ fn has_memory(limit: LimitValue, used: u64, asked: u64, priority: u8) -> bool {
     }
 }
 
-/// The least limit under which a reservation at this priority leads to `used` bytes: rounded up, so
-/// that the threshold is not below.
+/// The smallest limit at which a reservation of this priority may raise usage to `used` bytes. It
+/// is rounded up, so that the threshold is not below `used`.
 pub fn memory_needed(used: u64, priority: u8) -> u64 {
     let needed = (u128::from(used) * 256).div_ceil(1 + u128::from(priority));
     u64::try_from(needed).unwrap_or(u64::MAX)

@@ -1,11 +1,10 @@
-//! Which scope an event is about, by its name.
+//! Class, owner and limit of a scope, from its name.
 
 use rcmgr_core::{Limit, Limits, PeerId, ScopeClass};
 
 use crate::trace::Event;
 
-/// The class that a name tells; `None` for names that are not known here. All spans are
-/// [`ScopeClass::Span`].
+/// The class of a name; `None` for unknown names. All spans are [`ScopeClass::Span`].
 pub fn class_of(name: &str) -> Option<ScopeClass> {
     match owner_of(name) {
         Some(_) => Some(ScopeClass::Span),
@@ -36,35 +35,35 @@ fn class_without_spans(name: &str) -> Option<ScopeClass> {
     })
 }
 
-/// What a span is a span of; `None` if the name is none of a span.
+/// The owner of a span; `None` if the name is not that of a span.
 pub fn owner_of(name: &str) -> Option<&str> {
     let (owner, number) = name.rsplit_once(".span-")?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then_some(owner)
 }
 
-/// What all the spans around a span are of; a scope that is no span itself.
+/// The scope at the base of nested spans, which is not a span itself.
 pub fn base_of(mut name: &str) -> &str {
     while let Some(owner) = owner_of(name) {
         name = owner;
     }
-    // Of deep spans the ones between are left out.
+    // The name of a deeply nested span leaves out the middle.
     name.split(".span-").next().unwrap_or(name)
 }
 
-/// Whether a scope ends with what it stands for: a connection, a stream, or a span of anything.
+/// Whether a scope ends with its handle: a connection, a stream, or a span.
 pub fn ends_by_itself(class: Option<ScopeClass>) -> bool {
     use ScopeClass::{Connection, Span, Stream};
     matches!(class, Some(Connection | Stream | Span))
 }
 
-/// The class that a scope counts in, by its name: a span in its owner's.
+/// The class that a scope counts in. A span counts in the class of its owner.
 pub fn counts_in(name: &str) -> &'static str {
     class_without_spans(base_of(name)).map_or("unknown", ScopeClass::as_str)
 }
 
-/// What stands for that class in the label `scope` of the metric `blocked_resources`: what a peer
-/// uses of a service or protocol counts in that.
+/// The value of the label `scope` of the metric `blocked_resources` for a class: a peer's share of
+/// a service or protocol counts in that service or protocol.
 pub fn metric_label(class: &'static str) -> &'static str {
     match class {
         "service-peer" => "service",
@@ -73,12 +72,11 @@ pub fn metric_label(class: &'static str) -> &'static str {
     }
 }
 
-/// The limit that a configuration has for the scope that an event names. Names that are not known
-/// have none.
+/// The limit of an event's scope under a configuration. Unknown names have no limit.
 pub fn limit_of(event: &Event, limits: &Limits) -> Limit {
     let name = base_of(event.scope_name());
     let labels = event.scope.as_ref();
-    // The parts tell more safely than the name, in which a service may be called whatever it is.
+    // The labels are more reliable than the name, because a service may have any name.
     let of = |label: Option<&String>, prefix: &str| -> String {
         let in_name = || {
             let rest = name.strip_prefix(prefix).unwrap_or_default();
@@ -105,7 +103,7 @@ pub fn limit_of(event: &Event, limits: &Limits) -> Limit {
         Some(ScopeClass::Transient) => limits.transient,
         Some(ScopeClass::AllowlistedSystem) => limits.allowlisted_system,
         Some(ScopeClass::AllowlistedTransient) => limits.allowlisted_transient,
-        // Without a limit of its own it has that of system, which is asked too.
+        // Without its own limit only system limits it, which is checked too.
         Some(ScopeClass::Service) => limits.service_limit(&service()).unwrap_or(Limit::UNLIMITED),
         Some(ScopeClass::ServicePeer) => limits.service_peer_limit(&service()),
         Some(ScopeClass::Protocol) => limits.protocol_limit(&protocol()),

@@ -1,4 +1,4 @@
-//! Limits for what was seen.
+//! Suggests limits for a trace.
 
 use rcmgr_config::PartialLimits;
 use rcmgr_core::{LimitValue, LimitsKey, MIB, Resource};
@@ -6,14 +6,14 @@ use rcmgr_core::{LimitValue, LimitsKey, MIB, Resource};
 use super::report::Report;
 use super::tally::Peak;
 
-/// What a suggested limit is over what was needed, if nothing else is said: half as much again.
+/// The default factor between need and suggested limit.
 ///
-/// A trace of some hours rarely has the worst of them, and a peak half as high again is still one of
-/// the same kind. With more, a limit would protect less than it could: whoever takes three times
-/// what has ever been needed is who it is for.
+/// A trace of a few hours rarely contains the highest load, and a peak that is 50 % higher is still
+/// normal load. A higher factor would weaken the protection: a client that takes three times the
+/// highest need so far should be limited.
 pub const HEADROOM: f64 = 1.5;
 
-/// The entry of a file for a class of scopes.
+/// The entry of a limits file for each class.
 const ENTRIES: [(&str, LimitsKey); 11] = [
     ("system", LimitsKey::System),
     ("transient", LimitsKey::Transient),
@@ -28,21 +28,21 @@ const ENTRIES: [(&str, LimitsKey); 11] = [
     ("stream", LimitsKey::Stream),
 ];
 
-/// Limits under which all that a trace has would have been granted, with headroom.
+/// Limits that would have granted everything in the trace, with headroom.
 ///
-/// A class of scopes gets what the one of its scopes needed that needed most: its peak, and where a
-/// request was refused, what there was with it. For memory that is what the limit must be for the
-/// request's priority to be enough, which is more than the memory itself. That, times the headroom,
-/// is rounded up to a number that reads well. What was never used is left to the defaults; so are
-/// entries of single names, since a default for all of a class holds for each.
+/// A class gets the highest need of any of its scopes. The need is the peak, or usage plus the
+/// request at a refusal. For memory it is the limit at which the priority of the request is
+/// sufficient, which is more than the memory itself. The need, times the headroom, is rounded up to
+/// a number that is easy to read. Resources that were never used are left to the defaults. So are
+/// entries of single names, because the default of a class applies to each of its scopes.
 ///
-/// System gets no less than a scope below it: a refused request was not asked of system, which comes
-/// last. A direction that was never used gets as much as both together. A connection is one
-/// connection, and a stream one stream: of the numbers of these two classes there is no more than
-/// was seen.
+/// System gets at least as much as any scope below it, because a refused request never reached
+/// system, which is checked last. A direction that was never used gets as much as both together.
+/// Connections and streams get exactly the counts that were seen, since a connection is one
+/// connection.
 ///
-/// Refused requests count one at a time: how many of them would have been there together is not in
-/// a trace, because nobody knows how long they would have stayed.
+/// Each refused request counts on its own. A trace does not show how many of them would have
+/// overlapped, because their duration is unknown.
 pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
     let mut limits = PartialLimits::default();
     for (class, key) in ENTRIES {
@@ -82,18 +82,18 @@ fn needed(report: &Report, class: &str) -> Peak {
 }
 
 fn with(needed: u64, headroom: f64) -> u64 {
-    // A cast from a float saturates; and rounding must not take away what was needed.
+    // A cast from a float saturates. The rounding of floats must not reduce the need.
     ((needed as f64 * headroom).ceil() as u64).max(needed)
 }
 
-/// Rounded up to two digits and zeros: 23, 230, 2300.
+/// Rounds up to two significant digits: 23, 230, 2300.
 fn readable_count(count: u64) -> u64 {
     let digits = count.checked_ilog10().unwrap_or(0);
     round_up(count, 10_u64.pow(digits.saturating_sub(1)))
 }
 
-/// Rounded up by an eighth at most, to a number of bytes that is whole in a larger unit; from 8 MiB
-/// on, to whole MiB at least.
+/// Rounds up by at most an eighth to a whole number of a larger unit; from 8 MiB on, to whole MiB
+/// at least.
 fn readable_size(bytes: u64) -> u64 {
     let eighth = 1 << bytes.checked_ilog2().unwrap_or(0).saturating_sub(3);
     round_up(

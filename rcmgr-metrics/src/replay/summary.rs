@@ -1,4 +1,4 @@
-//! What is known of all scopes, with memory for those that are there.
+//! The summary of all scopes. Its memory is bounded by the number of live scopes.
 
 use ahash::{HashMap, HashMapExt};
 use rcmgr_core::{ScopeClass, ScopeStat};
@@ -6,15 +6,16 @@ use rcmgr_core::{ScopeClass, ScopeStat};
 use super::report::{Blocked, Class, Scope};
 use super::rules::memory_needed;
 use super::scope::{class_of, counts_in, metric_label};
-use super::tally::{Peak, Refused, plus, six};
+use super::tally::{Peak, Refused};
 use super::top::Top;
+use crate::counters::{plus, six};
 use crate::trace::{Event, EventKind};
 
-/// What is known of all scopes.
+/// The summary of all scopes.
 #[derive(Debug, Default)]
 pub struct Summary {
     live: HashMap<Box<str>, Live>,
-    /// Scopes that are gone.
+    /// The most notable destroyed scopes.
     gone: Top<Seen>,
     classes: HashMap<&'static str, Totals>,
     pub restarts: u64,
@@ -25,11 +26,11 @@ pub struct Summary {
 struct Live {
     usage: ScopeStat,
     seen: Seen,
-    /// Whether the trace has it made: of others there may be no end in the trace either.
+    /// Whether the trace has its creation. If not, it may not have its end either.
     is_created: bool,
 }
 
-/// What was seen of one scope.
+/// The history of one scope.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
     events: u64,
@@ -65,7 +66,7 @@ impl Seen {
     }
 }
 
-/// The scopes that stand first, whatever they refused.
+/// The scopes that come first in the report.
 const FIRST: [&str; 2] = ["system", "transient"];
 
 impl Summary {
@@ -135,7 +136,7 @@ impl Summary {
         let peak = Peak::of(&live.usage);
         live.seen.peak.raise(&peak);
         totals.peak.raise(&peak);
-        // Of what was refused, only what was asked for: the rest of the usage is older.
+        // A refusal needs the usage plus the request. For memory, the priority raises the need.
         let mut needed = match event.kind.is_refusal() {
             true => Peak::of(&wanted),
             false => peak,
@@ -146,7 +147,7 @@ impl Summary {
         totals.needed.raise(&needed);
     }
 
-    /// A scope that comes, or comes back: what was seen of it before is counted on.
+    /// A new scope. If one with this name existed before, its history continues.
     fn found(&mut self, name: &str) -> Live {
         Live {
             seen: self.gone.take(name).unwrap_or_default(),
@@ -154,8 +155,8 @@ impl Summary {
         }
     }
 
-    /// Keeps what was seen of a scope that is gone, if it is worth it. A connection or stream that
-    /// refused nothing is one of very many.
+    /// Keeps the history of a destroyed scope, if it is notable. Connections and streams without
+    /// refusals are not: there are too many of them.
     fn fold(&mut self, name: &str, live: &Live) {
         let is_leaf = matches!(counts_in(name), "conn" | "stream");
         if !is_leaf || live.seen.refused.requests > 0 {
@@ -164,13 +165,13 @@ impl Summary {
         }
     }
 
-    /// What a scope uses now.
+    /// The current usage of a scope.
     pub fn usage(&self, name: &str) -> [u64; 6] {
         let live = self.live.get(name);
         six(&live.map(|live| live.usage).unwrap_or_default())
     }
 
-    /// All refusals, as the metric has them.
+    /// All refusals, with the labels of the metric.
     pub fn blocked(&self) -> Vec<Blocked> {
         let mut blocked: Vec<Blocked> = Vec::new();
         for (class, totals) in &self.classes {
@@ -204,7 +205,7 @@ impl Summary {
         blocked
     }
 
-    /// All classes of which there was something.
+    /// All classes that have scopes.
     pub fn classes(&self) -> Vec<Class> {
         let mut live: HashMap<&str, u64> = HashMap::new();
         for name in self.live.keys() {
@@ -227,7 +228,7 @@ impl Summary {
             .collect()
     }
 
-    /// System, transient, and so many others.
+    /// System, transient, and `top` others.
     pub fn scopes(self, top: usize) -> Vec<Scope> {
         let scope = |name: &str, usage: Option<ScopeStat>, seen: &Seen| Scope {
             name: name.into(),

@@ -1,32 +1,31 @@
-//! What is counted of a scope, or of all scopes of a class.
+//! Refusals and peaks of a scope, or of all scopes of a class.
 
 use rcmgr_core::{Resource, ScopeStat};
 use serde::Serialize;
 
 use crate::trace::Event;
 
-/// What was refused.
+/// The sum of refused requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Refused {
-    /// How many requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Bytes of memory that they asked for.
+    /// The requested memory, in bytes.
     pub memory: u64,
-    /// Inbound streams that they asked for.
+    /// The requested inbound streams.
     pub streams_in: u64,
-    /// Outbound streams that they asked for.
+    /// The requested outbound streams.
     pub streams_out: u64,
-    /// Inbound connections that they asked for.
+    /// The requested inbound connections.
     pub conns_in: u64,
-    /// Outbound connections that they asked for.
+    /// The requested outbound connections.
     pub conns_out: u64,
-    /// File descriptors of the connections that they asked for, whichever limit it was that
-    /// refused them.
+    /// The file descriptors of the requested connections, whichever limit refused them.
     pub fd: u64,
 }
 
 impl Refused {
-    /// Counts a refusal.
+    /// Adds a refusal.
     pub fn add(&mut self, event: &Event) {
         let amount = event.amount();
         self.requests += 1;
@@ -39,7 +38,7 @@ impl Refused {
     }
 }
 
-/// The most that there was at a time of each of the eight resources that have limits.
+/// The peak of each of the eight limited resources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Peak {
     /// Bytes of memory.
@@ -61,7 +60,7 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Usage as a peak.
+    /// The current usage as a peak.
     pub const fn of(usage: &ScopeStat) -> Self {
         Self {
             memory: usage.memory,
@@ -75,7 +74,7 @@ impl Peak {
         }
     }
 
-    /// The higher of both, of each resource by itself.
+    /// Raises each resource to the higher value of both.
     pub fn raise(&mut self, other: &Self) {
         for resource in Resource::ALL {
             let most = self.get_mut(resource);
@@ -109,43 +108,4 @@ impl Peak {
             Resource::ConnsOutbound => &mut self.conns_out,
         }
     }
-}
-
-/// The sum of two amounts, as large as it can be.
-pub fn plus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
-    fields(one, other, u64::saturating_add)
-}
-
-/// What is left of `one` without `other`, not less than nothing.
-pub fn minus(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
-    fields(one, other, u64::saturating_sub)
-}
-
-/// The lower of both, field by field.
-pub fn lower(one: &ScopeStat, other: &ScopeStat) -> ScopeStat {
-    fields(one, other, Ord::min)
-}
-
-fn fields(one: &ScopeStat, other: &ScopeStat, f: impl Fn(u64, u64) -> u64) -> ScopeStat {
-    ScopeStat {
-        streams_inbound: f(one.streams_inbound, other.streams_inbound),
-        streams_outbound: f(one.streams_outbound, other.streams_outbound),
-        conns_inbound: f(one.conns_inbound, other.conns_inbound),
-        conns_outbound: f(one.conns_outbound, other.conns_outbound),
-        fd: f(one.fd, other.fd),
-        memory: f(one.memory, other.memory),
-    }
-}
-
-/// The six counters in the order of the vectors: streams in and out, connections in and out, file
-/// descriptors, bytes of memory.
-pub const fn six(usage: &ScopeStat) -> [u64; 6] {
-    [
-        usage.streams_inbound,
-        usage.streams_outbound,
-        usage.conns_inbound,
-        usage.conns_outbound,
-        usage.fd,
-        usage.memory,
-    ]
 }

@@ -1,19 +1,19 @@
-//! The most noteworthy of very many names, with bounded memory.
+//! Keeps the highest-ranked of very many names, with bounded memory.
 
 use std::cmp::Reverse;
 
 use ahash::{HashMap, HashMapExt};
 
-/// Keeps what was counted under names, and forgets the least of them when they become too many.
+/// Values by name. When there are too many names, the lowest-ranked are removed.
 ///
-/// A name that is forgotten and comes back begins again at nothing: with more names than are kept,
-/// those in the middle may be counted too low, and those far above the rest are right.
+/// A removed name that comes back starts from zero. So with more names than are kept, counts in the
+/// middle may be too low; the highest are correct.
 #[derive(Debug)]
 pub struct Top<T> {
     names: HashMap<Box<str>, T>,
 }
 
-/// At least so many are kept, and at most twice as many.
+/// The number of names that are kept after a removal. A removal starts at twice this number.
 const KEPT: usize = 1024;
 
 impl<T> Default for Top<T> {
@@ -25,7 +25,7 @@ impl<T> Default for Top<T> {
 }
 
 impl<T: Default> Top<T> {
-    /// What is counted under a name.
+    /// The value of a name, created if needed.
     pub fn entry(&mut self, name: &str) -> &mut T {
         if !self.names.contains_key(name) {
             self.names.insert(name.into(), T::default());
@@ -33,12 +33,12 @@ impl<T: Default> Top<T> {
         self.names.get_mut(name).expect("it was just made")
     }
 
-    /// Takes back what was counted under a name.
+    /// Removes a name and returns its value.
     pub fn take(&mut self, name: &str) -> Option<T> {
         self.names.remove(name)
     }
 
-    /// Forgets the least, if there are too many.
+    /// Removes the lowest-ranked names, if there are too many.
     pub fn trim(&mut self, rank: impl Fn(&T) -> (u64, u64)) {
         if self.names.len() >= 2 * KEPT {
             let all = std::mem::take(self).into_sorted(rank);
@@ -46,7 +46,7 @@ impl<T: Default> Top<T> {
         }
     }
 
-    /// All of them, the highest rank first, and among equals by name.
+    /// All names, the highest rank first; the name breaks ties.
     pub fn into_sorted(self, rank: impl Fn(&T) -> (u64, u64)) -> Vec<(Box<str>, T)> {
         let mut all: Vec<_> = self.names.into_iter().collect();
         all.sort_by(|(name, one), (other_name, other)| {

@@ -1,7 +1,7 @@
-//! What other limits would have made of a trace.
+//! Replays a trace under other limits.
 //!
-//! Every operation of the trace is asked again, under the other limits. A scope's usage is then the
-//! one that was recorded, less what is *absent*: what the trace has, and would not be there.
+//! Every operation of the trace is checked again under the other limits. The usage of a scope is
+//! then the recorded usage less its *absent* part: the charges in the trace that would not exist.
 
 mod report;
 mod scopes;
@@ -12,8 +12,8 @@ use rcmgr_core::{Resource, ScopeStat};
 
 use super::operation::Operation;
 use super::scope::{base_of, counts_in, metric_label};
-use super::tally::minus;
 use super::top::Top;
+use crate::counters::minus;
 use crate::trace::{Event, EventKind};
 
 pub use report::{Change, ScopeChanges, WhatIfReport};
@@ -21,18 +21,19 @@ pub use scopes::Asked;
 
 use scopes::{Name, Scopes, Step};
 
-/// Asks again.
+/// The state of the replay under other limits.
 #[derive(Debug)]
 pub struct WhatIf {
     scopes: Scopes,
     report: WhatIfReport,
     changes: BTreeMap<(&'static str, &'static str), [u64; 3]>,
-    /// Grants that each scope would have refused, and refusals that it would have granted.
+    /// For each scope: the grants that it would have refused, and the refusals that it would have
+    /// granted.
     names: Top<[u64; 2]>,
 }
 
 impl WhatIf {
-    /// Asks these limits.
+    /// A replay under these limits.
     pub fn new(asked: Asked) -> Self {
         Self {
             scopes: Scopes::new(asked),
@@ -42,7 +43,7 @@ impl WhatIf {
         }
     }
 
-    /// Takes the next operation of the trace.
+    /// Checks the next operation of the trace.
     pub fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Start => self.scopes.forget(),
@@ -82,7 +83,7 @@ impl WhatIf {
         }
     }
 
-    /// The report, with so many scopes.
+    /// The report, with `top` scopes.
     pub fn finish(mut self, top: usize) -> WhatIfReport {
         let changes = self.changes.into_iter();
         self.report.changes = changes
@@ -114,14 +115,17 @@ impl WhatIf {
         let Some(owner) = steps.last() else {
             return;
         };
-        // A span is asked first, then its owner, and so on; then what these are charged on.
+        // In the trace the scopes of the path come first, then the owner, then its spans. The
+        // checks start at the innermost span.
         let base = base_of(&owner.name);
+        // The scopes before the base are its path: remember it for a later move or close.
         let own = steps.iter().position(|step| *step.name == *base);
         let own = own.unwrap_or(steps.len() - 1);
         let path = steps[..own].iter().map(|step| step.name.clone()).collect();
         self.scopes.set_path(base, path);
         let in_order = steps[own..].iter().rev().chain(&steps[..own]);
         if self.scopes.is_gone(&owner.name) {
+            // Its connection or stream was refused before.
             self.report.not_asked += 1;
         } else if let Some(refusal) = self.scopes.refuses(in_order) {
             self.would_refuse(&refusal, owner.amount.memory);
@@ -130,6 +134,7 @@ impl WhatIf {
             self.report.granted += 1;
             return;
         }
+        // Not granted in the replay: the charges of the trace become absent.
         for step in steps {
             self.scopes.lose(&step.name, &step.amount);
         }
@@ -145,22 +150,24 @@ impl WhatIf {
             return;
         };
         let mover = self.scopes.mover(&amount, !released.is_empty(), peer);
-        // What the mover has in the trace, and would not have.
+        // The part of the moved charges that would not exist.
         let mut absent = ScopeStat::ZERO;
         if let Some(mover) = &mover {
             let before = self.scopes.path(mover);
-            // Whoever comes to system was on the allowlist before, and is not any more.
+            // A connection that is charged on system leaves the allowlisted scopes.
             let to_system = added.iter().any(|step| &*step.name == "system");
             let is_left = |name: &Name| {
                 let was_released = released.iter().any(|step| step.name == *name);
                 was_released || to_system && name.starts_with("allowlisted")
             };
+            // The new path is the old one, without the scopes it left, plus the added ones.
             let added = added.iter().map(|step| step.name.clone());
             let path = before.into_iter().chain(added);
             let path = path.filter(|name| !is_left(name)).collect();
             absent = self.scopes.absent(mover);
             self.scopes.set_path(mover, path);
         }
+        // Only the part that exists in the replay is checked.
         let would_ask = |step: &Step| Step {
             amount: minus(&step.amount, &absent),
             name: step.name.clone(),
@@ -168,6 +175,7 @@ impl WhatIf {
         };
         let asked: Vec<_> = added.iter().map(would_ask).collect();
         let refusal = self.scopes.refuses(&asked);
+        // The absent part moves with the rest: from the released scopes to the added ones.
         for step in added {
             self.scopes.lose(&step.name, &absent);
         }
@@ -181,6 +189,7 @@ impl WhatIf {
             self.report.not_asked += 1;
         } else if let Some(refusal) = refusal {
             self.would_refuse(&refusal, amount.memory);
+            // Without a known mover, only the added charges become absent.
             match mover {
                 None => added
                     .iter()
@@ -196,7 +205,7 @@ impl WhatIf {
         let (Some(last), Some(event)) = (steps.last(), refusal) else {
             return;
         };
-        // What was granted before it is given back again.
+        // Undo the grants of the scopes before it.
         for step in &steps[..steps.len() - 1] {
             self.scopes.undo(step);
         }
@@ -204,11 +213,13 @@ impl WhatIf {
             self.report.not_asked += 1;
             return;
         }
+        // The trace does not show the scopes after the refusal: add the known ones.
         let rest = self.not_asked_then(steps, event, opening);
         if self.scopes.refuses(steps.iter().chain(&rest)).is_some() {
             self.report.refused += 1;
             return;
         }
+        // All scopes would grant. Report the refusal under the requested resource.
         self.report.would_grant += 1;
         let amount = &last.amount;
         let resource = match &event.kind {
@@ -221,8 +232,8 @@ impl WhatIf {
         self.changed(&last.name, resource, GRANTED, amount.memory);
     }
 
-    /// The scopes that would have been asked too, had this one not refused, as far as that can be
-    /// told: of what was being opened itself, transient and system; of memory system.
+    /// The scopes that would have been checked next, as far as they are known: for an opened
+    /// connection or stream itself, transient and system; for memory, system.
     fn not_asked_then(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
         let allowlisted = steps
             .iter()
@@ -256,6 +267,6 @@ impl WhatIf {
     }
 }
 
-/// Which number of a change counts what.
+/// The index of each count in a change.
 const REFUSED: usize = 0;
 const GRANTED: usize = 1;

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use rcmgr_core::{ScopeClass, ScopeStat};
 use serde::{Deserialize, Serialize};
 
-use super::limit::is_zero;
-use super::{EventKind, RecordedLimit};
+use super::kind::EventKind;
+use super::limit::{RecordedLimit, is_zero};
 
-/// One event of a trace. The fields are go-libp2p's, in its order; what is zero or empty is left
-/// out when written.
+/// One event of a trace. Names and order of the fields are those of go-libp2p. Fields that are zero
+/// or empty are not written.
 ///
 /// ```
 /// use rcmgr_metrics::trace::{Event, EventKind};
@@ -24,58 +24,58 @@ use super::{EventKind, RecordedLimit};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Event {
-    /// When it was, in RFC 3339.
+    /// The time, in RFC 3339.
     pub time: String,
-    /// What it was.
+    /// The kind.
     #[serde(rename = "Type")]
     pub kind: EventKind,
-    /// Which scope it was about, in parts.
+    /// The scope, in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeLabels>,
-    /// Which scope it was about. All events but `start` have it.
+    /// The name of the scope. All events except `start` have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The scope's limit, when it was made. (Of a `start`, an empty one.)
+    /// The limit of the scope at its creation. (A `start` has an empty one.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<RecordedLimit>,
-    /// Of memory asked for: the priority's level.
+    /// For requests of memory: the level of the priority.
     #[serde(default, skip_serializing_if = "is_lowest")]
     pub priority: u8,
-    /// Memory in bytes, or file descriptors of connections: what was asked for, or less than zero
-    /// what was given back.
+    /// Memory in bytes, or file descriptors of connections: the requested amount, or the negative
+    /// of the released amount.
     #[serde(default, skip_serializing_if = "is_none")]
     pub delta: i64,
-    /// Inbound streams or connections, likewise.
+    /// Inbound streams or connections, with the same sign.
     #[serde(default, skip_serializing_if = "is_none")]
     pub delta_in: i64,
-    /// Outbound streams or connections, likewise.
+    /// Outbound streams or connections, with the same sign.
     #[serde(default, skip_serializing_if = "is_none")]
     pub delta_out: i64,
-    /// Of an event about memory: what the scope had reserved after it, in bytes.
+    /// For events about memory: the memory of the scope after the event, in bytes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory: u64,
-    /// Of an event about streams: how many inbound ones there were after it.
+    /// For events about streams: the inbound streams after the event.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub streams_in: u64,
-    /// Of an event about streams: how many outbound ones there were after it.
+    /// For events about streams: the outbound streams after the event.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub streams_out: u64,
-    /// Of an event about connections: how many inbound ones there were after it.
+    /// For events about connections: the inbound connections after the event.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub conns_in: u64,
-    /// Of an event about connections: how many outbound ones there were after it.
+    /// For events about connections: the outbound connections after the event.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub conns_out: u64,
-    /// Of an event about connections: how many file descriptors there were after it.
+    /// For events about connections: the file descriptors after the event.
     #[serde(rename = "FD", default, skip_serializing_if = "is_zero")]
     pub fd: u64,
 }
 
-/// Which scope, in parts. Of a span, the last part ends in `.span-N`.
+/// The parts of a scope's name. For a span, the last part ends in `.span-N`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ScopeLabels {
-    /// The class: of a span that of its owner.
+    /// The class; for a span, the class of its owner.
     pub class: String,
     /// The service's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,13 +92,13 @@ pub struct ScopeLabels {
     /// The stream's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
-    /// The span, in traces that name it by itself.
+    /// The span, in traces that have a part for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<String>,
 }
 
 impl ScopeLabels {
-    /// The class, if it is a known one.
+    /// The class, if it is known.
     ///
     /// ```
     /// use rcmgr_core::ScopeClass;
@@ -122,7 +122,7 @@ fn is_lowest(priority: &u8) -> bool {
 }
 
 impl Event {
-    /// An event of which nothing else is said yet.
+    /// An event with a time and a kind, and all other fields empty.
     pub fn new(time: SystemTime, kind: EventKind) -> Self {
         Self {
             time: text(time),
@@ -143,7 +143,7 @@ impl Event {
         }
     }
 
-    /// When it was, in nanoseconds since 1970; `None` if the text is no time.
+    /// The time in nanoseconds since 1970; `None` if the text is not a valid time.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -159,12 +159,12 @@ impl Event {
         time.as_nanosecond().try_into().ok()
     }
 
-    /// The scope that it is about; empty of a `start`.
+    /// The name of the scope; empty for a `start`.
     pub fn scope_name(&self) -> &str {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// What was asked for or given back: the deltas without their sign, where they belong.
+    /// The requested or released amount: the deltas without their sign.
     pub fn amount(&self) -> ScopeStat {
         let [delta, delta_in, delta_out] =
             [self.delta, self.delta_in, self.delta_out].map(i64::unsigned_abs);
@@ -180,7 +180,7 @@ impl Event {
         amount
     }
 
-    /// Sets what `usage` has of the resource that the event is about to the totals after it.
+    /// Sets the totals of the event in `usage`, for the resource that the event is about.
     pub fn set_totals(&self, usage: &mut ScopeStat) {
         if self.kind.is_of_memory() {
             usage.memory = self.memory;
@@ -196,7 +196,7 @@ impl Event {
     pub fn to_line(&self) -> String {
         let mut line = Vec::new();
         self.write_line(&mut line)
-            .expect("to write into memory never fails");
+            .expect("writing to memory never fails");
         line.pop();
         String::from_utf8(line).expect("JSON is UTF-8")
     }
@@ -205,7 +205,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// If it can't be written.
+    /// The errors of the writer.
     pub fn write_line(&self, to: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(Escaping(&mut *to), self)?;
         to.write_all(b"\n")
@@ -220,14 +220,14 @@ fn text(time: SystemTime) -> String {
     stamp.to_string()
 }
 
-/// Writes JSON as Go does, which escapes what would be markup in a page. Outside of strings JSON has
-/// none of these characters.
+/// Escapes JSON as Go does: characters that are markup in HTML are escaped. JSON has none of these
+/// characters outside of strings.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // U+2028 and U+2029 are E2 80 A8 and E2 80 A9. A string comes in pieces, but no character is
-        // cut into two.
+        // U+2028 and U+2029 are E2 80 A8 and E2 80 A9. A string may be written in pieces, but a
+        // piece never ends inside a character.
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|byte| b"<>&\xe2".contains(byte)) {
             let (plain, special) = rest.split_at(at);

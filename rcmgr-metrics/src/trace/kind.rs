@@ -3,7 +3,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-/// What happened.
+/// The kind of an event.
 ///
 /// ```
 /// use rcmgr_metrics::trace::EventKind;
@@ -13,31 +13,31 @@ use serde::{Serialize, Serializer};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
-    /// The manager was made.
+    /// The manager was created.
     Start,
-    /// A scope was made.
+    /// A scope was created.
     CreateScope,
-    /// A scope is gone, with all that it held.
+    /// A scope was destroyed, with all that it held.
     DestroyScope,
     /// Memory was reserved.
     ReserveMemory,
     /// A reservation of memory was refused.
     BlockReserveMemory,
-    /// Memory was given back.
+    /// Memory was released.
     ReleaseMemory,
     /// Streams were added.
     AddStream,
     /// Streams were refused.
     BlockAddStream,
-    /// Streams were taken away.
+    /// Streams were removed.
     RemoveStream,
     /// Connections were added.
     AddConn,
     /// Connections were refused.
     BlockAddConn,
-    /// Connections were taken away.
+    /// Connections were removed.
     RemoveConn,
-    /// A kind that is not known here.
+    /// An unknown kind.
     Other(Box<str>),
 }
 
@@ -76,7 +76,7 @@ impl EventKind {
         }
     }
 
-    /// Whether something was charged on a scope.
+    /// Whether a scope was charged.
     pub const fn is_grant(&self) -> bool {
         matches!(self, Self::ReserveMemory | Self::AddStream | Self::AddConn)
     }
@@ -89,7 +89,7 @@ impl EventKind {
         )
     }
 
-    /// Whether a scope was given something back.
+    /// Whether a scope was released.
     pub const fn is_release(&self) -> bool {
         matches!(
             self,
@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for EventKind {
             type Value = EventKind;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a type of event")
+                f.write_str("the type of an event")
             }
 
             fn visit_str<E>(self, name: &str) -> Result<EventKind, E> {

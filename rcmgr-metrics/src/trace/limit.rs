@@ -1,8 +1,8 @@
 use rcmgr_core::{Limit, LimitValue, Resource};
 use serde::{Deserialize, Serialize};
 
-/// A scope's limit as a trace has it: a field that is left out is 0, and the largest number of 64
-/// bits, with sign, is unlimited.
+/// The limit of a scope in a trace. A missing field is 0. The largest signed number of 64 bits
+/// means unlimited.
 ///
 /// ```
 /// use rcmgr_core::{Limit, LimitValue};
@@ -46,7 +46,7 @@ pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What go-libp2p takes for no limit.
+/// The number that means unlimited in go-libp2p.
 const UNLIMITED: u64 = i64::MAX as u64;
 
 impl RecordedLimit {

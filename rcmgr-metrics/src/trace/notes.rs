@@ -4,29 +4,29 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// What was odd about the files that were read, and no error.
+/// Oddities of the files that are not errors.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Notes {
-    /// How many events there were.
+    /// The number of events.
     pub events: u64,
-    /// The files that end early.
+    /// The files that are cut off.
     pub cut_off: Vec<CutOff>,
-    /// Events of a type that is not known, by the type.
+    /// Events of unknown types, by type.
     pub unknown_types: Counted,
-    /// Fields that are not known, by the field.
+    /// Unknown fields, by name.
     pub unknown_fields: Counted,
-    /// The files that begin before the end of the file before them.
+    /// The files that start before the end of the previous file.
     pub out_of_order: Vec<PathBuf>,
 }
 
-/// Where a file ends early.
+/// The place where a file is cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CutOff {
     /// The file.
     pub file: PathBuf,
-    /// The last line, from 1, that could be read.
+    /// The last complete line, counted from 1.
     pub after_line: u64,
-    /// What is cut off: the gzip stream, or the last line.
+    /// The part that is cut off: the gzip stream, or the last line.
     pub what: &'static str,
 }
 
@@ -40,13 +40,13 @@ impl fmt::Display for CutOff {
         let file = file.display();
         write!(
             f,
-            "{file}: {what} is cut off behind line {after_line}; all before it counts"
+            "{file}: {what} is cut off after line {after_line}; the lines up to there are used"
         )
     }
 }
 
 impl Notes {
-    /// What was odd, in words, a line each.
+    /// The oddities as text, one a line.
     ///
     /// ```
     /// use rcmgr_metrics::trace::Notes;
@@ -57,7 +57,7 @@ impl Notes {
         let mut lines: Vec<_> = self.cut_off.iter().map(CutOff::to_string).collect();
         for file in &self.out_of_order {
             lines.push(format!(
-                "{}: it begins before the end of the file before it: are the files in order?",
+                "{}: it starts before the end of the previous file: are the files in order?",
                 file.display()
             ));
         }
@@ -72,28 +72,25 @@ impl Notes {
             }
         };
         unknown(
-            "events are of types that are not known, and were skipped",
+            "events have unknown types and were skipped",
             &self.unknown_types,
         );
-        unknown(
-            "fields are not known, and were skipped",
-            &self.unknown_fields,
-        );
+        unknown("fields are unknown and were skipped", &self.unknown_fields);
         lines
     }
 }
 
-/// How often each of some names was met. Of many different ones, only the first are named.
+/// Counts by name. If there are many different names, only the first ones are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
-    /// All together.
+    /// The sum of all counts.
     pub total: u64,
-    /// The first names that were met.
+    /// The count of each name, for the first names.
     pub names: BTreeMap<String, u64>,
 }
 
 impl Counted {
-    /// How many names are kept, and how long they are: they come from a file.
+    /// The number of names that are kept, and their length: they come from a file.
     const NAMES: usize = 16;
     const LENGTH: usize = 64;
 

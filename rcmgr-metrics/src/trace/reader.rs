@@ -7,21 +7,23 @@ use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{CutOff, Event, EventKind, Notes};
+use super::event::Event;
+use super::kind::EventKind;
+use super::notes::{CutOff, Notes};
 
-/// Reads the events of files that are one trace: the older ones first, as a rotation leaves them.
+/// Reads the events of one or more files that form one trace, the oldest file first.
 ///
-/// A file is gzipped, in one member or several, or plain; its first bytes tell. Memory is bounded:
-/// one line is held at a time, of at most 1 MiB.
+/// A file is plain or gzipped, with one or several gzip members; its first bytes decide. Memory is
+/// bounded: the reader holds one line of at most 1 MiB.
 ///
-/// Whoever wrote a trace may have been stopped at any byte. Of a file whose gzip stream or whose last
-/// line ends early, all before that counts, and [`Notes::cut_off`] says where it ended. Any other
-/// line that is no event is an error, and so is a gzip stream that is damaged, because what follows
-/// can't be trusted.
+/// The writer may have been stopped at any byte. If the gzip stream or the last line of a file is
+/// cut off, the lines before it are used, and [`Notes::cut_off`] has the place. Any other line that
+/// is not an event is an error. A damaged gzip stream is an error too, because the data after the
+/// damage cannot be trusted.
 ///
-/// A type of event that is not known, or a field, is no error: a newer writer may have it, and the
-/// rest is worth reading. They are counted in the notes. An event of an unknown type is given out
-/// like any other; what an unknown field says is lost.
+/// Unknown event types and fields are not errors, because a newer writer may use them. They are
+/// counted in the notes. Events of an unknown type are returned like any other; the values of
+/// unknown fields are lost.
 ///
 /// ```no_run
 /// use rcmgr_metrics::trace::TraceReader;
@@ -48,15 +50,15 @@ pub struct TraceReader {
     failed: bool,
 }
 
-/// Why a trace can't be read: the file, the line where there is one, and the reason.
+/// An error in a trace: the file, the line if there is one, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}: {reason}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct TraceError {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: Option<u64>,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
@@ -64,7 +66,7 @@ pub struct TraceError {
 struct OpenFile {
     path: PathBuf,
     lines: Lines,
-    /// How many lines were read.
+    /// The number of lines read so far.
     line: u64,
     is_before_first_event: bool,
 }
@@ -89,28 +91,28 @@ impl Read for CountedFile {
     }
 }
 
-/// The longest line, in bytes: many times what the longest names need.
+/// The longest line, in bytes. Lines with the longest names are much shorter.
 const LONGEST_LINE: u64 = 1 << 20;
 
 const BUFFER: usize = 64 << 10;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What is behind a line.
+/// The end of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     LineBreak,
-    /// The file's end; the line may be cut off.
+    /// The end of the file; the line may be cut off.
     File,
-    /// The end of a gzip stream that is cut off.
+    /// The place where a gzip stream is cut off.
     Gzip,
 }
 
 impl TraceReader {
-    /// Looks at the files, which are read in this order.
+    /// Checks that the files can be opened. They are read in this order.
     ///
     /// # Errors
     ///
-    /// If one is not there, can't be opened, or is no regular file.
+    /// If a file does not exist, cannot be opened, or is not a regular file.
     pub fn open(files: impl IntoIterator<Item: Into<PathBuf>>) -> Result<Self, TraceError> {
         let files: Vec<PathBuf> = files.into_iter().map(Into::into).collect();
         let mut total_bytes = 0;
@@ -134,23 +136,24 @@ impl TraceReader {
         })
     }
 
-    /// What was odd about what has been read so far.
+    /// The oddities found so far.
     pub const fn notes(&self) -> &Notes {
         &self.notes
     }
 
-    /// How long the files are together, as they lie on the disk.
+    /// The size of all files on disk, in bytes.
     pub const fn total_bytes(&self) -> u64 {
         self.total_bytes
     }
 
-    /// How much of that has been read.
+    /// The number of these bytes that have been read.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
     fn next_event(&mut self) -> Result<Option<(i64, Event)>, TraceError> {
         loop {
+            // Open the next file, or end.
             let Some(open) = &mut self.open else {
                 let Some(path) = self.files.next() else {
                     return Ok(None);
@@ -163,11 +166,13 @@ impl TraceReader {
                 self.open = None;
                 continue;
             };
+            // Parse the line, unless it is blank.
             let mut unknown_fields = Vec::new();
             let parsed = match self.line.trim_ascii() {
                 [] => None,
                 text => Some(parse(text, &mut unknown_fields)),
             };
+            // At the end of a file, an invalid last line counts as cut off, not as an error.
             let cut_off = match end {
                 End::LineBreak => None,
                 End::File => matches!(parsed, Some(Err(_))).then_some("the last line"),
@@ -188,6 +193,7 @@ impl TraceReader {
                     what,
                 });
             }
+            // A file that starts before the latest event so far is out of order.
             if let Some((time, _)) = event {
                 let latest = self.latest.unwrap_or(time);
                 if std::mem::take(&mut open.is_before_first_event) && time < latest {
@@ -217,7 +223,7 @@ impl TraceReader {
 }
 
 impl Iterator for TraceReader {
-    /// When it was, in nanoseconds since 1970, and what.
+    /// The time in nanoseconds since 1970, and the event.
     type Item = Result<(i64, Event), TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -230,35 +236,36 @@ impl Iterator for TraceReader {
     }
 }
 
-/// To open a pipe would wait for who writes to it, and it could not be read twice.
+/// Returns the length of a regular file. Opening a pipe would block until there is a writer, and a
+/// pipe cannot be read twice.
 fn length(path: &Path) -> io::Result<u64> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
-        return Err(io::Error::other("is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)?;
     Ok(metadata.len())
 }
 
-/// An event and its time, and the fields of the line that are not known.
+/// Parses an event and its time, and collects the unknown fields.
 fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<(i64, Event), String> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string()));
     let event: Event = read
         .and_then(|event| json.end().map(|()| event))
         .map_err(|error| {
-            // Of the text the line is always the first.
+            // Remove the line number of serde_json: the text is a single line, so it is always 1.
             let text = error.to_string();
             let reason = text.split(" at line ").next().unwrap_or(&text);
-            format!("no event: {reason}, at column {}", error.column())
+            format!("not an event: {reason}, at column {}", error.column())
         })?;
     let is_of_a_scope = !matches!(event.kind, EventKind::Start | EventKind::Other(_));
     if is_of_a_scope && event.name.is_none() {
-        return Err(format!("no event: a {} without a Name", event.kind));
+        return Err(format!("not an event: a {} without a Name", event.kind));
     }
     let time = event
         .unix_nanos()
-        .ok_or_else(|| format!("no event: Time {:?} is no time of RFC 3339", event.time))?;
+        .ok_or_else(|| format!("not an event: Time {:?} is not in RFC 3339", event.time))?;
     Ok((time, event))
 }
 
@@ -293,7 +300,7 @@ impl OpenFile {
         }
     }
 
-    /// An error about the line after those that were read.
+    /// An error in the next line.
     fn next_line(&self, reason: String) -> TraceError {
         TraceError {
             file: self.path.clone(),
@@ -302,7 +309,7 @@ impl OpenFile {
         }
     }
 
-    /// Reads a line; `None` if there is none.
+    /// Reads a line; `None` at the end of the file.
     fn read_line(&mut self, line: &mut Vec<u8>) -> Result<Option<End>, TraceError> {
         let read = match &mut self.lines {
             Lines::Plain(lines) => lines.take(LONGEST_LINE + 1).read_until(b'\n', line),
@@ -310,7 +317,7 @@ impl OpenFile {
         };
         match read {
             _ if line.len() as u64 > LONGEST_LINE => {
-                Err(self.next_line("longer than 1 MiB, which is no event".into()))
+                Err(self.next_line("not an event: longer than 1 MiB".into()))
             }
             Ok(0) => Ok(None),
             Ok(_) if line.ends_with(b"\n") => Ok(Some(End::LineBreak)),

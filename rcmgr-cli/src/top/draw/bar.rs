@@ -1,20 +1,20 @@
-//! How close to a limit, as a bar and a colour.
+//! Utilisation as a bar and a colour.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
-use super::FAINT;
+use super::styles::FAINT;
 
-/// As in the view for browsers.
+/// The thresholds are those of the web page.
 const HIGH: f64 = 0.75;
 const FULL: f64 = 0.95;
 
-/// A bar of so many columns, of which a part is full; empty space where there is no limit.
+/// A bar of `width` columns; blank if there is no limit.
 pub fn bar(part: Option<f64>, width: usize) -> [Span<'static>; 2] {
     let Some(part) = part else {
         return [Span::raw(" ".repeat(width)), Span::raw("")];
     };
-    // Only what is unused is empty, and only what is at its limit is full.
+    // A bar is empty only at zero, and full only at the limit.
     let filled = match part {
         ..=0.0 => 0,
         1.0.. => width,
@@ -31,7 +31,7 @@ pub fn bar(part: Option<f64>, width: usize) -> [Span<'static>; 2] {
     ]
 }
 
-/// The style of numbers where so much of a limit is used.
+/// The style of the numbers for a utilisation.
 pub fn style(part: Option<f64>) -> Style {
     match part {
         Some(FULL..) => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),

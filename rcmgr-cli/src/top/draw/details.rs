@@ -1,4 +1,4 @@
-//! All there is to know of the selected scope.
+//! The details of the selected scope.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,12 +6,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use rcmgr_atomic::{LimitValue, Resource};
 
-use super::{FAINT, STRONG, bar};
+use super::bar;
+use super::styles::{FAINT, STRONG};
 use crate::top::app::App;
 use crate::top::page::Scope;
 use crate::top::text::{cut, exact, percent};
 
-/// With the name above the eight resources.
+/// The name, and a line for each of the eight resources.
 pub const HEIGHT: u16 = 1 + RESOURCES.len() as u16;
 
 const RESOURCES: [(Resource, &str); 8] = [
@@ -27,7 +28,7 @@ const RESOURCES: [(Resource, &str); 8] = [
 const LABEL: usize = 11;
 const BAR: usize = 12;
 
-/// Draws it, if there is room and a scope.
+/// Draws the details, if there are lines and a selected scope.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let mut lines = area.rows();
     let (Some(scope), Some(title)) = (app.selected_scope(), lines.next()) else {
@@ -72,7 +73,7 @@ fn cells(scope: &Scope, resource: Resource, label: &'static str) -> Cells {
     let part = scope.part(resource);
     let known = |number: Option<u64>, word: &str| match number {
         Some(number) => format!("{word} {}", exact(resource, number)),
-        // It is counted by direction alone.
+        // Only counted by direction.
         None => String::new(),
     };
     let refused = scope.refused(resource);

@@ -1,34 +1,34 @@
-//! What the keys do, over all else.
+//! The help on the keys, drawn over the view.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
-use super::{FAINT, STRONG};
+use super::styles::{FAINT, STRONG};
 
 const KEYS: [(&str, &str); 11] = [
     ("q, Esc, Ctrl-C", "quit"),
     ("Up, k / Down, j", "select another scope"),
     ("PgUp / PgDn", "a screen up or down"),
     ("Home, g / End, G", "to the first or the last"),
-    ("/", "search names, in whatever case"),
-    ("s", "sort by something else"),
-    ("p", "pause, and go on"),
-    ("Enter", "show or hide what there is of the selected scope"),
+    ("/", "search names, ignoring case"),
+    ("s", "change the order"),
+    ("p", "pause or continue"),
+    ("Enter", "show or hide details of the selected scope"),
     ("Ctrl-Z", "back to the shell; fg returns"),
     ("?, h", "this help; any key ends it"),
     ("", ""),
 ];
 
 const NOTES: [&str; 4] = [
-    "FULL: how much of the nearest limit is used.",
-    "/S: refusals by second since the last look.",
+    "FULL: usage of the fullest limit.",
+    "/S: refusals per second since the last update.",
     "Memory: K, M, G are powers of 1024.",
-    "What a name has that can't be seen is escaped: \\u{1b}.",
+    "Invisible characters of names are escaped: \\u{1b}.",
 ];
 
-/// Draws it in the middle.
+/// Draws the help in the middle of the screen.
 pub fn draw(area: Rect, buffer: &mut Buffer) {
     let keys = KEYS.map(|(key, what)| {
         Line::from_iter([

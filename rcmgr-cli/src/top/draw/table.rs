@@ -1,7 +1,7 @@
-//! Scopes as a table.
+//! The table of scopes.
 //!
-//! The name has the room that the numbers leave. Where that is too little, columns give way one after
-//! another.
+//! The name gets the space that the numbers leave. If that is too little, columns are removed one
+//! after another.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -13,12 +13,12 @@ use crate::top::page::{Page, Scope};
 use crate::top::rates::Rates;
 use crate::top::text::{cut, percent, rate, short};
 
-/// Numbers give way to names up to so many columns.
+/// Columns are removed until names have this width.
 const NAME: usize = 16;
-/// Bars beside every number do already to names up to so many.
+/// Bars beside every number are removed until names have this width.
 const NAME_BESIDE_BARS: usize = 30;
-/// Where there is room, names have so much, whether they need it or not: else the numbers would
-/// move whenever a long one comes or goes.
+/// If there is space, the name has at least this width, so that the numbers do not move when long
+/// names come and go.
 const ROOMY_NAME: usize = 32;
 const BAR: usize = 8;
 const GAP: &str = "  ";
@@ -26,7 +26,7 @@ const GAP: &str = "  ";
 /// A column of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
-    /// Of the limit that is nearest.
+    /// The utilisation of the fullest limit.
     Fullest,
     Memory,
     Conns,
@@ -37,7 +37,7 @@ enum Column {
     Peak,
 }
 
-/// Which are shown where there is room, from left to right.
+/// The columns from left to right.
 const COLUMNS: [Column; 8] = [
     Column::Fullest,
     Column::Memory,
@@ -49,7 +49,7 @@ const COLUMNS: [Column; 8] = [
     Column::Peak,
 ];
 
-/// Which give way, the first first.
+/// The order in which columns are removed.
 const GIVING_WAY: [Column; 7] = [
     Column::Peak,
     Column::Fds,
@@ -60,12 +60,12 @@ const GIVING_WAY: [Column; 7] = [
     Column::Memory,
 ];
 
-/// Where bars are.
+/// The numbers that have a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bars {
-    /// One beside each number that has a limit.
+    /// Each number with a limit.
     Each,
-    /// One of the limit that is nearest.
+    /// Only the fullest limit.
     Fullest,
     None,
 }
@@ -84,7 +84,7 @@ impl Column {
         }
     }
 
-    /// The limits that it tells of, the total first.
+    /// The limits of a column, the total first.
     const fn resources(self) -> &'static [Resource] {
         match self {
             Self::Fullest => &Resource::ALL,
@@ -124,7 +124,7 @@ impl Column {
         }
     }
 
-    /// What is used of the limit that is nearest; where there is none, what is used in all.
+    /// Usage and limit of the fullest limit; without a limit, the total usage.
     fn used_of_limit(self, scope: &Scope) -> String {
         let resources = self.resources();
         let nearest = scope.fullest(resources).map(|(resource, _)| resource);
@@ -142,17 +142,17 @@ impl Column {
     }
 }
 
-/// How a page is laid out.
+/// The layout of a page.
 #[derive(Debug)]
 pub struct Table {
     name: usize,
     bars: Bars,
-    /// With the width of their text.
+    /// The columns, with the width of their text.
     columns: Vec<(Column, usize)>,
 }
 
 impl Table {
-    /// The layout of a page on so many columns of the screen.
+    /// The layout of a page on a screen of this width.
     pub fn of(page: &Page, rates: &Rates, width: usize) -> Self {
         let pinned = [&page.system, &page.transient].into_iter().flatten();
         let scopes: Vec<_> = pinned.chain(&page.scopes).collect();
@@ -168,12 +168,13 @@ impl Table {
             bars: Bars::Each,
             columns: COLUMNS.map(widest).into(),
         };
+        // Start with everything, and remove parts until the name has enough space.
         if !table.leaves(longest.min(NAME_BESIDE_BARS), width) {
             table.bars = Bars::Fullest;
         }
         let mut giving_way = GIVING_WAY.into_iter();
         while !table.leaves(longest.min(NAME), width) {
-            // The bar stays as long as more than the numbers of its own are to give way.
+            // The bar is removed last.
             match giving_way.next() {
                 Some(column) => table.columns.retain(|(shown, _)| *shown != column),
                 None if table.bars == Bars::None => break,
@@ -186,12 +187,12 @@ impl Table {
         table
     }
 
-    /// Whether a name has so much room.
+    /// Whether the numbers leave this width for the name.
     fn leaves(&self, name: usize, width: usize) -> bool {
         width.saturating_sub(self.numbers()) >= name
     }
 
-    /// How many columns of the screen all numbers take.
+    /// The width of all numbers.
     fn numbers(&self) -> usize {
         let widths = self.columns.iter().map(|(column, text)| {
             let bar = if column.has_bar(self.bars) {
@@ -219,7 +220,7 @@ impl Table {
         Line::from(text)
     }
 
-    /// A scope.
+    /// The row of a scope.
     pub fn row(&self, scope: &Scope, rates: &Rates) -> Line<'static> {
         let mut spans = vec![Span::raw(self.padded(&scope.name))];
         for (column, width) in &self.columns {
@@ -231,7 +232,7 @@ impl Table {
                 spans.push(Span::raw(" "));
             }
             if *column == Column::Rate && rates.of(scope).is_some_and(|rate| rate > 0.0) {
-                // Who is refused just now stands out.
+                // Highlight scopes that refuse now.
                 style = bar::style(Some(1.0));
             }
             let text = column.text(scope, rates);

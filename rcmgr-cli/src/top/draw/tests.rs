@@ -78,7 +78,7 @@ fn a_wide_screen_shows_all_of_it() {
     let screen = lines(&drawn(&mut app, now + Duration::from_secs(2), 150, 24));
     let expected = "\
 rcmgr top  http://127.0.0.1:9500                                                                                             4 scopes  answers in 0 ms
-sorted by nearest to a limit
+sorted by utilisation
 SCOPE                                    FULL            MEMORY            CONNS           STREAMS           FDS  REFUSED   /S  PEAK MEMORY
 system                                    29%  ━━────── 300M/1G                0                 0            70        0    0           0B
 transient                                   -                0B                0                 0             0        0    0           0B
@@ -111,7 +111,7 @@ fn numbers_give_way_to_names_on_a_narrow_screen() {
     let screen = lines(&drawn(&mut app, now, 44, 10));
     let expected = "\
 rcmgr top  http:…  4 scopes  answers in 0 ms
-sorted by nearest to a limit
+sorted by utilisation
 SCOPE                          FULL   MEMORY
 system                ━━──────  29%  300M/1G
 transient                         -       0B

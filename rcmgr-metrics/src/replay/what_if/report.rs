@@ -1,47 +1,47 @@
 use serde::Serialize;
 
-/// What other limits would have made of a trace. All numbers are of requests: a request is one
-/// operation, of however many scopes it was asked.
+/// The effect of other limits on a trace. All numbers are requests; a request is one operation, on
+/// any number of scopes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct WhatIfReport {
-    /// Granted then, and granted again.
+    /// Granted in the trace and in the replay.
     pub granted: u64,
-    /// Refused then, and refused again, by whichever scope.
+    /// Refused in the trace and in the replay, possibly by another scope.
     pub refused: u64,
-    /// Granted then, and would have been refused.
+    /// Granted in the trace, refused in the replay.
     pub would_refuse: u64,
-    /// Refused then, and would have been granted.
+    /// Refused in the trace, granted in the replay.
     pub would_grant: u64,
-    /// Of connections and streams that would not have been there, which would not have asked.
+    /// Requests of connections and streams that would not exist.
     pub not_asked: u64,
-    /// Where: by class of scope and limit.
+    /// The changes by class and limit.
     pub changes: Vec<Change>,
-    /// Where: the scopes with the most changes.
+    /// The scopes with the most changes.
     pub scopes: Vec<ScopeChanges>,
 }
 
-/// How much would have been different at the scopes of a class.
+/// The changes at the scopes of a class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The class of scopes, as in the metric `blocked_resources`.
+    /// The class, as in the metric `blocked_resources`.
     pub scope: &'static str,
-    /// The limit that would have refused; where it would have granted, what was asked for.
+    /// The limit that would have refused; for grants, the requested resource.
     pub resource: &'static str,
-    /// Grants that it would have refused.
+    /// Grants of the trace that the replay refused.
     pub would_refuse: u64,
-    /// Refusals that it would have granted.
+    /// Refusals of the trace that the replay granted.
     pub would_grant: u64,
-    /// The bytes of both, where it is memory.
+    /// The bytes of both, for memory.
     pub bytes: u64,
 }
 
-/// How much would have been different at a scope.
+/// The changes at one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ScopeChanges {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Grants that it would have refused.
+    /// Grants of the trace that the replay refused.
     pub would_refuse: u64,
-    /// Refusals that it would have granted.
+    /// Refusals of the trace that the replay granted.
     pub would_grant: u64,
 }

@@ -1,4 +1,4 @@
-//! The scopes of a trace, and what of them would not be there.
+//! The scopes of a trace, and the part of their usage that would not exist.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,21 +6,21 @@ use std::rc::Rc;
 use ahash::HashMap;
 use rcmgr_core::{Limit, Limits, Resource, ScopeClass, ScopeStat};
 
+use crate::counters::{lower, minus, plus};
 use crate::replay::rules::refused_by;
 use crate::replay::scope::{base_of, class_of, limit_of};
-use crate::replay::tally::{lower, minus, plus};
 use crate::trace::{Event, EventKind};
 
-/// The limits that are asked.
+/// The limits of a replay.
 #[derive(Debug, Clone)]
 pub enum Asked {
-    /// Those of a configuration.
+    /// The limits of a configuration.
     Configured(Box<Limits>),
-    /// Those that the trace has, of each scope when it was made. Nothing should be different.
+    /// The recorded limit of each scope at its creation. The replay should show no differences.
     Recorded,
 }
 
-/// A name; many scopes refer to one.
+/// A shared name: many paths refer to it.
 pub type Name = Rc<str>;
 
 #[derive(Debug, Default)]
@@ -28,53 +28,53 @@ struct Node {
     limit: Option<Limit>,
     recorded: ScopeStat,
     absent: ScopeStat,
-    /// Sizes of reservations that would have been refused here and were not given back yet. Of very
-    /// many, only so many are told apart.
+    /// The sizes of reservations that would have been refused and are not released yet. Only the
+    /// first [`SIZES`] are kept.
     absent_sizes: Vec<u64>,
-    /// Of a connection or stream.
+    /// Only for a connection or stream.
     leaf: Option<Leaf>,
 }
 
 #[derive(Debug, Default)]
 struct Leaf {
-    /// It would not be there.
+    /// Whether it would not exist.
     is_gone: bool,
-    /// What it is charged on, as far as the trace has shown it.
+    /// The scopes that it is charged on, as far as the trace has shown them.
     path: Vec<Name>,
-    /// When it came: its key among those that wait.
+    /// Its number in order of creation: the key in `transient` and `attached`.
     number: u64,
 }
 
 const SIZES: usize = 64;
 
-/// How many connections and streams are looked at to find the one that a service was set for. It is
-/// set soon after the protocol, so that the latest are looked at first.
+/// The number of candidates when searching for the connection or stream that got a service. A
+/// service is set soon after the protocol, so the search starts with the latest.
 const LOOKED_AT: usize = 1024;
 
-/// What is asked of one scope.
+/// The request to one scope.
 #[derive(Debug)]
 pub struct Step {
     pub name: Name,
     pub amount: ScopeStat,
     pub priority: u8,
-    /// What it held before, in the trace.
+    /// The recorded usage before the request.
     pub before: ScopeStat,
 }
 
-/// All scopes.
+/// All scopes of the trace.
 #[derive(Debug)]
 pub struct Scopes {
     asked: Asked,
     nodes: HashMap<Name, Node>,
-    /// Connections and streams in transient, by when they came.
+    /// Connections and streams in transient, in order of creation.
     transient: BTreeMap<u64, Name>,
-    /// Those that have left transient, and have no service.
+    /// Connections and streams that have left transient and have no service.
     attached: BTreeMap<u64, Name>,
     leaves: u64,
 }
 
 impl Scopes {
-    /// No scopes, under these limits.
+    /// No scopes yet, under these limits.
     pub fn new(asked: Asked) -> Self {
         Self {
             asked,
@@ -85,19 +85,19 @@ impl Scopes {
         }
     }
 
-    /// What of a scope would not be there.
+    /// The part of a scope's usage that would not exist.
     pub fn absent(&self, name: &str) -> ScopeStat {
         let node = self.nodes.get(name);
         node.map(|node| node.absent).unwrap_or_default()
     }
 
-    /// What a connection or stream is charged on.
+    /// The scopes that a connection or stream is charged on.
     pub fn path(&self, name: &str) -> Vec<Name> {
         let leaf = self.nodes.get(name).and_then(|node| node.leaf.as_ref());
         leaf.map(|leaf| leaf.path.clone()).unwrap_or_default()
     }
 
-    /// The same request to another scope, if there is such a scope.
+    /// The same request to another scope, if this scope exists.
     pub fn likewise(&self, name: &str, step: &Step) -> Option<Step> {
         let (name, node) = self.nodes.get_key_value(name)?;
         Some(Step {
@@ -107,14 +107,14 @@ impl Scopes {
         })
     }
 
-    /// What a scope had granted was given back, since another refused.
+    /// Undoes the grant of a scope, because another scope refused.
     pub fn undo(&mut self, step: &Step) {
         if let Some(node) = self.nodes.get_mut(&step.name) {
             node.recorded = minus(&node.recorded, &step.amount);
         }
     }
 
-    /// A scope is gone.
+    /// Removes a destroyed scope.
     pub fn remove(&mut self, name: &str) {
         if let Some(leaf) = self.nodes.remove(name).and_then(|node| node.leaf) {
             self.transient.remove(&leaf.number);
@@ -122,9 +122,9 @@ impl Scopes {
         }
     }
 
-    /// A scope is made.
+    /// Adds a created scope.
     pub fn create(&mut self, event: &Event) {
-        // Where the end of one before it is not in the trace.
+        // The end of an earlier scope with this name may be missing in the trace.
         self.remove(event.scope_name());
         let mut node = Node {
             limit: Some(self.limit(event)),
@@ -148,8 +148,8 @@ impl Scopes {
         }
     }
 
-    /// What was asked of each scope, where the trace has several events of one. The totals that it
-    /// has are right, whatever was before.
+    /// Combines the events of each scope to one request. The totals of the trace are correct,
+    /// whatever happened before.
     pub fn steps(&mut self, events: &[Event]) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         for event in events {
@@ -157,6 +157,7 @@ impl Scopes {
             let node = self.nodes.entry(name.clone()).or_default();
             let amount = event.amount();
             event.set_totals(&mut node.recorded);
+            // Reckon back from the totals after the event.
             let before = match &event.kind {
                 kind if kind.is_grant() => minus(&node.recorded, &amount),
                 kind if kind.is_release() => plus(&node.recorded, &amount),
@@ -165,7 +166,7 @@ impl Scopes {
             match steps.last_mut() {
                 Some(step) if step.name == name => {
                     step.amount = plus(&step.amount, &amount);
-                    // Each event has the totals of its own resource.
+                    // Each event only has the totals of its own resource.
                     step.before = match event.kind {
                         EventKind::AddStream | EventKind::AddConn => {
                             minus(&node.recorded, &step.amount)
@@ -184,8 +185,8 @@ impl Scopes {
         steps
     }
 
-    /// The scope's name as it is kept; of one that was there before the trace began, its limit is
-    /// found.
+    /// The shared name of a scope. A scope from before the start of the trace is added with its
+    /// limit.
     fn known(&mut self, event: &Event) -> Name {
         if let Some((name, _)) = self.nodes.get_key_value(event.scope_name()) {
             return name.clone();
@@ -194,7 +195,7 @@ impl Scopes {
         event.scope_name().into()
     }
 
-    /// What is absent is not more than there was.
+    /// Bounds the absent part by the recorded usage.
     pub fn settle(&mut self, steps: &[Step]) {
         for step in steps {
             if let Some(node) = self.nodes.get_mut(&step.name) {
@@ -206,7 +207,7 @@ impl Scopes {
         }
     }
 
-    /// The first of these scopes without room, and which limit it is.
+    /// The first of these scopes that would refuse, and its limit.
     pub fn refuses<'a>(
         &self,
         steps: impl IntoIterator<Item = &'a Step>,
@@ -220,27 +221,28 @@ impl Scopes {
         })
     }
 
-    /// Whether a connection or stream, or who a span is of, would not be there.
+    /// Whether a connection or stream would not exist; for a span, its base.
     pub fn is_gone(&self, name: &str) -> bool {
         let leaf = self.nodes.get(base_of(name));
         leaf.is_some_and(|node| node.leaf.as_ref().is_some_and(|leaf| leaf.is_gone))
     }
 
-    /// So much more of a scope would not be there.
+    /// Adds to the absent part of a scope.
     pub fn lose(&mut self, name: &Name, amount: &ScopeStat) {
         if let Some(node) = self.nodes.get_mut(name) {
             node.absent = plus(&node.absent, amount);
         }
     }
 
-    /// So much less of a scope is absent.
+    /// Subtracts from the absent part of a scope.
     pub fn regain(&mut self, name: &Name, amount: &ScopeStat) {
         if let Some(node) = self.nodes.get_mut(name) {
             node.absent = minus(&node.absent, amount);
         }
     }
 
-    /// A connection or stream that was refused is not there; memory is just not there.
+    /// Notes a refusal: an opened connection or stream would not exist; of memory, the size is
+    /// kept.
     pub fn withhold(&mut self, owner: &Step) {
         let Some(node) = self.nodes.get_mut(&owner.name) else {
             return;
@@ -252,7 +254,7 @@ impl Scopes {
         }
     }
 
-    /// What a connection or stream is charged on from now on.
+    /// Sets the scopes that a connection or stream is charged on.
     pub fn set_path(&mut self, leaf: &str, path: Vec<Name>) {
         let Some((name, node)) = self.nodes.get_key_value(leaf) else {
             return;
@@ -268,6 +270,7 @@ impl Scopes {
             let mut names = path.iter();
             names.any(|name| class_of(name).is_some_and(wanted))
         };
+        // Move it to the list of the kind that its next move will search.
         self.transient.remove(&number);
         self.attached.remove(&number);
         if has(is_transient) {
@@ -284,8 +287,9 @@ impl Scopes {
         }
     }
 
-    /// Which connection or stream it was that got a peer, a protocol or a service: the trace does not
-    /// say so. It is taken to be the latest one that holds just what was moved, and of this peer.
+    /// Finds the connection or stream that got a peer, a protocol or a service. The trace does not
+    /// name it, so this takes the latest one that holds exactly the moved amounts and has this
+    /// peer.
     pub fn mover(
         &self,
         moved: &ScopeStat,
@@ -309,6 +313,7 @@ impl Scopes {
                 && node.recorded == *moved
                 && node.leaf.as_ref().is_some_and(of_peer)
         };
+        // The latest candidate of the right list wins.
         match from_transient {
             true => self.transient.values().rev().find(suits).cloned(),
             false => {
@@ -318,7 +323,7 @@ impl Scopes {
         }
     }
 
-    /// A connection or stream that was refused its peer, protocol or service is closed at once.
+    /// Closes a connection or stream that was refused its peer, protocol or service.
     pub fn close(&mut self, name: &Name) {
         let Some(node) = self.nodes.get_mut(name) else {
             return;
@@ -329,6 +334,7 @@ impl Scopes {
             return;
         };
         leaf.is_gone = true;
+        // What it held becomes absent on its whole path, at most as much as is recorded there.
         for name in leaf.path.clone() {
             self.lose(&name, &held);
             if let Some(node) = self.nodes.get_mut(&name) {
@@ -337,28 +343,32 @@ impl Scopes {
         }
     }
 
-    /// Something is given back, by its owner: what was absent of it is absent no more.
+    /// Handles a release by an owner: the absent part of it is no longer absent.
     pub fn release(&mut self, steps: &[Step], owner: Option<&str>) {
         let (Some(owner), Some(first)) = (owner, steps.first()) else {
             return;
         };
+        // The whole owner is absent: so is everything it releases.
         if self.is_gone(owner) {
             for step in steps {
                 self.regain(&step.name, &step.amount);
             }
             return;
         }
-        // The owner may have ended without an event of its own release.
+        // Only memory can be partly absent here.
         let amount = first.amount.memory;
         let Some(node) = self.nodes.get_mut(owner) else {
             return;
         };
+        // A release of the size of a refused reservation belongs to it.
         let refused = node.absent_sizes.iter().rposition(|size| *size == amount);
         let absent = match refused {
             Some(at) => {
                 node.absent_sizes.swap_remove(at);
                 amount
             }
+            // Any other release first takes memory that was granted; the excess was absent. An owner
+            // that was destroyed may have no release event of its own.
             None => {
                 let before = steps.iter().find(|step| *step.name == *owner);
                 let held = before.map_or(node.recorded, |step| step.before);
@@ -374,7 +384,7 @@ impl Scopes {
         }
     }
 
-    /// All scopes of a manager are gone with it.
+    /// Removes all scopes when a manager is created again.
     pub fn forget(&mut self) {
         self.nodes.clear();
         self.transient.clear();

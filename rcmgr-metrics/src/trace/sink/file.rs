@@ -1,4 +1,4 @@
-//! The files of a trace: gzipped, and put aside when they are long enough.
+//! The files of a trace: gzipped, and rotated by size.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Where a trace is written to.
+/// The files that a trace is written to.
 #[derive(Debug)]
 pub struct TraceFiles {
     path: PathBuf,
@@ -17,14 +17,14 @@ pub struct TraceFiles {
     lines: Lines,
 }
 
-/// What takes lines. They are gathered before they are compressed: an event comes in some dozens of
-/// pieces, and to compress a piece has a price by itself.
+/// The writer of lines. It collects data before compression, because an event is written in dozens
+/// of pieces, and each call of the compressor has a cost.
 type Lines = BufWriter<GzEncoder<BufWriter<CountedFile>>>;
 
-/// How much is gathered, in bytes.
+/// The size of the buffer before compression, in bytes.
 const GATHERED: usize = 1 << 16;
 
-/// A file, and how much was written to it.
+/// A file, and the number of bytes written to it.
 #[derive(Debug)]
 struct CountedFile {
     file: File,
@@ -44,7 +44,7 @@ impl Write for CountedFile {
 }
 
 impl TraceFiles {
-    /// Makes the first file.
+    /// Creates the first file.
     pub fn create(path: PathBuf, rotate_at: Option<u64>, keep: usize) -> io::Result<Self> {
         if rotate_at.is_some() {
             put_aside(&path, keep)?;
@@ -57,13 +57,13 @@ impl TraceFiles {
         })
     }
 
-    /// Whether the file is as long as it may be.
+    /// Whether the file has reached its size limit.
     pub fn is_full(&self) -> bool {
         let written = self.lines.get_ref().get_ref().get_ref().bytes;
         self.rotate_at.is_some_and(|most| written >= most)
     }
 
-    /// Ends the file, puts it aside, and begins another.
+    /// Ends the file, rotates it, and starts another.
     pub fn rotate(&mut self) -> io::Result<()> {
         self.finish()?;
         put_aside(&self.path, self.keep)?;
@@ -85,7 +85,7 @@ impl Write for TraceFiles {
         self.lines.write(bytes)
     }
 
-    /// All that was written can be read from the file then.
+    /// After this, a reader of the file sees all that was written.
     fn flush(&mut self) -> io::Result<()> {
         self.lines.flush()
     }
@@ -95,12 +95,12 @@ fn open(path: &Path) -> io::Result<Lines> {
     let in_file = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", path.display()));
     let file = File::create(path).map_err(in_file)?;
     let counted = CountedFile { file, bytes: 0 };
-    // Fast: whoever writes very many events has not much time for each.
+    // Fast compression: a busy manager leaves little time for each event.
     let gzip = GzEncoder::new(BufWriter::new(counted), Compression::fast());
     Ok(BufWriter::with_capacity(GATHERED, gzip))
 }
 
-/// Gives every file of the rotation the next number; the one beyond the last is gone.
+/// Gives every file of the rotation the next number, and deletes the oldest.
 fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
     let place = |number: usize| match number {
         0 => path.to_owned(),
@@ -115,7 +115,7 @@ fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
             && why.kind() != io::ErrorKind::NotFound
         {
             let file = place(number);
-            let text = format!("{}: can't be put aside: {why}", file.display());
+            let text = format!("{}: cannot be rotated: {why}", file.display());
             return Err(io::Error::new(why.kind(), text));
         }
     }
@@ -130,7 +130,7 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
         let Some(extension) = part.extension() else {
             continue;
         };
-        // Only the endings of traces: a name may have dots of its own.
+        // Only the extensions of traces: the rest of a name may contain dots.
         if extension == "gz" || extension == "json" || extension == "jsonl" || part == path {
             let mut longer = OsString::from(".");
             longer.push(extension);

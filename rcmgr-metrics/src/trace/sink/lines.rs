@@ -1,4 +1,4 @@
-//! Single events, written.
+//! Writes single events.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use rcmgr_atomic::record::Record;
 use rcmgr_core::{Limit, Resource, ScopeId, ScopeName, ScopeStat};
 
-use crate::trace::{Event, EventKind, RecordedLimit, ScopeLabels};
+use crate::trace::event::{Event, ScopeLabels};
+use crate::trace::kind::EventKind;
+use crate::trace::limit::RecordedLimit;
 
-/// What an event is about.
+/// The resource that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     Memory,
@@ -50,7 +52,7 @@ impl Group {
         }
     }
 
-    /// What of an amount it is about: `Delta`, `DeltaIn`, `DeltaOut`.
+    /// The part of an amount that belongs to the group: `Delta`, `DeltaIn`, `DeltaOut`.
     fn deltas(self, amount: &ScopeStat) -> [u64; 3] {
         match self {
             Self::Memory => [amount.memory, 0, 0],
@@ -60,8 +62,8 @@ impl Group {
     }
 }
 
-/// Writes an event about an amount: the scope is that of `event`, and `held` what it holds then.
-/// Nothing is written of nothing.
+/// Writes an event about an amount. The scope is that of `event`, and `held` is its usage after the
+/// event. Zero amounts are not written. Nothing is written of nothing.
 pub fn write_amount(
     event: &mut Event,
     (verb, group): (Verb, Group),
@@ -111,7 +113,7 @@ pub fn write_change(
     event.write_line(to)
 }
 
-/// An event of a scope about nothing yet.
+/// An event with the name and the labels of a scope, and all other fields empty.
 pub fn event_of(time: &str, name: &ScopeName) -> Event {
     Event {
         time: time.to_owned(),
@@ -146,7 +148,7 @@ fn labels(name: &ScopeName) -> ScopeLabels {
         ScopeId::Peer(peer) => labels.peer = with_spans(peer),
         ScopeId::Connection(number) => labels.conn = with_spans(number),
         ScopeId::Stream(number) => labels.stream = with_spans(number),
-        // They have no part that the span could be named in.
+        // These scopes have no part that could carry the span.
         _ => labels.span = spans.strip_prefix('.').map(str::to_owned),
     }
     labels
@@ -185,7 +187,7 @@ pub fn write_start(time: SystemTime, to: &mut impl Write) -> io::Result<()> {
     .write_line(to)
 }
 
-/// What a connection, stream or span was granted or gave back itself.
+/// Writes the event of the connection, stream or span itself.
 pub fn write_own(
     event: &mut Event,
     verb: Verb,

@@ -1,122 +1,46 @@
-//! Records made into events, with what each scope holds.
+//! Converts records to events, and keeps the usage of each scope.
 //!
-//! The events of an operation and their order are go-libp2p's: see [`trace`](crate::trace).
+//! The events of an operation and their order are those of go-libp2p: see [`trace`](crate::trace).
 //!
-//! A scope may be collected while an operation is under way that asks it, of a connection or stream
-//! that another thread closes: then records of the scope come after the one that says that it is
-//! gone, and perhaps after records of another scope that has its name now. All of this is given back,
-//! so a scope gives back what it holds before it is gone, and nothing is charged on it afterwards.
+//! A scope may be collected while another thread still runs an operation on it, for a connection or
+//! stream that is being closed. Then records of the scope arrive after the record of its
+//! collection, possibly after records of a new scope with the same name. All these late charges are
+//! released again. So a collected scope first releases what it holds, and later records do not
+//! charge it.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
 
 use ahash::HashMap;
-use rcmgr_atomic::record::{Change, KnownScope, Operation, Record, ScopeRef};
+use rcmgr_atomic::record::{Change, Operation, Record, ScopeRef};
 use rcmgr_core::{Limit, ScopeId, ScopeStat};
 
+use super::known::{Known, Sums, groups};
 use super::lines::{
-    GROUPS, Group, Verb, event_of, text, write_amount, write_change, write_create, write_destroy,
-    write_own, write_start,
+    GROUPS, Group, Verb, event_of, text, write_amount, write_create, write_destroy, write_own,
+    write_start,
 };
-use crate::replay::six;
-use crate::trace::Event;
+use crate::counters::six;
+use crate::trace::event::Event;
 
-/// The shared scopes that the trace has, and what they hold.
+/// The shared scopes in the trace, and their usage.
 #[derive(Debug, Default)]
 pub struct Scopes {
     /// By [`ScopeRef::key`].
     known: HashMap<usize, Known>,
-    /// Which of them has the name.
+    /// The key of the scope that has a name now.
     named: HashMap<ScopeId, usize>,
 }
 
-#[derive(Debug)]
-struct Known {
-    scope: KnownScope,
-    /// With the name and labels of the scope; all else is of the event before.
-    event: Event,
-    held: Sums,
-}
-
-/// The six counters of a scope, as they were told. They may be below zero for a moment, where what is
-/// told next was missed.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sums([i128; 6]);
-
-impl Sums {
-    fn add(&mut self, change: Change, amount: &ScopeStat) {
-        let sign = match change {
-            Change::More => 1,
-            Change::Less => -1,
-            Change::None => 0,
-        };
-        for (sum, amount) in self.0.iter_mut().zip(six(amount)) {
-            *sum += sign * i128::from(amount);
-        }
-    }
-
-    fn stat(&self) -> ScopeStat {
-        let [
-            streams_inbound,
-            streams_outbound,
-            conns_inbound,
-            conns_outbound,
-            fd,
-            memory,
-        ] = self
-            .0
-            .map(|sum| u64::try_from(sum.max(0)).unwrap_or(u64::MAX));
-        ScopeStat {
-            streams_inbound,
-            streams_outbound,
-            conns_inbound,
-            conns_outbound,
-            fd,
-            memory,
-        }
-    }
-}
-
-impl Known {
-    /// What it holds, without anything asked: where there is something, or there may have been.
-    fn write_held(&mut self, wanted: [bool; 3], to: &mut impl Write) -> io::Result<()> {
-        let held = self.held.stat();
-        for (group, _) in GROUPS.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
-            let nothing = ([0; 3], 0);
-            write_change(&mut self.event, (Verb::Release, group), nothing, &held, to)?;
-        }
-        Ok(())
-    }
-
-    /// Adds what was missed, and says what it holds now if that is something else.
-    fn add_missed(&mut self, to: &mut impl Write) -> io::Result<()> {
-        let missed = self.scope.take_missed();
-        for (sum, missed) in self.held.0.iter_mut().zip(missed) {
-            *sum += i128::from(missed);
-        }
-        self.write_held(groups(missed.map(|missed| missed != 0)), to)
-    }
-}
-
-/// In which groups there is one of the six.
-fn groups(six: [bool; 6]) -> [bool; 3] {
-    let [streams_in, streams_out, conns_in, conns_out, fd, memory] = six;
-    [
-        memory,
-        streams_in || streams_out,
-        conns_in || conns_out || fd,
-    ]
-}
-
-/// Where events go, and what they have in common.
+/// The output, and the time of the record.
 struct To<'a, W> {
     time: &'a str,
     to: &'a mut W,
 }
 
 impl Scopes {
-    /// Writes what a file begins with, so that it can be read by itself: all scopes, with their limits
-    /// and what they hold. The record is one that has the limits at hand.
+    /// Writes the beginning of a file, so that it can be read on its own: all scopes with their
+    /// limits and their usage. The record must be one that has the limits.
     pub fn begin_anew(
         &mut self,
         record: &Record,
@@ -183,7 +107,7 @@ impl Scopes {
         leaf: &mut Event,
         to: &mut To<'_, impl Write>,
     ) -> io::Result<()> {
-        // The peer's scope is there before the stream is.
+        // The scopes of the path are created before the stream.
         for scope in record.scopes() {
             if !self.is_gone(scope) {
                 self.known(scope, record, to)?;
@@ -198,7 +122,7 @@ impl Scopes {
         }
     }
 
-    /// What each scope was asked and answered, and at last whoever asked.
+    /// Writes the events of all scopes of a request, and last the event of the subject.
     fn write_asked(
         &mut self,
         record: &Record,
@@ -209,9 +133,11 @@ impl Scopes {
             Operation::Release | Operation::Leave => Verb::Release,
             _ => Verb::Grant,
         };
-        // A scope that is asked directly asks what it is charged on, and has its own event last.
+        // Without a subject the request was made on a shared scope. It is the first of the scopes,
+        // and its event comes last.
         let is_direct = record.subject().is_none();
         let own = usize::from(is_direct);
+        // Granted or released: the other scopes, then the own scope or the subject.
         let Some(refusal) = record.refusal() else {
             let others = record.scopes().skip(own);
             for scope in others.chain(record.scopes().take(own)) {
@@ -224,6 +150,7 @@ impl Scopes {
         };
         let group = Group::of(refusal.resource);
         let amount = (&record.amount(), record.level());
+        // Refused by the subject itself: no shared scope was charged.
         let Some(at) = refusal.scope else {
             let held = ScopeStat {
                 memory: record.total(),
@@ -234,10 +161,12 @@ impl Scopes {
                 None => Ok(()),
             };
         };
+        // Refused by a shared scope: the scopes before it granted,
         let asked = || record.scopes().take(at).skip(own);
         for scope in asked() {
             self.change(scope, record, Verb::Grant, to)?;
         }
+        // it refused,
         for scope in record.scopes().skip(at).take(1) {
             let is_gone = self.is_gone(scope);
             let known = self.known(scope, record, to)?;
@@ -250,17 +179,19 @@ impl Scopes {
                 to.to,
             )?;
             if is_gone {
-                // It was there again for this, if no other has its name.
+                // The refusal created the scope again, unless another one has its name. Remove it
+                // again.
                 self.forget(scope.key(), to.time, to.to)?;
             }
         }
+        // and the others were released again.
         for scope in asked() {
             self.change(scope, record, Verb::Release, to)?;
         }
         Ok(())
     }
 
-    /// Adds to what a scope holds, or takes from it, and says so.
+    /// Changes the usage of a scope, and writes the event.
     fn change(
         &mut self,
         scope: ScopeRef<'_>,
@@ -287,25 +218,27 @@ impl Scopes {
         Ok(())
     }
 
-    /// Whether it was said that the scope is gone.
+    /// Whether the collection of the scope is already in the trace.
     fn is_gone(&self, scope: ScopeRef<'_>) -> bool {
         !self.known.contains_key(&scope.key()) && scope.known().is_collected()
     }
 
-    /// What is known of a scope; of one that is gone, of the one that has its name now. When it is met
-    /// first, it is made.
+    /// The entry of a scope, created if needed. For a collected scope, the entry of the scope that
+    /// has its name now.
     fn known(
         &mut self,
         scope: ScopeRef<'_>,
         record: &Record,
         to: &mut To<'_, impl Write>,
     ) -> io::Result<&mut Known> {
+        // The common case is a known scope.
         let mut key = scope.key();
         if !self.known.contains_key(&key) {
             match self.named.get(scope.id()).copied() {
+                // A late record of a collected scope, whose name belongs to another scope now.
                 Some(named) if self.is_gone(scope) => key = named,
                 before => {
-                    // That one is gone, and the record of it is on its way.
+                    // The scope that had the name is collected, and the record of this comes later.
                     if let Some(before) = before {
                         self.forget(before, to.time, to.to)?;
                     }
@@ -313,7 +246,7 @@ impl Scopes {
                 }
             }
         }
-        let known = self.known.get_mut(&key).expect("it is there by now");
+        let known = self.known.get_mut(&key).expect("it was just created");
         if known.event.time != to.time {
             known.event.time.replace_range(.., to.time);
         }
@@ -344,7 +277,7 @@ impl Scopes {
         self.forget(scope.key(), to.time, to.to)
     }
 
-    /// The scope is gone, if it was known. What it holds is given back.
+    /// Removes a scope, if it is known, and releases what it holds.
     fn forget(&mut self, key: usize, time: &str, to: &mut impl Write) -> io::Result<()> {
         let Some(mut known) = self.known.remove(&key) else {
             return Ok(());
@@ -354,6 +287,7 @@ impl Scopes {
         }
         known.scope.set_collected();
         known.event.time.replace_range(.., time);
+        // A destroyed scope first releases what it holds.
         let (held, nothing) = (known.held.stat(), ScopeStat::ZERO);
         for group in GROUPS {
             let verb = (Verb::Release, group);
@@ -362,8 +296,8 @@ impl Scopes {
         write_destroy(&mut known.event, to)
     }
 
-    /// Adds what was missed since this was called last, and says what is different. The scopes of
-    /// which it was missed that they are gone go now.
+    /// Adds the changes that were missed since the last call, and writes the new totals. Also
+    /// removes the scopes whose collection was missed.
     pub fn add_missed(&mut self, time: SystemTime, to: &mut impl Write) -> io::Result<()> {
         let text = text(time);
         let mut gone = Vec::new();

@@ -1,4 +1,4 @@
-//! The thread that writes a trace.
+//! The writer thread.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,24 +8,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::file::TraceFiles;
 use super::scopes::Scopes;
-use super::{FINISHED, GAP, OPEN, Queued, Shared};
-use crate::trace::sink::CLOSED;
+use super::shared::{CLOSED, FINISHED, GAP, OPEN, Queued, Shared};
 
-/// How long the writer lets records gather. To wake it for each would cost those that reserve more
-/// than the record does. In that time the default queue has room for six million records a second,
-/// which is more than the writer can write.
+/// The pause in which records collect in the queue. Waking the writer for each record would cost
+/// the reserving thread more than the record itself. In this time the default queue has room for
+/// six million records a second, more than the writer can write.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// After how long what was written can be read from the file.
+/// The longest time until written events can be read from the file.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Writes what is in the queue.
+/// Writes the records of the queue.
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
     files: TraceFiles,
     scopes: Scopes,
-    /// When the sink was made.
+    /// The start time of the sink.
     started: SystemTime,
     flushed: Instant,
     is_flushed: bool,
@@ -33,7 +32,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// One that writes to these files.
+    /// A writer to these files.
     pub fn new(shared: Arc<Shared>, files: TraceFiles) -> Self {
         Self {
             shared,
@@ -46,7 +45,7 @@ impl Writer {
         }
     }
 
-    /// Writes until the sink is closed. The first error that there was.
+    /// Writes until the sink is closed. Returns the first error.
     pub fn run(mut self) -> io::Result<()> {
         loop {
             self.write_queued();
@@ -59,7 +58,7 @@ impl Writer {
                 }
             }
         }
-        // Who looked at the state before may still push.
+        // A thread that read the state before the sink was closed may still push a record.
         self.write_queued();
         self.shared.state.store(FINISHED, Ordering::SeqCst);
         self.write_queued();
@@ -97,7 +96,8 @@ impl Writer {
         self.note(written);
     }
 
-    /// The queue is empty: operations may be recorded again, after what was missed has been added.
+    /// Ends a gap: the queue is empty, so operations can be recorded again. Then adds the missed
+    /// changes.
     fn end_gap(&mut self) {
         let ended =
             self.shared
@@ -108,10 +108,10 @@ impl Writer {
         }
     }
 
-    /// Adds what was missed. (A thread that looked at the state before the gap and pushes only now
-    /// is added later: it may be that a total comes out too low for that long, but never below zero.)
+    /// Adds the missed changes. (A thread that read the state before the gap may push its record
+    /// only now. It is added later; until then a total may be too low, but never below zero.)
     fn add_missed(&mut self) {
-        // A few steps each: who comes now sees that the gap has ended.
+        // Each thread needs only a few steps, and threads that come now see the end of the gap.
         while self.shared.missing.load(Ordering::SeqCst) > 0 {
             thread::yield_now();
         }
@@ -122,7 +122,7 @@ impl Writer {
         }
     }
 
-    /// Nothing is to be done at the moment.
+    /// The queue is empty: flushes if it is time.
     fn rest(&mut self) {
         if self.failure.is_some() {
             return;
@@ -135,12 +135,12 @@ impl Writer {
         }
     }
 
-    /// The first error is the last: nothing is written after it.
+    /// Keeps the first error. Nothing is written after it.
     fn note(&mut self, written: io::Result<()>) {
         if let Err(why) = written
             && self.failure.is_none()
         {
-            tracing::error!("the trace ends here, it can't be written: {why}");
+            tracing::error!("the trace ends here, because writing failed: {why}");
             self.scopes = Scopes::default();
             self.failure = Some(why);
         }

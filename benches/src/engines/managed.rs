@@ -1,4 +1,4 @@
-//! Engines that are resource managers: they do every workload, all in the same words.
+//! Engines that are resource managers. All run the same generic code for each workload.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -7,24 +7,24 @@ use std::thread;
 
 use parking_lot::Mutex;
 use rcmgr_core::{
-    ConnectionScope, Direction, Endpoint, ManagerStat, PeerId, Priority, ResourceManager,
-    ResourceScope, Result, ScopeStat, StreamScope, UsesFd,
+    Direction, ManagerStat, Priority, ResourceManager, ResourceScope, Result, ScopeStat,
 };
 
+use super::opening::stream;
+use super::workers::worker;
+use crate::case::{Case, Sharing, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::setting::{PROTOCOL, SERVICE, Setting, TIGHT_HELD, peer};
-use crate::workers::worker;
-use crate::{Case, Sharing, Workload};
+use crate::setting::{Setting, TIGHT_HELD, peer};
 
-/// An engine made of a resource manager.
+/// An engine that wraps a resource manager.
 pub struct Managed<M> {
     /// The name on the command line and in the report.
     pub name: &'static str,
-    /// What it is.
+    /// A description in one sentence.
     pub about: &'static str,
-    /// Whether it refuses anything.
+    /// Whether it enforces limits.
     pub has_limits: bool,
-    /// Makes a manager.
+    /// Creates a manager.
     pub manager: fn(&Setting) -> M,
 }
 
@@ -45,7 +45,7 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
         let tight = case.workload.is_refused() || case.workload == Workload::MemoryNearLimit;
         match self.has_limits {
             false if tight => Some("it has no limits"),
-            false if case.peers > 0 => Some("it keeps no peers"),
+            false if case.peers > 0 => Some("it has no peers"),
             _ => None,
         }
     }
@@ -74,58 +74,17 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
     }
 }
 
-/// Peers from this number on are none of the workers'.
+/// The first number of the peers that belong to no worker.
 const OTHERS: u64 = 1 << 32;
 
-/// Peers from this number on are those that have no room.
+/// The first number of the peers that are at their limit.
 const FULL: u64 = 1 << 31;
-
-/// A stream with protocol and service.
-///
-/// # Errors
-///
-/// What the manager says.
-pub fn stream<M: ResourceManager>(manager: &M, peer: &PeerId) -> Result<M::Stream> {
-    attached(manager.open_stream(peer, Direction::Inbound)?)
-}
-
-/// The same, through a connection to the peer.
-///
-/// # Errors
-///
-/// What the manager says.
-#[inline]
-pub fn stream_through<C: ConnectionScope>(connection: &C) -> Result<C::Stream> {
-    attached(connection.open_stream(Direction::Inbound)?)
-}
-
-#[inline]
-fn attached<S: StreamScope>(stream: S) -> Result<S> {
-    stream.set_protocol(PROTOCOL)?;
-    stream.set_service(SERVICE)?;
-    Ok(stream)
-}
-
-/// A connection with its peer.
-///
-/// # Errors
-///
-/// What the manager says.
-pub fn connection<M: ResourceManager>(
-    manager: &M,
-    from: Endpoint,
-    peer: &PeerId,
-) -> Result<M::Connection> {
-    let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, from)?;
-    connection.set_peer(peer)?;
-    Ok(connection)
-}
 
 struct ManagedSetup<M> {
     setting: Setting,
-    /// One, or one for each thread.
+    /// One for all threads, or one for each thread.
     managers: Vec<Arc<M>>,
-    /// What others have open.
+    /// The streams of other peers, kept open.
     others: Vec<Box<dyn Any + Send>>,
 }
 
@@ -140,7 +99,8 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
                 Sharing::None | Sharing::Path => 0,
                 Sharing::System => thread as u64,
             };
-            // What is full is full for everybody: it is nobody's peer otherwise.
+            // A peer at its limit refuses the other workloads too, so no other workload uses these
+            // peers.
             let first = if case.workload.is_refused() { FULL } else { 0 };
             worker(manager, setting, case, thread, peer(first + own))
         })
@@ -156,8 +116,9 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
     }
 }
 
-/// Makes each worker on a thread of its own, as in a server: made by one thread, the streams of
-/// several would be neighbours in memory and fight for cache lines that they do not share.
+/// Creates each worker on its own thread, as a server does. If one thread created them all, their
+/// streams would be neighbours in memory, and the workers would contend for cache lines that they
+/// do not share.
 fn made_apart(
     threads: usize,
     make: impl Fn(usize) -> Result<Box<dyn Worker>, Unexpected> + Sync,
@@ -165,7 +126,7 @@ fn made_apart(
     let all_there = Barrier::new(threads);
     let turn = Mutex::new(());
     let make_one = &|thread| {
-        // The allocator picks a part of memory for the thread now, while the others have theirs.
+        // Allocate once while all threads run: the allocator then gives each thread its own arena.
         drop(black_box(Box::new(thread)));
         all_there.wait();
         let _turn = turn.lock();

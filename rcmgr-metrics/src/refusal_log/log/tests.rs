@@ -202,13 +202,13 @@ fn file_descriptors_and_memory_have_their_own_words() {
         [
             "system refused 2 connections with a file descriptor in the last 1 s: 1 of 1 in use now; \
              the limit is System.FD",
-            "transient refused 1 reservation of memory in the last 1 s: 30.0 KiB of 64.0 KiB in use \
+            "transient refused 1 memory reservation in the last 1 s: 30.0 KiB of 64.0 KiB in use \
              now; the limit is Transient.Memory; low priority may use 40 % of it, medium 60 %, high \
              80 %",
-            "the limit of each connection refused 2 reservations of memory in the last 1 s: it is \
-             32.0 KiB, Conn.Memory",
-            "spans refused 1 reservation of memory in the last 1 s: each has the limit that was set \
-             on it, and that of its owner",
+            "the limit of each connection refused 2 memory reservations in the last 1 s: it is \
+             32.0 KiB (Conn.Memory)",
+            "spans refused 1 memory reservation in the last 1 s: the limit is an override \
+             of the span, or that of its owner",
         ]
     );
     span.done();
@@ -218,8 +218,8 @@ fn file_descriptors_and_memory_have_their_own_words() {
 fn a_stream_of_which_none_may_be_open_is_refused_by_its_own_limit() {
     let mut case = Case::new(|limits| limits.stream.streams = 0.into());
     case.refuse_streams("a", 2);
-    let line = "the limit of each stream refused 2 inbound streams in the last 1 s: it is 0, \
-                Stream.Streams";
+    let line = "the limit of each stream refused 2 inbound streams in the last 1 s: it is 0 \
+                (Stream.Streams)";
     assert_eq!(case.said(), [line]);
 }
 
@@ -235,7 +235,7 @@ fn of_several_the_one_that_refused_most_is_named() {
     case.refuse_streams("alice", 4);
     case.refuse_streams("bob", 1000);
     case.refuse_streams("eve", 200);
-    let line = "3 peers refused 1,204 inbound streams in the last 1 s, peer:bob 1,000 of them: 2 of 2 \
+    let line = "3 peers refused 1,204 inbound streams in the last 1 s, 1,000 of them by peer:bob: 2 of 2 \
                 in use there now; the limit is Peer.bob.StreamsInbound";
     assert_eq!(case.said(), [line]);
 
@@ -243,7 +243,7 @@ fn of_several_the_one_that_refused_most_is_named() {
     case.pass(60.0);
     case.refuse_streams("eve", 2);
     case.refuse_streams("alice", 1);
-    let line = "2 peers refused 3 inbound streams in the last 61 s, peer:eve 2 of them: 1 of 1 in \
+    let line = "2 peers refused 3 inbound streams in the last 61 s, 2 of them by peer:eve: 1 of 1 in \
                 use there now; the limit is PeerDefault.StreamsInbound";
     assert_eq!(case.said(), [line]);
     drop(held);
@@ -261,14 +261,14 @@ fn of_those_that_are_gone_the_number_is_told() {
     };
     drop(refuse("gone", 5));
     let held = refuse("here", 2);
-    let line = "1 peer and some that are gone refused 7 inbound streams in the last 1 s, peer:here 2 \
-                of them: 1 of 1 in use there now; the limit is PeerDefault.StreamsInbound";
+    let line = "1 peer and others that no longer exist refused 7 inbound streams in the last 1 s, \
+                2 of them by peer:here: 1 of 1 in use there now; the limit is PeerDefault.StreamsInbound";
     assert_eq!(case.said(), [line]);
     drop(held);
     let held = case.stream("here").unwrap();
     case.refuse_streams("here", 1);
     drop(held);
-    let line = "peers that are gone refused 1 inbound stream in the last 60 s; the limit is \
+    let line = "peers that no longer exist refused 1 inbound stream in the last 60 s; the limit is \
                 PeerDefault.StreamsInbound";
     case.pass(59.0);
     assert_eq!(case.look(), [""; 0]);
@@ -310,7 +310,7 @@ fn services_and_protocols_and_shares_of_them_have_their_keys() {
     // The share of the service is gone as soon as it refused.
     let gone = said
         .iter()
-        .find(|line| line.starts_with("peers' shares of services that are gone"));
+        .find(|line| line.starts_with("peers' shares of services that no longer exist"));
     assert!(gone.is_some(), "{said:#?}");
     assert_eq!(said.len(), 4);
 }
@@ -349,14 +349,14 @@ fn a_limit_set_by_hand_is_not_the_configurations() {
         ..view.limit()
     });
     case.refuse_streams("a", 1);
-    let line = "peer:a refused 1 inbound stream in the last 1 s: 0 of 0 in use now; the limit was set \
-                on it by hand";
+    let line = "peer:a refused 1 inbound stream in the last 1 s: 0 of 0 in use now; the limit is an \
+                override of this scope";
     assert_eq!(case.said(), [line]);
     case.pass(60.0);
     case.look();
     case.refuse_streams("a", 1);
     view.set_limit(Limit::UNLIMITED);
-    let line = "peer:a refused 1 inbound stream in the last 1 s; it has no such limit any more";
+    let line = "peer:a refused 1 inbound stream in the last 1 s; this limit no longer exists";
     assert_eq!(case.said(), [line]);
 }
 

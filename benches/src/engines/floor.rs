@@ -1,20 +1,20 @@
-//! The floor: the bare atomic additions that charging every scope takes, and nothing else.
+//! The floor: only the atomic additions that are needed to charge every scope.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::chain::chains;
-use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::{Case, Workload};
+use crossbeam_utils::CachePadded;
 
-/// Adds to as many cache lines as a workload's scopes have, and takes it back.
+use super::chain::chains;
+use crate::case::{Case, Workload};
+use crate::engine::{Engine, Setup, Unexpected, Worker};
+
+/// Adds to one cache line for each scope of a workload, then subtracts again.
 pub struct Floor;
 
-/// A counter on cache lines of its own: 128 bytes, since x86-64 fetches lines in pairs.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-struct Line(AtomicU64);
+/// A counter that shares no cache line with another.
+type Line = CachePadded<AtomicU64>;
 
 impl Engine for Floor {
     fn name(&self) -> &'static str {
@@ -22,7 +22,7 @@ impl Engine for Floor {
     }
 
     fn about(&self) -> &'static str {
-        "bare atomic additions, one up and one down for each scope that is charged"
+        "only atomic additions: one up and one down for each scope that is charged"
     }
 
     fn has_limits(&self) -> bool {
@@ -32,7 +32,7 @@ impl Engine for Floor {
     fn cannot(&self, case: &Case) -> Option<&'static str> {
         match case.workload {
             Workload::MemoryNearLimit => Some("it has no limits"),
-            _ if case.peers > 0 => Some("it keeps no peers"),
+            _ if case.peers > 0 => Some("it has no peers"),
             _ => None,
         }
     }
@@ -46,7 +46,7 @@ impl Engine for Floor {
     }
 }
 
-/// The lines of each thread.
+/// The cache lines of each thread.
 struct FloorSetup(Vec<Vec<Arc<Line>>>);
 
 impl Setup for FloorSetup {
@@ -69,7 +69,7 @@ impl Setup for FloorSetup {
             .0
             .iter()
             .flatten()
-            .map(|line| line.0.load(Ordering::Acquire));
+            .map(|line| line.load(Ordering::Acquire));
         match values.find(|&value| value != 0) {
             Some(value) => Err(Unexpected::Leftover(value.to_string())),
             None => Ok(()),
@@ -86,10 +86,10 @@ impl Worker for FloorWorker {
     fn run(&mut self, operations: u64) -> Result<(), Unexpected> {
         for _ in 0..operations {
             for line in black_box(&self.lines) {
-                line.0.fetch_add(self.amount, Ordering::AcqRel);
+                line.fetch_add(self.amount, Ordering::AcqRel);
             }
             for line in black_box(&self.lines) {
-                line.0.fetch_sub(self.amount, Ordering::AcqRel);
+                line.fetch_sub(self.amount, Ordering::AcqRel);
             }
         }
         Ok(())

@@ -1,25 +1,25 @@
-//! A chain of semaphores, one for each scope: what a program does that has tokio and no resource
-//! manager. Permits are bytes. It has no names, no owners and no moves, so all it can do is to
-//! reserve memory.
+//! A chain of semaphores, one for each scope: the usual solution of a program that has tokio but no
+//! resource manager. A permit is one byte. There are no names, owners or moves, so this engine can
+//! only reserve memory.
 
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
 use tokio::sync::Semaphore;
 
-use crate::chain::chains;
+use super::chain::chains;
+use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::setting::{TIGHT_HELD, TIGHT_LIMIT};
-use crate::{Case, Workload};
 
 /// The chain of semaphores.
 pub struct Semaphores;
 
-/// A semaphore on cache lines of its own: it is not to lose by how the allocator lays out the
-/// chains of several threads.
-#[repr(align(128))]
-struct Scope(Semaphore);
+/// A semaphore that shares no cache line with another. Otherwise the result would depend on where the
+/// allocator puts the chains of several threads.
+type Scope = CachePadded<Semaphore>;
 
-/// Permits where the limit is never reached.
+/// The number of permits of a scope whose limit is never reached.
 const PLENTY: usize = 1 << 40;
 
 impl Engine for Semaphores {
@@ -28,7 +28,7 @@ impl Engine for Semaphores {
     }
 
     fn about(&self) -> &'static str {
-        "a tokio semaphore for each scope, whose permits are bytes"
+        "a tokio semaphore for each scope; a permit is one byte"
     }
 
     fn has_limits(&self) -> bool {
@@ -38,15 +38,15 @@ impl Engine for Semaphores {
     fn cannot(&self, case: &Case) -> Option<&'static str> {
         match case.workload {
             Workload::Memory | Workload::MemoryNearLimit if case.peers > 0 => {
-                Some("it keeps no peers")
+                Some("it has no peers")
             }
             Workload::Memory | Workload::MemoryNearLimit => None,
-            _ => Some("it can only reserve memory: it has no names, owners or moves"),
+            _ => Some("it can only reserve memory, because it has no names, owners or moves"),
         }
     }
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
-        // What others hold is simply not there.
+        // The memory that other peers hold is left out of the permits.
         let system = match case.workload {
             Workload::MemoryNearLimit => (TIGHT_LIMIT - TIGHT_HELD) as usize,
             _ => PLENTY,
@@ -57,8 +57,8 @@ impl Engine for Semaphores {
         };
         let chains = chains(
             case,
-            || Scope(Semaphore::new(PLENTY)),
-            || Scope(Semaphore::new(system)),
+            || Scope::new(Semaphore::new(PLENTY)),
+            || Scope::new(Semaphore::new(system)),
         );
         Ok(Box::new(Chains(chains.into_iter().map(chain).collect())))
     }
@@ -67,7 +67,7 @@ impl Engine for Semaphores {
 fn permits(scopes: &[Arc<Scope>]) -> Vec<usize> {
     scopes
         .iter()
-        .map(|scope| scope.0.available_permits())
+        .map(|scope| scope.available_permits())
         .collect()
 }
 
@@ -76,7 +76,7 @@ struct Chains(Vec<Chain>);
 
 struct Chain {
     scopes: Vec<Arc<Scope>>,
-    /// How many permits each has at rest.
+    /// The number of permits of each scope when nothing is reserved.
     full: Vec<usize>,
 }
 
@@ -112,7 +112,7 @@ struct SemaphoreWorker {
 impl SemaphoreWorker {
     fn reserve(&self) -> Result<(), Unexpected> {
         for (at, scope) in self.scopes.iter().enumerate() {
-            match scope.0.try_acquire_many(self.size) {
+            match scope.try_acquire_many(self.size) {
                 Ok(permits) => permits.forget(),
                 Err(refused) => {
                     self.release(at);
@@ -123,10 +123,10 @@ impl SemaphoreWorker {
         Ok(())
     }
 
-    /// Gives back to the first `count` scopes, the last of them first.
+    /// Releases the first `count` scopes, in reverse order.
     fn release(&self, count: usize) {
         for scope in self.scopes[..count].iter().rev() {
-            scope.0.add_permits(self.size as usize);
+            scope.add_permits(self.size as usize);
         }
     }
 }

@@ -1,18 +1,18 @@
-//! How many scopes a case is charged on and which of them the threads share, for the engines that
-//! have counters and nothing else.
+//! The number of scopes that a case is charged on, and which of them the threads share. For the
+//! engines that have only counters.
 
 use std::sync::Arc;
 
-use crate::{Case, Place, Sharing, Workload};
+use crate::case::{Case, Place, Sharing, Workload};
 
-/// How many scopes an operation touches, by who shares them.
+/// The number of scopes that an operation touches, by the threads that share them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scopes {
-    /// Leaves, spans, and what is kept for the thread's addresses.
+    /// Scopes of one thread: leaves, spans, and the entries of its addresses.
     own: usize,
-    /// The peer and its shares of protocol and service.
+    /// Scopes of one peer: the peer, and its shares of protocol and service.
     peer: usize,
-    /// Protocol, service, transient, system.
+    /// Scopes of one manager: protocol, service, transient, system.
     shared: usize,
 }
 
@@ -30,7 +30,7 @@ impl Scopes {
             },
             Workload::Stream => (1, 3, 4),
             Workload::Connection => (1, 1, 2),
-            // Two more for the address: its bucket and its subnet.
+            // Two are added for the address: its bucket and its subnet.
             Workload::ConnectionIp => (3, 1, 2),
             Workload::Refused | Workload::RefusedById => (0, 1, 0),
             Workload::Span => (2, 3, 3),
@@ -39,8 +39,8 @@ impl Scopes {
     }
 }
 
-/// The scopes of each thread, the innermost first. The last of those that a manager shares is the
-/// system's, which is made by `system`.
+/// The scopes of each thread, innermost first. The last scope of a manager is created by `system`,
+/// all others by `scope`.
 pub fn chains<T>(case: &Case, scope: impl Fn() -> T, system: impl Fn() -> T) -> Vec<Vec<Arc<T>>> {
     let Scopes { own, peer, shared } = Scopes::of(case);
     let several = |count| -> Vec<_> { (0..count).map(|_| Arc::new(scope())).collect() };

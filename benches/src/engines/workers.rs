@@ -1,4 +1,4 @@
-//! The workloads, as any resource manager does them.
+//! The workloads, for any resource manager.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use rcmgr_core::{
     Result, StreamScope,
 };
 
+use super::opening::{connection, stream, stream_through};
+use crate::case::{Case, Place, Workload};
 use crate::engine::{Unexpected, Worker};
-use crate::managed::{connection, stream, stream_through};
 use crate::setting::{ADDRESSES, PROTOCOL, STRIDE, Setting, addresses};
-use crate::{Case, Place, Workload};
 
-/// One operation, which is done again and again.
+/// A worker that repeats one operation.
 struct Each<F>(F);
 
 impl<F: FnMut() -> Result<(), Unexpected> + Send> Worker for Each<F> {
@@ -29,12 +29,12 @@ where
     Ok(Box::new(Each(operation)))
 }
 
-/// What a thread does in a case. It has a connection to its peer, and another stream with protocol
-/// and service: a peer whose scope is made for each operation is another question.
+/// Creates the worker of one thread. It keeps a connection to its peer and a stream with protocol
+/// and service open. So the operation does not also measure the creation of these scopes.
 ///
 /// # Errors
 ///
-/// [`Unexpected`], if the manager refuses what is needed to begin.
+/// [`Unexpected`], if the manager refuses what the worker needs at the start.
 pub fn worker<M: ResourceManager + 'static>(
     manager: &Arc<M>,
     setting: &Setting,
@@ -79,18 +79,18 @@ pub fn worker<M: ResourceManager + 'static>(
         Workload::Span => {
             let size = case.size;
             each(move || {
-                // Both by name: a closure takes only those parts that it mentions.
+                // Name both parts: a closure captures only the parts that it mentions.
                 let (_connection, stream) = &anchors;
                 let span = stream.begin_span()?;
                 span.reserve_memory(black_box(size), Priority::Always)?;
                 Ok(())
             })
         }
-        Workload::Refused | Workload::RefusedById => unreachable!("done above"),
+        Workload::Refused | Workload::RefusedById => unreachable!("handled above"),
     }
 }
 
-/// Reserves and releases, on a scope that lives as long as `anchors`.
+/// Reserves and releases memory on a scope that lives as long as `anchors`.
 fn memory<M: ResourceManager + 'static>(
     manager: &M,
     case: &Case,
@@ -133,7 +133,7 @@ fn on(
     })
 }
 
-/// Is refused streams by a peer's limit.
+/// Opens streams that the peer's limit refuses.
 fn full_peer<M: ResourceManager + 'static>(
     manager: &Arc<M>,
     case: &Case,
@@ -142,7 +142,7 @@ fn full_peer<M: ResourceManager + 'static>(
     let manager = Arc::clone(manager);
     let connection = connection(&*manager, Endpoint::None, &peer)?;
     let scope = manager.view_peer(&peer);
-    // Of several workers with one peer, the first has taken its only stream already.
+    // If several workers share the peer, the first one has already opened the only stream.
     let streams = scope.stat().streams_inbound;
     let stream = (streams == 0).then(|| manager.open_stream(&peer, Direction::Inbound));
     let stream = stream.transpose()?;
