@@ -7,7 +7,7 @@ use rcmgr_atomic::{
     Limit, Manager, PeerId, Refusals, ResourceManager, ResourceScope, Scope, ScopeStat,
 };
 
-use super::plan::{Habit, Plan};
+use super::plan::{Behaviour, Plan};
 use super::server::SERVICE;
 use super::stage::Stage;
 
@@ -37,7 +37,7 @@ impl Scopes {
         let hoarding = |begins: Stage| {
             let floods = plan.floods.iter();
             floods
-                .filter(move |flood| flood.habit == Habit::Hoards && flood.begins == begins)
+                .filter(move |flood| flood.behaviour == Behaviour::Hoard && flood.begins == begins)
                 .map(|flood| peer(flood.from))
                 .collect()
         };

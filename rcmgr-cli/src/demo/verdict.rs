@@ -58,10 +58,10 @@ fn counters_are_zero(manager: &Manager) -> Check {
 }
 
 fn limits_were_kept(watch: &LimitWatch) -> Check {
-    let looks = grouped(watch.looks());
+    let checks = grouped(watch.checks());
     check(
-        &watch.passed(),
-        format!("no limit was ever exceeded, in {looks} checks of usage and peaks"),
+        &watch.violations(),
+        format!("no limit was ever exceeded, in {checks} checks of usage and peaks"),
     )
 }
 

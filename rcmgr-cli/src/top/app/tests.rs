@@ -15,7 +15,7 @@ fn press(app: &mut App, keys: &str) {
             '\x08' => KeyCode::Backspace,
             key => KeyCode::Char(key),
         };
-        assert_eq!(app.key(code.into()), Wish::Nothing, "{key:?}");
+        assert_eq!(app.key(code.into()), Action::Nothing, "{key:?}");
     }
 }
 
@@ -118,12 +118,12 @@ fn a_search_is_asked_as_it_is_typed_and_dropped_by_esc() {
     assert_eq!(app.search, "p");
     assert_eq!(app.question(now), None, "the same again");
     // A second Esc has nothing to drop.
-    assert_eq!(app.key(KeyCode::Esc.into()), Wish::Quit);
+    assert_eq!(app.key(KeyCode::Esc.into()), Action::Quit);
     press(&mut app, "/");
     press(&mut app, &"ü".repeat(500));
     assert!(app.search.len() <= LONGEST_SEARCH);
     let clear = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
-    assert_eq!(app.key(clear), Wish::Nothing);
+    assert_eq!(app.key(clear), Action::Nothing);
     assert_eq!(app.search, "");
 }
 
@@ -146,10 +146,10 @@ fn keys_quit_whatever_is_open() {
     for open in ["", "/x", "?"] {
         let mut app = app();
         press(&mut app, open);
-        assert_eq!(app.key(control('c')), Wish::Quit);
-        assert_eq!(app.key(control('z')), Wish::Suspend);
+        assert_eq!(app.key(control('c')), Action::Quit);
+        assert_eq!(app.key(control('z')), Action::Suspend);
     }
-    assert_eq!(app().key(KeyCode::Char('q').into()), Wish::Quit);
+    assert_eq!(app().key(KeyCode::Char('q').into()), Action::Quit);
     let mut helped = app();
     press(&mut helped, "?q");
     assert_eq!(helped.mode, Mode::Normal, "any key ends the help");

@@ -56,7 +56,7 @@ impl Scopes {
             let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
             write_create(&mut known.event, limit, to)?;
             let held = six(&known.held.stat());
-            known.write_held(groups(held.map(|held| held > 0)), to)?;
+            known.write_totals(groups(held.map(|held| held > 0)), to)?;
         }
         Ok(())
     }
@@ -96,8 +96,8 @@ impl Scopes {
                 }
                 write_destroy(event, to.to)
             }
-            (Operation::Join | Operation::Leave, _) => self.write_asked(record, None, &mut to),
-            (_, subject) => self.write_asked(record, subject.as_mut(), &mut to),
+            (Operation::Join | Operation::Leave, _) => self.write_request(record, None, &mut to),
+            (_, subject) => self.write_request(record, subject.as_mut(), &mut to),
         }
     }
 
@@ -115,7 +115,7 @@ impl Scopes {
         }
         let limit = record.subject_limit().unwrap_or(Limit::UNLIMITED);
         write_create(leaf, limit, to.to)?;
-        self.write_asked(record, Some(leaf), to)?;
+        self.write_request(record, Some(leaf), to)?;
         match record.refusal() {
             Some(_) => write_destroy(leaf, to.to),
             None => Ok(()),
@@ -123,7 +123,7 @@ impl Scopes {
     }
 
     /// Writes the events of all scopes of a request, and last the event of the subject.
-    fn write_asked(
+    fn write_request(
         &mut self,
         record: &Record,
         subject: Option<&mut Event>,
