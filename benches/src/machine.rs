@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_tells_nothing_can_be_described() {
+    fn a_machine_without_known_properties_can_be_described() {
         let machine = Machine {
             cores: 1,
             os: "plan9".into(),

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_s_failure_is_the_slice_s() {
+    fn an_error_of_a_worker_is_the_result_of_the_slice() {
         struct Failing;
         impl Worker for Failing {
             fn run(&mut self, _: u64) -> Result<(), Unexpected> {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_are_wall_time_by_the_operations_of_all_threads() {
+    fn ns_per_op_is_wall_time_divided_by_the_operations_of_all_threads() {
         let slice = Slice {
             wall: Duration::from_micros(3),
             operations: 60,

@@ -21,7 +21,7 @@ fn manager(limits: Limits, sink: &TraceSink) -> Manager {
     builder.recorder(sink.recorder()).build().unwrap()
 }
 
-/// All events, of files in which nothing is odd.
+/// All events of files without oddities.
 fn events(files: &[PathBuf]) -> Vec<Event> {
     let mut reader = TraceReader::open(files).unwrap();
     let events = (&mut reader).map(|event| event.unwrap().1).collect();
@@ -48,7 +48,7 @@ fn six(stat: &ScopeStat) -> [u64; 6] {
     ]
 }
 
-/// What the shared scopes hold at the end of a trace, those that hold something.
+/// The usage of shared scopes at the end of a trace, without scopes that hold nothing.
 fn shared_usage(report: &Report) -> BTreeMap<String, [u64; 6]> {
     let scopes = report.scopes.iter();
     let usage = scopes.filter_map(|scope| Some((scope.name.clone(), scope.usage?)));
@@ -69,7 +69,7 @@ fn is_leaf(name: &str) -> bool {
     name.starts_with("conn-") || name.starts_with("stream-") || name.contains(".span-")
 }
 
-/// Under these, random operations are refused by scopes of every class now and then.
+/// Limits under which scopes of every class refuse some random operations.
 fn tight() -> Limits {
     let mut limits = Limits::unlimited();
     let tight = |scale: u64| Limit {
@@ -89,7 +89,7 @@ fn tight() -> Limits {
     limits
 }
 
-/// Random operations of several threads on handles that they share; at the end all is closed.
+/// Random operations of several threads on shared handles. At the end everything is closed.
 fn at_random(manager: &Manager, threads: u64, steps: usize) {
     let streams: Mutex<Vec<std::sync::Arc<Stream>>> = Mutex::default();
     let run = |seed| {
@@ -178,9 +178,9 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
     });
 }
 
-/// Follows the shared scopes event by event: what they hold is the sum of what came and went, never
-/// less than nothing, and never more than the limit but for what is given back at once because
-/// another scope refused.
+/// Checks the totals of shared scopes event by event: they are the sum of all changes, never
+/// negative, and never above the limit, except for grants that are released at once because another
+/// scope refused.
 fn check_totals(events: &[Event]) {
     let mut sums: HashMap<&str, [i64; 6]> = HashMap::new();
     let mut limits: HashMap<&str, Limit> = HashMap::new();
@@ -257,7 +257,7 @@ fn check_totals(events: &[Event]) {
 }
 
 #[test]
-fn whatever_threads_do_totals_add_up_and_end_at_zero() {
+fn totals_add_up_and_end_at_zero_with_several_threads() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(1 << 20).start().unwrap();
@@ -274,7 +274,7 @@ fn whatever_threads_do_totals_add_up_and_end_at_zero() {
 }
 
 #[test]
-fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
+fn records_dropped_by_a_full_queue_are_counted_and_totals_stay_correct() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(4).start().unwrap();
@@ -295,7 +295,7 @@ fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
     let report = report(std::slice::from_ref(&path));
     assert_eq!(report.read.lines(), Vec::<String>::new());
     assert_eq!(report.system, [3, 0, 0, 0, 0, 300]);
-    // Of what was dropped altogether, there may be no scope in the trace.
+    // If all operations of a scope were dropped, it may be missing in the trace.
     let (had, holds) = (shared_usage(&report), held(&manager));
     for (name, usage) in &had {
         assert_eq!(Some(usage), holds.get(name), "{name}");
@@ -329,7 +329,7 @@ fn numbered(folder: &Path, number: usize) -> PathBuf {
 }
 
 #[test]
-fn a_file_of_a_rotation_can_be_read_by_itself() {
+fn each_file_of_a_rotation_can_be_read_on_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let sink = TraceSink::builder(numbered(folder, 0))
@@ -371,7 +371,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
         assert_eq!(shared_usage(&report(files)), holds);
     }
 
-    // What is there is put aside.
+    // An existing file is rotated.
     let before = std::fs::read(numbered(folder, 0)).unwrap();
     let sink = TraceSink::builder(numbered(folder, 0))
         .rotate_at(20_000)
@@ -381,7 +381,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
 }
 
 #[test]
-fn after_the_end_the_manager_goes_on_and_nothing_is_written() {
+fn after_the_end_the_manager_continues_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::create(&path).unwrap();
@@ -466,7 +466,7 @@ fn spans_and_scopes_asked_directly_are_named_as_the_reference_names_them() {
 }
 
 #[test]
-fn what_can_not_be_written_is_an_error_with_the_file() {
+fn an_unwritable_file_is_an_error_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nowhere").join("trace.json.gz");
     let error = TraceSink::create(&path).unwrap_err().to_string();
@@ -478,7 +478,7 @@ fn what_can_not_be_written_is_an_error_with_the_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_ends_the_trace_and_nothing_else() {
+fn a_full_disk_ends_only_the_trace() {
     let sink = TraceSink::create("/dev/full").unwrap();
     let manager = manager(Limits::unlimited(), &sink);
     for _ in 0..20_000 {

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_over_a_limit_is_noted_once_it_is_seen() {
+    fn usage_over_a_limit_is_a_violation() {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let system = manager.view_system();
         let watch = LimitWatch::default();
