@@ -68,7 +68,7 @@ impl Report<'_> {
             ("accepted", server.accepted.get()),
             ("opened by the manager", server.opened.get()),
             ("refused", server.refused.get()),
-            ("closed before the hello", server.nameless.get()),
+            ("closed before the hello", server.without_hello.get()),
             ("most admitted at once", server.admitted.most()),
         ];
         for (name, count) in rows {
