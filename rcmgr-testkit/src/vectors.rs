@@ -7,7 +7,7 @@
 //!
 //! Tests without their vectors are reported as ignored.
 
-mod json_lines;
+mod lines;
 mod scopes;
 
 use std::env;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-pub use json_lines::json_lines;
+pub use lines::json_lines;
 pub use scopes::{ScopeVector, Step};
 
 /// The folder of single operations, `scopes/`.

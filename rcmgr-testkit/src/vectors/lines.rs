@@ -1,4 +1,4 @@
-//! Files of JSON lines.
+//! Files with one JSON value a line.
 
 use std::fs;
 use std::path::Path;
