@@ -85,7 +85,7 @@ fn a_priority_may_use_its_share_to_the_byte() {
 #[test]
 fn nothing_wraps() {
     let manager = manager(|_| {});
-    let most = (1 << 59) - 1;
+    let most = (1 << 60) - 1;
     let stream = stream(&manager);
     stream.reserve_memory(most, Priority::Always).unwrap();
     for size in [1, most, u64::MAX] {
