@@ -1,3 +1,5 @@
+//! State split by subnet into parts with a lock each.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;

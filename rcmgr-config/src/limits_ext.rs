@@ -1,3 +1,5 @@
+//! Methods of `Limits` that need a machine or a table: `auto_scale` and `warnings`.
+
 use rcmgr_core::Limits;
 
 use crate::Machine;

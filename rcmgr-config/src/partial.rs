@@ -1,3 +1,5 @@
+//! Limits in which any field may be left to a default.
+
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
 use crate::PerScope;
