@@ -23,7 +23,7 @@ pub trait LimitsExt: Sized {
     #[must_use]
     fn auto_scale() -> Self;
 
-    /// What in these limits can't work as it reads, in the order of [`LimitsKey`].
+    /// What in these limits can't work as it reads, in the order of [`LimitsKey`](rcmgr_core::LimitsKey).
     ///
     /// Looked for are, each only for numbers, since unlimited leaves a decision to others:
     ///
