@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+mod amount;
 mod clock;
 mod direction;
 pub mod dynamic;
@@ -37,6 +38,7 @@ mod resource;
 mod scope;
 mod stat;
 
+pub use amount::Amount;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};

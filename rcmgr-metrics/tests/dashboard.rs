@@ -1,4 +1,4 @@
-//! Whether dashboards ask for what there is: names, labels and values of labels.
+//! Checks that dashboards only use existing metrics, labels and values of labels.
 
 #![cfg(feature = "prometheus")]
 
@@ -7,18 +7,16 @@ mod exposition;
 use std::sync::Arc;
 
 use exposition::Exposition;
-use rcmgr_atomic::{
-    Direction, Endpoint, Limit, Limits, Manager, ResourceManager, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;
 
-/// What a server adds to every series.
+/// The labels that a Prometheus server adds to every series.
 const OF_THE_TARGET: [&str; 2] = ["instance", "job"];
 
-/// What go-libp2p's dashboard asks for: each metric, the labels by which it selects or names series,
-/// and the values that it selects.
+/// The queries of go-libp2p's dashboard: each metric, the labels that it selects or names series
+/// by, and the values that it selects.
 const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_blocked_resources{instance=~"x"}"#,
     r#"libp2p_rcmgr_streams{scope="system",instance=~"x"} {{dir}}"#,
@@ -39,7 +37,7 @@ const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_fds{instance=~"x"} {{scope}}"#,
 ];
 
-/// What a manager shows that has a bit of everything.
+/// The exposition of a manager that uses every resource.
 fn shown() -> Exposition {
     let mut limits = Limits::unlimited();
     limits.system = Limit::all(10.into());
@@ -62,7 +60,7 @@ fn shown() -> Exposition {
     Exposition::of(&Observer::new(manager).watcher(Arc::new(watcher)))
 }
 
-/// A metric that is asked for.
+/// A metric of a query.
 #[derive(Debug, Default)]
 struct Asked {
     metric: String,
@@ -70,8 +68,8 @@ struct Asked {
     matchers: Vec<(String, String, String)>,
 }
 
-/// What a query in PromQL asks for, and the labels that it groups by. Only as much is understood as
-/// these queries need: a metric is a name that is neither a function nor a word of the language.
+/// The metrics of a PromQL query, and the labels that it groups by. The parser only supports these
+/// queries: a metric is a name that is neither a function nor a keyword.
 fn asked(query: &str) -> (Vec<Asked>, Vec<String>) {
     let (mut metrics, mut grouped) = (Vec::new(), Vec::new());
     let mut rest = query;
@@ -125,7 +123,7 @@ fn in_braces(text: &str) -> impl Iterator<Item = &str> {
         .map(|part| part.split_once("}}").expect("it ends").0)
 }
 
-/// What is wrong with a query and the name that it gives its series.
+/// The errors of a query and of its legend.
 fn complaints(shown: &Exposition, query: &str, legend: &str) -> Vec<String> {
     let labels = shown.labels();
     let (metrics, grouped) = asked(query);
@@ -173,7 +171,7 @@ fn objects<'a>(json: &'a Value, found: &mut Vec<&'a serde_json::Map<String, Valu
 }
 
 #[test]
-fn our_dashboard_asks_only_for_what_there_is() {
+fn our_dashboard_uses_only_existing_metrics() {
     let dashboard = include_str!("../dashboards/rcmgr.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let shown = shown();
@@ -188,7 +186,7 @@ fn our_dashboard_asks_only_for_what_there_is() {
     }
     assert!(queries > 20, "{queries}");
 
-    // What its variables ask for is a metric and a label of it.
+    // The queries of variables have a metric and a label.
     for variable in all
         .iter()
         .filter(|object| object.contains_key("definition"))
@@ -210,7 +208,7 @@ fn our_dashboard_asks_only_for_what_there_is() {
 }
 
 #[test]
-fn what_the_references_dashboard_asks_for_is_there() {
+fn the_reference_dashboard_finds_its_metrics() {
     let shown = shown();
     for query in REFERENCE {
         let (query, legend) = query.split_once("} ").unwrap_or((query, ""));
@@ -220,7 +218,7 @@ fn what_the_references_dashboard_asks_for_is_there() {
 }
 
 #[test]
-fn a_query_for_what_is_not_there_is_found_out() {
+fn the_check_finds_queries_for_missing_metrics() {
     let shown = shown();
     let cases = [
         ("sum(rcmgr_use)", ""),

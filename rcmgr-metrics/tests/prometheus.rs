@@ -1,4 +1,4 @@
-//! What Prometheus finds when it scrapes.
+//! The metrics that Prometheus scrapes.
 
 #![cfg(feature = "prometheus")]
 
@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
@@ -44,7 +43,7 @@ fn stream(manager: &Manager, direction: Direction, protocol: &str) -> Stream {
     stream
 }
 
-/// Does what has to be refused under the limits that `change` makes of none.
+/// Makes requests that must be refused under the limits of `change`.
 fn refuse<T>(
     manager: &Manager,
     change: impl Fn(&mut Limits),
@@ -58,8 +57,8 @@ fn refuse<T>(
     manager.set_limits((*before).clone());
 }
 
-/// A manager as the one of which the reference's metrics are: the same scopes with the same limits
-/// set, and refusals of the same kinds.
+/// A manager like the one of the reference's metrics: the same scopes with the same limits, and the
+/// same kinds of refusals.
 fn like_the_reference() -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.system = rcmgr_core::Limit::all(1_000_000.into());
@@ -141,7 +140,7 @@ fn names_labels_and_types_are_the_references() {
     }
 }
 
-/// What the reference showed is not part of the project: the test passes where it is not found.
+/// The metrics of the reference are not part of the project. The test passes if they are not found.
 #[test]
 fn every_series_of_the_reference_is_there() {
     let Some(folder) = vectors::observe() else {
@@ -161,14 +160,14 @@ fn every_series_of_the_reference_is_there() {
         .keys()
         .filter(|series| !ours.samples.contains_key(series));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&(String, Labels)>::new());
-    // And nothing under its names that it does not have.
+    // There are no other series under its names.
     let names: Vec<_> = theirs.kinds.keys().collect();
     let more = ours.kinds.keys().filter(|name| name.starts_with("libp2p_"));
     assert_eq!(more.filter(|name| !names.contains(name)).count(), 0);
 }
 
 #[test]
-fn values_are_what_the_manager_says() {
+fn values_are_those_of_the_manager() {
     let (manager, streams) = like_the_reference();
     let held = connection(&manager, &peer("b"));
     held.reserve_memory(5000, Priority::Always).unwrap();
@@ -196,7 +195,7 @@ fn values_are_what_the_manager_says() {
     let blocked = [("dir", ""), ("resource", "memory"), ("scope", "system")];
     assert_eq!(get("blocked_resources", &blocked), Some(1.0));
 
-    // Of the peers, one has two streams, and another a connection.
+    // One peer has two streams, and another one a connection.
     let bucket = |le| [("dir", "inbound"), ("le", le)];
     assert_eq!(get("peer_streams_bucket", &bucket("1")), Some(0.0));
     assert_eq!(get("peer_streams_bucket", &bucket("2")), Some(1.0));
@@ -205,7 +204,7 @@ fn values_are_what_the_manager_says() {
     assert_eq!(get("peer_memory_bucket", &[("le", "inf")]), Some(2.0));
     assert_eq!(get("peer_memory_sum", &[]), Some(5300.0));
     assert_eq!(get("previous_peer_memory_count", &[]), Some(0.0));
-    // Of the connections, one has memory.
+    // One connection has memory.
     assert_eq!(get("conn_memory_bucket", &[("le", "4096")]), Some(0.0));
     assert_eq!(get("conn_memory_bucket", &[("le", "32768")]), Some(1.0));
     assert_eq!(get("conn_memory_count", &[]), Some(1.0));
@@ -247,7 +246,7 @@ fn unlimited_has_no_series() {
 }
 
 #[test]
-fn names_that_remotes_make_up_don_t_break_the_text() {
+fn hostile_names_do_not_break_the_text() {
     let long = "x".repeat(100_000);
     let names = [
         "a\"} 1\nevil{x=\"",
@@ -277,7 +276,7 @@ fn names_that_remotes_make_up_don_t_break_the_text() {
         assert!(protocols.contains(name), "{protocols:?}");
     }
     assert!(protocols.iter().all(|name| name.len() <= 203));
-    // Two that look the same are one.
+    // Two names that are shown the same are one series.
     let cut = long[..200].to_owned() + "…";
     let of_cut = [
         ("dir", "inbound"),
@@ -286,7 +285,7 @@ fn names_that_remotes_make_up_don_t_break_the_text() {
     ];
     assert_eq!(found.get("libp2p_rcmgr_streams", &of_cut), Some(2.0));
 
-    // One that is called as the rest is counted with it.
+    // A scope named `other` is added to the series of the others.
     let found = Exposition::of(&observer.most_names(names.len()));
     let other = [
         ("dir", "inbound"),
@@ -297,7 +296,7 @@ fn names_that_remotes_make_up_don_t_break_the_text() {
 }
 
 #[test]
-fn a_flood_of_protocols_and_services_makes_few_series() {
+fn a_flood_of_protocols_and_services_causes_few_series() {
     let manager = unlimited();
     let mut held = Vec::new();
     for number in 0..500 {
@@ -355,7 +354,7 @@ fn peers_have_no_series_of_their_own() {
 }
 
 #[test]
-fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
+fn refusals_by_shares_count_under_their_service_or_protocol() {
     let manager = unlimited();
     let one = manager.open_stream(&peer("a"), OUT).unwrap();
     refuse(
@@ -377,7 +376,7 @@ fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
 
 #[cfg(feature = "sink")]
 #[test]
-fn what_a_trace_has_is_shown_where_there_is_one() {
+fn the_counters_of_a_trace_are_shown_if_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
     let builder = Manager::builder().recorder(sink.recorder());
@@ -389,12 +388,12 @@ fn what_a_trace_has_is_shown_where_there_is_one() {
     sink.close().unwrap();
     let found = Exposition::of(&observer);
     let of = |outcome| found.get("rcmgr_trace_operations_total", &[("outcome", outcome)]);
-    // That the manager was made is one.
+    // The creation of the manager is one.
     assert_eq!((of("written"), of("dropped")), (Some(3.0), Some(0.0)));
 }
 
 #[test]
-fn reloads_are_shown_where_there_is_a_watcher() {
+fn reloads_are_shown_if_there_is_a_watcher() {
     let manager = unlimited();
     let without = Exposition::of(&Observer::new(manager.clone()));
     assert!(!without.kinds.contains_key("rcmgr_reloads"));

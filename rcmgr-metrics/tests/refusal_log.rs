@@ -1,4 +1,4 @@
-//! Refusals in words, as who listens to `tracing` hears them.
+//! The refusal log, as a subscriber of `tracing` receives it.
 
 #![cfg(feature = "observer")]
 
@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, UsesFd};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, UsesFd};
 use rcmgr_metrics::RefusalLog;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The fields of one line, the message too.
+/// The fields of one line, including the message.
 type Line = BTreeMap<&'static str, String>;
 
-/// Keeps what is said.
+/// Keeps the lines.
 #[derive(Debug, Clone, Default)]
 struct Listener(Arc<Mutex<Vec<Line>>>);
 
@@ -57,7 +57,7 @@ impl Subscriber for Listener {
     }
 }
 
-/// A clock that is set by hand.
+/// A clock that the test sets.
 #[derive(Debug, Default)]
 struct Hands(Mutex<Duration>);
 
@@ -79,7 +79,7 @@ fn refused_connection(manager: &Manager) {
 }
 
 #[test]
-fn a_line_has_what_it_says_as_fields() {
+fn a_line_has_its_values_as_fields() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 1.into();
     limits.conn.conns_inbound = 0.into();
@@ -124,7 +124,7 @@ fn a_line_has_what_it_says_as_fields() {
 }
 
 #[test]
-fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
+fn a_flood_causes_one_line_per_interval_for_each_class_and_resource() {
     const THREADS: u64 = 4;
     const EACH: u64 = 10_000;
     let mut limits = Limits::unlimited();
@@ -149,7 +149,7 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     };
     let mut sums = (0, 0);
     for round in 1..=3_u64 {
-        // Looked all the time, while it is flooded; the time stands still.
+        // Look after every refusal of the flood, while the clock stands still.
         thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
                 .map(|number| {
@@ -187,9 +187,9 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     drop(held);
 }
 
-/// Alone in hearing what a thread says that is not its own.
+/// This test uses the global subscriber, because the log runs on another thread.
 #[test]
-fn the_thread_looks_by_itself_and_says_the_rest_in_the_end() {
+fn the_thread_looks_periodically_and_flushes_at_the_end() {
     let listener = Listener::default();
     tracing::subscriber::set_global_default(listener.clone()).unwrap();
     let mut limits = Limits::unlimited();

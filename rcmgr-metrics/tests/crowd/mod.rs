@@ -1,12 +1,9 @@
-//! A remote that makes up names: all that might mean something to what shows them.
+//! Hostile names: everything that may have a meaning to a program that shows them.
 
-use rcmgr_atomic::{
-    Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, PeerId, Priority, Stream};
 
-/// Markup and scripts, quotes and line ends of every format that names get into, and characters that
-/// turn around what stands beside them.
+/// Markup and scripts, quotes and line breaks of every output format, and characters that change
+/// the text direction.
 pub const NASTY: [&str; 8] = [
     "<img src=x onerror=\"alert(1)\">",
     "</script><script>alert(1)</script>",
@@ -18,19 +15,19 @@ pub const NASTY: [&str; 8] = [
     "\u{202e}\u{2028}&lt;b&gt;",
 ];
 
-/// One of the names, as none other is: the number is its end.
+/// A unique hostile name: it ends with the number.
 pub fn protocol(number: usize) -> String {
     format!("/{}/{number}", NASTY[number % NASTY.len()])
 }
 
-/// As [`protocol`]; a peer's id has 47 bytes at most.
+/// As [`protocol`], but a peer id has at most 47 bytes.
 pub fn peer(number: usize) -> PeerId {
     let id = format!("{}{number}", NASTY[number % NASTY.len()]);
     PeerId::from_bytes(id.as_bytes()).expect("it is short enough")
 }
 
-/// So many peers and as many protocols, which live as long as the streams: each peer has a stream
-/// with a protocol of its own, and the last uses most.
+/// A manager with `count` peers and protocols, which live as long as the streams. Each peer has a
+/// stream with its own protocol, and the last peer uses most.
 pub fn crowd(size: usize) -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.peer_default.memory = (2 * size as u64).into();

@@ -1,6 +1,6 @@
-//! Reads metrics as they are exposed, more strictly than a server would.
+//! Parses exposed metrics, more strictly than a Prometheus server.
 
-// Not every test needs all of it.
+// Not every test uses all of this module.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use rcmgr_metrics::Observer;
 /// The labels of a series, by name.
 pub type Labels = BTreeMap<String, String>;
 
-/// What was exposed.
+/// The exposed metrics.
 #[derive(Debug, Default)]
 pub struct Exposition {
     /// By family.
@@ -22,7 +22,7 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// What a scrape of this observer gives.
+    /// The result of a scrape of this observer.
     pub fn of(observer: &Observer) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(observer.clone()));
@@ -32,7 +32,7 @@ impl Exposition {
         Self::parse(body).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }
 
-    /// Reads the text.
+    /// Parses the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut found = Self::default();
         let mut family = String::new();
@@ -123,7 +123,7 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
     (!name.is_empty()).then(|| (name.to_owned(), labels, value))
 }
 
-/// Up to the closing quote, and what is behind it.
+/// The text up to the closing quote, and the rest.
 fn label_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();
