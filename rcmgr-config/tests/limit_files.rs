@@ -189,8 +189,8 @@ fn a_mistake_in_a_scope_is_told() {
         ),
         (
             r#"{"Peer": {"QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y": {}}}"#,
-            "line 1: Peer.QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y: it begins as a libp2p \
-             peer id and is none: is it mistyped?",
+            "line 1: Peer.QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y: it starts like a \
+             libp2p peer id but is not valid; check its spelling",
         ),
         (
             r#"{"Peer": {"": {}}}"#,
@@ -215,7 +215,7 @@ fn a_mistake_in_a_scope_is_told() {
     let long = "x".repeat(48);
     assert_eq!(
         json_error(&format!("{{\"Peer\": {{\"{long}\": {{}}}}}}")),
-        format!("line 1: Peer.{long}: a peer id has at most 47 bytes, this one has 48"),
+        format!("line 1: Peer.{long}: a peer id may have at most 47 bytes, this one has 48"),
     );
     let cases = [
         (
