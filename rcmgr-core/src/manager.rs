@@ -191,7 +191,7 @@ pub trait ResourceManager: Send + Sync {
     /// nothing is charged. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Self::Stream>;
 
-    /// Opens a stream with a peer of which the protocol, and perhaps the service, are known:
+    /// Opens a stream with a peer when the protocol, and perhaps the service, are already known:
     /// charges it at once on all that it would be charged on after
     /// [`set_protocol`](StreamScope::set_protocol) and [`set_service`](StreamScope::set_service),
     /// and never on the transient scope.
