@@ -27,7 +27,7 @@ use crate::subnet::canonical;
 /// list.add("/ip4/9.8.7.6/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?);
 ///
 /// let friend: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
-/// let stranger: PeerId = "somebody".parse()?;
+/// let stranger: PeerId = "other-peer".parse()?;
 /// assert!(list.allows_ip("9.8.7.6".parse()?));
 /// assert!(list.allows(&friend, "9.8.7.6".parse()?));
 /// assert!(!list.allows(&stranger, "9.8.7.6".parse()?));
