@@ -11,9 +11,22 @@ demo *arguments:
 test:
     cargo test --workspace
 
-# what the reference did, replayed (RCMGR_VECTORS names the folder)
+# the rules of the sources, and of what each crate depends on
+tidy:
+    cargo test -p rcmgr-testkit --test tidy --test dependencies
+
+# the examples, or one of them by name
+examples name="*":
+    for file in rcmgr/examples/{{ name }}.rs; do cargo run -p rcmgr --example "$(basename "$file" .rs)"; done
+
+# what would be published, built from the packages
+package:
+    cargo package --workspace --allow-dirty
+
+# what the reference did, replayed (RCMGR_VECTORS names the folder), by the engine and by the model
 conformance:
     cargo test -p rcmgr-atomic --test conformance
+    cargo test -p rcmgr-testkit --test model
 
 # loom models of the engine, with loads that see the latest, then with loads that may not
 loom *filter:
@@ -31,6 +44,10 @@ flood:
 # the engine against the sequential model, for longer
 properties cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-atomic --test properties
+
+# unit tests and a short stress of the engine under ThreadSanitizer and Valgrind: two minutes
+sanitize:
+    .ci/sanitize
 
 # the readers of limits, sizes and allowlist entries with whatever bytes
 fuzz cases="1000000":

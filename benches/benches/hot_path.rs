@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rcmgr_atomic::{Manager, Priority, ResourceManager, ResourceScope};
+use rcmgr_atomic::{Manager, Priority};
 use rcmgr_study::{Case, SIZE, Sharing, Workload, engines, peer, plenty, stream};
 
 fn workloads(c: &mut Criterion) {

@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rcmgr_atomic::address::{
     AddressConfig, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate,
 };
-use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, ResourceManager, UsesFd};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, UsesFd};
 
 const MANY: u64 = 1 << 40;
 

@@ -52,7 +52,7 @@ impl Drop for Stage {
 #[test]
 fn does_a_reader_meet_the_write_of_a_slot() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::STREAM, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let reader = staged.clone();
         let thread = thread::spawn(move || {
             let (word, stage) = reader.load();
@@ -73,7 +73,7 @@ fn does_a_reader_meet_the_write_of_a_slot() {
 #[test]
 fn do_two_movers_meet() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::STREAM, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let step = |staged: &Staged<Stage>| {
             let mut mover = staged.claim();
             let (word, _) = staged.load();
@@ -93,7 +93,7 @@ fn do_two_movers_meet() {
 #[test]
 fn does_a_close_find_the_slot_of_its_stage() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::STREAM, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let other = staged.clone();
         let thread = thread::spawn(move || {
             let mut mover = other.claim();
@@ -116,7 +116,7 @@ fn does_a_close_find_the_slot_of_its_stage() {
 #[test]
 fn does_a_reader_find_what_was_retired() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::STREAM, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let other = staged.clone();
         let thread = thread::spawn(move || drop(other.close()));
         let (_, stage) = staged.load();

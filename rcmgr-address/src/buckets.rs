@@ -168,7 +168,7 @@ impl StateStore for Store {
         let Request { subnet, now } = request;
         let mut shard = self.0.shards.lock(subnet.shard());
         let known = index_in(&shard.full_at, subnet);
-        let full_in = known.map(|at| Nanos::new(shard.full_at[at].saturating_sub(*now)));
+        let full_in = known.map(|at| Nanos::from(shard.full_at[at].saturating_sub(*now)));
         match decide(full_in) {
             Ok((granted, full_in)) => {
                 let full_at = now.saturating_add(full_in.as_u64());

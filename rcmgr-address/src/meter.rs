@@ -66,7 +66,7 @@ impl Meter {
                 if self.rate.per_second == 0.0 {
                     Duration::MAX
                 } else {
-                    not_until.wait_time_from(Nanos::new(0))
+                    not_until.wait_time_from(Nanos::default())
                 }
             })
     }
@@ -80,6 +80,6 @@ impl Clock for Standing {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Nanos::new(0)
+        Nanos::default()
     }
 }

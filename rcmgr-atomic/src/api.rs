@@ -2,8 +2,10 @@
 
 mod builder;
 mod connection;
+mod inherent;
 mod leaf_handle;
 mod manager;
+mod manager_methods;
 mod scope;
 mod service;
 mod show;

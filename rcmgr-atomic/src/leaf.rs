@@ -1,6 +1,6 @@
 //! Leaves: connections and streams. There may be millions, each with one owner.
 //!
-//! One word holds all that changes: `[connection][closed][stage][has spans][memory]`. The stage says which path the
+//! One word holds all that changes: `[closed][stage][has spans][memory]`. The stage says which path the
 //! leaf is charged on. What it holds besides memory is fixed at birth. Once it has spans, its own memory is counted
 //! apart. Every operation has one step on the word that decides:
 //!

@@ -9,8 +9,8 @@ use rcmgr_atomic::dynamic::{DynResourceManager, erase};
 use rcmgr_atomic::{
     Clock, Connection, ConnectionScope, Direction, Endpoint, Error, KIB, Limit, LimitExceeded,
     LimitValue, Limits, Manager, MemoryGuard, PeerId, Priority, Resource, ResourceManager,
-    ResourceScope, ScopeClass, ScopeId, ScopeSpan, ScopeStat, Service, Stream, StreamScope,
-    SystemClock, UsesFd,
+    ResourceScope, ScopeClass, ScopeId, ScopeStat, Service, Stream, StreamScope, SystemClock,
+    UsesFd,
 };
 
 /// The scopes that are always there.

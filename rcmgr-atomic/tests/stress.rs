@@ -1,7 +1,7 @@
-//! Real threads, random operations on handles that they share: no scope is ever seen over its
-//! limit, and in the end everything is exactly zero.
+//! Real threads, random operations on handles that they share: no scope is ever seen over its limit,
+//! and at the end everything is exactly zero.
 //!
-//! `RCMGR_STRESS_OPS` says how many operations a test makes (`just stress`: 10 million); a failure
+//! `RCMGR_STRESS_OPS` says how many operations a test makes (`just stress`: 10 million). A failure
 //! names the seed, which `RCMGR_STRESS_SEED` takes.
 
 mod by_memory;
@@ -9,33 +9,25 @@ mod by_memory;
 use std::env;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use by_memory::by_memory;
 use fastrand::Rng;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
-use rcmgr_atomic::{
-    ConnMemory, Connection, ConnectionScope, Direction, Endpoint, Limit, Limits, Manager, PeerId,
-    Priority, ResourceManager, ResourceScope, Scope, ScopeClass, ScopeId, ScopeSpan, Span, Stream,
-    StreamScope, UsesFd,
-};
+use rcmgr_atomic::{ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ScopeClass};
+use rcmgr_testkit::{Handle, Kind, RandomOps, Session};
 
 const PEERS: [&str; 3] = [
     "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
     "bob",
     "eve",
 ];
-/// The allowlist has the network of the first for anyone, the second for the first peer.
+/// The allowlist has the network of the first for anyone, and the second for the first peer.
 const ADDRESSES: [&str; 4] = ["10.0.0.1", "192.0.2.1", "198.51.100.1", "198.51.100.2"];
 const ALLOWLIST: [&str; 2] = [
     "/ip4/10.0.0.0/ipcidr/8",
     "/ip4/192.0.2.1/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
 ];
-/// How many connections an address may have.
-const EACH: u64 = 4;
-const PROTOCOLS: [&str; 3] = ["/a", "/b", "/c"];
-const SERVICES: [&str; 2] = ["dht", "relay"];
 const SLOTS: usize = 500;
 
 #[test]
@@ -69,27 +61,44 @@ enum Reload {
     AllTheTime,
 }
 
-enum Handle {
-    Connection(Connection),
-    Stream(Stream),
-    Span(Span),
-}
-
-impl Handle {
-    fn scope(&self) -> &dyn ResourceScope<Span = Span> {
-        match self {
-            Self::Connection(connection) => connection,
-            Self::Stream(stream) => stream,
-            Self::Span(span) => span,
-        }
+fn operations() -> RandomOps {
+    let ip = |ip: &str| Endpoint::from(ip.parse::<IpAddr>().expect("an address"));
+    let mut endpoints: Vec<_> = ADDRESSES.map(ip).to_vec();
+    endpoints.push(Endpoint::None);
+    RandomOps {
+        kinds: vec![
+            (2, Kind::OpenConnection),
+            (7, Kind::OpenStream),
+            (2, Kind::OpenStreamWith),
+            (2, Kind::OpenStreamThrough),
+            (4, Kind::BeginSpan),
+            (6, Kind::SetPeer),
+            (6, Kind::SetProtocol),
+            (6, Kind::SetService),
+            (30, Kind::Reserve),
+            (5, Kind::Hold),
+            (14, Kind::Release),
+            (3, Kind::ReleaseAll),
+            (4, Kind::Done),
+            (4, Kind::Drop),
+        ],
+        on_shared: 8,
+        peers: PEERS.map(|peer| peer.parse().expect("a peer id")).to_vec(),
+        protocols: vec!["/a".into(), "/b".into(), "/c".into()],
+        services: vec!["dht".into(), "relay".into()],
+        endpoints,
+        priorities: vec![
+            Priority::Medium,
+            Priority::High,
+            Priority::Always,
+            Priority::Always,
+        ],
+        size: |rng| rng.u64(..1_500),
     }
 }
 
-/// Handles that any thread may take and use at the same time as others.
-type Slots = [Mutex<Option<Arc<Handle>>>; SLOTS];
-
-/// Limits that are reached all the time; with `room` more than one less often, and there is credit of
-/// memory and of streams.
+/// Limits that are exceeded all the time. With `room` above one they are exceeded less often, and there
+/// is credit of memory and of streams.
 fn limits(room: u64) -> Limits {
     let of = |count: u64, memory: u64| Limit {
         memory: (memory * room).into(),
@@ -113,12 +122,12 @@ fn limits(room: u64) -> Limits {
 fn addresses() -> AddressConfig {
     AddressConfig {
         allowlist: ALLOWLIST
-            .map(|entry| entry.parse().expect("a multiaddr"))
+            .map(|entry| entry.parse().expect("an entry of the allowlist"))
             .to_vec(),
         subnets: SubnetLimits {
             v4: vec![SubnetLimit {
                 prefix_len: 32,
-                conns: EACH,
+                conns: 4,
             }],
             ..SubnetLimits::default()
         },
@@ -128,11 +137,8 @@ fn addresses() -> AddressConfig {
 
 fn from_env(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")),
-    )
+    let number = value.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} must be a number, but it is {value:?}")))
 }
 
 fn stress(threads: u64, reload: Reload, room: u64) {
@@ -145,17 +151,19 @@ fn stress(threads: u64, reload: Reload, room: u64) {
         .addresses(addresses())
         .credit_after(1);
     let manager = manager.build().expect("the configuration works");
-    let slots: Slots = std::array::from_fn(|_| Mutex::new(None));
+    let session = Session::new(manager.clone(), SLOTS);
+    let operations = operations();
     let finished = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&manager, reload, room, &finished));
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
-                let (manager, slots) = (&manager, &slots);
+                let (session, operations) = (&session, &operations);
                 let mut rng = Rng::with_seed(seed.wrapping_add(thread));
                 scope.spawn(move || {
                     for _ in 0..ops / threads {
-                        operate(manager, slots, &mut rng);
+                        // Refused or not: only what is left at the end counts.
+                        let _ = session.perform(&operations.draw(&mut rng));
                     }
                 })
             })
@@ -165,57 +173,47 @@ fn stress(threads: u64, reload: Reload, room: u64) {
         for result in results {
             result.expect("no worker fails");
         }
-        watcher.join().expect("no limit was passed")
+        watcher.join().expect("no limit was exceeded")
     });
     println!("{snapshots} snapshots taken meanwhile");
     assert!(snapshots > 0);
 
-    let held = slots.iter().filter_map(|slot| {
-        let held = slot.lock().expect("no one panics with it");
-        match held.as_deref() {
-            Some(Handle::Connection(connection)) => Some(connection.stat().memory),
-            _ => None,
-        }
+    let connections = session.handles().filter_map(|(_, handle)| match &*handle {
+        Handle::Connection(connection) => Some(connection.stat().memory),
+        Handle::Stream(_) | Handle::Span(_) => None,
     });
-    assert_eq!(manager.conn_memory().counts, by_memory(held));
-    drop(slots);
+    assert_eq!(manager.conn_memory().counts, by_memory(connections));
+    drop(session);
+    nothing_is_left(manager);
+}
+
+fn nothing_is_left(manager: Manager) {
     assert_eq!(manager.conn_memory(), ConnMemory::default());
+    assert_eq!(manager.addresses().stat().permits, 0);
+    let session = Session::new(manager.clone(), 1);
     for scope in manager.scopes() {
-        if let Some(view) = view(&manager, &scope.id) {
+        if let Some(view) = session.view(&scope.id) {
             view.release();
         }
     }
-    assert_eq!(manager.addresses().stat().permits, 0);
     for scope in manager.scopes() {
         assert!(scope.stat.is_zero(), "{}: {}", scope.id, scope.stat);
     }
     let stat = manager.stat();
     assert!(stat.peers.is_empty() && stat.protocols.is_empty());
-    let refused: u64 = ScopeClass::ALL
-        .iter()
-        .map(|&class| manager.refusals(class).total())
-        .sum();
+    let refusals = ScopeClass::ALL.map(|class| manager.refusals(class).total());
+    let refused: u64 = refusals.iter().sum();
     println!("{refused} refusals");
     assert!(refused > 0, "limits that are never reached show nothing");
 }
 
-/// Looks at every scope again and again. Where limits change, it is what changes them: usage may
-/// then be over a limit that was lowered, and only the end is checked.
+/// Looks at every scope again and again. Where limits change, this is the thread that changes them:
+/// usage may then be over a limit that was lowered, and only the end is checked.
 fn watch(manager: &Manager, reload: Reload, room: u64, finished: &AtomicBool) -> u64 {
     let mut snapshots = 0;
     while !finished.load(Ordering::Acquire) {
         if reload == Reload::AllTheTime {
-            let mut limits = limits(room);
-            limits.system.memory = ((5_000 + snapshots % 7 * 1_000) * room).into();
-            limits.peer_default.streams = ((3 + snapshots % 4) * room).into();
-            manager.set_limits(limits);
-            let allowlist = manager.addresses().allowlist();
-            let entry = ALLOWLIST[0].parse().expect("a multiaddr");
-            match snapshots % 4 {
-                0 => allowlist.remove(&entry),
-                2 => allowlist.add(entry),
-                _ => false,
-            };
+            change_limits(manager, snapshots, room);
         }
         for scope in manager.scopes() {
             let over = scope.limit.exceeded_by(&scope.stat);
@@ -231,140 +229,16 @@ fn watch(manager: &Manager, reload: Reload, room: u64, finished: &AtomicBool) ->
     snapshots
 }
 
-fn view(manager: &Manager, id: &ScopeId) -> Option<Scope> {
-    let view = match id {
-        ScopeId::System => manager.view_system(),
-        ScopeId::Transient => manager.view_transient(),
-        ScopeId::Service(name) => manager.view_service(name),
-        ScopeId::Protocol(id) => manager.view_protocol(id),
-        ScopeId::Peer(peer) => manager.view_peer(peer),
-        ScopeId::AllowlistedSystem | ScopeId::AllowlistedTransient => return None,
-        other => panic!("{other} is left, and nothing holds it"),
-    };
-    Some(view)
-}
-
-fn peer(rng: &mut Rng) -> PeerId {
-    PEERS[rng.usize(..PEERS.len())].parse().expect("a peer id")
-}
-
-fn any_view(manager: &Manager, rng: &mut Rng) -> Scope {
-    match rng.u8(..5) {
-        0 => manager.view_system(),
-        1 => manager.view_transient(),
-        2 => manager.view_service(SERVICES[rng.usize(..SERVICES.len())]),
-        3 => manager.view_protocol(PROTOCOLS[rng.usize(..PROTOCOLS.len())]),
-        _ => manager.view_peer(&peer(rng)),
+fn change_limits(manager: &Manager, round: u64, room: u64) {
+    let mut limits = limits(room);
+    limits.system.memory = ((5_000 + round % 7 * 1_000) * room).into();
+    limits.peer_default.streams = ((3 + round % 4) * room).into();
+    manager.set_limits(limits);
+    let allowlist = manager.addresses().allowlist();
+    let entry = ALLOWLIST[0].parse().expect("an entry of the allowlist");
+    match round % 4 {
+        0 => drop(allowlist.remove(&entry)),
+        2 => drop(allowlist.add(entry)),
+        _ => {}
     }
-}
-
-fn priority(rng: &mut Rng) -> Priority {
-    match rng.u8(..4) {
-        0 => Priority::Medium,
-        1 => Priority::High,
-        _ => Priority::Always,
-    }
-}
-
-fn operate(manager: &Manager, slots: &Slots, rng: &mut Rng) {
-    let slot = &slots[rng.usize(..SLOTS)];
-    let taken = slot.lock().expect("no one panics with it").clone();
-    let Some(handle) = taken else {
-        let opened = open(manager, slots, rng).map(Arc::new);
-        let replaced = std::mem::replace(&mut *slot.lock().expect("as above"), opened);
-        drop(replaced);
-        return;
-    };
-    match rng.u8(..16) {
-        0..5 => drop(
-            handle
-                .scope()
-                .reserve_memory(rng.u64(..1_500), priority(rng)),
-        ),
-        5..8 => handle.scope().release_memory(rng.u64(..1_500)),
-        8 => {
-            // Held for a moment, then given back by the guard.
-            let size = rng.u64(..1_500);
-            let scope = handle.scope();
-            drop((&scope).reserve(size, priority(rng)));
-        }
-        9..12 => attach(&handle, rng),
-        12 => handle.scope().release(),
-        13 => match &*handle {
-            Handle::Connection(connection) => connection.done(),
-            Handle::Stream(stream) => stream.done(),
-            Handle::Span(span) => span.done(),
-        },
-        14 => drop(slot.lock().expect("as above").take()),
-        _ => {
-            let scope = any_view(manager, rng);
-            if rng.bool() {
-                let _ = scope.reserve_memory(rng.u64(..500), priority(rng));
-            } else {
-                scope.release();
-            }
-        }
-    }
-}
-
-fn open(manager: &Manager, slots: &Slots, rng: &mut Rng) -> Option<Handle> {
-    let direction = Direction::ALL[rng.usize(..2)];
-    match rng.u8(..8) {
-        0 => {
-            let uses_fd = UsesFd::from(rng.bool());
-            let from = match rng.usize(..ADDRESSES.len() + 1) {
-                0 => Endpoint::None,
-                at => ADDRESSES[at - 1]
-                    .parse::<IpAddr>()
-                    .expect("an address")
-                    .into(),
-            };
-            let opened = manager.open_connection(direction, uses_fd, from);
-            opened.ok().map(Handle::Connection)
-        }
-        1..=4 => {
-            let opened = manager.open_stream(&peer(rng), direction);
-            opened.ok().map(Handle::Stream)
-        }
-        5 => {
-            let protocol = PROTOCOLS[rng.usize(..PROTOCOLS.len())];
-            let service = SERVICES[rng.usize(..SERVICES.len())];
-            let service = rng.bool().then_some(service);
-            let opened = match slots[rng.usize(..SLOTS)]
-                .lock()
-                .expect("as above")
-                .as_deref()
-            {
-                Some(Handle::Connection(connection)) if rng.bool() => {
-                    connection.open_stream(direction)
-                }
-                Some(Handle::Connection(connection)) => {
-                    connection.open_stream_with(direction, protocol, service)
-                }
-                _ => manager.open_stream_with(&peer(rng), direction, protocol, service),
-            };
-            opened.ok().map(Handle::Stream)
-        }
-        6 => any_view(manager, rng).begin_span().ok().map(Handle::Span),
-        _ => {
-            let owner = slots[rng.usize(..SLOTS)]
-                .lock()
-                .expect("as above")
-                .clone()?;
-            owner.scope().begin_span().ok().map(Handle::Span)
-        }
-    }
-}
-
-fn attach(handle: &Handle, rng: &mut Rng) {
-    let service = SERVICES[rng.usize(..SERVICES.len())];
-    let _ = match handle {
-        Handle::Connection(connection) if rng.bool() => connection.set_peer(&peer(rng)),
-        Handle::Connection(connection) => connection.set_service(service),
-        Handle::Stream(stream) if rng.bool() => {
-            stream.set_protocol(PROTOCOLS[rng.usize(..PROTOCOLS.len())])
-        }
-        Handle::Stream(stream) => stream.set_service(service),
-        Handle::Span(_) => Ok(()),
-    };
 }

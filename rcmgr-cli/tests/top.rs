@@ -5,10 +5,7 @@ mod view;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
-use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, KIB, Limits, Manager, Priority, ResourceManager,
-    ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, KIB, Limits, Manager, Priority, UsesFd};
 use view::{View, answer, page_of, says};
 
 fn top(arguments: &[&str]) -> Output {

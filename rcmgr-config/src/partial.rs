@@ -82,13 +82,7 @@ impl PartialLimit {
     /// The limit, with `default` where nothing is set.
     #[must_use]
     pub fn build(&self, default: &Limit) -> Limit {
-        let mut built = *default;
-        for resource in Resource::ALL {
-            if let Some(value) = self.get(resource) {
-                *built.get_mut(resource) = value;
-            }
-        }
-        built
+        Limit::from_fn(|resource| self.get(resource).unwrap_or(default.get(resource)))
     }
 }
 

@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::manager::{forward_connection, forward_manager, forward_stream};
@@ -37,6 +38,7 @@ pub type BoxConnection = Box<dyn ConnectionScope<Span = BoxSpan, Stream = BoxStr
 pub type BoxStream = Box<dyn StreamScope<Span = BoxSpan>>;
 
 /// A span of a manager that is chosen at run time.
+#[must_use = "what it holds is given back when it is dropped"]
 pub struct BoxSpan(Box<dyn ScopeSpan<Span = BoxSpan>>);
 
 impl ResourceScope for BoxSpan {
@@ -50,6 +52,36 @@ impl ResourceScope for BoxSpan {
 impl ScopeSpan for BoxSpan {
     fn done(&self) {
         self.0.done();
+    }
+}
+
+impl fmt::Debug for BoxSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoxSpan({})", self.name())
+    }
+}
+
+impl fmt::Debug for dyn ResourceScope<Span = BoxSpan> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({})", self.name())
+    }
+}
+
+impl fmt::Debug for dyn ConnectionScope<Span = BoxSpan, Stream = BoxStream> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.name())
+    }
+}
+
+impl fmt::Debug for dyn StreamScope<Span = BoxSpan> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.name())
+    }
+}
+
+impl fmt::Debug for DynResourceManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynResourceManager")
     }
 }
 

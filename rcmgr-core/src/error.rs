@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,6 +93,39 @@ impl Error {
             | Self::SpansTooDeep { scope, .. } => Some(scope),
             Self::SubnetLimit(_) | Self::RateLimit(_) | Self::BadConfiguration(_) => None,
         }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// The error with a kind: [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) for a limit,
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for a scope that is closed,
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for one that is attached already,
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a bad configuration, and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for the others.
+    ///
+    /// ```
+    /// use std::io;
+    /// use rcmgr_core::{Error, ScopeId};
+    ///
+    /// let closed = Error::ScopeClosed { scope: ScopeId::Stream(1).into() };
+    /// let error = io::Error::from(closed.clone());
+    /// assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+    /// assert_eq!(error.downcast::<Error>()?, closed);
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::LimitExceeded(_) | Error::SubnetLimit(_) | Error::RateLimit(_) => {
+                io::ErrorKind::QuotaExceeded
+            }
+            Error::ScopeClosed { .. } => io::ErrorKind::NotConnected,
+            Error::AlreadyAttached { .. } => io::ErrorKind::AlreadyExists,
+            Error::NoProtocol { .. } | Error::NoPeer { .. } | Error::SpansTooDeep { .. } => {
+                io::ErrorKind::InvalidInput
+            }
+            Error::BadConfiguration(_) => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -283,11 +317,7 @@ impl fmt::Display for LimitExceeded {
         }
         if let Some(priority) = self.priority.filter(|&p| p != Priority::Always) {
             let percent = ((u32::from(priority.level()) + 1) * 100 + 128) / 256;
-            write!(
-                f,
-                " at priority {} ({percent} % of the limit)",
-                priority.level()
-            )?;
+            write!(f, " at priority {priority} ({percent} % of the limit)")?;
         }
         write!(f, ": {used} of {limit} in use")?;
         match resource {
@@ -325,7 +355,7 @@ mod tests {
         let cases = [
             (
                 memory,
-                "system refused 4096 bytes of memory at priority 152 (60 % of the limit): 8 of 8 in use",
+                "system refused 4096 bytes of memory at priority medium (60 % of the limit): 8 of 8 in use",
             ),
             (
                 refused(Resource::Conns, Some(Direction::Outbound)),

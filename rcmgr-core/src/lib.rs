@@ -16,14 +16,15 @@
 //! Limits from files, budgets and presets are in `rcmgr-config`, limits by remote address in
 //! `rcmgr-address`.
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
+mod amount;
 mod clock;
 mod direction;
 pub mod dynamic;
 mod endpoint;
 mod error;
 pub mod global;
-mod guard;
 mod limit;
 mod limits;
 mod limits_key;
@@ -37,18 +38,18 @@ mod resource;
 mod scope;
 mod stat;
 
+pub use amount::Amount;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
-pub use guard::MemoryGuard;
 pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;
 pub use limit::{Limit, LimitValue};
 pub use limits::Limits;
 pub use limits_key::LimitsKey;
-pub use manager::{ConnectionScope, ResourceManager, ScopeSpan, StreamScope};
+pub use manager::{ConnectionScope, ResourceManager, StreamScope};
 #[cfg(feature = "multiaddr")]
 pub use multiaddr;
 pub use name::{ScopeClass, ScopeId, ScopeName, SpanIds};
@@ -57,7 +58,7 @@ pub use peer_id::{PeerId, PeerIdError};
 pub use priority::Priority;
 pub use refusals::Refusals;
 pub use resource::Resource;
-pub use scope::ResourceScope;
+pub use scope::{MemoryGuard, ResourceScope, ScopeSpan};
 pub use stat::{ManagerStat, ScopeStat};
 
 /// 1024 bytes.

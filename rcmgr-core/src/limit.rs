@@ -43,6 +43,7 @@ impl LimitValue {
     }
 }
 
+/// From `u64` alone, so that a plain literal needs no suffix in `limits.system.conns = 128.into()`.
 impl From<u64> for LimitValue {
     fn from(limit: u64) -> Self {
         Self::Limited(limit)
@@ -69,8 +70,9 @@ impl fmt::Display for LimitValue {
 ///     ..Limit::UNLIMITED
 /// };
 /// assert_eq!(limit.streams, LimitValue::Unlimited);
+/// assert_eq!(limit.to_string(), "memory 67108864, conns-inbound 8");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// Memory, in bytes.
     pub memory: LimitValue,
@@ -110,6 +112,31 @@ impl Limit {
         }
     }
 
+    /// Each field as `limit_of` has it.
+    ///
+    /// ```
+    /// use rcmgr_core::{Limit, LimitValue};
+    ///
+    /// let usual = Limit::all(LimitValue::Limited(100));
+    /// let half = Limit::from_fn(|resource| match usual.get(resource) {
+    ///     LimitValue::Limited(limit) => LimitValue::Limited(limit / 2),
+    ///     LimitValue::Unlimited => LimitValue::Unlimited,
+    /// });
+    /// assert_eq!(half.conns, LimitValue::Limited(50));
+    /// ```
+    pub fn from_fn(mut limit_of: impl FnMut(Resource) -> LimitValue) -> Self {
+        Self {
+            memory: limit_of(Resource::Memory),
+            fd: limit_of(Resource::Fd),
+            streams: limit_of(Resource::Streams),
+            streams_inbound: limit_of(Resource::StreamsInbound),
+            streams_outbound: limit_of(Resource::StreamsOutbound),
+            conns: limit_of(Resource::Conns),
+            conns_inbound: limit_of(Resource::ConnsInbound),
+            conns_outbound: limit_of(Resource::ConnsOutbound),
+        }
+    }
+
     /// The limit of one resource.
     pub const fn get(&self, resource: Resource) -> LimitValue {
         match resource {
@@ -146,50 +173,62 @@ impl Limit {
         }
     }
 
+    /// The limits of all resources, each with its resource, in the order of [`Resource::ALL`].
+    ///
+    /// ```
+    /// use rcmgr_core::{Limit, LimitValue};
+    ///
+    /// let limit = Limit { fd: LimitValue::Limited(64), ..Limit::UNLIMITED };
+    /// let limited = limit.iter().filter(|(_, value)| *value != LimitValue::Unlimited);
+    /// assert_eq!(limited.count(), 1);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, LimitValue)> + use<> {
+        let limit = *self;
+        Resource::ALL
+            .into_iter()
+            .map(move |resource| (resource, limit.get(resource)))
+    }
+
     /// What is left under this limit when `stat` is used, field by field. A field that is
     /// unlimited stays so; one that is over its limit has zero left.
-    pub const fn less(&self, stat: &ScopeStat) -> Self {
-        Self {
-            memory: self.memory.less(stat.memory),
-            fd: self.fd.less(stat.fd),
-            streams: self.streams.less(stat.streams()),
-            streams_inbound: self.streams_inbound.less(stat.streams_inbound),
-            streams_outbound: self.streams_outbound.less(stat.streams_outbound),
-            conns: self.conns.less(stat.conns()),
-            conns_inbound: self.conns_inbound.less(stat.conns_inbound),
-            conns_outbound: self.conns_outbound.less(stat.conns_outbound),
-        }
+    #[must_use]
+    pub fn less(&self, stat: &ScopeStat) -> Self {
+        Self::from_fn(|resource| self.get(resource).less(stat.get(resource)))
     }
 
     /// The lower of two limits, field by field.
     #[must_use]
     pub fn lower(&self, other: &Self) -> Self {
-        Self {
-            memory: self.memory.min(other.memory),
-            fd: self.fd.min(other.fd),
-            streams: self.streams.min(other.streams),
-            streams_inbound: self.streams_inbound.min(other.streams_inbound),
-            streams_outbound: self.streams_outbound.min(other.streams_outbound),
-            conns: self.conns.min(other.conns),
-            conns_inbound: self.conns_inbound.min(other.conns_inbound),
-            conns_outbound: self.conns_outbound.min(other.conns_outbound),
-        }
+        Self::from_fn(|resource| self.get(resource).min(other.get(resource)))
     }
 
     /// The first field that `stat` is over, if any. Usage may be over a limit that was lowered.
     pub fn exceeded_by(&self, stat: &ScopeStat) -> Option<Resource> {
-        let used = |resource| match resource {
-            Resource::Memory => stat.memory,
-            Resource::Fd => stat.fd,
-            Resource::Streams => stat.streams(),
-            Resource::StreamsInbound => stat.streams_inbound,
-            Resource::StreamsOutbound => stat.streams_outbound,
-            Resource::Conns => stat.conns(),
-            Resource::ConnsInbound => stat.conns_inbound,
-            Resource::ConnsOutbound => stat.conns_outbound,
-        };
-        Resource::ALL
-            .into_iter()
-            .find(|&resource| !self.get(resource).allows(used(resource)))
+        let over = |&resource: &Resource| !self.get(resource).allows(stat.get(resource));
+        Resource::ALL.into_iter().find(over)
+    }
+}
+
+impl fmt::Display for Limit {
+    /// The fields that are limited, memory in bytes, such as `memory 67108864, conns-inbound 8`;
+    /// `unlimited` if there are none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (resource, value) in self.iter() {
+            if let LimitValue::Limited(limit) = value {
+                write!(f, "{separator}{resource} {limit}")?;
+                separator = ", ";
+            }
+        }
+        if separator.is_empty() {
+            f.write_str("unlimited")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Limit({self})")
     }
 }

@@ -3,15 +3,6 @@ use std::sync::Arc;
 
 use crate::{Direction, Endpoint, Limits, ManagerStat, PeerId, ResourceScope, Result, UsesFd};
 
-/// A part of a scope that ends by itself: what it holds is its owner's usage too, and is given
-/// back when it is done.
-pub trait ScopeSpan: ResourceScope {
-    /// Gives back all that the span holds, once; a second call does nothing. Dropping is the same.
-    ///
-    /// Once the owner is done it has given everything back, and the span's end changes nothing.
-    fn done(&self);
-}
-
 /// A connection: one connection, perhaps a file descriptor, and memory.
 ///
 /// Streams with its peer are best opened through it: it knows the peer's scope, so that nothing is
@@ -409,12 +400,6 @@ macro_rules! behind {
 
         impl<T: StreamScope + ?Sized> StreamScope for $pointer {
             forward_stream!(self => (**self));
-        }
-
-        impl<T: ScopeSpan + ?Sized> ScopeSpan for $pointer {
-            fn done(&self) {
-                (**self).done();
-            }
         }
 
         impl<T: ResourceManager + ?Sized> ResourceManager for $pointer {

@@ -26,6 +26,7 @@ pub struct NullScope;
 /// A connection of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
 /// the peer that it is told first.
 #[derive(Debug, Clone)]
+#[must_use = "dropping it closes it"]
 pub struct NullConnection {
     direction: Direction,
     peer: OnceLock<PeerId>,
@@ -34,6 +35,7 @@ pub struct NullConnection {
 /// A stream of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
 /// the peer.
 #[derive(Debug, Clone, Copy)]
+#[must_use = "dropping it closes it"]
 pub struct NullStream {
     direction: Direction,
     peer: PeerId,

@@ -1,4 +1,5 @@
 use std::cmp::Ordering;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// How full a scope may be for a memory reservation to be granted.
@@ -12,6 +13,8 @@ use std::hash::{Hash, Hasher};
 ///
 /// assert_eq!(Priority::Low.level(), 101);
 /// assert_eq!(Priority::Level(203), Priority::High);
+/// assert_eq!(Priority::Medium.to_string(), "medium");
+/// assert_eq!(Priority::Level(7).to_string(), "7");
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Priority {
@@ -23,7 +26,7 @@ pub enum Priority {
     High,
     /// Level 255: the whole limit.
     Always,
-    /// A level of one's own.
+    /// Any other level.
     Level(u8),
 }
 
@@ -38,6 +41,20 @@ impl Priority {
             Self::Always => 255,
             Self::Level(level) => level,
         }
+    }
+}
+
+impl fmt::Display for Priority {
+    /// The name, or the level where it has none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            _ if *self == Self::Low => "low",
+            _ if *self == Self::Medium => "medium",
+            _ if *self == Self::High => "high",
+            _ if *self == Self::Always => "always",
+            other => return fmt::Display::fmt(&other.level(), f),
+        };
+        f.pad(name)
     }
 }
 

@@ -1,6 +1,8 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
+use crate::Resource;
+
 /// How often requests were refused, by resource and by the direction asked for.
 ///
 /// A connection refused for want of a file descriptor counts under [`fd`](Self::fd) alone.
@@ -21,14 +23,39 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// The refusals of one resource, or of both directions together.
+    ///
+    /// ```
+    /// use rcmgr_core::{Refusals, Resource};
+    ///
+    /// let refusals = Refusals { conns_inbound: 3, conns_outbound: 1, ..Refusals::default() };
+    /// assert_eq!(refusals.get(Resource::Conns), 4);
+    /// assert_eq!(refusals.total(), 4);
+    /// ```
+    pub const fn get(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.memory,
+            Resource::Fd => self.fd,
+            Resource::Streams => self.streams_inbound + self.streams_outbound,
+            Resource::StreamsInbound => self.streams_inbound,
+            Resource::StreamsOutbound => self.streams_outbound,
+            Resource::Conns => self.conns_inbound + self.conns_outbound,
+            Resource::ConnsInbound => self.conns_inbound,
+            Resource::ConnsOutbound => self.conns_outbound,
+        }
+    }
+
+    /// The six counts, each with its resource, in the order of [`Resource::COUNTED`].
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> + use<> {
+        let refusals = *self;
+        Resource::COUNTED
+            .into_iter()
+            .map(move |resource| (resource, refusals.get(resource)))
+    }
+
     /// All refusals together.
-    pub const fn total(&self) -> u64 {
-        self.memory
-            + self.streams_inbound
-            + self.streams_outbound
-            + self.conns_inbound
-            + self.conns_outbound
-            + self.fd
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
     }
 }
 

@@ -39,6 +39,17 @@ impl Resource {
         Self::ConnsOutbound,
     ];
 
+    /// The resources that are counted by themselves, in the order of [`ALL`](Self::ALL). The others
+    /// are sums of two of them.
+    pub const COUNTED: [Self; 6] = [
+        Self::Memory,
+        Self::Fd,
+        Self::StreamsInbound,
+        Self::StreamsOutbound,
+        Self::ConnsInbound,
+        Self::ConnsOutbound,
+    ];
+
     /// All of them, in the order in which a file of limits is written.
     ///
     /// ```

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::PeerId;
+use crate::{PeerId, Resource, ScopeId};
 
 /// What a scope uses at one moment: the six counters.
 ///
@@ -45,6 +45,37 @@ impl ScopeStat {
         self.conns_inbound.saturating_add(self.conns_outbound)
     }
 
+    /// The usage of one resource: a counter, or the sum of both directions.
+    ///
+    /// ```
+    /// use rcmgr_core::{Resource, ScopeStat};
+    ///
+    /// let stat = ScopeStat { streams_inbound: 3, streams_outbound: 1, ..ScopeStat::ZERO };
+    /// assert_eq!(stat.get(Resource::Streams), 4);
+    /// assert_eq!(stat.get(Resource::StreamsInbound), 3);
+    /// ```
+    #[inline]
+    pub const fn get(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.memory,
+            Resource::Fd => self.fd,
+            Resource::Streams => self.streams(),
+            Resource::StreamsInbound => self.streams_inbound,
+            Resource::StreamsOutbound => self.streams_outbound,
+            Resource::Conns => self.conns(),
+            Resource::ConnsInbound => self.conns_inbound,
+            Resource::ConnsOutbound => self.conns_outbound,
+        }
+    }
+
+    /// The six counters, each with its resource, in the order of [`Resource::COUNTED`].
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> + use<> {
+        let stat = *self;
+        Resource::COUNTED
+            .into_iter()
+            .map(move |resource| (resource, stat.get(resource)))
+    }
+
     /// Whether nothing is used.
     pub fn is_zero(&self) -> bool {
         *self == Self::ZERO
@@ -70,6 +101,21 @@ impl fmt::Display for ScopeStat {
 ///
 /// Each scope is read by itself: while the manager is in use, the parts are of slightly different
 /// moments.
+///
+/// It is shown as a line for each of the four scopes that every manager has, and a line with the
+/// number of the others; with `{:#}` as a line for each scope.
+///
+/// ```
+/// use rcmgr_core::{ManagerStat, ScopeStat};
+///
+/// let mut stat = ManagerStat::default();
+/// stat.services.insert("dht".into(), ScopeStat { memory: 4096, ..ScopeStat::ZERO });
+/// let lines = stat.to_string();
+/// assert!(lines.starts_with("system: connections 0 in 0 out, streams 0 in 0 out, 0 fds, 0 bytes"));
+/// assert!(lines.ends_with("1 service, 0 protocols, 0 peers"));
+/// let last = "service:dht: connections 0 in 0 out, streams 0 in 0 out, 0 fds, 4096 bytes";
+/// assert!(format!("{stat:#}").ends_with(last));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManagerStat {
     /// The system scope.
@@ -86,4 +132,55 @@ pub struct ManagerStat {
     pub protocols: BTreeMap<Arc<str>, ScopeStat>,
     /// Each live peer by its id.
     pub peers: BTreeMap<PeerId, ScopeStat>,
+}
+
+impl fmt::Display for ManagerStat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", ScopeId::System, self.system)?;
+        writeln!(f, "{}: {}", ScopeId::Transient, self.transient)?;
+        writeln!(
+            f,
+            "{}: {}",
+            ScopeId::AllowlistedSystem,
+            self.allowlisted_system
+        )?;
+        write!(
+            f,
+            "{}: {}",
+            ScopeId::AllowlistedTransient,
+            self.allowlisted_transient
+        )?;
+        if !f.alternate() {
+            let [services, protocols, peers] = [
+                (self.services.len(), "service"),
+                (self.protocols.len(), "protocol"),
+                (self.peers.len(), "peer"),
+            ]
+            .map(|(count, name)| Counted { count, name });
+            return write!(f, "\n{services}, {protocols}, {peers}");
+        }
+        for (name, stat) in &self.services {
+            write!(f, "\n{}: {stat}", ScopeId::Service(name.clone()))?;
+        }
+        for (id, stat) in &self.protocols {
+            write!(f, "\n{}: {stat}", ScopeId::Protocol(id.clone()))?;
+        }
+        for (peer, stat) in &self.peers {
+            write!(f, "\n{}: {stat}", ScopeId::Peer(*peer))?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of things, with their name in the plural where there is not one of them.
+struct Counted {
+    count: usize,
+    name: &'static str,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, name } = self;
+        write!(f, "{count} {name}{}", if *count == 1 { "" } else { "s" })
+    }
 }

@@ -15,10 +15,7 @@ use std::{fs, thread};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rcmgr_atomic::{
-    Direction, KIB, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, KIB, Limits, Manager, PeerId, Priority, Stream};
 use rcmgr_metrics::Observer;
 
 const PEERS: u64 = 100_000;

@@ -22,8 +22,7 @@ use cpu_time::ProcessTime;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId,
-    Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_metrics::{Observer, RefusalLog};
 

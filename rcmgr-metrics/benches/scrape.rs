@@ -4,10 +4,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
-    Stream, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, Manager, PeerId, Stream, UsesFd};
 use rcmgr_config::LimitsExt;
 use rcmgr_metrics::Observer;
 

@@ -10,9 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rcmgr_atomic::{
-    Builder, Direction, KIB, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream,
-};
+use rcmgr_atomic::{Builder, Direction, KIB, Limits, Manager, Priority, Stream};
 use rcmgr_metrics::trace::TraceSink;
 
 /// The number of pairs between two waits. Their records fit into the queue.

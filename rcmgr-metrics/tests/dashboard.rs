@@ -7,9 +7,7 @@ mod exposition;
 use std::sync::Arc;
 
 use exposition::Exposition;
-use rcmgr_atomic::{
-    Direction, Endpoint, Limit, Limits, Manager, ResourceManager, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;

@@ -7,9 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use exposition::Exposition;
-use rcmgr_atomic::{
-    Direction, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream, StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, Priority, Stream};
 use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

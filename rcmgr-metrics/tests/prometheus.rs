@@ -5,19 +5,18 @@
 mod exposition;
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 #[cfg(feature = "sink")]
 use rcmgr_metrics::trace::TraceSink;
+use rcmgr_testkit::vectors;
 
 const IN: Direction = Direction::Inbound;
 const OUT: Direction = Direction::Outbound;
@@ -144,14 +143,11 @@ fn names_labels_and_types_are_the_references() {
 /// The metrics of the reference are not part of the project. The test passes if they are not found.
 #[test]
 fn every_series_of_the_reference_is_there() {
-    let scopes = std::env::var_os("RCMGR_VECTORS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/scopes"),
-        PathBuf::from,
-    );
-    let Ok(text) = fs::read_to_string(scopes.join("../observe/metrics.prom")) else {
+    let Some(folder) = vectors::observe() else {
         eprintln!("no metrics of the reference: nothing to compare with");
         return;
     };
+    let text = fs::read_to_string(folder.join("metrics.prom")).unwrap();
     let theirs = Exposition::parse(&text).unwrap();
     let (manager, _streams) = like_the_reference();
     let ours = Exposition::of(&Observer::new(manager));

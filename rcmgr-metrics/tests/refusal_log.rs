@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, UsesFd};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, UsesFd};
 use rcmgr_metrics::RefusalLog;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

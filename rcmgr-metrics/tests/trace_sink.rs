@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::thread;
 
-use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, ScopeStat, Stream, StreamScope, UsesFd,
-};
+use fastrand::Rng;
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority, ScopeStat};
 use rcmgr_metrics::replay::{Options, Report, replay};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
+use rcmgr_testkit::{Kind, RandomOps, Session, Usage, usage};
 
 fn peer(number: u64) -> PeerId {
     format!("peer-{number}").parse().unwrap()
@@ -37,19 +35,8 @@ fn report(files: &[PathBuf]) -> Report {
     replay(files, &options, &mut |_| {}).unwrap()
 }
 
-fn six(stat: &ScopeStat) -> [u64; 6] {
-    [
-        stat.streams_inbound,
-        stat.streams_outbound,
-        stat.conns_inbound,
-        stat.conns_outbound,
-        stat.fd,
-        stat.memory,
-    ]
-}
-
 /// The usage of shared scopes at the end of a trace, without scopes that hold nothing.
-fn shared_usage(report: &Report) -> BTreeMap<String, [u64; 6]> {
+fn shared_usage(report: &Report) -> BTreeMap<String, Usage> {
     let scopes = report.scopes.iter();
     let usage = scopes.filter_map(|scope| Some((scope.name.clone(), scope.usage?)));
     usage
@@ -57,11 +44,11 @@ fn shared_usage(report: &Report) -> BTreeMap<String, [u64; 6]> {
         .collect()
 }
 
-fn held(manager: &Manager) -> BTreeMap<String, [u64; 6]> {
+fn held(manager: &Manager) -> BTreeMap<String, Usage> {
     let scopes = manager.scopes().into_iter();
     scopes
         .filter(|scope| !scope.stat.is_zero())
-        .map(|scope| (scope.id.to_string(), six(&scope.stat)))
+        .map(|scope| (scope.id.to_string(), usage(&scope.stat)))
         .collect()
 }
 
@@ -91,91 +78,51 @@ fn tight() -> Limits {
 
 /// Random operations of several threads on shared handles. At the end everything is closed.
 fn at_random(manager: &Manager, threads: u64, steps: usize) {
-    let streams: Mutex<Vec<std::sync::Arc<Stream>>> = Mutex::default();
-    let run = |seed| {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let direction = |rng: &mut fastrand::Rng| match rng.bool() {
-            true => Direction::Inbound,
-            false => Direction::Outbound,
-        };
-        let mut conns = Vec::new();
-        for _ in 0..steps {
-            let of = peer(rng.u64(0..3));
-            let stream = {
-                let streams = streams.lock().unwrap();
-                rng.choice(&*streams).cloned()
-            };
-            let size = rng.u64(0..9_000);
-            let priority = *rng
-                .choice([Priority::Low, Priority::Always].iter())
-                .unwrap();
-            match (rng.u8(0..14), &stream) {
-                (0 | 1, _) => {
-                    if let Ok(stream) = manager.open_stream(&of, direction(&mut rng)) {
-                        streams.lock().unwrap().push(stream.into());
-                    }
-                }
-                (2, _) => {
-                    let way = direction(&mut rng);
-                    let service = rng.bool().then_some("dht");
-                    if let Ok(stream) = manager.open_stream_with(&of, way, "/a/1", service) {
-                        streams.lock().unwrap().push(stream.into());
-                    }
-                }
-                (3, _) => {
-                    let way = direction(&mut rng);
-                    let uses_fd = UsesFd::from(rng.bool());
-                    if let Ok(conn) = manager.open_connection(way, uses_fd, Endpoint::None) {
-                        let _ = conn.reserve_memory(size, priority);
-                        let _ = conn.set_peer(&of);
-                        if let Ok(stream) = conn.open_stream(way) {
-                            streams.lock().unwrap().push(stream.into());
-                        }
-                        conns.push(conn);
-                    }
-                }
-                (4, _) if !conns.is_empty() => {
-                    drop(conns.swap_remove(rng.usize(0..conns.len())));
-                }
-                (5, _) => {
-                    let view = manager.view_peer(&of);
-                    if view.reserve_memory(size, priority).is_ok() {
-                        view.release_memory(size);
-                    }
-                }
-                (6, Some(stream)) => drop(stream.set_protocol("/a/1")),
-                (7, Some(stream)) => drop(stream.set_service("dht")),
-                (8 | 9, Some(stream)) => drop(stream.reserve_memory(size, priority)),
-                (10, Some(stream)) => {
-                    let size = size.min(stream.stat().memory);
-                    if size > 0 {
-                        stream.release_memory(size);
-                    }
-                }
-                (11, Some(stream)) => {
-                    if let Ok(span) = stream.begin_span() {
-                        let _ = span.reserve_memory(size, priority);
-                    }
-                }
-                (12, Some(stream)) => stream.done(),
-                (13, _) => {
-                    let mut streams = streams.lock().unwrap();
-                    if !streams.is_empty() {
-                        let at = rng.usize(0..streams.len());
-                        let gone = streams.swap_remove(at);
-                        drop(streams);
-                        drop(gone);
-                    }
-                }
-                _ => {}
-            }
-        }
+    let operations = RandomOps {
+        kinds: vec![
+            (1, Kind::OpenConnection),
+            (4, Kind::OpenStream),
+            (1, Kind::OpenStreamWith),
+            (1, Kind::OpenStreamThrough),
+            (2, Kind::BeginSpan),
+            (1, Kind::SetPeer),
+            (2, Kind::SetProtocol),
+            (2, Kind::SetService),
+            (5, Kind::Reserve),
+            (1, Kind::Hold),
+            (2, Kind::Release),
+            (1, Kind::Done),
+            (2, Kind::Drop),
+        ],
+        on_shared: 10,
+        peers: (0..3).map(peer).collect(),
+        protocols: vec!["/a/1".into()],
+        services: vec!["dht".into()],
+        endpoints: vec![Endpoint::None],
+        priorities: vec![Priority::Low, Priority::Always],
+        size: |rng| rng.u64(..9_000),
     };
+    let session = Session::new(manager.clone(), 64);
     thread::scope(|scope| {
         for seed in 0..threads {
-            scope.spawn(move || run(seed));
+            let (session, operations) = (&session, &operations);
+            scope.spawn(move || {
+                let mut rng = Rng::with_seed(seed);
+                for _ in 0..steps {
+                    // Refused or not: both is in the trace.
+                    let _ = session.perform(&operations.draw(&mut rng));
+                }
+            });
         }
     });
+    // What was reserved on shared scopes is all that is left when the handles are gone.
+    drop(session);
+    let session = Session::new(manager.clone(), 1);
+    for scope in manager.scopes() {
+        if let Some(view) = session.view(&scope.id) {
+            view.release();
+        }
+    }
 }
 
 /// Checks the totals of shared scopes event by event: they are the sum of all changes, never
@@ -208,7 +155,7 @@ fn check_totals(events: &[Event]) {
         let was_refused = event.kind.is_refusal();
         refused += u64::from(was_refused);
         if !was_refused {
-            let amount = six(&event.amount()).map(u64::cast_signed);
+            let amount = usage(&event.amount()).map(u64::cast_signed);
             for (sum, amount) in sum.iter_mut().zip(amount) {
                 *sum += if event.kind.is_release() {
                     -amount
@@ -227,7 +174,7 @@ fn check_totals(events: &[Event]) {
         };
         event.set_totals(&mut totals);
         assert_eq!(
-            six(&totals).map(u64::cast_signed),
+            usage(&totals).map(u64::cast_signed),
             *sum,
             "{}",
             event.to_line()

@@ -1,8 +1,7 @@
 //! The replay of what the reference (go-libp2p's resource manager) recorded of one run, beside the
 //! metrics and the usage that it had at the end.
 //!
-//! The vectors are not part of the project. `RCMGR_OBSERVE_VECTORS` names their folder, else
-//! `../shared/vectors/observe` beside the project is looked for.
+//! `rcmgr_testkit::vectors` says where the vectors are looked for.
 
 mod support;
 
@@ -13,26 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use flate2::read::MultiGzDecoder;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use rcmgr_config::PartialLimits;
 use rcmgr_core::Limits;
-use rcmgr_metrics::replay::{Asked, HEADROOM, Options, Report, replay};
-use rcmgr_metrics::trace::{Notes, TraceReader};
+use rcmgr_metrics::replay::{HEADROOM, Options, ReplayLimits, Report, replay};
+use rcmgr_metrics::trace::{Event, Notes, TraceReader};
+use rcmgr_testkit::vectors;
 use serde_json::Value;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let trials = match support::vectors() {
-        Some(folder) => trials(&folder),
-        None => {
-            eprintln!(
-                "vectors: none. RCMGR_OBSERVE_VECTORS is not set, and ../shared/vectors/observe \
-                 is not beside the project."
-            );
-            vec![Trial::test("vectors", || Ok(())).with_ignored_flag(true)]
-        }
-    };
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let trials = vectors::observe().map(|folder| trials(&folder));
+    vectors::run(Ok(trials.unwrap_or_default()))
 }
 
 type Test = fn(&Path) -> Result<(), Failed>;
@@ -62,7 +52,7 @@ fn trace(folder: &Path) -> [PathBuf; 1] {
     [folder.join("trace.json.gz")]
 }
 
-fn report(folder: &Path, what_if: Option<Asked>) -> Result<Report, Failed> {
+fn report(folder: &Path, what_if: Option<ReplayLimits>) -> Result<Report, Failed> {
     let options = Options {
         what_if,
         points: 50,
@@ -126,7 +116,7 @@ fn refusals(folder: &Path) -> Result<(), Failed> {
 }
 
 fn same_decisions(folder: &Path) -> Result<(), Failed> {
-    let what_if = report(folder, Some(Asked::Recorded))?
+    let what_if = report(folder, Some(ReplayLimits::Recorded))?
         .what_if
         .ok_or("nothing asked")?;
     assert_eq!(
@@ -142,36 +132,15 @@ fn same_decisions(folder: &Path) -> Result<(), Failed> {
     assert_eq!(what_if.refused, 64 + 79 + 88);
     // The same limits as a configuration, which finds them by the scopes' names.
     let limits = recorded_limits(folder)?;
-    let configured = report(folder, Some(Asked::Configured(Box::new(limits))))?.what_if;
+    let configured = report(folder, Some(ReplayLimits::Configured(Box::new(limits))))?.what_if;
     assert_eq!(configured, Some(what_if));
     Ok(())
 }
 
-/// What the trace says of the limits of each class: no scope of it has its own.
 fn recorded_limits(folder: &Path) -> Result<Limits, Failed> {
-    let mut limits = Limits::unlimited();
-    for event in TraceReader::open(trace(folder))? {
-        let (_, event) = event?;
-        let (Some(recorded), Some(labels)) = (event.limit, &event.scope) else {
-            continue;
-        };
-        let class = match labels.class.as_str() {
-            "system" => &mut limits.system,
-            "transient" => &mut limits.transient,
-            "allowlistedSystem" => &mut limits.allowlisted_system,
-            "allowlistedTransient" => &mut limits.allowlisted_transient,
-            "service" => limits.service_default.as_mut().ok_or("there is one")?,
-            "service-peer" => &mut limits.service_peer_default,
-            "protocol" => &mut limits.protocol_default,
-            "protocol-peer" => &mut limits.protocol_peer_default,
-            "peer" => &mut limits.peer_default,
-            "conn" => &mut limits.conn,
-            "stream" => &mut limits.stream,
-            other => return Err(format!("{other} is no class").into()),
-        };
-        *class = recorded.into();
-    }
-    Ok(limits)
+    let events = TraceReader::open(trace(folder))?.map(|event| Ok(event?.1));
+    let events: Vec<Event> = events.collect::<Result<_, Failed>>()?;
+    support::recorded_limits(&events)
 }
 
 fn suggested(folder: &Path) -> Result<(), Failed> {
@@ -181,7 +150,7 @@ fn suggested(folder: &Path) -> Result<(), Failed> {
         assert_eq!(read, suggested);
         assert_eq!(PartialLimits::from_json(&suggested.to_json())?, suggested);
         let limits = read.build(&Limits::unlimited());
-        let what_if = report(folder, Some(Asked::Configured(Box::new(limits))))?.what_if;
+        let what_if = report(folder, Some(ReplayLimits::Configured(Box::new(limits))))?.what_if;
         let what_if = what_if.ok_or("nothing asked")?;
         assert_eq!(what_if.would_refuse, 0, "{what_if:#?}");
         assert_eq!(what_if.would_grant + what_if.refused, 64 + 79 + 88);

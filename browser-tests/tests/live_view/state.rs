@@ -1,8 +1,7 @@
 //! Managers with usage to show.
 
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority, Stream, UsesFd,
 };
 
 /// An unused manager with these limits.

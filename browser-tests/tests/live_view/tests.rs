@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headless_chrome::Browser;
-use rcmgr_atomic::{Direction, KIB, MIB, Manager, ResourceManager};
+use rcmgr_atomic::{Direction, KIB, MIB, Manager};
 
 use crate::crowd;
 use crate::page::{PHONE, Page, Screen, WIDE};

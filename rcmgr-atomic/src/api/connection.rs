@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use rcmgr_core::{ConnectionScope, Direction, PeerId, Result, ScopeClass};
 
+use super::inherent::scope_methods;
 use super::leaf_handle::leaf_handle;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::Slot;
@@ -79,10 +80,69 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The direction it was opened in.
+    pub fn direction(&self) -> Direction {
+        ConnectionScope::direction(self)
+    }
+
+    /// The peer, once it is set.
+    pub fn peer(&self) -> Option<PeerId> {
+        ConnectionScope::peer(self)
+    }
+
+    /// Sets the peer, once: charges the scope of the peer with all that the connection holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionScope::set_peer`].
+    pub fn set_peer(&self, peer: &PeerId) -> Result<()> {
+        ConnectionScope::set_peer(self, peer)
+    }
+
+    /// Attaches the connection to a service, once: charges the service, and the share of the peer in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionScope::set_service`].
+    pub fn set_service(&self, service: &str) -> Result<()> {
+        ConnectionScope::set_service(self, service)
+    }
+
+    /// Opens a stream with the peer of the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionScope::open_stream`].
+    pub fn open_stream(&self, direction: Direction) -> Result<Stream> {
+        ConnectionScope::open_stream(self, direction)
+    }
+
+    /// Opens a stream with the peer of the connection, whose protocol, and perhaps service, are known.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionScope::open_stream_with`].
+    pub fn open_stream_with(
+        &self,
+        direction: Direction,
+        protocol: &str,
+        service: Option<&str>,
+    ) -> Result<Stream> {
+        ConnectionScope::open_stream_with(self, direction, protocol, service)
+    }
+
+    /// Gives back all that the connection holds, once. A second call does nothing. Dropping it does the same.
+    pub fn done(&self) {
+        ConnectionScope::done(self);
+    }
+}
+
 fn addresses(leaf: &Leaf) -> &Addresses {
     leaf.path().home().addresses()
 }
 
+scope_methods!(Connection);
 leaf_handle!(Connection);
 
 impl Drop for Connection {

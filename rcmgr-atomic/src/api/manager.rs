@@ -150,6 +150,12 @@ impl Manager {
         })
     }
 
+    /// Whether any scope holds something: each charge is on one of the two system scopes.
+    pub(super) fn holds_something(&self) -> bool {
+        let nodes = [self.engine.system(), self.engine.allowlisted_system()];
+        nodes.iter().any(|node| !self.engine.stat(node).is_zero())
+    }
+
     /// A handle on a node. The caller hands its use of the node over.
     fn view(&self, node: Arc<Node>) -> Scope {
         Scope::new(NodeUser::new(node, self.engine.clone()))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcmgr_core::{Limit, Priority, Refusals, ResourceScope, Result, ScopeName, ScopeStat};
 
+use super::inherent::scope_methods;
 use super::show::show;
 use super::span::Span;
 use crate::span::{NodeUser, Owner};
@@ -42,6 +43,8 @@ impl Scope {
         self.0.node().refusals()
     }
 }
+
+scope_methods!(Scope);
 
 impl ResourceScope for Scope {
     type Span = Span;

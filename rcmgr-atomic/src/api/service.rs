@@ -2,6 +2,7 @@
 
 use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeStat};
 
+use super::inherent::scope_methods;
 use super::scope::Scope;
 use super::span::Span;
 
@@ -24,6 +25,8 @@ impl Service {
         }
     }
 }
+
+scope_methods!(Service);
 
 impl ResourceScope for Service {
     type Span = Span;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
 
+use super::inherent::scope_methods;
 use super::show::show;
 use crate::lifetime::Shared;
 use crate::span::{Owner, SpanState};
@@ -34,7 +35,14 @@ impl Span {
     pub(super) fn begin(owner: Owner) -> Result<Self> {
         SpanState::begin(owner).map(Self)
     }
+
+    /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the same.
+    pub fn done(&self) {
+        self.0.close();
+    }
 }
+
+scope_methods!(Span);
 
 impl ResourceScope for Span {
     type Span = Self;

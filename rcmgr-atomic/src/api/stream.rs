@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rcmgr_core::{Direction, Error, PeerId, Result, ScopeClass, StreamScope};
 
+use super::inherent::scope_methods;
 use super::leaf_handle::leaf_handle;
 use crate::counters::Slot;
 use crate::engine::Path;
@@ -58,6 +59,51 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// The direction it was opened in.
+    pub fn direction(&self) -> Direction {
+        StreamScope::direction(self)
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> PeerId {
+        StreamScope::peer(self)
+    }
+
+    /// The protocol, once it is set.
+    pub fn protocol(&self) -> Option<Arc<str>> {
+        StreamScope::protocol(self)
+    }
+
+    /// The service, once it is set.
+    pub fn service(&self) -> Option<Arc<str>> {
+        StreamScope::service(self)
+    }
+
+    /// Sets the protocol, once: charges the protocol, and the share of the peer in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamScope::set_protocol`].
+    pub fn set_protocol(&self, protocol: &str) -> Result<()> {
+        StreamScope::set_protocol(self, protocol)
+    }
+
+    /// Sets the service, once, after the protocol: charges the service, and the share of the peer in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamScope::set_service`].
+    pub fn set_service(&self, service: &str) -> Result<()> {
+        StreamScope::set_service(self, service)
+    }
+
+    /// Gives back all that the stream holds, once. A second call does nothing. Dropping it does the same.
+    pub fn done(&self) {
+        StreamScope::done(self);
+    }
+}
+
 /// Opens a stream that begins on `from`.
 pub fn open_stream_with(
     from: Use<Path>,
@@ -75,6 +121,7 @@ pub fn open_stream_with(
     Stream::open(path, direction)
 }
 
+scope_methods!(Stream);
 leaf_handle!(Stream);
 
 impl Drop for Stream {

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(ConnMemoryBucket::of(0), ConnMemoryBucket::NOWHERE);
         assert_eq!(ConnMemoryBucket::of(1), ConnMemoryBucket(0));
         assert_eq!(
-            ConnMemoryBucket::of((1 << 59) - 1),
+            ConnMemoryBucket::of((1 << 60) - 1),
             ConnMemoryBucket(BUCKETS as u8 - 1)
         );
     }

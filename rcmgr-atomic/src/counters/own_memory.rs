@@ -30,7 +30,8 @@ impl OwnMemory {
 
     /// Takes out `size`, or all there is if that is less. Returns the amount taken.
     pub fn take(&self, size: u64) -> u64 {
-        // Acquire, here and below: pairs with `begin` and `add`.
+        // Acquire, here and below: pairs with `begin` and `add`. AcqRel on success: the amount was in the word, and is
+        // taken out of here before the word gives it up.
         let mut held = self.0.load(Ordering::Acquire);
         loop {
             let taken = size.min(held);

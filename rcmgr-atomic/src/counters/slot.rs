@@ -28,6 +28,11 @@ impl Slot {
         }
     }
 
+    #[inline]
+    pub fn is_connection(self) -> bool {
+        matches!(self, Self::Connection(..))
+    }
+
     pub fn uses_fd(self) -> bool {
         matches!(self, Self::Connection(_, UsesFd::Yes))
     }

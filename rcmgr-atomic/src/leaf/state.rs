@@ -25,12 +25,8 @@ impl Leaf {
     /// A new leaf on a path that is charged with it already.
     #[inline(always)]
     pub fn charged(path: Use<Path>, slot: Slot) -> Self {
-        let word = match slot {
-            Slot::Stream(_) => LeafWord::STREAM,
-            Slot::Connection(..) => LeafWord::CONN,
-        };
         Self {
-            staged: Staged::new(word, path),
+            staged: Staged::new(LeafWord::OPENED, path),
             number: LazyNumber::none(),
             slot,
             spans: Numbers::new(),
@@ -153,7 +149,7 @@ impl Leaf {
     #[inline]
     fn give_back(&self, path: &Shared<Path>, word: LeafWord) {
         self.record_end(path, word.memory());
-        if word.is_connection() && word.memory() > 0 {
+        if self.slot.is_connection() && word.memory() > 0 {
             count_memory(path, word, 0);
         }
         path.release_leaf(self.slot, word.memory());
@@ -172,7 +168,7 @@ impl Leaf {
         next: LeafWord,
     ) -> Result<(), LeafWord> {
         self.staged.set_memory(word, next)?;
-        if word.is_connection() {
+        if self.slot.is_connection() {
             count_memory(path, word, next.memory());
         }
         Ok(())

@@ -48,7 +48,7 @@ pub struct Shared<T> {
 pub struct Use<T: Collect>(ManuallyDrop<Shared<T>>);
 
 /// A use is not cloned when there are this many.
-const MAX_USES: u64 = 1 << 31;
+const MAX_USES: u64 = UsesWord::MAX_USES / 2;
 
 struct Counted<T> {
     word: AtomicU64,
@@ -188,6 +188,7 @@ impl<T> Drop for Shared<T> {
             let step = UsesWord::REFERENCE;
             let before = self.word().fetch_sub(step, Ordering::Release);
             before == UsesWord::REFERENCE && {
+                // Acquire: pairs with the Release of every count that ended before.
                 fence(Ordering::Acquire);
                 true
             }

@@ -19,8 +19,8 @@ pub enum LendStep {
 const LENDS: u64 = u64::MAX - 1;
 const COLLECTED: u64 = u64::MAX;
 
-// AcqRel and Acquire, in all of these: one word decides between a path that begins to lend and one that is
-// collected.
+// One word decides between a path that begins to lend and one that is collected: each step of one (AcqRel) sees what
+// the other did before.
 impl LendState {
     /// The path may lend after this many charges.
     pub fn after(charges: u64) -> Self {
@@ -28,6 +28,7 @@ impl LendState {
     }
 
     fn swap(&self, from: u64, to: u64) -> bool {
+        // AcqRel, and Acquire on failure: see above.
         self.0
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
@@ -49,6 +50,7 @@ impl LendState {
     }
 
     pub fn may_begin(&self) -> bool {
+        // Acquire: see above.
         self.0.load(Ordering::Acquire) == 0
     }
 
@@ -70,10 +72,12 @@ impl LendState {
 
     /// The path is collected. Returns whether it lent until now.
     pub fn set_collected(&self) -> bool {
+        // AcqRel: see above.
         self.0.swap(COLLECTED, Ordering::AcqRel) == LENDS
     }
 
     pub fn lends(&self) -> bool {
+        // Acquire: with the stocks of a path that lends.
         self.0.load(Ordering::Acquire) == LENDS
     }
 }

@@ -41,6 +41,7 @@ impl AtomicU64 {
         if *STALE_LOADS {
             self.0.load(order)
         } else {
+            // AcqRel: at least as strong as what was asked for.
             self.0.fetch_or(0, Ordering::AcqRel)
         }
     }
@@ -49,6 +50,7 @@ impl AtomicU64 {
         if *STALE_LOADS {
             self.0.store(value, order);
         } else {
+            // AcqRel: at least as strong as what was asked for.
             self.0.swap(value, Ordering::AcqRel);
         }
     }

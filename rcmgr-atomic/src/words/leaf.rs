@@ -3,16 +3,15 @@
 use super::field::Field;
 
 /// What a leaf holds and at which stage it is:
-/// `[connection: 1][closed: 1][stage: 2][has spans: 1][memory: 59]`.
+/// `[closed: 1][stage: 2][has spans: 1][memory: 60]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LeafWord(pub u64);
 
 impl LeafWord {
-    const MEMORY: Field = Field::right_of_all(59);
+    const MEMORY: Field = Field::right_of_all(60);
     const HAS_SPANS: Field = Self::MEMORY.left_of(1);
     const STAGE: Field = Self::HAS_SPANS.left_of(2);
     const CLOSED: Field = Self::STAGE.left_of(1);
-    const CONNECTION: Field = Self::CLOSED.left_of(1);
 
     /// The most memory that a leaf can hold, in bytes.
     pub const MAX_MEMORY: u64 = Self::MEMORY.max();
@@ -21,16 +20,8 @@ impl LeafWord {
     /// The bit that says that the leaf is closed. The stage stays readable.
     pub const CLOSED_BIT: u64 = Self::CLOSED.of(1) as u64;
 
-    /// A stream: open, at the first stage, without memory.
-    pub const STREAM: Self = Self(0);
-    /// The same for a connection.
-    pub const CONN: Self = Self(Self::CONNECTION.of(1) as u64);
-
-    /// Whether it is a connection's.
-    #[inline]
-    pub fn is_connection(self) -> bool {
-        self.0 & Self::CONN.0 != 0
-    }
+    /// Open, at the first stage, without memory.
+    pub const OPENED: Self = Self(0);
 
     #[inline]
     pub fn is_closed(self) -> bool {
@@ -97,7 +88,7 @@ impl LeafWord {
     }
 }
 
-const _: () = assert!(LeafWord::CONNECTION.end() == u64::BITS);
+const _: () = assert!(LeafWord::CLOSED.end() == u64::BITS);
 
 #[cfg(test)]
 mod tests {
@@ -105,9 +96,8 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_leaf_word_do_not_touch_each_other() {
-        assert!(LeafWord::CONN.is_connection() && !LeafWord::STREAM.is_connection());
-        assert!(LeafWord::CONN.same_but_memory(LeafWord::CONN.more(LeafWord::MAX_MEMORY)));
-        let word = LeafWord::STREAM
+        assert!(LeafWord::OPENED.same_but_memory(LeafWord::OPENED.more(LeafWord::MAX_MEMORY)));
+        let word = LeafWord::OPENED
             .more(LeafWord::MAX_MEMORY)
             .next_stage()
             .next_stage();
@@ -115,7 +105,6 @@ mod tests {
         assert!(!word.is_closed() && !word.has_spans());
         assert!(word.with_spans().has_spans() && word.with_spans().stage() == 2);
         assert_eq!(word.with_spans().memory(), LeafWord::MAX_MEMORY);
-        assert!(!word.is_connection());
         let closed = LeafWord(word.0 | LeafWord::CLOSED_BIT);
         assert_eq!((closed.memory(), closed.stage()), (0, 2));
         assert!(closed.is_closed());

@@ -15,6 +15,9 @@ impl UsesWord {
     /// One use.
     pub const USE: u64 = Self::USES.of(1) as u64;
 
+    /// The largest number of uses that the word can count.
+    pub const MAX_USES: u64 = Self::USES.max();
+
     /// The number of uses.
     #[inline]
     pub fn uses(self) -> u64 {

@@ -75,7 +75,7 @@ impl LimitWatch {
 
 #[cfg(test)]
 mod tests {
-    use rcmgr_atomic::{Limits, Manager, Priority, ResourceManager};
+    use rcmgr_atomic::{Limits, Manager, Priority};
 
     use super::*;
 

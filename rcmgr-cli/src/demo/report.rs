@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use rcmgr_atomic::{LimitValue, Manager, Refusals, ResourceManager, ScopeClass, ScopeStat};
+use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
 use super::format::{bytes, duration, grouped, of_limit};
 use super::latency::Recorder;

@@ -3,9 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use rcmgr_atomic::{
-    Limit, Manager, PeerId, Refusals, ResourceManager, ResourceScope, Scope, ScopeStat,
-};
+use rcmgr_atomic::{Limit, Manager, PeerId, Refusals, Scope, ScopeStat};
 
 use super::plan::{Behaviour, Plan};
 use super::server::SERVICE;

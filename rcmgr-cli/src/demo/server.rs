@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Manager, PeerId, Priority, ResourceManager,
-    ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Manager, PeerId, Priority, UsesFd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;

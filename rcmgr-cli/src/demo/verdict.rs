@@ -1,6 +1,6 @@
 //! The checks of the manager, after all clients have left.
 
-use rcmgr_atomic::{Manager, ResourceManager, ScopeClass};
+use rcmgr_atomic::{Manager, ScopeClass};
 
 use super::format::grouped;
 use super::limit_watch::LimitWatch;
@@ -92,7 +92,7 @@ fn all_ended(unended: &[String]) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use rcmgr_atomic::{Limits, PeerId, Priority, ResourceScope};
+    use rcmgr_atomic::{Limits, PeerId, Priority};
 
     use super::*;
 

@@ -3,10 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, MIB, Manager, Priority,
-    ResourceManager, ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, MIB, Manager, Priority, UsesFd};
 use serde_json::Value;
 
 use crate::tmux::Tmux;

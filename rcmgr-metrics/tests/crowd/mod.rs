@@ -1,9 +1,6 @@
 //! Hostile names: everything that may have a meaning to a program that shows them.
 
-use rcmgr_atomic::{
-    Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, PeerId, Priority, Stream};
 
 /// Markup and scripts, quotes and line breaks of every output format, and characters that change
 /// the text direction.

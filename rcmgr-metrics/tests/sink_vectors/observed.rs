@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, Priority, ResourceManager,
-    ResourceScope, Result as Outcome, ScopeSpan, ScopeStat, Span, Stream, StreamScope,
-};
+use rcmgr_atomic::{Direction, Endpoint, Manager, Priority, Result as Outcome, ScopeStat};
 use rcmgr_metrics::replay::operation::{Assembler, Operation};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
+
+use crate::support::recorded_limits;
+
+type Handle = rcmgr_testkit::Handle<Manager>;
 
 /// Does what the trace says, and compares the events.
 pub fn same_events(folder: &Path) -> Result<(), Failed> {
@@ -29,7 +30,7 @@ pub fn same_events(folder: &Path) -> Result<(), Failed> {
     let trace = room.path().join("trace.json.gz");
     let sink = TraceSink::create(&trace)?;
     let manager = Manager::builder()
-        .limits(limits(&wanted)?)
+        .limits(recorded_limits(&wanted)?)
         .recorder(sink.recorder())
         .build()?;
     let mut doer = Doer::new(manager, &operations);
@@ -80,49 +81,6 @@ fn without_collections(events: Vec<Event>) -> Vec<Event> {
         }
     }
     left
-}
-
-/// What the trace says of the limits of each class: no scope of it has its own.
-fn limits(events: &[Event]) -> Result<Limits, Failed> {
-    let mut limits = Limits::unlimited();
-    limits.service_default = Some(rcmgr_atomic::Limit::UNLIMITED);
-    for event in events {
-        let (Some(recorded), Some(labels)) = (event.limit, &event.scope) else {
-            continue;
-        };
-        let class = match labels.class.as_str() {
-            "system" => &mut limits.system,
-            "transient" => &mut limits.transient,
-            "allowlistedSystem" => &mut limits.allowlisted_system,
-            "allowlistedTransient" => &mut limits.allowlisted_transient,
-            "service" => limits.service_default.as_mut().ok_or("there is one")?,
-            "service-peer" => &mut limits.service_peer_default,
-            "protocol" => &mut limits.protocol_default,
-            "protocol-peer" => &mut limits.protocol_peer_default,
-            "peer" => &mut limits.peer_default,
-            "conn" => &mut limits.conn,
-            "stream" => &mut limits.stream,
-            other => return Err(format!("{other} is no class").into()),
-        };
-        *class = recorded.into();
-    }
-    Ok(limits)
-}
-
-enum Handle {
-    Connection(Connection),
-    Stream(Stream),
-    Span(Span),
-}
-
-macro_rules! on_any {
-    ($handle:expr, $scope:ident => $call:expr) => {
-        match $handle {
-            Handle::Connection($scope) => $call,
-            Handle::Stream($scope) => $call,
-            Handle::Span($scope) => $call,
-        }
-    };
 }
 
 /// Does operations as a trace has them. Which connection or stream it was that moved, or that was
@@ -212,7 +170,7 @@ impl Doer {
             Operation::Start => {}
             Operation::Create(event) => {
                 if let Some((owner, _)) = event.scope_name().rsplit_once(".span-") {
-                    let span = on_any!(&self.handles[owner], scope => scope.begin_span())?;
+                    let span = self.handles[owner].scope().begin_span()?;
                     assert_eq!(span.name().to_string(), event.scope_name());
                     self.insert(Handle::Span(span));
                 }
@@ -223,15 +181,11 @@ impl Doer {
             Operation::Release(events) => {
                 let owner = events.last().ok_or("nobody")?.scope_name();
                 let size = amount(events).memory;
-                on_any!(&self.handles[owner], scope => scope.release_memory(size));
+                self.handles[owner].scope().release_memory(size);
             }
             Operation::Destroy { name, .. } => {
                 if let Some(handle) = self.handles.remove(name) {
-                    match &handle {
-                        Handle::Connection(connection) => connection.done(),
-                        Handle::Stream(stream) => stream.done(),
-                        Handle::Span(span) => span.done(),
-                    }
+                    handle.done();
                 }
                 self.paths.remove(name);
                 self.order.retain(|other| other != name);
@@ -241,7 +195,7 @@ impl Doer {
     }
 
     fn insert(&mut self, handle: Handle) {
-        let name = on_any!(&handle, scope => scope.name().to_string());
+        let name = handle.scope().name().to_string();
         self.handles.insert(name, handle);
     }
 
@@ -251,7 +205,9 @@ impl Doer {
         let (amount, level) = (amount(events), events[0].priority);
         if amount.memory > 0 {
             let priority = Priority::Level(level);
-            return on_any!(&self.handles[&owner], scope => scope.reserve_memory(amount.memory, priority));
+            return self.handles[&owner]
+                .scope()
+                .reserve_memory(amount.memory, priority);
         }
         let handle = self.open(&owner, &path[0], &amount)?;
         self.insert(handle);
@@ -280,7 +236,7 @@ impl Doer {
     /// The latest connection or stream that holds this, and of which `f` is true.
     fn latest(&self, holds: &ScopeStat, f: impl Fn(&str, &[String]) -> bool) -> Option<String> {
         let suits = |name: &&String| {
-            let held = on_any!(&self.handles[*name], scope => scope.stat());
+            let held = self.handles[*name].scope().stat();
             held == *holds && f(name, &self.paths[*name])
         };
         self.order.iter().rev().find(suits).cloned()
@@ -338,14 +294,12 @@ impl Doer {
                 own == path
             };
             // Whose own limit is the furthest away.
-            let memory =
-                |name: &&String| on_any!(&self.handles[*name], scope => scope.stat().memory);
+            let memory = |name: &&String| self.handles[*name].scope().stat().memory;
             let asks = self.order.iter().filter(same).min_by_key(memory);
             let asks = asks.expect("somebody is on this path");
             let priority = Priority::Level(event.priority);
             let size = event.amount().memory;
-            let refused =
-                on_any!(&self.handles[asks], scope => scope.reserve_memory(size, priority));
+            let refused = self.handles[asks].scope().reserve_memory(size, priority);
             assert!(refused.is_err(), "{asks} is refused");
             return;
         }

@@ -2,18 +2,37 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use std::env;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
-/// What the reference recorded of one run. It is not part of the project: `RCMGR_OBSERVE_VECTORS`
-/// names the folder, else `../shared/vectors/observe` beside the project is looked for.
-pub fn vectors() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/observe");
-    match env::var_os("RCMGR_OBSERVE_VECTORS") {
-        Some(folder) => Some(folder.into()),
-        None => Some(beside).filter(|folder| folder.is_dir()),
+use rcmgr_core::{Limit, Limits};
+use rcmgr_metrics::trace::Event;
+
+/// The limits of each class of scopes in a trace. No scope of the reference's has its own.
+pub fn recorded_limits<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Result<Limits, libtest_mimic::Failed> {
+    let mut limits = Limits::unlimited();
+    for event in events {
+        let (Some(recorded), Some(labels)) = (event.limit, &event.scope) else {
+            continue;
+        };
+        let class = match labels.class.as_str() {
+            "system" => &mut limits.system,
+            "transient" => &mut limits.transient,
+            "allowlistedSystem" => &mut limits.allowlisted_system,
+            "allowlistedTransient" => &mut limits.allowlisted_transient,
+            "service" => limits.service_default.get_or_insert(Limit::UNLIMITED),
+            "service-peer" => &mut limits.service_peer_default,
+            "protocol" => &mut limits.protocol_default,
+            "protocol-peer" => &mut limits.protocol_peer_default,
+            "peer" => &mut limits.peer_default,
+            "conn" => &mut limits.conn,
+            "stream" => &mut limits.stream,
+            other => return Err(format!("{other} is no class").into()),
+        };
+        *class = recorded.into();
     }
+    Ok(limits)
 }
 
 /// A trace as it comes to be: events a millisecond apart.

@@ -4,8 +4,7 @@ use rcmgr_atomic::address::{
     AddressConfig, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimits,
 };
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, KIB, Limit, Limits, PeerId, Priority, ResourceScope,
-    ScopeSpan, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limit, Limits, PeerId, Priority, Stream, UsesFd,
 };
 
 use super::*;

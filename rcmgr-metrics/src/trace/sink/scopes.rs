@@ -318,7 +318,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use rcmgr_atomic::record::Recorder;
-    use rcmgr_atomic::{Direction, Limits, Manager, Priority, ResourceManager, ResourceScope};
+    use rcmgr_atomic::{Direction, Limits, Manager, Priority};
 
     use super::*;
 

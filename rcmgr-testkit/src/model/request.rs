@@ -1,28 +1,38 @@
-use rcmgr_atomic::{Limit, LimitValue, Priority, Resource, ScopeStat};
+//! What one operation asks of a scope, and what the limit of the scope answers.
+
+use rcmgr_core::{Limit, LimitValue, Priority, Resource, ScopeStat};
 
 /// What one operation asks of a scope.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     pub stat: ScopeStat,
-    /// Whether the totals are checked of what is not asked for, too.
+    /// Whether a leaf moves here. Then memory and the totals are checked even if it holds none.
     pub moved: bool,
     pub priority: Priority,
-    /// Whether memory is asked for.
+    /// Whether memory is asked for, be it zero bytes.
     pub memory: bool,
 }
 
-/// What a limit says to a request, where `used` is used: the first field that is over, in the
-/// order memory, streams, connections; of each the direction, the total, then fds.
-pub fn check(
-    limit: &Limit,
-    used: &ScopeStat,
-    request: &Request,
-) -> Result<(), (Resource, u64, u64)> {
+/// The field of a limit that a request would exceed.
+#[derive(Debug, Clone, Copy)]
+pub struct Over {
+    pub resource: Resource,
+    pub used: u64,
+    pub requested: u64,
+}
+
+/// Checks a request against a limit. The order is memory, streams, connections, file descriptors; for
+/// streams and connections the direction comes before the total.
+pub fn check(limit: &Limit, used: &ScopeStat, request: &Request) -> Result<(), Over> {
     let asked = &request.stat;
     if request.memory || request.moved {
         let most = threshold(limit.memory, request.priority);
         if u128::from(used.memory) + u128::from(asked.memory) > most {
-            return Err((Resource::Memory, used.memory, asked.memory));
+            return Err(Over {
+                resource: Resource::Memory,
+                used: used.memory,
+                requested: asked.memory,
+            });
         }
     }
     let fields = [
@@ -59,14 +69,20 @@ pub fn check(
         (Resource::Conns, used.conns(), asked.conns(), request.moved),
         (Resource::Fd, used.fd, asked.fd, false),
     ];
-    for (resource, used, asked, always) in fields {
-        if (asked > 0 || always) && !limit.get(resource).allows(used + asked) {
-            return Err((resource, used, asked));
+    for (resource, used, requested, is_always_checked) in fields {
+        let is_checked = requested > 0 || is_always_checked;
+        if is_checked && !limit.get(resource).allows(used + requested) {
+            return Err(Over {
+                resource,
+                used,
+                requested,
+            });
         }
     }
     Ok(())
 }
 
+/// The most memory that a request of this priority may bring the usage to.
 fn threshold(limit: LimitValue, priority: Priority) -> u128 {
     match limit {
         LimitValue::Limited(limit) => (u128::from(priority.level()) + 1) * u128::from(limit) / 256,
@@ -74,7 +90,7 @@ fn threshold(limit: LimitValue, priority: Priority) -> u128 {
     }
 }
 
-/// The sum, counter by counter.
+/// The sum of each counter.
 pub fn plus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
     ScopeStat {
         streams_inbound: a.streams_inbound + b.streams_inbound,
@@ -86,7 +102,7 @@ pub fn plus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
     }
 }
 
-/// The difference, counter by counter.
+/// The difference of each counter.
 pub fn minus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
     ScopeStat {
         streams_inbound: a.streams_inbound - b.streams_inbound,

@@ -1,0 +1,136 @@
+//! The limits by address: how many connections a network may have, and the allowlist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use rcmgr_address::AddressConfig;
+use rcmgr_core::ipnet::IpNet;
+use rcmgr_core::{LimitValue, PeerId, Result, SubnetLimitExceeded};
+
+/// The addresses of a model. Rates are not limited here.
+#[derive(Debug)]
+pub struct Addresses {
+    /// Networks, for anyone or for one peer.
+    allowlist: Vec<(IpNet, Option<PeerId>)>,
+    /// The networks that have a limit of their own.
+    networks: BTreeMap<IpNet, LimitValue>,
+    /// Those of the networks that have the allowlisted system scope's limit.
+    of_allowlist: BTreeSet<IpNet>,
+    /// Prefix lengths and limits of subnets: of IPv4, and of IPv6.
+    subnets: [Vec<(u8, u64)>; 2],
+    /// How many connections each limited network or subnet has.
+    used: BTreeMap<IpNet, u64>,
+    permits: u64,
+}
+
+impl Addresses {
+    pub fn new(config: &AddressConfig, allowlisted_conns: LimitValue) -> Self {
+        let entries = config.allowlist.iter();
+        let allowlist: Vec<_> = entries
+            .map(|entry| (entry.network.trunc(), entry.peer))
+            .collect();
+        let limits = &config.subnets;
+        let networks = limits.v4_networks.iter().chain(&limits.v6_networks);
+        let mut networks: BTreeMap<_, _> = networks
+            .map(|limit| (limit.network.trunc(), limit.conns))
+            .collect();
+        let mut of_allowlist = BTreeSet::new();
+        for (network, peer) in &allowlist {
+            if peer.is_none() && !networks.contains_key(network) {
+                networks.insert(*network, allowlisted_conns);
+                of_allowlist.insert(*network);
+            }
+        }
+        let subnets = [&limits.v4, &limits.v6].map(|sizes| {
+            let sizes = sizes.iter().map(|size| (size.prefix_len, size.conns));
+            let mut sizes: Vec<_> = sizes.collect();
+            // The most specific subnet is asked first.
+            sizes.sort_by(|a, b| b.cmp(a));
+            sizes
+        });
+        Self {
+            allowlist,
+            networks,
+            of_allowlist,
+            subnets,
+            used: BTreeMap::new(),
+            permits: 0,
+        }
+    }
+
+    /// The allowlisted system scope may have so many connections from now on.
+    pub fn set_allowlisted_conns(&mut self, conns: LimitValue) {
+        for network in &self.of_allowlist {
+            self.networks.insert(*network, conns);
+        }
+    }
+
+    pub const fn permits(&self) -> u64 {
+        self.permits
+    }
+
+    /// The networks that a connection from here is counted in, with their limits: the most specific
+    /// network that has a limit of its own, else every subnet.
+    fn limits(&self, ip: IpAddr) -> Vec<(IpNet, LimitValue)> {
+        let around = self.networks.iter().filter(|(net, _)| net.contains(&ip));
+        if let Some((network, limit)) = around.max_by_key(|(net, _)| net.prefix_len()) {
+            return vec![(*network, *limit)];
+        }
+        let sizes = &self.subnets[usize::from(ip.is_ipv6())];
+        let subnet = |&(prefix_len, conns): &(u8, u64)| {
+            let subnet = IpNet::new(ip, prefix_len).expect("the prefix fits the address");
+            (subnet.trunc(), LimitValue::Limited(conns))
+        };
+        sizes.iter().map(subnet).collect()
+    }
+
+    /// Counts a connection. Whether it has a permit, which it has to give back.
+    pub fn take_permit(&mut self, ip: IpAddr) -> Result<bool> {
+        let limits = self.limits(ip);
+        let limited = limits
+            .into_iter()
+            .filter_map(|(network, limit)| match limit {
+                LimitValue::Limited(limit) => Some((network, limit)),
+                LimitValue::Unlimited => None,
+            });
+        let limited: Vec<_> = limited.collect();
+        for &(network, limit) in &limited {
+            let used = self.used.get(&network).copied().unwrap_or_default();
+            if used >= limit {
+                return Err(SubnetLimitExceeded {
+                    ip,
+                    network,
+                    used,
+                    limit,
+                }
+                .into());
+            }
+        }
+        for (network, _) in &limited {
+            *self.used.entry(*network).or_default() += 1;
+        }
+        self.permits += u64::from(!limited.is_empty());
+        Ok(!limited.is_empty())
+    }
+
+    /// Gives back a permit. The networks that it was taken in are still the same: limits may change,
+    /// but no network gets a limit of its own.
+    pub fn give_back(&mut self, ip: IpAddr) {
+        for (network, _) in self.limits(ip) {
+            *self.used.get_mut(&network).expect("it was counted") -= 1;
+        }
+        self.permits -= 1;
+    }
+
+    /// Whether the address is in any entry of the allowlist.
+    pub fn is_allowlisted(&self, ip: IpAddr) -> bool {
+        self.allowlist.iter().any(|(net, _)| net.contains(&ip))
+    }
+
+    /// Whether the address is in an entry for anyone, or in one for this peer.
+    pub fn is_allowlisted_for(&self, peer: &PeerId, ip: IpAddr) -> bool {
+        let is_for = |of: &Option<PeerId>| of.as_ref().is_none_or(|of| of == peer);
+        let mut entries = self.allowlist.iter();
+        entries.any(|(net, of)| net.contains(&ip) && is_for(of))
+    }
+}

@@ -1,0 +1,157 @@
+//! Opening connections and streams.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rcmgr_core::{
+    Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd,
+};
+
+use super::leaf::{End, Leaf};
+use super::request::{Request, check};
+use super::{Holder, HolderKind, Model, Target, manager_closed};
+
+impl Model {
+    /// Opens a connection, if need be on the allowlisted scopes. The index of its holder.
+    pub(super) fn open_connection(
+        &mut self,
+        direction: Direction,
+        uses_fd: UsesFd,
+        endpoint: &Endpoint,
+    ) -> Result<usize> {
+        if self.closed {
+            return Err(manager_closed());
+        }
+        // An IPv4 address in IPv6 form counts as itself.
+        let ip = endpoint.ip().map(|ip| ip.to_canonical());
+        let has_permit = match ip {
+            Some(ip) => self.addresses.take_permit(ip)?,
+            None => false,
+        };
+        let leaf = Leaf {
+            number: 0,
+            direction,
+            uses_fd: Some(uses_fd),
+            peer: None,
+            protocol: None,
+            service: None,
+            end: End::Standard,
+            ip,
+            has_permit,
+        };
+        let opened = self.open(leaf.clone());
+        let Some(ip) = ip.filter(|_| opened.is_err()) else {
+            return opened;
+        };
+        // The standard scopes refused. The allowlisted ones need no permit.
+        if has_permit {
+            self.addresses.give_back(ip);
+        }
+        if !self.addresses.is_allowlisted(ip) {
+            return opened;
+        }
+        self.open(Leaf {
+            end: End::Allowlisted,
+            has_permit: false,
+            ..leaf
+        })
+    }
+
+    /// Opens a stream. The index of its holder.
+    pub(super) fn open_stream(
+        &mut self,
+        peer: PeerId,
+        direction: Direction,
+        protocol: Option<&Arc<str>>,
+        service: Option<&Arc<str>>,
+    ) -> Result<usize> {
+        if self.closed {
+            return Err(manager_closed());
+        }
+        let opened = self.open(Leaf {
+            number: 0,
+            direction,
+            uses_fd: None,
+            peer: Some(peer),
+            protocol: protocol.cloned(),
+            service: service.cloned(),
+            end: End::Standard,
+            ip: None,
+            has_permit: false,
+        });
+        // A service exists as soon as it was asked. The stream and the peer are asked before it.
+        let was_asked = match &opened {
+            Err(Error::LimitExceeded(refused)) => {
+                !matches!(refused.scope.scope, ScopeId::Stream(_) | ScopeId::Peer(_))
+            }
+            _ => true,
+        };
+        if was_asked {
+            self.services.extend(service.cloned().map(ScopeId::Service));
+        }
+        opened
+    }
+
+    /// Opens a stream with the peer of a connection.
+    pub(super) fn open_stream_through(
+        &mut self,
+        connection: usize,
+        direction: Direction,
+        protocol: Option<&Arc<str>>,
+        service: Option<&Arc<str>>,
+    ) -> Result<usize> {
+        if self.closed {
+            return Err(manager_closed());
+        }
+        let scope = self.name(&Target::Holder(connection));
+        let leaf = self.leaf(connection).expect("a connection");
+        if self.holders[connection].closed || matches!(leaf.end, End::Stranded { .. }) {
+            return Err(Error::ScopeClosed { scope });
+        }
+        let Some(peer) = leaf.peer else {
+            return Err(Error::NoPeer { scope });
+        };
+        self.open_stream(peer, direction, protocol, service)
+    }
+
+    /// Charges a new leaf: on itself, then on its path.
+    fn open(&mut self, mut leaf: Leaf) -> Result<usize> {
+        let kind = usize::from(leaf.is_stream());
+        leaf.number = self.last_leaf[kind] + 1;
+        let request = Request {
+            stat: leaf.counts(),
+            moved: false,
+            priority: Priority::Always,
+            memory: false,
+        };
+        let path = leaf.path();
+        let limit = self.limit(&leaf.id());
+        let at = self.holders.len();
+        self.holders.push(Holder::new(HolderKind::Leaf(leaf)));
+        let own = check(&limit, &ScopeStat::ZERO, &request);
+        let own = own.map_err(|over| self.refuse(&Target::Holder(at), &limit, &request, over));
+        let is_named = own.is_err();
+        let opened = own.and_then(|()| self.charge(&path, request));
+        // The number is used up by a leaf that is open, and by one that its own error names.
+        if opened.is_ok() || is_named {
+            self.last_leaf[kind] += 1;
+        }
+        if opened.is_err() {
+            self.holders.pop();
+        }
+        opened.map(|()| at)
+    }
+
+    /// The leaf at an index, if it is one.
+    pub(super) fn leaf(&self, at: usize) -> Option<&Leaf> {
+        match &self.holders[at].kind {
+            HolderKind::Leaf(leaf) => Some(leaf),
+            HolderKind::Span { .. } => None,
+        }
+    }
+
+    /// Whether an address in the allowlist lets a connection stay there with this peer.
+    pub(super) fn may_stay(&self, peer: &PeerId, ip: Option<IpAddr>) -> bool {
+        ip.is_some_and(|ip| self.addresses.is_allowlisted_for(peer, ip))
+    }
+}

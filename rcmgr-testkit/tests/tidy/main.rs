@@ -1,0 +1,92 @@
+//! Holds the rules about the sources that prose alone lets drift.
+//!
+//! Each rule is a function over sources in a file of its own, with tests that show on small sources
+//! what it refuses. The tests here apply the rules to this workspace.
+
+mod bits;
+mod book;
+mod circles;
+mod floors;
+mod heads;
+mod imports;
+mod loom_cfg;
+mod modules;
+mod orderings;
+mod readme;
+mod source;
+mod tokens;
+mod unsafe_code;
+
+use source::Finding;
+
+/// Fails with one line for each finding.
+fn assert_none(rule: &str, findings: Vec<Finding>) {
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(
+        lines.is_empty(),
+        "{rule}: {} finding(s)\n{}",
+        lines.len(),
+        lines.join("\n")
+    );
+}
+
+#[test]
+fn modules_import_each_other_in_no_circle() {
+    let findings = source::crates()
+        .iter()
+        .flat_map(|sources| circles::check(sources, circles::ALLOWED))
+        .collect();
+    assert_none(circles::RULE, findings);
+}
+
+#[test]
+fn imports_in_the_engine_point_down() {
+    let engine = source::of_crate("rcmgr-atomic");
+    assert_none(
+        floors::RULE,
+        floors::check(&engine, floors::FLOORS, circles::ALLOWED),
+    );
+}
+
+#[test]
+fn unsafe_code_stands_in_lifetime_alone() {
+    assert_none(unsafe_code::RULE, unsafe_code::check(&source::all()));
+}
+
+#[test]
+fn shifts_and_masks_stand_in_words_alone() {
+    let engine = source::of_crate("rcmgr-atomic");
+    assert_none(bits::RULE, bits::check(&engine, bits::EXCEPTIONS));
+}
+
+#[test]
+fn only_the_shim_and_the_list_of_internals_know_of_loom() {
+    assert_none(loom_cfg::RULE, loom_cfg::check(&source::all()));
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    assert_none(heads::RULE, heads::check(&source::all()));
+}
+
+#[test]
+fn no_file_is_long_without_a_reason() {
+    assert_none(heads::LENGTH_RULE, heads::check_length(&source::all()));
+}
+
+#[test]
+fn every_ordering_stronger_than_relaxed_has_its_reason() {
+    let engine = source::of_crate("rcmgr-atomic");
+    assert_none(orderings::RULE, orderings::check(&engine));
+}
+
+#[test]
+fn names_in_the_tables_of_the_book_exist_in_the_code() {
+    assert_none(book::RULE, book::check(&book::chapters(), &book::code()));
+}
+
+#[test]
+fn the_first_program_of_readme_is_short() {
+    let path = "README.md";
+    assert_none(readme::RULE, readme::check(path, &source::text(path)));
+}
