@@ -1,9 +1,10 @@
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use parking_lot::{Mutex, MutexGuard};
 
 use rcmgr_core::{Clock, Endpoint, LimitValue, Result};
 
@@ -255,8 +256,7 @@ impl Addresses {
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {
-        // What it guards is replaced whole.
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        self.given.lock()
     }
 
     /// Puts other subnet limits in force, as [`SubnetLimiter::set_limits`] tells, for connections

@@ -1,10 +1,11 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use rcmgr_core::{Clock, RateLimitExceeded, Result};
 
@@ -158,10 +159,7 @@ impl RateLimiter {
     /// Puts other limits in force, and says so before the buckets of the old ones go.
     pub(crate) fn change(&self, limits: RateLimits, tell: impl FnOnce(Arc<Active>)) -> Result<()> {
         // A panic under the lock has changed nothing but the number.
-        let mut last_rule = self
-            .last_rule
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last_rule = self.last_rule.lock();
         let before = self.active.load_full();
         let buckets = [&self.buckets, &self.global];
         let active = Active::new(limits, &before.numbers, &mut last_rule, buckets)?;

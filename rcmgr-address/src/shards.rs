@@ -1,9 +1,8 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use indexmap::IndexMap;
 use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::subnet::Subnet;
 
@@ -85,9 +84,7 @@ impl<T> Shards<T> {
     /// Locks a shard. A caller that needs several locks them in the order of their indices.
     #[inline]
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, T> {
-        // Nothing that runs under the lock can panic halfway through a change.
-        let shard = self.shards[index].lock();
-        shard.unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].lock()
     }
 
     /// The sum over all shards, each read by itself.

@@ -6,12 +6,13 @@
 
 use std::array;
 use std::net::IpAddr;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use parking_lot::MutexGuard;
 
 use rcmgr_core::{Result, SubnetLimitExceeded};
 
@@ -28,7 +29,7 @@ use crate::subnet_limits::SubnetLimits;
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use std::sync::{Arc, MutexGuard};
+/// use std::sync::Arc;
 /// use rcmgr_address::{SubnetLimiter, SubnetLimits};
 ///
 /// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::default())?);

@@ -1,69 +1,38 @@
 //! Replays what the reference (go-libp2p's resource manager) made of configurations, and compares
 //! every limit.
 //!
-//! The vectors are not part of the project. `limits.jsonl` is looked for in the folder that
-//! `RCMGR_LIMIT_VECTORS` names, else in `../shared/vectors` beside the project.
+//! `rcmgr_testkit::vectors` says where `limits.jsonl` is looked for.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use rcmgr_config::{LimitIncrease, PartialLimits, ScalingLimit, ScalingLimits};
 use rcmgr_core::{Limit, LimitValue, Limits, Resource};
+use rcmgr_testkit::vectors;
 use serde_json::Value;
 
 const KINDS: [&str; 3] = ["scale-default", "scale-one", "json"];
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // One after the other, so that the counts are printed under their kind.
-    arguments.test_threads = Some(1);
-    let trials = match file() {
-        Some(file) => match trials(&file) {
-            Ok(trials) => trials,
-            Err(why) => vec![Trial::test("vectors", || Err(why.into()))],
-        },
-        None => {
-            eprintln!(
-                "limits: no vectors. RCMGR_LIMIT_VECTORS is not set, and {} is not there.",
-                beside_the_project().display()
-            );
-            vec![Trial::test("vectors", || Ok(())).with_ignored_flag(true)]
-        }
-    };
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn beside_the_project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/limits.jsonl")
-}
-
-fn file() -> Option<PathBuf> {
-    match env::var_os("RCMGR_LIMIT_VECTORS") {
-        Some(folder) => Some(Path::new(&folder).join("limits.jsonl")),
-        None => Some(beside_the_project()).filter(|file| file.is_file()),
-    }
+    let trials = vectors::limits().map(|file| trials(&file));
+    vectors::run(trials.unwrap_or_else(|| Ok(Vec::new())))
 }
 
 /// A trial for each kind of case.
 fn trials(file: &Path) -> Result<Vec<Trial>, String> {
-    let in_file = |why: String| format!("{}: {why}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| in_file(error.to_string()))?;
     let mut cases: BTreeMap<&str, Vec<(usize, Value)>> = BTreeMap::new();
-    for (line, text) in (1..).zip(text.lines()) {
-        let case: Value =
-            serde_json::from_str(text).map_err(|error| in_file(format!("{line}: {error}")))?;
-        let kind = KINDS
-            .into_iter()
-            .find(|kind| case["case"] == **kind)
-            .ok_or_else(|| in_file(format!("{line}: {} is no known kind of case", case["case"])))?;
+    for (line, case) in vectors::json_lines(file)? {
+        let mut kinds = KINDS.into_iter();
+        let Some(kind) = kinds.find(|kind| case["case"] == **kind) else {
+            let (file, kind) = (file.display(), &case["case"]);
+            return Err(format!("{file}:{line}: {kind} is no known kind of case"));
+        };
         cases.entry(kind).or_default().push((line, case));
     }
     if cases.is_empty() {
-        return Err(in_file("there are no cases".into()));
+        return Err(format!("{}: there are no cases", file.display()));
     }
     let trial = |(kind, cases): (&'static str, Vec<_>)| {
         Trial::test(kind, move || {
@@ -90,7 +59,7 @@ fn replay(kind: &str, case: &Value) -> Result<(), String> {
             }
         }
         "json" => {
-            let text = case["text"].as_str().ok_or("a text that is none")?;
+            let text = case["text"].as_str().ok_or("the text is missing")?;
             let read = PartialLimits::from_json(text);
             match (read, case["want_error"] == true) {
                 (Ok(partial), false) => same(
@@ -106,7 +75,7 @@ fn replay(kind: &str, case: &Value) -> Result<(), String> {
     }
 }
 
-/// Whether these are the limits that the object has, with no reader of ours in between.
+/// Compares limits with an object of the reference, which no reader of this project has read.
 fn same(got: &Limits, want: &Value) -> Result<(), String> {
     let mut wanted = BTreeMap::new();
     for (scope, want) in want.as_object().ok_or("limits are an object")? {
@@ -165,5 +134,5 @@ fn number(json: &Value) -> Result<u64, String> {
         Value::String(digits) => digits.parse().ok(),
         other => other.as_u64(),
     };
-    number.ok_or_else(|| format!("{json} is no number"))
+    number.ok_or_else(|| format!("{json} is not a number"))
 }

@@ -19,7 +19,7 @@ fn manager(limits: Limits, sink: &TraceSink) -> Manager {
     builder.recorder(sink.recorder()).build().unwrap()
 }
 
-/// All events of files without oddities.
+/// All events, of files in which nothing is odd.
 fn events(files: &[PathBuf]) -> Vec<Event> {
     let mut reader = TraceReader::open(files).unwrap();
     let events = (&mut reader).map(|event| event.unwrap().1).collect();
@@ -56,7 +56,7 @@ fn is_leaf(name: &str) -> bool {
     name.starts_with("conn-") || name.starts_with("stream-") || name.contains(".span-")
 }
 
-/// Limits under which scopes of every class refuse some random operations.
+/// Under these, random operations are refused by scopes of every class now and then.
 fn tight() -> Limits {
     let mut limits = Limits::unlimited();
     let tight = |scale: u64| Limit {
@@ -125,9 +125,9 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
     }
 }
 
-/// Checks the totals of shared scopes event by event: they are the sum of all changes, never
-/// negative, and never above the limit, except for grants that are released at once because another
-/// scope refused.
+/// Follows the shared scopes event by event: what they hold is the sum of what came and went, never
+/// less than nothing, and never more than the limit but for what is given back at once because
+/// another scope refused.
 fn check_totals(events: &[Event]) {
     let mut sums: HashMap<&str, [i64; 6]> = HashMap::new();
     let mut limits: HashMap<&str, Limit> = HashMap::new();
@@ -204,7 +204,7 @@ fn check_totals(events: &[Event]) {
 }
 
 #[test]
-fn totals_add_up_and_end_at_zero_with_several_threads() {
+fn whatever_threads_do_totals_add_up_and_end_at_zero() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(1 << 20).start().unwrap();
@@ -221,7 +221,7 @@ fn totals_add_up_and_end_at_zero_with_several_threads() {
 }
 
 #[test]
-fn records_dropped_by_a_full_queue_are_counted_and_totals_stay_correct() {
+fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(4).start().unwrap();
@@ -242,7 +242,7 @@ fn records_dropped_by_a_full_queue_are_counted_and_totals_stay_correct() {
     let report = report(std::slice::from_ref(&path));
     assert_eq!(report.read.lines(), Vec::<String>::new());
     assert_eq!(report.system, [3, 0, 0, 0, 0, 300]);
-    // If all operations of a scope were dropped, it may be missing in the trace.
+    // Of what was dropped altogether, there may be no scope in the trace.
     let (had, holds) = (shared_usage(&report), held(&manager));
     for (name, usage) in &had {
         assert_eq!(Some(usage), holds.get(name), "{name}");
@@ -276,7 +276,7 @@ fn numbered(folder: &Path, number: usize) -> PathBuf {
 }
 
 #[test]
-fn each_file_of_a_rotation_can_be_read_on_its_own() {
+fn a_file_of_a_rotation_can_be_read_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let sink = TraceSink::builder(numbered(folder, 0))
@@ -318,7 +318,7 @@ fn each_file_of_a_rotation_can_be_read_on_its_own() {
         assert_eq!(shared_usage(&report(files)), holds);
     }
 
-    // An existing file is rotated.
+    // What is there is put aside.
     let before = std::fs::read(numbered(folder, 0)).unwrap();
     let sink = TraceSink::builder(numbered(folder, 0))
         .rotate_at(20_000)
@@ -328,7 +328,7 @@ fn each_file_of_a_rotation_can_be_read_on_its_own() {
 }
 
 #[test]
-fn after_the_end_the_manager_continues_and_nothing_is_written() {
+fn after_the_end_the_manager_goes_on_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::create(&path).unwrap();
@@ -413,7 +413,7 @@ fn spans_and_scopes_asked_directly_are_named_as_the_reference_names_them() {
 }
 
 #[test]
-fn an_unwritable_file_is_an_error_with_its_name() {
+fn what_can_not_be_written_is_an_error_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nowhere").join("trace.json.gz");
     let error = TraceSink::create(&path).unwrap_err().to_string();
@@ -425,7 +425,7 @@ fn an_unwritable_file_is_an_error_with_its_name() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_ends_only_the_trace() {
+fn a_full_disk_ends_the_trace_and_nothing_else() {
     let sink = TraceSink::create("/dev/full").unwrap();
     let manager = manager(Limits::unlimited(), &sink);
     for _ in 0..20_000 {

@@ -1,0 +1,10 @@
+//! What users of a manager can rely on, one sentence each.
+
+mod dynamic;
+mod lifetimes;
+mod limits;
+mod refusals;
+mod releases;
+mod services;
+mod spans;
+mod support;
