@@ -1,4 +1,4 @@
-//! Writes a trace, then asks what other limits would have refused.
+//! Writes a trace, then replays it under other limits.
 
 use rcmgr::prelude::*;
 use rcmgr::trace::TraceSink;
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(connections);
     sink.close()?;
 
-    // What was in use, and what is refused if the system may have three connections.
+    // Replay the trace with a limit of three connections for the system.
     let mut limits = Limits::unlimited();
     limits.system.conns_inbound = 3.into();
     let options = Options {
