@@ -1,4 +1,4 @@
-//! Whether dashboards ask for what there is: names, labels and values of labels.
+//! Dashboards query metrics, labels and values of labels that exist.
 
 #![cfg(feature = "prometheus")]
 
@@ -14,10 +14,10 @@ use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;
 
-/// What a server adds to every series.
+/// The labels that a Prometheus server adds to every series.
 const OF_THE_TARGET: [&str; 2] = ["instance", "job"];
 
-/// What go-libp2p's dashboard asks for: each metric, the labels by which it selects or names series,
+/// The queries of go-libp2p's dashboard: each metric, the labels by which it selects or names series,
 /// and the values that it selects.
 const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_blocked_resources{instance=~"x"}"#,
@@ -39,7 +39,7 @@ const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_fds{instance=~"x"} {{scope}}"#,
 ];
 
-/// What a manager shows that has a bit of everything.
+/// The metrics of a manager that has some of everything.
 fn shown() -> Exposition {
     let mut limits = Limits::unlimited();
     limits.system = Limit::all(10.into());
@@ -62,7 +62,7 @@ fn shown() -> Exposition {
     Exposition::of(&Observer::new(manager).watcher(Arc::new(watcher)))
 }
 
-/// A metric that is asked for.
+/// A metric in a query.
 #[derive(Debug, Default)]
 struct Asked {
     metric: String,
@@ -70,8 +70,8 @@ struct Asked {
     matchers: Vec<(String, String, String)>,
 }
 
-/// What a query in PromQL asks for, and the labels that it groups by. Only as much is understood as
-/// these queries need: a metric is a name that is neither a function nor a word of the language.
+/// The metrics in a PromQL query, and the labels that it groups by. It understands only what these
+/// queries need: a metric is a name that is neither a function nor a keyword.
 fn asked(query: &str) -> (Vec<Asked>, Vec<String>) {
     let (mut metrics, mut grouped) = (Vec::new(), Vec::new());
     let mut rest = query;
@@ -125,13 +125,13 @@ fn in_braces(text: &str) -> impl Iterator<Item = &str> {
         .map(|part| part.split_once("}}").expect("it ends").0)
 }
 
-/// What is wrong with a query and the name that it gives its series.
+/// The errors in a query and in the legend of its series.
 fn complaints(shown: &Exposition, query: &str, legend: &str) -> Vec<String> {
     let labels = shown.labels();
     let (metrics, grouped) = asked(query);
     let mut wrong = Vec::new();
     if metrics.is_empty() {
-        wrong.push(format!("{query} asks for nothing"));
+        wrong.push(format!("{query} has no metric"));
     }
     for Asked { metric, matchers } in metrics {
         let Some(has) = labels.get(&*metric) else {
@@ -146,7 +146,7 @@ fn complaints(shown: &Exposition, query: &str, legend: &str) -> Vec<String> {
                 wrong.push(format!("{metric} has no {label}"));
             }
             if !grouped.is_empty() && in_braces(legend).any(|l| !grouped.contains(&l.to_owned())) {
-                wrong.push(format!("{legend} has what {query} sums up"));
+                wrong.push(format!("{legend} names a label that {query} sums over"));
             }
         }
         for (label, _, value) in &matchers {
@@ -173,7 +173,7 @@ fn objects<'a>(json: &'a Value, found: &mut Vec<&'a serde_json::Map<String, Valu
 }
 
 #[test]
-fn our_dashboard_asks_only_for_what_there_is() {
+fn our_dashboard_queries_only_series_that_exist() {
     let dashboard = include_str!("../dashboards/rcmgr.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let shown = shown();
@@ -188,7 +188,7 @@ fn our_dashboard_asks_only_for_what_there_is() {
     }
     assert!(queries > 20, "{queries}");
 
-    // What its variables ask for is a metric and a label of it.
+    // The dashboard's variables query a metric and one of its labels.
     for variable in all
         .iter()
         .filter(|object| object.contains_key("definition"))
@@ -210,7 +210,7 @@ fn our_dashboard_asks_only_for_what_there_is() {
 }
 
 #[test]
-fn what_the_references_dashboard_asks_for_is_there() {
+fn the_series_that_the_references_dashboard_queries_exist() {
     let shown = shown();
     for query in REFERENCE {
         let (query, legend) = query.split_once("} ").unwrap_or((query, ""));
@@ -220,7 +220,7 @@ fn what_the_references_dashboard_asks_for_is_there() {
 }
 
 #[test]
-fn a_query_for_what_is_not_there_is_found_out() {
+fn a_query_for_a_series_that_does_not_exist_is_found() {
     let shown = shown();
     let cases = [
         ("sum(rcmgr_use)", ""),

@@ -1,4 +1,4 @@
-//! What the live view answers.
+//! The answers of the live view.
 
 mod exposition;
 
@@ -61,7 +61,7 @@ fn names(page: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_scope_is_told_with_all_there_is_to_know() {
+async fn a_scope_is_shown_with_all_that_is_known_of_it() {
     let manager = manager(|limits| {
         limits.protocol_peer_default.memory = 1000.into();
         limits.protocol_peer_default.streams_inbound = 4.into();
@@ -142,7 +142,7 @@ async fn scopes_are_sorted_searched_and_paged() {
     );
     assert_eq!(names(&page)[10], "peer:Peer 10");
 
-    // Pages put together are the whole, in order.
+    // The pages together are the whole list, in order.
     for sort in ["name", "utilisation", "memory"] {
         let whole = names_of(&format!("/rcmgr.json?sort={sort}&limit=1000")).await;
         assert_eq!(whole.len(), 105);
@@ -159,7 +159,7 @@ async fn scopes_are_sorted_searched_and_paged() {
 }
 
 #[tokio::test]
-async fn system_and_transient_are_told_whatever_is_searched() {
+async fn system_and_transient_are_shown_in_every_search() {
     let manager = manager(|_| {});
     let held = stream(&manager, "a", "/x", 500);
     let router = view(&manager);
@@ -177,7 +177,7 @@ async fn system_and_transient_are_told_whatever_is_searched() {
 }
 
 #[tokio::test]
-async fn a_page_is_never_larger_than_it_may_be() {
+async fn a_page_is_never_larger_than_the_limit() {
     let manager = manager(|_| {});
     let held: Vec<_> = (0..600)
         .map(|number| {
@@ -216,7 +216,7 @@ async fn bad_arguments_are_answered_with_a_sentence() {
         );
         let response = get(&router, &path).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        // A browser that is led here shows it as text.
+        // A browser that follows a link to this shows it as text.
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
             "text/plain; charset=utf-8"
@@ -237,7 +237,7 @@ async fn bad_arguments_are_answered_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn names_that_remotes_make_up_don_t_break_it() {
+async fn names_that_remotes_choose_do_not_break_the_view() {
     let manager = manager(|_| {});
     let names_made_up = [
         "\"},{\"a\":[",
@@ -261,7 +261,7 @@ async fn names_that_remotes_make_up_don_t_break_it() {
     let cut = format!("protocol:{}…", "ü".repeat(100));
     assert!(shown.contains(&&*cut));
     assert!(shown.contains(&&*format!("{cut}.peer:<img src=x>")));
-    // What is cut is still found by its end.
+    // A name that is shown cut is still found by its end.
     let page = json(&router, "/rcmgr.json?search=.peer:%3Cimg").await;
     assert_eq!(page["matched"], 1);
 
@@ -282,7 +282,7 @@ async fn names_that_remotes_make_up_don_t_break_it() {
     );
 }
 
-/// The text of the one element of this name.
+/// The text of the only element of this name.
 fn element<'a>(page: &'a str, tag: &str) -> &'a str {
     let (begin, end) = (format!("<{tag}>"), format!("</{tag}>"));
     assert_eq!(page.matches(&begin).count(), 1);
@@ -316,7 +316,8 @@ async fn the_page_may_run_its_own_script_and_nothing_else() {
         assert!(policy.contains(must), "{policy}");
     }
     assert!(!policy.contains("unsafe"));
-    // Nothing from elsewhere, no text taken for markup, nothing that the policy would stop.
+    // The page loads nothing from elsewhere, takes no text for markup, and has nothing that its policy
+    // forbids.
     for never in [
         "http:",
         "https:",
@@ -354,7 +355,7 @@ fn put(token: Option<&str>, form: &str, file: impl Into<Body>) -> Request<Body> 
 const TOML: &str = "application/toml";
 
 #[tokio::test]
-async fn limits_are_set_by_those_who_have_the_token() {
+async fn limits_can_be_set_with_the_token_only() {
     let manager = manager(|limits| limits.system.fd = 7.into());
     let router = http::limits_router(manager.clone(), "secret");
     let file = "[System]\nConns = 5\n";
@@ -391,7 +392,7 @@ async fn limits_are_set_by_those_who_have_the_token() {
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(manager.limits().system.conns, 5.into());
     assert_eq!(manager.limits().system.fd, 7.into());
-    // What the file doesn't say is as it was in the beginning.
+    // Limits that the file does not name are as they were at the start.
     let json = r#"{"Transient": {"Conns": 3}}"#;
     let request = put(
         Some("bearer secret"),
@@ -410,7 +411,7 @@ async fn limits_are_set_by_those_who_have_the_token() {
 }
 
 #[tokio::test]
-async fn a_bad_limits_file_says_where_and_changes_nothing() {
+async fn a_bad_limits_file_is_reported_with_its_line_and_changes_nothing() {
     let manager = manager(|limits| limits.system.fd = 7.into());
     let before = manager.limits();
     let router = http::limits_router(manager.clone(), "secret");
@@ -456,7 +457,7 @@ async fn a_bad_limits_file_says_where_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_empty_token_lets_nobody_in() {
+async fn an_empty_token_gives_no_access() {
     let router = http::limits_router(manager(|_| {}), "");
     for token in [None, Some(""), Some("Bearer "), Some("Bearer x")] {
         let response = send(&router, put(token, TOML, "")).await;

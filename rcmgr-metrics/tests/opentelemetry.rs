@@ -1,4 +1,4 @@
-//! What OpenTelemetry collects.
+//! The instruments that OpenTelemetry collects.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
@@ -9,7 +9,7 @@ use rcmgr_atomic::{
 };
 use rcmgr_metrics::Observer;
 
-/// The value of the series of a metric that have this as one of their labels.
+/// The value of the series of a metric that has this label.
 fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) -> Vec<f64> {
     let finished = exporter.get_finished_metrics().unwrap();
     let last = finished.last().unwrap();

@@ -1,4 +1,4 @@
-//! What Prometheus finds when it scrapes.
+//! The metrics that Prometheus scrapes.
 
 #![cfg(feature = "prometheus")]
 
@@ -44,7 +44,7 @@ fn stream(manager: &Manager, direction: Direction, protocol: &str) -> Stream {
     stream
 }
 
-/// Does what has to be refused under the limits that `change` makes of none.
+/// Performs an operation that must be refused under the limits that `change` sets.
 fn refuse<T>(
     manager: &Manager,
     change: impl Fn(&mut Limits),
@@ -58,8 +58,8 @@ fn refuse<T>(
     manager.set_limits((*before).clone());
 }
 
-/// A manager as the one of which the reference's metrics are: the same scopes with the same limits
-/// set, and refusals of the same kinds.
+/// A manager like the one behind the reference's metrics: the same scopes with the same limits set, and
+/// refusals of the same kinds.
 fn like_the_reference() -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.system = rcmgr_core::Limit::all(1_000_000.into());
@@ -141,7 +141,7 @@ fn names_labels_and_types_are_the_references() {
     }
 }
 
-/// What the reference showed is not part of the project: the test passes where it is not found.
+/// The reference's metrics are not part of the project. Without them the test passes.
 #[test]
 fn every_series_of_the_reference_is_there() {
     let Some(folder) = vectors::observe() else {
@@ -161,14 +161,14 @@ fn every_series_of_the_reference_is_there() {
         .keys()
         .filter(|series| !ours.samples.contains_key(series));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&(String, Labels)>::new());
-    // And nothing under its names that it does not have.
+    // There is no metric with the reference's prefix that the reference does not have.
     let names: Vec<_> = theirs.kinds.keys().collect();
     let more = ours.kinds.keys().filter(|name| name.starts_with("libp2p_"));
     assert_eq!(more.filter(|name| !names.contains(name)).count(), 0);
 }
 
 #[test]
-fn values_are_what_the_manager_says() {
+fn values_are_those_of_the_manager() {
     let (manager, streams) = like_the_reference();
     let held = connection(&manager, &peer("b"));
     held.reserve_memory(5000, Priority::Always).unwrap();
@@ -196,7 +196,7 @@ fn values_are_what_the_manager_says() {
     let blocked = [("dir", ""), ("resource", "memory"), ("scope", "system")];
     assert_eq!(get("blocked_resources", &blocked), Some(1.0));
 
-    // Of the peers, one has two streams, and another a connection.
+    // One peer has two streams, and another has a connection.
     let bucket = |le| [("dir", "inbound"), ("le", le)];
     assert_eq!(get("peer_streams_bucket", &bucket("1")), Some(0.0));
     assert_eq!(get("peer_streams_bucket", &bucket("2")), Some(1.0));
@@ -205,7 +205,7 @@ fn values_are_what_the_manager_says() {
     assert_eq!(get("peer_memory_bucket", &[("le", "inf")]), Some(2.0));
     assert_eq!(get("peer_memory_sum", &[]), Some(5300.0));
     assert_eq!(get("previous_peer_memory_count", &[]), Some(0.0));
-    // Of the connections, one has memory.
+    // One connection has memory.
     assert_eq!(get("conn_memory_bucket", &[("le", "4096")]), Some(0.0));
     assert_eq!(get("conn_memory_bucket", &[("le", "32768")]), Some(1.0));
     assert_eq!(get("conn_memory_count", &[]), Some(1.0));
@@ -247,7 +247,7 @@ fn unlimited_has_no_series() {
 }
 
 #[test]
-fn names_that_remotes_make_up_don_t_break_the_text() {
+fn names_that_remotes_choose_do_not_break_the_text() {
     let long = "x".repeat(100_000);
     let names = [
         "a\"} 1\nevil{x=\"",
@@ -277,7 +277,7 @@ fn names_that_remotes_make_up_don_t_break_the_text() {
         assert!(protocols.contains(name), "{protocols:?}");
     }
     assert!(protocols.iter().all(|name| name.len() <= 203));
-    // Two that look the same are one.
+    // Two names that are shown the same are one series.
     let cut = long[..200].to_owned() + "…";
     let of_cut = [
         ("dir", "inbound"),
@@ -286,7 +286,7 @@ fn names_that_remotes_make_up_don_t_break_the_text() {
     ];
     assert_eq!(found.get("libp2p_rcmgr_streams", &of_cut), Some(2.0));
 
-    // One that is called as the rest is counted with it.
+    // A protocol with the name of the sum is counted in the sum.
     let found = Exposition::of(&observer.most_names(names.len()));
     let other = [
         ("dir", "inbound"),
@@ -355,7 +355,7 @@ fn peers_have_no_series_of_their_own() {
 }
 
 #[test]
-fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
+fn refusals_by_per_peer_scopes_count_under_the_class_of_the_whole() {
     let manager = unlimited();
     let one = manager.open_stream(&peer("a"), OUT).unwrap();
     refuse(
@@ -377,7 +377,7 @@ fn refusals_by_shares_count_under_the_class_that_they_are_shares_of() {
 
 #[cfg(feature = "sink")]
 #[test]
-fn what_a_trace_has_is_shown_where_there_is_one() {
+fn the_counters_of_a_trace_are_shown_if_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let sink = TraceSink::create(folder.path().join("trace.json.gz")).unwrap();
     let builder = Manager::builder().recorder(sink.recorder());
@@ -389,12 +389,12 @@ fn what_a_trace_has_is_shown_where_there_is_one() {
     sink.close().unwrap();
     let found = Exposition::of(&observer);
     let of = |outcome| found.get("rcmgr_trace_operations_total", &[("outcome", outcome)]);
-    // That the manager was made is one.
+    // One event says that the manager was made.
     assert_eq!((of("written"), of("dropped")), (Some(3.0), Some(0.0)));
 }
 
 #[test]
-fn reloads_are_shown_where_there_is_a_watcher() {
+fn reloads_are_shown_if_there_is_a_watcher() {
     let manager = unlimited();
     let without = Exposition::of(&Observer::new(manager.clone()));
     assert!(!without.kinds.contains_key("rcmgr_reloads"));

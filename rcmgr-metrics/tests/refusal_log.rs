@@ -1,4 +1,4 @@
-//! Refusals in words, as who listens to `tracing` hears them.
+//! The log of refusals, as a subscriber of `tracing` gets it.
 
 #![cfg(feature = "observer")]
 
@@ -16,7 +16,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// The fields of one line, the message too.
 type Line = BTreeMap<&'static str, String>;
 
-/// Keeps what is said.
+/// A subscriber that keeps all lines.
 #[derive(Debug, Clone, Default)]
 struct Listener(Arc<Mutex<Vec<Line>>>);
 
@@ -57,7 +57,7 @@ impl Subscriber for Listener {
     }
 }
 
-/// A clock that is set by hand.
+/// A clock that the test sets.
 #[derive(Debug, Default)]
 struct Hands(Mutex<Duration>);
 
@@ -79,7 +79,7 @@ fn refused_connection(manager: &Manager) {
 }
 
 #[test]
-fn a_line_has_what_it_says_as_fields() {
+fn a_line_has_its_facts_as_fields() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 1.into();
     limits.conn.conns_inbound = 0.into();
@@ -149,7 +149,7 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     };
     let mut sums = (0, 0);
     for round in 1..=3_u64 {
-        // Looked all the time, while it is flooded; the time stands still.
+        // The log is polled all the time during the flood, while the clock stands still.
         thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
                 .map(|number| {
@@ -187,9 +187,9 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     drop(held);
 }
 
-/// Alone in hearing what a thread says that is not its own.
+/// Only this test sets the global subscriber: the lines come from another thread.
 #[test]
-fn the_thread_looks_by_itself_and_says_the_rest_in_the_end() {
+fn the_thread_polls_by_itself_and_logs_the_rest_at_the_end() {
     let listener = Listener::default();
     tracing::subscriber::set_global_default(listener.clone()).unwrap();
     let mut limits = Limits::unlimited();
@@ -210,7 +210,10 @@ fn the_thread_looks_by_itself_and_says_the_rest_in_the_end() {
             assert_eq!(said, ["1"]);
             break;
         }
-        assert!(begin.elapsed() < Duration::from_secs(30), "it never looks");
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "the thread never polls"
+        );
         thread::yield_now();
     }
     for _ in 0..5 {

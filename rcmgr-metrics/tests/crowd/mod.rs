@@ -1,12 +1,12 @@
-//! A remote that makes up names: all that might mean something to what shows them.
+//! Names that a remote chooses to confuse whatever shows them.
 
 use rcmgr_atomic::{
     Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
     StreamScope,
 };
 
-/// Markup and scripts, quotes and line ends of every format that names get into, and characters that
-/// turn around what stands beside them.
+/// Markup and scripts, quotes and line ends of every format that names are written to, and characters
+/// that reverse the text beside them.
 pub const NASTY: [&str; 8] = [
     "<img src=x onerror=\"alert(1)\">",
     "</script><script>alert(1)</script>",
@@ -18,19 +18,19 @@ pub const NASTY: [&str; 8] = [
     "\u{202e}\u{2028}&lt;b&gt;",
 ];
 
-/// One of the names, as none other is: the number is its end.
+/// One of the names, made unique by the number at its end.
 pub fn protocol(number: usize) -> String {
     format!("/{}/{number}", NASTY[number % NASTY.len()])
 }
 
-/// As [`protocol`]; a peer's id has 47 bytes at most.
+/// The same for a peer. Its id must be short.
 pub fn peer(number: usize) -> PeerId {
     let id = format!("{}{number}", NASTY[number % NASTY.len()]);
     PeerId::from_bytes(id.as_bytes()).expect("it is short enough")
 }
 
-/// So many peers and as many protocols, which live as long as the streams: each peer has a stream
-/// with a protocol of its own, and the last uses most.
+/// This many peers and protocols, which live as long as the streams. Each peer has one stream with a
+/// protocol of its own. The last one uses most.
 pub fn crowd(size: usize) -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.peer_default.memory = (2 * size as u64).into();

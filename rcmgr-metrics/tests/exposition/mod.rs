@@ -1,6 +1,6 @@
-//! Reads metrics as they are exposed, more strictly than a server would.
+//! Reads metrics in the text format, more strictly than a Prometheus server does.
 
-// Not every test needs all of it.
+// Not every test uses all of this.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use rcmgr_metrics::Observer;
 /// The labels of a series, by name.
 pub type Labels = BTreeMap<String, String>;
 
-/// What was exposed.
+/// All metrics of one scrape.
 #[derive(Debug, Default)]
 pub struct Exposition {
     /// By family.
@@ -22,13 +22,15 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// What a scrape of this observer gives.
+    /// Scrapes an observer.
     pub fn of(observer: &Observer) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(observer.clone()));
         let mut text = String::new();
-        encode(&mut text, &registry).expect("text takes all");
-        let body = text.strip_suffix("# EOF\n").expect("it has an end");
+        encode(&mut text, &registry).expect("a string can be written to");
+        let body = text
+            .strip_suffix("# EOF\n")
+            .expect("the text has an end mark");
         Self::parse(body).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }
 
@@ -123,7 +125,7 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
     (!name.is_empty()).then(|| (name.to_owned(), labels, value))
 }
 
-/// Up to the closing quote, and what is behind it.
+/// The text up to the closing quote, and the rest behind it.
 fn label_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();
