@@ -21,7 +21,7 @@ examples name="*":
 
 # what would be published, built from the packages
 package:
-    cargo package --workspace --allow-dirty
+    .ci/package
 
 # what the reference did, replayed (RCMGR_VECTORS names the folder), by the engine and by the model
 conformance:

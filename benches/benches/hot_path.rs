@@ -1,13 +1,13 @@
-//! The workloads of the study on one thread, for regressions: this engine, and beside it the floor
-//! of charging everything. Only their ratio, from one run, travels from machine to machine.
+//! The workloads of the study on one thread, to find regressions: this engine, and the floor. Only
+//! their ratio in one run can be compared between machines.
 //!
-//! What meets when several threads do it is for `rcmgr study`.
+//! For contention between threads, use `rcmgr study`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rcmgr_atomic::{Manager, Priority, ResourceManager, ResourceScope};
+use rcmgr_atomic::{Manager, Priority};
 use rcmgr_study::{Case, SIZE, Sharing, Workload, engines, peer, plenty, stream};
 
 fn workloads(c: &mut Criterion) {
@@ -35,7 +35,7 @@ fn workloads(c: &mut Criterion) {
     }
 }
 
-/// What the study does not look at.
+/// Cases that the study does not have.
 fn memory_otherwise(c: &mut Criterion) {
     let manager = Manager::new(plenty()).expect("limits alone always work");
     let stream = stream(&manager, &peer(0)).expect("there is room");

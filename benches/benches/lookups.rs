@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use rcmgr_atomic::{Limits, Manager, PeerId, ResourceManager};
+use rcmgr_atomic::{Limits, Manager, PeerId};
 
 const THREADS: usize = 64;
 const TIME: Duration = Duration::from_secs(5);

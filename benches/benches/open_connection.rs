@@ -1,8 +1,9 @@
-//! What it costs to open a connection, or to be refused one: by the rate limiter, by the subnet
-//! limiter, and by a scope. The limiters stand first because their refusals are to be the cheapest.
+//! The cost of opening a connection, and of a refusal by the rate limiter, the subnet limiter, and
+//! a scope. The limiters come first because their refusals must be the cheapest.
 //!
-//! Every address is asked for by both limiters, as by default; what is compared is who refuses.
-//! `no address` leaves the limiters out, for what the scopes cost by themselves.
+//! Both limiters check every address, as by default. The cases differ in the part that refuses. `no
+//! address` leaves the limiters out and has the cost of the scopes alone. `no address` leaves the
+//! limiters out, for what the scopes cost by themselves.
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -11,11 +12,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rcmgr_atomic::address::{
     AddressConfig, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate,
 };
-use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, ResourceManager, UsesFd};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, UsesFd};
 
 const MANY: u64 = 1 << 40;
 
-/// Both limiters look at every address.
+/// A configuration in which both limiters check every address.
 fn addresses(conns: u64, rate: Rate) -> AddressConfig {
     AddressConfig {
         allowlist: Vec::new(),

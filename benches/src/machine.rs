@@ -35,7 +35,7 @@ pub struct Machine {
 impl Machine {
     /// Reads the properties of this machine, on Linux from `/proc` and `/sys`. A property that
     /// cannot be read is `None`.
-    pub fn look() -> Self {
+    pub fn detect() -> Self {
         let cpu_info = read("/proc/cpuinfo").unwrap_or_default();
         let memory_info = read("/proc/meminfo").unwrap_or_default();
         let cpu = Path::new("/sys/devices/system/cpu/cpu0");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_tells_nothing_can_be_described() {
+    fn a_machine_without_known_properties_can_be_described() {
         let machine = Machine {
             cores: 1,
             os: "plan9".into(),
@@ -147,6 +147,6 @@ mod tests {
             machine.describe(),
             "unknown processor; 1 core; plan9 on mips"
         );
-        assert!(Machine::look().cores >= 1);
+        assert!(Machine::detect().cores >= 1);
     }
 }

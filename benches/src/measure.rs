@@ -45,7 +45,7 @@ impl Slice {
 ///
 /// As [`throughput`].
 pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, Unexpected> {
-    let (_, batches) = together(workers, time, |worker, until| {
+    let (_, batches) = run_together(workers, time, |worker, until| {
         let mut batch = 1;
         loop {
             let start = Instant::now();
@@ -72,7 +72,7 @@ pub fn throughput(
     batch: u64,
     time: Duration,
 ) -> Result<Slice, Unexpected> {
-    let (wall, operations) = together(workers, time, |worker, until| {
+    let (wall, operations) = run_together(workers, time, |worker, until| {
         let mut operations = 0;
         loop {
             worker.run(batch)?;
@@ -97,7 +97,7 @@ pub fn latency(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
 ) -> Result<Histogram<u64>, Unexpected> {
-    let (_, histograms) = together(workers, time, |worker, until| {
+    let (_, histograms) = run_together(workers, time, |worker, until| {
         let mut times = histogram();
         loop {
             worker.run(UNTIMED)?;
@@ -133,7 +133,7 @@ fn histogram() -> Histogram<u64> {
 
 /// Starts all workers at once. All of them stop at one deadline, counted from the start of the
 /// first, so that none runs on after the others have stopped.
-fn together<T: Send>(
+fn run_together<T: Send>(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
     work: impl Fn(&mut dyn Worker, Instant) -> Result<T, Unexpected> + Sync,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_s_failure_is_the_slice_s() {
+    fn an_error_of_a_worker_is_the_result_of_the_slice() {
         struct Failing;
         impl Worker for Failing {
             fn run(&mut self, _: u64) -> Result<(), Unexpected> {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_are_wall_time_by_the_operations_of_all_threads() {
+    fn ns_per_op_is_wall_time_divided_by_the_operations_of_all_threads() {
         let slice = Slice {
             wall: Duration::from_micros(3),
             operations: 60,

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_more_threads_than_cores() {
+    fn more_threads_than_cores_are_allowed() {
         std::thread::spawn(|| pin(1000)).join().unwrap();
     }
 }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_that_take_too_long_are_left_out_and_said_so() {
+    fn peers_that_take_too_long_are_left_out_and_reported() {
         let mut budget = Budget::new(None, Duration::from_secs(10));
         let begin = Instant::now();
         budget.took("atomic", 10_000, Duration::from_millis(100));

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_have_addresses_of_their_own() {
+    fn threads_have_distinct_addresses() {
         let [one, other] = [0, 1].map(addresses);
         assert_eq!(one.len(), ADDRESSES);
         assert!(one.iter().all(|address| !other.contains(address)));

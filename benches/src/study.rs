@@ -64,7 +64,7 @@ pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Re
     let unix_time = SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |time| time.as_secs());
-    let machine = Machine::look();
+    let machine = Machine::detect();
     let engines = chosen(&options.engines)?;
     let mut cases = plan::Cases::of(options, &engines);
     if cases.planned.is_empty() {
@@ -164,7 +164,7 @@ impl Run<'_> {
         let mut left_out = plan::Budget::new(memory, time);
         for planned in &cases.planned {
             let plan::Planned { engine, part, case } = *planned;
-            self.tell(engine, &case, "setting up");
+            self.report_step(engine, &case, "setting up");
             // Peers are expensive to create: cases with the same number of them share a set-up.
             let shared = self.setups.iter().position(|(of, with, _)| {
                 part == Part::Peers && *of == engine && with.peers == case.peers
@@ -236,7 +236,7 @@ impl Run<'_> {
     ) -> Result<(), StudyError> {
         for at in 0..self.cells.len() {
             let Cell { engine, case, .. } = self.cells[at];
-            self.tell(engine, &case, what);
+            self.report_step(engine, &case, what);
             let late = self
                 .deadline
                 .is_some_and(|deadline| Instant::now() > deadline);
@@ -268,7 +268,7 @@ impl Run<'_> {
         Ok(parts)
     }
 
-    fn tell(&mut self, engine: usize, case: &Case, what: &str) {
+    fn report_step(&mut self, engine: usize, case: &Case, what: &str) {
         (self.progress)(Progress {
             done: self.done,
             steps: self.steps,

@@ -1,2 +1,2 @@
-//! The live view in a real browser: `cargo test -p browser-tests` drives Chromium. It is a package of its
-//! own because what speaks to the browser takes minutes to build, which nothing else needs.
+//! Tests of the live view in a real browser: `cargo test -p browser-tests` drives Chromium. This is
+//! a separate package, because the browser driver takes minutes to build.

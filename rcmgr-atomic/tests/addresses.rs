@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rcmgr_atomic::address::{AddressConfig, AllowlistEntry, RateLimits};
 use rcmgr_atomic::{
-    Clock, Connection, ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId,
-    Priority, ResourceManager, ResourceScope, Result, ScopeId, UsesFd,
+    Clock, Connection, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority,
+    Result, ScopeId, UsesFd,
 };
 
 const ADA: &str = "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv";
@@ -43,7 +43,7 @@ fn manager(tighten: impl FnOnce(&mut Limits)) -> Manager {
 
 fn open(manager: &Manager, from: &str) -> Result<Connection> {
     let ip: IpAddr = from.parse().unwrap();
-    manager.open_connection(Direction::Inbound, UsesFd::Yes, ip.into())
+    manager.open_connection(Direction::Inbound, UsesFd::Yes, ip)
 }
 
 fn refused_by(error: &Error) -> &ScopeId {

@@ -3,8 +3,8 @@
 
 use allocation_counter::measure;
 use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, Result, StreamScope, UsesFd,
+    Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority, ResourceScope, Result,
+    UsesFd,
 };
 
 fn manager() -> Manager {

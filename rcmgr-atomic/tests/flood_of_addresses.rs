@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rcmgr_atomic::address::RateLimiter;
-use rcmgr_atomic::{
-    Clock, Connection, Direction, Endpoint, Limits, MIB, Manager, ResourceManager, UsesFd,
-};
+use rcmgr_atomic::{Clock, Connection, Direction, Endpoint, Limits, MIB, Manager, UsesFd};
 
 const ADDRESSES: u128 = if cfg!(debug_assertions) {
     100_000

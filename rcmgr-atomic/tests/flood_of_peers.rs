@@ -7,10 +7,7 @@
 use std::collections::VecDeque;
 use std::env;
 
-use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, ScopeId,
-    StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, PeerId, ScopeId, UsesFd};
 
 /// How many peers are connected at a time.
 const AT_ONCE: usize = 4096;

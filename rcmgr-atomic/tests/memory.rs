@@ -7,10 +7,7 @@
 use std::env;
 
 use allocation_counter::measure;
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
-    Stream, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, Manager, PeerId, Stream, UsesFd};
 
 fn leaves() -> usize {
     match env::var("RCMGR_MEMORY_LEAVES") {

@@ -16,8 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    ConnMemory, Endpoint, Limits, Manager, Priority, ResourceManager, ResourceScope, ScopeClass,
-    ScopeId, ScopeStat,
+    ConnMemory, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId, ScopeStat,
 };
 use rcmgr_testkit::{Handle, Kind, Model, Op, RandomOps, Session, random_limits};
 

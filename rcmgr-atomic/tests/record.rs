@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use rcmgr_atomic::record::{Operation, Record, Recorder};
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, Priority, ResourceManager,
-    ResourceScope, Scope, ScopeSpan, Stream, StreamScope, UsesFd,
+    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, Priority, ResourceScope,
+    Scope, Stream, StreamScope, UsesFd,
 };
 
 /// A recorder that reads scopes whenever it is called. (Reading a scope through a handle takes no lock,

@@ -19,9 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Error, KIB, LimitExceeded, LimitValue, Limits, Manager,
-    ManagerStat, Priority, Resource, ResourceManager, ResourceScope, Result, ScopeId, ScopeName,
-    UsesFd,
+    Direction, Endpoint, Error, KIB, LimitExceeded, LimitValue, Limits, Manager, ManagerStat,
+    Priority, Resource, Result, ScopeId, ScopeName, UsesFd,
 };
 use rcmgr_config::PartialLimits;
 use rcmgr_config::reload::{LimitsWatcher, ReloadStats};

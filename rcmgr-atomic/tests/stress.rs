@@ -14,10 +14,7 @@ use std::thread;
 use by_memory::by_memory;
 use fastrand::Rng;
 use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
-use rcmgr_atomic::{
-    ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ResourceManager, ResourceScope,
-    ScopeClass,
-};
+use rcmgr_atomic::{ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ScopeClass};
 use rcmgr_testkit::{Handle, Kind, RandomOps, Session};
 
 const PEERS: [&str; 3] = [

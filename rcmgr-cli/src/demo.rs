@@ -73,7 +73,7 @@ fn try_run(options: &Options) -> io::Result<bool> {
     let mut notices = Vec::new();
     let plan = plan(options, &mut notices)?;
     let naming = naming(options, &plan, &mut notices);
-    introduce(options, &plan, &notices);
+    print_plan(options, &plan, &notices);
 
     let runtime = tokio::runtime::Runtime::new()?;
     let sink = options.trace.as_ref().map(TraceSink::create).transpose()?;
@@ -85,8 +85,8 @@ fn try_run(options: &Options) -> io::Result<bool> {
     let manager = builder.build().map_err(io::Error::other)?;
     let length = Duration::from_secs(options.seconds);
     let bar = Bar::new(length);
-    let log = log::tell(&manager, &bar)?;
-    let played = runtime.block_on(async {
+    let log = log::start(&manager, &bar)?;
+    let outcome = runtime.block_on(async {
         if let Some(address) = options.http() {
             let served = view::serve(address, &manager).await?;
             eprintln!("live view: http://{served}/");
@@ -101,12 +101,12 @@ fn try_run(options: &Options) -> io::Result<bool> {
     }
 
     let report = Report {
-        checks: verdict::checks(&manager, &played.watch, &played.tally, &played.unended),
+        checks: verdict::checks(&manager, &outcome.watch, &outcome.tally, &outcome.unended),
         plan: &plan,
         notices: &notices,
         manager: &manager,
-        scopes: played.scopes,
-        tally: &played.tally,
+        scopes: outcome.scopes,
+        tally: &outcome.tally,
     };
     output::print(&report)?;
     Ok(report.passed())
@@ -163,7 +163,7 @@ fn naming(options: &Options, plan: &Plan, notices: &mut Vec<String>) -> Naming {
     Naming::ByHello
 }
 
-fn introduce(options: &Options, plan: &Plan, notices: &[String]) {
+fn print_plan(options: &Options, plan: &Plan, notices: &[String]) {
     eprintln!(
         "honest connections: {} (addresses: {}), flooding addresses: {}, seconds: {}, file \
          descriptors: up to {}",
@@ -179,7 +179,7 @@ fn introduce(options: &Options, plan: &Plan, notices: &[String]) {
 }
 
 /// The results after all clients have left.
-struct Played {
+struct Outcome {
     tally: Arc<Tally>,
     watch: Arc<LimitWatch>,
     /// The summaries, taken before the scopes were dropped.
@@ -195,7 +195,7 @@ async fn play(
     naming: Naming,
     length: Duration,
     bar: Bar,
-) -> io::Result<Played> {
+) -> io::Result<Outcome> {
     let scopes = Scopes::of(manager, plan);
     let tally = Arc::new(Tally::default());
     let watch = Arc::new(LimitWatch::default());
@@ -222,7 +222,7 @@ async fn play(
             let _ = all_came.wait_for(|came| *came >= plan.connections).await;
         };
         stage::direct(&announce, &plan.flooded_stages(), all_came, length).await;
-        let left = see_off(clients).await;
+        let left = wait_for_clients(clients).await;
         announce.send_replace(Stage::Closing);
         let closed = match timeout(LEAVE_WITHIN, server).await {
             Ok(Ok(0)) => None,
@@ -241,11 +241,11 @@ async fn play(
     let watched: Vec<_> = scopes.all().cloned().collect();
     let unended = tokio::select! {
         unended = run => unended,
-        _ = watch.keep_looking(&watched) => unreachable!("the watch runs until it is dropped"),
+        _ = watch.watch(&watched) => unreachable!("the watch runs until it is dropped"),
         _ = progress.show() => unreachable!("the display runs until it is dropped"),
     };
-    scopes.all().for_each(|scope| watch.look_back(scope));
-    Ok(Played {
+    scopes.all().for_each(|scope| watch.check_peak(scope));
+    Ok(Outcome {
         scopes: scopes.summaries(),
         tally,
         watch,
@@ -254,7 +254,7 @@ async fn play(
 }
 
 /// Waits for the clients to leave. Returns a description if some did not.
-async fn see_off(mut clients: JoinSet<()>) -> Option<String> {
+async fn wait_for_clients(mut clients: JoinSet<()>) -> Option<String> {
     let mut panics = 0;
     let all_left = async {
         while let Some(ended) = clients.join_next().await {

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_there_stays_until_the_new_file_is_whole() {
+    fn an_existing_file_stays_until_the_new_one_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         fs::write(&path, "before").unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_found_at_once() {
+    fn a_missing_folder_is_found_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none/report.json");
         let error = Output::begin(&path).err().unwrap().to_string();

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_settings_counts() {
+    fn the_later_of_two_settings_wins() {
         let limits = applied("conn.memory=4KiB,conn.memory=unlimited,system.fd=1,system.fd=2");
         assert_eq!(limits.conn.memory, LimitValue::Unlimited);
         assert_eq!(limits.system.fd, 2.into());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where_it_is_and_what_there_is() {
+    fn an_error_has_its_position_and_the_valid_names() {
         let cases = [
             (
                 "system.conns=1,pear.conns=2",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_setting_is_told_how_one_looks() {
+    fn a_malformed_setting_gets_an_example() {
         for text in ["", "system", "system.conns", "conns=5", "system.fd=1,"] {
             assert!(refused(text).contains("scope.field=value"), "{text}");
         }

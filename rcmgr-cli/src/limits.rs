@@ -5,6 +5,7 @@
 
 pub mod amount;
 mod check;
+mod command_error;
 pub mod configuration;
 pub mod defaults;
 mod diff;
@@ -12,14 +13,13 @@ mod origin;
 mod preset;
 mod show;
 pub mod table;
-mod trouble;
 mod written;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::output::complain;
+use crate::output::print_error;
 
 /// The options of `rcmgr limits`.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +60,7 @@ enum Command {
     Diff(diff::DiffOptions),
 }
 
-const TROUBLE: u8 = 2;
+const ERROR_STATUS: u8 = 2;
 
 /// Runs the command.
 pub fn run(options: &LimitsOptions) -> ExitCode {
@@ -69,8 +69,8 @@ pub fn run(options: &LimitsOptions) -> ExitCode {
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Diff(options)) => diff::run(options),
     };
-    done.unwrap_or_else(|trouble| {
-        complain(trouble);
-        ExitCode::from(TROUBLE)
+    done.unwrap_or_else(|command_error| {
+        print_error(command_error);
+        ExitCode::from(ERROR_STATUS)
     })
 }

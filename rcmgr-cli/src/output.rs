@@ -17,6 +17,6 @@ pub fn print(text: impl Display) -> io::Result<()> {
 }
 
 /// Prints a line on stderr. Errors are ignored, because there is no other place to report them.
-pub fn complain(line: impl Display) {
+pub fn print_error(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -18,7 +18,7 @@ pub use options::Options;
 use crate::files::{Output, OutputError};
 use crate::limits::amount::printable;
 use crate::limits::configuration::Configuration;
-use crate::output::{complain, print};
+use crate::output::{print, print_error};
 use progress::Shown;
 
 /// The errors that end the command.
@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(failure);
+            print_error(failure);
             ExitCode::FAILURE
         }
     }
@@ -86,7 +86,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
         }
     })?;
     for note in report.read.lines() {
-        complain(format_args!("note: {}", printable(&note)));
+        print_error(format_args!("note: {}", printable(&note)));
     }
     Ok(())
 }

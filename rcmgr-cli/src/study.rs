@@ -46,7 +46,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
         }
         outputs.push((Output::begin(path)?, format));
     }
-    eprintln!("{}", Machine::look().describe());
+    eprintln!("{}", Machine::detect().describe());
     if cfg!(debug_assertions) {
         eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
     }

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 pub use options::Options;
 
-use crate::output::{complain, print};
+use crate::output::{print, print_error};
 use app::{Answer, App};
 use client::{Client, Query};
 
@@ -53,7 +53,7 @@ pub fn run(options: &Options) -> ExitCode {
     match shown {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(failure);
+            print_error(failure);
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! The program as it is run.
+//! Runs `rcmgr demo`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// What a run that has to succeed printed on stdout.
+/// The stdout of a run that must succeed.
 fn report(run: &Output) -> &str {
     let (report, errors) = (text(&run.stdout), text(&run.stderr));
     assert_eq!(run.status.code(), Some(0), "{report}\n{errors}");
@@ -27,7 +27,7 @@ fn report(run: &Output) -> &str {
     report
 }
 
-/// The cells behind the name of a row.
+/// The cells after the name of a row.
 fn row<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
     let cells = |line: &'a str| line.split('|').map(str::trim).skip(1);
     let found = report.lines().find(|line| cells(line).next() == Some(name));
@@ -41,7 +41,7 @@ fn number(cell: &str) -> u64 {
     cell.replace(',', "").parse().expect("a number")
 }
 
-/// What a run with a wrong argument said.
+/// The stderr of a run with a wrong argument.
 fn complaint(arguments: &[&str]) -> String {
     let run = rcmgr(arguments);
     assert_eq!(run.status.code(), Some(2), "{arguments:?}");
@@ -56,7 +56,7 @@ fn a_short_demo_ends_with_every_counter_at_zero() {
     assert!(number(row(report, "most admitted at once")[0]) >= 200);
     assert_ne!(row(report, "manager: to admit")[1], "-");
     assert_eq!(row(report, "honest")[0], "16");
-    // Progress is not for those who read the report.
+    // The progress is not in the report.
     assert!(text(&run.stderr).contains("honest connections: 200 (addresses: 16)"));
 }
 
@@ -89,7 +89,7 @@ fn a_demo_writes_a_trace_that_can_be_replayed() {
 }
 
 #[test]
-fn without_a_command_it_is_the_demo() {
+fn the_default_command_is_the_demo() {
     let run = rcmgr(&["--seconds", "1", "--connections", "10", "--flooding", "0"]);
     let report = report(&run);
     assert_eq!(
@@ -103,7 +103,7 @@ fn without_a_command_it_is_the_demo() {
 }
 
 #[test]
-fn limits_of_one_s_own_are_kept_and_refuse() {
+fn custom_limits_are_enforced() {
     let run = rcmgr(&[
         "--seconds=1",
         "--connections=60",
@@ -118,7 +118,7 @@ fn limits_of_one_s_own_are_kept_and_refuse() {
     assert!(number(row(report, "conn")[2]) > 0);
     let transient = row(report, "transient");
     assert!(number(transient[0]) > 0, "{report}");
-    // And each of them is told in words, for a person who would change it.
+    // The log names each limit, so that the user can change it.
     let said = text(&run.stderr);
     for key in ["PeerDefault.ConnsInbound", "Conn.Memory", "Transient.Conns"] {
         assert!(said.contains(key), "{key} in {said}");
@@ -126,7 +126,7 @@ fn limits_of_one_s_own_are_kept_and_refuse() {
 }
 
 #[test]
-fn limits_of_a_file_are_kept_unless_an_argument_sets_others() {
+fn limits_of_a_file_apply_unless_an_argument_overrides_them() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-limits.toml");
     let text = "[PeerDefault]\nConnsInbound = 5\n[Transient]\nConns = 4\n";
     fs::write(&file, text).expect("a file can be written");
@@ -157,7 +157,7 @@ fn a_bad_file_of_limits_is_a_clear_error() {
 }
 
 #[test]
-fn a_server_that_may_take_nobody_takes_nobody() {
+fn a_server_without_connections_admits_no_client() {
     let run = rcmgr(&["--seconds=1", "--connections=20", "--limits=system.conns=0"]);
     let report = report(&run);
     assert_eq!(row(report, "opened by the manager")[0], "0");
@@ -166,7 +166,7 @@ fn a_server_that_may_take_nobody_takes_nobody() {
 }
 
 #[test]
-fn where_there_is_one_address_clients_are_known_by_what_they_say() {
+fn with_one_address_clients_are_identified_by_their_hello() {
     let run = rcmgr(&["--seconds=1", "--connections=20", "--one-address"]);
     let report = report(&run);
     assert!(report.contains("note: all clients connect from one address"));
@@ -176,7 +176,7 @@ fn where_there_is_one_address_clients_are_known_by_what_they_say() {
 
 #[cfg(unix)]
 #[test]
-fn with_few_file_descriptors_it_says_so_and_goes_on_with_fewer_connections() {
+fn with_few_file_descriptors_the_demo_uses_fewer_connections() {
     let limited = format!(
         "ulimit -n 256; exec '{}' --seconds 1",
         env!("CARGO_BIN_EXE_rcmgr"),
@@ -194,7 +194,7 @@ fn with_few_file_descriptors_it_says_so_and_goes_on_with_fewer_connections() {
 
 #[cfg(unix)]
 #[test]
-fn with_hardly_any_file_descriptors_it_says_what_it_needs() {
+fn without_enough_file_descriptors_the_error_has_the_number() {
     let limited = format!("ulimit -n 40; exec '{}'", env!("CARGO_BIN_EXE_rcmgr"));
     let run = Command::new("sh").args(["-c", &limited]).output();
     let run = run.expect("there is a shell");
@@ -203,7 +203,7 @@ fn with_hardly_any_file_descriptors_it_says_what_it_needs() {
     assert!(errors.contains("but only 40 are allowed"), "{errors}");
 }
 
-/// What a server says to a browser that asks for a path.
+/// The answer of a server to a GET request.
 fn get(address: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(address).expect("the view is there");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -231,7 +231,7 @@ fn a_browser_can_watch() {
     let address = address.expect("it says where the view is");
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert!(get(&address, "/").contains("<!doctype html>"));
-    // The first connection that is admitted makes the service's share of its peer.
+    // The first admitted connection creates the share of its peer in the service.
     let page = loop {
         let answer = get(&address, "/rcmgr.json?search=service:echo.peer");
         let (_, body) = answer.split_once("\r\n\r\n").expect("there is a body");
@@ -242,7 +242,7 @@ fn a_browser_can_watch() {
     };
     assert_eq!(page["scopes"][0]["parent"], "service:echo");
     assert!(get(&address, "/metrics").contains("libp2p_rcmgr_connections"));
-    // It ends by itself. Whoever still writes to it must find it reading.
+    // Keep reading stderr until the demo ends.
     let rest = std::thread::spawn(move || said.count());
     let run = demo.wait_with_output().expect("it ends");
     report(&Output {
@@ -253,7 +253,7 @@ fn a_browser_can_watch() {
 }
 
 #[test]
-fn there_need_be_no_view() {
+fn the_view_is_optional() {
     let run = rcmgr(&[
         "--seconds=1",
         "--connections=10",
@@ -267,7 +267,7 @@ fn there_need_be_no_view() {
 }
 
 #[test]
-fn a_view_where_there_is_one_already_is_a_clear_error() {
+fn a_port_in_use_is_a_clear_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let address = taken.local_addr().expect("it is bound");
     let run = rcmgr(&["demo", &format!("--http={address}")]);

@@ -1,4 +1,4 @@
-//! `rcmgr replay` as it is run.
+//! Runs `rcmgr replay`.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-/// A connection and its peer, who is refused a second one; some memory.
+/// A connection with a peer and memory; the peer refuses a second connection.
 const TRACE: &str = r#"{"Time":"2026-11-22T01:00:00Z","Type":"start","Limit":{}}
 {"Time":"2026-11-22T01:00:01Z","Type":"create_scope","Scope":{"Class":"conn","Conn":"1"},"Name":"conn-1","Limit":{"Conns":1,"ConnsInbound":1,"ConnsOutbound":1,"FD":1}}
 {"Time":"2026-11-22T01:00:02Z","Type":"add_conn","Scope":{"Class":"transient"},"Name":"transient","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
@@ -23,10 +23,10 @@ const TRACE: &str = r#"{"Time":"2026-11-22T01:00:00Z","Type":"start","Limit":{}}
 {"Time":"2026-11-22T01:00:08Z","Type":"block_add_conn","Scope":{"Class":"peer","Peer":"p"},"Name":"peer:p","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
 "#;
 
-/// So that no test depends on the machine.
+/// Fixed defaults, so that no test depends on the machine.
 const DEFAULTS: [&str; 4] = ["--memory", "1GiB", "--fds", "1000"];
 
-/// A folder of files that the program is run in, gone afterwards.
+/// The working directory of the program, with files. It is removed when dropped.
 struct Folder(PathBuf);
 
 struct Run {
@@ -99,13 +99,13 @@ peer        inbound connection         1
         (run.status, run.out.as_str(), run.err.as_str()),
         (0, expected, "")
     );
-    // System, transient, and one.
+    // System, transient, and one other scope.
     let run = folder.replay(&["trace.json.gz", "--top", "1"]);
     assert!(run.out.contains("peer:p") && !run.out.contains("conn-1"));
 }
 
 #[test]
-fn several_files_are_one_trace_and_one_cut_off_is_told() {
+fn a_cut_off_file_is_used_and_reported() {
     let (one, two) = TRACE.split_at(700);
     let cut = &gzipped(TRACE)[..200];
     let files: [(&str, &[u8]); 3] = [("1", one.as_bytes()), ("2", two.as_bytes()), ("cut", cut)];
@@ -118,14 +118,14 @@ fn several_files_are_one_trace_and_one_cut_off_is_told() {
         "{}",
         run.err
     );
-    // A file that goes on in the middle of a line is none that a rotation leaves.
+    // A rotation never splits a line, so a file that starts inside a line is an error.
     let run = folder.replay(&["1", "2"]);
     assert_eq!((run.status, run.out.as_str()), (1, ""));
     assert!(run.err.starts_with("2:1: not an event: "), "{}", run.err);
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_with_its_place() {
+fn an_error_in_a_file_is_reported_with_its_line() {
     let bad = format!("{TRACE}no event\n{TRACE}");
     let files: [(&str, &[u8]); 3] = [
         ("bad.json", bad.as_bytes()),
@@ -171,7 +171,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
 }
 
 #[test]
-fn the_json_has_the_summary_the_course_and_what_other_limits_would_do() {
+fn the_json_has_summary_usage_over_time_and_what_if() {
     let limits = b"[PeerDefault]\nConns = 2\nFD = 2\nMemory = '32 KiB'\n";
     let files: [(&str, &[u8]); 2] = [("trace.json", TRACE.as_bytes()), ("limits.toml", limits)];
     let folder = Folder::new("json", &files);
@@ -191,7 +191,8 @@ fn the_json_has_the_summary_the_course_and_what_other_limits_would_do() {
     );
     let json: Value = serde_json::from_str(&run.out).unwrap();
     let what_if = &json["what_if"];
-    // Opened, and its peer set; its memory is over the peer's limit; the second one has room.
+    // Opening and setting the peer are granted. The memory exceeds the peer's limit. The second
+    // connection would be granted.
     let counts = [
         "granted",
         "refused",
@@ -219,7 +220,7 @@ fn the_json_has_the_summary_the_course_and_what_other_limits_would_do() {
         "{}",
         table.out
     );
-    // Options for the defaults are enough.
+    // Options of the defaults are enough.
     let table = folder.replay(&["trace.json", "--budget", "16KiB,1"]);
     assert!(
         table
@@ -231,7 +232,7 @@ fn the_json_has_the_summary_the_course_and_what_other_limits_would_do() {
 }
 
 #[test]
-fn suggested_limits_are_a_file_that_checks_and_refuses_nothing() {
+fn suggested_limits_pass_the_check_and_refuse_nothing() {
     let folder = Folder::new("suggest", &[("trace.json", TRACE.as_bytes())]);
     for (format, name) in [
         ("--suggest", "limits.toml"),
@@ -242,7 +243,7 @@ fn suggested_limits_are_a_file_that_checks_and_refuses_nothing() {
         fs::write(folder.0.join(name), &run.out).unwrap();
         let check = folder.run(&[&["limits", "check", name], &DEFAULTS[..]].concat());
         assert_eq!(check.status, 0, "{}", check.err);
-        // Some defaults are now over the little that System may have, but nothing that the file sets.
+        // Some defaults now exceed the low limit of System, but no limit of the file does.
         let of_no_line = format!("{name}: ");
         let mut warnings = check.err.lines();
         assert!(
@@ -270,7 +271,7 @@ fn suggested_limits_are_a_file_that_checks_and_refuses_nothing() {
 }
 
 #[test]
-fn the_page_needs_nothing_else_and_hostile_names_stay_text() {
+fn the_page_is_self_contained_and_hostile_names_stay_text() {
     let hostile = TRACE.replace(
         "peer:p",
         r#"peer:<script>alert('\"1\"')</script>\n\u001b[2J"#,
@@ -287,7 +288,7 @@ fn the_page_needs_nothing_else_and_hostile_names_stay_text() {
 }
 
 #[test]
-fn what_is_not_known_is_told_and_skipped() {
+fn unknown_types_are_reported_and_skipped() {
     let trace = TRACE.replace("\"start\"", "\"sneeze\\u001b[2J\"");
     let folder = Folder::new("unknown", &[("trace.json", trace.as_bytes())]);
     let run = folder.replay(&["trace.json"]);
@@ -301,7 +302,7 @@ fn what_is_not_known_is_told_and_skipped() {
 }
 
 #[test]
-fn nothing_is_no_error() {
+fn an_empty_trace_is_not_an_error() {
     let folder = Folder::new("nothing", &[("trace.json", b"")]);
     let run = folder.replay(&["trace.json"]);
     assert_eq!(

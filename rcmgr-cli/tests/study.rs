@@ -1,5 +1,4 @@
-//! `rcmgr study` as it is run. What it measures in so short a time means nothing: these tests are
-//! about what it writes.
+//! Runs `rcmgr study`. The times of such short runs have no meaning: these tests check the output.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,7 +19,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// All of it, in a very short time, with its files in a folder.
+/// A very short run of the whole study, with its files in a folder.
 fn short_run(folder: &Path) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
     let [json, csv, html] = ["report.json", "report.csv", "report.html"].map(path);
@@ -125,7 +124,7 @@ fn check_csv(csv: &str, json: &Value) {
     assert_eq!(count, rows.iter().sum::<usize>());
 }
 
-/// Every tag is closed, in order, and nothing refers to anything outside.
+/// Checks that tags are balanced and that the page refers to nothing outside.
 fn check_html(html: &str) {
     assert!(html.starts_with("<!doctype html>"));
     let mut open = Vec::new();
@@ -150,7 +149,7 @@ fn check_html(html: &str) {
 }
 
 #[test]
-fn only_what_was_asked_for_is_measured() {
+fn only_the_requested_cases_are_measured() {
     let run = study(&[
         "--seconds=0.02",
         "--workload=span,stream",
@@ -172,7 +171,7 @@ fn only_what_was_asked_for_is_measured() {
 }
 
 #[test]
-fn wrong_arguments_are_told() {
+fn wrong_arguments_are_errors() {
     for (arguments, complaint) in [
         (&["--workload=memroy"][..], "memory"),
         (&["--engine=fast"], "atomic"),
@@ -193,11 +192,11 @@ fn wrong_arguments_are_told() {
 }
 
 #[test]
-fn a_file_that_can_not_be_written_is_found_before_anything_is_measured() {
+fn an_unwritable_file_is_found_before_the_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let good = folder.path().join("report.json").display().to_string();
     let bad = folder.path().join("none/report.html").display().to_string();
-    // It would take five minutes.
+    // Without the error this run would take five minutes.
     let run = study(&["--json", &good, "--html", &bad]);
     let told = text(&run.stderr);
     assert_eq!(run.status.code(), Some(1), "{told}");
@@ -219,7 +218,7 @@ fn two_reports_do_not_go_to_one_file() {
 }
 
 #[test]
-fn engines_that_can_do_none_of_it_are_told() {
+fn engines_that_cannot_run_any_workload_are_an_error() {
     let run = study(&["--engine=semaphore", "--workload=span", "--seconds=0.01"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains("none of these engines"));

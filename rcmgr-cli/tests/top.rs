@@ -1,19 +1,16 @@
-//! `rcmgr top` where there is no terminal.
+//! Runs `rcmgr top` without a terminal.
 
 mod view;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
-use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, KIB, Limits, Manager, Priority, ResourceManager,
-    ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, KIB, Limits, Manager, Priority, UsesFd};
 use view::{View, answer, page_of, says};
 
 fn top(arguments: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_rcmgr"));
-    // It goes to the server that is named, whatever is said of others.
+    // The program must ignore proxy settings.
     program.env("http_proxy", "http://127.0.0.1:1").arg("top");
     program
         .args(arguments)
@@ -25,7 +22,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// What is printed of a server.
+/// The output for a server.
 fn printed(server: SocketAddr, arguments: &[&str]) -> String {
     let url = server.to_string();
     let run = top(&[&[&*url], arguments].concat());
@@ -34,7 +31,7 @@ fn printed(server: SocketAddr, arguments: &[&str]) -> String {
     text(&run.stdout).to_owned()
 }
 
-/// Why nothing is printed of a server.
+/// The error for a server.
 fn complaint(server: SocketAddr) -> String {
     let run = top(&[&format!("http://{server}/")]);
     assert_eq!(run.status.code(), Some(1), "{}", text(&run.stdout));
@@ -46,7 +43,7 @@ fn complaint(server: SocketAddr) -> String {
     said.to_owned()
 }
 
-/// The words of a scope's line; the last, as above it are system and transient in any case.
+/// The words of the last line of a scope. System and transient may also be in the lines above.
 fn row(printed: &str, name: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
     let rows: Vec<Vec<String>> = printed.lines().map(words).collect();
@@ -57,7 +54,7 @@ fn row(printed: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_there_now_is_printed_once() {
+fn the_current_state_is_printed_once() {
     let mut limits = Limits::unlimited();
     limits.peer_default.conns_inbound = 2.into();
     limits.peer_default.memory = (64 * KIB).into();
@@ -119,7 +116,7 @@ fn what_is_there_now_is_printed_once() {
 }
 
 #[test]
-fn a_name_that_a_terminal_would_obey_is_escaped() {
+fn control_sequences_in_names_are_escaped() {
     let page = page_of("peer:\x1b]0;owned\x07\x1b[2J\r\n\u{202e}日本");
     let printed = printed(says(answer("200 OK", &page)), &[]);
     assert!(!printed.contains(|char: char| char.is_control() && char != '\n'));
@@ -128,7 +125,7 @@ fn a_name_that_a_terminal_would_obey_is_escaped() {
 }
 
 #[test]
-fn what_is_no_view_is_told() {
+fn a_server_that_is_not_a_view_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let gone = listener.local_addr().expect("it is bound");
     drop(listener);

@@ -1,11 +1,11 @@
-//! What scrapes take away from a thread that works, where very many peers are connected: how much it
-//! gets done while it is scraped once a second, and every 15 seconds as Prometheus does by default, beside
-//! what it gets done when nobody scrapes. It should be no more than 5 % less.
+//! The effect of scrapes on a working thread with very many connected peers: its throughput with a
+//! scrape every second, and every 15 seconds (the default of Prometheus), compared with no scrapes.
+//! The loss should be at most 5 %.
 //!
-//! Windows with a scrape and without one take turns, so that both have the same of whatever else the
-//! machine does. What is printed is the median of their ratios: by the clock, to which a scrape adds what
-//! it takes of a core if there is none to spare; and, on Linux, by the time that the thread itself ran, which
-//! says how much slower its steps get and means something on a busy machine, too.
+//! Windows with and without a scrape alternate, so that other load affects both alike. The output
+//! is the median of their ratios: by the clock, which includes the CPU time of the scrape if no
+//! core is free; and, on Linux, by the run time of the thread itself, which shows the slowdown of
+//! its steps and is meaningful on a busy machine, too.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,10 +15,7 @@ use std::{fs, thread};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rcmgr_atomic::{
-    Direction, KIB, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, KIB, Limits, Manager, PeerId, Priority, Stream};
 use rcmgr_metrics::Observer;
 
 const PEERS: u64 = 100_000;
@@ -36,18 +33,18 @@ fn open(manager: &Manager, number: u64) -> Stream {
     stream
 }
 
-/// What a thread gets done in each window: with a scrape at its begin, or without.
+/// Measures the work of a thread in windows, with a scrape at the start or without.
 struct Windows<'a> {
     manager: &'a Manager,
     steps: &'a AtomicU64,
     thread: PathBuf,
 }
 
-/// Steps by second: of the clock, and of the thread's own time.
+/// Steps per second: of the clock, and of the thread's run time.
 #[derive(Clone, Copy)]
 struct Speed([f64; 2]);
 
-/// How long a thread ran until now, as Linux tells it.
+/// The run time of a thread so far, from Linux.
 fn ran(thread: &Path) -> Option<Duration> {
     let told = fs::read_to_string(Path::new("/proc").join(thread).join("schedstat")).ok()?;
     let nanos = told.split(' ').next()?.parse().ok()?;
@@ -69,7 +66,7 @@ impl Windows<'_> {
         Speed([steps / begin.elapsed().as_secs_f64(), steps / own])
     }
 
-    /// What is left with scrapes of what there is without, in percent: the quartiles, by either time.
+    /// The throughput with scrapes in percent of that without: quartiles, for both kinds of time.
     fn compare(&self, length: Duration, rounds: usize) -> [[f64; 3]; 2] {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Observer::new(self.manager.clone())));
@@ -88,17 +85,17 @@ impl Windows<'_> {
     }
 }
 
-/// Compares while a thread does one step after the other.
+/// Compares both while a thread runs steps.
 fn measure(name: &str, manager: &Manager, step: impl Fn(u64) + Send) {
     let (steps, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         let (steps, ended) = (&steps, &ended);
         scope.spawn(move || {
-            // Where there is none, it is not told how long it ran.
+            // Without this file the run time is unknown.
             let thread = fs::read_link("/proc/thread-self").unwrap_or_default();
             tell.send(thread).expect("it is waited for");
-            // Few looks at what the threads share, so that the steps are what is measured.
+            // Access shared state rarely, so that mainly the steps are measured.
             while !ended.load(Ordering::Relaxed) {
                 let begin = steps.load(Ordering::Relaxed);
                 (begin..begin + 64).for_each(&step);
@@ -133,7 +130,7 @@ fn main() {
         let reserved = one.reserve(4 * KIB, Priority::Always);
         drop(reserved.expect("there are no limits"));
     });
-    // Peers in an order in which none is near the one before.
+    // Visit the peers in a scattered order.
     measure("open and close a stream", &manager, |step| {
         drop(open(&manager, step.wrapping_mul(7919) % PEERS));
     });

@@ -1,14 +1,14 @@
-//! What being observed costs the hot path: memory reserved and released by as many threads as there
-//! are cores, with and without somebody who looks.
+//! The cost of observation on the hot path: one thread for each core reserves and releases memory,
+//! with and without an observer.
 //!
-//! Rounds with and without take turns, in pairs, since a machine is not equally fast at all times. In
-//! a round with, Prometheus's collector is registered and scraped once, and refusals are looked for
-//! every second. What counts is the time that all threads of the process are on a core, those that look
-//! too, by operation: what else the machine does is not in it. It prints both medians and that of the
-//! pairs' differences, which should be below 2 %.
+//! Rounds with and without observer alternate in pairs, because the speed of a machine varies. In
+//! an observed round, the Prometheus collector is registered and scraped once, and the refusal log
+//! looks every second. The result is the CPU time of all threads of the process, including the
+//! observer's, per operation; other load of the machine is not in it. The output is both medians
+//! and the median of the differences of pairs, which should be below 2 %.
 //!
-//! A round is as long as the time between two scrapes, 15 seconds; `RCMGR_ON_OFF_SECONDS` says another,
-//! and `RCMGR_ON_OFF_PAIRS` how many pairs there are instead of 6.
+//! A round takes 15 seconds, the time between two scrapes. `RCMGR_ON_OFF_SECONDS` sets another
+//! time, and `RCMGR_ON_OFF_PAIRS` the number of pairs, by default 6.
 
 use std::env;
 use std::hint::black_box;
@@ -22,17 +22,16 @@ use cpu_time::ProcessTime;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId,
-    Priority, ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_metrics::{Observer, RefusalLog};
 
-/// Who is connected besides, and is looked at.
+/// The number of other connected peers.
 const PEERS: u64 = 10_000;
-/// Between two looks at whether the round is over.
+/// The number of operations between two checks for the end of the round.
 const BATCH: u64 = 1000;
 
-/// Limits that are there and never reached: each is asked.
+/// Finite limits that are checked but never reached.
 fn limits() -> Limits {
     let limit = Limit::all((1 << 40).into());
     Limits {
@@ -70,7 +69,7 @@ fn stream(manager: &Manager, number: u64) -> Stream {
     stream
 }
 
-/// What one reservation and its release took of the process's time in a round, in nanoseconds.
+/// The CPU time of the process for one reservation and its release, in nanoseconds.
 fn round(manager: &Manager, threads: u64, length: Duration) -> f64 {
     let over = AtomicBool::new(false);
     let ready = Barrier::new(threads as usize + 1);
@@ -101,7 +100,7 @@ fn round(manager: &Manager, threads: u64, length: Duration) -> f64 {
     })
 }
 
-/// The same while somebody looks, who scrapes once in the middle.
+/// The same with an observer, which scrapes once in the middle.
 fn observed_round(manager: &Manager, threads: u64, length: Duration) -> f64 {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Observer::new(manager.clone())));
@@ -145,7 +144,7 @@ fn setting<T: FromStr>(name: &str, default: T) -> T {
 }
 
 fn main() {
-    // `cargo test` runs benches, too: that they work, and no more.
+    // `cargo test` runs benches too: then only check that they work.
     let (pairs, seconds) = match env::args().any(|argument| argument == "--bench") {
         true => (6, 15.0),
         false => (1, 0.1),
@@ -163,7 +162,7 @@ fn main() {
     round(&manager, threads, length.min(Duration::from_secs(1)));
     let (mut off, mut on) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
-        // Each comes first in turn.
+        // Alternate the order.
         if pair % 2 == 0 {
             off.push(round(&manager, threads, length));
             on.push(observed_round(&manager, threads, length));

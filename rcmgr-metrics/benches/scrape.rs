@@ -1,13 +1,10 @@
-//! What a scrape costs where very many peers are connected: it has to read every scope. It should
+//! The cost of a scrape with very many connected peers, which has to read every scope. It should
 //! take less than 100 ms for 100,000 peers.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager,
-    Stream, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, Manager, PeerId, Stream, UsesFd};
 use rcmgr_config::LimitsExt;
 use rcmgr_metrics::Observer;
 
@@ -17,7 +14,7 @@ fn peer(number: u64) -> PeerId {
     PeerId::from_bytes(&number.to_be_bytes()).expect("eight bytes are a peer id")
 }
 
-/// Peers with a connection each.
+/// Opens a connection for each peer.
 fn connections(manager: &Manager) -> Vec<Connection> {
     let open = |number| {
         let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
@@ -29,7 +26,7 @@ fn connections(manager: &Manager) -> Vec<Connection> {
     (0..PEERS).map(open).collect()
 }
 
-/// Peers with a stream each, all of one protocol, of which each then has a share.
+/// Opens a stream for each peer, all of one protocol. Each peer then has a share of it.
 fn streams(manager: &Manager) -> Vec<Stream> {
     let open = |number| {
         let opened = manager.open_stream(&peer(number), Direction::Inbound);
@@ -56,7 +53,7 @@ fn scrape(c: &mut Criterion) {
         });
         assert!(text.contains("rcmgr_scopes{scope=\"peer\"} 100000\n"));
     };
-    // As a server has them: limits on everything but what would refuse these.
+    // Limits as in a server, except those that would refuse this load.
     let mut limits = Limits::auto_scale();
     for limit in [
         &mut limits.system,

@@ -1,21 +1,19 @@
-//! What a trace costs the thread that reserves: a reserve and release of 4 KiB on a stream with
-//! protocol and service, which are seven scopes, with a sink and without.
+//! The cost of a trace for the reserving thread: reserve and release 4 KiB on a stream with
+//! protocol and service, seven scopes, with and without a sink.
 //!
-//! `off` is a manager as it is by default, `off-exact` one without prepaid credit, which is how one
-//! with a sink works; `on` has the sink, `gap` one whose queue is always full. What the writer does
-//! meanwhile is not measured: `on` waits for it between batches.
+//! `off` is a manager with its defaults, `off-exact` one without prepaid credit, as with a sink.
+//! `on` has the sink, `gap` a sink whose queue is always full. The work of the writer is not
+//! measured: `on` waits for it between batches.
 
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rcmgr_atomic::{
-    Builder, Direction, KIB, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream,
-};
+use rcmgr_atomic::{Builder, Direction, KIB, Limits, Manager, Priority, Stream};
 use rcmgr_metrics::trace::TraceSink;
 
-/// Pairs between two waits: all of their records have room in the queue.
+/// The number of pairs between two waits. Their records fit into the queue.
 const BATCH: u64 = 1 << 14;
 
 fn stream(builder: Builder) -> Stream {

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_is_in_its_bucket_and_nothing_in_none() {
+    fn an_amount_equal_to_a_bound_is_in_its_bucket_and_zero_is_in_none() {
         let mut histogram = Histogram::new(COUNTS);
         for amount in [0, 1, 10, 11, 256, 257, u64::MAX] {
             histogram.add(amount);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_of_connections_is_that_of_the_middles_of_their_buckets() {
+    fn the_sum_of_connections_uses_the_middles_of_buckets() {
         let mut memory = ConnMemory::default();
         memory.counts[0] = 3;
         memory.counts[1] = 1;

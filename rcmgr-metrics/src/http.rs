@@ -150,7 +150,7 @@ async fn json(State(view): State<Arc<View>>, RawQuery(query): RawQuery) -> Respo
         let page = scopes::page(&view.observer.manager, &query);
         serde_json::to_string(&page).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     });
-    let json = match read.await.flatten() {
+    let json = match read.await.and_then(|written| written) {
         Ok(json) => json,
         Err(status) => return status.into_response(),
     };
@@ -165,7 +165,7 @@ async fn metrics(State(view): State<Arc<View>>) -> Response {
             .map(|()| text)
             .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     });
-    match read.await.flatten() {
+    match read.await.and_then(|written| written) {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], guarded(text)).into_response(),
         Err(status) => status.into_response(),
     }

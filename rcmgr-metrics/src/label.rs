@@ -13,7 +13,9 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST && !name.chars().any(char::is_control) {
         return name.into();
     }
-    let cut = &name[..name.floor_char_boundary(LONGEST)];
+    let longest = name.len().min(LONGEST);
+    let end = (0..=longest).rfind(|&end| name.is_char_boundary(end));
+    let cut = &name[..end.unwrap_or(0)];
     let mut shown = cut.replace(char::is_control, "\u{fffd}");
     if cut.len() < name.len() {
         shown.push('…');
@@ -41,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_a_log_a_name_is_one_short_piece_of_a_line() {
+    fn in_a_log_line_a_name_is_short_and_escaped() {
         assert_eq!(escaped("/ipfs/kad/1.0.0 ö"), "/ipfs/kad/1.0.0 ö");
         assert_eq!(
             escaped("a\nb\u{1b}[31m\u{202e}c"),

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn utilisation_is_what_is_used_of_the_limit() {
+    fn utilisation_is_usage_divided_by_the_limit() {
         let mut limit = Limit::UNLIMITED;
         limit.memory = 200.into();
         limit.streams = 0.into();

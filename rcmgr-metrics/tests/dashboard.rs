@@ -1,4 +1,4 @@
-//! Dashboards query metrics, labels and values of labels that exist.
+//! Checks that dashboards only use existing metrics, labels and values of labels.
 
 #![cfg(feature = "prometheus")]
 
@@ -7,9 +7,7 @@ mod exposition;
 use std::sync::Arc;
 
 use exposition::Exposition;
-use rcmgr_atomic::{
-    Direction, Endpoint, Limit, Limits, Manager, ResourceManager, StreamScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
 use serde_json::Value;
@@ -17,8 +15,8 @@ use serde_json::Value;
 /// The labels that a Prometheus server adds to every series.
 const OF_THE_TARGET: [&str; 2] = ["instance", "job"];
 
-/// The queries of go-libp2p's dashboard: each metric, the labels by which it selects or names series,
-/// and the values that it selects.
+/// The queries of go-libp2p's dashboard: each metric, the labels that it selects or names series
+/// by, and the values that it selects.
 const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_blocked_resources{instance=~"x"}"#,
     r#"libp2p_rcmgr_streams{scope="system",instance=~"x"} {{dir}}"#,
@@ -39,7 +37,7 @@ const REFERENCE: [&str; 17] = [
     r#"libp2p_rcmgr_fds{instance=~"x"} {{scope}}"#,
 ];
 
-/// The metrics of a manager that has some of everything.
+/// The exposition of a manager that uses every resource.
 fn shown() -> Exposition {
     let mut limits = Limits::unlimited();
     limits.system = Limit::all(10.into());
@@ -62,7 +60,7 @@ fn shown() -> Exposition {
     Exposition::of(&Observer::new(manager).watcher(Arc::new(watcher)))
 }
 
-/// A metric in a query.
+/// A metric of a query.
 #[derive(Debug, Default)]
 struct Asked {
     metric: String,
@@ -70,8 +68,8 @@ struct Asked {
     matchers: Vec<(String, String, String)>,
 }
 
-/// The metrics in a PromQL query, and the labels that it groups by. It understands only what these
-/// queries need: a metric is a name that is neither a function nor a keyword.
+/// The metrics of a PromQL query, and the labels that it groups by. The parser only supports these
+/// queries: a metric is a name that is neither a function nor a keyword.
 fn asked(query: &str) -> (Vec<Asked>, Vec<String>) {
     let (mut metrics, mut grouped) = (Vec::new(), Vec::new());
     let mut rest = query;
@@ -125,13 +123,13 @@ fn in_braces(text: &str) -> impl Iterator<Item = &str> {
         .map(|part| part.split_once("}}").expect("it ends").0)
 }
 
-/// The errors in a query and in the legend of its series.
+/// The errors of a query and of its legend.
 fn complaints(shown: &Exposition, query: &str, legend: &str) -> Vec<String> {
     let labels = shown.labels();
     let (metrics, grouped) = asked(query);
     let mut wrong = Vec::new();
     if metrics.is_empty() {
-        wrong.push(format!("{query} has no metric"));
+        wrong.push(format!("{query} asks for nothing"));
     }
     for Asked { metric, matchers } in metrics {
         let Some(has) = labels.get(&*metric) else {
@@ -146,7 +144,7 @@ fn complaints(shown: &Exposition, query: &str, legend: &str) -> Vec<String> {
                 wrong.push(format!("{metric} has no {label}"));
             }
             if !grouped.is_empty() && in_braces(legend).any(|l| !grouped.contains(&l.to_owned())) {
-                wrong.push(format!("{legend} names a label that {query} sums over"));
+                wrong.push(format!("{legend} has what {query} sums up"));
             }
         }
         for (label, _, value) in &matchers {
@@ -173,7 +171,7 @@ fn objects<'a>(json: &'a Value, found: &mut Vec<&'a serde_json::Map<String, Valu
 }
 
 #[test]
-fn our_dashboard_queries_only_series_that_exist() {
+fn our_dashboard_uses_only_existing_metrics() {
     let dashboard = include_str!("../dashboards/rcmgr.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let shown = shown();
@@ -188,7 +186,7 @@ fn our_dashboard_queries_only_series_that_exist() {
     }
     assert!(queries > 20, "{queries}");
 
-    // The dashboard's variables query a metric and one of its labels.
+    // The queries of variables have a metric and a label.
     for variable in all
         .iter()
         .filter(|object| object.contains_key("definition"))
@@ -210,7 +208,7 @@ fn our_dashboard_queries_only_series_that_exist() {
 }
 
 #[test]
-fn the_series_that_the_references_dashboard_queries_exist() {
+fn the_reference_dashboard_finds_its_metrics() {
     let shown = shown();
     for query in REFERENCE {
         let (query, legend) = query.split_once("} ").unwrap_or((query, ""));
@@ -220,7 +218,7 @@ fn the_series_that_the_references_dashboard_queries_exist() {
 }
 
 #[test]
-fn a_query_for_a_series_that_does_not_exist_is_found() {
+fn the_check_finds_queries_for_missing_metrics() {
     let shown = shown();
     let cases = [
         ("sum(rcmgr_use)", ""),

@@ -1,4 +1,4 @@
-//! A hundred thousand peers, and as many protocols, with names that attackers chose to do harm.
+//! A hundred thousand peers and protocols with hostile names.
 
 mod crowd;
 mod exposition;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 const SIZE: usize = 100_000;
-/// The time limit of an answer: much more than it takes in a debug build on a busy machine.
+/// The time limit of an answer, much longer than a debug build takes on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
 async fn get(router: &Router, path: &str) -> String {
@@ -38,7 +38,7 @@ fn name(page: &Value, at: usize) -> &str {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_hostile_names_cost_an_observer_bounded_time_and_space() {
+async fn output_and_time_are_bounded_for_a_hundred_thousand_hostile_names() {
     let (manager, streams) = crowd::crowd(SIZE);
     let few = crowd::crowd(crowd::NASTY.len());
     let router = http::router(Observer::new(manager.clone()));
@@ -47,19 +47,19 @@ async fn a_hundred_thousand_hostile_names_cost_an_observer_bounded_time_and_spac
     assert!(text.len() < 1 << 20, "{} bytes", text.len());
     let found = Exposition::parse(text.strip_suffix("# EOF\n").unwrap()).unwrap();
     assert!(found.samples.len() < 3000, "{}", found.samples.len());
-    // A name that is too long has no series of its own.
+    // No cut name has its own series.
     let few = Exposition::of(&Observer::new(few.0));
     assert_eq!(found.kinds, few.kinds);
     let scopes = |class| found.get("rcmgr_scopes", &[("scope", class)]);
     assert_eq!(scopes("peer"), Some(SIZE as f64));
     assert_eq!(scopes("protocol"), Some(SIZE as f64));
     assert_eq!(scopes("protocol-peer"), Some(SIZE as f64));
-    // A hundred by name, the sum of the others, and the empty name of the system scope.
+    // A hundred by name, the others, and the empty name of system.
     let protocols = found.values("libp2p_rcmgr_streams", "protocol");
     assert_eq!(protocols.len(), 102);
     let busiest = crowd::protocol(SIZE - 1).replace(char::is_control, "\u{fffd}");
     assert!(protocols.contains(&*busiest), "{protocols:?}");
-    // The sum of the others has lost nothing.
+    // The sums contain everything.
     let streams_of = |protocol| {
         let labels = [
             ("dir", "inbound"),

@@ -7,9 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use exposition::Exposition;
-use rcmgr_atomic::{
-    Direction, Limits, Manager, Priority, ResourceManager, ResourceScope, Stream, StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, Priority, Stream};
 use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -61,7 +59,7 @@ fn names(page: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_scope_is_shown_with_all_that_is_known_of_it() {
+async fn a_scope_has_usage_peak_limit_and_refusals() {
     let manager = manager(|limits| {
         limits.protocol_peer_default.memory = 1000.into();
         limits.protocol_peer_default.streams_inbound = 4.into();
@@ -142,7 +140,7 @@ async fn scopes_are_sorted_searched_and_paged() {
     );
     assert_eq!(names(&page)[10], "peer:Peer 10");
 
-    // The pages together are the whole list, in order.
+    // All pages together have all scopes, in order.
     for sort in ["name", "utilisation", "memory"] {
         let whole = names_of(&format!("/rcmgr.json?sort={sort}&limit=1000")).await;
         assert_eq!(whole.len(), 105);
@@ -159,7 +157,7 @@ async fn scopes_are_sorted_searched_and_paged() {
 }
 
 #[tokio::test]
-async fn system_and_transient_are_shown_in_every_search() {
+async fn system_and_transient_are_present_in_every_search() {
     let manager = manager(|_| {});
     let held = stream(&manager, "a", "/x", 500);
     let router = view(&manager);
@@ -177,7 +175,7 @@ async fn system_and_transient_are_shown_in_every_search() {
 }
 
 #[tokio::test]
-async fn a_page_is_never_larger_than_the_limit() {
+async fn a_page_never_exceeds_its_largest_size() {
     let manager = manager(|_| {});
     let held: Vec<_> = (0..600)
         .map(|number| {
@@ -216,7 +214,7 @@ async fn bad_arguments_are_answered_with_a_sentence() {
         );
         let response = get(&router, &path).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        // A browser that follows a link to this shows it as text.
+        // A browser shows the error as text.
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
             "text/plain; charset=utf-8"
@@ -237,7 +235,7 @@ async fn bad_arguments_are_answered_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn names_that_remotes_choose_do_not_break_the_view() {
+async fn hostile_names_do_not_break_the_json() {
     let manager = manager(|_| {});
     let names_made_up = [
         "\"},{\"a\":[",
@@ -261,7 +259,7 @@ async fn names_that_remotes_choose_do_not_break_the_view() {
     let cut = format!("protocol:{}…", "ü".repeat(100));
     assert!(shown.contains(&&*cut));
     assert!(shown.contains(&&*format!("{cut}.peer:<img src=x>")));
-    // A name that is shown cut is still found by its end.
+    // A search also finds text after the cut.
     let page = json(&router, "/rcmgr.json?search=.peer:%3Cimg").await;
     assert_eq!(page["matched"], 1);
 
@@ -282,7 +280,7 @@ async fn names_that_remotes_choose_do_not_break_the_view() {
     );
 }
 
-/// The text of the only element of this name.
+/// The text of the only element with this name.
 fn element<'a>(page: &'a str, tag: &str) -> &'a str {
     let (begin, end) = (format!("<{tag}>"), format!("</{tag}>"));
     assert_eq!(page.matches(&begin).count(), 1);
@@ -291,7 +289,7 @@ fn element<'a>(page: &'a str, tag: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn the_page_may_run_its_own_script_and_nothing_else() {
+async fn the_policy_allows_only_the_pages_own_script() {
     let response = get(&view(&manager(|_| {})), "/").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
@@ -316,8 +314,8 @@ async fn the_page_may_run_its_own_script_and_nothing_else() {
         assert!(policy.contains(must), "{policy}");
     }
     assert!(!policy.contains("unsafe"));
-    // The page loads nothing from elsewhere, takes no text for markup, and has nothing that its policy
-    // forbids.
+    // The page loads nothing from other hosts, inserts no text as markup, and does nothing that the
+    // policy forbids.
     for never in [
         "http:",
         "https:",
@@ -355,7 +353,7 @@ fn put(token: Option<&str>, form: &str, file: impl Into<Body>) -> Request<Body> 
 const TOML: &str = "application/toml";
 
 #[tokio::test]
-async fn limits_can_be_set_with_the_token_only() {
+async fn only_requests_with_the_token_set_limits() {
     let manager = manager(|limits| limits.system.fd = 7.into());
     let router = http::limits_router(manager.clone(), "secret");
     let file = "[System]\nConns = 5\n";
@@ -392,7 +390,7 @@ async fn limits_can_be_set_with_the_token_only() {
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(manager.limits().system.conns, 5.into());
     assert_eq!(manager.limits().system.fd, 7.into());
-    // Limits that the file does not name are as they were at the start.
+    // Limits that the file does not set are those from the start.
     let json = r#"{"Transient": {"Conns": 3}}"#;
     let request = put(
         Some("bearer secret"),
@@ -411,7 +409,7 @@ async fn limits_can_be_set_with_the_token_only() {
 }
 
 #[tokio::test]
-async fn a_bad_limits_file_is_reported_with_its_line_and_changes_nothing() {
+async fn a_bad_limits_file_says_where_and_changes_nothing() {
     let manager = manager(|limits| limits.system.fd = 7.into());
     let before = manager.limits();
     let router = http::limits_router(manager.clone(), "secret");
@@ -457,7 +455,7 @@ async fn a_bad_limits_file_is_reported_with_its_line_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_empty_token_gives_no_access() {
+async fn with_an_empty_token_no_request_is_accepted() {
     let router = http::limits_router(manager(|_| {}), "");
     for token in [None, Some(""), Some("Bearer "), Some("Bearer x")] {
         let response = send(&router, put(token, TOML, "")).await;

@@ -1,15 +1,13 @@
-//! The instruments that OpenTelemetry collects.
+//! The metrics that OpenTelemetry collects.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use rcmgr_atomic::{
-    Direction, Endpoint, Limits, Manager, Priority, ResourceManager, ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, Priority, UsesFd};
 use rcmgr_metrics::Observer;
 
-/// The value of the series of a metric that has this label.
+/// The sum of the series of a metric that have this label.
 fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) -> Vec<f64> {
     let finished = exporter.get_finished_metrics().unwrap();
     let last = finished.last().unwrap();
@@ -17,7 +15,7 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
     let mut values = Vec::new();
     for found in metrics.filter(|found| found.name() == metric) {
         let mut add = |value: f64, mut labels: &mut dyn Iterator<Item = &KeyValue>| {
-            // By reference: an iterator of unknown size is no receiver.
+            // By reference, because an iterator of unknown size cannot be a receiver.
             if Iterator::any(&mut labels, |label| {
                 (label.key.as_str(), &*label.value.as_str()) == of
             }) {
@@ -43,7 +41,7 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
 }
 
 #[test]
-fn each_collection_reads_the_manager_anew() {
+fn each_collection_reads_the_manager_again() {
     let mut limits = Limits::unlimited();
     limits.system.memory = 10_000.into();
     let manager = Manager::new(limits).unwrap();

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use exposition::{Exposition, Labels};
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, Manager, PeerId, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_metrics::Observer;
@@ -44,7 +43,7 @@ fn stream(manager: &Manager, direction: Direction, protocol: &str) -> Stream {
     stream
 }
 
-/// Performs an operation that must be refused under the limits that `change` sets.
+/// Makes requests that must be refused under the limits of `change`.
 fn refuse<T>(
     manager: &Manager,
     change: impl Fn(&mut Limits),
@@ -58,8 +57,8 @@ fn refuse<T>(
     manager.set_limits((*before).clone());
 }
 
-/// A manager like the one behind the reference's metrics: the same scopes with the same limits set, and
-/// refusals of the same kinds.
+/// A manager like the one of the reference's metrics: the same scopes with the same limits, and the
+/// same kinds of refusals.
 fn like_the_reference() -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.system = rcmgr_core::Limit::all(1_000_000.into());
@@ -141,7 +140,7 @@ fn names_labels_and_types_are_the_references() {
     }
 }
 
-/// The reference's metrics are not part of the project. Without them the test passes.
+/// The metrics of the reference are not part of the project. The test passes if they are not found.
 #[test]
 fn every_series_of_the_reference_is_there() {
     let Some(folder) = vectors::observe() else {
@@ -161,7 +160,7 @@ fn every_series_of_the_reference_is_there() {
         .keys()
         .filter(|series| !ours.samples.contains_key(series));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&(String, Labels)>::new());
-    // There is no metric with the reference's prefix that the reference does not have.
+    // There are no other series under its names.
     let names: Vec<_> = theirs.kinds.keys().collect();
     let more = ours.kinds.keys().filter(|name| name.starts_with("libp2p_"));
     assert_eq!(more.filter(|name| !names.contains(name)).count(), 0);
@@ -196,7 +195,7 @@ fn values_are_those_of_the_manager() {
     let blocked = [("dir", ""), ("resource", "memory"), ("scope", "system")];
     assert_eq!(get("blocked_resources", &blocked), Some(1.0));
 
-    // One peer has two streams, and another has a connection.
+    // One peer has two streams, and another one a connection.
     let bucket = |le| [("dir", "inbound"), ("le", le)];
     assert_eq!(get("peer_streams_bucket", &bucket("1")), Some(0.0));
     assert_eq!(get("peer_streams_bucket", &bucket("2")), Some(1.0));
@@ -247,7 +246,7 @@ fn unlimited_has_no_series() {
 }
 
 #[test]
-fn names_that_remotes_choose_do_not_break_the_text() {
+fn hostile_names_do_not_break_the_text() {
     let long = "x".repeat(100_000);
     let names = [
         "a\"} 1\nevil{x=\"",
@@ -286,7 +285,7 @@ fn names_that_remotes_choose_do_not_break_the_text() {
     ];
     assert_eq!(found.get("libp2p_rcmgr_streams", &of_cut), Some(2.0));
 
-    // A protocol with the name of the sum is counted in the sum.
+    // A scope named `other` is added to the series of the others.
     let found = Exposition::of(&observer.most_names(names.len()));
     let other = [
         ("dir", "inbound"),
@@ -297,7 +296,7 @@ fn names_that_remotes_choose_do_not_break_the_text() {
 }
 
 #[test]
-fn a_flood_of_protocols_and_services_makes_few_series() {
+fn a_flood_of_protocols_and_services_causes_few_series() {
     let manager = unlimited();
     let mut held = Vec::new();
     for number in 0..500 {
@@ -355,7 +354,7 @@ fn peers_have_no_series_of_their_own() {
 }
 
 #[test]
-fn refusals_by_per_peer_scopes_count_under_the_class_of_the_whole() {
+fn refusals_by_shares_count_under_their_service_or_protocol() {
     let manager = unlimited();
     let one = manager.open_stream(&peer("a"), OUT).unwrap();
     refuse(
@@ -389,7 +388,7 @@ fn the_counters_of_a_trace_are_shown_if_there_is_one() {
     sink.close().unwrap();
     let found = Exposition::of(&observer);
     let of = |outcome| found.get("rcmgr_trace_operations_total", &[("outcome", outcome)]);
-    // One event says that the manager was made.
+    // The creation of the manager is one.
     assert_eq!((of("written"), of("dropped")), (Some(3.0), Some(0.0)));
 }
 

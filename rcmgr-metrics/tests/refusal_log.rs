@@ -1,4 +1,4 @@
-//! The log of refusals, as a subscriber of `tracing` gets it.
+//! The refusal log, as a subscriber of `tracing` receives it.
 
 #![cfg(feature = "observer")]
 
@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, ResourceManager, UsesFd};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, UsesFd};
 use rcmgr_metrics::RefusalLog;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The fields of one line, the message too.
+/// The fields of one line, including the message.
 type Line = BTreeMap<&'static str, String>;
 
-/// A subscriber that keeps all lines.
+/// Keeps the lines.
 #[derive(Debug, Clone, Default)]
 struct Listener(Arc<Mutex<Vec<Line>>>);
 
@@ -79,7 +79,7 @@ fn refused_connection(manager: &Manager) {
 }
 
 #[test]
-fn a_line_has_its_facts_as_fields() {
+fn a_line_has_its_values_as_fields() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 1.into();
     limits.conn.conns_inbound = 0.into();
@@ -124,7 +124,7 @@ fn a_line_has_its_facts_as_fields() {
 }
 
 #[test]
-fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
+fn a_flood_causes_one_line_per_interval_for_each_class_and_resource() {
     const THREADS: u64 = 4;
     const EACH: u64 = 10_000;
     let mut limits = Limits::unlimited();
@@ -149,7 +149,7 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     };
     let mut sums = (0, 0);
     for round in 1..=3_u64 {
-        // The log is polled all the time during the flood, while the clock stands still.
+        // Look after every refusal of the flood, while the clock stands still.
         thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
                 .map(|number| {
@@ -187,9 +187,9 @@ fn a_flood_makes_one_line_in_an_interval_for_each_class_and_resource() {
     drop(held);
 }
 
-/// Only this test sets the global subscriber: the lines come from another thread.
+/// This test uses the global subscriber, because the log runs on another thread.
 #[test]
-fn the_thread_polls_by_itself_and_logs_the_rest_at_the_end() {
+fn the_thread_looks_periodically_and_flushes_at_the_end() {
     let listener = Listener::default();
     tracing::subscriber::set_global_default(listener.clone()).unwrap();
     let mut limits = Limits::unlimited();
@@ -210,10 +210,7 @@ fn the_thread_polls_by_itself_and_logs_the_rest_at_the_end() {
             assert_eq!(said, ["1"]);
             break;
         }
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "the thread never polls"
-        );
+        assert!(begin.elapsed() < Duration::from_secs(30), "it never looks");
         thread::yield_now();
     }
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! The report of a replay, on traces that are made for these tests.
+//! Replays of small traces.
 
 mod support;
 
@@ -84,7 +84,7 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         .iter()
         .map(|scope| scope.name.as_str())
         .collect();
-    // At the same number of refusals, scopes with more events come first, then by name.
+    // With equal refusals, scopes with more events come first, then by name.
     let expected = [
         "system",
         "peer:p",
@@ -118,11 +118,11 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         ),
         (1, 0, 3, 2)
     );
-    // At a priority that may use half of the limit, 100 bytes need a limit of 200.
+    // A priority of half of the limit needs 200 bytes for 100.
     assert_eq!(report.classes[0].needed.memory, 200);
     assert_eq!(report.nanos, 13_000_000);
 
-    // There are 14 events a millisecond apart, two to a point.
+    // 14 events, a millisecond apart, two for each point.
     let memory: Vec<_> = report.over_time[0]
         .usage
         .iter()
@@ -140,7 +140,7 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
 }
 
 #[test]
-fn a_trace_without_events_is_a_report_of_nothing() {
+fn a_trace_without_events_gives_an_empty_report() {
     let options = Options {
         points: 5,
         ..Options::default()
@@ -151,7 +151,7 @@ fn a_trace_without_events_is_a_report_of_nothing() {
         (0, None, 0)
     );
     assert!(report.to_html().contains("There are no events."));
-    // All events have the same time.
+    // All events at the same time.
     let one = report_of(
         Trace::default().event("start", "", "").text.as_str(),
         &options,
@@ -217,7 +217,7 @@ fn hostile_names_do_not_break_out_of_the_page_or_of_json() {
 }
 
 #[test]
-fn whatever_the_bytes_are_nothing_panics() {
+fn random_bytes_cause_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     write_long(&path, 3);
@@ -244,7 +244,7 @@ fn whatever_the_bytes_are_nothing_panics() {
         for _ in 0..random.usize(1..4) {
             let at = random.usize(..bytes.len());
             match round % 4 {
-                // One digit replaces another.
+                // Replace a digit by another digit.
                 1 | 2 if bytes[at].is_ascii_digit() => bytes[at] = random.u8(b'0'..=b'9'),
                 2 => {}
                 _ => bytes[at] = random.u8(..),
@@ -260,7 +260,7 @@ fn whatever_the_bytes_are_nothing_panics() {
     assert!((500..2000).contains(&read), "{read}");
 }
 
-/// Writes peers that come once, and one that returns: 10 events each.
+/// Writes peers that come once, and one that comes back, with 10 events each.
 fn write_long(path: &Path, peers: u64) {
     let gzip = GzEncoder::new(File::create(path).unwrap(), Compression::fast());
     let mut file = BufWriter::new(gzip);
@@ -294,10 +294,10 @@ fn write_long(path: &Path, peers: u64) {
 }
 
 #[test]
-fn memory_is_bounded_however_long_the_file_is() {
+fn memory_is_bounded_for_files_of_any_length() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
-    // A debug build takes long for each event.
+    // A debug build is slow, so it uses fewer events.
     let peers = if cfg!(debug_assertions) {
         10_000
     } else {

@@ -1,4 +1,4 @@
-//! Traces as files: whole, cut off, and with lines that do not belong there.
+//! Trace files: complete, cut off, and invalid.
 
 mod support;
 
@@ -62,7 +62,7 @@ fn files_are_one_trace_plain_gzipped_or_of_several_members() {
 }
 
 #[test]
-fn everything_before_the_end_of_a_cut_file_counts() {
+fn all_lines_before_a_cut_are_used() {
     let text = conn_lines(8);
     let gzip = gzipped(&text);
     let more = "\n".to_owned() + &conn_lines(1);
@@ -87,13 +87,13 @@ fn everything_before_the_end_of_a_cut_file_counts() {
             }
         }
     }
-    // Everything that the part of the stream contains.
+    // All that can be decompressed from the cut stream.
     let (events, _) = read(&[&gzip[..gzip.len() - 9]]);
     assert_eq!(lines(&events.unwrap()), text);
 }
 
 #[test]
-fn a_line_that_is_no_event_is_an_error_with_file_and_line() {
+fn a_line_that_is_not_an_event_is_an_error_with_file_and_line() {
     let good = conn_lines(1);
     let long = format!("{{\"Time\":\"{}\"}}", "x".repeat(1 << 20));
     for (line, reason) in [
@@ -159,7 +159,7 @@ fn a_damaged_gzip_stream_is_an_error() {
 }
 
 #[test]
-fn unknown_events_and_fields_are_counted_and_are_no_error() {
+fn unknown_types_and_fields_are_counted_but_no_error() {
     let text = r#"{"Time":"2026-11-22T00:00:00Z","Type":"sneeze","Volume":11}
 {"Time":"2026-11-22T00:00:01Z","Type":"sneeze"}
 {"Time":"2026-11-22T00:00:02Z","Type":"create_scope","Scope":{"Class":"peer","Peer":"p","Mood":1},"Name":"peer:p","Limit":{"Dogs":3}}
@@ -202,7 +202,7 @@ fn files_in_the_wrong_order_are_reported() {
 }
 
 #[test]
-fn a_path_that_is_no_file_is_an_error_before_anything_is_read() {
+fn a_path_that_is_not_a_file_is_an_error_before_reading() {
     let folder = tempfile::tempdir().unwrap();
     for (path, reason) in [
         (folder.path().join("none"), "No such file"),

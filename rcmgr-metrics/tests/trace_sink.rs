@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use fastrand::Rng;
-use rcmgr_atomic::{
-    Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope,
-    ScopeStat,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority, ScopeStat};
 use rcmgr_metrics::replay::{Options, Report, replay};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
 use rcmgr_testkit::{Kind, RandomOps, Session, Usage, usage};

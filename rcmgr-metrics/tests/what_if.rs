@@ -1,4 +1,4 @@
-//! The effect of other limits on recorded traces. The traces are short enough to check by hand.
+//! Replays under other limits, of traces that are short enough to check by hand.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn what_if(trace: &Trace, tighten: impl FnOnce(&mut Limits)) -> WhatIfReport {
     report(trace, Some(asked)).what_if.unwrap()
 }
 
-/// Granted, refused, would be refused, would be granted, not asked.
+/// The counts: granted, refused, would refuse, would grant, not asked.
 fn counts(what_if: &WhatIfReport) -> [u64; 5] {
     [
         what_if.granted,
@@ -53,7 +53,8 @@ fn changes(what_if: &WhatIfReport) -> Vec<(&str, &str, u64, u64)> {
         .collect()
 }
 
-/// Opens a stream. These are the totals of transient and of the other scopes afterwards.
+/// The events of a stream that is opened with these totals in transient and system, and gets a
+/// protocol.
 fn stream(trace: &mut Trace, number: u64, transient: u64, all: u64) {
     let leaf = format!("stream-{number}");
     let one = r#""DeltaIn":1,"StreamsIn":"#;
@@ -78,7 +79,8 @@ fn protocol(trace: &mut Trace, transient: u64, all: u64) {
         );
 }
 
-/// Memory of a stream with the protocol. The total is the same in all shared scopes.
+/// The events of a memory reservation by a stream with the protocol. All scopes except the stream
+/// have the same total.
 fn memory(trace: &mut Trace, kind: &str, number: u64, delta: i64, total: u64, own: u64) {
     let priority = match kind {
         "reserve_memory" => r#""Priority":101,"#,
@@ -99,7 +101,7 @@ fn memory(trace: &mut Trace, kind: &str, number: u64, delta: i64, total: u64, ow
     );
 }
 
-/// The end of a stream with the protocol.
+/// The events of the end of a stream with the protocol.
 fn end(trace: &mut Trace, number: u64, memory: u64, memory_left: u64, streams_left: u64) {
     for name in ["peer:p", "protocol:/a.peer:p", "protocol:/a", "system"] {
         if memory > 0 {
@@ -119,14 +121,14 @@ fn end(trace: &mut Trace, number: u64, memory: u64, memory_left: u64, streams_le
 }
 
 #[test]
-fn memory_that_would_be_refused_is_not_charged_and_not_released() {
+fn refused_memory_is_absent_and_its_release_ignored() {
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     protocol(&mut trace, 0, 1);
     memory(&mut trace, "reserve_memory", 1, 60, 60, 60);
     memory(&mut trace, "reserve_memory", 1, 50, 110, 110); // 110 > 100: refused
     memory(&mut trace, "reserve_memory", 1, 40, 150, 150); // 100: granted
-    memory(&mut trace, "release_memory", 1, -50, 100, 100); // 10 of it were refused
+    memory(&mut trace, "release_memory", 1, -50, 100, 100); // of what is not there
     memory(&mut trace, "reserve_memory", 1, 1, 101, 101); // 101: refused
     memory(&mut trace, "release_memory", 1, -60, 41, 41); // 40 are left
     memory(&mut trace, "reserve_memory", 1, 60, 101, 101); // 100: granted
@@ -134,7 +136,7 @@ fn memory_that_would_be_refused_is_not_charged_and_not_released() {
     end(&mut trace, 1, 108, 0, 0);
     stream(&mut trace, 2, 1, 1);
     protocol(&mut trace, 0, 1);
-    memory(&mut trace, "reserve_memory", 2, 100, 100, 100); // the first stream holds nothing any longer
+    memory(&mut trace, "reserve_memory", 2, 100, 100, 100); // nothing is left of the one before
     // The threshold of priority 101 is 102 / 256 of the limit.
     let of_limit = |limit: u64| limit * 256 / 102 + 1;
     for tighten in [
@@ -152,7 +154,7 @@ fn memory_that_would_be_refused_is_not_charged_and_not_released() {
         },
     ] {
         let what_if = what_if(&trace, |limits| tighten(limits, of_limit(100).into()));
-        // Two streams, two protocols, and four of seven reservations.
+        // Two streams opened, two protocols set, and four of seven reservations.
         assert_eq!(counts(&what_if), [8, 0, 3, 0, 0], "{what_if:#?}");
         assert_eq!(what_if.changes[0].bytes, 58);
         assert_eq!(changes(&what_if).len(), 1);
@@ -161,12 +163,12 @@ fn memory_that_would_be_refused_is_not_charged_and_not_released() {
 }
 
 #[test]
-fn a_stream_that_would_be_refused_asks_for_nothing_more() {
+fn a_refused_stream_makes_no_more_requests() {
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     protocol(&mut trace, 0, 1);
     stream(&mut trace, 2, 1, 2); // over system
-    protocol(&mut trace, 0, 2); // of stream 2, which was refused: not asked
+    protocol(&mut trace, 0, 2); // of the latest, so not asked
     memory(&mut trace, "reserve_memory", 2, 10, 10, 10); // not asked
     memory(&mut trace, "reserve_memory", 1, 10, 20, 10);
     end(&mut trace, 2, 10, 10, 1);
@@ -183,7 +185,7 @@ fn a_stream_that_would_be_refused_asks_for_nothing_more() {
 }
 
 #[test]
-fn a_stream_that_would_be_refused_a_protocol_is_closed_at_once() {
+fn a_stream_refused_its_protocol_is_closed_at_once() {
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     stream(&mut trace, 2, 2, 2);
@@ -290,7 +292,8 @@ fn a_refusal_that_would_be_granted_is_counted_and_charges_nothing() {
     );
     assert_eq!(granted.changes[1].bytes, 20);
 
-    // It is refused again: by the same scope, or by one behind it that was not asked then.
+    // Refused again, by the same scope or another one, also by a scope after it that the trace does
+    // not show.
     for tighten in [
         (|limits| limits.system.memory = 104.into()) as fn(&mut Limits),
         |limits| limits.peer_default.memory = 9.into(),
@@ -337,14 +340,14 @@ fn a_connection_gets_its_peer_with_what_it_holds() {
             .event("release_memory", "transient", r#""Delta":-30"#)
             .event("remove_conn", "transient", r#""DeltaIn":-1"#);
     }
-    // Each connection is opened, reserves, and gets its peer.
+    // Each connection is opened, reserves memory, and gets its peer.
     assert_eq!(counts(&what_if(&trace, |_| {})), [6, 0, 0, 0, 0]);
     let memory = what_if(&trace, |limits| limits.peer_default.memory = 59.into());
     assert_eq!(counts(&memory), [5, 0, 1, 0, 0]);
     assert_eq!(changes(&memory), [("peer", "memory", 1, 0)]);
     let conns = what_if(&trace, |limits| limits.peer_default.conns = 1.into());
     assert_eq!(changes(&conns), [("peer", "conns", 1, 0)]);
-    // The second connection's memory is refused, so it comes to its peer without memory.
+    // The memory of the second one is absent, so it moves to its peer without memory.
     let transient = what_if(&trace, |limits| {
         limits.system.memory = 59.into();
         limits.peer_default.memory = 30.into();
@@ -354,7 +357,7 @@ fn a_connection_gets_its_peer_with_what_it_holds() {
 }
 
 #[test]
-fn spans_and_direct_reservations_are_operations_too() {
+fn spans_and_scopes_asked_directly_are_operations_too() {
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     protocol(&mut trace, 0, 1);
@@ -384,7 +387,7 @@ fn spans_and_direct_reservations_are_operations_too() {
         limits.system.memory = 5.into();
         limits.protocol_default.memory = 25.into();
     });
-    // The span is asked first. What it refuses is not charged on system.
+    // The span is checked first, and its refused memory is absent in system.
     assert_eq!(counts(&span), [3, 0, 1, 0, 0], "{span:#?}");
     assert_eq!(changes(&span), [("stream", "memory", 1, 0)]);
     let direct = what_if(&trace, |limits| {
@@ -394,7 +397,7 @@ fn spans_and_direct_reservations_are_operations_too() {
 }
 
 #[test]
-fn a_new_manager_in_the_trace_starts_at_zero() {
+fn a_recreated_manager_starts_at_zero() {
     let mut trace = Trace::default();
     for _ in 0..3 {
         trace.event("start", "", r#""Limit":{}"#);
@@ -407,8 +410,9 @@ fn a_new_manager_in_the_trace_starts_at_zero() {
 }
 
 #[test]
-fn events_in_any_order_are_accepted() {
-    // The events of two streams in random order: nothing panics, and without limits nothing is refused.
+fn mixed_up_events_cause_no_panic() {
+    // All orders of the events of two streams, cut into pieces, cause no panic. Without limits
+    // nothing is refused.
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     protocol(&mut trace, 0, 1);
@@ -439,7 +443,7 @@ fn events_in_any_order_are_accepted() {
 }
 
 #[test]
-fn suggested_limits_have_room_for_all_that_was_granted_or_refused() {
+fn suggested_limits_grant_all_that_was_granted_or_refused() {
     let mut trace = Trace::default();
     stream(&mut trace, 1, 1, 1);
     protocol(&mut trace, 0, 1);
@@ -508,7 +512,7 @@ Memory = 3840
 }
 
 #[test]
-fn a_connection_that_leaves_the_allowlist_goes_on_under_the_standard_limits() {
+fn a_connection_that_leaves_the_allowlist_gets_the_standard_limits() {
     let one = |totals: &str| format!(r#""DeltaIn":1{totals}"#);
     let mut trace = Trace::default();
     trace

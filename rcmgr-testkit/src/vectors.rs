@@ -7,16 +7,16 @@
 //!
 //! Tests without their vectors are reported as ignored.
 
+mod lines;
 mod scopes;
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use serde_json::Value;
 
+pub use lines::json_lines;
 pub use scopes::{ScopeVector, Step};
 
 /// The folder of single operations, `scopes/`.
@@ -63,21 +63,6 @@ fn root() -> PathBuf {
 fn scopes_in(folder: PathBuf) -> PathBuf {
     let scopes = folder.join("scopes");
     if scopes.is_dir() { scopes } else { folder }
-}
-
-/// The lines of a file of JSON, numbered from 1.
-///
-/// # Errors
-///
-/// The file and the line that cannot be read.
-pub fn json_lines(file: &Path) -> Result<Vec<(usize, Value)>, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let parse = |(line, text): (usize, &str)| {
-        let json = serde_json::from_str(text);
-        let json = json.map_err(|error| format!("{}:{line}: {error}", file.display()))?;
-        Ok((line, json))
-    };
-    (1..).zip(text.lines()).map(parse).collect()
 }
 
 /// Runs the trials of a test without a harness, one after the other, so that what they print is in

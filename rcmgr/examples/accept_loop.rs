@@ -59,8 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn accept(listener: TcpListener, manager: Manager) -> std::io::Result<()> {
     loop {
         let (socket, remote) = listener.accept().await?;
-        let endpoint = Endpoint::from(remote);
-        match manager.open_connection(Direction::Inbound, UsesFd::Yes, endpoint) {
+        match manager.open_connection(Direction::Inbound, UsesFd::Yes, remote) {
             Ok(connection) => drop(tokio::spawn(serve(socket, connection))),
             // The socket is closed here, where it is dropped.
             Err(refused) => println!("{remote}: {refused}"),

@@ -9,12 +9,14 @@
 //! | Handle a refusal | [`refusals`] |
 //! | See what goes on | [`watching`] |
 //! | Change limits while the server runs | [`changing_limits`] |
+//! | Close a server | [`closing`] |
 //! | Test a server | [`testing`] |
 
 pub mod accept_loop;
 pub mod by_address;
 pub mod changing_limits;
 pub mod choosing_limits;
+pub mod closing;
 pub mod refusals;
 pub mod streams_and_memory;
 pub mod testing;

@@ -12,7 +12,7 @@
 //! let manager = Manager::new(Limits::auto_scale())?;
 //! let remote: std::net::SocketAddr = "192.0.2.7:4001".parse()?;
 //!
-//! let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::from(remote))?;
+//! let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, remote)?;
 //! connection.set_peer(&remote.ip().into())?;
 //! let buffer = connection.reserve(64 * KIB, Priority::Medium)?; // released when it is dropped
 //! assert_eq!(manager.stat().system.memory, 64 * KIB);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_has_as_many_scopes_as_the_place_says() {
+    fn memory_is_charged_on_the_scopes_of_the_place() {
         for &place in Place::ALL {
             let case = Case {
                 place,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_what_the_case_says() {
+    fn threads_share_the_scopes_of_the_case() {
         let shared = |sharing| {
             let chains = all(&Case::new(Workload::Memory, sharing, 2));
             let pairs = chains[0].iter().zip(&chains[1]);

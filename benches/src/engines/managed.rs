@@ -93,7 +93,7 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
         let Self {
             setting, managers, ..
         } = self;
-        made_apart(case.threads, |thread| {
+        create_workers(case.threads, |thread| {
             let manager = &managers[thread % managers.len()];
             let own = match case.sharing {
                 Sharing::None | Sharing::Path => 0,
@@ -119,16 +119,16 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
 /// Creates each worker on its own thread, as a server does. If one thread created them all, their
 /// streams would be neighbours in memory, and the workers would contend for cache lines that they
 /// do not share.
-fn made_apart(
+fn create_workers(
     threads: usize,
     make: impl Fn(usize) -> Result<Box<dyn Worker>, Unexpected> + Sync,
 ) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-    let all_there = Barrier::new(threads);
+    let ready = Barrier::new(threads);
     let turn = Mutex::new(());
     let make_one = &|thread| {
         // Allocate once while all threads run: the allocator then gives each thread its own arena.
         drop(black_box(Box::new(thread)));
-        all_there.wait();
+        ready.wait();
         let _turn = turn.lock();
         make(thread)
     };

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_apart_and_in_the_picture() {
+    fn names_do_not_overlap_and_stay_in_the_chart() {
         let places = apart(&[100.0, 101.0, 195.0, 196.0]);
         let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_named_stays_text() {
+    fn names_in_the_page_stay_text() {
         let page = write(&report(vec![row(1), row(2)]));
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
         assert!(

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_what_is_there() {
+    fn ratios_need_both_rows() {
         let rows = [
             row(Workload::Memory, "floor", 1, 80.0),
             row(Workload::Memory, "atomic", 1, 20.0),

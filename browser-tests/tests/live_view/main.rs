@@ -1,8 +1,8 @@
-//! The live view's page in a real browser: Chromium without a window.
+//! Tests the page of the live view in headless Chromium.
 //!
-//! It is looked for on the `PATH`, or where `CHROME` says. Where there is none the tests are
-//! reported as ignored; but where `CI` is set, that is a failure. With `RCMGR_SCREENSHOTS` set they leave
-//! pictures in the folder that it names.
+//! The executable is searched on the `PATH` or taken from `CHROME`. Without Chromium the tests are
+//! reported as ignored; if `CI` is set, they fail. If `RCMGR_SCREENSHOTS` names a folder, the tests
+//! write screenshots into it.
 
 #[path = "../../../rcmgr-metrics/tests/crowd/mod.rs"]
 mod crowd;
@@ -23,7 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // They share the browser, whose tabs share the machine.
+    // One test at a time: all share the browser.
     arguments.test_threads = Some(1);
     let executable = default_executable();
     let missing = executable.is_err();
@@ -49,26 +49,26 @@ fn main() -> ExitCode {
     };
     let trials = tests::ALL.into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // With the last handle on it the browser ends.
+    // Dropping the last handle ends the browser.
     if let Ok(mut browser) = shared.lock() {
         browser.take();
     }
     conclusion.exit_code()
 }
 
-/// With a profile of its own, which goes with it.
+/// Starts the browser with a temporary profile.
 fn launch(path: &Path) -> Result<Browser, Failed> {
     let arguments = [
-        // It comes last, and counts.
+        // The last of several headless options wins.
         "--headless=new",
         "--hide-scrollbars",
         "--disable-component-update",
-        // Whatever is not on this machine is nowhere.
+        // All other hosts are unreachable.
         "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     ];
     let options = LaunchOptions::default_builder()
         .path(Some(path.to_owned()))
-        // It would not start as root; and it sees nothing but our own page.
+        // The sandbox does not work as root. The browser only loads our own page.
         .sandbox(false)
         .window_size(Some((1400, 1000)))
         .args(arguments.map(OsStr::new).into())

@@ -1,4 +1,4 @@
-//! A page in a browser: what is on it, and what it does.
+//! A page in a browser tab.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use headless_chrome::{Browser, Tab};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Whatever is waited for comes sooner, also on a machine that does much else.
+/// The timeout of a wait, long enough for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a page is shown on.
+/// The screen that a page is shown on.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
     pub width: u32,
@@ -44,18 +44,18 @@ impl Screen {
     }
 }
 
-/// A page in a tab of its own.
+/// A page in its own tab.
 pub struct Page {
     tab: Arc<Tab>,
     url: String,
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What happened in the tab.
+/// The events of the tab.
 #[derive(Debug, Default)]
 struct Seen {
     requests: Vec<String>,
-    /// What the console has of errors and warnings, and whatever else was not to be.
+    /// Errors and warnings of the console, and other unexpected events.
     complaints: Vec<String>,
 }
 
@@ -134,7 +134,7 @@ impl Page {
         }
     }
 
-    /// Waits until it shows this text.
+    /// Waits until the page shows this text.
     pub fn until_shown(&self, text: &str) {
         let text = Value::from(text);
         self.until(&format!("document.body.innerText.includes({text})"));
@@ -148,7 +148,7 @@ impl Page {
         self.tab.press_key(key).expect("a key");
     }
 
-    /// A picture into the folder that `RCMGR_SCREENSHOTS` names, if it names one.
+    /// Writes a screenshot, if `RCMGR_SCREENSHOTS` names a folder.
     pub fn picture(&self, name: impl Display) {
         let Some(folder) = env::var_os("RCMGR_SCREENSHOTS") else {
             return;
@@ -160,19 +160,19 @@ impl Page {
         fs::write(path, picture.expect("a picture")).expect("the folder can be written to");
     }
 
-    /// How many requests it has made.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         self.seen.lock().unwrap().requests.len()
     }
 
-    /// Leaves out the complaints that have this in them.
+    /// Ignores the complaints that contain this text.
     pub fn forgive(&self, what: &str) {
         let mut seen = self.seen.lock().unwrap();
         seen.complaints
             .retain(|complaint| !complaint.contains(what));
     }
 
-    /// Looks back at all that it did.
+    /// Checks that there were no complaints and no requests to other URLs.
     pub fn close(self) {
         let seen = self.seen.lock().unwrap();
         assert!(seen.complaints.is_empty(), "{:#?}", seen.complaints);
@@ -184,7 +184,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // The browser may be gone.
+        // The browser may have ended.
         let _ = self.tab.close(false);
     }
 }

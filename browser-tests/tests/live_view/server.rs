@@ -1,4 +1,4 @@
-//! A live view that is served, and can go away and come back.
+//! A server of the live view that can be stopped and restarted.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
@@ -21,7 +21,7 @@ impl Server {
         Self::at((Ipv4Addr::LOCALHOST, 0).into(), manager)
     }
 
-    /// Where another one was, which has to be dropped.
+    /// Starts at the address of an earlier server, which must be dropped before.
     pub fn at(address: SocketAddr, manager: &Manager) -> Self {
         let router = http::router(Observer::new(manager.clone()));
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -37,7 +37,7 @@ impl Server {
                     _ = stopped => {}
                 }
             });
-            // Connections that are open end with the runtime.
+            // Open connections end with the runtime.
         });
         Self {
             address,
@@ -58,7 +58,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // It may have ended by itself, in a panic.
+            // The thread may have panicked.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {

@@ -1,11 +1,10 @@
-//! Servers that do something.
+//! Managers with usage to show.
 
 use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority,
-    ResourceManager, ResourceScope, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limits, MIB, Manager, Priority, Stream, UsesFd,
 };
 
-/// One with these limits, which nobody uses yet.
+/// An unused manager with these limits.
 pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
     let mut limits = Limits::unlimited();
     change(&mut limits);
@@ -30,11 +29,11 @@ pub fn connection(manager: &Manager, peer: &str) -> Connection {
     connection
 }
 
-/// What keeps scopes in use.
+/// The handles that keep scopes in use.
 pub type Held = (Vec<Stream>, Vec<Connection>);
 
-/// One that has something of everything: 24 peers, the more the higher their number, and the last has
-/// been refused 1234 streams.
+/// A manager with all kinds of usage: 24 peers whose usage increases with their number. The last
+/// one has been refused 1234 streams.
 pub fn rich() -> (Manager, Held) {
     let manager = manager(|limits| {
         limits.system.memory = (512 * MIB).into();

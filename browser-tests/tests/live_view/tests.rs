@@ -1,9 +1,9 @@
-//! What the page is to do.
+//! The tests of the page.
 
 use std::collections::BTreeSet;
 
 use headless_chrome::Browser;
-use rcmgr_atomic::{Direction, KIB, MIB, Manager, ResourceManager};
+use rcmgr_atomic::{Direction, KIB, MIB, Manager};
 
 use crate::crowd;
 use crate::page::{PHONE, Page, Screen, WIDE};
@@ -30,14 +30,14 @@ pub const ALL: [(&str, Test); 9] = [
     ("where_nothing_is_open_it_says_so", empty),
 ];
 
-/// The names of scopes, as they are shown, from top to bottom.
+/// The shown names of scopes, from top to bottom.
 const NAMES: &str = "[...document.querySelectorAll('#tree .name')].map((name) => name.textContent)";
 
 fn names_on(page: &Page) -> Vec<String> {
     page.value(NAMES)
 }
 
-/// What a scope's card says.
+/// The text of a scope's card.
 fn card(name: &str) -> String {
     let name = serde_json::Value::from(name);
     format!(
@@ -55,7 +55,7 @@ fn change(browser: &Browser) {
     page.until(&format!("{of_peer}.includes('1 MiB of 4 MiB')"));
     let width = "document.querySelector('.fill').style.width";
     assert_eq!(page.value::<String>(width), "25%");
-    // It would be gone with a reload.
+    // A reload would remove this variable.
     page.value::<bool>("(window.isTheSame = true)");
     let more = stream(&manager, "192.0.2.1", "/echo", 2 * MIB);
     page.until(&format!("{of_peer}.includes('3 MiB of 4 MiB')"));
@@ -86,7 +86,7 @@ fn search(browser: &Browser) {
         found.contains(&"peer:12D3KooWPeer17".to_owned()),
         "{found:?}"
     );
-    // Its shares of the protocols and of the service, too, and not those of others.
+    // The peer and its shares of protocols and services, but not those of other peers.
     assert_eq!(found.len(), 5, "{found:?}");
     page.type_in("no such peer");
     page.until_shown("No scope name contains this text");
@@ -128,7 +128,7 @@ fn order(browser: &Browser) {
     page.close();
 }
 
-/// Whether anything that a name says has become more than text.
+/// Checks that names have created no elements.
 fn is_text(page: &Page) {
     let made = "[...new Set([...document.querySelectorAll('main *')].map((one) => one.localName))]";
     let made: BTreeSet<String> = page.value(made);
@@ -176,7 +176,7 @@ fn crowd_of_names(browser: &Browser) {
     let elements = page.value::<u32>("document.querySelectorAll('*').length");
     assert!(elements < 20_000, "{elements}");
     is_text(&page);
-    // How long the page is deaf when all that it shows is made anew.
+    // The time that the page is blocked when it redraws everything.
     let deaf = "(() => { const begin = performance.now(); \
         draw(JSON.parse(drawn).scopes); document.body.offsetHeight; \
         return performance.now() - begin; })()";
@@ -214,12 +214,12 @@ fn outage(browser: &Browser) {
     page.until("!document.getElementById('state').textContent.includes('no answer')");
     assert!(!page.value::<bool>("document.body.innerText.includes('192.0.2.1')"));
     assert!(page.requests() > asked);
-    // The browser itself notes each request that nobody answered.
+    // The browser logs each failed request.
     page.forgive("Failed to load resource: net::ERR_");
     page.close();
 }
 
-/// Whether nothing is cut off or has to be scrolled to sideways.
+/// Checks that nothing is cut off and the page needs no horizontal scrolling.
 fn fits(page: &Page, screen: Screen) {
     let width = page.value::<u32>("document.documentElement.scrollWidth");
     assert!(width <= screen.width, "{width} on {screen:?}");
@@ -232,7 +232,7 @@ fn fits(page: &Page, screen: Screen) {
 
 fn screens(browser: &Browser) {
     let (manager, held) = rich();
-    // One word without a place to break it.
+    // A word that cannot be broken.
     let _long = stream(&manager, "192.0.2.9", &"x".repeat(300), MIB);
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
@@ -246,7 +246,7 @@ fn screens(browser: &Browser) {
         }
     }
     let size = "getComputedStyle(document.getElementById('search')).fontSize";
-    // Smaller, and a phone would enlarge the page when it is typed into.
+    // With a smaller font a phone would zoom the page while typing.
     assert_eq!(page.value::<String>(size), "16px");
     drop(held);
     page.close();
@@ -257,7 +257,7 @@ fn contrast(browser: &Browser) {
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
     page.until_shown("refused 1,234");
-    // Every text on what is behind it, which is the page's own colour everywhere; as WCAG reckons.
+    // The contrast of every text with the background of the page, as WCAG calculates it.
     let lowest = "(() => {
         const light = (colour) => {
             const [r, g, b] = colour.match(/[0-9.]+/g).map(Number)

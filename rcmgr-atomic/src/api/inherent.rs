@@ -82,7 +82,9 @@ macro_rules! scope_methods {
             /// # Errors
             ///
             /// As [`ResourceScope::begin_span`](::rcmgr_core::ResourceScope::begin_span).
-            pub fn begin_span(&self) -> ::rcmgr_core::Result<$crate::Span> {
+            pub fn begin_span(
+                &self,
+            ) -> ::rcmgr_core::Result<<Self as ::rcmgr_core::ResourceScope>::Span> {
                 ::rcmgr_core::ResourceScope::begin_span(self)
             }
         }

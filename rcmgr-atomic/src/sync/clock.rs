@@ -6,8 +6,9 @@ use rcmgr_core::Clock;
 
 /// The machine's monotonic clock.
 ///
-/// On Linux it is the one that moves on with the kernel's tick, every 1 to 10 ms: to read it takes a
-/// fifth of the time, and nothing here is about less than some milliseconds.
+/// On Linux, with the feature `address`, it is the coarse clock, which advances with the kernel's
+/// tick, every 1 to 10 ms. A reading takes a fifth of the time, and each connection from a limited
+/// address takes one; nothing here depends on less than some milliseconds.
 ///
 /// ```
 /// use rcmgr_atomic::SystemClock;
@@ -22,13 +23,14 @@ pub struct SystemClock {
     start: Moment,
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+// Without limits by address the clock is read once for each over-release: any clock will do.
+#[cfg(all(feature = "address", any(target_os = "linux", target_os = "android")))]
 use tick::Moment;
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(feature = "address", any(target_os = "linux", target_os = "android"))))]
 type Moment = std::time::Instant;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "address", any(target_os = "linux", target_os = "android")))]
 mod tick {
     use std::time::Duration;
 

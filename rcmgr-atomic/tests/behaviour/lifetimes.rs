@@ -5,8 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Error, KIB, Manager, Priority, ResourceManager,
-    ResourceScope, ScopeClass, ScopeId, ScopeSpan, StreamScope, SystemClock, UsesFd,
+    Direction, Endpoint, Error, KIB, Manager, Priority, ScopeClass, ScopeId, SystemClock, UsesFd,
 };
 
 use crate::support::{BUILT_IN, connection, manager, peer, stream};

@@ -1,9 +1,6 @@
 //! Limits, priorities and overrides.
 
-use rcmgr_atomic::{
-    Direction, Endpoint, Limit, LimitValue, Limits, Priority, Resource, ResourceManager,
-    ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limit, LimitValue, Limits, Priority, Resource, UsesFd};
 
 use crate::support::{connection, manager, peer, refused, stream};
 

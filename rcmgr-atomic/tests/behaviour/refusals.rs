@@ -1,8 +1,8 @@
 //! Refusals: what an error says, how they are counted, and when a retry succeeds.
 
 use rcmgr_atomic::{
-    ConnectionScope, Direction, Error, Limit, LimitExceeded, LimitValue, Limits, PeerId, Priority,
-    Resource, ResourceManager, ResourceScope, ScopeClass, ScopeId,
+    Direction, Error, Limit, LimitExceeded, LimitValue, Limits, PeerId, Priority, Resource,
+    ScopeClass, ScopeId,
 };
 
 use crate::support::{connection, manager, peer, refused, stream};

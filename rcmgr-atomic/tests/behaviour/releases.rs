@@ -4,10 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcmgr_atomic::{
-    Clock, KIB, Manager, MemoryGuard, Priority, ResourceManager, ResourceScope, ScopeClass,
-    StreamScope,
-};
+use rcmgr_atomic::{Clock, KIB, Manager, MemoryGuard, Priority, ResourceScope, ScopeClass};
 
 use crate::support::{connection, manager, peer, stream};
 

@@ -1,9 +1,6 @@
 //! Services.
 
-use rcmgr_atomic::{
-    ConnectionScope, Error, Limit, Priority, ResourceManager, ResourceScope, ScopeClass, ScopeStat,
-    Service,
-};
+use rcmgr_atomic::{Error, Limit, Priority, ScopeClass, ScopeStat, Service};
 
 use crate::support::{connection, manager, peer};
 

@@ -1,8 +1,6 @@
 //! Spans.
 
-use rcmgr_atomic::{
-    Error, Limit, Limits, Priority, ResourceManager, ResourceScope, ScopeClass, ScopeSpan,
-};
+use rcmgr_atomic::{Error, Limit, Limits, Priority, ScopeClass};
 
 use crate::support::{connection, manager, peer, refused, stream};
 

@@ -1,8 +1,8 @@
 //! What these tests share.
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, Error, LimitExceeded, Limits, Manager, PeerId,
-    ResourceManager, ScopeClass, Stream, UsesFd,
+    Connection, Direction, Endpoint, Error, LimitExceeded, Limits, Manager, PeerId, ScopeClass,
+    Stream, UsesFd,
 };
 
 /// The scopes that are always there.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::dial::Dialer;
 use super::flood::Flooder;
 use super::honest::{Crowd, Honest};
-use super::plan::{HOARD_OPENINGS, Habit, Plan};
+use super::plan::{Behaviour, HOARD_OPENINGS, Plan};
 use super::stage::Stage;
 use super::tally::Tally;
 
@@ -44,11 +44,11 @@ pub fn start(
             dialer,
             tally: tally.clone(),
             hoard: Arc::new(Mutex::new(Vec::new())),
-            appetite: plan.appetite,
+            wanted: plan.wanted,
         };
-        let openings = match flood.habit {
-            Habit::Hoards => HOARD_OPENINGS,
-            Habit::IsSilent => plan.silent_openings,
+        let openings = match flood.behaviour {
+            Behaviour::Hoard => HOARD_OPENINGS,
+            Behaviour::Silent => plan.silent_openings,
         };
         for _ in 0..openings {
             clients.spawn(flooder.clone().run(stage.clone()));

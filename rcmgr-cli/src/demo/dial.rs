@@ -91,7 +91,7 @@ impl Dialer {
     }
 
     /// Connects and sends the hello.
-    pub async fn knock(
+    pub async fn greet(
         &self,
         from: Ipv4Addr,
         leave: Leave,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::dial::{Answer, Dialer, Leave};
-use super::plan::{CLAIMS, Flood, Habit};
+use super::plan::{Behaviour, CLAIMS, Flood};
 use super::stage::{Stage, reached};
 use super::tally::Tally;
 
@@ -29,7 +29,7 @@ pub struct Flooder {
     /// The connections that the address holds.
     pub hoard: Arc<Mutex<Vec<TcpStream>>>,
     /// The number of connections to hold.
-    pub appetite: u64,
+    pub wanted: u64,
 }
 
 impl Flooder {
@@ -45,14 +45,14 @@ impl Flooder {
     async fn flood(&self) -> ! {
         let (from, tally) = (self.flood.from, &*self.tally);
         loop {
-            let answer = match self.flood.habit {
-                Habit::Hoards => {
-                    let knock = self
+            let answer = match self.flood.behaviour {
+                Behaviour::Hoard => {
+                    let greet = self
                         .dialer
-                        .knock(from, Leave::Abruptly, &tally.flooding, tally);
-                    knock.await
+                        .greet(from, Leave::Abruptly, &tally.flooding, tally);
+                    greet.await
                 }
-                Habit::IsSilent => self.be_silent().await,
+                Behaviour::Silent => self.stay_silent().await,
             };
             match answer {
                 Answer::Welcome(socket) => self.keep(socket).await,
@@ -66,7 +66,7 @@ impl Flooder {
     async fn keep(&self, mut socket: TcpStream) {
         let held = || self.hoard.lock().expect("no panic while the lock is held");
         let number = held().len();
-        if (number as u64) < self.appetite {
+        if (number as u64) < self.wanted {
             let claim = CLAIMS[number % CLAIMS.len()];
             // The announced bytes are never sent. Errors are ignored: the server may have closed.
             let _ = socket.write_u32(claim as u32).await;
@@ -75,7 +75,7 @@ impl Flooder {
     }
 
     /// Opens a connection and sends nothing until the server closes it.
-    async fn be_silent(&self) -> Answer {
+    async fn stay_silent(&self) -> Answer {
         let (from, tally) = (self.flood.from, &*self.tally);
         let dial = self
             .dialer

@@ -55,7 +55,7 @@ impl Honest {
         loop {
             let answer = tokio::select! {
                 () = reached(&mut stage, Stage::Leaving) => return,
-                answer = self.knock() => answer,
+                answer = self.greet() => answer,
             };
             if let Answer::Welcome(socket) = answer {
                 if !came {
@@ -75,12 +75,12 @@ impl Honest {
         }
     }
 
-    async fn knock(&self) -> Answer {
+    async fn greet(&self) -> Answer {
         let crowd = &*self.crowd;
         let _turn = crowd.openings.acquire().await;
         crowd
             .dialer
-            .knock(self.from, Leave::Orderly, &crowd.tally.honest, &crowd.tally)
+            .greet(self.from, Leave::Orderly, &crowd.tally.honest, &crowd.tally)
             .await
     }
 

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_those_of_what_was_recorded() {
+    fn quantiles_are_those_of_the_recorded_times() {
         let recorder = Recorder::default();
         assert_eq!(recorder.quantiles(), None);
         for millis in 1..=1000 {

@@ -10,11 +10,11 @@ use super::progress::Bar;
 
 /// The time between two looks, and the shortest time between two similar lines.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-const SAY_EVERY: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Logs refusals until the returned handle is dropped. Prints only the sentences: they contain the
 /// values of all fields.
-pub fn tell(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
+pub fn start(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
     let bar = bar.clone();
     let sentences = debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),
@@ -28,6 +28,6 @@ pub fn tell(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> {
         .without_time()
         .with_max_level(tracing::Level::WARN);
     said.try_init().map_err(std::io::Error::other)?;
-    let log = RefusalLog::new(manager.clone()).interval(SAY_EVERY);
+    let log = RefusalLog::new(manager.clone()).interval(INTERVAL);
     log.start(LOOK_EVERY)
 }

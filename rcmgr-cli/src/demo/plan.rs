@@ -37,7 +37,7 @@ pub struct Plan {
     /// scope allows.
     pub silent_openings: u64,
     /// The number of connections that a hoarding address tries to hold: more than a peer may have.
-    pub appetite: u64,
+    pub wanted: u64,
 }
 
 /// An address that floods.
@@ -46,7 +46,7 @@ pub struct Flood {
     /// The source address.
     pub from: Ipv4Addr,
     /// The behaviour.
-    pub habit: Habit,
+    pub behaviour: Behaviour,
     /// The first stage of the flood.
     pub begins: Stage,
     /// The stage at which the flood ends.
@@ -55,11 +55,11 @@ pub struct Flood {
 
 /// The behaviour of a flooding address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Habit {
+pub enum Behaviour {
     /// Opens connections, keeps them, and claims memory on them.
-    Hoards,
+    Hoard,
     /// Opens connections and never sends a hello.
-    IsSilent,
+    Silent,
 }
 
 impl Plan {
@@ -100,7 +100,7 @@ impl Plan {
             limits,
             honest_openings: transient / 2,
             silent_openings: transient + 8,
-            appetite: 2 * per_peer,
+            wanted: 2 * per_peer,
         }
     }
 
@@ -115,16 +115,21 @@ impl Plan {
     /// The largest number of file descriptors that are open at once: both ends of every connection
     /// are in this process.
     pub fn fds(&self) -> u64 {
-        let count = |habit| self.floods.iter().filter(|f| f.habit == habit).count() as u64;
-        let hoarding = count(Habit::Hoards);
-        let wanted = self.connections + hoarding * self.appetite;
+        let count = |behaviour| {
+            self.floods
+                .iter()
+                .filter(|f| f.behaviour == behaviour)
+                .count() as u64
+        };
+        let hoarding = count(Behaviour::Hoard);
+        let wanted = self.connections + hoarding * self.wanted;
         let open = match most_connections(&self.limits.system) {
             LimitValue::Limited(most) => wanted.min(most),
             LimitValue::Unlimited => wanted,
         };
         let opening = self.honest_openings
             + hoarding * HOARD_OPENINGS
-            + count(Habit::IsSilent) * self.silent_openings;
+            + count(Behaviour::Silent) * self.silent_openings;
         2 * (open + opening) + OTHER_FDS
     }
 
@@ -138,14 +143,14 @@ impl Plan {
 
 impl Flood {
     fn numbered(number: u8) -> Self {
-        let (habit, begins, ends) = match number {
-            0 => (Habit::Hoards, Stage::OneHoards, Stage::Leaving),
-            1 => (Habit::IsSilent, Stage::OneIsSilent, Stage::AllHoard),
-            _ => (Habit::Hoards, Stage::AllHoard, Stage::Leaving),
+        let (behaviour, begins, ends) = match number {
+            0 => (Behaviour::Hoard, Stage::OneHoards, Stage::Leaving),
+            1 => (Behaviour::Silent, Stage::OneIsSilent, Stage::AllHoard),
+            _ => (Behaviour::Hoard, Stage::AllHoard, Stage::Leaving),
         };
         Self {
             from: Ipv4Addr::new(127, 0, 2, number + 1),
-            habit,
+            behaviour,
             begins,
             ends,
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use rcmgr_atomic::{LimitValue, Manager, Refusals, ResourceManager, ScopeClass, ScopeStat};
+use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
 use super::format::{bytes, duration, grouped, of_limit};
 use super::latency::Recorder;
@@ -68,7 +68,7 @@ impl Report<'_> {
             ("accepted", server.accepted.get()),
             ("opened by the manager", server.opened.get()),
             ("refused", server.refused.get()),
-            ("closed before the hello", server.nameless.get()),
+            ("closed before the hello", server.without_hello.get()),
             ("most admitted at once", server.admitted.most()),
         ];
         for (name, count) in rows {

@@ -3,11 +3,9 @@
 
 use std::net::Ipv4Addr;
 
-use rcmgr_atomic::{
-    Limit, Manager, PeerId, Refusals, ResourceManager, ResourceScope, Scope, ScopeStat,
-};
+use rcmgr_atomic::{Limit, Manager, PeerId, Refusals, Scope, ScopeStat};
 
-use super::plan::{Habit, Plan};
+use super::plan::{Behaviour, Plan};
 use super::server::SERVICE;
 use super::stage::Stage;
 
@@ -37,7 +35,7 @@ impl Scopes {
         let hoarding = |begins: Stage| {
             let floods = plan.floods.iter();
             floods
-                .filter(move |flood| flood.habit == Habit::Hoards && flood.begins == begins)
+                .filter(move |flood| flood.behaviour == Behaviour::Hoard && flood.begins == begins)
                 .map(|flood| peer(flood.from))
                 .collect()
         };

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Manager, PeerId, Priority, ResourceManager,
-    ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Manager, PeerId, Priority, UsesFd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -136,7 +133,7 @@ impl Server {
     async fn attend(self: Arc<Self>, mut guest: Guest, remote: IpAddr, opened_in: Duration) {
         let hello = timeout(HELLO_WITHIN, wire::read_hello(&mut guest.socket)).await;
         let Ok(Ok(named)) = hello else {
-            self.tally.server.nameless.one();
+            self.tally.server.without_hello.one();
             return;
         };
         let peer = PeerId::from(match self.naming {
@@ -194,7 +191,7 @@ impl Server {
     /// Checks the limit of a connection and records its usage. Only the server can do this, because
     /// a connection has no view.
     fn look_at(&self, connection: &Connection) {
-        self.watch.look(connection);
+        self.watch.check(connection);
         let largest = &self.tally.server.largest_connection;
         largest.fetch_max(connection.stat().memory, Ordering::Relaxed);
     }

@@ -85,7 +85,7 @@ pub struct ServerTally {
     /// peer or service was set.
     pub refused: Count,
     /// Connections that ended before the hello.
-    pub nameless: Count,
+    pub without_hello: Count,
     /// Connections with a peer and the service.
     pub admitted: Gauge,
     /// Requests whose memory was refused.

@@ -1,6 +1,6 @@
 //! The checks of the manager, after all clients have left.
 
-use rcmgr_atomic::{Manager, ResourceManager, ScopeClass};
+use rcmgr_atomic::{Manager, ScopeClass};
 
 use super::format::grouped;
 use super::limit_watch::LimitWatch;
@@ -58,10 +58,10 @@ fn counters_are_zero(manager: &Manager) -> Check {
 }
 
 fn limits_were_kept(watch: &LimitWatch) -> Check {
-    let looks = grouped(watch.looks());
+    let checks = grouped(watch.checks());
     check(
-        &watch.passed(),
-        format!("no limit was ever exceeded, in {looks} checks of usage and peaks"),
+        &watch.violations(),
+        format!("no limit was ever exceeded, in {checks} checks of usage and peaks"),
     )
 }
 
@@ -92,12 +92,12 @@ fn all_ended(unended: &[String]) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use rcmgr_atomic::{Limits, PeerId, Priority, ResourceScope};
+    use rcmgr_atomic::{Limits, PeerId, Priority};
 
     use super::*;
 
     #[test]
-    fn what_is_left_fails_and_is_named() {
+    fn leftover_charges_and_peers_fail_the_check() {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         assert!(counters_are_zero(&manager).passed);
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_only_one_side_saw_fails() {
+    fn a_refusal_counted_by_one_side_only_fails_the_check() {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let tally = Tally::default();
         assert!(counts_agree(&manager, &tally).passed);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_of_too_much_fails() {
+    fn an_over_release_fails_the_check() {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         assert!(nothing_was_released_twice(&manager).passed);
         manager.view_system().release_memory(1);

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hello_says_who_it_is() {
+    async fn a_hello_has_the_address_of_the_client() {
         let client: IpAddr = "127.0.1.7".parse().unwrap();
         let mut line = Vec::new();
         write_hello(&mut line, client).await.unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn anything_else_is_no_hello() {
+    async fn anything_else_is_not_a_hello() {
         let endless = vec![b'h'; 1000];
         let lines: [&[u8]; 5] = [
             b"",

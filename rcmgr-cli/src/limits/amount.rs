@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_size_says_where_it_is_rounded() {
+    fn a_rounded_short_size_is_marked() {
         let cases = [
             (7, "7 B"),
             (1536, "1.5 KiB"),

@@ -8,10 +8,10 @@ use clap::Args;
 use rcmgr_atomic::BadConfiguration;
 use rcmgr_config::{LimitsExt, Machine, Warning};
 
+use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::{Defaults, DefaultsOptions};
-use super::trouble::Trouble;
-use crate::output::{complain, print};
+use crate::output::{print, print_error};
 
 /// The options of `rcmgr limits check`.
 #[derive(Debug, Clone, Args)]
@@ -29,7 +29,7 @@ pub struct CheckOptions {
 }
 
 /// Checks every file.
-pub fn run(options: &CheckOptions) -> Result<ExitCode, Trouble> {
+pub fn run(options: &CheckOptions) -> Result<ExitCode, CommandError> {
     let here = Machine::detect();
     let defaults = options.defaults.on(&here);
     let machine = (!options.defaults.suit_any_machine()).then(|| comparable(here));
@@ -37,11 +37,11 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, Trouble> {
     for file in &options.files {
         match warnings(&defaults, file, machine.as_ref()) {
             Err(bad) => {
-                complain(bad);
+                print_error(bad);
                 all_ok = false;
             }
             Ok(warnings) => {
-                warnings.iter().for_each(complain);
+                warnings.iter().for_each(print_error);
                 if options.deny_warnings && !warnings.is_empty() {
                     all_ok = false;
                 } else {

@@ -10,9 +10,9 @@ use rcmgr_atomic::{Limits, LimitsKey, Resource};
 use rcmgr_config::Machine;
 
 use super::amount::{limit, printable};
+use super::command_error::CommandError;
 use super::configuration::Configuration;
 use super::defaults::DefaultsOptions;
-use super::trouble::Trouble;
 use crate::output::print;
 
 /// The options of `rcmgr limits diff`.
@@ -31,7 +31,7 @@ pub struct DiffOptions {
 }
 
 /// Prints the differences.
-pub fn run(options: &DiffOptions) -> Result<ExitCode, Trouble> {
+pub fn run(options: &DiffOptions) -> Result<ExitCode, CommandError> {
     let defaults = options.defaults.on(&Machine::detect());
     let read = |file| Configuration::read(&defaults, slice::from_ref(file));
     let (old, new) = (read(&options.old)?.limits, read(&options.new)?.limits);

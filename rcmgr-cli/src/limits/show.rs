@@ -8,11 +8,11 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use rcmgr_atomic::{BadConfiguration, LimitsKey};
 use rcmgr_config::{LimitsExt, Machine};
 
+use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
-use super::trouble::Trouble;
 use super::{table, written};
-use crate::output::{complain, print};
+use crate::output::{print, print_error};
 
 /// The options of `rcmgr limits` without a command.
 #[derive(Debug, Clone, Args)]
@@ -66,7 +66,7 @@ fn scope(text: &str) -> Result<LimitsKey, String> {
 }
 
 /// Prints the limits, then the warnings.
-pub fn run(options: &ShowOptions) -> Result<ExitCode, Trouble> {
+pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
     let machine = Machine::detect();
     let defaults = options.defaults.on(&machine);
     let configuration = Configuration::read(&defaults, &options.files)?;
@@ -83,7 +83,7 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, Trouble> {
         }
     })?;
     for warning in configuration.limits.warnings(Some(&comparable(machine))) {
-        complain(format_args!("warning: {warning}"));
+        print_error(format_args!("warning: {warning}"));
     }
     Ok(ExitCode::SUCCESS)
 }

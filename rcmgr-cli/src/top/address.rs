@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_read_with_and_without_what_is_plain() {
+    fn a_url_may_leave_out_scheme_and_path() {
         let plain = "http://127.0.0.1:9500";
         let cases = [
             ("127.0.0.1:9500", plain),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_url_is_told_with_what_is_wrong() {
+    fn an_invalid_url_gets_a_helpful_error() {
         let cases = [
             ("", "expected"),
             ("http://", "expected"),

@@ -19,7 +19,7 @@ const SOONEST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// An action of a key that the caller has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Action {
     /// Continue.
     Nothing,
     Quit,
@@ -260,12 +260,12 @@ impl App {
     }
 
     /// Handles a key.
-    pub fn key(&mut self, key: KeyEvent) -> Wish {
+    pub fn key(&mut self, key: KeyEvent) -> Action {
         // These work in every mode.
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
-                KeyCode::Char('c') => return Wish::Quit,
-                KeyCode::Char('z') => return Wish::Suspend,
+                KeyCode::Char('c') => return Action::Quit,
+                KeyCode::Char('z') => return Action::Suspend,
                 _ => {}
             }
         }
@@ -273,19 +273,19 @@ impl App {
             Mode::Search(before) => {
                 let before = before.clone();
                 self.key_in_search(key, before);
-                Wish::Nothing
+                Action::Nothing
             }
             Mode::Help => {
                 self.mode = Mode::Normal;
-                Wish::Nothing
+                Action::Nothing
             }
             Mode::Normal => self.key_in_normal(key),
         }
     }
 
-    fn key_in_normal(&mut self, key: KeyEvent) -> Wish {
+    fn key_in_normal(&mut self, key: KeyEvent) -> Action {
         match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return Wish::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Up | KeyCode::Char('k') => self.select(self.selected.saturating_sub(1)),
             KeyCode::Down | KeyCode::Char('j') => self.select(self.selected + 1),
             KeyCode::PageUp => self.select(self.selected.saturating_sub(self.rows)),
@@ -302,7 +302,7 @@ impl App {
             KeyCode::Char('?' | 'h') => self.mode = Mode::Help,
             _ => {}
         }
-        Wish::Nothing
+        Action::Nothing
     }
 
     fn key_in_search(&mut self, key: KeyEvent, before: String) {

@@ -20,15 +20,15 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
-use super::app::{Answer, App, Wish};
+use super::app::{Action, Answer, App};
 use super::client::{Client, Query};
 use super::draw::draw;
 
-/// The time between two redraws when nothing happens.
+/// The time between two redraws when no event comes.
 const TICK: Duration = Duration::from_millis(500);
 
 /// An event of the main loop.
-enum Happening {
+enum Event {
     Key(KeyEvent),
     /// Draw the screen again.
     Redraw,
@@ -46,13 +46,13 @@ enum Happening {
 ///
 /// If there is no terminal, or it fails.
 pub fn run(client: &Client, mut app: App) -> io::Result<()> {
-    let (happens, happenings) = channel();
+    let (sender, events) = channel();
     #[cfg(unix)]
-    watch_signals(happens.clone())?;
+    watch_signals(sender.clone())?;
     let mut screen = Screen::take()?;
-    watch_keys(happens.clone());
-    let asker = Asker::start(client.clone(), happens)?;
-    let ended = show(&mut screen, client.shown(), &mut app, &asker, &happenings)?;
+    watch_keys(sender.clone());
+    let asker = Asker::start(client.clone(), sender)?;
+    let ended = show(&mut screen, client.shown(), &mut app, &asker, &events)?;
     drop(screen);
     match ended {
         Ended::Quit => Ok(()),
@@ -73,7 +73,7 @@ fn show(
     place: &str,
     app: &mut App,
     asker: &Asker,
-    happenings: &Receiver<Happening>,
+    events: &Receiver<Event>,
 ) -> io::Result<Ended> {
     loop {
         if !TAKEN.load(Ordering::SeqCst) {
@@ -89,17 +89,17 @@ fn show(
         let until_question = app.next_question().map_or(TICK, |at| {
             at.saturating_duration_since(Instant::now()).min(TICK)
         });
-        match happenings.recv_timeout(until_question) {
-            Ok(Happening::Key(key)) => match app.key(key) {
-                Wish::Nothing => {}
-                Wish::Quit => return Ok(Ended::Quit),
-                Wish::Suspend => screen.suspend()?,
+        match events.recv_timeout(until_question) {
+            Ok(Event::Key(key)) => match app.key(key) {
+                Action::Nothing => {}
+                Action::Quit => return Ok(Ended::Quit),
+                Action::Suspend => screen.suspend()?,
             },
-            Ok(Happening::Answer(answer)) => app.answer(*answer, Instant::now()),
-            Ok(Happening::NoKeys(error)) => return Err(error),
+            Ok(Event::Answer(answer)) => app.answer(*answer, Instant::now()),
+            Ok(Event::NoKeys(error)) => return Err(error),
             #[cfg(unix)]
-            Ok(Happening::Signal(signal)) => return Ok(Ended::Signal(signal)),
-            Ok(Happening::Redraw) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Signal(signal)) => return Ok(Ended::Signal(signal)),
+            Ok(Event::Redraw) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
         }
     }
@@ -175,13 +175,13 @@ struct Asker {
 }
 
 impl Asker {
-    fn start(client: Client, happens: Sender<Happening>) -> io::Result<Self> {
+    fn start(client: Client, sender: Sender<Event>) -> io::Result<Self> {
         let (questions, asked) = channel();
         let work = move || {
             for query in asked {
                 let result = client.ask(&query);
                 let answer = Box::new(Answer { query, result });
-                if happens.send(Happening::Answer(answer)).is_err() {
+                if sender.send(Event::Answer(answer)).is_err() {
                     return;
                 }
             }
@@ -202,18 +202,18 @@ fn panicked() -> io::Error {
 
 /// Starts the thread that reads keys. It runs until the process ends, because reading cannot be
 /// interrupted.
-fn watch_keys(happens: Sender<Happening>) {
+fn watch_keys(sender: Sender<Event>) {
     thread::spawn(move || {
         loop {
             let happening = match event::read() {
                 Ok(event) => match event.as_key_press_event() {
-                    Some(key) => Happening::Key(key),
-                    None => Happening::Redraw,
+                    Some(key) => Event::Key(key),
+                    None => Event::Redraw,
                 },
-                Err(error) => Happening::NoKeys(error),
+                Err(error) => Event::NoKeys(error),
             };
-            let last = matches!(happening, Happening::NoKeys(_));
-            if happens.send(happening).is_err() || last {
+            let last = matches!(happening, Event::NoKeys(_));
+            if sender.send(happening).is_err() || last {
                 return;
             }
         }
@@ -221,12 +221,12 @@ fn watch_keys(happens: Sender<Happening>) {
 }
 
 #[cfg(unix)]
-fn watch_signals(happens: Sender<Happening>) -> io::Result<()> {
+fn watch_signals(sender: Sender<Event>) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
     thread::spawn(move || {
         for signal in signals.forever() {
-            if happens.send(Happening::Signal(signal)).is_err() {
+            if sender.send(Event::Signal(signal)).is_err() {
                 return;
             }
         }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_order_comes_round() {
+    fn the_orders_form_a_cycle() {
         let mut sort = Sort::Utilisation;
         for expected in Sort::value_variants() {
             assert_eq!(sort, *expected);

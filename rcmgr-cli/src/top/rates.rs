@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_that_can_t_be_told_apart_have_no_rate() {
+    fn scopes_with_equal_names_have_no_rate() {
         let mut rates = Rates::new(SECOND);
         let begin = Instant::now();
         rates.look(&page([refused("x…", 1)]), begin);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_too_soon_after_another_changes_no_rate() {
+    fn an_update_too_soon_after_another_changes_no_rate() {
         let mut rates = Rates::new(SECOND);
         let begin = Instant::now();
         rates.look(&page([refused("a", 0)]), begin);

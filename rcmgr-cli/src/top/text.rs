@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_sequences_are_escaped() {
         let cases = [
             ("/ipfs/kad/1.0.0 \"x\" 'y'", "/ipfs/kad/1.0.0 \"x\" 'y'"),
             ("\x1b[2J\x07", "\\u{1b}[2J\\u{7}"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_of_an_escaped_text_is_without_a_width() {
+    fn every_character_of_an_escaped_text_has_a_width() {
         for char in '\0'..=char::MAX {
             for shown in escaped(&char.to_string()).chars() {
                 assert!(shown.width() > Some(0), "{char:?}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_at_columns_and_not_at_bytes() {
+    fn a_text_is_cut_by_columns_not_by_bytes() {
         let cases = [
             ("peer", 4, "peer"),
             ("peer", 3, "pe…"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_told_in_few_columns() {
+    fn sizes_take_few_columns() {
         let cases = [
             (0, "0B"),
             (1023, "1023B"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_nearly_reached_is_not_told_as_reached() {
+    fn a_nearly_reached_limit_is_not_shown_as_reached() {
         assert_eq!(percent(0.9999), "99%");
         assert_eq!(percent(1.0), "100%");
         assert_eq!(percent(1.5), "150%");

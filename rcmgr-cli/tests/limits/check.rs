@@ -31,7 +31,7 @@ fn all_files_are_checked() {
     );
     let denied = folder.limits(&["check", "--deny-warnings", "good.toml", "odd.json"]);
     assert_eq!((denied.status, denied.out.as_str()), (1, "good.toml: ok\n"));
-    // A limit that the file does not set has no line.
+    // A warning about a limit that the file does not set has no line number.
     let low = folder.limits(&["check", "low.toml"]);
     let line = "low.toml: warning: PeerDefault.FD: 15 can't be reached, System allows 5\n";
     assert!(low.err.contains(line), "{}", low.err);
@@ -40,7 +40,7 @@ fn all_files_are_checked() {
 }
 
 #[test]
-fn what_a_machine_has_is_not_checked_where_the_defaults_are_for_any() {
+fn machine_resources_are_not_checked_if_defaults_suit_any_machine() {
     let file = "[System]\nFD = 18446744073709551615\n";
     let folder = Folder::new("any", &[("many.toml", file)]);
     let for_any: [&[&str]; 2] = [&DEFAULTS, &["--budget=512MiB,4096"]];

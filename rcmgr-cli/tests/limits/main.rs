@@ -1,4 +1,4 @@
-//! `rcmgr limits` as it is run.
+//! Runs `rcmgr limits`.
 
 mod check;
 mod diff;
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// So that no test depends on the machine.
+/// Fixed defaults, so that no test depends on the machine.
 const DEFAULTS: [&str; 4] = ["--memory", "1GiB", "--fds", "1000"];
 
 const PEER: &str = "Peer.12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
@@ -27,7 +27,7 @@ ConnsInbound = "unlimited"
 Conns = 64
 "#;
 
-/// A folder of files that the program is run in, gone afterwards.
+/// The working directory of the program, with files. It is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -54,7 +54,7 @@ impl Folder {
         )
     }
 
-    /// With [`DEFAULTS`].
+    /// Runs with [`DEFAULTS`].
     fn limits(&self, arguments: &[&str]) -> Run {
         self.run(&[arguments, &DEFAULTS].concat())
     }
@@ -91,13 +91,13 @@ impl Run {
         }
     }
 
-    /// What a run that has to succeed printed.
+    /// The stdout of a run that must succeed.
     fn good(self) -> String {
         assert_eq!(self.status, 0, "{self:?}");
         self.out
     }
 
-    /// What a run that can't give an answer said.
+    /// The stderr of a run that fails with status 2.
     fn trouble(self) -> String {
         assert_eq!((self.status, self.out.as_str()), (2, ""), "{self:?}");
         self.err
@@ -109,7 +109,7 @@ impl Run {
     }
 }
 
-/// A line of columns with single spaces.
+/// A line with single spaces between its columns.
 fn squeezed(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

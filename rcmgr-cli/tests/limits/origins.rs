@@ -1,4 +1,4 @@
-//! Where a limit comes from, and that it adds up.
+//! The origins of limits, and their arithmetic.
 
 use rcmgr_atomic::GIB;
 use rcmgr_config::ByteSize;
@@ -37,7 +37,7 @@ fn every_value_is_explained() {
     assert!(small.line("System.FD").ends_with("max(256, 1/1 of 1 fds)"));
 }
 
-/// What an origin comes to by the arithmetic that it shows.
+/// Evaluates the calculation that an origin shows.
 fn reckoned(origin: &str) -> Option<u128> {
     let size = |text: &str| {
         let ByteSize(bytes) = text
@@ -112,7 +112,7 @@ fn origins_add_up() {
 }
 
 #[test]
-fn a_budget_is_what_the_system_gets() {
+fn the_system_gets_exactly_the_budget() {
     let folder = Folder::new("budget", &[]);
     let run = folder.run(&["--budget", "512MiB,4096", "--preset=server", "--explain"]);
     let cases = [

@@ -1,4 +1,4 @@
-//! The table, what is in it, and what is wrong with the arguments.
+//! The table, warnings, and wrong arguments.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -12,7 +12,7 @@ fn the_table_has_the_numbers_of_the_contract() {
 }
 
 #[test]
-fn this_machine_has_limits() {
+fn defaults_without_options_use_this_machine() {
     let table = Folder::new("machine", &[]).run(&[]).good();
     let (scaled, _) = table.split_once('\n').unwrap();
     assert!(scaled.contains("(1/8 of the "), "{scaled}");
@@ -20,7 +20,7 @@ fn this_machine_has_limits() {
 }
 
 #[test]
-fn a_file_is_seen_in_the_table() {
+fn the_table_shows_the_values_of_a_file() {
     let run = server("table").limits(&["server.toml"]);
     let description = "server.toml, over preset default, scaled to 1 GiB of memory and 1000 fds";
     assert_eq!(run.line("server.toml,"), description);
@@ -55,7 +55,7 @@ fn chosen_scopes_are_shown_alone() {
         "--explain",
     ]);
     assert_eq!(run.out.lines().count(), 1 + 2 * 8);
-    // It has no entry of its own: what it gets is what counts.
+    // It has no entry, so it has the limits of its class.
     assert_eq!(
         squeezed(run.line("Peer.tenant-7.Conns ")),
         "Peer.tenant-7.Conns 16 as PeerDefault: server.toml:6"
@@ -68,7 +68,7 @@ fn chosen_scopes_are_shown_alone() {
 }
 
 #[test]
-fn the_later_of_two_files_counts() {
+fn the_later_of_two_files_wins() {
     let files = [
         ("a.toml", "[Conn]\nFD = 2\nConns = 2\n"),
         ("b.json", r#"{"Conn": {"FD": 3}}"#),
@@ -87,7 +87,7 @@ fn the_later_of_two_files_counts() {
 }
 
 #[test]
-fn what_cannot_work_is_a_warning() {
+fn limits_that_cannot_work_are_warnings() {
     let file = "[PeerDefault]\nFD = 5000\nConnsInbound = 9\n[Transient]\nConns = 0\n\
                 [System]\nFD = 18446744073709551615\n";
     let run = Folder::new("warnings", &[("odd.toml", file)]).limits(&["odd.toml"]);
@@ -153,8 +153,8 @@ fn a_wrong_argument_is_a_clear_error() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_failure() {
-    // More than a pipe holds, so that the program finds it closed.
+fn a_reader_that_exits_early_is_not_an_error() {
+    // The output is longer than the buffer of a pipe, so that the program notices the close.
     let entry = |number: usize| format!("[Protocol.p{number}]\nConns = {number}\n");
     let file: String = (0..1000).map(entry).collect();
     let folder = Folder::new("pipe", &[("long.toml", &file)]);
@@ -187,8 +187,8 @@ fn names_from_files_cannot_move_the_cursor() {
 }
 
 #[test]
-fn the_help_tells_scaling_from_a_budget() {
-    // Its lines are as wide as the terminal.
+fn the_help_distinguishes_scaling_from_a_budget() {
+    // Line breaks depend on the width of the terminal.
     let help = squeezed(&Folder::new("help", &[]).run(&["--help"]).good());
     for text in [
         "this is not a cap",

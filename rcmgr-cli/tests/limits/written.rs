@@ -1,4 +1,4 @@
-//! What `rcmgr limits` prints for programs.
+//! The output of `rcmgr limits` for programs.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use rcmgr_config::{PartialLimits, ScalingLimits};
 
 use crate::{PEER, Run, SERVER, server};
 
-/// What the file gives, by the library alone.
+/// The limits of the file, calculated with the library.
 fn of_server() -> Limits {
     let file = PartialLimits::from_toml(SERVER).unwrap();
     file.build(&ScalingLimits::default().scale(GIB, 1000))
 }
 
 #[test]
-fn what_is_written_gives_the_same_limits_again() {
+fn printed_limits_files_give_the_same_limits() {
     let folder = server("again");
     for format in ["json", "toml"] {
         let option = format!("--{format}");
@@ -24,7 +24,7 @@ fn what_is_written_gives_the_same_limits_again() {
 
         let again = PartialLimits::read(folder.0.join(&name)).unwrap();
         assert_eq!(again.build(&Limits::unlimited()), of_server(), "{format}");
-        // Over whatever defaults.
+        // The defaults do not matter.
         let text_again = folder.run(&[&name, "--budget=16MiB,8", "--json"]).good();
         let json = folder.limits(&["server.toml", "--json"]).good();
         assert_eq!(text_again, json, "{format}");
@@ -53,7 +53,7 @@ fn toml_has_origins_as_comments() {
 }
 
 #[test]
-fn json_with_origins_is_a_list_of_values() {
+fn json_with_origins_is_an_array_of_values() {
     let run = server("list").limits(&["server.toml", "--json", "--explain", "--scope=PeerDefault"]);
     let values: serde_json::Value = serde_json::from_str(&run.good()).unwrap();
     assert_eq!(values.as_array().map(Vec::len), Some(8));

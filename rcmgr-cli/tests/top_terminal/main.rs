@@ -1,6 +1,6 @@
-//! `rcmgr top` in a terminal, which is tmux.
+//! Runs `rcmgr top` in a terminal: tmux.
 //!
-//! Where there is no tmux, the tests are reported as ignored; with `CI=true` that is a failure.
+//! Without tmux the tests are reported as ignored; with `CI=true` they fail.
 
 #[cfg(unix)]
 mod tests;

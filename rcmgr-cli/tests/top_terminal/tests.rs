@@ -1,18 +1,15 @@
-//! What is done in the terminal.
+//! The tests in the terminal.
 
 use std::net::TcpListener;
 use std::process::Command;
 
-use rcmgr_atomic::{
-    Connection, ConnectionScope, Direction, Endpoint, Limits, MIB, Manager, Priority,
-    ResourceManager, ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, MIB, Manager, Priority, UsesFd};
 use serde_json::Value;
 
 use crate::tmux::Tmux;
 use crate::view::{View, answer, page_of, says};
 
-/// All of them, by name.
+/// All tests, by name.
 pub const ALL: [(&str, fn()); 9] = [
     ("the_numbers_are_those_that_the_view_tells", numbers),
     ("a_change_is_seen_and_a_peer_is_found", change_and_search),
@@ -49,9 +46,9 @@ fn watch(view: &View, more: &[&str]) -> Tmux {
     Tmux::top(120, 30, &[&[&*url], &interval[..], more].concat())
 }
 
-/// What is told of a scope among those that match: the words without the bars.
+/// The words of a matching scope's row, without the bars.
 fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
-    // Above are system and transient, and a rule.
+    // Above the rule are system and transient.
     let (_, scopes) = screen.split_once("\n──")?;
     let line = scopes
         .lines()
@@ -61,7 +58,7 @@ fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
     Some(words.filter(|word| !is_bar(word)).collect())
 }
 
-/// What the row of a scope begins with that the view tells so; of memory whole MiB are told so.
+/// The first words of the row for a scope of the JSON. Memory must be whole MiB.
 fn expected(scope: &Value) -> Vec<String> {
     let number = |kind: &str, of: &str| scope[kind][of].as_u64();
     let used = |of: &str| number("used", of).expect("it is a number");
@@ -83,7 +80,7 @@ fn expected(scope: &Value) -> Vec<String> {
     [vec![percent, memory], conns, rest.into()].concat()
 }
 
-/// Whether each scope's row is what the view tells of it.
+/// Whether the row of each scope agrees with the JSON.
 fn agrees(screen: &str, page: &Value) -> bool {
     let scopes = page["scopes"].as_array().expect("there are scopes");
     scopes.iter().all(|scope| {
@@ -118,7 +115,7 @@ fn numbers() {
     top.wait_for("row of each scope, in this order", |screen| {
         let place = |name: &&str| screen.rfind(&format!("\n{name} "));
         let in_order = names.iter().map(place).is_sorted();
-        // The first is selected, and told in full.
+        // The first scope is selected and has details.
         let first = screen.contains(" 12 MiB of 16 MiB ") && screen.contains("6 scopes");
         agrees(screen, &page) && in_order && first
     });
@@ -152,7 +149,7 @@ fn change_and_search() {
         .expect("there is room");
     top.wait_for_text("6 MiB of 16 MiB");
 
-    // A pause shows what was, and then what is.
+    // A pause keeps the data, and a changed order updates it.
     top.press(&["p"]);
     top.wait_for_text("paused");
     second
@@ -190,7 +187,7 @@ fn refusals() {
         let peer = "192.0.2.1".parse().expect("it is a peer");
         assert!(conn.set_peer(&peer).is_err());
     };
-    // Refused again and again, until the rate is seen, and then no more.
+    // Refuse until the rate is shown, then stop.
     let screen = top.wait_for("rate", |screen| {
         refuse();
         row(screen, "peer:192.0.2.1").is_some_and(|row| row[6] != "0" && row[7] != "0")
@@ -231,7 +228,7 @@ fn outage() {
 }
 
 fn slow_server() {
-    // It takes connections, and says nothing.
+    // The server accepts connections but never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let address = silent.local_addr().expect("it is bound");
     let top = Tmux::top(120, 30, &[&address.to_string()]);

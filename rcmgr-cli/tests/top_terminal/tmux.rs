@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whatever is waited for happens at once; only a machine that has no time takes long.
+/// The timeout of a wait. Only a very busy machine needs long.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs a program, says how it ended, and whether the terminal is as it was.
+/// Runs a program, and prints its exit status and whether the terminal settings are restored.
 const SCRIPT: &str = r#"
 before=$(stty -g)
 echo "before it"
@@ -18,12 +18,12 @@ echo "status $?"
 exec cat
 "#;
 
-/// A terminal of its own server, which ends with it.
+/// A terminal with its own tmux server, which ends when this is dropped.
 pub struct Tmux {
     socket: String,
 }
 
-/// Whether there is tmux here.
+/// Whether tmux is installed.
 pub fn is_there() -> bool {
     let version = Command::new("tmux").arg("-V").output();
     version.is_ok_and(|output| output.status.success())
@@ -36,7 +36,7 @@ impl Tmux {
         Self::script(width, height, SCRIPT, &[&program, arguments].concat())
     }
 
-    /// One in which a script runs.
+    /// A terminal that runs a script.
     pub fn script(width: u16, height: u16, script: &str, arguments: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -60,7 +60,7 @@ impl Tmux {
 
     fn command(&self, arguments: &[&str]) -> Output {
         Command::new("tmux")
-            // UTF-8, whatever the locale is here.
+            // Use UTF-8, independent of the locale.
             .args(["-u", "-L", &self.socket])
             .args(arguments)
             .env("LC_ALL", "C.UTF-8")
@@ -76,7 +76,7 @@ impl Tmux {
         String::from_utf8(output.stdout).expect("it is UTF-8")
     }
 
-    /// Presses keys, by tmux's names of them.
+    /// Presses keys, given by tmux's names.
     pub fn press(&self, keys: &[&str]) {
         self.run(&[&["send-keys"], keys].concat());
     }
@@ -91,23 +91,23 @@ impl Tmux {
         self.run(&["resize-window", "-x", &width, "-y", &height]);
     }
 
-    /// What tmux knows of the terminal, such as `#{pane_title}`.
+    /// A property of the terminal, such as `#{pane_title}`.
     pub fn tell(&self, what: &str) -> String {
         self.run(&["display-message", "-p", what])
             .trim_end()
             .to_owned()
     }
 
-    /// What is on the screen.
+    /// The text on the screen.
     pub fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// Waits until the screen is as it should be: how it is then.
+    /// Waits until the screen satisfies a condition, and returns the screen.
     ///
     /// # Panics
     ///
-    /// If it never is.
+    /// If the condition is not true in time.
     pub fn wait_for(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let begin = Instant::now();
         loop {
@@ -125,7 +125,7 @@ impl Tmux {
         self.wait_for(text, |screen| screen.contains(text))
     }
 
-    /// Waits until the program has ended so, and looks whether the terminal is as it was.
+    /// Waits until the program ends with this status, and checks that the terminal is restored.
     pub fn wait_for_end(&self, status: u8) {
         let ended = format!("status {status}\nsettings restored\n");
         let screen = self.wait_for_text(&ended);

@@ -1,4 +1,4 @@
-//! Servers for `rcmgr top`.
+//! Test servers for `rcmgr top`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ pub struct View {
 }
 
 impl View {
-    /// Serves it on a port of its own, or on one where it was served before.
+    /// Serves the view on a free port, or on the port of an earlier view.
     pub fn serve(manager: &Manager, address: Option<SocketAddr>) -> Self {
         let runtime = Runtime::new().expect("there are threads");
         let address = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
@@ -31,7 +31,7 @@ impl View {
         }
     }
 
-    /// What the view tells to programs.
+    /// The JSON of the view.
     pub fn json(&self, query: &str) -> Value {
         let mut socket = TcpStream::connect(self.address).expect("the view is there");
         let request = format!("GET /rcmgr.json?{query} HTTP/1.0\r\n\r\n");
@@ -43,7 +43,7 @@ impl View {
     }
 }
 
-/// A server that says this to everybody, whatever is asked; where.
+/// Starts a server that sends this answer to every request. Returns its address.
 pub fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
@@ -59,7 +59,7 @@ pub fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
                     Ok(read) => asked.extend(&some[..read]),
                 }
             }
-            // Who asked may have heard enough.
+            // The client may have disconnected.
             let _ = socket.write_all(&answer);
         }
     });
@@ -72,7 +72,7 @@ pub fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
-/// A page with one scope of this name, as a server would tell it that escapes nothing.
+/// A page with one scope of this name, from a server that escapes nothing.
 pub fn page_of(name: &str) -> String {
     let counters = serde_json::json!({"memory": 1, "fd": 2, "streams-inbound": 3,
         "streams-outbound": 4, "conns-inbound": 5, "conns-outbound": 6});

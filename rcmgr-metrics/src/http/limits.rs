@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::put;
 use rcmgr_atomic::Manager;
 use rcmgr_config::LimitsFile;
-use rcmgr_core::{Limits, ResourceManager};
+use rcmgr_core::Limits;
 use subtle::ConstantTimeEq;
 
 use super::response::{guarded, refused};

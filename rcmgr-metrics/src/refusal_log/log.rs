@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::{Manager, SystemClock};
-use rcmgr_core::{Clock, Resource, ResourceManager, ScopeClass};
+use rcmgr_core::{Clock, Resource, ScopeClass};
 
 use super::asked::{ASKED, LIMITERS, by_asked, by_limiter};
 use super::line::Line;

@@ -40,7 +40,7 @@ impl Known {
     pub fn note_all(&mut self, manager: &Manager) {
         manager.for_each_scope(|report| {
             let refused = by_asked(&report.refusals);
-            if refused != [0; _] {
+            if report.refusals.total() > 0 {
                 self.0.insert(report.id, refused);
             }
         });
@@ -58,7 +58,7 @@ impl Known {
         manager.for_each_scope(|report| {
             let class = report.id.class();
             let refused = by_asked(&report.refusals);
-            if !is_due(class) || refused == [0; _] {
+            if !is_due(class) || report.refusals.total() == 0 {
                 return;
             }
             let mut logged = self.0.remove(&report.id).unwrap_or_default();

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_of_memory_is_needed_as_it_is_checked() {
+    fn the_needed_memory_limit_is_the_smallest_that_grants() {
         for (used, priority) in [
             (1, 0),
             (1000, 101),

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_class_owner_and_label() {
+    fn a_name_determines_class_owner_and_label() {
         let cases = [
             ("system", "system", "system"),
             ("conn-3", "conn", "conn"),

@@ -116,7 +116,7 @@ mod tests {
     use rcmgr_core::KIB;
 
     #[test]
-    fn numbers_are_rounded_up_to_what_reads_well() {
+    fn numbers_are_rounded_up_to_readable_ones() {
         for (count, rounded) in [
             (1, 1),
             (23, 23),

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_stay_however_many_there_are() {
+    fn the_highest_ranked_names_stay() {
         let mut top = Top::<u64>::default();
         for number in 0..100_000_u64 {
             *top.entry(&format!("once-{number}")) += 1;

@@ -129,14 +129,14 @@ impl WhatIf {
             self.report.not_asked += 1;
         } else if let Some(refusal) = self.scopes.refuses(in_order) {
             self.would_refuse(&refusal, owner.amount.memory);
-            self.scopes.withhold(owner);
+            self.scopes.note_refusal(owner);
         } else {
             self.report.granted += 1;
             return;
         }
         // Not granted in the replay: the charges of the trace become absent.
         for step in steps {
-            self.scopes.lose(&step.name, &step.amount);
+            self.scopes.add_absent(&step.name, &step.amount);
         }
     }
 
@@ -177,10 +177,10 @@ impl WhatIf {
         let refusal = self.scopes.refuses(&asked);
         // The absent part moves with the rest: from the released scopes to the added ones.
         for step in added {
-            self.scopes.lose(&step.name, &absent);
+            self.scopes.add_absent(&step.name, &absent);
         }
         for step in released {
-            self.scopes.regain(&step.name, &absent);
+            self.scopes.remove_absent(&step.name, &absent);
         }
         if mover
             .as_ref()
@@ -193,7 +193,7 @@ impl WhatIf {
             match mover {
                 None => added
                     .iter()
-                    .for_each(|step| self.scopes.lose(&step.name, &step.amount)),
+                    .for_each(|step| self.scopes.add_absent(&step.name, &step.amount)),
                 Some(mover) => self.scopes.close(&mover),
             }
         } else {
@@ -214,7 +214,7 @@ impl WhatIf {
             return;
         }
         // The trace does not show the scopes after the refusal: add the known ones.
-        let rest = self.not_asked_then(steps, event, opening);
+        let rest = self.checked_next(steps, event, opening);
         if self.scopes.refuses(steps.iter().chain(&rest)).is_some() {
             self.report.refused += 1;
             return;
@@ -234,7 +234,7 @@ impl WhatIf {
 
     /// The scopes that would have been checked next, as far as they are known: for an opened
     /// connection or stream itself, transient and system; for memory, system.
-    fn not_asked_then(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
+    fn checked_next(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
         let allowlisted = steps
             .iter()
             .any(|step| step.name.starts_with("allowlisted"));
@@ -251,7 +251,7 @@ impl WhatIf {
             .into_iter()
             .filter(|name| steps.iter().all(|step| *step.name != **name));
         let asked = steps.last();
-        next.filter_map(|name| self.scopes.likewise(name, asked?))
+        next.filter_map(|name| self.scopes.same_request(name, asked?))
             .collect()
     }
 

@@ -1,12 +1,9 @@
-//! Names that a remote chooses to confuse whatever shows them.
+//! Hostile names: everything that may have a meaning to a program that shows them.
 
-use rcmgr_atomic::{
-    Direction, Limits, Manager, PeerId, Priority, ResourceManager, ResourceScope, Stream,
-    StreamScope,
-};
+use rcmgr_atomic::{Direction, Limits, Manager, PeerId, Priority, Stream};
 
-/// Markup and scripts, quotes and line ends of every format that names are written to, and characters
-/// that reverse the text beside them.
+/// Markup and scripts, quotes and line breaks of every output format, and characters that change
+/// the text direction.
 pub const NASTY: [&str; 8] = [
     "<img src=x onerror=\"alert(1)\">",
     "</script><script>alert(1)</script>",
@@ -18,19 +15,19 @@ pub const NASTY: [&str; 8] = [
     "\u{202e}\u{2028}&lt;b&gt;",
 ];
 
-/// One of the names, made unique by the number at its end.
+/// A unique hostile name: it ends with the number.
 pub fn protocol(number: usize) -> String {
     format!("/{}/{number}", NASTY[number % NASTY.len()])
 }
 
-/// The same for a peer. Its id must be short.
+/// As [`protocol`], but a peer id has at most 47 bytes.
 pub fn peer(number: usize) -> PeerId {
     let id = format!("{}{number}", NASTY[number % NASTY.len()]);
     PeerId::from_bytes(id.as_bytes()).expect("it is short enough")
 }
 
-/// This many peers and protocols, which live as long as the streams. Each peer has one stream with a
-/// protocol of its own. The last one uses most.
+/// A manager with `count` peers and protocols, which live as long as the streams. Each peer has a
+/// stream with its own protocol, and the last peer uses most.
 pub fn crowd(size: usize) -> (Manager, Vec<Stream>) {
     let mut limits = Limits::unlimited();
     limits.peer_default.memory = (2 * size as u64).into();

@@ -1,6 +1,6 @@
-//! Reads metrics in the text format, more strictly than a Prometheus server does.
+//! Parses exposed metrics, more strictly than a Prometheus server.
 
-// Not every test uses all of this.
+// Not every test uses all of this module.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use rcmgr_metrics::Observer;
 /// The labels of a series, by name.
 pub type Labels = BTreeMap<String, String>;
 
-/// All metrics of one scrape.
+/// The exposed metrics.
 #[derive(Debug, Default)]
 pub struct Exposition {
     /// By family.
@@ -22,19 +22,17 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Scrapes an observer.
+    /// The result of a scrape of this observer.
     pub fn of(observer: &Observer) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(observer.clone()));
         let mut text = String::new();
-        encode(&mut text, &registry).expect("a string can be written to");
-        let body = text
-            .strip_suffix("# EOF\n")
-            .expect("the text has an end mark");
+        encode(&mut text, &registry).expect("text takes all");
+        let body = text.strip_suffix("# EOF\n").expect("it has an end");
         Self::parse(body).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }
 
-    /// Reads the text.
+    /// Parses the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut found = Self::default();
         let mut family = String::new();
@@ -125,7 +123,7 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
     (!name.is_empty()).then(|| (name.to_owned(), labels, value))
 }
 
-/// The text up to the closing quote, and the rest behind it.
+/// The text up to the closing quote, and the rest.
 fn label_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

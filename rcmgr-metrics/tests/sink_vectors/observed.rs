@@ -9,10 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use rcmgr_atomic::{
-    ConnectionScope, Direction, Endpoint, Manager, Priority, ResourceManager, ResourceScope,
-    Result as Outcome, ScopeStat, StreamScope,
-};
+use rcmgr_atomic::{Direction, Endpoint, Manager, Priority, Result as Outcome, ScopeStat};
 use rcmgr_metrics::replay::operation::{Assembler, Operation};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
 

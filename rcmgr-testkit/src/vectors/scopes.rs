@@ -15,7 +15,7 @@ use rcmgr_core::{
 };
 use serde_json::{Value, json};
 
-use super::json_lines;
+use super::lines::json_lines;
 use crate::usage::Usage;
 use crate::{On, Op, Remote};
 

@@ -3,7 +3,7 @@
 //! The rule reads the chapters about the inside of the engine, and of each row of a table the code
 //! spans in its first column. A span with a `/` or `.rs` is a file or folder with Rust code, named by
 //! the end of its path (`*` stands for any name); one that is a path of names (`a`, `a::b`, `f()`)
-//! must occur as such names in the code, tests included, or as a folder. Other spans, such as
+//! must occur as such names in the code, tests included, or in the path of a file. Other spans, such as
 //! commands, are skipped. In a table that begins `file | operation`, such names in the second column
 //! occur in the file of the row.
 
@@ -88,7 +88,9 @@ fn words((path, text): &(String, String)) -> BTreeSet<String> {
     let words = tokens::flat(&tokens)
         .into_iter()
         .filter(|token| token.is_word);
-    let folders = path.split('/').map(str::to_owned);
+    let folders = path
+        .split('/')
+        .map(|part| part.trim_end_matches(".rs").to_owned());
     folders.chain(words.map(|word| word.text)).collect()
 }
 

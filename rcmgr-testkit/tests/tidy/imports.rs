@@ -3,7 +3,8 @@
 //! An import is a `use`, or a path in the code (macros included), that leads to an item of another
 //! file of the crate. It counts for the file that defines the item: re-exports are followed. A
 //! module's `pub use` of what lies below it is no import, nor is `mod`. Code for tests does not
-//! count. Calls of methods name no module, so they are not seen.
+//! count, and the body of a `macro_rules!` does not: it is compiled where it is used. Calls of methods
+//! name no module, so they are not seen.
 
 use std::collections::BTreeMap;
 
@@ -155,6 +156,19 @@ mod tests {
             ("b.rs", "pub fn g() -> u8 { 0 }"),
         ];
         assert_eq!(imports(&files), ["a.rs -> b.rs: 2"]);
+    }
+
+    #[test]
+    fn the_body_of_a_macro_is_none_but_its_use_is_one() {
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            (
+                "a.rs",
+                "macro_rules! m { () => { $crate::b::B } } \n pub(crate) use m;",
+            ),
+            ("b.rs", "use crate::a::m; pub struct B; fn f() { m!(); }"),
+        ];
+        assert_eq!(imports(&files), ["b.rs -> a.rs: 1"]);
     }
 
     #[test]

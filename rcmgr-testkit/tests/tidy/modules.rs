@@ -289,6 +289,13 @@ impl<'ast> Visit<'ast> for Contents {
         visit::visit_path(self, path);
     }
 
+    // A `macro_rules!` is compiled where it is used, so its body is no code of this file.
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        if item.ident.is_none() {
+            visit::visit_item_macro(self, item);
+        }
+    }
+
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         visit::visit_macro(self, mac);
         self.named

@@ -12,7 +12,6 @@
 //!     let listener = TcpListener::bind("0.0.0.0:4001").await?;
 //!     loop {
 //!         let (socket, remote) = listener.accept().await?;
-//!         let remote = Endpoint::from(remote);
 //!         match manager.open_connection(Direction::Inbound, UsesFd::Yes, remote) {
 //!             Ok(connection) => drop(tokio::spawn(serve(socket, connection))),
 //!             Err(_) => drop(socket), // closed without an answer
@@ -45,8 +44,7 @@
 //!
 //! # let manager = Manager::new(Limits::unlimited())?;
 //! # let remote: std::net::SocketAddr = "192.0.2.7:4001".parse()?;
-//! # let endpoint = Endpoint::from(remote);
-//! let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, endpoint)?;
+//! let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, remote)?;
 //! assert_eq!(manager.stat().transient.conns_inbound, 1);
 //!
 //! let peer = PeerId::from(remote.ip()); // or the name that it authenticated with

@@ -35,7 +35,7 @@
 //!     })
 //!     .build()?;
 //!
-//! let remote = Endpoint::from("198.51.100.7:4001".parse::<std::net::SocketAddr>()?);
+//! let remote: std::net::SocketAddr = "198.51.100.7:4001".parse()?;
 //! let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, remote);
 //! let connections = (0..4).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
 //! assert!(open().is_err());

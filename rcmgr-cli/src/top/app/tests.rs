@@ -15,11 +15,11 @@ fn press(app: &mut App, keys: &str) {
             '\x08' => KeyCode::Backspace,
             key => KeyCode::Char(key),
         };
-        assert_eq!(app.key(code.into()), Wish::Nothing, "{key:?}");
+        assert_eq!(app.key(code.into()), Action::Nothing, "{key:?}");
     }
 }
 
-/// Asks, and answers with what a server with these scopes would say.
+/// Sends a query, and answers it as a server with these scopes.
 fn look(app: &mut App, names: &[&str], now: Instant) -> Query {
     let query = app.question(now).expect("something is asked");
     let mut answer = page(names.iter().map(|name| scope(name)));
@@ -47,7 +47,7 @@ fn selected(app: &App) -> &str {
 }
 
 #[test]
-fn one_question_at_a_time_is_asked_and_then_each_interval() {
+fn one_query_at_a_time_is_sent_then_one_each_interval() {
     let mut app = app();
     let begin = Instant::now();
     assert!(app.question(begin).is_some());
@@ -61,14 +61,14 @@ fn one_question_at_a_time_is_asked_and_then_each_interval() {
 }
 
 #[test]
-fn a_server_that_went_away_is_asked_again_and_what_was_known_stays() {
+fn a_failing_server_is_asked_again_and_the_last_page_stays() {
     let mut app = App::new(SECOND / 10, Sort::Utilisation, String::new());
     let begin = Instant::now();
     look(&mut app, &["a"], begin);
     assert_eq!(app.connection(begin), Connection::Live(Duration::ZERO));
     let failed = begin + SECOND;
     fail(&mut app, "connection refused", failed);
-    // Not more often than each second, however short the interval is.
+    // A failing server is asked at most once a second.
     assert_eq!(app.question(failed + SECOND / 2), None);
     fail(&mut app, "host not found", failed + SECOND);
     let state = app.connection(failed + 3 * SECOND);
@@ -80,7 +80,7 @@ fn a_server_that_went_away_is_asked_again_and_what_was_known_stays() {
 }
 
 #[test]
-fn a_slow_answer_is_told_of() {
+fn a_slow_answer_is_reported() {
     let mut app = app();
     let begin = Instant::now();
     assert_eq!(app.connection(begin), Connection::Reading);
@@ -90,7 +90,7 @@ fn a_slow_answer_is_told_of() {
 }
 
 #[test]
-fn a_pause_asks_for_nothing_but_what_was_chosen_meanwhile() {
+fn when_paused_only_changed_settings_cause_a_query() {
     let mut app = app();
     let begin = Instant::now();
     look(&mut app, &["a"], begin);
@@ -105,7 +105,7 @@ fn a_pause_asks_for_nothing_but_what_was_chosen_meanwhile() {
 }
 
 #[test]
-fn a_search_is_asked_as_it_is_typed_and_dropped_by_esc() {
+fn a_search_is_sent_while_typing_and_cancelled_by_esc() {
     let mut app = app();
     let now = Instant::now();
     look(&mut app, &["a"], now);
@@ -117,18 +117,18 @@ fn a_search_is_asked_as_it_is_typed_and_dropped_by_esc() {
     press(&mut app, "/x\x1b");
     assert_eq!(app.search, "p");
     assert_eq!(app.question(now), None, "the same again");
-    // A second Esc has nothing to drop.
-    assert_eq!(app.key(KeyCode::Esc.into()), Wish::Quit);
+    // A second Esc has no search to cancel.
+    assert_eq!(app.key(KeyCode::Esc.into()), Action::Quit);
     press(&mut app, "/");
     press(&mut app, &"ü".repeat(500));
     assert!(app.search.len() <= LONGEST_SEARCH);
     let clear = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
-    assert_eq!(app.key(clear), Wish::Nothing);
+    assert_eq!(app.key(clear), Action::Nothing);
     assert_eq!(app.search, "");
 }
 
 #[test]
-fn what_was_asked_before_a_key_is_not_shown_after_it() {
+fn an_answer_to_outdated_settings_is_dropped() {
     let mut app = app();
     let now = Instant::now();
     let query = app.question(now).unwrap();
@@ -141,15 +141,15 @@ fn what_was_asked_before_a_key_is_not_shown_after_it() {
 }
 
 #[test]
-fn keys_quit_whatever_is_open() {
+fn keys_quit_in_every_mode() {
     let control = |char| KeyEvent::new(KeyCode::Char(char), KeyModifiers::CONTROL);
     for open in ["", "/x", "?"] {
         let mut app = app();
         press(&mut app, open);
-        assert_eq!(app.key(control('c')), Wish::Quit);
-        assert_eq!(app.key(control('z')), Wish::Suspend);
+        assert_eq!(app.key(control('c')), Action::Quit);
+        assert_eq!(app.key(control('z')), Action::Suspend);
     }
-    assert_eq!(app().key(KeyCode::Char('q').into()), Wish::Quit);
+    assert_eq!(app().key(KeyCode::Char('q').into()), Action::Quit);
     let mut helped = app();
     press(&mut helped, "?q");
     assert_eq!(helped.mode, Mode::Normal, "any key ends the help");
@@ -181,7 +181,7 @@ fn the_selection_stays_inside_and_on_the_screen() {
 }
 
 #[test]
-fn what_is_selected_stays_so_wherever_it_goes_but_at_the_top() {
+fn the_selection_follows_its_scope_except_at_the_top() {
     let mut app = app();
     let now = Instant::now();
     app.set_rows(2);
@@ -200,7 +200,7 @@ fn what_is_selected_stays_so_wherever_it_goes_but_at_the_top() {
 }
 
 #[test]
-fn scopes_that_are_far_down_are_asked_for() {
+fn scrolling_far_down_requests_these_scopes() {
     let names: Vec<_> = (0..1000)
         .map(|number| format!("peer:{number:03}"))
         .collect();
@@ -221,7 +221,7 @@ fn scopes_that_are_far_down_are_asked_for() {
 }
 
 #[test]
-fn numbers_that_can_t_be_do_no_harm() {
+fn impossible_numbers_do_no_harm() {
     let mut app = app();
     let now = Instant::now();
     let query = app.question(now).unwrap();

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_full_at_the_limit_alone_and_empty_where_nothing_is_used() {
+    fn a_bar_is_full_only_at_the_limit_and_empty_only_at_zero() {
         let cases = [
             (0.0, 0),
             (1e-9, 1),

@@ -31,7 +31,7 @@ fn drawn(app: &mut App, now: Instant, width: u16, height: u16) -> Buffer {
     frame.unwrap().buffer.clone()
 }
 
-/// As a terminal shows it: a wide character takes the place of the cell behind it, too.
+/// The lines as a terminal shows them: a wide character also covers the next cell.
 fn lines(buffer: &Buffer) -> Vec<String> {
     let line = |y| {
         let mut line = String::new();
@@ -69,7 +69,7 @@ fn busy() -> Page {
 }
 
 #[test]
-fn a_wide_screen_shows_all_of_it() {
+fn a_wide_screen_shows_everything() {
     let now = Instant::now();
     let mut app = app_of(busy(), now);
     let mut later = busy();
@@ -124,7 +124,7 @@ q quit  / search  s sort  p pause  Enter det";
 }
 
 #[test]
-fn few_lines_are_for_scopes() {
+fn on_a_small_screen_the_lines_are_for_scopes() {
     let now = Instant::now();
     let mut app = app_of(busy(), now);
     let screen = lines(&drawn(&mut app, now, 20, 5));
@@ -223,7 +223,7 @@ fn wide_names_leave_the_columns_in_their_places() {
 }
 
 #[test]
-fn numbers_that_can_t_be_are_shown_all_the_same() {
+fn impossible_numbers_are_shown() {
     let now = Instant::now();
     let mut app = app_of(from_json("a", u64::MAX), now);
     for (width, height) in [(300, 40), (80, 24), (20, 5)] {
@@ -233,7 +233,7 @@ fn numbers_that_can_t_be_are_shown_all_the_same() {
 }
 
 #[test]
-fn what_is_near_its_limit_has_a_colour() {
+fn scopes_near_their_limit_have_a_colour() {
     let now = Instant::now();
     let scopes = [("fine", 74), ("high", 75), ("full", 95)].map(|(name, used)| {
         let mut scope = scope(name);
@@ -262,7 +262,7 @@ fn what_is_near_its_limit_has_a_colour() {
 }
 
 #[test]
-fn without_an_answer_what_was_known_stays_and_the_reason_is_told() {
+fn without_an_answer_the_last_page_stays_and_the_reason_is_shown() {
     let now = Instant::now();
     let mut app = app_of(busy(), now);
     let failed = now + Duration::from_secs(1);
@@ -274,7 +274,7 @@ fn without_an_answer_what_was_known_stays_and_the_reason_is_told() {
         "{screen:?}"
     );
     assert!(screen[6].starts_with("peer:192.0.2.7"), "{screen:?}");
-    // A long reason leaves no room for anything else.
+    // A long reason leaves no space for other text.
     let mut app = app_of(busy(), now);
     answer(&mut app, Err("x".repeat(200)), failed);
     let screen = lines(&drawn(&mut app, failed, 60, 12));
@@ -285,7 +285,7 @@ fn without_an_answer_what_was_known_stays_and_the_reason_is_told() {
 }
 
 #[test]
-fn as_text_no_name_is_cut() {
+fn the_plain_text_cuts_no_name() {
     let now = Instant::now();
     let name = "x".repeat(200);
     let mut many = page([scope(&name), scope("b")]);

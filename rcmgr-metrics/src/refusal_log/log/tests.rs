@@ -4,8 +4,7 @@ use rcmgr_atomic::address::{
     AddressConfig, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimits,
 };
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, KIB, Limit, Limits, PeerId, Priority, ResourceScope,
-    ScopeSpan, Stream, StreamScope, UsesFd,
+    Connection, Direction, Endpoint, KIB, Limit, Limits, PeerId, Priority, Stream, UsesFd,
 };
 
 use super::*;
@@ -13,7 +12,7 @@ use super::*;
 const IN: Direction = Direction::Inbound;
 const OUT: Direction = Direction::Outbound;
 
-/// A clock that is set by hand.
+/// A clock that the test sets.
 #[derive(Debug, Default)]
 struct Hands(Mutex<Duration>);
 
@@ -50,7 +49,7 @@ impl Case {
         *self.clock.0.lock().unwrap() += Duration::from_secs_f64(seconds);
     }
 
-    /// What a look says a second later.
+    /// The lines of a look one second later.
     fn said(&mut self) -> Vec<String> {
         self.pass(1.0);
         self.look()
@@ -88,14 +87,14 @@ fn peer(name: &str) -> PeerId {
 }
 
 #[test]
-fn where_nothing_is_refused_nothing_is_said() {
+fn without_refusals_nothing_is_logged() {
     let mut case = Case::new(|_| ());
     let _held = case.connect(IN).unwrap();
     assert_eq!(case.said(), [""; 0]);
 }
 
 #[test]
-fn what_was_refused_before_is_not_told() {
+fn earlier_refusals_are_not_logged() {
     let case = Case::new(|limits| {
         limits.system.conns_inbound = 0.into();
         limits.peer_default.streams = 0.into();
@@ -113,7 +112,7 @@ fn what_was_refused_before_is_not_told() {
 }
 
 #[test]
-fn the_first_refusal_is_told_at_once_and_then_once_in_an_interval() {
+fn the_first_refusal_is_logged_at_once_then_once_per_interval() {
     let mut case = Case::new(|limits| limits.system.conns_inbound = 1.into());
     let _held = case.connect(IN).unwrap();
     case.pass(1000.0);
@@ -133,7 +132,7 @@ fn the_first_refusal_is_told_at_once_and_then_once_in_an_interval() {
     }
     case.refuse_connections(IN, 24);
     assert_eq!(case.said(), [line("1,204", "connections", "60")]);
-    // Quiet for less than an interval, then for more.
+    // No refusals for less than an interval, then for longer.
     case.pass(58.0);
     assert_eq!(case.look(), [""; 0]);
     case.refuse_connections(IN, 2);
@@ -146,7 +145,7 @@ fn the_first_refusal_is_told_at_once_and_then_once_in_an_interval() {
 }
 
 #[test]
-fn each_resource_and_direction_has_a_line_and_an_interval_of_its_own() {
+fn each_resource_and_direction_has_its_own_line_and_interval() {
     let mut case = Case::new(|limits| {
         limits.system.conns_inbound = 0.into();
         limits.transient.conns_outbound = 0.into();
@@ -165,7 +164,7 @@ fn each_resource_and_direction_has_a_line_and_an_interval_of_its_own() {
 }
 
 #[test]
-fn the_rest_is_said_without_waiting() {
+fn the_rest_is_logged_without_waiting() {
     let mut case = Case::new(|limits| limits.system.conns_inbound = 0.into());
     case.refuse_connections(IN, 1);
     assert_eq!(case.said().len(), 1);
@@ -215,7 +214,7 @@ fn file_descriptors_and_memory_have_their_own_words() {
 }
 
 #[test]
-fn a_stream_of_which_none_may_be_open_is_refused_by_its_own_limit() {
+fn a_stream_limit_of_zero_refuses_every_stream() {
     let mut case = Case::new(|limits| limits.stream.streams = 0.into());
     case.refuse_streams("a", 2);
     let line = "the limit of each stream refused 2 inbound streams in the last 1 s: it is 0 \
@@ -224,7 +223,7 @@ fn a_stream_of_which_none_may_be_open_is_refused_by_its_own_limit() {
 }
 
 #[test]
-fn of_several_the_one_that_refused_most_is_named() {
+fn of_several_scopes_the_one_with_the_most_refusals_is_named() {
     let mut case = Case::new(|limits| {
         limits.peer_default.streams_inbound = 1.into();
         limits.peer.insert(peer("bob"), Limit::all(2.into()));
@@ -239,7 +238,7 @@ fn of_several_the_one_that_refused_most_is_named() {
                 in use there now; the limit is Peer.bob.StreamsInbound";
     assert_eq!(case.said(), [line]);
 
-    // What was told does not count again.
+    // Logged refusals do not count again.
     case.pass(60.0);
     case.refuse_streams("eve", 2);
     case.refuse_streams("alice", 1);
@@ -250,7 +249,7 @@ fn of_several_the_one_that_refused_most_is_named() {
 }
 
 #[test]
-fn of_those_that_are_gone_the_number_is_told() {
+fn refusals_of_destroyed_scopes_are_counted() {
     let mut case = Case::new(|limits| {
         limits.peer_default.streams_inbound = 1.into();
     });
@@ -307,7 +306,7 @@ fn services_and_protocols_and_shares_of_them_have_their_keys() {
     for line in expected {
         assert!(said.iter().any(|said| said == line), "{line} in {said:#?}");
     }
-    // The share of the service is gone as soon as it refused.
+    // The share of the service is destroyed after its refusal.
     let gone = said
         .iter()
         .find(|line| line.starts_with("peers' shares of services that no longer exist"));
@@ -316,7 +315,7 @@ fn services_and_protocols_and_shares_of_them_have_their_keys() {
 }
 
 #[test]
-fn the_limit_that_is_named_is_the_one_that_is_full() {
+fn the_named_limit_is_the_full_one() {
     let mut case = Case::new(|limits| {
         limits.system.conns = 3.into();
         limits.system.conns_inbound = 3.into();
@@ -332,7 +331,7 @@ fn the_limit_that_is_named_is_the_one_that_is_full() {
         )
     };
     assert_eq!(case.said(), [line("3 of 3")]);
-    // By the time of the look there may be room: then it is the fullest.
+    // At the time of the look the limit may no longer be full: then the fullest one is named.
     case.pass(100.0);
     assert_eq!(case.look(), [""; 0]);
     case.refuse_connections(IN, 1);
@@ -341,7 +340,7 @@ fn the_limit_that_is_named_is_the_one_that_is_full() {
 }
 
 #[test]
-fn a_limit_set_by_hand_is_not_the_configurations() {
+fn an_override_is_not_reported_as_the_configurations() {
     let mut case = Case::new(|limits| limits.peer_default.streams_inbound = 5.into());
     let view = case.manager.view_peer(&peer("a"));
     view.set_limit(Limit {
@@ -381,7 +380,7 @@ fn names_are_escaped_and_cut() {
 }
 
 #[test]
-fn refusals_by_address_are_told() {
+fn refusals_by_address_are_logged() {
     let network = "192.0.2.0/24".parse().unwrap();
     let manager = Manager::builder().addresses(AddressConfig {
         subnets: SubnetLimits {

@@ -98,7 +98,7 @@ impl Scopes {
     }
 
     /// The same request to another scope, if this scope exists.
-    pub fn likewise(&self, name: &str, step: &Step) -> Option<Step> {
+    pub fn same_request(&self, name: &str, step: &Step) -> Option<Step> {
         let (name, node) = self.nodes.get_key_value(name)?;
         Some(Step {
             name: name.clone(),
@@ -228,14 +228,14 @@ impl Scopes {
     }
 
     /// Adds to the absent part of a scope.
-    pub fn lose(&mut self, name: &Name, amount: &ScopeStat) {
+    pub fn add_absent(&mut self, name: &Name, amount: &ScopeStat) {
         if let Some(node) = self.nodes.get_mut(name) {
             node.absent = plus(&node.absent, amount);
         }
     }
 
     /// Subtracts from the absent part of a scope.
-    pub fn regain(&mut self, name: &Name, amount: &ScopeStat) {
+    pub fn remove_absent(&mut self, name: &Name, amount: &ScopeStat) {
         if let Some(node) = self.nodes.get_mut(name) {
             node.absent = minus(&node.absent, amount);
         }
@@ -243,7 +243,7 @@ impl Scopes {
 
     /// Notes a refusal: an opened connection or stream would not exist; of memory, the size is
     /// kept.
-    pub fn withhold(&mut self, owner: &Step) {
+    pub fn note_refusal(&mut self, owner: &Step) {
         let Some(node) = self.nodes.get_mut(&owner.name) else {
             return;
         };
@@ -336,7 +336,7 @@ impl Scopes {
         leaf.is_gone = true;
         // What it held becomes absent on its whole path, at most as much as is recorded there.
         for name in leaf.path.clone() {
-            self.lose(&name, &held);
+            self.add_absent(&name, &held);
             if let Some(node) = self.nodes.get_mut(&name) {
                 node.absent = lower(&node.absent, &node.recorded);
             }
@@ -351,7 +351,7 @@ impl Scopes {
         // The whole owner is absent: so is everything it releases.
         if self.is_gone(owner) {
             for step in steps {
-                self.regain(&step.name, &step.amount);
+                self.remove_absent(&step.name, &step.amount);
             }
             return;
         }
@@ -380,7 +380,7 @@ impl Scopes {
             ..ScopeStat::ZERO
         };
         for step in steps {
-            self.regain(&step.name, &absent);
+            self.remove_absent(&step.name, &absent);
         }
     }
 

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_file_goes() {
+    fn the_oldest_file_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.json.gz");
         for text in ["one", "two", "three", "four"] {

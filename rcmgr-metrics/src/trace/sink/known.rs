@@ -60,7 +60,7 @@ impl Sums {
 
 impl Known {
     /// Writes the totals of the wanted groups, with a delta of zero.
-    pub fn write_held(&mut self, wanted: [bool; 3], to: &mut impl Write) -> io::Result<()> {
+    pub fn write_totals(&mut self, wanted: [bool; 3], to: &mut impl Write) -> io::Result<()> {
         let held = self.held.stat();
         for (group, _) in GROUPS.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             let nothing = ([0; 3], 0);
@@ -75,7 +75,7 @@ impl Known {
         for (sum, missed) in self.held.0.iter_mut().zip(missed) {
             *sum += i128::from(missed);
         }
-        self.write_held(groups(missed.map(|missed| missed != 0)), to)
+        self.write_totals(groups(missed.map(|missed| missed != 0)), to)
     }
 }
 

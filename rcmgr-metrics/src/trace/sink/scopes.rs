@@ -56,7 +56,7 @@ impl Scopes {
             let limit = record.limit_of(&known.scope).unwrap_or(Limit::UNLIMITED);
             write_create(&mut known.event, limit, to)?;
             let held = six(&known.held.stat());
-            known.write_held(groups(held.map(|held| held > 0)), to)?;
+            known.write_totals(groups(held.map(|held| held > 0)), to)?;
         }
         Ok(())
     }
@@ -96,8 +96,8 @@ impl Scopes {
                 }
                 write_destroy(event, to.to)
             }
-            (Operation::Join | Operation::Leave, _) => self.write_asked(record, None, &mut to),
-            (_, subject) => self.write_asked(record, subject.as_mut(), &mut to),
+            (Operation::Join | Operation::Leave, _) => self.write_request(record, None, &mut to),
+            (_, subject) => self.write_request(record, subject.as_mut(), &mut to),
         }
     }
 
@@ -115,7 +115,7 @@ impl Scopes {
         }
         let limit = record.subject_limit().unwrap_or(Limit::UNLIMITED);
         write_create(leaf, limit, to.to)?;
-        self.write_asked(record, Some(leaf), to)?;
+        self.write_request(record, Some(leaf), to)?;
         match record.refusal() {
             Some(_) => write_destroy(leaf, to.to),
             None => Ok(()),
@@ -123,7 +123,7 @@ impl Scopes {
     }
 
     /// Writes the events of all scopes of a request, and last the event of the subject.
-    fn write_asked(
+    fn write_request(
         &mut self,
         record: &Record,
         subject: Option<&mut Event>,
@@ -318,11 +318,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use rcmgr_atomic::record::Recorder;
-    use rcmgr_atomic::{Direction, Limits, Manager, Priority, ResourceManager, ResourceScope};
+    use rcmgr_atomic::{Direction, Limits, Manager, Priority};
 
     use super::*;
 
-    /// Keeps records, to be written in another order than that in which they came.
+    /// Keeps records, so that the test can write them in another order.
     #[derive(Debug, Default)]
     struct Kept(Mutex<Vec<Option<Record>>>);
 
@@ -332,8 +332,8 @@ mod tests {
         }
     }
 
-    /// What is written of a peer's scope that is used, gone, made anew and used and gone again, where
-    /// the records come in this order: so they do where the operations are those of several threads.
+    /// The events of a peer's scope that is used, collected, created again, used and collected
+    /// again. The records are written in this order, as may happen with several threads.
     fn written_of_the_peer(order: [usize; 12]) -> String {
         let kept = Arc::new(Kept::default());
         let mut limits = Limits::unlimited();
@@ -377,9 +377,10 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_a_scope_is_gone_changes_none_of_another_with_its_name() {
-        // The start; of the first stream open, reserve, a refusal by the peer's scope, one by the
-        // system's of another stream, release, end; gone; of the second one open, reserve, end; gone.
+    fn late_records_of_a_collected_scope_do_not_change_a_new_one_with_its_name() {
+        // The records: start; the first stream opens, reserves, is refused by the peer's scope,
+        // another stream is refused by the system, release, end; collection; the second stream
+        // opens, reserves, ends; collection.
         let first = "create_scope, add_stream, reserve_memory 60";
         let second = "create_scope, add_stream, reserve_memory 7";
         let others = "add_stream, remove_stream";
@@ -391,20 +392,20 @@ mod tests {
             written_of_the_peer([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
             format!("{first}, {refused} 60, {others}, {freed}, {again}")
         );
-        // Refusals and a release come after it is gone,
+        // The refusals and a release are written after the collection,
         let given_back = "remove_stream, release_memory 0, destroy_scope";
         let alone = format!("create_scope, {refused} 0, destroy_scope");
         assert_eq!(
             written_of_the_peer([0, 1, 2, 6, 7, 3, 4, 5, 8, 9, 10, 11]),
             format!("{first}, {given_back}, {alone}, {again}")
         );
-        // with what was reserved, too, after it was made anew,
+        // also with the reservation, after the scope was created again,
         let refused_anew = format!("{second}, {refused} 7, {freed}");
         assert_eq!(
             written_of_the_peer([0, 1, 6, 7, 8, 2, 9, 3, 4, 5, 10, 11]),
             format!("{emptied}, {refused_anew}")
         );
-        // which may be known before it is known that it was gone.
+        // which may be written before the collection of the first.
         assert_eq!(
             written_of_the_peer([0, 1, 6, 8, 7, 2, 9, 3, 4, 5, 10, 11]),
             format!("{emptied}, {refused_anew}")

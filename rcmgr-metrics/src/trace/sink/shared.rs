@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_takes_as_much_room_as_is_said() {
+    fn a_record_takes_at_most_the_documented_memory() {
         // Include the overhead of the queue.
         let room = size_of::<Queued>() + size_of::<usize>();
         assert!(room < 128, "{room}");

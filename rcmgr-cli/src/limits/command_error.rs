@@ -6,7 +6,7 @@ use rcmgr_atomic::BadConfiguration;
 
 /// An error that ends a command without a result.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum CommandError {
     #[error(transparent)]
     Configuration(#[from] BadConfiguration),
     #[error("rcmgr: cannot write the output: {0}")]
