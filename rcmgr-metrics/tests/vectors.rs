@@ -1,5 +1,5 @@
-//! The replay of what the reference (go-libp2p's resource manager) recorded of one run, beside the
-//! metrics and the usage that it had at the end.
+//! The replay of one run that the reference (go-libp2p's resource manager) recorded, compared with its
+//! metrics and its usage at the end.
 //!
 //! `rcmgr_testkit::vectors` says where the vectors are looked for.
 
@@ -154,7 +154,7 @@ fn suggested(folder: &Path) -> Result<(), Failed> {
         let what_if = what_if.ok_or("nothing asked")?;
         assert_eq!(what_if.would_refuse, 0, "{what_if:#?}");
         assert_eq!(what_if.would_grant + what_if.refused, 64 + 79 + 88);
-        // A stream that its peer refused was not asked of the scopes behind; headroom has room for it.
+        // If the peer refused a stream, the scopes behind it were not asked. With headroom they have room.
         assert!(headroom == 1.0 || what_if.refused == 0, "{what_if:#?}");
     }
     Ok(())
