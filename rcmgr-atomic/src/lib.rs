@@ -33,9 +33,9 @@
 //! The walk is *leaf, path, node*. The stream is a leaf (`leaf.rs`): its word says how much it
 //! holds and which path it is on. The path (`path.rs`) lists the nodes that it is charged on: peer,
 //! its share of the protocol and of the service, protocol, service, system. Each node (`node.rs`)
-//! has gauges (`gauge.rs`), which hold a counter against its limit. How several nodes are charged as one
-//! is in `charge.rs`: if one refuses, the others are left as they were and the error names it;
-//! otherwise one step on the leaf's word makes the reservation count.
+//! has gauges (`gauge.rs`), which hold a counter against its limit. How several nodes are charged
+//! as one is in `charge.rs`: if one refuses, the others are left as they were and the error names
+//! it; otherwise one step on the leaf's word makes the reservation count.
 
 // The models reach what is inside, which has no docs for users.
 #![cfg_attr(loom, allow(missing_docs))]

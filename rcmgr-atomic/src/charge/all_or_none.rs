@@ -1,9 +1,9 @@
 //! How several nodes are charged as one.
 //!
-//! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of a server
-//! under attack, writes to none of them. The second round commits the charge on each node, if the usage is
-//! still what the check saw. A node that changed meanwhile is checked again. If it refuses now, the charge is
-//! cancelled on the nodes before it.
+//! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of
+//! a server under attack, writes to none of them. The second round commits the charge on each node,
+//! if the usage is still what the check saw. A node that changed meanwhile is checked again. If it
+//! refuses now, the charge is cancelled on the nodes before it.
 
 use arrayvec::ArrayVec;
 
@@ -12,8 +12,8 @@ use super::refused::Refused;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::{MAX_NODES, Node};
 
-/// Charges all nodes or none, under the limits of `version`. The caller must check at the end whether that
-/// version is still current.
+/// Charges all nodes or none, under the limits of `version`. The caller must check at the end
+/// whether that version is still current.
 ///
 /// # Errors
 ///

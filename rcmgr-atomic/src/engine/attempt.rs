@@ -11,9 +11,10 @@ use crate::limits::LimitsVersion;
 use crate::node::Node;
 
 impl Engine {
-    /// Makes attempts, each under the version of the limits that is current when it begins, until one succeeds or
-    /// fails for good. An attempt checks at its end whether its version is still current. If not, it undoes what
-    /// it did and fails with [`Refused::Stale`]. So what an attempt did holds under one whole set of limits.
+    /// Makes attempts, each under the version of the limits that is current when it begins, until
+    /// one succeeds or fails for good. An attempt checks at its end whether its version is still
+    /// current. If not, it undoes what it did and fails with [`Refused::Stale`]. So what an attempt
+    /// did holds under one whole set of limits.
     ///
     /// # Errors
     ///
@@ -33,9 +34,9 @@ impl Engine {
         }
     }
 
-    /// Settles the refusal of a charge by a node: recalls the credit on it. The result is a final error, or
-    /// [`Refused::Stale`] if the charge should be tried again, because there was credit to recall or the limits
-    /// changed.
+    /// Settles the refusal of a charge by a node: recalls the credit on it. The result is a final
+    /// error, or [`Refused::Stale`] if the charge should be tried again, because there was credit
+    /// to recall or the limits changed.
     #[inline]
     pub fn settle<'a, C: Charge>(
         &self,
@@ -56,8 +57,8 @@ impl Engine {
                 Some(now) => reached = now,
             }
         } else if !Kind::of(reached.resource).is_empty() {
-            // The node is checked again: another thread may have recalled credit since the last check. Then it
-            // has room, or lacks room for another resource.
+            // The node is checked again: another thread may have recalled credit since the last
+            // check. Then it has room, or lacks room for another resource.
             match charge.check(node, version) {
                 Err(now) if !may_have_credit(node, now) => reached = now,
                 _ => return Refused::Stale,
@@ -118,8 +119,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Pays for a charge with credit of the path, or charges all its nodes, or none. The caller checks afterwards
-    /// whether the version is still current.
+    /// Pays for a charge with credit of the path, or charges all its nodes, or none. The caller
+    /// checks afterwards whether the version is still current.
     ///
     /// # Errors
     ///

@@ -52,8 +52,9 @@ impl Engine {
             .acquire(&id, || id.clone(), |id| self.make(id.clone(), false))
     }
 
-    /// A node with the limits in force. The caller holds the lock of the shard that the node goes into: a change
-    /// of limits that the node does not see yet visits the shard later, and finds the node.
+    /// A node with the limits in force. The caller holds the lock of the shard that the node goes
+    /// into: a change of limits that the node does not see yet visits the shard later, and finds
+    /// the node.
     fn make(&self, id: ScopeId, under_system: bool) -> Node {
         let parent = under_system.then(|| self.system().clone());
         let limits = LimitsVersion::FOR_EACH_SLOT.map(|version| self.limit_of(&id, version));
@@ -68,13 +69,14 @@ impl Engine {
         }
     }
 
-    /// One more user of a node, for a caller that knows only that it had one a moment ago. False if it has none.
+    /// One more user of a node, for a caller that knows only that it had one a moment ago. False if
+    /// it has none.
     pub fn try_retain_node(&self, node: &Node) -> bool {
         !is_collected(node.class()) || node.users().try_add()
     }
 
-    /// Ends a use of the node by the caller. The last use takes the node out of its registry. (System, transient
-    /// and services stay.)
+    /// Ends a use of the node by the caller. The last use takes the node out of its registry.
+    /// (System, transient and services stay.)
     pub fn release_node(&self, node: &Arc<Node>) {
         let removed = match node.id() {
             ScopeId::Peer(_) => self.peers.release(node),
@@ -86,8 +88,8 @@ impl Engine {
         };
         if removed {
             self.record(|| Record::collected(node));
-            // Its refusals are kept for its class. (Even now a late reservation on a leaf that was closed
-            // meanwhile may be refused here. That refusal is not counted.)
+            // Its refusals are kept for its class. (Even now a late reservation on a leaf that was
+            // closed meanwhile may be refused here. That refusal is not counted.)
             self.past_refusals(node.class()).add(node.refusals());
         }
     }

@@ -9,7 +9,8 @@ use crate::lifetime::Shared;
 use crate::node::Node;
 use crate::words::LeafWord;
 
-/// A step of a leaf from its path to the next one, whose nodes are charged with all that the leaf holds.
+/// A step of a leaf from its path to the next one, whose nodes are charged with all that the leaf
+/// holds.
 pub struct MoveStep<'a, S> {
     pub leaf: &'a Leaf,
     pub path: &'a Shared<Path>,
@@ -34,8 +35,8 @@ pub fn charge_gained<S: SlotCharge>(
     let charged = next.with_gained(path, |gained| {
         let gained = gained.iter().copied();
         engine.under_current_limits(|version| {
-            // Credit of the next path may pay for the slot. Then the slot is charged on all nodes of that path, and
-            // all nodes of the old path get theirs back.
+            // Credit of the next path may pay for the slot. Then the slot is charged on all nodes
+            // of that path, and all nodes of the old path get theirs back.
             let slot_taken = next.take_credit(version, slot);
             let whole = WholeLeaf {
                 slot,
@@ -136,7 +137,8 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         } = self;
         let (engine, memory) = (path.home(), whole.memory);
         if whole.slot_taken {
-            // The slot came from the credit of the next path, so all nodes of the old one get theirs back.
+            // The slot came from the credit of the next path, so all nodes of the old one get
+            // theirs back.
             path.release_leaf(leaf.slot, 0);
             path.release_lost(next, None, memory);
             return;

@@ -39,12 +39,13 @@ impl<'a> LeafMover<'a> {
 
     /// Moves to the path `next`. It is `None` if the leaf was closed while the path was looked for.
     ///
-    /// The leaf keeps its use of the path that it was on. A branch of that path uses it anyway, and the other paths go
-    /// through scopes that are never collected.
+    /// The leaf keeps its use of the path that it was on. A branch of that path uses it anyway, and
+    /// the other paths go through scopes that are never collected.
     ///
     /// # Errors
     ///
-    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing has changed.
+    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
+    /// has changed.
     pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
@@ -70,7 +71,8 @@ impl<'a> LeafMover<'a> {
             next,
             whole,
         };
-        // 3. Move the word to the next stage. If the leaf was closed or its memory changed, the gained nodes follow.
+        // 3. Move the word to the next stage. If the leaf was closed or its memory changed, the
+        //    gained nodes follow.
         while let Err(now) = mover.advance(word) {
             if let Err(why) = step.follow(now) {
                 drop(mover.take());

@@ -18,11 +18,13 @@ use crate::path::PathKind;
 ///
 /// # Errors
 ///
-/// The refusal of the stream, if checks alone decide it: then nothing is made for it, and no path gets a user.
+/// The refusal of the stream, if checks alone decide it: then nothing is made for it, and no path
+/// gets a user.
 pub fn stream_path(engine: &Arc<Engine>, peer: &PeerId, direction: Direction) -> Result<Use<Path>> {
     ask_refused_peer(engine, peer, direction)?;
     let kind = PathKind::Stream;
-    // One lookup finds the peer, checks the nodes that the stream would be charged on, and joins its path.
+    // One lookup finds the peer, checks the nodes that the stream would be charged on, and joins
+    // its path.
     let found = engine.peers().read(peer, |found| {
         let peer = &**found.node();
         let nodes = [peer, engine.transient(), engine.system()];
@@ -53,9 +55,9 @@ pub fn ask_refused_peer(engine: &Engine, peer: &PeerId, direction: Direction) ->
     refused.map_or(Ok(()), Err)
 }
 
-/// The refusal of a new stream by one of these nodes, and the node, if checks alone decide it. So refused streams, of
-/// many threads at once, write to nothing that these threads share. The refusal counts only if `counts` says so after
-/// the checks.
+/// The refusal of a new stream by one of these nodes, and the node, if checks alone decide it. So
+/// refused streams, of many threads at once, write to nothing that these threads share. The refusal
+/// counts only if `counts` says so after the checks.
 #[inline(always)]
 fn check_new_stream<'a>(
     engine: &Engine,
@@ -72,8 +74,8 @@ fn check_new_stream<'a>(
     let (node, reached) = nodes
         .into_iter()
         .find_map(|node| check(node).map(|reached| (node, reached)))?;
-    // The own limit of the stream comes first. And credit must be recalled, if there may be some: that needs a user of
-    // the path.
+    // The own limit of the stream comes first. And credit must be recalled, if there may be some:
+    // that needs a user of the path.
     let own = engine.leaf_class(slot).limit.check(version, slot);
     if own.is_err() || may_have_credit(node, reached) {
         return None;
@@ -84,8 +86,9 @@ fn check_new_stream<'a>(
     counts.then(|| (node, charge.refused(node, reached)))
 }
 
-/// Checks whether a new stream would be refused by its own limit or by the first node of its path, before anything is
-/// made for the names that it comes with. The caller is a user of a path through that node.
+/// Checks whether a new stream would be refused by its own limit or by the first node of its path,
+/// before anything is made for the names that it comes with. The caller is a user of a path through
+/// that node.
 ///
 /// # Errors
 ///

@@ -35,8 +35,8 @@ impl Leaf {
         }
     }
 
-    /// The fast path: credit is available, there is room, and no other thread changes the leaf. `charge_slow` decides
-    /// all other cases, with the same steps in a loop.
+    /// The fast path: credit is available, there is room, and no other thread changes the leaf.
+    /// `charge_slow` decides all other cases, with the same steps in a loop.
     #[inline]
     fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
         let (kind, amount) = charge.credit()?;
@@ -96,9 +96,10 @@ impl Leaf {
             let before = word.memory();
             let cancel = || self.cancel_memory(path, charge, before);
             loop {
-                // 3. Check the version for the last time before the leaf is charged. Memory on a leaf is never taken
-                //    back here, because another thread may release it by then. A limit of the leaf itself that is
-                //    lowered after this check counts from the next reservation on.
+                // 3. Check the version for the last time before the leaf is charged. Memory on a
+                //    leaf is never taken back here, because another thread may release it by then.
+                //    A limit of the leaf itself that is lowered after this check counts from the
+                //    next reservation on.
                 if !engine.versions().is_current(version) {
                     cancel();
                     return Err(Refused::Stale);
@@ -137,8 +138,8 @@ impl Leaf {
     }
 }
 
-/// The memory that the leaf would hold with the charge, or the own limit that it would exceed. `None` if the leaf is
-/// closed.
+/// The memory that the leaf would hold with the charge, or the own limit that it would exceed.
+/// `None` if the leaf is closed.
 #[inline]
 fn sum(word: LeafWord, limit: u64, charge: Memory) -> Option<Result<u64, LimitReached>> {
     if word.is_closed() {

@@ -13,8 +13,8 @@ use crate::words::{StockState, largest_power_of_two};
 /// A new stock gets at most this part of the credit that each node may still have.
 const PART: u64 = 8;
 
-/// A request to fill the stock of this thread, after a charge of the nodes of a path that credit could have paid
-/// for.
+/// A request to fill the stock of this thread, after a charge of the nodes of a path that credit
+/// could have paid for.
 pub struct Fill<'a, H: Home> {
     pub lending: &'a Lending<H>,
     pub versions: &'a CurrentVersion,
@@ -53,8 +53,8 @@ impl<H: Home> Fill<'_, H> {
     /// Whether the stock is as it should be.
     fn try_fill(&self, stock: &Stock) -> bool {
         let mut word = stock.load();
-        // An open stock may be too small for such charges, because less could be lent when it was opened. It is
-        // drained first, if it would get more now.
+        // An open stock may be too small for such charges, because less could be lent when it was
+        // opened. It is drained first, if it would get more now.
         if word.state() == StockState::Open && !serves(word.capacity(), self.amount) {
             let capacity = self.capacity();
             if capacity.is_none_or(|capacity| capacity <= word.capacity()) {
@@ -103,8 +103,8 @@ impl<H: Home> Fill<'_, H> {
         largest_power_of_two(most)
     }
 
-    /// Raises the credit bound of all nodes by the capacity of a new stock, if that serves such charges. Returns
-    /// the capacity.
+    /// Raises the credit bound of all nodes by the capacity of a new stock, if that serves such
+    /// charges. Returns the capacity.
     fn raise_credit_bounds(&self) -> Option<u64> {
         if self.path.iter().any(Node::backs_off) {
             return None;
@@ -140,8 +140,8 @@ impl<H: Home> Fill<'_, H> {
             if charge_all(self.path.iter(), self.version, batch).is_err() {
                 return false;
             }
-            // The version is read after the charge: a thread that finds all credit within the limits of a
-            // later version has counted this batch in.
+            // The version is read after the charge: a thread that finds all credit within the
+            // limits of a later version has counted this batch in.
             let kept = self.versions.is_current(self.version) && keep();
             if !kept {
                 cancel_all(self.path.iter(), batch);
@@ -156,8 +156,8 @@ fn batch(capacity: u64) -> u64 {
     capacity.div_ceil(2)
 }
 
-/// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there is room to put
-/// it back.
+/// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there
+/// is room to put it back.
 fn serves(capacity: u64, amount: u64) -> bool {
     batch(capacity) >= amount
 }

@@ -7,7 +7,8 @@ use crate::path::{Credit, Home, LendState, Path, Stock};
 use crate::sync::{AtomicU64, Ordering, Published, RareLock, fence};
 use crate::words::StockWord;
 
-/// A path that could not lend, or did not use its credit, waits this many times as long as a new one.
+/// A path that could not lend, or did not use its credit, waits this many times as long as a new
+/// one.
 const WARM_UP_AFTER_FAILURE: u64 = 16;
 
 /// The paths that lend.
@@ -16,7 +17,8 @@ pub struct Lending<H: Home> {
     lenders: Published<Vec<Shared<Path<H>>>>,
     /// Held by the thread that changes the list. No thread waits for it.
     changing: RareLock,
-    /// Seqlock-style counters around each transfer of credit between nodes and stocks: started, finished.
+    /// Seqlock-style counters around each transfer of credit between nodes and stocks: started,
+    /// finished.
     started: AtomicU64,
     finished: AtomicU64,
 }
@@ -74,7 +76,8 @@ impl<H: Home> Lending<H> {
         if lenders.len() >= self.options.most_lenders {
             return path.lend_state().postpone(wait);
         }
-        // In the list first: from here on the credit of the path can be recalled. Then it may be filled.
+        // In the list first: from here on the credit of the path can be recalled. Then it may be
+        // filled.
         lenders.push(path.clone());
         self.lenders.set(lenders);
         path.credit_or_new().all_stocks().for_each(Stock::begin);
@@ -82,12 +85,13 @@ impl<H: Home> Lending<H> {
         path.lend_state().begin();
     }
 
-    /// Takes paths off the list that stopped lending. If another thread holds the lock, that thread scans again
-    /// after unlocking.
+    /// Takes paths off the list that stopped lending. If another thread holds the lock, that thread
+    /// scans again after unlocking.
     fn tidy(&self) {
         loop {
-            // SeqCst fence: between the end of a path, or the unlock, and the check of the other. Of a thread
-            // that ends a path and one that unlocks, at least one sees what the other did.
+            // SeqCst fence: between the end of a path, or the unlock, and the check of the other.
+            // Of a thread that ends a path and one that unlocks, at least one sees what the other
+            // did.
             fence(Ordering::SeqCst);
             let lends = |path: &Shared<Path<H>>| path.lend_state().lends();
             if self.lenders.with(|lenders| lenders.iter().all(lends)) {
@@ -100,8 +104,9 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// The paths that still lend. A path that was collected while another thread changed the list gives all its
-    /// credit back here, with what a late thread has filled since. The caller holds the lock.
+    /// The paths that still lend. A path that was collected while another thread changed the list
+    /// gives all its credit back here, with what a late thread has filled since. The caller holds
+    /// the lock.
     fn remaining_lenders(&self) -> Vec<Shared<Path<H>>> {
         let mut lenders = self.lenders();
         lenders.retain(|path| {
@@ -147,7 +152,8 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// Moves credit between nodes and stocks, so that a thread that adds up credit meanwhile knows it.
+    /// Moves credit between nodes and stocks, so that a thread that adds up credit meanwhile knows
+    /// it.
     pub(super) fn transfer<R>(&self, f: impl FnOnce() -> R) -> R {
         // SeqCst, here and below: in one order with the words of stocks and nodes.
         self.started.fetch_add(1, Ordering::SeqCst);

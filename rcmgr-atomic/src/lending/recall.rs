@@ -18,11 +18,11 @@ pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
 }
 
 impl<H: Home> Lending<H> {
-    /// Recalls the credit on a node that has no room for a charge. Returns the limit that is reached all the same,
-    /// or `None` if there is room now.
+    /// Recalls the credit on a node that has no room for a charge. Returns the limit that is
+    /// reached all the same, or `None` if there is room now.
     ///
-    /// A recalled stock is not filled for a while, and the node backs off for longer. So where many are refused,
-    /// most find nothing to recall.
+    /// A recalled stock is not filled for a while, and the node backs off for longer. So where many
+    /// are refused, most find nothing to recall.
     #[cold]
     pub fn make_room<C: Charge>(
         &self,
@@ -43,8 +43,8 @@ impl<H: Home> Lending<H> {
             if is_final {
                 return Some(reached);
             }
-            // The node is checked even if nothing was recalled: another thread may have recalled it since the
-            // last check. And where there is room now, another resource may lack room.
+            // The node is checked even if nothing was recalled: another thread may have recalled it
+            // since the last check. And where there is room now, another resource may lack room.
             match charge.check(node, version) {
                 Ok(_) => return None,
                 Err(now) => reached = now,
@@ -71,8 +71,8 @@ impl<H: Home> Lending<H> {
         node.set_back_off(cost);
     }
 
-    /// Takes notice of a new version of the limits. A stock holds only some bits of the number of its version:
-    /// all credit is recalled before these bits repeat.
+    /// Takes notice of a new version of the limits. A stock holds only some bits of the number of
+    /// its version: all credit is recalled before these bits repeat.
     pub fn limits_changed(&self, version: LimitsVersion) {
         if version.number().is_multiple_of(StockWord::VERSIONS / 2) {
             for path in self.lenders() {

@@ -28,8 +28,9 @@ impl<H: Home> Lending<H> {
         stat
     }
 
-    /// The sum of several stocks is right only if none of them changes meanwhile. So it must come out twice, and
-    /// no transfer may overlap. If that keeps failing, the charge is returned: an upper bound of the usage.
+    /// The sum of several stocks is right only if none of them changes meanwhile. So it must come
+    /// out twice, and no transfer may overlap. If that keeps failing, the charge is returned: an
+    /// upper bound of the usage.
     fn used(&self, node: &Node, kind: Kind) -> u64 {
         let attempt = || {
             let credit = self.credit(node, kind);

@@ -1,23 +1,24 @@
 //! A shared value that counts its uses apart from other references.
 //!
-//! A path stays in its map while something *uses* it, and in memory while anything *refers* to it. The map
-//! refers to it, and so does a closed leaf, at whose path another thread may still look. One word has both
-//! counts, so that opening or closing a leaf takes one atomic step. A count of users beside an `Arc` takes
-//! two.
+//! A path stays in its map while something *uses* it, and in memory while anything *refers* to it.
+//! The map refers to it, and so does a closed leaf, at whose path another thread may still look.
+//! One word has both counts, so that opening or closing a leaf takes one atomic step. A count of
+//! users beside an `Arc` takes two.
 //!
 //! Why it is sound:
 //!
-//! - The word is `[uses: 32][references: 32]`. Each [`Use`] counts as a use, and each [`Shared`] as a
-//!   reference, from its birth to its drop. Either keeps the value in memory. So a thread that can reach the
-//!   word finds it above zero. The thread that brings it to zero is the last that could reach it, and frees the
-//!   memory.
-//! - The end of a use does not bring the word to zero. The last use becomes a reference first. With that
-//!   reference the value is told that it has no use. Then the reference ends.
-//! - Every step that ends a count releases, and the thread that frees acquires: all accesses come before.
-//! - No count overflows. Each count belongs to a leaf, a span or a path that is in memory, and memory does not
-//!   hold 2³² of these. A forgotten one (`mem::forget`) stays counted, and so does the object that it is part
-//!   of. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of clones is
-//!   bounded.
+//! - The word is `[uses: 32][references: 32]`. Each [`Use`] counts as a use, and each [`Shared`] as
+//!   a reference, from its birth to its drop. Either keeps the value in memory. So a thread that
+//!   can reach the word finds it above zero. The thread that brings it to zero is the last that
+//!   could reach it, and frees the memory.
+//! - The end of a use does not bring the word to zero. The last use becomes a reference first. With
+//!   that reference the value is told that it has no use. Then the reference ends.
+//! - Every step that ends a count releases, and the thread that frees acquires: all accesses come
+//!   before.
+//! - No count overflows. Each count belongs to a leaf, a span or a path that is in memory, and
+//!   memory does not hold 2³² of these. A forgotten one (`mem::forget`) stays counted, and so does
+//!   the object that it is part of. A cloned use belongs to nothing but the clone, which anyone may
+//!   forget, so the number of clones is bounded.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
 #![allow(unsafe_code)]
@@ -55,7 +56,8 @@ struct Counted<T> {
     value: T,
 }
 
-// SAFETY: as for `Arc`: any thread may read the value by shared reference, and the last one drops it.
+// SAFETY: as for `Arc`: any thread may read the value by shared reference, and the last one drops
+// it.
 unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
@@ -66,7 +68,8 @@ impl<T> Shared<T> {
         Self::new_with(|| value)
     }
 
-    /// The same, made in place: making it elsewhere and copying it takes as long as several atomic steps.
+    /// The same, made in place: making it elsewhere and copying it takes as long as several atomic
+    /// steps.
     #[inline(always)]
     pub fn new_with(value: impl FnOnce() -> T) -> Self {
         let mut counted = Box::<Counted<T>>::new_uninit();
@@ -132,16 +135,18 @@ impl<T> Shared<T> {
 }
 
 impl<T: Collect> Shared<T> {
-    /// One more use. The caller knows that there is one, or has the entry by which the value is found.
+    /// One more use. The caller knows that there is one, or has the entry by which the value is
+    /// found.
     #[inline]
     pub fn join(&self) -> Use<T> {
-        // Acquire: pairs with the Release of a use that ended. A use that begins after the last one ended sees
-        // what was done under that one. Nothing is published by this step.
+        // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
+        // ended sees what was done under that one. Nothing is published by this step.
         self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
         Use(ManuallyDrop::new(Self::at(self.cell)))
     }
 
-    /// One more use, unless there is none: for a caller that knows only that there was one a moment ago.
+    /// One more use, unless there is none: for a caller that knows only that there was one a moment
+    /// ago.
     #[inline]
     pub fn try_join(&self) -> Option<Use<T>> {
         // Acquire on success: as in `join`.
@@ -182,21 +187,23 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // The only reference knows it without a step. Release: accesses by this thread come before the end.
-        // The load acquires what other threads did. A fence would do, but ThreadSanitizer does not see it.
+        // The only reference knows it without a step. Release: accesses by this thread come before
+        // the end. The load acquires what other threads did. A fence would do, but ThreadSanitizer
+        // does not see it.
         let last = self.is_only() || {
             let step = UsesWord::REFERENCE;
             let before = self.word().fetch_sub(step, Ordering::Release);
             before == UsesWord::REFERENCE && {
-                // Acquire: reads its own step, which continues the release sequence of every count that ended before.
-                // (A fence would do the same, but ThreadSanitizer does not see fences.)
+                // Acquire: reads its own step, which continues the release sequence of every count
+                // that ended before. (A fence would do the same, but ThreadSanitizer does not see
+                // fences.)
                 self.load(Ordering::Acquire);
                 true
             }
         };
         if last {
-            // SAFETY: it was the last count of the word, so nothing else can reach it. The box was leaked in
-            // `new_with`.
+            // SAFETY: it was the last count of the word, so nothing else can reach it. The box was
+            // leaked in `new_with`.
             drop(unsafe { Box::from_raw(self.cell.as_ptr()) });
         }
     }
@@ -206,7 +213,8 @@ impl<T: Collect> Use<T> {
     /// Turns the use into a reference. Returns whether it was the last use.
     fn become_reference(&self) -> bool {
         let step = UsesWord::USE - UsesWord::REFERENCE;
-        // AcqRel: what was done under a use comes before the last one takes the value out of its map.
+        // AcqRel: what was done under a use comes before the last one takes the value out of its
+        // map.
         let before = self.word().fetch_sub(step, Ordering::AcqRel);
         UsesWord(before).uses() == 1
     }
@@ -259,7 +267,8 @@ impl<T: Collect> Drop for Use<T> {
         let mut word = self.load(Ordering::Relaxed);
         // While it is not the last use, the word stays above zero, and one step is enough.
         while word.uses() > 1 {
-            // Release: what was done under this use comes before the last one takes the value out of its map.
+            // Release: what was done under this use comes before the last one takes the value out
+            // of its map.
             match self.word().compare_exchange_weak(
                 word.0,
                 word.0 - UsesWord::USE,

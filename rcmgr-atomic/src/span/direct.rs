@@ -1,8 +1,8 @@
 //! Memory reserved directly on a node, through a view of it.
 //!
-//! The amount is charged on the node and its parents, and noted in the `direct` word of the node, so that it can release
-//! only what was reserved this way. While the word is above zero it counts as a user of the node: reserved memory keeps a
-//! scope alive.
+//! The amount is charged on the node and its parents, and noted in the `direct` word of the node,
+//! so that it can release only what was reserved this way. While the word is above zero it counts
+//! as a user of the node: reserved memory keeps a scope alive.
 
 use std::sync::Arc;
 
@@ -54,8 +54,8 @@ impl NodeUser {
                 let reached = LimitReached::new(Resource::Memory, held, UNLIMITED);
                 return Err(charge.refused(node, reached));
             }
-            // The first amount is a user. The user joins before the amount shows, so that the thread that takes the
-            // amount out finds the user there.
+            // The first amount is a user. The user joins before the amount shows, so that the
+            // thread that takes the amount out finds the user there.
             let joins = held == 0;
             if joins {
                 self.engine.retain_node(node);
@@ -75,7 +75,8 @@ impl NodeUser {
         }
     }
 
-    /// Takes back memory that was reserved directly: `size`, or all there is if that is less. Returns the amount.
+    /// Takes back memory that was reserved directly: `size`, or all there is if that is less.
+    /// Returns the amount.
     pub fn take(&self, size: u64) -> u64 {
         let node = &*self.node;
         let mut held = node.direct.load(Ordering::Acquire);
@@ -84,7 +85,8 @@ impl NodeUser {
             if taken == 0 {
                 return 0;
             }
-            // Out of the word first, then off the nodes: the nodes never hold less than the word says.
+            // Out of the word first, then off the nodes: the nodes never hold less than the word
+            // says.
             match node.direct.compare_exchange(
                 held,
                 held - taken,

@@ -1,9 +1,10 @@
 //! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
 //!
-//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner holds, and never the own
-//! memory of the owner: only the span releases it, unless the owner is closed. A reservation is charged from the outside
-//! in: what the owner is charged on, the owner, then the span. It is undone from the inside out. A release takes the
-//! amount out of the span first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
+//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner
+//! holds, and never the own memory of the owner: only the span releases it, unless the owner is
+//! closed. A reservation is charged from the outside in: what the owner is charged on, the owner,
+//! then the span. It is undone from the inside out. A release takes the amount out of the span
+//! first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
 //! has given everything back, so nothing is taken from it.
 
 use std::sync::Arc;
@@ -40,8 +41,8 @@ impl Owner {
         }
     }
 
-    /// The node that the span is part of, if it is not part of a leaf. Each open span of a node, at any depth, is a user
-    /// of it: while one is open, the limit of the node is kept up to date.
+    /// The node that the span is part of, if it is not part of a leaf. Each open span of a node, at
+    /// any depth, is a user of it: while one is open, the limit of the node is kept up to date.
     fn node(&self) -> Option<&Arc<Node>> {
         match self {
             Self::Leaf(_) => None,
@@ -92,7 +93,8 @@ impl Owner {
         }
     }
 
-    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it is part of.
+    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it
+    /// is part of.
     fn prepare_for_spans(&self) -> Result<()> {
         match self {
             Self::Leaf(leaf) => leaf.prepare_for_spans(),
@@ -199,8 +201,8 @@ impl SpanState {
 
     #[inline]
     fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
-        // Release: what is charged outside is there before the span says that it holds it. Acquire: what is given
-        // back afterwards was charged before. Acquire on failure, as in `load`.
+        // Release: what is charged outside is there before the span says that it holds it. Acquire:
+        // what is given back afterwards was charged before. Acquire on failure, as in `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -293,8 +295,8 @@ impl SpanState {
             self.owner.take(size);
         };
         loop {
-            // 3. Check the version for the last time before the span is charged. Until then the owner holds the
-            //    amount for no one, and it can be taken back.
+            // 3. Check the version for the last time before the span is charged. Until then the
+            //    owner holds the amount for no one, and it can be taken back.
             if !engine.versions().is_current(version) {
                 take_back();
                 return Err(Refused::Stale);
@@ -308,7 +310,8 @@ impl SpanState {
         }
     }
 
-    /// The error for the caller when the owner refused. If the owner is closed, report this span as closed.
+    /// The error for the caller when the owner refused. If the owner is closed, report this span as
+    /// closed.
     fn owner_refused(&self, why: Error) -> Error {
         match why {
             Error::ScopeClosed { .. } => self.closed(),
@@ -345,8 +348,8 @@ impl SpanState {
         .into()
     }
 
-    /// Gives back memory that the span itself holds: `size`, or all there is if that is less. Returns the amount, or `None`
-    /// if the span is closed.
+    /// Gives back memory that the span itself holds: `size`, or all there is if that is less.
+    /// Returns the amount, or `None` if the span is closed.
     pub fn release(&self, size: u64) -> Option<u64> {
         let mut word = self.load();
         loop {
@@ -375,8 +378,8 @@ impl SpanState {
         }
     }
 
-    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the owner. Does nothing if the
-    /// span is closed: then it has passed everything on.
+    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the
+    /// owner. Does nothing if the span is closed: then it has passed everything on.
     fn take(&self, size: u64) {
         if size == 0 {
             return;
@@ -418,7 +421,8 @@ impl SpanState {
         {
             return Err(self.closed());
         }
-        // Checked after the new user has joined: if the span is still open, it was a user itself until then.
+        // Checked after the new user has joined: if the span is still open, it was a user itself
+        // until then.
         if self.load().is_closed() {
             self.leave_node();
             return Err(self.closed());
