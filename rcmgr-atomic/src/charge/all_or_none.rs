@@ -24,16 +24,20 @@ pub fn charge_all<'a, C: Charge>(
     version: LimitsVersion,
     charge: C,
 ) -> Result<(), Refused<'a>> {
+    // 1. Check each node, and keep the usage that the check saw.
     let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
     for node in nodes.clone() {
         let used = charge.check(node, version);
         seen.push(used.map_err(|reached| Refused::Node(node, reached))?);
     }
+    // 2. Commit on each node.
     for (at, (node, &seen)) in nodes.clone().zip(&seen).enumerate() {
         if charge.commit(node, seen) {
             continue;
         }
+        // The usage of this node changed since the check: check it again.
         if let Err(reached) = charge_one(node, version, charge) {
+            // It has no room now. The nodes before it are charged already: take that back.
             cancel_all(nodes.take(at), charge);
             return Err(Refused::Node(node, reached));
         }

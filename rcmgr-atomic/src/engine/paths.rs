@@ -111,25 +111,32 @@ impl Engine {
 }
 
 impl Home for Engine {
-    /// The last close of a one-time peer ends here, first for the branches of its path, then for
-    /// the path itself.
+    /// Collects a path whose last use has ended, unless it has a use again. A branch uses the path
+    /// that it grew from. So when the last stream of a one-time peer closes, this runs first for
+    /// the path with its service, then for that with its protocol, and last for the path of the
+    /// peer.
     fn path_unused(path: &Shared<Path>) {
         let engine = path.home();
-        // 1. Remove the path from where it is found. Only one thread succeeds, and only if the path
-        //    still has no use. From here on it is not found again.
+        // 1. A lasting path is found nowhere: it ends with its holder.
+        if path.is_lasting() {
+            return;
+        }
+        // 2. Remove the path from where it is found: a branch from the path that it grew from, the
+        //    path of a peer from the entry of the peer. Only one thread succeeds, and only if the
+        //    path still has no use. After that, no thread can find it and join it.
         let removed = match path.from() {
-            _ if path.is_lasting() => false,
             Some(from) => from.remove_branch(path),
             None => engine.peers.remove_path(path),
         };
         if !removed {
             return;
         }
-        // 2. Give its credit back to its nodes.
+        // 3. Give its credit back to its nodes.
         engine.lending.collected(path);
-        // 3. End its uses of nodes. A node without a user is collected.
+        // 4. End its uses of nodes. A node without a user is collected. The credit must be back by
+        //    then: a collected node holds nothing.
         path.own_nodes().for_each(|node| engine.release_node(node));
-        // 4. End its uses of other paths, which may collect these in the same way.
+        // 5. End its uses of other paths, which may collect these in the same way.
         path.stop_using();
     }
 }

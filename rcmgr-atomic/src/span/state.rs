@@ -257,6 +257,12 @@ impl SpanState {
         charged.inspect_err(|refused| self.record_refused(engine, size, priority, refused))
     }
 
+    /// Tries to charge the owner and the span under the limits of `version`. Returns the word
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed: then nothing is charged.
     #[inline]
     fn try_charge(
         &self,
@@ -268,7 +274,8 @@ impl SpanState {
         let limit = self.memory_limit(engine, version);
         let level = priority.level();
         let most = threshold(limit, level, SpanWord::MAX_MEMORY);
-        let sum = |word: SpanWord| {
+        // The word with the charge, if the span is open and its limit leaves room.
+        let charged_word = |word: SpanWord| {
             if word.is_closed() {
                 return Err(Refused::Final(self.closed()));
             }
@@ -283,22 +290,23 @@ impl SpanState {
         };
         // 1. Check the limit of the span.
         let mut word = self.load();
-        let mut next = sum(word)?;
+        let mut next = charged_word(word)?;
         // 2. Reserve on the owner, and on all that it is charged on.
         self.owner
             .reserve(size, priority)
             .map_err(|why| Refused::Final(self.owner_refused(why)))?;
         self.record(engine, Operation::Reserve, size, level, next.memory());
-        let before = word.memory();
-        let take_back = || {
-            self.record(engine, Operation::Release, size, level, before);
+        let held_before = word.memory();
+        let cancel = || {
+            self.record(engine, Operation::Release, size, level, held_before);
             self.owner.take(size);
         };
         loop {
-            // 3. Check the version for the last time before the span is charged. Until then the
-            //    owner holds the amount for no one, and it can be taken back.
+            // 3. Check that the limits are still current. This must come before the word is
+            //    swapped: until then only this thread can give the amount back to the owner. From
+            //    then on the span holds it, and another thread may release it.
             if !engine.versions().is_current(version) {
-                take_back();
+                cancel();
                 return Err(Refused::Stale);
             }
             // 4. Charge the span. If its word changed, check its limit again and retry the swap.
@@ -306,7 +314,7 @@ impl SpanState {
                 return Ok(word);
             };
             word = now;
-            next = sum(word).inspect_err(|_| take_back())?;
+            next = charged_word(word).inspect_err(|_| cancel())?;
         }
     }
 
@@ -398,13 +406,16 @@ impl SpanState {
         }
     }
 
-    /// Prepares for a span of this one: from now on the own memory of the span is counted apart.
+    /// Prepares for a span of this one: from now on the own memory of this span is counted apart.
+    /// If it is part of a node, the new span becomes a user of the node.
     ///
     /// # Errors
     ///
     /// If it is closed: then no user has joined the node.
     fn prepare_for_spans(&self) -> Result<()> {
         if !self.load().has_spans() {
+            // 1. This is the first span. Start the count of own memory with all that the word
+            //    holds, then mark the word. If the memory changed in between, start again.
             let _one_at_a_time = self.preparing.lock();
             let mut word = self.load();
             while !word.is_closed() && !word.has_spans() {
@@ -415,14 +426,15 @@ impl SpanState {
                 }
             }
         }
-        // An open span is a user of the node itself.
+        // 2. Join the node for the new span, unless the node was collected.
         if let Some(node) = self.owner.node()
             && !self.engine().try_retain_node(node)
         {
             return Err(self.closed());
         }
-        // Checked after the new user has joined: if the span is still open, it was a user itself
-        // until then.
+        // 3. Check that this span is open. This must come last: an open span is a user of the node,
+        //    so the node had a user when the new span joined, and is the one that is found by its
+        //    name.
         if self.load().is_closed() {
             self.leave_node();
             return Err(self.closed());
