@@ -48,7 +48,7 @@ pub struct Shared<T> {
 /// A use of a shared value. When the last use ends, [`Collect::unused`] is called.
 pub struct Use<T: Collect>(ManuallyDrop<Shared<T>>);
 
-/// The most uses up to which a use can be cloned.
+/// A use is cloned only while there are fewer uses than this.
 const MAX_USES: u64 = UsesWord::MAX_USES / 2;
 
 struct Counted<T> {
