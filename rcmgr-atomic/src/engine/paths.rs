@@ -41,7 +41,6 @@ impl Engine {
     /// Where a stream begins that is opened through a connection on this path. `None` if the path
     /// has no peer, or no use. While the given path has a use, so has the result.
     pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Shared<Path>) -> Option<&'a Shared<Path>> {
-        let peer = path.peer()?.id().peer()?;
         // The path with the peer alone. A connection with a service keeps it.
         let path = path
             .from()
@@ -51,6 +50,7 @@ impl Engine {
         if path.streams().is_none()
             && let Some(path) = path.try_join()
         {
+            let peer = path.peer()?.id().peer()?;
             path.set_streams(self.peer_path(PathKind::Stream, &peer));
         }
         path.streams()
