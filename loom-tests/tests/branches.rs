@@ -1,5 +1,5 @@
-//! Paths that others are branches of, or that connections open streams on: they are there as long as
-//! somebody uses them, and gone with the last one.
+//! Paths that others are branches of, or that connections open streams on: they are there as long
+//! as somebody uses them, and gone with the last one.
 #![cfg(loom)]
 
 use std::sync::Arc;

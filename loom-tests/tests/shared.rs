@@ -1,5 +1,5 @@
-//! What is shared by users and references: it is told when nobody uses it, and freed once, when nobody
-//! can reach it.
+//! What is shared by users and references: it is told when nobody uses it, and freed once, when
+//! nobody can reach it.
 #![cfg(loom)]
 #![allow(unsafe_code)]
 

@@ -1,10 +1,15 @@
-//! The engine of rcmgr: a network resource manager that decides with atomic steps.
+//! The engine of rcmgr: a network resource manager without locks on the hot path.
 //!
-//! No reservation, release or snapshot of a scope takes a lock, and nothing waits while it holds
-//! usage in its hands. Names are looked up in maps with locks: when something is opened or moved,
-//! and when the last of its kind closes and is taken out; so are the counts of subnets, when a
-//! connection from a limited address is opened and closed. (On a target without 128-bit atomic
-//! instructions, counting connections takes one, too.)
+//! Reservations, releases and snapshots of scopes take no lock. Each is made of atomic steps, and
+//! no thread waits for another one while it has a charge that is not settled yet.
+//!
+//! These operations take a lock, for a short time:
+//!
+//! - opening or moving a connection or stream, and the close of the last one of its kind: the lock
+//!   of a shard of a map of names, or of the branches of a path;
+//! - opening and closing a connection from an address with limits: the lock of the counts of
+//!   subnets;
+//! - counting connections, on a target without 128-bit atomic instructions.
 //!
 //! ```
 //! use rcmgr_atomic::{
@@ -30,15 +35,43 @@
 //!
 //! # What happens when memory is reserved on a stream
 //!
-//! The walk is *leaf, path, node*. The stream is a leaf (`leaf.rs`): its word says how much it
-//! holds and which path it is on. The path (`path.rs`) lists the nodes that it is charged on: peer,
-//! its share of the protocol and of the service, protocol, service, system. Each node (`node.rs`)
-//! has gauges (`gauge.rs`), which hold a counter against its limit. How several nodes are charged as one
-//! is in `charge.rs`: if one refuses, the others are left as they were and the error names it;
-//! otherwise one step on the leaf's word makes the reservation count.
+//! 1. The stream is a *leaf* (`leaf/`). One atomic word says how much it holds and which path it is
+//!    on. The limit of the stream itself is checked first.
+//! 2. The *path* (`path/`) lists the nodes that the leaf is charged on: the peer, its share of the
+//!    protocol and of the service, the protocol, the service, system. A busy path has *credit*:
+//!    memory that is charged on all its nodes in advance. If there is enough, it pays, and no node
+//!    is touched. This is the fast path.
+//! 3. Otherwise the nodes are charged as one (`charge/`): all of them or none. If one refuses, the
+//!    others are left as they were, and the error names the one that refused.
+//! 4. Each *node* (`node/`) has gauges: counters that are compared with their limits.
+//! 5. At the end one step on the word of the leaf makes the reservation count. If the leaf moved or
+//!    was closed meanwhile, the charge is cancelled and the reservation starts again.
+//!
+//! A node that has no room recalls the credit on it before it refuses (`lending/`).
+//!
+//! # Floors
+//!
+//! Each folder is a floor, and imports point to lower floors only. From the top:
+//!
+//! ```text
+//! api/       the handles of users: manager, builder, connection, stream, scope, span, service
+//! span/      the state of a span, its owner, and memory reserved directly on a node
+//! leaf/      a connection or stream: reserve, release, open, move, close
+//! engine/    the state that all scopes share: nodes by name, paths, limits in force, records
+//! lending/   which paths have credit; how it is filled, recalled, and left out of the usage
+//! path/      the nodes that a leaf is charged on, branches, credit, the lend state
+//! charge/    charges of memory, streams, connections and a whole leaf; all nodes or none
+//! node/      a scope that leaves share: its users and its gauges
+//! limits/    the version of the limits, limits of leaves, overrides
+//! lifetime/  reference counts and staged slots: all the `unsafe` code
+//! counters/  refusals, numbers, own memory, per-thread cells
+//! words/     packed words, one in each file
+//! sync/      the shim: real atomics and locks, or those of loom
+//! ```
 
-// The models reach what is inside, which has no docs for users.
+// With `cfg(loom)` the parts inside are public for the models. They need no docs for users.
 #![cfg_attr(loom, allow(missing_docs))]
+#![cfg_attr(not(loom), warn(missing_debug_implementations))]
 
 mod api;
 mod charge;
@@ -61,7 +94,7 @@ pub use rcmgr_address as address;
 pub use rcmgr_core::*;
 pub use sync::SystemClock;
 
-/// Records of operations, for whoever observes a manager: see [`Builder::recorder`].
+/// Records of operations, for an observer of a manager: see [`Builder::recorder`].
 pub mod record {
     pub use crate::counters::Change;
     pub use crate::engine::{KnownScope, Operation, Record, Recorder, Refusal, ScopeRef};

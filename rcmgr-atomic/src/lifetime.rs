@@ -1,4 +1,5 @@
-//! Reference counts, and slots that are written while others read: all the `unsafe` code of the crate.
+//! Reference counts, and slots that one thread writes while other threads read their neighbours:
+//! all the `unsafe` code of the crate.
 
 pub mod retire;
 mod shared;

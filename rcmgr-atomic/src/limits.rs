@@ -1,5 +1,5 @@
-//! Limits as the engine compares with them: two slots each, and a version that says which slot counts. And the limits by
-//! address, which are checked before the scopes.
+//! Limits as the engine compares with them: two slots each, and a version that says which slot
+//! counts. And the limits by address, which are checked before the scopes.
 
 mod addresses;
 mod leaf_limit;

@@ -1,5 +1,5 @@
-//! Spans: parts of a leaf, a node or another span that are given back as a whole; and memory reserved directly on a
-//! node.
+//! Spans: parts of a leaf, a node or another span that are given back as a whole; and memory
+//! reserved directly on a node.
 
 mod direct;
 mod state;

@@ -1,5 +1,5 @@
-//! Packed words: one atomic integer with named fields, so that one atomic step reads or changes all of
-//! them together. Bits are shifted and masked on this floor alone.
+//! Packed words: one atomic integer with named fields, so that one atomic step reads or changes all
+//! of them together. Bits are shifted and masked on this floor alone.
 
 mod conns;
 mod field;

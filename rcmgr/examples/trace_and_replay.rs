@@ -2,7 +2,7 @@
 
 use rcmgr::prelude::*;
 use rcmgr::trace::TraceSink;
-use rcmgr::trace::replay::{Asked, Options, replay};
+use rcmgr::trace::replay::{Options, ReplayLimits, replay};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = Limits::unlimited();
     limits.system.conns_inbound = 3.into();
     let options = Options {
-        what_if: Some(Asked::Configured(Box::new(limits))),
+        what_if: Some(ReplayLimits::Configured(Box::new(limits))),
         ..Options::default()
     };
     let report = replay(&[path], &options, &mut |_| {})?;

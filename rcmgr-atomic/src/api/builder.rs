@@ -73,20 +73,23 @@ impl Builder {
         self
     }
 
-    /// The limits by address, which are checked before the scopes. By default [`AddressConfig::default`].
+    /// The limits by address, which are checked before the scopes. By default
+    /// [`AddressConfig::default`].
     #[cfg(feature = "address")]
     pub fn addresses(mut self, addresses: AddressConfig) -> Self {
         self.addresses = addresses;
         self
     }
 
-    /// The most prepaid credit for a thread on the path of a connection or stream: bytes of memory (at most 16 MiB), and
-    /// streams in each direction. Both are rounded down to a power of two. Near a limit there is less, and all credit
-    /// together is at most an eighth of what a limit leaves. The default is 256 KiB and 64 streams. With zero and zero
-    /// every operation charges every scope.
+    /// The most prepaid credit for a thread on the path of a connection or stream: bytes of memory
+    /// (at most 16 MiB), and streams in each direction. Both are rounded down to a power of two.
+    /// Near a limit there is less, and all credit together is at most an eighth of what a limit
+    /// leaves. The default is 256 KiB and 64 streams. With zero and zero every operation charges
+    /// every scope.
     ///
-    /// Credit makes reservations and streams cheaper, most of all where threads share scopes. It changes no outcome: it is
-    /// not usage, and it is recalled before a scope refuses. Only [`peak`](crate::Scope::peak) may include some of it.
+    /// Credit makes reservations and streams cheaper, most of all where threads share scopes. It
+    /// changes no outcome: it is not usage, and it is recalled before a scope refuses. Only
+    /// [`peak`](crate::Scope::peak) may include some of it.
     pub fn prepaid_credit(mut self, memory: u64, streams: u64) -> Self {
         self.credit.most_memory = memory;
         self.credit.most_streams = streams;
@@ -106,9 +109,10 @@ impl Builder {
         self
     }
 
-    /// The recorder that gets a record of every operation. By default there is none. With a recorder there is no
-    /// [prepaid credit](Self::prepaid_credit), because every record says that every scope was asked. A recorder may serve
-    /// several managers only if it can tell scopes of the same name apart.
+    /// The recorder that gets a record of every operation. By default there is none. With a
+    /// recorder there is no [prepaid credit](Self::prepaid_credit), because every record says that
+    /// every scope was asked. A recorder may serve several managers only if it can tell scopes of
+    /// the same name apart.
     pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);
         self

@@ -14,7 +14,8 @@ use crate::lifetime::{Shared, Use};
 use crate::limits::{Addresses, BarePermit};
 use crate::path::PathKind;
 
-/// A connection of a [`Manager`](crate::Manager). It gives back all that it holds when it is dropped.
+/// A connection of a [`Manager`](crate::Manager). It gives back all that it holds when it is
+/// dropped.
 ///
 /// ```
 /// use rcmgr_atomic::{
@@ -42,7 +43,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection on a path that is charged with it, with a permit in the subnet of its address, or none.
+    /// A connection on a path that is charged with it, with a permit in the subnet of its address,
+    /// or none.
     #[inline(always)]
     pub(super) fn new(path: Use<Path>, slot: Slot, permit: BarePermit) -> Self {
         let is_recorded = path.home().recorder().is_some();
@@ -100,7 +102,8 @@ impl Connection {
         ConnectionScope::set_peer(self, peer)
     }
 
-    /// Attaches the connection to a service, once: charges the service, and the share of the peer in it.
+    /// Attaches the connection to a service, once: charges the service, and the share of the peer
+    /// in it.
     ///
     /// # Errors
     ///
@@ -118,7 +121,8 @@ impl Connection {
         ConnectionScope::open_stream(self, direction)
     }
 
-    /// Opens a stream with the peer of the connection, whose protocol, and perhaps service, are known.
+    /// Opens a stream with the peer of the connection, whose protocol, and perhaps service, are
+    /// known.
     ///
     /// # Errors
     ///
@@ -132,7 +136,8 @@ impl Connection {
         ConnectionScope::open_stream_with(self, direction, protocol, service)
     }
 
-    /// Gives back all that the connection holds, once. A second call does nothing. Dropping it does the same.
+    /// Gives back all that the connection holds, once. A second call does nothing. Dropping it does
+    /// the same.
     pub fn done(&self) {
         ConnectionScope::done(self);
     }
@@ -183,8 +188,8 @@ impl ConnectionScope for Connection {
         mover.advance(next)?;
         let path = mover.path();
         if path.has_several_uses() {
-            // Each connection may have a thread that is refused streams, and a refusal allocates nothing. So the
-            // counts of refusals are spread here.
+            // Each connection may have a thread that is refused streams, and a refusal allocates
+            // nothing. So the counts of refusals are spread here.
             path.peer().inspect(|node| node.spread_refusals());
         }
         Ok(())

@@ -19,7 +19,8 @@ macro_rules! scope_methods {
                 ::rcmgr_core::ResourceScope::limit(self)
             }
 
-            /// Sets its limit: see [`ResourceScope::set_limit`](::rcmgr_core::ResourceScope::set_limit).
+            /// Sets its limit: see
+            /// [`ResourceScope::set_limit`](::rcmgr_core::ResourceScope::set_limit).
             pub fn set_limit(&self, limit: ::rcmgr_core::Limit) {
                 ::rcmgr_core::ResourceScope::set_limit(self, limit);
             }
@@ -34,8 +35,8 @@ macro_rules! scope_methods {
                 ::rcmgr_core::ResourceScope::remaining(self)
             }
 
-            /// Reserves memory, in bytes, here and on every scope that this one is charged on. The guard releases it
-            /// when it is dropped.
+            /// Reserves memory, in bytes, here and on every scope that this one is charged on. The
+            /// guard releases it when it is dropped.
             ///
             /// # Errors
             ///

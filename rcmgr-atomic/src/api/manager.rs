@@ -25,10 +25,11 @@ use crate::node::Node;
 use crate::path::PathKind;
 use crate::span::{NodeUser, Owner};
 
-/// The resource manager: it decides, for every connection, stream, file descriptor and byte of buffer, whether the server
-/// may take it on.
+/// The resource manager: it decides, for every connection, stream, file descriptor and byte of
+/// buffer, whether the server may take it on.
 ///
-/// A clone is another handle on the same manager. Open connections and streams outlive all handles on it.
+/// A clone is another handle on the same manager. Open connections and streams outlive all handles
+/// on it.
 ///
 /// ```
 /// use rcmgr_atomic::{
@@ -72,14 +73,15 @@ impl Manager {
         self.engine.refusals(class)
     }
 
-    /// How often scopes of each class have refused, in the order of [`ScopeClass::ALL`]. It visits every scope once. A call
-    /// of [`refusals`](Self::refusals) for each class would visit them once for each.
+    /// How often scopes of each class have refused, in the order of [`ScopeClass::ALL`]. It visits
+    /// every scope once. A call of [`refusals`](Self::refusals) for each class would visit them
+    /// once for each.
     pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
-    /// The limits by address, which are checked before the scopes: allowlist, limits of subnets, rates. All of them can be
-    /// changed while the manager runs.
+    /// The limits by address, which are checked before the scopes: allowlist, limits of subnets,
+    /// rates. All of them can be changed while the manager runs.
     #[cfg(feature = "address")]
     pub fn addresses(&self) -> &Addresses {
         self.engine.addresses()
@@ -90,8 +92,8 @@ impl Manager {
         self.engine.over_releases(class)
     }
 
-    /// How many open connections hold how much memory, including their spans. While connections reserve and release, each is
-    /// counted where it was a moment ago or where it is now.
+    /// How many open connections hold how much memory, including their spans. While connections
+    /// reserve and release, each is counted where it was a moment ago or where it is now.
     ///
     /// ```
     /// use rcmgr_atomic::{
@@ -110,8 +112,9 @@ impl Manager {
         self.engine.conn_memory().get()
     }
 
-    /// A report on every scope that connections and streams are charged on: system, transient, the services, and the live
-    /// protocols and peers with the shares of each peer. Each scope is read by itself.
+    /// A report on every scope that connections and streams are charged on: system, transient, the
+    /// services, and the live protocols and peers with the shares of each peer. Each scope is read
+    /// by itself.
     pub fn scopes(&self) -> Vec<ScopeReport> {
         let mut reports = Vec::new();
         self.for_each_scope(|report| reports.push(report));
@@ -119,10 +122,12 @@ impl Manager {
         reports
     }
 
-    /// Calls `f` with the reports of [`scopes`](Self::scopes), one by one and in any order. With very many scopes that is much
-    /// cheaper than collecting all reports. No lock is held while `f` is called.
+    /// Calls `f` with the reports of [`scopes`](Self::scopes), one by one and in any order. With
+    /// very many scopes that is much cheaper than collecting all reports. No lock is held while `f`
+    /// is called.
     ///
-    /// It returns what [`all_refusals`](Self::all_refusals) returns, from the same visit of the scopes.
+    /// It returns what [`all_refusals`](Self::all_refusals) returns, from the same visit of the
+    /// scopes.
     ///
     /// ```
     /// use rcmgr_atomic::{Manager, Limits, ScopeClass};

@@ -20,7 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Manager {
-    /// Opens a connection. Its remote endpoint may be a socket address, an IP address, or [`Endpoint::None`].
+    /// Opens a connection. Its remote endpoint may be a socket address, an IP address, or
+    /// [`Endpoint::None`].
     ///
     /// ```
     /// use rcmgr_atomic::{Direction, Limits, Manager, UsesFd};
@@ -100,12 +101,14 @@ impl Manager {
         ResourceManager::view_service(self, service)
     }
 
-    /// The scope of a protocol, made if absent. It lives while something refers to it or it holds something.
+    /// The scope of a protocol, made if absent. It lives while something refers to it or it holds
+    /// something.
     pub fn view_protocol(&self, protocol: &str) -> Scope {
         ResourceManager::view_protocol(self, protocol)
     }
 
-    /// The scope of a peer, made if absent. It lives while something refers to it or it holds something.
+    /// The scope of a peer, made if absent. It lives while something refers to it or it holds
+    /// something.
     pub fn view_peer(&self, peer: &PeerId) -> Scope {
         ResourceManager::view_peer(self, peer)
     }
@@ -140,15 +143,16 @@ impl Manager {
         ResourceManager::set_limits(self, limits);
     }
 
-    /// Refuses to open anything from now on. Open connections and streams proceed until they are done.
+    /// Refuses to open anything from now on. Open connections and streams proceed until they are
+    /// done.
     ///
     /// [`wait_until_released`](Self::wait_until_released) waits for their end.
     pub fn close(&self) {
         ResourceManager::close(self);
     }
 
-    /// Waits until everything is given back: all connections, streams and memory. It blocks the thread, which looks at
-    /// the usage at growing intervals, at most 10 ms apart.
+    /// Waits until everything is given back: all connections, streams and memory. It blocks the
+    /// thread, which looks at the usage at growing intervals, at most 10 ms apart.
     ///
     /// ```
     /// use std::time::Duration;

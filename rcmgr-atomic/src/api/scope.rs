@@ -9,10 +9,11 @@ use super::show::show;
 use super::span::Span;
 use crate::span::{NodeUser, Owner};
 
-/// A scope that connections and streams are charged on: the system or transient scope, a service, a protocol or a peer.
+/// A scope that connections and streams are charged on: the system or transient scope, a service, a
+/// protocol or a peer.
 ///
-/// Memory that is reserved here is charged here and on the system scope. It stays reserved when this handle is dropped,
-/// and keeps the scope alive until it is released.
+/// Memory that is reserved here is charged here and on the system scope. It stays reserved when
+/// this handle is dropped, and keeps the scope alive until it is released.
 ///
 /// ```
 /// use rcmgr_atomic::{Manager, Limits, Priority, ResourceManager, ResourceScope};

@@ -11,8 +11,8 @@ use crate::span::{Owner, SpanState};
 
 /// A span of any scope: it holds memory, and gives all of it back when it is done or dropped.
 ///
-/// What it holds is part of what its owner holds. It obeys the limit of its owner as it is now, and a limit of its own if
-/// one is set.
+/// What it holds is part of what its owner holds. It obeys the limit of its owner as it is now, and
+/// a limit of its own if one is set.
 ///
 /// ```
 /// use rcmgr_atomic::{
@@ -36,7 +36,8 @@ impl Span {
         SpanState::begin(owner).map(Self)
     }
 
-    /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the same.
+    /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the
+    /// same.
     pub fn done(&self) {
         self.0.close();
     }

@@ -89,7 +89,8 @@ impl Stream {
         StreamScope::set_protocol(self, protocol)
     }
 
-    /// Sets the service, once, after the protocol: charges the service, and the share of the peer in it.
+    /// Sets the service, once, after the protocol: charges the service, and the share of the peer
+    /// in it.
     ///
     /// # Errors
     ///
@@ -98,7 +99,8 @@ impl Stream {
         StreamScope::set_service(self, service)
     }
 
-    /// Gives back all that the stream holds, once. A second call does nothing. Dropping it does the same.
+    /// Gives back all that the stream holds, once. A second call does nothing. Dropping it does the
+    /// same.
     pub fn done(&self) {
         StreamScope::done(self);
     }
@@ -112,7 +114,8 @@ pub fn open_stream_with(
     service: Option<&str>,
 ) -> Result<Stream> {
     let engine = from.home();
-    // The peer is checked first, so that it may refuse before anything is made for names that a remote chose.
+    // The peer is checked first, so that it may refuse before anything is made for names that a
+    // remote chose.
     if let Some(peer) = from.peer() {
         ask_first(engine, peer, direction)?;
     }

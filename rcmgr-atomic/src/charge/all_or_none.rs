@@ -1,9 +1,9 @@
 //! How several nodes are charged as one.
 //!
-//! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of a server
-//! under attack, writes to none of them. The second round commits the charge on each node, if the usage is
-//! still what the check saw. A node that changed meanwhile is checked again. If it refuses now, the charge is
-//! cancelled on the nodes before it.
+//! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of
+//! a server under attack, writes to none of them. The second round commits the charge on each node,
+//! if the usage is still what the check saw. A node that changed meanwhile is checked again. If it
+//! refuses now, the charge is cancelled on the nodes before it.
 
 use arrayvec::ArrayVec;
 
@@ -12,8 +12,8 @@ use super::refused::Refused;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::{MAX_NODES, Node};
 
-/// Charges all nodes or none, under the limits of `version`. The caller must check at the end whether that
-/// version is still current.
+/// Charges all nodes or none, under the limits of `version`. The caller must check at the end
+/// whether that version is still current.
 ///
 /// # Errors
 ///
@@ -24,16 +24,20 @@ pub fn charge_all<'a, C: Charge>(
     version: LimitsVersion,
     charge: C,
 ) -> Result<(), Refused<'a>> {
+    // 1. Check each node, and keep the usage that the check saw.
     let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
     for node in nodes.clone() {
         let used = charge.check(node, version);
         seen.push(used.map_err(|reached| Refused::Node(node, reached))?);
     }
+    // 2. Commit on each node.
     for (at, (node, &seen)) in nodes.clone().zip(&seen).enumerate() {
         if charge.commit(node, seen) {
             continue;
         }
+        // The usage of this node changed since the check: check it again.
         if let Err(reached) = charge_one(node, version, charge) {
+            // It has no room now. The nodes before it are charged already: take that back.
             cancel_all(nodes.take(at), charge);
             return Err(Refused::Node(node, reached));
         }

@@ -34,7 +34,8 @@ pub trait Charge: Copy {
 
 /// The slot of a leaf: a stream or a connection.
 pub trait SlotCharge: Charge {
-    /// Checks the total of what the leaf is not: of connections for a stream, of streams for a connection.
+    /// Checks the total of what the leaf is not: of connections for a stream, of streams for a
+    /// connection.
     fn check_other_total(node: &Node, version: LimitsVersion) -> Result<(), LimitReached>;
 
     /// Whether a refusal that names this resource is about the slot.

@@ -9,13 +9,13 @@ use crate::node::Node;
 
 /// Everything that a leaf holds, which moves under a node: memory, then streams, then connections.
 ///
-/// Every total is checked, even of what the leaf holds none of: a node that is over a lowered limit takes
-/// no leaf in.
+/// Every total is checked, even of what the leaf holds none of: a node that is over a lowered limit
+/// takes no leaf in.
 #[derive(Debug, Clone, Copy)]
 pub struct WholeLeaf<S> {
     pub slot: S,
-    /// Whether the slot was taken from the credit of the next path. Then it is charged already, and within
-    /// the limits.
+    /// Whether the slot was taken from the credit of the next path. Then it is charged already, and
+    /// within the limits.
     pub slot_taken: bool,
     /// In bytes.
     pub memory: u64,

@@ -1,14 +1,15 @@
 //! How many open connections hold how much memory.
 //!
-//! There may be millions of connections, and no list of them. So a connection is counted where its memory
-//! changes: the thread that swaps its word knows how much it held before and how much it holds now. If the
-//! two amounts are in different buckets, the thread moves the connection from one count to the other. A
-//! connection that holds nothing is in no bucket: opening and closing it touches nothing here, nor does a
-//! change within a bucket.
+//! There may be millions of connections, and no list of them. So a connection is counted where its
+//! memory changes: the thread that swaps its word knows how much it held before and how much it
+//! holds now. If the two amounts are in different buckets, the thread moves the connection from one
+//! count to the other. A connection that holds nothing is in no bucket: opening and closing it
+//! touches nothing here, nor does a change within a bucket.
 //!
-//! The changes of a connection form a chain: each begins where the one before ended, and the thread that made
-//! it counts it once. So the counts are exact whenever no change is under way. In between, a change may be
-//! counted before the one that it follows: a count can be below zero for that long.
+//! The changes of a connection form a chain: each begins where the one before ended, and the thread
+//! that made it counts it once. So the counts are exact whenever no change is under way. In
+//! between, a change may be counted before the one that it follows: a count can be below zero for
+//! that long.
 
 use super::per_thread::PerThread;
 use crate::sync::{AtomicU64, Ordering};
@@ -17,9 +18,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// [`Manager::conn_memory`](crate::Manager::conn_memory) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnMemory {
-    /// By bucket: how many connections hold at most the bound in [`BOUNDS`](Self::BOUNDS), and more than the
-    /// bound before it. The last bucket is for those above all bounds. A connection that holds nothing is in
-    /// none.
+    /// By bucket: how many connections hold at most the bound in [`BOUNDS`](Self::BOUNDS), and more
+    /// than the bound before it. The last bucket is for those above all bounds. A connection that
+    /// holds nothing is in none.
     pub counts: [u64; BUCKETS],
 }
 
@@ -85,7 +86,8 @@ impl ConnMemoryCounts {
     #[cold]
     pub fn moved(&self, from: ConnMemoryBucket, to: ConnMemoryBucket) {
         let counts = self.0.of_this_thread();
-        // Relaxed, here and below: counts are read by themselves and order nothing. They wrap below zero.
+        // Relaxed, here and below: counts are read by themselves and order nothing. They wrap below
+        // zero.
         if let Some(count) = counts.get(usize::from(from.0)) {
             count.fetch_sub(1, Ordering::Relaxed);
         }

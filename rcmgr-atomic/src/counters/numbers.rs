@@ -2,8 +2,8 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// The numbers of the leaves of a kind, or of the spans of an owner: from 1, in the order in which they
-/// are first named.
+/// The numbers of the leaves of a kind, or of the spans of an owner: from 1, in the order in which
+/// they are first named.
 #[derive(Debug)]
 pub struct Numbers(AtomicU64);
 
@@ -19,8 +19,8 @@ impl Numbers {
     }
 }
 
-/// The number of one leaf or span. It gets the number when it is first named: most are never named, and
-/// threads that open leaves would contend for the counter.
+/// The number of one leaf or span. It gets the number when it is first named: most are never named,
+/// and threads that open leaves would contend for the counter.
 #[derive(Debug)]
 pub struct LazyNumber(AtomicU64);
 

@@ -7,8 +7,8 @@ use crate::sync::{AtomicU64, OnceBox, Ordering};
 
 /// Counts refusals by resource and direction, off the cache lines that grants are made on.
 ///
-/// Where several threads may be refused at once, each counts in a shard of its own. The shards are made
-/// beforehand, because a refusal allocates nothing.
+/// Where several threads may be refused at once, each counts in a shard of its own. The shards are
+/// made beforehand, because a refusal allocates nothing.
 #[derive(Debug)]
 pub struct RefusalCounts {
     counts: Counts,
@@ -52,7 +52,8 @@ impl RefusalCounts {
         self.shards.get().is_some()
     }
 
-    /// Counts one refusal. `direction` is the direction of the stream or connection that was refused.
+    /// Counts one refusal. `direction` is the direction of the stream or connection that was
+    /// refused.
     pub fn count(&self, resource: Resource, direction: Option<Direction>) {
         let outbound = usize::from(direction == Some(Direction::Outbound));
         let at = match resource {

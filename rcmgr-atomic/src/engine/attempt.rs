@@ -1,19 +1,20 @@
-//! How a charge is made under the limits in force, and how a refusal by a node is settled.
+//! How a charge is made under the limits in force, and how the refusal of a node is settled: it is
+//! final, or the charge is tried again.
 
 use rcmgr_core::{Error, Result};
 
 use super::state::{Engine, Path};
 use crate::charge::{Charge, Refused, cancel_all, charge_all};
-use crate::counters::Kind;
-use crate::lending::{Fill, may_have_credit};
+use crate::lending::Fill;
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
 
 impl Engine {
-    /// Makes attempts, each under the version of the limits that is current when it begins, until one succeeds or
-    /// fails for good. An attempt checks at its end whether its version is still current. If not, it undoes what
-    /// it did and fails with [`Refused::Stale`]. So what an attempt did holds under one whole set of limits.
+    /// Makes attempts, each under the version of the limits that is current when it begins, until
+    /// one succeeds or fails for good. An attempt checks at its end whether its version is still
+    /// current. If not, it undoes what it did and fails with [`Refused::Stale`]. So what an attempt
+    /// did holds under one whole set of limits.
     ///
     /// # Errors
     ///
@@ -33,9 +34,12 @@ impl Engine {
         }
     }
 
-    /// Settles the refusal of a charge by a node: recalls the credit on it. The result is a final error, or
-    /// [`Refused::Stale`] if the charge should be tried again, because there was credit to recall or the limits
-    /// changed.
+    /// Decides what follows from the refusal of a charge by a node. Credit on the node is not
+    /// usage, so it must not cause a refusal: it is recalled first.
+    ///
+    /// The result is a final error; or [`Refused::Stale`] if the charge should be tried again,
+    /// because there may be room now or the limits changed. Errors other than [`Refused::Node`]
+    /// are returned as they are.
     #[inline]
     pub fn settle<'a, C: Charge>(
         &self,
@@ -46,24 +50,16 @@ impl Engine {
         let Refused::Node(node, reached) = refused else {
             return refused;
         };
+        // 1. A refusal under limits that are not in force any longer means nothing. This is checked
+        //    before any credit is recalled for it.
         if !self.versions.is_current(version) {
             return Refused::Stale;
         }
-        let mut reached = reached;
-        if may_have_credit(node, reached) {
-            match self.lending.make_room(node, reached, charge, version) {
-                None => return Refused::Stale,
-                Some(now) => reached = now,
-            }
-        } else if !Kind::of(reached.resource).is_empty() {
-            // The node is checked again: another thread may have recalled credit since the last check. Then it
-            // has room, or lacks room for another resource.
-            match charge.check(node, version) {
-                Err(now) if !may_have_credit(node, now) => reached = now,
-                _ => return Refused::Stale,
-            }
-        }
-        // The version is read after the last check of the node.
+        // 2. Check the node again, without credit on it.
+        let Some(reached) = self.lending.recheck(node, reached, charge, version) else {
+            return Refused::Stale;
+        };
+        // 3. The refusal is final if the limits are still current after the last check of the node.
         self.refused_for_good(version, || charge.refused(node, reached))
     }
 
@@ -118,8 +114,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Pays for a charge with credit of the path, or charges all its nodes, or none. The caller checks afterwards
-    /// whether the version is still current.
+    /// Pays for a charge with credit of the path, or charges all its nodes, or none. The caller
+    /// checks afterwards whether the version is still current.
     ///
     /// # Errors
     ///

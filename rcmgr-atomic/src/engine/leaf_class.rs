@@ -23,7 +23,8 @@ impl LeafClass {
         }
     }
 
-    /// Counts the refusal of a new leaf by its own limit and returns its error, which names the leaf.
+    /// Counts the refusal of a new leaf by its own limit and returns its error, which names the
+    /// leaf.
     #[cold]
     pub fn refused(&self, reached: LimitReached, slot: Slot) -> Error {
         let direction = Some(slot.direction());

@@ -52,8 +52,9 @@ impl Engine {
             .acquire(&id, || id.clone(), |id| self.make(id.clone(), false))
     }
 
-    /// A node with the limits in force. The caller holds the lock of the shard that the node goes into: a change
-    /// of limits that the node does not see yet visits the shard later, and finds the node.
+    /// A node with the limits in force. The caller holds the lock of the shard that the node goes
+    /// into: a change of limits that the node does not see yet visits the shard later, and finds
+    /// the node.
     fn make(&self, id: ScopeId, under_system: bool) -> Node {
         let parent = under_system.then(|| self.system().clone());
         let limits = LimitsVersion::FOR_EACH_SLOT.map(|version| self.limit_of(&id, version));
@@ -62,20 +63,24 @@ impl Engine {
 
     /// One more user of a node that has one already.
     pub fn retain_node(&self, node: &Node) {
-        // The other nodes are on every path: counting their users would only make threads contend.
+        // The other nodes are never collected, and are on many paths: counting their users would
+        // only make threads contend.
         if is_collected(node.class()) {
             node.users().add();
         }
     }
 
-    /// One more user of a node, for a caller that knows only that it had one a moment ago. False if it has none.
+    /// One more user of a node, for a caller that knows only that it had one a moment ago. False if
+    /// it has none.
     pub fn try_retain_node(&self, node: &Node) -> bool {
         !is_collected(node.class()) || node.users().try_add()
     }
 
-    /// Ends a use of the node by the caller. The last use takes the node out of its registry. (System, transient
-    /// and services stay.)
+    /// Ends a use of the node by the caller. The last use removes the node from its registry.
+    /// (System, transient and services stay.)
     pub fn release_node(&self, node: &Arc<Node>) {
+        // 1. End the use. If it was the last, remove the node: under the lock of its entry, and
+        //    only if no thread has found it meanwhile. Only one thread removes it.
         let removed = match node.id() {
             ScopeId::Peer(_) => self.peers.release(node),
             ScopeId::Protocol(id) => self.protocols.release(&**id, node),
@@ -84,10 +89,11 @@ impl Engine {
             }
             _ => false,
         };
+        // 2. The node is collected: record that, and keep its refusals for its class. (A late
+        //    reservation on a leaf that was closed meanwhile may still be refused by this node.
+        //    That refusal is not counted.)
         if removed {
             self.record(|| Record::collected(node));
-            // Its refusals are kept for its class. (Even now a late reservation on a leaf that was closed
-            // meanwhile may be refused here. That refusal is not counted.)
             self.past_refusals(node.class()).add(node.refusals());
         }
     }

@@ -26,20 +26,21 @@ impl Engine {
             .acquire_path(kind, peer, || self.make_peer(peer), make)
     }
 
-    /// The branch of `from` with a protocol. `None` only if the caller was a user of `from` and is not any longer.
+    /// The branch of `from` with a protocol. `None` only if the caller was a user of `from` and is
+    /// not any longer.
     pub fn protocol_path(self: &Arc<Self>, from: &Shared<Path>, id: &str) -> Option<Use<Path>> {
         from.branch(id, |from| self.make_branch(from, self.protocol(id)))
     }
 
-    /// The branch of `from` with a service. `None` only if the caller was a user of `from` and is not any longer.
+    /// The branch of `from` with a service. `None` only if the caller was a user of `from` and is
+    /// not any longer.
     pub fn service_path(self: &Arc<Self>, from: &Shared<Path>, name: &str) -> Option<Use<Path>> {
         from.branch(name, |from| self.make_branch(from, self.service(name)))
     }
 
-    /// Where a stream begins that is opened through a connection on this path. `None` if the path has no peer, or
-    /// no use. While the given path has a use, so has the result.
+    /// Where a stream begins that is opened through a connection on this path. `None` if the path
+    /// has no peer, or no use. While the given path has a use, so has the result.
     pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Shared<Path>) -> Option<&'a Shared<Path>> {
-        let peer = path.peer()?.id().peer()?;
         // The path with the peer alone. A connection with a service keeps it.
         let path = path
             .from()
@@ -49,13 +50,14 @@ impl Engine {
         if path.streams().is_none()
             && let Some(path) = path.try_join()
         {
+            let peer = path.peer()?.id().peer()?;
             path.set_streams(self.peer_path(PathKind::Stream, &peer));
         }
         path.streams()
     }
 
-    /// The path of a stream that begins on `from`, with a protocol and perhaps a service. `None` only if the caller
-    /// was a user of `from` and is not any longer.
+    /// The path of a stream that begins on `from`, with a protocol and perhaps a service. `None`
+    /// only if the caller was a user of `from` and is not any longer.
     pub fn path_beyond(
         self: &Arc<Self>,
         from: &Shared<Path>,
@@ -69,8 +71,8 @@ impl Engine {
         }
     }
 
-    /// The path `from` with a protocol or service, and with the share of its peer in that. The caller hands its use
-    /// of `node` over.
+    /// The path `from` with a protocol or service, and with the share of its peer in that. The
+    /// caller hands its use of `node` over.
     fn make_branch(self: &Arc<Self>, from: Use<Path>, node: Arc<Node>) -> Path {
         let share = from.peer().map(|peer| self.share(&node, peer));
         // A leaf with a protocol or service is not transient any longer.
@@ -109,24 +111,32 @@ impl Engine {
 }
 
 impl Home for Engine {
-    /// The last close of a one-time peer ends here, first for the branches of its path, then for the path itself.
+    /// Collects a path whose last use has ended, unless it has a use again. A branch uses the path
+    /// that it grew from. So when the last stream of a one-time peer closes, this runs first for
+    /// the path with its service, then for that with its protocol, and last for the path of the
+    /// peer.
     fn path_unused(path: &Shared<Path>) {
         let engine = path.home();
-        // 1. Remove the path from where it is found. Only one thread succeeds, and only if the path still has no
-        //    use. From here on it is not found again.
+        // 1. A lasting path is found nowhere: it ends with its holder.
+        if path.is_lasting() {
+            return;
+        }
+        // 2. Remove the path from where it is found: a branch from the path that it grew from, the
+        //    path of a peer from the entry of the peer. Only one thread succeeds, and only if the
+        //    path still has no use. After that, no thread can find it and join it.
         let removed = match path.from() {
-            _ if path.is_lasting() => false,
             Some(from) => from.remove_branch(path),
             None => engine.peers.remove_path(path),
         };
         if !removed {
             return;
         }
-        // 2. Give its credit back to its nodes.
+        // 3. Give its credit back to its nodes.
         engine.lending.collected(path);
-        // 3. End its uses of nodes. A node without a user is collected.
+        // 4. End its uses of nodes. A node without a user is collected. The credit must be back by
+        //    then: a collected node holds nothing.
         path.own_nodes().for_each(|node| engine.release_node(node));
-        // 4. End its uses of other paths, which may collect these in the same way.
+        // 5. End its uses of other paths, which may collect these in the same way.
         path.stop_using();
     }
 }

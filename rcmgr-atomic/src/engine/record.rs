@@ -1,18 +1,22 @@
 //! What an engine tells a recorder about its operations.
 //!
-//! A [`Recorder`] gets one [`Record`] of each operation, from the thread that carries it out. The record says what
-//! was asked of which scopes, and by whom. It does not say what these scopes hold afterwards. A recorder that adds up
-//! the records knows that, because two rules hold whatever threads do:
+//! A [`Recorder`] gets one [`Record`] of each operation, from the thread that carries it out. The
+//! record says what was asked of which scopes, and by whom. It does not say what these scopes hold
+//! afterwards. A recorder that adds up the records knows that, because two rules hold whatever
+//! threads do:
 //!
 //! - A charge is recorded after it was made, and before any thread could give it back.
-//! - A release is recorded before the scopes have it back, so before any other thread could be granted it.
+//! - A release is recorded before the scopes have it back, so before any other thread could be
+//!   granted it.
 //!
-//! So the sums of the records, in their order, are never more than what was charged, and never less than zero.
+//! So the sums of the records, in their order, are never more than what was charged, and never less
+//! than zero.
 //!
-//! The collection of a scope may be recorded before the last record that names it: a thread may reserve on a stream
-//! that another thread closes meanwhile.
+//! The collection of a scope may be recorded before the last record that names it: a thread may
+//! reserve on a stream that another thread closes meanwhile.
 //!
-//! Without a recorder this costs one branch where nodes are charged or given back to, and nothing where credit pays.
+//! Without a recorder this costs one branch where nodes are charged or given back to, and nothing
+//! where credit pays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,10 +30,11 @@ use crate::counters::{Change, Slot};
 use crate::lifetime::Shared;
 use crate::node::{MAX_NODES, Node};
 
-/// Gets a record of every operation of a manager: see [`Builder::recorder`](crate::Builder::recorder).
+/// Gets a record of every operation of a manager: see
+/// [`Builder::recorder`](crate::Builder::recorder).
 ///
-/// A recorder is recalled the middle of an operation, some of which hold a lock of a name's: it must
-/// not wait, nor ask the manager for anything.
+/// A recorder is recalled the middle of an operation, some of which hold a lock of a name's: it
+/// must not wait, nor ask the manager for anything.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -99,8 +104,8 @@ pub enum Operation {
     Leave,
     /// A connection, stream or span has ended, and what it held was given back.
     End,
-    /// The scope is gone: nothing uses it any longer. Charges on it that were not recorded as given back are given
-    /// back.
+    /// The scope is gone: nothing uses it any longer. Charges on it that were not recorded as given
+    /// back are given back.
     Collect,
 }
 
@@ -127,8 +132,8 @@ enum Scopes {
 /// Which scope refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The position among [`Record::scopes`] of the scope that refused; `None` if it was the connection, stream or
-    /// span itself.
+    /// The position among [`Record::scopes`] of the scope that refused; `None` if it was the
+    /// connection, stream or span itself.
     pub scope: Option<usize>,
     /// The resource that it has no room for.
     pub resource: Resource,
@@ -223,8 +228,8 @@ impl Record {
         self
     }
 
-    /// The record of a refusal, if the error is a refusal by one of the scopes that were asked. (It may also say that a
-    /// scope is closed. And a leaf may have moved since it was refused.)
+    /// The record of a refusal, if the error is a refusal by one of the scopes that were asked. (It
+    /// may also say that a scope is closed. And a leaf may have moved since it was refused.)
     pub(crate) fn refused(mut self, why: &Error) -> Option<Self> {
         let Error::LimitExceeded(LimitExceeded {
             scope, resource, ..
@@ -251,9 +256,9 @@ impl Record {
         self.operation
     }
 
-    /// The scopes that were asked, or were given something back, in the order in which they are checked. The
-    /// connection, stream or span whose operation it is is not among them. If memory was reserved on a scope
-    /// directly, that scope is the first.
+    /// The scopes that were asked, or were given something back, in the order in which they are
+    /// checked. The connection, stream or span whose operation it is is not among them. If memory
+    /// was reserved on a scope directly, that scope is the first.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeRef<'_>> {
         let (mut path, mut nodes, mut lineage) = (None, ArrayVec::<_, 4>::new(), None);
         match &self.scopes {
@@ -299,8 +304,8 @@ impl Record {
         }
     }
 
-    /// The memory that the connection, stream or span holds afterwards, in bytes; of a refusal, what it held. (If several
-    /// threads use it at once: as one of them saw it.)
+    /// The memory that the connection, stream or span holds afterwards, in bytes; of a refusal,
+    /// what it held. (If several threads use it at once: as one of them saw it.)
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -329,14 +334,14 @@ impl Record {
         self.engine().is_some()
     }
 
-    /// The limit of a scope of the manager, as it is now. Records of spans and of collected scopes do not have the limits
-    /// at hand.
+    /// The limit of a scope of the manager, as it is now. Records of spans and of collected scopes
+    /// do not have the limits at hand.
     pub fn limit_of(&self, scope: &KnownScope) -> Option<Limit> {
         Some(self.engine()?.limit(&scope.0))
     }
 
-    /// The limit of the connection, stream or span that is opened: of a span as it was then, otherwise that of its class
-    /// as it is now.
+    /// The limit of the connection, stream or span that is opened: of a span as it was then,
+    /// otherwise that of its class as it is now.
     pub fn subject_limit(&self) -> Option<Limit> {
         match &self.subject {
             Subject::Viewer => None,
@@ -360,8 +365,8 @@ impl Record {
         }
     }
 
-    /// Adds the change to what was [missed](KnownScope::take_missed) on the scopes, for a recorder that has no room for the
-    /// record. It does not wait.
+    /// Adds the change to what was [missed](KnownScope::take_missed) on the scopes, for a recorder
+    /// that has no room for the record. It does not wait.
     pub fn miss(self) {
         let (change, amount) = (self.change(), self.amount());
         for ScopeRef(node) in self.scopes() {

@@ -20,8 +20,8 @@ impl ScopeRef<'_> {
         self.0.id()
     }
 
-    /// A number that no other scope has, not even one that had the same name before. It is unique while a
-    /// [`KnownScope`] of the scope exists.
+    /// A number that no other scope has, not even one that had the same name before. It is unique
+    /// while a [`KnownScope`] of the scope exists.
     pub fn key(&self) -> usize {
         Arc::as_ptr(self.0).addr()
     }
@@ -38,15 +38,16 @@ impl KnownScope {
         self.0.id()
     }
 
-    /// The charges less the releases in records that were [missed](super::Record::miss) since this was last called:
-    /// streams in, streams out, connections in, connections out, file descriptors, bytes of memory.
+    /// The charges less the releases in records that were [missed](super::Record::miss) since this
+    /// was last called: streams in, streams out, connections in, connections out, file descriptors,
+    /// bytes of memory.
     pub fn take_missed(&self) -> [i64; 6] {
         let missed = self.0.missed().get();
         missed.map_or([0; 6], |missed| missed.take())
     }
 
-    /// Whether it was collected and no further record will say so: because the record was missed, or because
-    /// [`set_collected`](Self::set_collected) was called.
+    /// Whether it was collected and no further record will say so: because the record was missed,
+    /// or because [`set_collected`](Self::set_collected) was called.
     pub fn is_collected(&self) -> bool {
         let missed = self.0.missed().get();
         missed.is_some_and(|missed| missed.is_collected())

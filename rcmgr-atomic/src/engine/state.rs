@@ -37,9 +37,9 @@ pub struct Engine {
     pub(super) versions: CurrentVersion,
     /// All limits, for either slot.
     pub(super) limits: [Published<Limits>; 2],
-    /// Limits that were set on single scopes. Those of peers and protocols outlive the scope and a change of all
-    /// limits. The thread that sets one is a user of the node, so the node is not made meanwhile with a limit
-    /// that is not yet in force.
+    /// Limits that were set on single scopes. Those of peers and protocols outlive the scope and a
+    /// change of all limits. The thread that sets one is a user of the node, so the node is not
+    /// made meanwhile with a limit that is not yet in force.
     pub(super) overrides: Table<ScopeId, Limit>,
     pub(super) limits_lock: RareLock,
     pub(super) conn: LeafClass,

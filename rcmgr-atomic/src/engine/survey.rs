@@ -7,18 +7,20 @@ use rcmgr_core::{Refusals, ScopeClass};
 use super::state::Engine;
 use crate::node::Node;
 
-/// The number of nodes that are fetched at once where all are visited: as many as the nearest caches hold.
+/// The number of nodes that are fetched at once where all are visited: as many as the nearest
+/// caches hold.
 const FETCHED_AT_ONCE: usize = 64;
 
 impl Engine {
-    /// All refusals by scopes of this class, also by scopes that are gone. The numbers never decrease: a scope that
-    /// is being collected is in neither sum for a moment, and then the numbers that were reported before stand.
+    /// All refusals by scopes of this class, also by scopes that are gone. The numbers never
+    /// decrease: a scope that is being collected is in neither sum for a moment, and then the
+    /// numbers that were reported before stand.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
         self.count_refusals([class], &mut |_| {})[0]
     }
 
-    /// All refusals by scopes of several classes. It visits each node once, and calls `f` for it, if one of the
-    /// classes is a class of nodes.
+    /// All refusals by scopes of several classes. It visits each node once, and calls `f` for it,
+    /// if one of the classes is a class of nodes.
     pub fn count_refusals<const N: usize>(
         &self,
         classes: [ScopeClass; N],

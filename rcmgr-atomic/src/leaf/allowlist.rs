@@ -5,12 +5,14 @@ use rcmgr_core::{Error, LimitExceeded, Result, ScopeClass, ScopeId};
 use super::mover::LeafMover;
 use crate::path::PathKind;
 
-/// Moves a connection that the allowlist let in to the standard scopes, because the entry is for another peer.
+/// Moves a connection that the allowlist let in to the standard scopes, because the entry is for
+/// another peer.
 ///
 /// # Errors
 ///
-/// The refusal of the standard scopes. Then the allowlisted scopes have everything back, and the connection is stranded:
-/// it is charged on those of the standard scopes that took it in, and can only be closed. (go-libp2p does the same.)
+/// The refusal of the standard scopes. Then the allowlisted scopes have everything back, and the
+/// connection is stranded: it is charged on those of the standard scopes that took it in, and can
+/// only be closed. (go-libp2p does the same.)
 pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
     let path = mover.path();
     let engine = path.home();
@@ -20,7 +22,8 @@ pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
         None => Some(opened),
     };
     mover.advance(standard).inspect_err(|why| {
-        // System is checked first, so a refusal by transient means that system took the connection in.
+        // System is checked first, so a refusal by transient means that system took the connection
+        // in.
         let on_system = matches!(
             why,
             Error::LimitExceeded(LimitExceeded { scope, .. }) if *scope == ScopeId::Transient.into()

@@ -7,8 +7,9 @@ use super::state::Leaf;
 use crate::lifetime::Shared;
 use crate::limits::BarePermit;
 
-/// The leaf of a connection, with what is known of its remote address. All of it lies in one allocation, so that the
-/// handle is one word: a larger handle takes longer to return than several atomic steps.
+/// The leaf of a connection, with what is known of its remote address. All of it lies in one
+/// allocation, so that the handle is one word: a larger handle takes longer to return than several
+/// atomic steps.
 pub struct ConnectionLeaf {
     pub leaf: Leaf,
     /// Its permit in the subnet of its address.

@@ -1,4 +1,12 @@
-//! One step of a leaf to its next path: what is charged and given back, each with its record.
+//! One step of a leaf to its next path: the charges and releases, each with its record.
+//!
+//! The *gained* nodes are those that the next path has and the old one lacks; the *lost* nodes are
+//! those that only the old path has. The gained nodes are charged before the word of the leaf
+//! moves, and the lost nodes are released after it. So a node never holds less than its leaves.
+//!
+//! Credit of the next path may pay for the slot of the leaf. Credit is charged on all nodes of a
+//! path, also on those that both paths have. Then all nodes of the old path, not only the lost
+//! ones, are given their slot back at the end.
 
 use rcmgr_core::{Priority, Result};
 
@@ -9,15 +17,17 @@ use crate::lifetime::Shared;
 use crate::node::Node;
 use crate::words::LeafWord;
 
-/// A step of a leaf from its path to the next one, whose nodes are charged with all that the leaf holds.
+/// A step of a leaf from its path to the next one. The gained nodes are charged already.
 pub struct MoveStep<'a, S> {
     pub leaf: &'a Leaf,
+    /// The path that the leaf leaves.
     pub path: &'a Shared<Path>,
     pub next: &'a Shared<Path>,
+    /// The charge on the gained nodes.
     pub whole: WholeLeaf<S>,
 }
 
-/// Charges the nodes that `next` has and `path` lacks with all that a leaf holds.
+/// Charges the gained nodes with all that a leaf holds: its slot, and `memory`.
 ///
 /// # Errors
 ///
@@ -30,21 +40,21 @@ pub fn charge_gained<S: SlotCharge>(
     memory: u64,
 ) -> Result<WholeLeaf<S>> {
     let engine = path.home();
-    let join = || record_gained(Operation::Join, leaf, path, next, memory);
+    let record = || record_gained(Operation::Join, leaf, path, next, memory);
     let charged = next.with_gained(path, |gained| {
-        let gained = gained.iter().copied();
         engine.under_current_limits(|version| {
-            // Credit of the next path may pay for the slot. Then the slot is charged on all nodes of that path, and
-            // all nodes of the old path get theirs back.
+            // 1. Pay for the slot with credit of the next path, if there is some.
             let slot_taken = next.take_credit(version, slot);
             let whole = WholeLeaf {
                 slot,
                 slot_taken,
                 memory,
             };
-            // Both under one version: a move is checked against one whole set of limits.
-            let charged = engine.charge_all_under(version, gained.clone(), whole);
+            // 2. Charge the rest, under the same version: a move is checked against one whole set
+            //    of limits.
+            let charged = engine.charge_all_under(version, gained.iter().copied(), whole);
             charged.map(|()| whole).map_err(|refused: Refused<'_>| {
+                // 3. Refused: put the slot back where it came from.
                 if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
                     next.release(kind, amount, || {});
                 }
@@ -52,17 +62,18 @@ pub fn charge_gained<S: SlotCharge>(
             })
         })
     });
-    let whole = charged.inspect_err(|refused| engine.record_refusal(refused, join))?;
-    engine.record(join);
+    let whole = charged.inspect_err(|refused| engine.record_refusal(refused, record))?;
+    engine.record(record);
     Ok(whole)
 }
 
 impl<S: SlotCharge> MoveStep<'_, S> {
-    /// Makes the gained nodes follow the word, which is now `now`.
+    /// Adjusts the charge of the gained nodes to the word of the leaf, which is now `now`.
     ///
     /// # Errors
     ///
-    /// If the leaf was closed, or more memory is refused: then everything is given back.
+    /// If the leaf was closed, or a gained node has no room for memory that the leaf reserved
+    /// meanwhile: then the gained nodes have everything back.
     pub fn follow(&mut self, now: LeafWord) -> Result<()> {
         let (before, after) = (self.whole.memory, now.memory());
         let followed = if now.is_closed() {
@@ -80,6 +91,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         followed
     }
 
+    /// Charges the gained nodes with memory that the leaf reserved meanwhile.
     fn charge_more(&self, size: u64) -> Result<()> {
         let Self {
             leaf, path, next, ..
@@ -95,6 +107,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             .inspect_err(|refused| engine.record_refusal(refused, record))
     }
 
+    /// Takes memory that the leaf released meanwhile back from the gained nodes.
     fn give_back_some(&self, size: u64) {
         let Self {
             leaf, path, next, ..
@@ -105,7 +118,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         next.with_gained(path, |gained| cancel_all(gained.iter().copied(), less));
     }
 
-    /// Takes back all that the gained nodes were charged with.
+    /// The leaf does not move: takes back all that it was charged with on the next path.
     fn undo(&self) {
         let Self {
             leaf,
@@ -121,12 +134,13 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             });
             cancel_all(gained, *whole);
         });
+        // The slot came from the credit of the next path, which gets it back.
         if whole.slot_taken {
             next.release_leaf(leaf.slot, 0);
         }
     }
 
-    /// The leaf has moved: gives back what it held on the nodes that only the old path has.
+    /// The leaf has moved: gives back what it held on the lost nodes.
     pub fn finish(&self) {
         let Self {
             leaf,
@@ -136,7 +150,9 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         } = self;
         let (engine, memory) = (path.home(), whole.memory);
         if whole.slot_taken {
-            // The slot came from the credit of the next path, so all nodes of the old one get theirs back.
+            // The credit that paid for the slot was charged on all nodes of the next path. So the
+            // nodes that both paths have count the slot twice, and the whole old path gives it
+            // back. The memory was charged on the gained nodes only: the lost nodes give it back.
             path.release_leaf(leaf.slot, 0);
             path.release_lost(next, None, memory);
             return;
@@ -148,12 +164,13 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             });
         }
         path.release_lost(next, Some(leaf.slot), memory);
-        // The slot was charged on the nodes: the next path may get credit for the next one.
+        // Here the slot was charged on the nodes. Fill the credit of the next path, which could pay
+        // for the slot of the next leaf that moves there.
         engine.fill_credit(next, engine.versions().get(), whole.slot);
     }
 }
 
-/// A record about a moving leaf, and the nodes that the next path has and the old one lacks.
+/// A record about a moving leaf, and the gained nodes.
 fn record_gained(
     operation: Operation,
     leaf: &Leaf,

@@ -12,6 +12,8 @@ use crate::lifetime::{Mover, Shared, Use};
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
     leaf: &'a Leaf,
+    /// The path that the leaf is on. It stays there until this mover moves it.
+    path: &'a Shared<Path>,
     mover: Mover<'a, Use<Path>>,
 }
 
@@ -24,27 +26,32 @@ impl Leaf {
     #[inline]
     pub fn mover(&self) -> Result<LeafMover<'_>> {
         let mover = self.staged.claim();
-        if self.is_closed() {
+        let (word, path) = self.staged.load();
+        if word.is_closed() {
             return Err(self.closed());
         }
-        Ok(LeafMover { leaf: self, mover })
+        let leaf = self;
+        Ok(LeafMover { leaf, path, mover })
     }
 }
 
 impl<'a> LeafMover<'a> {
     /// The path that the leaf is on. It stays there until this mover moves it.
     pub fn path(&self) -> &'a Shared<Path> {
-        self.leaf.path()
+        self.path
     }
 
-    /// Moves to the path `next`. It is `None` if the leaf was closed while the path was looked for.
+    /// Moves the leaf to the path `next`. `next` is `None` if the leaf was closed while the path
+    /// was looked up.
     ///
-    /// The leaf keeps its use of the path that it was on. A branch of that path uses it anyway, and the other paths go
-    /// through scopes that are never collected.
+    /// The leaf keeps its use of the path that it was on. This costs nothing: either `next` is a
+    /// branch of that path and uses it anyway, or that path has only scopes that are never
+    /// collected.
     ///
     /// # Errors
     ///
-    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing has changed.
+    /// If the leaf was closed, or a node that only the next path has leaves no room: then nothing
+    /// has changed.
     pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
@@ -53,15 +60,18 @@ impl<'a> LeafMover<'a> {
         }
     }
 
+    /// The same, where `slot` is the charge for the slot of the leaf.
     fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
-        let Self { leaf, mover } = self;
-        let (mut word, path) = leaf.staged.load();
+        let Self { leaf, path, mover } = self;
+        let (mut word, _) = leaf.staged.load();
         if word.is_closed() {
             return Err(leaf.closed());
         }
-        // 1. Charge the nodes that the next path has and this one lacks.
+        // 1. Charge the gained nodes, which the next path has and this one lacks, with all that the
+        //    leaf holds.
         let whole = charge_gained(leaf, path, &next, slot, word.memory())?;
-        // 2. Put the next path where a reader of the next stage will look for it.
+        // 2. Store the next path in the slot of the next stage. No other thread looks there before
+        //    step 3.
         mover.put(next);
         let next = mover.next();
         let mut step = MoveStep {
@@ -70,16 +80,20 @@ impl<'a> LeafMover<'a> {
             next,
             whole,
         };
-        // 3. Move the word to the next stage. If the leaf was closed or its memory changed, the gained nodes follow.
+        // 3. Move the word to the next stage: from here on the leaf is on the next path. If the
+        //    word changed since it was read, adjust the charge of the gained nodes and retry.
         while let Err(now) = mover.advance(word) {
             if let Err(why) = step.follow(now) {
+                // The leaf stays where it is. The gained nodes have everything back, so the next
+                // path is not needed.
                 drop(mover.take());
                 return Err(why);
             }
             word = now;
         }
-        // 4. Give back what only the old path was charged with.
+        // 4. Give back what the leaf held on the nodes that only the old path has.
         step.finish();
+        *path = leaf.path();
         Ok(())
     }
 }

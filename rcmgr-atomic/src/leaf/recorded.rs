@@ -1,4 +1,5 @@
-//! Charges and releases of the path of a leaf, each with its record: the edge between a leaf and what recorders see.
+//! Charges and releases of the path of a leaf, each with its record: the edge between a leaf and
+//! what recorders see.
 
 use rcmgr_core::{Error, Priority};
 

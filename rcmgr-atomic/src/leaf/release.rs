@@ -4,8 +4,8 @@ use super::state::Leaf;
 use crate::sync::cold_path;
 
 impl Leaf {
-    /// Gives back memory that the leaf itself holds: `size`, or all there is if that is less. Returns the amount, or
-    /// `None` if the leaf is closed.
+    /// Gives back memory that the leaf itself holds: `size`, or all there is if that is less.
+    /// Returns the amount, or `None` if the leaf is closed.
     #[inline]
     pub fn release(&self, size: u64) -> Option<u64> {
         let (mut word, mut path) = self.staged.load();
@@ -37,8 +37,9 @@ impl Leaf {
         }
     }
 
-    /// Takes memory out of the leaf that the caller knows to be in it, and gives it back to the path. Does nothing if
-    /// the leaf is closed: then the thread that closed it gave everything back.
+    /// Takes memory out of the leaf that the caller knows to be in it, and gives it back to the
+    /// path. Does nothing if the leaf is closed: then the thread that closed it gave everything
+    /// back.
     pub fn take(&self, size: u64) {
         if size == 0 {
             return;

@@ -35,30 +35,37 @@ impl Leaf {
         }
     }
 
-    /// The fast path: credit is available, there is room, and no other thread changes the leaf. `charge_slow` decides
-    /// all other cases, with the same steps in a loop.
+    /// The fast path: there is credit, the leaf has room, and no other thread changes the leaf.
+    /// `None` in all other cases: then nothing is charged, and `charge_slow` decides.
+    ///
+    /// It records nothing: a manager with a recorder has no credit.
     #[inline]
     fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
+        // 1. Find the credit that could pay. A path without credit, and a priority that may not use
+        //    the whole limit, take the slow path.
         let (kind, amount) = charge.credit()?;
         let (word, path) = self.staged.load();
         let credit = path.credit()?;
         let engine = path.home();
         let version = engine.versions().get();
-        // The own limit of the leaf.
-        sum(word, self.memory_limit(engine, version), charge)?.ok()?;
-        let next = word.more(charge.size);
-        // Path first: the credit is charged on all nodes already.
+        // 2. Check the own limit of the leaf.
+        memory_with(word, self.memory_limit(engine, version), charge)?.ok()?;
+        // 3. Take the credit. It is charged on all nodes of the path already, so no node is checked
+        //    or written. Path first: the path never holds less than its leaves.
         if !credit.stock(kind).take(version, amount) {
             return None;
         }
-        // Leaf last, under limits that are still current.
+        // 4. Charge the leaf last, if the limits that were checked are still current.
+        let next = word.more(charge.size);
         if engine.versions().is_current(version) && self.set_memory(path, word, next).is_ok() {
             return Some(word);
         }
+        // The limits or the leaf changed. The amount is still charged on the nodes: take it back.
         path.cancel(charge);
         None
     }
 
+    /// Charges the path and the leaf in all cases that the fast path leaves.
     #[inline(never)]
     fn charge_slow(&self, charge: Memory) -> Result<LeafWord> {
         let engine = self.engine();
@@ -69,6 +76,12 @@ impl Leaf {
         charged.inspect_err(|refused| self.record_refused(charge, refused))
     }
 
+    /// Tries to charge the path and the leaf under the limits of `version`. Returns the word
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed: then nothing is charged.
     #[inline]
     fn try_charge(
         &self,
@@ -77,28 +90,32 @@ impl Leaf {
         version: LimitsVersion,
     ) -> Result<LeafWord, Refused<'_>> {
         let limit = self.memory_limit(engine, version);
-        let check_own = |word| match sum(word, limit, charge) {
+        let check_own_limit = |word| match memory_with(word, limit, charge) {
             None => Err(Refused::Final(self.closed())),
             Some(Ok(sum)) => Ok(sum),
             Some(Err(reached)) => {
                 Err(engine.refused_for_good(version, || self.refused(charge, reached)))
             }
         };
+        // Each round charges one path. The leaf may move meanwhile: then the next round charges the
+        // path that it is on now.
         loop {
-            // 1. Check the own limit of the leaf.
+            // 1. Check the own limit of the leaf. A stranded connection can only be closed.
             let (mut word, path) = self.staged.load();
             if path.kind() == PathKind::StrandedConnection {
                 return Err(Refused::Final(self.closed()));
             }
-            let sum = check_own(word)?;
+            let sum = check_own_limit(word)?;
             // 2. Charge the path that this word names.
             self.charge_memory(path, version, charge, sum)?;
-            let before = word.memory();
-            let cancel = || self.cancel_memory(path, charge, before);
+            let held_before = word.memory();
+            let cancel = || self.cancel_memory(path, charge, held_before);
+            // Each round tries one swap of the word. The path stays charged.
             loop {
-                // 3. Check the version for the last time before the leaf is charged. Memory on a leaf is never taken
-                //    back here, because another thread may release it by then. A limit of the leaf itself that is
-                //    lowered after this check counts from the next reservation on.
+                // 3. Check that the limits are still current. This must come before the word is
+                //    swapped: from then on the leaf holds the memory, and another thread may have
+                //    released it, so it could not be taken back. (If the own limit of the leaf is
+                //    lowered after this check, it counts from the next reservation on.)
                 if !engine.versions().is_current(version) {
                     cancel();
                     return Err(Refused::Stale);
@@ -107,14 +124,14 @@ impl Leaf {
                 let Err(now) = self.set_memory(path, word, word.more(charge.size)) else {
                     return Ok(word);
                 };
-                // The leaf moved or was closed: start again with the path that it is on now.
+                // The leaf moved, got its first span, or was closed: start again.
                 if !now.same_but_memory(word) {
                     cancel();
                     break;
                 }
-                // Only its memory changed: the path stays charged, and the swap is retried.
+                // Only its memory changed: check its own limit again, and retry the swap.
                 word = now;
-                check_own(word).inspect_err(|_| cancel())?;
+                check_own_limit(word).inspect_err(|_| cancel())?;
             }
         }
     }
@@ -137,17 +154,16 @@ impl Leaf {
     }
 }
 
-/// The memory that the leaf would hold with the charge, or the own limit that it would exceed. `None` if the leaf is
-/// closed.
+/// The memory that the leaf would hold with the charge, or its own limit if that leaves no room.
+/// `None` if the leaf is closed.
 #[inline]
-fn sum(word: LeafWord, limit: u64, charge: Memory) -> Option<Result<u64, LimitReached>> {
+fn memory_with(word: LeafWord, limit: u64, charge: Memory) -> Option<Result<u64, LimitReached>> {
     if word.is_closed() {
         return None;
     }
-    let (held, most) = (
-        word.memory(),
-        threshold(limit, charge.level, LeafWord::MAX_MEMORY),
-    );
+    let held = word.memory();
+    // A low priority may use only a part of the limit.
+    let most = threshold(limit, charge.level, LeafWord::MAX_MEMORY);
     Some(match held.checked_add(charge.size) {
         Some(sum) if sum <= most => Ok(sum),
         _ => Err(LimitReached::new(Resource::Memory, held, limit)),

@@ -10,8 +10,8 @@ use crate::path::PathKind;
 use crate::words::LeafWord;
 
 /// A connection or a stream.
-// The words that start as zero come first. Behind the padding of `staged` they would be made elsewhere and copied,
-// which stalls the processor.
+// The words that start as zero come first. Behind the padding of `staged` they would be made
+// elsewhere and copied, which stalls the processor.
 pub struct Leaf {
     number: LazyNumber,
     spans: Numbers,
@@ -155,7 +155,8 @@ impl Leaf {
         path.release_leaf(self.slot, word.memory());
     }
 
-    /// Swaps the word for one that differs in memory, if it is still `word`. `path` is the path that the word names.
+    /// Swaps the word for one that differs in memory, if it is still `word`. `path` is the path
+    /// that the word names.
     ///
     /// # Errors
     ///
@@ -182,7 +183,8 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // No other thread can close it, so no step on the word is needed. The uses of paths are dropped after this.
+        // No other thread can close it, so no step on the word is needed. The uses of paths are
+        // dropped after this.
         let (word, path) = self.staged.load();
         if !word.is_closed() {
             self.give_back(path, word);
@@ -190,8 +192,8 @@ impl Drop for Leaf {
     }
 }
 
-/// Counts a connection in another bucket if its memory changed enough. Not inlined, so that a stream pays only for the
-/// branch.
+/// Counts a connection in another bucket if its memory changed enough. Not inlined, so that a
+/// stream pays only for the branch.
 #[cold]
 #[inline(never)]
 fn count_memory(path: &Path, before: LeafWord, after: u64) {

@@ -13,8 +13,8 @@ use crate::words::{StockState, largest_power_of_two};
 /// A new stock gets at most this part of the credit that each node may still have.
 const PART: u64 = 8;
 
-/// A request to fill the stock of this thread, after a charge of the nodes of a path that credit could have paid
-/// for.
+/// A request to fill the stock of this thread, after a charge of the nodes of a path that credit
+/// could have paid for.
 pub struct Fill<'a, H: Home> {
     pub lending: &'a Lending<H>,
     pub versions: &'a CurrentVersion,
@@ -50,11 +50,12 @@ impl<H: Home> Fill<'_, H> {
         }
     }
 
-    /// Whether the stock is as it should be.
+    /// Fills the stock of this thread, or opens it. Returns false if that failed: then the stock
+    /// backs off.
     fn try_fill(&self, stock: &Stock) -> bool {
         let mut word = stock.load();
-        // An open stock may be too small for such charges, because less could be lent when it was opened. It is
-        // drained first, if it would get more now.
+        // 1. An open stock may be too small for charges like this one, because less could be lent
+        //    when it was opened. If it would get more now, drain it, and open it again below.
         if word.state() == StockState::Open && !serves(word.capacity(), self.amount) {
             let capacity = self.capacity();
             if capacity.is_none_or(|capacity| capacity <= word.capacity()) {
@@ -66,15 +67,21 @@ impl<H: Home> Fill<'_, H> {
             word = stock.load();
         }
         match word.state() {
+            // 2a. The path does not lend: it stopped, or has just begun. Nothing failed.
             StockState::Idle => true,
+            // 2b. Charge the nodes with a batch, and add it to the stock.
             StockState::Open => {
                 let batch = (word.capacity() - word.amount()).min(batch(word.capacity()));
-                let is_full = batch == 0 && word.is_valid_under(self.version.number());
-                let is_near_a_limit = || self.path.iter().any(|node| self.may_lend(node).is_none());
-                // A batch of zero makes what is there valid under this version.
-                let fill = || stock.fill(self.version, batch);
-                is_full || (!is_near_a_limit() && self.charge(batch, fill))
+                if batch == 0 && word.is_valid_under(self.version.number()) {
+                    return true; // It is full.
+                }
+                let is_near_a_limit = self.path.iter().any(|node| self.may_lend(node).is_none());
+                // After a change of the limits even a batch of zero is charged: it checks what the
+                // stock holds against the new limits, and makes it valid under them.
+                !is_near_a_limit && self.charge(batch, || stock.fill(self.version, batch))
             }
+            // 2c. Open the stock with a first batch. The credit bounds are raised before there is
+            //     credit, so that a node with a bound of zero has none.
             StockState::Drained => {
                 let Some(capacity) = self.raise_credit_bounds() else {
                     return false;
@@ -89,11 +96,12 @@ impl<H: Home> Fill<'_, H> {
         }
     }
 
+    /// How much more credit the node may have. `None` near a limit.
     fn may_lend(&self, node: &Node) -> Option<u64> {
         may_lend(node, self.version, self.kind)
     }
 
-    /// The capacity of a stock that is opened now: a power of two.
+    /// The capacity of a stock that is opened now: a power of two. `None` if a node may not lend.
     fn capacity(&self) -> Option<u64> {
         let most = self.lending.most(self.kind);
         let mut nodes = self.path.iter();
@@ -103,19 +111,23 @@ impl<H: Home> Fill<'_, H> {
         largest_power_of_two(most)
     }
 
-    /// Raises the credit bound of all nodes by the capacity of a new stock, if that serves such charges. Returns
-    /// the capacity.
+    /// Raises the credit bound of all nodes by the capacity of a new stock. Returns the capacity.
+    /// `None` if a node backs off or may not lend that much: then no bound is changed.
     fn raise_credit_bounds(&self) -> Option<u64> {
+        // 1. Credit on this node was recalled a short while ago: lend nothing on it for now.
         if self.path.iter().any(Node::backs_off) {
             return None;
         }
+        // 2. Choose the capacity. A stock that is too small for charges like this one is useless.
         let capacity = self.capacity()?;
         if !serves(capacity, self.amount) {
             return None;
         }
+        // 3. Raise the bounds. Other threads may have raised them since the capacity was chosen. So
+        //    check after each step that the bound, with this capacity, is still within what the
+        //    node may lend.
         for (at, node) in self.path.iter().enumerate() {
             node.raise_credit_bound(self.kind, capacity);
-            // Another thread may have raised it meanwhile.
             if self.may_lend(node).is_none() {
                 lower_credit_bounds(self.path.iter().take(at + 1), self.kind, capacity);
                 return None;
@@ -124,7 +136,8 @@ impl<H: Home> Fill<'_, H> {
         Some(capacity)
     }
 
-    /// Charges all nodes with a batch, which `keep` puts into a stock.
+    /// Charges all nodes with a batch of `count`, and calls `keep` to put it into the stock.
+    /// Returns whether both succeeded: otherwise nothing is charged.
     fn charge(&self, count: u64, keep: impl FnOnce() -> bool) -> bool {
         match self.kind {
             Kind::Memory => {
@@ -140,8 +153,8 @@ impl<H: Home> Fill<'_, H> {
             if charge_all(self.path.iter(), self.version, batch).is_err() {
                 return false;
             }
-            // The version is read after the charge: a thread that finds all credit within the limits of a
-            // later version has counted this batch in.
+            // The version is read after the charge. So if another thread makes this stock valid
+            // under a later version, its check has counted this batch.
             let kept = self.versions.is_current(self.version) && keep();
             if !kept {
                 cancel_all(self.path.iter(), batch);
@@ -156,8 +169,8 @@ fn batch(capacity: u64) -> u64 {
     capacity.div_ceil(2)
 }
 
-/// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there is room to put
-/// it back.
+/// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there
+/// is room to put it back.
 fn serves(capacity: u64, amount: u64) -> bool {
     batch(capacity) >= amount
 }

@@ -7,7 +7,8 @@ use crate::path::{Credit, Home, LendState, Path, Stock};
 use crate::sync::{AtomicU64, Ordering, Published, RareLock, fence};
 use crate::words::StockWord;
 
-/// A path that could not lend, or did not use its credit, waits this many times as long as a new one.
+/// A path that could not lend, or did not use its credit, waits this many times as long as a new
+/// one.
 const WARM_UP_AFTER_FAILURE: u64 = 16;
 
 /// The paths that lend.
@@ -16,7 +17,8 @@ pub struct Lending<H: Home> {
     lenders: Published<Vec<Shared<Path<H>>>>,
     /// Held by the thread that changes the list. No thread waits for it.
     changing: RareLock,
-    /// Seqlock-style counters around each transfer of credit between nodes and stocks: started, finished.
+    /// Seqlock-style counters around each transfer of credit between nodes and stocks: started,
+    /// finished.
     started: AtomicU64,
     finished: AtomicU64,
 }
@@ -32,7 +34,7 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// The state of a new path.
+    /// The lend state of a new path.
     pub fn new_lend_state(&self) -> LendState {
         LendState::after(self.options.warm)
     }
@@ -46,68 +48,79 @@ impl<H: Home> Lending<H> {
         most.min(StockWord::MAX_CAPACITY)
     }
 
-    /// The path lends from now on, if there is room for one more lender.
+    /// Lets the path lend, if there is room for one more lender. If another thread changes the list
+    /// now, it does nothing: a later charge tries again.
     pub(super) fn begin(&self, path: &Shared<Path<H>>) {
         if let Some(one_at_a_time) = self.changing.try_lock() {
             self.begin_alone(path);
             drop(one_at_a_time);
-            self.tidy();
+            self.unlist_ended();
         }
     }
 
+    /// The same. The caller holds the lock.
     fn begin_alone(&self, path: &Shared<Path<H>>) {
+        // 1. Another thread may have been faster, or the path was collected.
         if !path.lend_state().may_begin() {
             return;
         }
-        let mut lenders = self.remaining_lenders();
+        // 2. Make room in the list: for each path that stopped lending; and if the list is still
+        //    full, for each path that was not used since the list was full last time.
+        let mut lenders = self.close_ended();
         let wait = WARM_UP_AFTER_FAILURE * self.options.warm;
-        // With the list full, lenders that were not used since the last time make room.
         if lenders.len() >= self.options.most_lenders {
             lenders.retain(|lender| {
-                let stays = was_used(lender) || !lender.lend_state().end(wait);
-                if !stays {
-                    self.end(lender);
+                // A path that cannot be ended here was collected. It is taken off the list later.
+                let has_ended = !was_used(lender) && lender.lend_state().end(wait);
+                if has_ended {
+                    self.close_stocks(lender);
                 }
-                stays
+                !has_ended
             });
         }
         if lenders.len() >= self.options.most_lenders {
             return path.lend_state().postpone(wait);
         }
-        // In the list first: from here on the credit of the path can be recalled. Then it may be filled.
+        // 3. Put the path on the list before it has credit, so that all credit can be recalled.
         lenders.push(path.clone());
         self.lenders.set(lenders);
+        // 4. Let its stocks be opened, and say so. The second step fails if the path was collected
+        //    meanwhile: `unlist_ended` takes it off the list again.
         path.credit_or_new().all_stocks().for_each(Stock::begin);
-        // This fails if the path was collected meanwhile: `tidy` takes it off the list.
         path.lend_state().begin();
     }
 
-    /// Takes paths off the list that stopped lending. If another thread holds the lock, that thread scans again
-    /// after unlocking.
-    fn tidy(&self) {
+    /// Takes paths off the list that stopped lending. It never waits: if another thread holds the
+    /// lock, that thread scans the list after it has unlocked.
+    fn unlist_ended(&self) {
         loop {
-            // SeqCst fence: between the end of a path, or the unlock, and the check of the other. Of a thread
-            // that ends a path and one that unlocks, at least one sees what the other did.
+            // 1. Scan the list.
+            // SeqCst fence: between the end of a path, or the unlock, and what follows here. Of a
+            // thread that ends a path and a thread that unlocks, at least one sees the step of the
+            // other. So a path that has ended does not stay on the list.
             fence(Ordering::SeqCst);
             let lends = |path: &Shared<Path<H>>| path.lend_state().lends();
             if self.lenders.with(|lenders| lenders.iter().all(lends)) {
                 return;
             }
+            // 2. A path has ended. If the lock is taken, its holder scans after this.
             let Some(_one_at_a_time) = self.changing.try_lock() else {
                 return;
             };
-            self.lenders.set(self.remaining_lenders());
+            self.lenders.set(self.close_ended());
+            // 3. Unlock and scan again: another thread may have found the lock taken meanwhile.
         }
     }
 
-    /// The paths that still lend. A path that was collected while another thread changed the list gives all its
-    /// credit back here, with what a late thread has filled since. The caller holds the lock.
-    fn remaining_lenders(&self) -> Vec<Shared<Path<H>>> {
+    /// Closes the stocks of listed paths that stopped lending, and returns the other paths. The
+    /// caller holds the lock. A path that was collected while it began to lend has its stocks
+    /// closed only here, with the credit that a late thread has filled in since.
+    fn close_ended(&self) -> Vec<Shared<Path<H>>> {
         let mut lenders = self.lenders();
         lenders.retain(|path| {
             let lends = path.lend_state().lends();
             if !lends {
-                self.end(path);
+                self.close_stocks(path);
             }
             lends
         });
@@ -130,8 +143,8 @@ impl<H: Home> Lending<H> {
         });
     }
 
-    /// Takes back the credit of a path that stopped lending.
-    fn end(&self, path: &Path<H>) {
+    /// Gives back all credit of a path that stopped lending, and closes its stocks.
+    fn close_stocks(&self, path: &Path<H>) {
         if let Some(credit) = path.credit() {
             for kind in Kind::ALL {
                 self.give_back(path, kind, credit.stocks(kind), Stock::end);
@@ -139,15 +152,16 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// The path is collected: it gives all credit back.
+    /// Ends the lending of a path that is collected: it gives all credit back.
     pub fn collected(&self, path: &Path<H>) {
         if path.lend_state().set_collected() {
-            self.end(path);
-            self.tidy();
+            self.close_stocks(path);
+            self.unlist_ended();
         }
     }
 
-    /// Moves credit between nodes and stocks, so that a thread that adds up credit meanwhile knows it.
+    /// Runs a transfer of credit between nodes and stocks. A thread that adds up credit meanwhile
+    /// sees that the transfer overlaps, and adds up again.
     pub(super) fn transfer<R>(&self, f: impl FnOnce() -> R) -> R {
         // SeqCst, here and below: in one order with the words of stocks and nodes.
         self.started.fetch_add(1, Ordering::SeqCst);

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::path::{Home, Path, Stock};
 use crate::words::StockWord;
 
-/// Whether there may be credit on a node of what it has no room for.
+/// Whether the node that refused may have credit of the resource that it has no room for.
 #[inline]
 pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
     Kind::of(reached.resource)
@@ -18,33 +18,63 @@ pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
 }
 
 impl<H: Home> Lending<H> {
-    /// Recalls the credit on a node that has no room for a charge. Returns the limit that is reached all the same,
-    /// or `None` if there is room now.
+    /// Checks a node again that has refused a charge, without credit on it: credit is not usage, so
+    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if the
+    /// charge should be tried again.
+    #[inline]
+    pub fn recheck<C: Charge>(
+        &self,
+        node: &Node,
+        reached: LimitReached,
+        charge: C,
+        version: LimitsVersion,
+    ) -> Option<LimitReached> {
+        // There is never credit of connections and file descriptors: the first check was right.
+        if Kind::of(reached.resource).is_empty() {
+            return Some(reached);
+        }
+        if may_have_credit(node, reached) {
+            return self.make_room(node, reached, charge, version);
+        }
+        // There is no credit now, but another thread may have recalled some between the first check
+        // and this point. If the node has room now, or refuses for a resource with credit, the whole
+        // charge is tried again.
+        let now = charge.check(node, version).err();
+        now.filter(|&now| !may_have_credit(node, now))
+    }
+
+    /// Recalls the credit on a node that has no room for a charge. Returns the limit that is
+    /// reached all the same, or `None` if there is room now.
     ///
-    /// A recalled stock is not filled for a while, and the node backs off for longer. So where many are refused,
-    /// most find nothing to recall.
+    /// A recalled stock is not filled for a while, and the node backs off for longer. So where many
+    /// charges are refused, most find no credit to recall.
     #[cold]
-    pub fn make_room<C: Charge>(
+    fn make_room<C: Charge>(
         &self,
         node: &Node,
         mut reached: LimitReached,
         charge: C,
         version: LimitsVersion,
     ) -> Option<LimitReached> {
-        let mut recalled = [false; Kind::ALL.len()];
+        let mut is_recalled = [false; Kind::ALL.len()];
+        // Each round recalls the kinds of the resource that lacks room, and checks the node again.
+        // Then another resource may lack room. Each kind is recalled once, so the loop ends.
         loop {
-            let mut is_final = true;
+            // 1. Recall what was not recalled yet.
+            let mut has_recalled = false;
             for &kind in Kind::of(reached.resource) {
-                if !std::mem::replace(&mut recalled[kind.index()], true) {
+                if !is_recalled[kind.index()] {
+                    is_recalled[kind.index()] = true;
                     self.recall(node, kind);
-                    is_final = false;
+                    has_recalled = true;
                 }
             }
-            if is_final {
+            // 2. The node refuses without any credit of this resource: that is final.
+            if !has_recalled {
                 return Some(reached);
             }
-            // The node is checked even if nothing was recalled: another thread may have recalled it since the
-            // last check. And where there is room now, another resource may lack room.
+            // 3. Check the node, even if there was no credit to recall: another thread may have
+            //    recalled it since the last check.
             match charge.check(node, version) {
                 Ok(_) => return None,
                 Err(now) => reached = now,
@@ -52,11 +82,13 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// Recalls all credit of a kind on a node.
+    /// Recalls all credit of a kind on a node, from all paths through it.
     fn recall(&self, node: &Node, kind: Kind) {
+        // The bound is raised before a stock is opened: if it is zero there is no credit.
         if node.credit_bound(kind) == 0 {
             return;
         }
+        // The paths and the stocks that had to be visited.
         let mut cost = 0_u32;
         self.for_each_lender_on(node, |path, credit| {
             cost += 1;
@@ -71,8 +103,8 @@ impl<H: Home> Lending<H> {
         node.set_back_off(cost);
     }
 
-    /// Takes notice of a new version of the limits. A stock holds only some bits of the number of its version:
-    /// all credit is recalled before these bits repeat.
+    /// Called after each change of the limits. A stock holds only the low bits of the number of its
+    /// version. So all credit is recalled in time, before these bits repeat.
     pub fn limits_changed(&self, version: LimitsVersion) {
         if version.number().is_multiple_of(StockWord::VERSIONS / 2) {
             for path in self.lenders() {
@@ -81,6 +113,7 @@ impl<H: Home> Lending<H> {
         }
     }
 
+    /// Recalls all credit of a path.
     fn recall_path(&self, path: &Path<H>) {
         if let Some(credit) = path.credit() {
             for kind in Kind::ALL {
@@ -89,7 +122,7 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// Gives back the credit of those stocks that `close` closes.
+    /// Gives back the credit of those stocks that `close` closes. `close` returns the word before.
     pub(super) fn give_back<'a>(
         &self,
         path: &Path<H>,
@@ -100,7 +133,8 @@ impl<H: Home> Lending<H> {
         self.transfer(|| {
             for word in stocks.filter_map(close) {
                 if word.amount() > 0 {
-                    // Released, not cancelled: what was put back as credit may have been the peak.
+                    // Released, not cancelled: leaves held some of it before they put it back as
+                    // credit, and that may have been the peak.
                     path.iter()
                         .for_each(|node| node.release(kind, word.amount()));
                 }

@@ -9,7 +9,7 @@ use crate::counters::Kind;
 use crate::node::Node;
 use crate::path::{Credit, Home, Path};
 
-/// How often usage is read anew when a transfer of credit overlaps.
+/// How often the usage is read, at most, until no transfer of credit overlaps.
 const ATTEMPTS: usize = 16;
 
 impl<H: Home> Lending<H> {
@@ -28,12 +28,15 @@ impl<H: Home> Lending<H> {
         stat
     }
 
-    /// The sum of several stocks is right only if none of them changes meanwhile. So it must come out twice, and
-    /// no transfer may overlap. If that keeps failing, the charge is returned: an upper bound of the usage.
+    /// The usage of one kind. Credit is moved while this reads, so the read must be checked: the
+    /// sum of the stocks must be the same before and after the charge is read, and no transfer
+    /// between nodes and stocks may overlap. If that keeps failing, the charge is returned: an
+    /// upper bound of the usage.
     fn used(&self, node: &Node, kind: Kind) -> u64 {
         let attempt = || {
             let credit = self.credit(node, kind);
             let charged = node.used(kind);
+            // Credit that leaves took or put back meanwhile changes the sum, but not the charge.
             let is_stable = self.credit(node, kind) == credit;
             is_stable.then(|| charged.saturating_sub(credit))
         };

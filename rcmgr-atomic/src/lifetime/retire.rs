@@ -1,7 +1,9 @@
-//! What can be given up while other threads still look at it.
+//! Values that end in two steps, because other threads may still read them after the first.
 #![allow(unsafe_code)]
 
-/// What can be given up while other threads still look at it.
+/// A value that ends in two steps. [`retire`](Self::retire) ends what the value stands for, such as
+/// a use of a path, while other threads may still read the value.
+/// [`into_retired`](Self::into_retired) consumes it later, when no other thread can read it.
 ///
 /// # Safety
 ///
@@ -10,7 +12,7 @@ pub unsafe trait Retire {
     /// What remains of it.
     type Retired;
 
-    /// Gives it up, except for its memory.
+    /// Ends what the value stands for. Its memory stays.
     ///
     /// # Safety
     ///

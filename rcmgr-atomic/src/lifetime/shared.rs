@@ -1,23 +1,24 @@
-//! A shared value that counts its uses apart from other references.
-//!
-//! A path stays in its map while something *uses* it, and in memory while anything *refers* to it. The map
-//! refers to it, and so does a closed leaf, at whose path another thread may still look. One word has both
-//! counts, so that opening or closing a leaf takes one atomic step. A count of users beside an `Arc` takes
+//! A shared value that counts its uses apart from other references. A path stays in its map while
+//! something *uses* it, and in memory while anything *refers* to it. The map refers to it. So does
+//! a closed leaf: another thread may still read the path of that leaf. One word has both counts, so
+//! that opening or closing a leaf takes one atomic step. A count of users beside an `Arc` takes
 //! two.
 //!
 //! Why it is sound:
 //!
-//! - The word is `[uses: 32][references: 32]`. Each [`Use`] counts as a use, and each [`Shared`] as a
-//!   reference, from its birth to its drop. Either keeps the value in memory. So a thread that can reach the
-//!   word finds it above zero. The thread that brings it to zero is the last that could reach it, and frees the
-//!   memory.
-//! - The end of a use does not bring the word to zero. The last use becomes a reference first. With that
-//!   reference the value is told that it has no use. Then the reference ends.
-//! - Every step that ends a count releases, and the thread that frees acquires: all accesses come before.
-//! - No count overflows. Each count belongs to a leaf, a span or a path that is in memory, and memory does not
-//!   hold 2³² of these. A forgotten one (`mem::forget`) stays counted, and so does the object that it is part
-//!   of. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of clones is
-//!   bounded.
+//! - The word is `[uses: 32][references: 32]`. Each [`Use`] counts as a use, and each [`Shared`] as
+//!   a reference, from its birth to its drop. Either keeps the value in memory. So a thread that
+//!   can reach the word finds it above zero. The thread that brings it to zero is the last that
+//!   could reach it, and frees the memory.
+//! - The end of a use does not bring the word to zero. The last use becomes a reference first.
+//!   While that reference keeps the value in memory, [`Collect::unused`] is called. Then the
+//!   reference ends.
+//! - Every step that ends a count releases, and the thread that frees acquires: all accesses come
+//!   before.
+//! - No count overflows. Each count belongs to a leaf, a span or a path that is in memory, and
+//!   memory does not hold 2³² of these. A forgotten one (`mem::forget`) stays counted, and so does
+//!   the object that it is part of. A cloned use belongs to nothing but the clone, which anyone may
+//!   forget, so the number of clones is bounded.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
 #![allow(unsafe_code)]
@@ -32,9 +33,9 @@ use super::retire::Retire;
 use crate::sync::{AtomicU64, Ordering};
 use crate::words::UsesWord;
 
-/// What is told when its last use has ended.
+/// A value that does something when its last use has ended.
 pub trait Collect: Sized {
-    /// The last use has ended. Another may begin and end before this returns.
+    /// Called when the last use has ended. Another use may begin and end before this returns.
     fn unused(this: &Shared<Self>);
 }
 
@@ -44,10 +45,10 @@ pub struct Shared<T> {
     owns: PhantomData<Counted<T>>,
 }
 
-/// A use of a shared value. When the last one ends, the value is told.
+/// A use of a shared value. When the last use ends, [`Collect::unused`] is called.
 pub struct Use<T: Collect>(ManuallyDrop<Shared<T>>);
 
-/// A use is not cloned when there are this many.
+/// A use is cloned only while there are fewer uses than this.
 const MAX_USES: u64 = UsesWord::MAX_USES / 2;
 
 struct Counted<T> {
@@ -55,7 +56,8 @@ struct Counted<T> {
     value: T,
 }
 
-// SAFETY: as for `Arc`: any thread may read the value by shared reference, and the last one drops it.
+// SAFETY: as for `Arc`: any thread may read the value by shared reference, and the last one drops
+// it.
 unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
@@ -66,7 +68,8 @@ impl<T> Shared<T> {
         Self::new_with(|| value)
     }
 
-    /// The same, made in place: making it elsewhere and copying it takes as long as several atomic steps.
+    /// The same, made in place: making it elsewhere and copying it takes as long as several atomic
+    /// steps.
     #[inline(always)]
     pub fn new_with(value: impl FnOnce() -> T) -> Self {
         let mut counted = Box::<Counted<T>>::new_uninit();
@@ -120,7 +123,7 @@ impl<T> Shared<T> {
 
     /// Whether there is more than one use.
     pub fn has_several_uses(&self) -> bool {
-        // Relaxed: any moment is as good.
+        // Relaxed: a hint.
         self.load(Ordering::Relaxed).uses() > 1
     }
 
@@ -132,19 +135,22 @@ impl<T> Shared<T> {
 }
 
 impl<T: Collect> Shared<T> {
-    /// One more use. The caller knows that there is one, or has the entry by which the value is found.
+    /// Adds a use. The caller has a use already, or holds the lock of the entry where the value is
+    /// found.
     #[inline]
     pub fn join(&self) -> Use<T> {
-        // Acquire: pairs with the Release of a use that ended. A use that begins after the last one ended sees
-        // what was done under that one. Nothing is published by this step.
+        // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
+        // ended sees what was done under that one. Nothing is published by this step.
         self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
         Use(ManuallyDrop::new(Self::at(self.cell)))
     }
 
-    /// One more use, unless there is none: for a caller that knows only that there was one a moment ago.
+    /// Adds a use, unless there is none: for a caller that only knows that there was one a moment
+    /// ago.
     #[inline]
     pub fn try_join(&self) -> Option<Use<T>> {
-        // Acquire on success: as in `join`.
+        // Acquire on success: as in `join`. It fails when there is no use, so a value that was
+        // removed from its map never has a use again.
         let mut word = self.load(Ordering::Relaxed);
         while word.uses() > 0 {
             match self.word().compare_exchange_weak(
@@ -182,21 +188,24 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // The only reference knows it without a step. Release: accesses by this thread come before the end.
-        // The load acquires what other threads did. A fence would do, but ThreadSanitizer does not see it.
-        let last = self.is_only() || {
+        // 1. If this is the only count, no other thread can reach the word: nothing to subtract.
+        //    Otherwise subtract, and see whether this was the last count.
+        // Release: accesses by this thread come before the end.
+        let is_last = self.is_only() || {
             let step = UsesWord::REFERENCE;
             let before = self.word().fetch_sub(step, Ordering::Release);
             before == UsesWord::REFERENCE && {
-                // Acquire: reads its own step, which continues the release sequence of every count that ended before.
+                // Acquire: this reads the thread's own step, which continues the release sequence
+                // of every count that ended before. So all accesses by other threads come before.
                 // (A fence would do the same, but ThreadSanitizer does not see fences.)
                 self.load(Ordering::Acquire);
                 true
             }
         };
-        if last {
-            // SAFETY: it was the last count of the word, so nothing else can reach it. The box was leaked in
-            // `new_with`.
+        // 2. Free the memory.
+        if is_last {
+            // SAFETY: it was the last count of the word, so nothing else can reach it. The box was
+            // leaked in `new_with`.
             drop(unsafe { Box::from_raw(self.cell.as_ptr()) });
         }
     }
@@ -205,8 +214,10 @@ impl<T> Drop for Shared<T> {
 impl<T: Collect> Use<T> {
     /// Turns the use into a reference. Returns whether it was the last use.
     fn become_reference(&self) -> bool {
+        // One step does both: a use less, and a reference more. So the word never passes zero.
         let step = UsesWord::USE - UsesWord::REFERENCE;
-        // AcqRel: what was done under a use comes before the last one takes the value out of its map.
+        // AcqRel: what was done under a use comes before the last one takes the value out of its
+        // map.
         let before = self.word().fetch_sub(step, Ordering::AcqRel);
         UsesWord(before).uses() == 1
     }
@@ -231,10 +242,10 @@ unsafe impl<T: Collect> Retire for Use<T> {
 
 impl<T: Collect> Clone for Use<T> {
     /// # Panics
-    ///
-    /// If there are [`MAX_USES`].
+    /// If there are [`MAX_USES`] uses.
     fn clone(&self) -> Self {
-        // Relaxed, and before the use is counted: an overflow would need 2³¹ threads here at once.
+        // Relaxed: the check may be late by one use for each thread that clones now. The bound is
+        // half of what the word can count, so an overflow would need 2³¹ threads.
         let uses = self.load(Ordering::Relaxed).uses();
         assert!(
             uses < MAX_USES,
@@ -256,10 +267,11 @@ impl<T: Collect> Deref for Use<T> {
 impl<T: Collect> Drop for Use<T> {
     #[inline]
     fn drop(&mut self) {
+        // 1. While there are other uses, the word stays above zero: one step ends this one.
         let mut word = self.load(Ordering::Relaxed);
-        // While it is not the last use, the word stays above zero, and one step is enough.
         while word.uses() > 1 {
-            // Release: what was done under this use comes before the last one takes the value out of its map.
+            // Release: what was done under this use comes before the last one takes the value out
+            // of its map.
             match self.word().compare_exchange_weak(
                 word.0,
                 word.0 - UsesWord::USE,
@@ -270,9 +282,12 @@ impl<T: Collect> Drop for Use<T> {
                 Err(now) => word = UsesWord(now),
             }
         }
-        let last = self.become_reference();
+        // 2. This looks like the last use. It becomes a reference, which keeps the value in memory
+        //    until the end of this function. (Another use may have begun since step 1.)
+        let is_last = self.become_reference();
         let shared = Shared::at(self.cell);
-        if last {
+        // 3. Let the value be removed from where it is found.
+        if is_last {
             T::unused(&shared);
         }
     }

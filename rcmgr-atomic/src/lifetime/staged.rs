@@ -1,16 +1,18 @@
 //! A word with a stage, and a value for each stage.
 //!
-//! The word of a leaf says at which stage the leaf is. The value of a stage (the path of the leaf) is too
-//! large for the word, so it lies in a slot beside it. Readers take no lock:
+//! The word of a leaf says at which stage the leaf is. The value of a stage (the path of the leaf)
+//! is too large for the word, so it lies in a slot beside it. The slots are not atomic, and readers
+//! take no lock. These rules keep reads and writes of a slot apart:
 //!
-//! - Only the holder of the claim writes a slot, and only the slot of the stage after the one that the word
-//!   shows. Only the holder of the claim moves the word to that stage, after the write. So a slot is never
-//!   written again once the word has reached its stage.
-//! - A reader looks only into the slot of a stage that it has read from the word. The holder of the claim also
-//!   looks into the slot after that, which no other thread writes. It does not write the slot while it holds a
-//!   reference into it.
-//! - The thread that closes the word retires the values of the stages that were reached, once. Other threads
-//!   may still read them. When the whole is dropped, a closed word says that these values are retired.
+//! - Only the holder of the claim writes a slot, and only the slot of the stage after the one that
+//!   the word shows. Only the holder of the claim moves the word to that stage, after the write. So
+//!   a slot is never written again once the word has reached its stage.
+//! - A reader reads only the slot of a stage that it has read from the word. The holder of the
+//!   claim also reads the slot after that, which no other thread writes. It does not write that
+//!   slot while it holds a reference into it.
+//! - The thread that closes the word retires the values of the stages that were reached, once.
+//!   Other threads may still read them, so they stay in their slots. When the `Staged` is dropped,
+//!   a closed word says that these values are retired already.
 //!
 //! `loom-tests/tests/staged.rs` has the models: the cells of loom fail if a read overlaps a write.
 #![allow(unsafe_code)]
@@ -27,8 +29,9 @@ pub struct Staged<T: Retire> {
     slots: [UnsafeCell<Option<T>>; LeafWord::STAGES],
 }
 
-// SAFETY: a value is handed out by shared reference (T: Sync), and dropped or replaced by any thread that
-// holds the whole or the claim (T: Send). The head of this file says why a read never overlaps a write.
+// SAFETY: a value is handed out by shared reference (T: Sync), and dropped or replaced by any
+// thread that owns the `Staged` or holds the claim (T: Send). The head of this file says why a read
+// never overlaps a write.
 unsafe impl<T: Retire + Send + Sync> Sync for Staged<T> {}
 
 impl<T: Retire> Staged<T> {
@@ -53,16 +56,16 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn at(&self, word: LeafWord) -> &T {
-        // SAFETY: the word shows this stage, so the slot was written before and is never written again.
-        // Words come from `load` and `close`, which acquire.
+        // SAFETY: the word shows this stage, so the slot was written before and is never written
+        // again. Words come from `load` and `close`, which acquire.
         let slot = self.slot(word.stage()).with(|slot| unsafe { &*slot });
         slot.as_ref()
             .expect("a slot is written before its stage is reached")
     }
 
-    /// The slot of a stage. A word that was just changed is slow to read, and an address computed from it
-    /// would wait. So the code jumps by the stage: the processor predicts the jump and reads on. Most leaves
-    /// are at stage 2.
+    /// The slot of a stage. If its address were computed from the stage, the read of the slot would
+    /// wait for the word, which is slow to read if it was just changed. So the code branches on the
+    /// stage: the processor predicts the branch and reads on. Most leaves are at stage 2.
     #[inline]
     fn slot(&self, stage: usize) -> &UnsafeCell<Option<T>> {
         if stage == 2 {
@@ -87,7 +90,8 @@ impl<T: Retire> Staged<T> {
         self.swap(current, next)
     }
 
-    /// Marks in the word that some of the memory may belong to spans, if the word is still `current`.
+    /// Marks in the word that some of the memory may belong to spans, if the word is still
+    /// `current`.
     ///
     /// # Errors
     ///
@@ -98,8 +102,9 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn swap(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
-        // Release: what was charged, and the slot of the next stage, are there before the word says so.
-        // Acquire: what is given back afterwards was charged before. Acquire on failure, as in `load`.
+        // Release: what was charged, and the slot of the next stage, are there before the word says
+        // so. Acquire: what is given back afterwards was charged before. Acquire on failure, as in
+        // `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -108,8 +113,9 @@ impl<T: Retire> Staged<T> {
 
     /// Closes the word. Only one caller gets a result: the one that closed it.
     pub fn close(&self) -> Option<Closed<'_, T>> {
-        // One step, so that the memory cannot change between reading and closing. AcqRel: what is given back
-        // was charged before, and what was done with the leaf comes before the word is closed.
+        // One step reads the word and closes it, so the memory cannot change in between. AcqRel:
+        // the memory that is given back was charged before, and what was done with the leaf comes
+        // before the word is closed.
         let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::AcqRel));
         (!before.is_closed()).then(|| Closed {
             staged: self,
@@ -117,8 +123,8 @@ impl<T: Retire> Staged<T> {
         })
     }
 
-    /// The right to move the word to its next stage, for one holder at a time. It waits for another holder:
-    /// moves are rare, and all other operations proceed meanwhile.
+    /// The right to move the word to its next stage, for one holder at a time. This waits while
+    /// another thread holds it: moves are rare, and all other operations proceed meanwhile.
     #[inline]
     pub fn claim(&self) -> Mover<'_, T> {
         Mover {
@@ -130,19 +136,21 @@ impl<T: Retire> Staged<T> {
 
 impl<T: Retire> Drop for Staged<T> {
     fn drop(&mut self) {
+        // If the word is open, no value was retired: the slots drop them as usual.
         let (word, _) = self.load();
         if !word.is_closed() {
             return;
         }
         for slot in &self.slots[..=word.stage()] {
-            // SAFETY: no other thread has access. The thread that closed the word retired this value. The
-            // value is not dropped: it is taken out of its slot.
+            // SAFETY: no other thread has access. The thread that closed the word retired this
+            // value. The value is not dropped: it is taken out of its slot.
             drop(slot.with_mut(|slot| unsafe { (*slot).take().map(|held| held.into_retired()) }));
         }
     }
 }
 
-/// A word as it was when it was closed. Dropping this retires the values of the stages that it had reached.
+/// A word as it was when it was closed. Dropping this retires the values of the stages that it had
+/// reached.
 pub struct Closed<'a, T: Retire> {
     staged: &'a Staged<T>,
     before: LeafWord,
@@ -162,8 +170,8 @@ impl<T: Retire> Closed<'_, T> {
 impl<T: Retire> Drop for Closed<'_, T> {
     fn drop(&mut self) {
         for slot in &self.staged.slots[..=self.before.stage()] {
-            // SAFETY: these stages were reached, so the slots are not written again. There is one `Closed` for
-            // a word, and `Staged` does not drop what is retired here.
+            // SAFETY: these stages were reached, so the slots are not written again. There is one
+            // `Closed` for a word, and `Staged` does not drop what is retired here.
             slot.with(|slot| unsafe { (*slot).as_ref().inspect(|held| held.retire()) });
         }
     }
@@ -176,47 +184,51 @@ pub struct Mover<'a, T: Retire> {
 }
 
 impl<T: Retire> Mover<'_, T> {
-    /// Puts the value of the stage after the present one.
+    /// Stores the value of the next stage in its slot. It may be called again before the word
+    /// moves: the value before is dropped.
     ///
     /// # Panics
     ///
     /// If there is no further stage.
     pub fn put(&mut self, next: T) {
         let (word, _) = self.staged.load();
-        // SAFETY: only the holder of the claim writes, and that is this thread. The word is at the stage
-        // before, or closed there for good, and only this thread can move it on. So no thread reads the slot.
+        // SAFETY: only the holder of the claim writes slots, and that is this thread. The word is
+        // at the stage before this slot's, or closed there for good, and only this thread can move
+        // it on. So no other thread reads the slot.
         let replaced =
             self.staged.slots[word.stage() + 1].with_mut(|slot| unsafe { (*slot).replace(next) });
         drop(replaced);
     }
 
-    /// Takes back the value of the next stage.
+    /// Takes the value of the next stage out of its slot again: the word does not move.
     pub fn take(&mut self) -> Option<T> {
         let (word, _) = self.staged.load();
         // SAFETY: as in `put`.
         self.staged.slots[word.stage() + 1].with_mut(|slot| unsafe { (*slot).take() })
     }
 
-    /// The value that was put for the next stage. It stays there when the word has moved on.
+    /// The value that was put for the next stage. The reference stays valid when the word moves on.
     ///
     /// # Panics
     ///
     /// If nothing was put since the word moved.
     pub fn next(&self) -> &T {
         let (word, _) = self.staged.load();
-        // SAFETY: only the holder of the claim writes there, by `put`, which needs the mover alone: no reference
-        // from here is left then.
+        // SAFETY: only the holder of the claim writes the slot, by `put` and `take`. These borrow
+        // the mover mutably, so no reference from here is left by then.
         let slot = self.staged.slots[word.stage() + 1].with(|slot| unsafe { &*slot });
         slot.as_ref().expect("something was put")
     }
 
-    /// Moves to the next stage, whose value was put, if the word is still `current`, and open.
+    /// Moves the word to the next stage, whose value was put, if the word is still `current` and is
+    /// open.
     ///
     /// # Errors
     ///
     /// The word as it is now, if it is not.
     pub fn advance(&self, current: LeafWord) -> Result<(), LeafWord> {
-        // A closed word stays at its stage: only the values of the stages reached before are retired.
+        // A closed word must stay at its stage: the thread that closed it retires the values of the
+        // stages up to that one.
         if current.is_closed() {
             return Err(current);
         }

@@ -1,5 +1,5 @@
-//! Limits by remote address: those of `rcmgr-address`. Without the feature `address` a stand-in admits every address, so
-//! that the rest of the engine does not change.
+//! Limits by remote address: those of `rcmgr-address`. Without the feature `address` a stand-in
+//! admits every address, so that the rest of the engine does not change.
 
 #[cfg(feature = "address")]
 pub use rcmgr_address::{AddressConfig, Addresses, BarePermit};

@@ -44,8 +44,8 @@ impl LeafLimit {
         self.0.get_one(version, MEMORY)
     }
 
-    /// Checks whether there is room for the slot of a leaf: the direction, both directions together, then
-    /// the file descriptor.
+    /// Checks whether there is room for the slot of a leaf: the direction, both directions
+    /// together, then the file descriptor.
     #[inline]
     pub fn check(&self, version: LimitsVersion, slot: Slot) -> Result<(), LimitReached> {
         let [direction, total] = slot.resources();

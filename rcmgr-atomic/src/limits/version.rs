@@ -1,14 +1,14 @@
 //! Versions of the limits, so that all limits change as one.
 //!
-//! Every limit has two slots. The number of the current version, odd or even, says which of the two slots
-//! counts. A change of limits writes the new values into the slots of the next version. One step on the
-//! number puts all of them in force. Then the other slots follow, so that at rest both slots are equal, and
-//! the next change writes only what it changes.
+//! Every limit has two slots. The number of the current version, odd or even, says which of the two
+//! slots counts. A change of limits writes the new values into the slots of the next version. One
+//! step on the number puts all of them in force. Then the other slots follow, so that at rest both
+//! slots are equal, and the next change writes only what it changes.
 //!
-//! A reader takes the version first, then reads limits and does what depends on them. At the end it checks
-//! whether the version [is still current](CurrentVersion::is_current). If so, everything that it read belongs
-//! to this version, and everything that it did was done under it. A reader never waits for a writer. It
-//! retries only when another version has come into force meanwhile.
+//! A reader takes the version first, then reads limits and does what depends on them. At the end it
+//! checks whether the version [is still current](CurrentVersion::is_current). If so, everything
+//! that it read belongs to this version, and everything that it did was done under it. A reader
+//! never waits for a writer. It retries only when another version has come into force meanwhile.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -34,8 +34,8 @@ impl CurrentVersion {
     /// Whether `version` is still in force.
     #[inline]
     pub fn is_current(&self, version: LimitsVersion) -> bool {
-        // SeqCst: in one order with the charges before it, which are SeqCst too, and with `change`. If the
-        // version is still current, the charges came before the next version did.
+        // SeqCst: in one order with the charges before it, which are SeqCst too, and with `change`.
+        // If the version is still current, the charges came before the next version did.
         self.0.load(Ordering::SeqCst) == version.0
     }
 
@@ -50,13 +50,14 @@ impl CurrentVersion {
         }
     }
 
-    /// Puts a new version in force and returns it. `write` writes what changes into the slots of the version
-    /// that it is given. It is called twice. Only one thread at a time may call this.
+    /// Puts a new version in force and returns it. `write` writes what changes into the slots of
+    /// the version that it is given. It is called twice. Only one thread at a time may call this.
     pub fn change(&self, write: impl Fn(LimitsVersion)) -> LimitsVersion {
         let now = self.get();
         let next = LimitsVersion(now.0.wrapping_add(1));
         write(next);
-        // SeqCst: see `is_current`. It is Release, too: the slots of this version are written before.
+        // SeqCst: see `is_current`. It is Release, too: the slots of this version are written
+        // before.
         self.0.store(next.0, Ordering::SeqCst);
         write(now);
         next

@@ -1,5 +1,5 @@
-//! A node: a scope that leaves are charged on. Threads share nodes, so no two gauges share a cache line, and
-//! fields that are rarely written lie apart from them.
+//! A node: a scope that leaves are charged on. Threads share nodes, so no two gauges share a cache
+//! line, and fields that are rarely written lie apart from them.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::counters::{Kind, MissedCell, Numbers, RefusalCounts, Slot};
 use crate::limits::{LimitReached, LimitsVersion, decode};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// The largest number of nodes that a leaf is charged on: the peer, its share of the protocol and of the
-/// service, the protocol, the service, system.
+/// The largest number of nodes that a leaf is charged on: the peer, its share of the protocol and
+/// of the service, the protocol, the service, system.
 pub const MAX_NODES: usize = 6;
 
 /// The nodes of a path, in the order in which they are checked.
@@ -40,8 +40,8 @@ pub struct Node {
     back_off: AtomicU32,
     users: Users,
     refusals: RefusalCounts,
-    /// An upper bound of the credit of each kind on this node: the capacity of the open stocks of the paths
-    /// through it.
+    /// An upper bound of the credit of each kind on this node: the capacity of the open stocks of
+    /// the paths through it.
     credit_bound: [AtomicU64; Kind::ALL.len()],
 }
 
@@ -49,8 +49,8 @@ impl Node {
     /// A node with limits for either slot.
     pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
         let refusals = RefusalCounts::new();
-        // There may be many nodes of the collected classes: they are prepared for several threads when there
-        // is a second user.
+        // There may be many nodes of the collected classes: they are prepared for several threads
+        // when there is a second user.
         if !is_collected(id.class()) {
             refusals.spread();
         }
@@ -118,8 +118,9 @@ impl Node {
 
     /// Reads a word of each part of the node, so that the processor fetches all parts at once.
     ///
-    /// Nodes lie anywhere in memory. A loop that visits them one by one would wait for each part of each node.
-    /// The reads here do not depend on each other, so the processor need not wait between them.
+    /// Nodes lie anywhere in memory. A loop that visits them one by one would wait for each part of
+    /// each node. The reads here do not depend on each other, so the processor need not wait
+    /// between them.
     pub fn fetch(self: &Arc<Self>) {
         black_box([
             Arc::strong_count(self) as u64,
@@ -144,8 +145,8 @@ impl Node {
         self.id.class()
     }
 
-    /// This node, then the nodes that a direct reservation on it is charged on too, in the order in which
-    /// they are checked.
+    /// This node, then the nodes that a direct reservation on it is charged on too, in the order in
+    /// which they are checked.
     pub fn lineage(&self) -> impl Iterator<Item = &Node> + Clone {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
     }

@@ -2,11 +2,12 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// How many users a node has. It decides whether the node stays in its [`Registry`](super::registry::Registry).
-/// The memory is managed by the `Arc` around the node.
+/// How many users a node has. It decides whether the node stays in its
+/// [`Registry`](super::registry::Registry). The memory is managed by the `Arc` around the node.
 ///
-/// A node has no pointer to the registry that it is in, which would take eight bytes in each. So the end of a
-/// use is not a destructor: the engine calls [`remove`](Self::remove) and takes the node out of the registry.
+/// A node has no pointer to the registry that it is in, which would take eight bytes in each. So
+/// the end of a use is not a destructor: the engine calls [`remove`](Self::remove) and takes the
+/// node out of the registry.
 #[derive(Debug)]
 pub struct Users(AtomicU64);
 
@@ -18,16 +19,16 @@ impl Users {
     /// One more user. The caller is a user already, or holds the lock of the entry.
     #[inline]
     pub fn add(&self) {
-        // Acquire: pairs with `remove`. A user that comes after the last one has left sees what that one did.
-        // Nothing is published by this step.
+        // Acquire: pairs with `remove`. A user that comes after the last one has left sees what
+        // that one did. Nothing is published by this step.
         self.0.fetch_add(1, Ordering::Acquire);
     }
 
-    /// One more user, unless there is none: for a caller that knows only that there was one a moment ago. So
-    /// a node that was taken out of its registry never has a user again.
+    /// One more user, unless there is none: for a caller that knows only that there was one a
+    /// moment ago. So a node that was taken out of its registry never has a user again.
     pub fn try_add(&self) -> bool {
-        // Acquire on success: as in `add`. A new span then sees that its owner is closed. Relaxed on failure:
-        // the value is only tried again.
+        // Acquire on success: as in `add`. A new span then sees that its owner is closed. Relaxed
+        // on failure: the value is only tried again.
         let mut users = self.0.load(Ordering::Relaxed);
         while users > 0 {
             match self.0.compare_exchange_weak(

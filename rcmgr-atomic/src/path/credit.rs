@@ -1,20 +1,23 @@
-//! Prepaid credit: memory and streams that are charged on all nodes of a path and that no leaf uses yet.
+//! Prepaid credit: memory and streams that are charged on all nodes of a path and that no leaf uses
+//! yet.
 //!
-//! Charging six nodes for every reservation is slow. Threads that share the nodes make it slower: they contend
-//! for the same cache lines. So a busy path holds some credit. A reservation takes from the credit, a release
-//! puts it back, and the nodes are charged once a batch. The credit has a shard for each thread, and each shard
-//! has a *stock* of each kind.
+//! Charging six nodes for every reservation is slow. Threads that share the nodes make it slower:
+//! they contend for the same cache lines. So a busy path holds some credit. A reservation takes
+//! from the credit, a release puts it back, and the nodes are charged once a batch. The credit has
+//! a shard for each thread, and each shard has a *stock* of each kind.
 //!
 //! Why it is exact:
 //!
-//! - A stock is filled only while each node is well below its limit, and is valid only under the version of the
-//!   limits that it was filled under. From then on the charge of each node, credit included, stays within the
-//!   limits of that version. A thread that takes credit only turns it into usage, so it need not check the
-//!   nodes. (A priority below the highest may use less than the limit: such a request charges the nodes.)
+//! - A stock is filled only while each node is well below its limit, and is valid only under the
+//!   version of the limits that it was filled under. From then on the charge of each node, credit
+//!   included, stays within the limits of that version. A thread that takes credit only turns it
+//!   into usage, so it need not check the nodes. (A priority below the highest may use less than
+//!   the limit: such a request charges the nodes.)
 //! - The charge of a node is never less than the usage of it, because credit is charged first.
-//! - Before a node refuses, the credit of the paths through it is recalled (`lending/recall.rs`): the stocks are
-//!   *drained*, and their credit is given back to the nodes. A drained stock takes nothing back until it is opened
-//!   again, and near a limit it is not opened. So where many are refused there is nothing to recall.
+//! - Before a node refuses, the credit of the paths through it is recalled (`lending/recall.rs`):
+//!   the stocks are *drained*, and their credit is given back to the nodes. A drained stock takes
+//!   nothing back until it is opened again, and near a limit it is not opened. So where many are
+//!   refused there is nothing to recall.
 
 use crate::counters::{Kind, PerThread};
 use crate::limits::LimitsVersion;
@@ -35,8 +38,8 @@ pub struct Stock {
     back_off: AtomicU64,
 }
 
-/// A stock that could not be filled, or was recalled, turns down this many requests to fill it. So recalling is
-/// paid for by the reservations in between.
+/// A stock that could not be filled, or was recalled, turns down this many requests to fill it. So
+/// recalling is paid for by the reservations in between.
 const BACK_OFF: u64 = 64;
 
 impl Credit {
@@ -79,15 +82,16 @@ impl Stock {
 
     #[inline]
     fn swap(&self, current: StockWord, next: StockWord) -> Result<(), StockWord> {
-        // SeqCst: as in `load`. It is Release, too: a thread that sees credit taken or put back sees the leaf
-        // that holds it.
+        // SeqCst: as in `load`. It is Release, too: a thread that sees credit taken or put back
+        // sees the leaf that holds it.
         self.word
             .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
             .map(drop)
             .map_err(StockWord)
     }
 
-    /// Changes the word to `next` of it. Returns the word before, or `None` if there is no next word.
+    /// Changes the word to `next` of it. Returns the word before, or `None` if there is no next
+    /// word.
     #[inline]
     fn change(&self, next: impl Fn(StockWord) -> Option<StockWord>) -> Option<StockWord> {
         let mut word = self.load();
@@ -133,15 +137,15 @@ impl Stock {
         put
     }
 
-    /// Opens a drained stock with this capacity, and with `amount` of credit that is charged on the nodes under
-    /// `version`.
+    /// Opens a drained stock with this capacity, and with `amount` of credit that is charged on the
+    /// nodes under `version`.
     pub fn open(&self, version: LimitsVersion, capacity: u64, amount: u64) -> bool {
         let open = StockWord::open(version.number(), capacity, amount);
         self.swap(StockWord::DRAINED, open).is_ok()
     }
 
-    /// Adds `amount`, if there is room. All that the stock holds is charged on the nodes, within their limits
-    /// under `version`.
+    /// Adds `amount`, if there is room. All that the stock holds is charged on the nodes, within
+    /// their limits under `version`.
     pub fn fill(&self, version: LimitsVersion, amount: u64) -> bool {
         let more = |word: StockWord| {
             let sum = word.more(amount)?;
@@ -154,8 +158,8 @@ impl Stock {
         self.change(more).is_some()
     }
 
-    /// Takes all credit out. Nothing can be put back until the stock is opened again. Returns the word before, if
-    /// it was open.
+    /// Takes all credit out. Nothing can be put back until the stock is opened again. Returns the
+    /// word before, if it was open.
     pub fn drain(&self) -> Option<StockWord> {
         self.change(|word| (word.state() == StockState::Open).then_some(StockWord::DRAINED))
     }

@@ -10,8 +10,9 @@ use crate::counters::Slot;
 use crate::node::{MAX_NODES, Node};
 
 impl<H: Home> Path<H> {
-    /// The nodes that this path has and `other` lacks, in the order in which a moving leaf is charged: system
-    /// before all, then the peer, protocol or service, then the share of the peer in it.
+    /// The nodes that this path has and `other` lacks, in the order in which a moving leaf is
+    /// charged: system before all, then the peer, protocol or service, then the share of the peer
+    /// in it.
     ///
     /// `f` borrows them: handing them out would copy what was just written.
     #[inline(always)]
@@ -39,8 +40,8 @@ impl<H: Home> Path<H> {
         f(&nodes)
     }
 
-    /// Gives back what a leaf that moves to `next` held on the nodes that `next` lacks: its memory, and its slot
-    /// if there is one to give back.
+    /// Gives back what a leaf that moves to `next` held on the nodes that `next` lacks: its memory,
+    /// and its slot if there is one to give back.
     pub fn release_lost(&self, next: &Self, slot: Option<Slot>, memory: u64) {
         let nothing = slot.is_none() && memory == 0;
         // A branch has all nodes of the path before it, except a transient one.

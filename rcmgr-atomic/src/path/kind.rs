@@ -7,8 +7,8 @@ pub enum PathKind {
     /// A connection that the allowlist let in: it ends at a system scope of its own.
     AllowlistedConnection,
     Stream,
-    /// A connection that neither the allowlist nor the standard scopes let in, except perhaps system. It can
-    /// only be closed.
+    /// A connection that neither the allowlist nor the standard scopes let in, except perhaps
+    /// system. It can only be closed.
     StrandedConnection,
 }
 

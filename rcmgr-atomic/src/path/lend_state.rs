@@ -19,8 +19,8 @@ pub enum LendStep {
 const LENDS: u64 = u64::MAX - 1;
 const COLLECTED: u64 = u64::MAX;
 
-// One word decides between a path that begins to lend and one that is collected: each step of one (AcqRel) sees what
-// the other did before.
+// One word decides between a path that begins to lend and one that is collected: each step of one
+// (AcqRel) sees what the other did before.
 impl LendState {
     /// The path may lend after this many charges.
     pub fn after(charges: u64) -> Self {
@@ -64,8 +64,8 @@ impl LendState {
         self.swap(0, charges);
     }
 
-    /// The path stops lending, unless it is already collected. It may begin again after this many charges.
-    /// Returns whether it stopped.
+    /// The path stops lending, unless it is already collected. It may begin again after this many
+    /// charges. Returns whether it stopped.
     pub fn end(&self, charges: u64) -> bool {
         self.swap(LENDS, charges)
     }

@@ -12,8 +12,8 @@ pub struct Links<P: Collect>(Guarded<Linked<P>>);
 
 struct Linked<P: Collect> {
     branches: Option<Box<Branches<P>>>,
-    /// The paths that this one uses until it is collected: the one that it is a branch of, and the one where
-    /// streams begin.
+    /// The paths that this one uses until it is collected: the one that it is a branch of, and the
+    /// one where streams begin.
     used: [Option<Use<P>>; 2],
 }
 
@@ -31,8 +31,8 @@ impl<P: Collect> Links<P> {
         }))
     }
 
-    /// The branch of this name, with the caller as a user. If it is absent, `make` makes it, with the name that
-    /// it gives. Meanwhile no branch is added or removed.
+    /// The branch of this name, with the caller as a user. If it is absent, `make` makes it, with
+    /// the name that it gives. Meanwhile no branch is added or removed.
     pub fn branch_or_insert(
         &self,
         name: &str,
@@ -49,11 +49,13 @@ impl<P: Collect> Links<P> {
         })
     }
 
-    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one caller only.
+    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one
+    /// caller only.
     pub fn remove_branch(&self, name: &str, branch: &Shared<P>) -> bool {
         let removed = self.0.with(|Linked { branches, .. }| {
             let map = branches.as_mut()?;
-            // Another thread may have found it since, or removed it, or even made another of this name.
+            // Another thread may have found it since, or removed it, or even made another of this
+            // name.
             let is_unused = |found: &Shared<P>| found.is(branch) && branch.is_unused();
             let removed = if map.get(name).is_some_and(is_unused) {
                 map.remove(name)

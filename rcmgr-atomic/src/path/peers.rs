@@ -1,9 +1,9 @@
-//! Peers by id. Each has its node, and the paths of leaves with that peer and nothing else. So a stream that is
-//! opened by a peer id, or a connection that learns its peer, looks up one entry.
+//! Peers by id. Each has its node, and the paths of leaves with that peer and nothing else. So a
+//! stream that is opened by a peer id, or a connection that learns its peer, looks up one entry.
 //!
-//! As in a [`Registry`](crate::node::Registry), a thread that takes a node or path is a user of it from within
-//! the lookup on. The last user takes it out, under the lock of the shard and only if it still has no user. A
-//! path in an entry is a user of the node there.
+//! As in a [`Registry`](crate::node::Registry), a thread that takes a node or path is a user of it
+//! from within the lookup on. The last user takes it out, under the lock of the shard and only if
+//! it still has no user. A path in an entry is a user of the node there.
 
 use std::sync::Arc;
 
@@ -85,7 +85,8 @@ impl<H: Home> Peers<H> {
         self.table.read(id, f)
     }
 
-    /// The path of this kind, with the caller as a user. The path, and its peer, are made if absent.
+    /// The path of this kind, with the caller as a user. The path, and its peer, are made if
+    /// absent.
     pub fn acquire_path(
         &self,
         kind: PathKind,
@@ -101,8 +102,8 @@ impl<H: Home> Peers<H> {
         })
     }
 
-    /// Removes a path that had no use a moment ago. Returns whether that removed it: true for one caller only,
-    /// which must end the use of the node by the path.
+    /// Removes a path that had no use a moment ago. Returns whether that removed it: true for one
+    /// caller only, which must end the use of the node by the path.
     pub fn remove_path(&self, path: &Shared<Path<H>>) -> bool {
         let Some(id) = path.peer().and_then(|node| node.id().peer()) else {
             return false;
@@ -116,7 +117,8 @@ impl<H: Home> Peers<H> {
         removed == Some(true)
     }
 
-    /// Ends a use of the node by the caller. Returns whether that removed the peer: true for one caller only.
+    /// Ends a use of the node by the caller. Returns whether that removed the peer: true for one
+    /// caller only.
     pub fn release(&self, node: &Arc<Node>) -> bool {
         if !node.users().remove() {
             return false;

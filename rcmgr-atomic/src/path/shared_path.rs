@@ -1,12 +1,13 @@
 //! A path: the nodes that a leaf is charged on, in the order in which they are checked.
 //!
-//! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more about itself
-//! (its peer, its protocol, its service) moves from one path to another.
+//! A path is made once and shared by every leaf with the same ancestors. A leaf that learns more
+//! about itself (its peer, its protocol, its service) moves from one path to another.
 //!
 //! Paths form trees. The path of a leaf with a peer and nothing else is found by the id of the peer
-//! (`peers.rs`). A path with a protocol or service is a *branch* of the path without it: it is found there, and
-//! uses it. So while a leaf is on a branch, leaves that come the same way find every path of that way, and look
-//! up nothing but a name. Each path has a lock for its branches, as each shard of a map has one for its names.
+//! (`peers.rs`). A path with a protocol or service is a *branch* of the path without it: it is
+//! found there, and uses it. So while a leaf is on a branch, leaves that come the same way find
+//! every path of that way, and look up nothing but a name. Each path has a lock for its branches,
+//! as each shard of a map has one for its names.
 
 use std::ptr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::charge::{Charge, cancel_all};
 use crate::counters::{Kind, Slot};
 use crate::lifetime::{Collect, Shared, Use};
 use crate::limits::LimitsVersion;
-use crate::node::{Node, Nodes, is_transient, rank};
+use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
 
 /// Where paths are at home: what collects a path that is not used any longer.
@@ -89,13 +90,14 @@ impl<H: Home> Path<H> {
         }
     }
 
-    /// The path of a leaf with a peer and nothing else. The path is a user of the peer, its first node.
+    /// The path of a leaf with a peer and nothing else. The path is a user of the peer, its first
+    /// node.
     pub fn of_peer(home: Arc<H>, kind: PathKind, nodes: Nodes, lend_state: LendState) -> Self {
         Self::new(home, kind, nodes, lend_state)
     }
 
-    /// The path `from` with a protocol or service, `node`, and the share of the peer in it. It is a user of both
-    /// nodes already.
+    /// The path `from` with a protocol or service, `node`, and the share of the peer in it. It is a
+    /// user of both nodes already.
     pub fn branch_of(from: Use<Self>, node: &Node, nodes: Nodes, lend_state: LendState) -> Self {
         let path = Self {
             named: Some(node.class()),
@@ -106,7 +108,8 @@ impl<H: Home> Path<H> {
         path
     }
 
-    /// Drops its uses of other paths. The caller has taken it out of the map or branch where it was found.
+    /// Drops its uses of other paths. The caller has taken it out of the map or branch where it was
+    /// found.
     pub fn stop_using(&self) {
         self.links.stop_using();
     }
@@ -135,13 +138,15 @@ impl<H: Home> Path<H> {
         self.named
     }
 
-    /// The nodes that it is a user of: those that the path before it lacks.
+    /// The nodes that it is a user of: those that the path before it lacks, without nodes that are
+    /// never collected.
     pub fn own_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         let is_new = |node: &Arc<Node>| match &self.from {
             Some(from) => !from.nodes.iter().any(|other| Arc::ptr_eq(other, node)),
             None => true,
         };
-        self.nodes.iter().filter(move |node| is_new(node))
+        let nodes = self.nodes.iter();
+        nodes.filter(move |node| is_collected(node.class()) && is_new(node))
     }
 
     /// Where streams begin that are opened through connections on this path, once there was one.
@@ -209,8 +214,9 @@ impl<H: Home> Path<H> {
         cancel_all(self.iter(), charge);
     }
 
-    /// Takes back what was granted: as credit, or else from the nodes. It calls `before_nodes` before it gives
-    /// anything back to the nodes. (Where operations are recorded there is no credit.)
+    /// Takes back what was granted: as credit, or else from the nodes. It calls `before_nodes`
+    /// before it gives anything back to the nodes. (Where operations are recorded there is no
+    /// credit.)
     #[inline]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
         let put = |credit: &Credit| credit.stock(kind).put(amount);
@@ -247,23 +253,24 @@ impl<H: Home> Path<H> {
 }
 
 impl<H: Home> Shared<Path<H>> {
-    /// The branch with a protocol or service of this name, made if absent. `None` if it is absent and this path
-    /// has no use.
+    /// The branch with a protocol or service of this name, made if absent. `None` if it is absent
+    /// and this path has no use.
     pub fn branch(
         &self,
         name: &str,
         make: impl FnOnce(Use<Path<H>>) -> Path<H>,
     ) -> Option<Use<Path<H>>> {
         self.links.branch_or_insert(name, || {
-            // Only a path in use may grow a branch, which is a user of it. So a collected path never has a
-            // branch again.
+            // Only a path in use may grow a branch, which is a user of it. So a collected path
+            // never has a branch again.
             let branch = Shared::new(make(self.try_join()?));
             let name = branch.name().map_or_else(|| name.into(), Arc::clone);
             Some((name, branch))
         })
     }
 
-    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one caller only.
+    /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one
+    /// caller only.
     pub fn remove_branch(&self, branch: &Self) -> bool {
         let name = branch.name();
         name.is_some_and(|name| self.links.remove_branch(name, branch))

@@ -1,8 +1,8 @@
 //! Memory reserved directly on a node, through a view of it.
 //!
-//! The amount is charged on the node and its parents, and noted in the `direct` word of the node, so that it can release
-//! only what was reserved this way. While the word is above zero it counts as a user of the node: reserved memory keeps a
-//! scope alive.
+//! The amount is charged on the node and its parents, and noted in the `direct` word of the node,
+//! so that it can release only what was reserved this way. While the word is above zero it counts
+//! as a user of the node: reserved memory keeps a scope alive.
 
 use std::sync::Arc;
 
@@ -37,16 +37,24 @@ impl NodeUser {
         &self.engine
     }
 
+    /// Reserves memory on the node and its parents, and notes it in the `direct` word.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of one of these nodes: then nothing is charged.
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         let node = &*self.node;
         let charge = Memory::new(size, priority);
+        // 1. Charge the node and its parents: they never hold less than the word says.
         charge_direct(&self.engine, &self.node, charge)?;
         if size == 0 {
             return Ok(());
         }
+        // 2. Add the amount to the word.
         // AcqRel and Acquire, here and below: pair with the steps of other threads on the word.
         let mut held = node.direct.load(Ordering::Acquire);
         loop {
+            // The word can hold no more: cancel the charge, and refuse.
             let sum = held.saturating_add(size);
             if sum > MAX_MEMORY {
                 record(&self.engine, &self.node, Operation::Release, charge);
@@ -54,8 +62,9 @@ impl NodeUser {
                 let reached = LimitReached::new(Resource::Memory, held, UNLIMITED);
                 return Err(charge.refused(node, reached));
             }
-            // The first amount is a user. The user joins before the amount shows, so that the thread that takes the
-            // amount out finds the user there.
+            // A word above zero counts as a user of the node. The thread that raises it from zero
+            // adds that user first: as soon as the word is above zero, another thread may take all
+            // of it and end that use.
             let joins = held == 0;
             if joins {
                 self.engine.retain_node(node);
@@ -66,6 +75,7 @@ impl NodeUser {
             {
                 Ok(_) => return Ok(()),
                 Err(now) => {
+                    // The word changed: the user is not needed if another thread was first.
                     if joins {
                         self.engine.release_node(&self.node);
                     }
@@ -75,7 +85,8 @@ impl NodeUser {
         }
     }
 
-    /// Takes back memory that was reserved directly: `size`, or all there is if that is less. Returns the amount.
+    /// Releases memory that was reserved directly: `size`, or all there is if that is less. Returns
+    /// the amount.
     pub fn take(&self, size: u64) -> u64 {
         let node = &*self.node;
         let mut held = node.direct.load(Ordering::Acquire);
@@ -84,7 +95,7 @@ impl NodeUser {
             if taken == 0 {
                 return 0;
             }
-            // Out of the word first, then off the nodes: the nodes never hold less than the word says.
+            // Word first, nodes last: the nodes never hold less than the word says.
             match node.direct.compare_exchange(
                 held,
                 held - taken,
@@ -93,6 +104,7 @@ impl NodeUser {
             ) {
                 Ok(_) => {
                     release_direct(&self.engine, &self.node, taken);
+                    // This step brought the word to zero: end its use of the node.
                     if taken == held {
                         self.engine.release_node(&self.node);
                     }

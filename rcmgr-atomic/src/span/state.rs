@@ -1,9 +1,10 @@
 //! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
 //!
-//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner holds, and never the own
-//! memory of the owner: only the span releases it, unless the owner is closed. A reservation is charged from the outside
-//! in: what the owner is charged on, the owner, then the span. It is undone from the inside out. A release takes the
-//! amount out of the span first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
+//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner
+//! holds, and never the own memory of the owner: only the span releases it, unless the owner is
+//! closed. A reservation is charged from the outside in: what the owner is charged on, the owner,
+//! then the span. It is undone from the inside out. A release takes the amount out of the span
+//! first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
 //! has given everything back, so nothing is taken from it.
 
 use std::sync::Arc;
@@ -40,8 +41,8 @@ impl Owner {
         }
     }
 
-    /// The node that the span is part of, if it is not part of a leaf. Each open span of a node, at any depth, is a user
-    /// of it: while one is open, the limit of the node is kept up to date.
+    /// The node that the span is part of, if it is not part of a leaf. Each open span of a node, at
+    /// any depth, is a user of it: while one is open, the limit of the node is kept up to date.
     fn node(&self) -> Option<&Arc<Node>> {
         match self {
             Self::Leaf(_) => None,
@@ -92,7 +93,8 @@ impl Owner {
         }
     }
 
-    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it is part of.
+    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it
+    /// is part of.
     fn prepare_for_spans(&self) -> Result<()> {
         match self {
             Self::Leaf(leaf) => leaf.prepare_for_spans(),
@@ -199,8 +201,8 @@ impl SpanState {
 
     #[inline]
     fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
-        // Release: what is charged outside is there before the span says that it holds it. Acquire: what is given
-        // back afterwards was charged before. Acquire on failure, as in `load`.
+        // Release: what is charged outside is there before the span says that it holds it. Acquire:
+        // what is given back afterwards was charged before. Acquire on failure, as in `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -255,6 +257,12 @@ impl SpanState {
         charged.inspect_err(|refused| self.record_refused(engine, size, priority, refused))
     }
 
+    /// Tries to charge the owner and the span under the limits of `version`. Returns the word
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed: then nothing is charged.
     #[inline]
     fn try_charge(
         &self,
@@ -266,7 +274,8 @@ impl SpanState {
         let limit = self.memory_limit(engine, version);
         let level = priority.level();
         let most = threshold(limit, level, SpanWord::MAX_MEMORY);
-        let sum = |word: SpanWord| {
+        // The word with the charge, if the span is open and its limit leaves room.
+        let charged_word = |word: SpanWord| {
             if word.is_closed() {
                 return Err(Refused::Final(self.closed()));
             }
@@ -281,22 +290,23 @@ impl SpanState {
         };
         // 1. Check the limit of the span.
         let mut word = self.load();
-        let mut next = sum(word)?;
+        let mut next = charged_word(word)?;
         // 2. Reserve on the owner, and on all that it is charged on.
         self.owner
             .reserve(size, priority)
             .map_err(|why| Refused::Final(self.owner_refused(why)))?;
         self.record(engine, Operation::Reserve, size, level, next.memory());
-        let before = word.memory();
-        let take_back = || {
-            self.record(engine, Operation::Release, size, level, before);
+        let held_before = word.memory();
+        let cancel = || {
+            self.record(engine, Operation::Release, size, level, held_before);
             self.owner.take(size);
         };
         loop {
-            // 3. Check the version for the last time before the span is charged. Until then the owner holds the
-            //    amount for no one, and it can be taken back.
+            // 3. Check that the limits are still current. This must come before the word is
+            //    swapped: until then only this thread can give the amount back to the owner. From
+            //    then on the span holds it, and another thread may release it.
             if !engine.versions().is_current(version) {
-                take_back();
+                cancel();
                 return Err(Refused::Stale);
             }
             // 4. Charge the span. If its word changed, check its limit again and retry the swap.
@@ -304,11 +314,12 @@ impl SpanState {
                 return Ok(word);
             };
             word = now;
-            next = sum(word).inspect_err(|_| take_back())?;
+            next = charged_word(word).inspect_err(|_| cancel())?;
         }
     }
 
-    /// The error for the caller when the owner refused. If the owner is closed, report this span as closed.
+    /// The error for the caller when the owner refused. If the owner is closed, report this span as
+    /// closed.
     fn owner_refused(&self, why: Error) -> Error {
         match why {
             Error::ScopeClosed { .. } => self.closed(),
@@ -345,8 +356,8 @@ impl SpanState {
         .into()
     }
 
-    /// Gives back memory that the span itself holds: `size`, or all there is if that is less. Returns the amount, or `None`
-    /// if the span is closed.
+    /// Gives back memory that the span itself holds: `size`, or all there is if that is less.
+    /// Returns the amount, or `None` if the span is closed.
     pub fn release(&self, size: u64) -> Option<u64> {
         let mut word = self.load();
         loop {
@@ -375,8 +386,8 @@ impl SpanState {
         }
     }
 
-    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the owner. Does nothing if the
-    /// span is closed: then it has passed everything on.
+    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the
+    /// owner. Does nothing if the span is closed: then it has passed everything on.
     fn take(&self, size: u64) {
         if size == 0 {
             return;
@@ -395,13 +406,16 @@ impl SpanState {
         }
     }
 
-    /// Prepares for a span of this one: from now on the own memory of the span is counted apart.
+    /// Prepares for a span of this one: from now on the own memory of this span is counted apart.
+    /// If it is part of a node, the new span becomes a user of the node.
     ///
     /// # Errors
     ///
     /// If it is closed: then no user has joined the node.
     fn prepare_for_spans(&self) -> Result<()> {
         if !self.load().has_spans() {
+            // 1. This is the first span. Start the count of own memory with all that the word
+            //    holds, then mark the word. If the memory changed in between, start again.
             let _one_at_a_time = self.preparing.lock();
             let mut word = self.load();
             while !word.is_closed() && !word.has_spans() {
@@ -412,13 +426,15 @@ impl SpanState {
                 }
             }
         }
-        // An open span is a user of the node itself.
+        // 2. Join the node for the new span, unless the node was collected.
         if let Some(node) = self.owner.node()
             && !self.engine().try_retain_node(node)
         {
             return Err(self.closed());
         }
-        // Checked after the new user has joined: if the span is still open, it was a user itself until then.
+        // 3. Check that this span is open. This must come last: an open span is a user of the node,
+        //    so the node had a user when the new span joined, and is the one that is found by its
+        //    name.
         if self.load().is_closed() {
             self.leave_node();
             return Err(self.closed());

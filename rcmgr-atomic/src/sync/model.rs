@@ -1,7 +1,7 @@
 //! The shim under `--cfg loom`: stand-ins whose interleavings loom explores.
 //!
-//! loom has no 128-bit atomic and cannot look into a concurrent map. Both become a value behind the mutex of
-//! loom, whose lock is one step, as theirs is.
+//! loom has no 128-bit atomic and cannot look into a concurrent map. Both become a value behind the
+//! mutex of loom, whose lock is one step, as theirs is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,8 +11,8 @@ pub use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 pub use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
-/// One shard, so that all threads contend for it. With one for each thread there would be no race to
-/// explore.
+/// One shard, so that all threads contend for it. With one for each thread there would be no race
+/// to explore.
 pub const SHARDS: usize = 1;
 
 /// The shard of this thread: the only one.
@@ -20,11 +20,11 @@ pub fn thread_shard() -> usize {
     0
 }
 
-/// Whether a load may see a value that has been replaced. The loads of loom may: that shows what a weak
-/// ordering lets through. Otherwise a load is a read-modify-write, which always sees the latest value:
-/// loom 0.7 remembers one access to each atomic, so it does not try a load after a later load and store
-/// of another thread, and misses whole interleavings. Neither mode shows everything, so the models run
-/// in both (`RCMGR_LOOM_STALE_LOADS=1`).
+/// Whether a load may see a value that has been replaced. The loads of loom may: that shows what a
+/// weak ordering lets through. Otherwise a load is a read-modify-write, which always sees the
+/// latest value: loom 0.7 remembers one access to each atomic, so it does not try a load after a
+/// later load and store of another thread, and misses whole interleavings. Neither mode shows
+/// everything, so the models run in both (`RCMGR_LOOM_STALE_LOADS=1`).
 static STALE_LOADS: std::sync::LazyLock<bool> =
     std::sync::LazyLock::new(|| std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some());
 
@@ -96,8 +96,8 @@ impl AtomicU64 {
     }
 }
 
-/// A 128-bit atomic behind the mutex of loom. The lock orders every access, so the models do not cover a
-/// weaker ordering of this word. Nothing depends on one.
+/// A 128-bit atomic behind the mutex of loom. The lock orders every access, so the models do not
+/// cover a weaker ordering of this word. Nothing depends on one.
 #[derive(Debug)]
 pub struct AtomicU128(Mutex<u128>);
 
@@ -195,8 +195,8 @@ impl<T> Guarded<T> {
     }
 }
 
-/// A value that is set once. The lock shows loom that a reader of the value comes after the thread that
-/// set it.
+/// A value that is set once. The lock shows loom that a reader of the value comes after the thread
+/// that set it.
 #[derive(Debug)]
 pub struct SetOnce<T>(Mutex<()>, std::sync::OnceLock<T>);
 

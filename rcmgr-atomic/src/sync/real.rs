@@ -75,8 +75,8 @@ impl<T> Published<T> {
     }
 }
 
-/// A lock for rare operations, such as a change of limits. Nothing that reserves, releases, closes or
-/// reads takes it.
+/// A lock for rare operations, such as a change of limits. Nothing that reserves, releases, closes
+/// or reads takes it.
 #[derive(Debug, Default)]
 pub struct RareLock(Mutex<()>);
 
@@ -91,7 +91,8 @@ impl RareLock {
     }
 }
 
-/// The right to move a leaf, for one thread at a time. There is one in each leaf: the lock takes a byte.
+/// The right to move a leaf, for one thread at a time. There is one in each leaf: the lock takes a
+/// byte.
 pub type Claim = RareLock;
 
 /// Proof that a thread holds a claim.

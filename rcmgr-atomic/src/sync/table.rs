@@ -1,5 +1,5 @@
-//! Values by name, in the shards of a concurrent map. A thread that waits for a shard is parked: it does
-//! not spend the time slice that the holder of the lock needs.
+//! Values by name, in the shards of a concurrent map. A thread that waits for a shard is parked: it
+//! does not spend the time slice that the holder of the lock needs.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -11,7 +11,8 @@ use dashmap::{DashMap, Entry};
 
 /// Values by name.
 pub struct Table<K, V> {
-    /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that collide.
+    /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that
+    /// collide.
     map: DashMap<K, V, RandomState>,
 }
 
@@ -21,7 +22,8 @@ const SHARDS_PER_CORE: usize = 8;
 /// A map below this capacity is never shrunk.
 const SMALL: usize = 1024;
 
-/// A thread checks whether a map should shrink after this many removals: the check visits every shard.
+/// A thread checks whether a map should shrink after this many removals: the check visits every
+/// shard.
 const REMOVALS_PER_CHECK: u32 = 1024;
 
 impl<K: Eq + Hash, V> Table<K, V> {

@@ -34,8 +34,8 @@ impl LeafWord {
         Self::STAGE.get(self.0.into()) as usize
     }
 
-    /// The memory held, in bytes. A closed leaf holds none: the thread that closed it took the amount
-    /// that is still in the word.
+    /// The memory held, in bytes. A closed leaf holds none: the thread that closed it took the
+    /// amount that is still in the word.
     #[inline]
     pub fn memory(self) -> u64 {
         if self.is_closed() {
@@ -57,7 +57,8 @@ impl LeafWord {
         Self(self.0 | Self::HAS_SPANS.of(1) as u64)
     }
 
-    /// Whether the words differ in memory at most: the leaf is on the same path, and as open as before.
+    /// Whether the words differ in memory at most: the leaf is on the same path, and as open as
+    /// before.
     #[inline]
     pub fn same_but_memory(self, other: Self) -> bool {
         const MASK: u64 = !LeafWord::MAX_MEMORY;

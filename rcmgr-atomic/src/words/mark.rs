@@ -1,6 +1,7 @@
 //! A mark: 64 bits that tell most peers from each other.
 
-/// The last eight bytes of an id, where ids differ most, with the highest bit set: it is never zero.
+/// The last eight bytes of an id, where ids differ most, with the highest bit set: it is never
+/// zero.
 #[inline]
 pub fn mark_of(id: &[u8]) -> u64 {
     let end = id.iter().rev().take(size_of::<u64>());

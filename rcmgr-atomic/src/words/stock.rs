@@ -31,8 +31,8 @@ impl StockWord {
     pub const IDLE: Self = Self(0);
     pub const DRAINED: Self = Self(Self::STATE.of(1) as u64);
 
-    /// An open stock that holds at most `capacity`, a power of two, with credit that is valid under the
-    /// limits version of this number.
+    /// An open stock that holds at most `capacity`, a power of two, with credit that is valid under
+    /// the limits version of this number.
     pub fn open(version: u64, capacity: u64, amount: u64) -> Self {
         debug_assert!(capacity.is_power_of_two() && amount <= capacity);
         let capacity = Self::CAPACITY.of(capacity.ilog2().into());
@@ -77,8 +77,8 @@ impl StockWord {
         (self.0 ^ open) >> Self::VERSION.at == 0
     }
 
-    /// The word with `amount` less, if the stock is open, valid under the version of this number, and holds
-    /// that much.
+    /// The word with `amount` less, if the stock is open, valid under the version of this number,
+    /// and holds that much.
     #[inline]
     pub fn less(self, version: u64, amount: u64) -> Option<Self> {
         let may = self.is_valid_under(version) && amount <= self.amount();

@@ -41,8 +41,8 @@ impl ConnsGauge {
         }
     }
 
-    /// The usage, if there is room for one more connection: in its direction, in both directions together,
-    /// and for its file descriptor if it uses one.
+    /// The usage, if there is room for one more connection: in its direction, in both directions
+    /// together, and for its file descriptor if it uses one.
     #[inline]
     pub fn check(
         &self,
@@ -86,8 +86,8 @@ impl ConnsGauge {
         Ok(())
     }
 
-    /// Counts one more connection, and its file descriptor if it has one, if the usage is still what was
-    /// checked.
+    /// Counts one more connection, and its file descriptor if it has one, if the usage is still
+    /// what was checked.
     #[inline]
     pub fn commit(&self, seen: ConnsWord, direction: Direction, uses_fd: UsesFd) -> bool {
         let next = seen.0 + ConnsWord::one(direction, uses_fd).0;
@@ -121,8 +121,8 @@ impl ConnsGauge {
 
     #[inline]
     pub fn used(&self) -> ConnsWord {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old one. It
-        // is Acquire, too: a charge reads the version after the counter.
+        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
+        // one. It is Acquire, too: a charge reads the version after the counter.
         ConnsWord(self.used.load(Ordering::SeqCst))
     }
 

@@ -13,13 +13,13 @@ pub struct MemoryGauge {
     used: AtomicU64,
     limit: LimitSlots<1>,
     peak: Peak,
-    /// What a recorder had no room for, of the whole node. It lies here in space that the alignment leaves
-    /// free.
+    /// What a recorder had no room for, of the whole node. It lies here in space that the alignment
+    /// leaves free.
     missed: MissedCell,
 }
 
-/// The upper bound of usage for a request of this priority level: `(1 + level) * limit / 256`, rounded down,
-/// without overflow. If the limit is unlimited, it is `capacity` for every level.
+/// The upper bound of usage for a request of this priority level: `(1 + level) * limit / 256`,
+/// rounded down, without overflow. If the limit is unlimited, it is `capacity` for every level.
 #[inline]
 pub fn threshold(limit: u64, level: u8, capacity: u64) -> u64 {
     if level == u8::MAX || limit == UNLIMITED {
@@ -46,8 +46,8 @@ impl MemoryGauge {
         &self.missed
     }
 
-    /// The usage, if there is room for `size` more within the share of the limit that this priority level
-    /// may use.
+    /// The usage, if there is room for `size` more within the share of the limit that this priority
+    /// level may use.
     #[inline]
     pub fn check(&self, version: LimitsVersion, size: u64, level: u8) -> Result<u64, LimitReached> {
         let limit = self.limit(version);
@@ -85,7 +85,8 @@ impl MemoryGauge {
     }
 
     pub fn used(&self) -> u64 {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old one.
+        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
+        // one.
         self.used.load(Ordering::SeqCst)
     }
 

@@ -25,8 +25,8 @@ impl Peak {
     }
 }
 
-/// The largest number of streams so far: as wide as their counter, so that a gauge of streams is one cache
-/// line.
+/// The largest number of streams so far: as wide as their counter, so that a gauge of streams is
+/// one cache line.
 #[derive(Debug)]
 pub struct StreamsPeak(AtomicU32);
 

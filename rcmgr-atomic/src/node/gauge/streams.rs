@@ -33,8 +33,8 @@ impl StreamsGauge {
         }
     }
 
-    /// The usage, if the limits of the direction and of both directions together leave room for `count`
-    /// more streams.
+    /// The usage, if the limits of the direction and of both directions together leave room for
+    /// `count` more streams.
     #[inline]
     pub fn check(
         &self,
@@ -114,8 +114,8 @@ impl StreamsGauge {
 
     #[inline]
     pub fn used(&self) -> StreamsWord {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old one. It
-        // is Acquire, too: a charge reads the version after the counter.
+        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
+        // one. It is Acquire, too: a charge reads the version after the counter.
         StreamsWord(self.used.load(Ordering::SeqCst))
     }
 
