@@ -189,9 +189,9 @@ impl PartialLimits {
     ///
     /// # Errors
     ///
-    /// If it is not TOML, is longer than 4 MiB, has a key that is not one of these, the same key
-    /// twice, a value that is not one of these, or a peer id that is empty or too long. The error
-    /// names the line and the field.
+    /// If the text is not TOML, is longer than 4 MiB, has an unknown key, has a key twice or an
+    /// invalid value, or has a peer id that is empty or too long. The error names the line and the
+    /// field.
     pub fn from_toml(text: &str) -> Result<Self, BadConfiguration> {
         LimitsFile::from_toml(text).map(|file| file.limits)
     }

@@ -191,10 +191,9 @@ pub trait ResourceManager: Send + Sync {
     /// nothing is charged. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Self::Stream>;
 
-    /// Opens a stream with a peer when the protocol, and perhaps the service, are already known:
-    /// charges it at once on all that it would be charged on after
-    /// [`set_protocol`](StreamScope::set_protocol) and [`set_service`](StreamScope::set_service),
-    /// and never on the transient scope.
+    /// Opens a stream with a peer when the protocol, and perhaps the service, are already known. It
+    /// charges at once the same scopes as [`set_protocol`](StreamScope::set_protocol) and
+    /// [`set_service`](StreamScope::set_service) would, and never the transient scope.
     ///
     /// # Errors
     ///
