@@ -16,7 +16,6 @@
 //! Limits from files, budgets and presets are in `rcmgr-config`, limits by remote address in
 //! `rcmgr-address`.
 #![forbid(unsafe_code)]
-#![warn(missing_debug_implementations)]
 
 mod amount;
 mod clock;
