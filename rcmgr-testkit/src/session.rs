@@ -1,12 +1,13 @@
 //! A manager, and the handles that operations have opened on it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use rcmgr_core::{
     ConnectionScope, Limits, ResourceManager, ResourceScope, Result, ScopeId, ScopeSpan, ScopeStat,
     StreamScope,
 };
-use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::usage::{Usage, usage};
 use crate::{On, Op, Remote};
