@@ -46,9 +46,9 @@ pub struct Engine {
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
 
-    /// Refusals by spans, and by nodes that are gone.
+    /// Refusals by spans, and by nodes that were collected.
     past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
-    /// The largest numbers of refusals that were reported of each class.
+    /// The largest numbers of refusals that were reported for each class.
     pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
     over_releases: OverReleases,
     clock: Arc<dyn Clock>,

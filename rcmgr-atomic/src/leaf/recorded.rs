@@ -41,7 +41,7 @@ impl Leaf {
         });
     }
 
-    /// Charges the path with memory, of which the leaf then holds `sum`.
+    /// Charges the path with memory. The leaf will hold `sum` with it.
     #[inline]
     pub(super) fn charge_memory<'a>(
         &self,
@@ -55,7 +55,7 @@ impl Leaf {
         Ok(())
     }
 
-    /// Takes back a charge of memory that was never granted. The leaf holds `held`.
+    /// Takes back a charge of memory that was never granted. The leaf holds `held` without it.
     #[inline]
     pub(super) fn cancel_memory(&self, path: &Shared<Path>, charge: Memory, held: u64) {
         self.record_memory(Operation::Release, path, charge, held);

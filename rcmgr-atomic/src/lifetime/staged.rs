@@ -102,9 +102,9 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn swap(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
-        // Release: what was charged, and the slot of the next stage, are there before the word says
-        // so. Acquire: what is given back afterwards was charged before. Acquire on failure, as in
-        // `load`.
+        // Release: the charge, and the slot of the next stage, are written before the word says so.
+        // Acquire: an amount that is given back afterwards was charged before. Acquire on failure,
+        // as in `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)

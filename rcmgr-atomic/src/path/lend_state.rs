@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct LendState(AtomicU64);
 
-/// What follows from a charge of the nodes of a path.
+/// The next step of lending, after a charge of the nodes of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LendStep {
     Nothing,
@@ -70,7 +70,7 @@ impl LendState {
         self.swap(LENDS, charges)
     }
 
-    /// The path is collected. Returns whether it lent until now.
+    /// The path is collected. Returns whether it was lending.
     pub fn set_collected(&self) -> bool {
         // AcqRel: see above.
         self.0.swap(COLLECTED, Ordering::AcqRel) == LENDS

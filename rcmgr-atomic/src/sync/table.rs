@@ -16,7 +16,7 @@ pub struct Table<K, V> {
     map: DashMap<K, V, RandomState>,
 }
 
-/// The number of shards for each core, so that two threads seldom want the same one.
+/// The number of shards for each core, so that two threads rarely need the same one.
 const SHARDS_PER_CORE: usize = 8;
 
 /// A map below this capacity is never shrunk.
