@@ -5,14 +5,14 @@ use rcmgr_core::ScopeStat;
 
 use crate::sync::{AtomicBool, AtomicU64, OnceBox, Ordering};
 
-/// How an operation changes what scopes hold.
+/// How an operation changes the usage of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// They hold more.
     More,
     /// They hold less.
     Less,
-    /// They hold what they held.
+    /// They hold as much as before.
     None,
 }
 

@@ -9,8 +9,8 @@
 //! - A release is recorded before the scopes have the amount back, and so before another thread can
 //!   get it.
 //!
-//! So the sums of the records, in their order, are never more than what was charged, and never less
-//! than zero.
+//! So the sums of the records, in their order, are never more than the charges, and never less than
+//! zero.
 //!
 //! The collection of a scope may be recorded before the last record that names it: a thread may
 //! reserve on a stream that another thread closes meanwhile. Without a recorder this costs one
@@ -82,7 +82,7 @@ pub struct Record {
     positions: Option<ArrayVec<u8, MAX_NODES>>,
 }
 
-/// What was done.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// The manager was made, with these scopes.
@@ -99,10 +99,10 @@ pub enum Operation {
     Join,
     /// A connection or stream is not charged on these scopes any longer.
     Leave,
-    /// A connection, stream or span has ended, and what it held was given back.
+    /// A connection, stream or span has ended, and everything that it held was given back.
     End,
-    /// The scope is gone: nothing uses it any longer. Charges on it that were not recorded as given
-    /// back are given back.
+    /// The scope was collected: nothing uses it any longer. This also gives back all charges on it
+    /// that no record gave back.
     Collect,
 }
 
@@ -248,7 +248,7 @@ impl Record {
         Some(self)
     }
 
-    /// What was done, or refused.
+    /// The operation that was done, or refused.
     pub fn operation(&self) -> Operation {
         self.operation
     }
@@ -301,8 +301,9 @@ impl Record {
         }
     }
 
-    /// The memory that the connection, stream or span holds afterwards, in bytes; of a refusal,
-    /// what it held. (If several threads use it at once: as one of them saw it.)
+    /// The memory that the connection, stream or span holds afterwards, in bytes; for a refusal,
+    /// the memory that it held. (If several threads use it at once, this is the value that one of
+    /// them saw.)
     pub fn total(&self) -> u64 {
         self.total
     }

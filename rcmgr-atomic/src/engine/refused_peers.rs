@@ -4,8 +4,7 @@
 //! twice in a row, and the next stream of that peer asks the remembered node first. For a stream of
 //! another peer, one load shows that there is nothing to ask. A node that was removed from the map
 //! has no user: then its answer does not count, and it is forgotten.
-//!
-//! What it buys: two threads that are refused by one peer by its id make 1.95 times the refusals of
+//! Its effect: two threads that are refused by one peer by its id make 1.95 times the refusals of
 //! one thread, and 0.9 times without it.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The engine: what all scopes of a manager share.
+//! The engine: the state that all scopes of a manager share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 /// The paths of an engine.
 pub type Path = path::Path<Engine>;
 
-/// What all scopes of a manager share.
+/// The state that all scopes of a manager share.
 pub struct Engine {
     system: Arc<Node>,
     transient: Arc<Node>,

@@ -87,7 +87,7 @@ impl<'a> LeafMover<'a> {
             }
             word = now;
         }
-        // 4. Give back what the leaf held on the nodes that only the old path has.
+        // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
         Ok(())
     }

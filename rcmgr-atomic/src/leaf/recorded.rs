@@ -1,5 +1,4 @@
-//! Charges and releases of the path of a leaf, each with its record: the edge between a leaf and
-//! what recorders see.
+//! Charges and releases of the path of a leaf, each with its record.
 
 use rcmgr_core::{Error, Priority};
 
@@ -23,7 +22,7 @@ impl Leaf {
         path.home().record(|| self.about(Operation::Open, path));
     }
 
-    /// Records that the leaf ends. What it held is given back after this.
+    /// Records that the leaf ends. Its charges are given back after this.
     #[inline]
     pub(super) fn record_end(&self, path: &Shared<Path>, memory: u64) {
         path.home()

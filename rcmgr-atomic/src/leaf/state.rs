@@ -147,7 +147,7 @@ impl Leaf {
         }
     }
 
-    /// Gives back what the word says to the path that it names.
+    /// Gives back all that the leaf held, by its last word, to the path that the word names.
     #[inline]
     fn give_back(&self, path: &Shared<Path>, word: LeafWord) {
         self.record_end(path, word.memory());

@@ -35,7 +35,7 @@ impl<H: Home> Lending<H> {
         // Each round recalls the kinds of the resource that lacks room, and checks the node again.
         // Then another resource may lack room. Each kind is recalled once, so the loop ends.
         loop {
-            // 1. Recall what was not recalled yet.
+            // 1. Recall each of these kinds, unless an earlier round did.
             let mut has_recalled = false;
             for &kind in Kind::of(reached.resource) {
                 if !is_recalled[kind.index()] {

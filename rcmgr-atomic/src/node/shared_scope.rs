@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Gives back what was granted, or was credit.
+    /// Gives back an amount that was granted, or was credit.
     pub fn release(&self, kind: Kind, amount: u64) {
         match kind {
             Kind::Memory => self.memory.release(amount),

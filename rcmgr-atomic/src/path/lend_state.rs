@@ -20,7 +20,7 @@ const LENDS: u64 = u64::MAX - 1;
 const COLLECTED: u64 = u64::MAX;
 
 // One word decides between a path that begins to lend and one that is collected: each step of one
-// (AcqRel) sees what the other did before.
+// (AcqRel) sees the earlier steps of the other.
 impl LendState {
     /// The path may lend after this many charges.
     pub fn after(charges: u64) -> Self {
@@ -34,7 +34,7 @@ impl LendState {
             .is_ok()
     }
 
-    /// Counts a charge of the nodes. Returns what follows from it.
+    /// Counts a charge of the nodes. Returns the next step of lending.
     pub fn count_charge(&self) -> LendStep {
         // Acquire: with the stocks of a path that lends.
         match self.0.load(Ordering::Acquire) {

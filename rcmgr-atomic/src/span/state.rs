@@ -1,4 +1,4 @@
-//! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
+//! A span: a part of the memory of a leaf, a node or another span, which is given back as a whole.
 //!
 //! Its word is `[closed: 1][has spans: 1][memory: 62]`. The memory of a span is part of the memory
 //! of its owner, but not of the own memory of the owner: only the span releases it, unless the
@@ -83,7 +83,7 @@ impl Owner {
         }
     }
 
-    /// Takes back what a span held, or what was reserved for it.
+    /// Takes memory that a span held, or that was reserved for it, out of the owner.
     fn take(&self, size: u64) {
         match self {
             Self::Leaf(leaf) => leaf.take(size),
@@ -327,7 +327,7 @@ impl SpanState {
         }
     }
 
-    /// Records a reservation that this span refused. (Its owner records what it refuses itself.)
+    /// Records a reservation that this span refused. (Its owner records its own refusals.)
     fn record_refused(&self, engine: &Engine, size: u64, priority: Priority, refused: &Error) {
         engine.record_refusal(refused, || {
             let held = match refused {

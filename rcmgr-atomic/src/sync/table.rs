@@ -89,7 +89,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         removed
     }
 
-    /// Gives back the room of a flood of entries that are gone.
+    /// Gives memory back after a flood of entries that were removed.
     #[cold]
     fn shrink(&self) {
         let capacity = self.map.capacity();
