@@ -1,4 +1,4 @@
-//! Every engine does the work that it is measured by.
+//! Every engine does the work that is measured.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn every_case_ends_at_zero_and_counts_its_operations() {
 }
 
 #[test]
-fn what_is_over_a_limit_is_refused_and_leaves_nothing_behind() {
+fn a_request_over_a_limit_is_refused_and_leaves_nothing_behind() {
     for engine in engines().iter().filter(|engine| engine.has_limits()) {
         let case = Case {
             size: 64 << 20,
@@ -66,7 +66,7 @@ fn what_is_over_a_limit_is_refused_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_open_still_is_found_at_the_end() {
+fn a_handle_that_is_still_open_is_found_at_the_end() {
     let case = Case::new(Workload::Memory, Sharing::Path, 1);
     for name in ["atomic", "mutex"] {
         let engines = engines();
@@ -90,8 +90,8 @@ fn addresses_are_never_refused_however_long_it_goes_on() {
         }
         let setup = engine.set_up(&case).unwrap();
         let mut workers = setup.workers(&case).unwrap();
-        // Each address comes back more often than its bucket holds tokens; and one thread alone
-        // moves the clock as far as it needs.
+        // Each address returns more often than its bucket holds tokens, and one thread alone moves the
+        // clock far enough.
         workers[0].run(4096 * 20).unwrap();
         workers[1].run(4096 * 20).unwrap();
         drop(workers);

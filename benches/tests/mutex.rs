@@ -11,7 +11,7 @@ use rcmgr_atomic::{
 use rcmgr_study::{MutexResourceManager, peer};
 use rcmgr_testkit::{Engine, Kind, RandomOps, Session};
 
-/// Everything is tight, in different ways.
+/// Every scope is tight, each in another way.
 fn limits() -> Limits {
     let all = |memory: u64, slots: u64| Limit {
         memory: memory.into(),
@@ -58,7 +58,7 @@ fn operations(more: &[(u32, Kind)]) -> RandomOps {
     }
 }
 
-/// What is in use, without the names that use nothing: one manager forgets them, the other does not.
+/// The usage, without names that use nothing: one manager forgets them, the other does not.
 fn used<M: Engine>(session: &Session<M>) -> ManagerStat {
     let mut stat = session.manager.stat();
     stat.services.retain(|_, used| !used.is_zero());
@@ -67,7 +67,7 @@ fn used<M: Engine>(session: &Session<M>) -> ManagerStat {
     stat
 }
 
-/// Why it was refused, without the numbers of connections and streams.
+/// Why an operation was refused, without the numbers of connections and streams.
 #[derive(Debug, PartialEq, Eq)]
 enum Why {
     Limit(ScopeClass, Resource, u64, LimitValue),

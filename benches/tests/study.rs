@@ -1,11 +1,11 @@
-//! The study as a library: what is asked for is in the report, and no more. Its times are too short
-//! here to mean anything.
+//! The study as a library: the report has exactly the cases that were asked for. The times here are too
+//! short to mean anything.
 
 use std::time::Duration;
 
 use rcmgr_study::{Options, Sharing, StudyError, Workload, study};
 
-/// Memory on one and on two threads, for a moment.
+/// Memory on one and on two threads, for a very short time.
 fn short() -> Options {
     Options {
         workloads: vec![Workload::Memory],
@@ -33,7 +33,7 @@ fn each_case_is_measured_in_every_round() {
         .iter()
         .map(|row| (row.engine.as_str(), row.threads));
     let cases: Vec<_> = cases.collect();
-    // In the order of the list of engines, whatever was asked for first.
+    // In the order of the list of engines, not of the request.
     assert_eq!(
         cases,
         [("floor", 1), ("mutex", 1), ("floor", 2), ("mutex", 2)]
@@ -58,7 +58,7 @@ fn each_case_is_measured_in_every_round() {
 }
 
 #[test]
-fn what_an_engine_can_not_do_is_left_out_and_said_so() {
+fn a_case_that_an_engine_cannot_do_is_left_out_and_reported() {
     let options = Options {
         workloads: vec![Workload::Memory, Workload::Span],
         engines: vec!["semaphore".into()],
@@ -78,7 +78,7 @@ fn what_an_engine_can_not_do_is_left_out_and_said_so() {
 }
 
 #[test]
-fn live_peers_go_up_to_what_was_asked_for() {
+fn live_peers_go_up_to_the_number_asked_for() {
     let options = Options {
         workloads: vec![Workload::Stream, Workload::Refused],
         engines: vec!["atomic".into()],
@@ -98,7 +98,7 @@ fn live_peers_go_up_to_what_was_asked_for() {
 }
 
 #[test]
-fn when_it_is_late_one_round_has_to_do() {
+fn a_study_out_of_time_ends_after_one_round() {
     let options = Options {
         at_most: Some(Duration::ZERO),
         ..short()
@@ -115,7 +115,7 @@ fn when_it_is_late_one_round_has_to_do() {
 }
 
 #[test]
-fn what_can_not_be_measured_is_an_error() {
+fn a_case_that_cannot_be_measured_is_an_error() {
     let error = |engine: &str, workload| {
         let options = Options {
             workloads: vec![workload],

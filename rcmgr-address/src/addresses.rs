@@ -1,3 +1,5 @@
+//! All limits by remote address together, as an engine holds them.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The networks, and peers in them, that are let in where the standard scopes refuse.
+
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;

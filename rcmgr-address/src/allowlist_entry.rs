@@ -1,3 +1,5 @@
+//! One entry of the allowlist, and its text.
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! The record of the subnets in which a connection was counted.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, mem};
 

@@ -1,3 +1,5 @@
+//! One rate, applied to the token buckets of its subnets by `governor`.
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A permit that gives itself back when it is dropped.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

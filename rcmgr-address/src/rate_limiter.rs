@@ -1,3 +1,5 @@
+//! Limits on the rate of new connections by remote address.
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;

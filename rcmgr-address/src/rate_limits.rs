@@ -1,3 +1,5 @@
+//! The rates as values, and what is checked about them.
+
 use ipnet::IpNet;
 
 use rcmgr_core::BadConfiguration;

@@ -1,3 +1,5 @@
+//! The values that apply to an address: by the most specific network, else by subnet size.
+
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,3 +1,5 @@
+//! State split by subnet into parts with a lock each.
+
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use indexmap::IndexMap;

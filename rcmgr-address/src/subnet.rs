@@ -1,3 +1,5 @@
+//! Addresses and subnets as keys of maps, in one form for IPv4 and IPv6.
+
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

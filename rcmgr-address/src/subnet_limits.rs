@@ -1,3 +1,5 @@
+//! The limits on connections by subnet and network as values.
+
 use ipnet::IpNet;
 
 use rcmgr_core::LimitValue;

@@ -1,4 +1,4 @@
-//! What a user may count on when connections have addresses, one sentence each.
+//! What users of a manager can rely on when connections have addresses, one sentence each.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rcmgr_atomic::{
 };
 
 const ADA: &str = "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv";
-/// On the allowlist for everyone, for Ada alone, and not.
+/// An address on the allowlist for everyone, one for Ada alone, and one that is not on it.
 const FOR_ALL: &str = "10.0.0.1";
 const FOR_ADA: &str = "192.0.2.1";
 const STRANGE: &str = "198.51.100.1";
@@ -62,7 +62,7 @@ fn a_ninth_connection_from_one_address_is_refused_until_one_is_done() {
     );
     assert_eq!(manager.stat().system.conns_inbound, 8);
 
-    // Once, however often it is done.
+    // A second `done` gives back nothing.
     connections[0].done();
     connections[0].done();
     connections[0] = open(&manager, STRANGE).unwrap();
@@ -72,7 +72,7 @@ fn a_ninth_connection_from_one_address_is_refused_until_one_is_done() {
 }
 
 #[test]
-fn a_connection_that_a_scope_refuses_takes_no_place_in_its_subnet() {
+fn a_connection_that_a_scope_refuses_keeps_no_permit_in_its_subnet() {
     let manager = manager(|limits| limits.conn = Limit::BLOCK_ALL);
     assert!(matches!(
         open(&manager, STRANGE),
@@ -82,10 +82,10 @@ fn a_connection_that_a_scope_refuses_takes_no_place_in_its_subnet() {
 }
 
 #[test]
-fn who_is_on_the_allowlist_gets_in_while_the_system_is_full() {
+fn an_allowlisted_address_gets_in_while_the_system_is_full() {
     let manager = manager(|limits| {
         limits.system.conns = 1.into();
-        // The network that the allowlist has for everyone may have as many.
+        // The network on the allowlist may have as many connections as the allowlisted system scope.
         limits.allowlisted_system.conns = 100.into();
     });
     let first = open(&manager, FOR_ALL).unwrap();
@@ -119,7 +119,7 @@ fn who_is_on_the_allowlist_gets_in_while_the_system_is_full() {
 }
 
 #[test]
-fn the_error_is_the_allowlisted_scopes_where_they_refuse_too() {
+fn the_error_names_the_allowlisted_scope_if_it_refuses_too() {
     let manager = manager(|limits| {
         limits.system = Limit::BLOCK_ALL;
         limits.allowlisted_system.conns_inbound = 0.into();
@@ -129,7 +129,7 @@ fn the_error_is_the_allowlisted_scopes_where_they_refuse_too() {
 }
 
 #[test]
-fn a_peer_whom_the_allowlist_does_not_mean_is_moved_to_the_standard_scopes() {
+fn a_peer_that_is_not_on_the_allowlist_is_moved_to_the_standard_scopes() {
     let manager = manager(|limits| limits.system.conns = 1.into());
     let filler = open(&manager, STRANGE).unwrap();
     let connection = open(&manager, FOR_ADA).unwrap();
@@ -147,7 +147,7 @@ fn a_peer_whom_the_allowlist_does_not_mean_is_moved_to_the_standard_scopes() {
 }
 
 #[test]
-fn the_peer_whom_the_allowlist_means_stays_on_it() {
+fn a_peer_on_the_allowlist_stays_on_its_scopes() {
     let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
     let connection = open(&manager, FOR_ADA).unwrap();
     connection.set_peer(&ada()).unwrap();
@@ -158,7 +158,7 @@ fn the_peer_whom_the_allowlist_means_stays_on_it() {
 }
 
 #[test]
-fn a_peer_whom_neither_the_allowlist_nor_the_system_wants_can_only_be_closed() {
+fn a_connection_that_allowlist_and_system_refuse_can_only_be_closed() {
     for (blocked, is_left_on_system) in [(ScopeId::System, false), (ScopeId::Transient, true)] {
         let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
         let connection = open(&manager, FOR_ADA).unwrap();
@@ -194,7 +194,7 @@ fn a_peer_whom_neither_the_allowlist_nor_the_system_wants_can_only_be_closed() {
             Err(Error::ScopeClosed { .. })
         ));
 
-        // With a service there is no transient scope on the way.
+        // A connection with a service is not charged on a transient scope.
         let moved = connection.set_peer(&eve());
         assert_eq!(moved.is_ok(), is_left_on_system);
         drop((connection, other));
@@ -205,7 +205,7 @@ fn a_peer_whom_neither_the_allowlist_nor_the_system_wants_can_only_be_closed() {
 }
 
 #[test]
-fn the_allowlist_and_the_limits_of_addresses_change_while_it_runs() {
+fn the_allowlist_and_the_limits_by_address_change_while_the_manager_runs() {
     let manager = manager(|limits| limits.system = Limit::BLOCK_ALL);
     let addresses = manager.addresses();
     assert!(open(&manager, STRANGE).is_err());
@@ -225,7 +225,7 @@ fn the_allowlist_and_the_limits_of_addresses_change_while_it_runs() {
 }
 
 #[test]
-fn what_a_network_of_the_allowlist_may_have_follows_the_allowlisted_system_scope() {
+fn the_limit_of_an_allowlisted_network_follows_the_allowlisted_system_scope() {
     let manager = manager(|limits| limits.allowlisted_system.conns = 2.into());
     let first = [(); 2].map(|()| open(&manager, FOR_ALL).unwrap());
     assert!(matches!(
@@ -251,7 +251,7 @@ impl Clock for TestClock {
 }
 
 #[test]
-fn by_default_connections_from_one_address_have_a_rate() {
+fn by_default_the_rate_of_connections_from_one_address_is_limited() {
     let clock = Arc::new(TestClock::default());
     let builder = Manager::builder().clock(clock.clone());
     let manager = builder.build().unwrap();
@@ -287,10 +287,10 @@ fn an_allowlist_entry_that_names_no_address_is_refused_with_its_text() {
 }
 
 #[test]
-fn the_source_address_is_to_be_verified_when_many_come_from_it() {
+fn a_source_address_must_be_verified_when_many_connections_come_from_it() {
     let manager = manager(|_| {});
     let ip: IpAddr = STRANGE.parse().unwrap();
-    // Half of the connections that it may have.
+    // Half of the limit of connections.
     for _ in 0..4 {
         assert!(!manager.verify_source_address(ip));
     }

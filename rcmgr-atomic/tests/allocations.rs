@@ -1,5 +1,5 @@
-//! A refusal is the hot path of a server under attack: it allocates nothing. Nor does a
-//! reservation.
+//! A refusal is the hot path of a server under attack: it allocates nothing. A reservation allocates
+//! nothing either.
 
 use allocation_counter::measure;
 use rcmgr_atomic::{
@@ -15,7 +15,7 @@ fn peer() -> PeerId {
     "tenant-7".parse().unwrap()
 }
 
-/// Runs what is refused, and checks that it is, and that nothing was allocated for it.
+/// Runs an operation, and checks that it is refused and allocates nothing.
 fn refused<T>(what: &str, f: impl Fn() -> Result<T>) {
     let mut result = None;
     let allocated = measure(|| result = Some(f()));
@@ -23,7 +23,7 @@ fn refused<T>(what: &str, f: impl Fn() -> Result<T>) {
     assert!(matches!(error, Error::LimitExceeded(_)), "{what}: {error}");
     assert_eq!(allocated.count_total, 0, "{what}: {error}");
 
-    // As itself, and as a copy.
+    // The error itself, and a copy of it.
     assert_eq!(measure(|| drop(error.clone())).count_total, 0);
 }
 
@@ -47,7 +47,7 @@ fn a_refused_connection_allocates_nothing() {
 }
 
 #[test]
-fn a_refused_stream_of_a_peer_that_is_there_allocates_nothing() {
+fn a_refused_stream_of_a_known_peer_allocates_nothing() {
     let manager = manager();
     let _there = manager.open_stream(&peer(), Direction::Inbound).unwrap();
     manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
@@ -66,7 +66,7 @@ fn a_refused_stream_whose_protocol_is_known_allocates_nothing() {
     manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
     let peer = peer();
     refused("a stream", || connection.open_stream(Direction::Inbound));
-    // Nobody else has the protocol or the service.
+    // No other stream has the protocol or the service.
     refused("a stream", || {
         connection.open_stream_with(Direction::Inbound, "/made-up", Some("dht"))
     });
@@ -77,7 +77,7 @@ fn a_refused_stream_whose_protocol_is_known_allocates_nothing() {
 }
 
 #[test]
-fn a_refused_move_between_scopes_that_are_there_allocates_nothing() {
+fn a_refused_move_between_existing_scopes_allocates_nothing() {
     let manager = manager();
     let (there, moving) = (open(&manager).unwrap(), open(&manager).unwrap());
     there.set_peer(&peer()).unwrap();

@@ -1,7 +1,7 @@
 //! A flood of one-time addresses leaves nothing behind: no permit, no bucket, and no memory.
 //!
-//! What is counted is what is allocated, so it is the same on every machine. In an optimised build a
-//! million addresses come, in a debug build a tenth of that.
+//! The test counts allocations, so it gives the same result on every machine. A million addresses come
+//! in an optimised build, and a tenth of that in a debug build.
 
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
@@ -17,7 +17,7 @@ const ADDRESSES: u128 = if cfg!(debug_assertions) {
 } else {
     1_000_000
 };
-/// How many of them are connected at once.
+/// How many of them are connected at a time.
 const AT_ONCE: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ fn one_time_addresses_open_and_close_a_connection_each() {
             if connected.len() == AT_ONCE {
                 connected.pop_front();
             }
-            // In a /48 of its own.
+            // Each address is in a /48 of its own.
             connected.push_back(open(&manager, (0x2001 << 112) + (number << 80)));
         }
         let stat = manager.addresses().stat();
@@ -56,7 +56,8 @@ fn one_time_addresses_open_and_close_a_connection_each() {
         assert!(stat.tracked_buckets <= RateLimiter::MAX_TRACKED as u64);
         drop(connected);
 
-        // One token is back after five seconds; then a minute's grace. Whoever comes next cleans up.
+        // A bucket is full again after five seconds, and is dropped a minute later, by the connections
+        // that come then.
         clock.0.store(66, Ordering::Relaxed);
         for _ in 0..100 {
             drop(open(&manager, Ipv6Addr::LOCALHOST.to_bits()));

@@ -1,7 +1,7 @@
 //! A flood of one-time peers leaves nothing behind: no scope, and no memory.
 //!
-//! The only test of this program, because it looks at the memory of the whole process.
-//! `RCMGR_FLOOD_PEERS` says how many peers come; without it a million in an optimised build, and a
+//! It is the only test of this program, because it measures the memory of the whole process.
+//! `RCMGR_FLOOD_PEERS` says how many peers come. The default is a million in an optimised build, and a
 //! tenth of that in a debug build.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::env;
 
 use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, PeerId, ScopeId, UsesFd};
 
-/// How many peers are there at once.
+/// How many peers are connected at a time.
 const AT_ONCE: usize = 4096;
 
 const MOST_LEFT_BEHIND: u64 = 20 << 20;
@@ -22,7 +22,7 @@ fn peers() -> u64 {
     }
 }
 
-/// Resident memory in bytes, where the system says it.
+/// Resident memory in bytes, on systems that report it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -53,7 +53,7 @@ fn flood(manager: &Manager, peers: u64) {
 #[test]
 fn a_million_peers_come_and_go() {
     let manager = Manager::new(Limits::unlimited()).unwrap();
-    // The maps and the allocator's pools are as large as they get before it is measured.
+    // Before the measurement, the maps and the allocator's pools grow to their final size.
     flood(&manager, 2 * AT_ONCE as u64);
     let before = resident();
     let peers = peers();

@@ -1,6 +1,7 @@
-//! How much memory what is open takes, all in: handles, leaves, paths, scopes, and the maps of them.
+//! How much memory an open connection or stream takes, with everything: handle, leaf, path, scopes, and
+//! their entries in maps.
 //!
-//! `RCMGR_MEMORY_LEAVES` says how many are opened; without it a million in an optimised build, and a
+//! `RCMGR_MEMORY_LEAVES` says how many are opened. The default is a million in an optimised build, and a
 //! tenth of that in a debug build.
 
 use std::env;
@@ -24,11 +25,11 @@ fn manager() -> Manager {
     Manager::new(Limits::unlimited()).unwrap()
 }
 
-/// Opens so many, and says how many bytes are allocated for each as long as they are open.
+/// Opens this many. Returns how many bytes are allocated for each while they are open.
 fn bytes_each<T>(count: usize, open: impl Fn(usize) -> T) -> f64 {
     let mut all = Vec::new();
     let allocated = measure(|| {
-        // The handles count, too.
+        // The handles count too.
         all.reserve_exact(count);
         all.extend((0..count).map(&open));
     });

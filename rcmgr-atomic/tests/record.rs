@@ -1,5 +1,5 @@
-//! What a recorder is told, and when: what is charged after it was charged and before anyone could
-//! give it back, and what is given back before the scopes have it again.
+//! Which operations a recorder gets, and when. It gets a charge after it was made and before another
+//! thread can give it back. It gets a release before the scopes have the amount back.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,8 +9,8 @@ use rcmgr_atomic::{
     Scope, Stream, StreamScope, UsesFd,
 };
 
-/// Looks at scopes whenever it is told something. (Reading a scope that one has takes no lock, so that
-/// here a recorder may do so.)
+/// A recorder that reads scopes whenever it is called. (Reading a scope through a handle takes no lock,
+/// so a recorder can do it.)
 #[derive(Debug, Default)]
 struct Looks {
     at: Mutex<At>,
@@ -41,7 +41,7 @@ impl Recorder for Looks {
 }
 
 impl Looks {
-    /// What it has seen since it was asked last: leaves and memory of each scope.
+    /// What it has seen since the last call: leaves and memory of each scope.
     fn take(&self) -> Vec<(Operation, Vec<String>)> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
@@ -55,7 +55,7 @@ fn looked_at() -> (Arc<Looks>, Manager) {
 }
 
 #[test]
-fn memory_is_told_of_between_the_scopes_and_the_stream() {
+fn memory_is_recorded_between_the_scopes_and_the_stream() {
     let (looks, manager) = looked_at();
     let stream = manager.open_stream(&"a".parse().unwrap(), Direction::Inbound);
     let stream = Arc::new(stream.unwrap());
@@ -89,7 +89,7 @@ fn memory_is_told_of_between_the_scopes_and_the_stream() {
 }
 
 #[test]
-fn a_move_is_told_of_in_two_parts_around_it() {
+fn a_move_is_recorded_in_two_parts_before_and_after_it() {
     let (looks, manager) = looked_at();
     let open = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let connection = Arc::new(open.unwrap());
@@ -111,7 +111,7 @@ fn a_move_is_told_of_in_two_parts_around_it() {
 }
 
 #[test]
-fn memory_on_a_scope_is_told_of_while_it_is_charged() {
+fn memory_on_a_shared_scope_is_recorded_while_it_is_charged() {
     let (looks, manager) = looked_at();
     let dht = manager.view_service("dht");
     looks.at.lock().unwrap().shared = vec![manager.view_system(), dht.clone()];
@@ -129,7 +129,7 @@ fn memory_on_a_scope_is_told_of_while_it_is_charged() {
 }
 
 #[test]
-fn a_refusal_is_told_of_with_who_refused() {
+fn a_refusal_is_recorded_with_the_scope_that_refused() {
     #[derive(Debug, Default)]
     struct Refusals(Mutex<Vec<String>>);
 

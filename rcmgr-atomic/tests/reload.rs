@@ -1,16 +1,16 @@
-//! Limits are reloaded from a file while threads reserve: each decision is of one whole set of
-//! limits, the file's or the one before.
+//! Limits are reloaded from a file while threads reserve. Each decision is made under one whole set of
+//! limits: the file's, or the one before.
 //!
-//! There are two sets, turned against each other, and two requests that each of the sets refuses:
+//! There are two opposite sets, and two requests that both sets refuse:
 //!
 //! | request | transient, system under `A` | under `B` |
 //! | --- | --- | --- |
 //! | memory | room, refuses | refuses, room |
 //! | an outbound connection | refuses, room | room, refuses |
 //!
-//! A mix has the transient scope of one and the system scope of the other: one way round it grants
-//! the memory, the other way round the connection. So a grant tells of a mix. What both sets let
-//! through is granted under a mix too, and sees that nothing is lost.
+//! A mix has the transient scope of one set and the system scope of the other. One mix grants the
+//! memory, the other grants the connection. So a grant proves that there was a mix. Requests that both
+//! sets grant are made as well, and check that nothing is lost.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,11 +26,11 @@ use rcmgr_config::PartialLimits;
 use rcmgr_config::reload::{LimitsWatcher, ReloadStats};
 
 const VERSIONS: usize = 200;
-/// Much longer than a version takes on a busy machine.
+/// Much longer than one version of the file takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Memory that a scope refuses, and room for it. To ask at low priority for 40 % of what it has
-/// leaves room for the small reservations, whatever is asked for beside them.
+/// An amount of memory that one scope refuses and the other has room for. It is asked for at low
+/// priority, which may use 40 % of a limit, so that the small reservations always have room.
 const REFUSING: [u64; 2] = [10_000, 10_001];
 const ASKED: u64 = 4_096;
 const ROOM: u64 = 1_000 * KIB;
@@ -74,7 +74,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// A refusal as one of the sets has it.
+    /// A refusal that one of the sets gives.
     fn refused<T>(&self, result: Result<T>, of: [(ScopeId, Resource, u64); 2]) {
         let Err(Error::LimitExceeded(LimitExceeded {
             scope: ScopeName { scope, .. },
@@ -84,12 +84,15 @@ impl Seen {
         })) = result
         else {
             match result {
-                Ok(_) => panic!("granted, which neither set does: {of:?}"),
-                Err(error) => panic!("neither set refuses so: {error}"),
+                Ok(_) => panic!("granted, but both sets refuse it: {of:?}"),
+                Err(error) => panic!("neither set gives this error: {error}"),
             }
         };
         let refusal = (scope, resource, limit);
-        assert!(of.contains(&refusal), "neither set refuses so: {refusal:?}");
+        assert!(
+            of.contains(&refusal),
+            "neither set gives this refusal: {refusal:?}"
+        );
         let count = match refusal.0 {
             ScopeId::Transient => &self.refused_by_transient,
             _ => &self.refused_by_system,
@@ -177,7 +180,7 @@ impl Writer<'_> {
                 0 => self.rename_over(&text),
                 _ => self.truncate_and_write(&text),
             }
-            // Some are overtaken by the next: these the watcher may see or not.
+            // The next version replaces some of them before the watcher has read them.
             match good {
                 _ if version % 8 == 5 => {}
                 true => self.wait_for(last),
@@ -189,7 +192,7 @@ impl Writer<'_> {
 }
 
 #[test]
-fn every_decision_under_reloads_is_of_one_set_of_limits() {
+fn every_decision_during_reloads_is_made_under_one_set_of_limits() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limits.json");
     fs::write(&file, Set::A.file()).unwrap();
@@ -214,7 +217,7 @@ fn every_decision_under_reloads_is_of_one_set_of_limits() {
             manager: &manager,
         };
         let written = scope.spawn(move || writer.write_all()).join();
-        // Also where the writer gave up, or nobody would end.
+        // The threads end also if the writer has failed.
         seen.done.store(true, Ordering::Relaxed);
         for thread in threads {
             thread.join().expect("what it saw was of one set");

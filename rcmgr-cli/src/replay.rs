@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use rcmgr_atomic::BadConfiguration;
 use rcmgr_config::Machine;
-use rcmgr_metrics::replay::{Asked, Options as Wanted, replay};
+use rcmgr_metrics::replay::{Options as Wanted, ReplayLimits, replay};
 use rcmgr_metrics::trace::TraceError;
 
 pub use options::Options;
@@ -57,7 +57,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     };
     let page = options.html.as_deref().map(Output::begin).transpose()?;
     let asked = |configuration: &Configuration<'_>| {
-        Asked::Configured(Box::new(configuration.limits.clone()))
+        ReplayLimits::Configured(Box::new(configuration.limits.clone()))
     };
     let wanted = Wanted {
         top: options.top,

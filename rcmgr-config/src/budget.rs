@@ -1,3 +1,5 @@
+//! Limits from a budget of memory and file descriptors.
+
 use rcmgr_core::{LimitValue, Limits};
 
 use crate::ScalingLimits;

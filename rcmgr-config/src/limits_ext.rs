@@ -1,3 +1,5 @@
+//! Methods of `Limits` that need a machine or a table: `auto_scale` and `warnings`.
+
 use rcmgr_core::Limits;
 
 use crate::Machine;
@@ -21,7 +23,7 @@ pub trait LimitsExt: Sized {
     #[must_use]
     fn auto_scale() -> Self;
 
-    /// What in these limits can't work as it reads, in the order of [`LimitsKey`].
+    /// What in these limits can't work as it reads, in the order of [`LimitsKey`](rcmgr_core::LimitsKey).
     ///
     /// Looked for are, each only for numbers, since unlimited leaves a decision to others:
     ///

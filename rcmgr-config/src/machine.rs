@@ -1,3 +1,5 @@
+//! The memory and file descriptors that a process can have.
+
 #[cfg(feature = "auto-scale")]
 mod cgroup;
 #[cfg(feature = "auto-scale")]

@@ -1,3 +1,5 @@
+//! Limits in which any field may be left to a default.
+
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
 use crate::PerScope;
@@ -100,7 +102,7 @@ impl From<&Limit> for PartialLimit {
 /// Limits of which any field may be left to a default: what a file of limits holds.
 ///
 /// What they mean for each scope comes with the defaults that they are built over, such as
-/// [`Limits::auto_scale`]. This is go-libp2p's partial configuration.
+/// [`LimitsExt::auto_scale`](crate::LimitsExt). This is go-libp2p's partial configuration.
 ///
 /// ```
 /// use rcmgr_config::PartialLimits;

@@ -1,3 +1,5 @@
+//! A value for every scope: the common shape of partial and of scaling limits.
+
 use std::collections::BTreeMap;
 
 use rcmgr_core::{LimitsKey, PeerId};

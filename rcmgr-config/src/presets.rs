@@ -1,3 +1,5 @@
+//! The tables of scaling limits: the one of go-libp2p, and one for plain servers.
+
 use rcmgr_core::{GIB, KIB, Limit, LimitValue, MIB};
 
 use crate::{LimitIncrease, ScalingLimit, ScalingLimits};

@@ -1,3 +1,5 @@
+//! Limits that grow with memory and file descriptors.
+
 use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
 
 #[cfg(feature = "auto-scale")]

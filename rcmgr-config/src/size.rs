@@ -1,3 +1,5 @@
+//! A number of bytes that is read and written with a unit.
+
 use std::fmt;
 use std::str::FromStr;
 

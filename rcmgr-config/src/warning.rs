@@ -1,3 +1,5 @@
+//! Warnings about limits that cannot work as they read.
+
 use std::fmt;
 
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};

@@ -1,3 +1,5 @@
+//! The source of time, as a trait.
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The direction of a connection or stream, and its use of a file descriptor.
+
 use std::fmt;
 
 /// Who opened a connection or stream.

@@ -1,3 +1,5 @@
+//! The error type: which scope or limit refused, and the numbers.
+
 use std::fmt;
 use std::io;
 use std::net::IpAddr;

@@ -1,3 +1,5 @@
+//! The limit of one scope.
+
 use std::fmt;
 
 use crate::{Resource, ScopeStat};

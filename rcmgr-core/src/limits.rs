@@ -1,3 +1,5 @@
+//! The limits of all scopes.
+
 use std::collections::BTreeMap;
 
 use crate::{Limit, LimitsKey, PeerId};

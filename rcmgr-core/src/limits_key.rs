@@ -1,3 +1,5 @@
+//! The name of one entry of the limits.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! The traits of a manager, its connections and its streams.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

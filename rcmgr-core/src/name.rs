@@ -1,3 +1,5 @@
+//! Names and classes of scopes.
+
 use std::fmt;
 use std::sync::Arc;
 

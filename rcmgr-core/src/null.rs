@@ -1,3 +1,5 @@
+//! A manager that accepts everything and counts nothing.
+
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 

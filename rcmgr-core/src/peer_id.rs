@@ -1,3 +1,5 @@
+//! The id of a remote peer.
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -1,3 +1,5 @@
+//! The priority of a memory reservation.
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -1,3 +1,5 @@
+//! Counts of refusals by resource.
+
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 

@@ -1,3 +1,5 @@
+//! The resources that a limit limits.
+
 use std::fmt;
 
 use crate::Direction;

@@ -1,3 +1,5 @@
+//! Usage of one scope, and of all scopes of a manager.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -13,9 +13,11 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST && !name.chars().any(char::is_control) {
         return name.into();
     }
-    let longest = name.len().min(LONGEST);
-    let end = (0..=longest).rfind(|&end| name.is_char_boundary(end));
-    let cut = &name[..end.unwrap_or(0)];
+    let mut end = LONGEST.min(name.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let cut = &name[..end];
     let mut shown = cut.replace(char::is_control, "\u{fffd}");
     if cut.len() < name.len() {
         shown.push('…');

@@ -1,3 +1,5 @@
+//! The observer: a manager and the options of its output.
+
 use std::sync::Arc;
 
 use rcmgr_atomic::Manager;

@@ -61,7 +61,7 @@ pub use over_time::OverTime;
 pub use report::{Blocked, Class, Report, Scope};
 pub use suggest::HEADROOM;
 pub use tally::{Peak, Refused};
-pub use what_if::{Asked, Change, ScopeChanges, WhatIfReport};
+pub use what_if::{Change, ReplayLimits, ScopeChanges, WhatIfReport};
 
 use operation::Assembler;
 use over_time::Follower;
@@ -79,7 +79,7 @@ pub struct Options {
     /// once.
     pub points: usize,
     /// Other limits to check the operations against.
-    pub what_if: Option<Asked>,
+    pub what_if: Option<ReplayLimits>,
 }
 
 impl Default for Options {

@@ -4,9 +4,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use rcmgr_atomic::{
-    Direction, Endpoint, Limits, Manager, Priority, ResourceManager, ResourceScope, UsesFd,
-};
+use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, Priority, UsesFd};
 use rcmgr_metrics::Observer;
 
 /// The sum of the series of a metric that have this label.

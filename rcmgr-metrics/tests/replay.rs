@@ -11,7 +11,7 @@ use allocation_counter::measure;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rcmgr_core::Limits;
-use rcmgr_metrics::replay::{Asked, Options, Report, replay};
+use rcmgr_metrics::replay::{Options, ReplayLimits, Report, replay};
 
 use support::Trace;
 
@@ -183,7 +183,7 @@ fn hostile_names_do_not_break_out_of_the_page_or_of_json() {
     let options = Options {
         top: 100,
         points: 9,
-        what_if: Some(Asked::Configured(Box::new(Limits {
+        what_if: Some(ReplayLimits::Configured(Box::new(Limits {
             service_default: Some(rcmgr_core::Limit::BLOCK_ALL),
             ..Limits::unlimited()
         }))),
@@ -228,7 +228,7 @@ fn random_bytes_cause_no_panic() {
         .unwrap();
     let options = Options {
         points: 3,
-        what_if: Some(Asked::Configured(Box::new(Limits {
+        what_if: Some(ReplayLimits::Configured(Box::new(Limits {
             transient: rcmgr_core::Limit::BLOCK_ALL,
             ..Limits::unlimited()
         }))),
@@ -305,7 +305,7 @@ fn memory_is_bounded_for_files_of_any_length() {
     };
     let options = Options {
         points: 120,
-        what_if: Some(Asked::Configured(Box::new(Limits::unlimited()))),
+        what_if: Some(ReplayLimits::Configured(Box::new(Limits::unlimited()))),
         ..Options::default()
     };
     let most = |peers: u64| {

@@ -19,7 +19,7 @@ fn manager(limits: Limits, sink: &TraceSink) -> Manager {
     builder.recorder(sink.recorder()).build().unwrap()
 }
 
-/// All events, of files in which nothing is odd.
+/// All events of files that the reader has no notes about.
 fn events(files: &[PathBuf]) -> Vec<Event> {
     let mut reader = TraceReader::open(files).unwrap();
     let events = (&mut reader).map(|event| event.unwrap().1).collect();
@@ -35,7 +35,7 @@ fn report(files: &[PathBuf]) -> Report {
     replay(files, &options, &mut |_| {}).unwrap()
 }
 
-/// What the shared scopes hold at the end of a trace, those that hold something.
+/// The usage of the shared scopes at the end of a trace, without those that hold nothing.
 fn shared_usage(report: &Report) -> BTreeMap<String, Usage> {
     let scopes = report.scopes.iter();
     let usage = scopes.filter_map(|scope| Some((scope.name.clone(), scope.usage?)));
@@ -56,7 +56,7 @@ fn is_leaf(name: &str) -> bool {
     name.starts_with("conn-") || name.starts_with("stream-") || name.contains(".span-")
 }
 
-/// Under these, random operations are refused by scopes of every class now and then.
+/// Limits under which scopes of every class refuse some of the random operations.
 fn tight() -> Limits {
     let mut limits = Limits::unlimited();
     let tight = |scale: u64| Limit {
@@ -109,7 +109,7 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
             scope.spawn(move || {
                 let mut rng = Rng::with_seed(seed);
                 for _ in 0..steps {
-                    // Refused or not: both is in the trace.
+                    // Grants and refusals are both in the trace.
                     let _ = session.perform(&operations.draw(&mut rng));
                 }
             });
@@ -125,9 +125,9 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
     }
 }
 
-/// Follows the shared scopes event by event: what they hold is the sum of what came and went, never
-/// less than nothing, and never more than the limit but for what is given back at once because
-/// another scope refused.
+/// Follows the shared scopes event by event. The usage of each is the sum of its events. It is never
+/// below zero, and never over the limit, except for a charge that is given back at once because another
+/// scope refused.
 fn check_totals(events: &[Event]) {
     let mut sums: HashMap<&str, [i64; 6]> = HashMap::new();
     let mut limits: HashMap<&str, Limit> = HashMap::new();
@@ -140,13 +140,13 @@ fn check_totals(events: &[Event]) {
         match event.kind {
             EventKind::CreateScope => {
                 let before = sums.insert(name, [0; 6]);
-                assert_eq!(before, None, "{name} is made once");
+                assert_eq!(before, None, "{name} is made twice");
                 limits.insert(name, event.limit.unwrap().into());
                 continue;
             }
             EventKind::DestroyScope => {
                 let sum = sums.remove(name);
-                assert_eq!(sum, Some([0; 6]), "{name} is gone with what it held");
+                assert_eq!(sum, Some([0; 6]), "{name} ends while it holds something");
                 continue;
             }
             _ => {}
@@ -195,7 +195,7 @@ fn check_totals(events: &[Event]) {
             assert!(is_undone, "over its limit: {}", event.to_line());
         }
     }
-    assert!(refused > 0, "some were refused");
+    assert!(refused > 0, "nothing was refused");
     assert!(sums.values().all(|sum| *sum == [0; 6]), "{sums:?}");
     let mut left: Vec<_> = sums.into_keys().collect();
     left.sort_unstable();
@@ -204,7 +204,7 @@ fn check_totals(events: &[Event]) {
 }
 
 #[test]
-fn whatever_threads_do_totals_add_up_and_end_at_zero() {
+fn totals_of_several_threads_add_up_and_end_at_zero() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(1 << 20).start().unwrap();
@@ -221,7 +221,7 @@ fn whatever_threads_do_totals_add_up_and_end_at_zero() {
 }
 
 #[test]
-fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
+fn events_that_a_full_queue_drops_are_counted_and_missing_in_no_total() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::builder(&path).queue(4).start().unwrap();
@@ -242,7 +242,7 @@ fn what_a_full_queue_drops_is_counted_and_missing_in_no_total() {
     let report = report(std::slice::from_ref(&path));
     assert_eq!(report.read.lines(), Vec::<String>::new());
     assert_eq!(report.system, [3, 0, 0, 0, 0, 300]);
-    // Of what was dropped altogether, there may be no scope in the trace.
+    // The trace may lack a scope if all its events were dropped.
     let (had, holds) = (shared_usage(&report), held(&manager));
     for (name, usage) in &had {
         assert_eq!(Some(usage), holds.get(name), "{name}");
@@ -318,7 +318,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
         assert_eq!(shared_usage(&report(files)), holds);
     }
 
-    // What is there is put aside.
+    // The existing file is moved aside.
     let before = std::fs::read(numbered(folder, 0)).unwrap();
     let sink = TraceSink::builder(numbered(folder, 0))
         .rotate_at(20_000)
@@ -345,7 +345,7 @@ fn after_the_end_the_manager_goes_on_and_nothing_is_written() {
 }
 
 #[test]
-fn spans_and_scopes_asked_directly_are_named_as_the_reference_names_them() {
+fn spans_and_direct_reservations_are_named_as_in_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json.gz");
     let sink = TraceSink::create(&path).unwrap();
@@ -413,7 +413,7 @@ fn spans_and_scopes_asked_directly_are_named_as_the_reference_names_them() {
 }
 
 #[test]
-fn what_can_not_be_written_is_an_error_with_the_file() {
+fn a_file_that_cannot_be_written_is_an_error_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nowhere").join("trace.json.gz");
     let error = TraceSink::create(&path).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! The replay of what the reference (go-libp2p's resource manager) recorded of one run, beside the
-//! metrics and the usage that it had at the end.
+//! The replay of one run that the reference (go-libp2p's resource manager) recorded, compared with its
+//! metrics and its usage at the end.
 //!
 //! `rcmgr_testkit::vectors` says where the vectors are looked for.
 
@@ -15,7 +15,7 @@ use flate2::read::MultiGzDecoder;
 use libtest_mimic::{Failed, Trial};
 use rcmgr_config::PartialLimits;
 use rcmgr_core::Limits;
-use rcmgr_metrics::replay::{Asked, HEADROOM, Options, Report, replay};
+use rcmgr_metrics::replay::{HEADROOM, Options, ReplayLimits, Report, replay};
 use rcmgr_metrics::trace::{Event, Notes, TraceReader};
 use rcmgr_testkit::vectors;
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn trace(folder: &Path) -> [PathBuf; 1] {
     [folder.join("trace.json.gz")]
 }
 
-fn report(folder: &Path, what_if: Option<Asked>) -> Result<Report, Failed> {
+fn report(folder: &Path, what_if: Option<ReplayLimits>) -> Result<Report, Failed> {
     let options = Options {
         what_if,
         points: 50,
@@ -116,7 +116,7 @@ fn refusals(folder: &Path) -> Result<(), Failed> {
 }
 
 fn same_decisions(folder: &Path) -> Result<(), Failed> {
-    let what_if = report(folder, Some(Asked::Recorded))?
+    let what_if = report(folder, Some(ReplayLimits::Recorded))?
         .what_if
         .ok_or("nothing asked")?;
     assert_eq!(
@@ -132,7 +132,7 @@ fn same_decisions(folder: &Path) -> Result<(), Failed> {
     assert_eq!(what_if.refused, 64 + 79 + 88);
     // The same limits as a configuration, which finds them by the scopes' names.
     let limits = recorded_limits(folder)?;
-    let configured = report(folder, Some(Asked::Configured(Box::new(limits))))?.what_if;
+    let configured = report(folder, Some(ReplayLimits::Configured(Box::new(limits))))?.what_if;
     assert_eq!(configured, Some(what_if));
     Ok(())
 }
@@ -150,11 +150,11 @@ fn suggested(folder: &Path) -> Result<(), Failed> {
         assert_eq!(read, suggested);
         assert_eq!(PartialLimits::from_json(&suggested.to_json())?, suggested);
         let limits = read.build(&Limits::unlimited());
-        let what_if = report(folder, Some(Asked::Configured(Box::new(limits))))?.what_if;
+        let what_if = report(folder, Some(ReplayLimits::Configured(Box::new(limits))))?.what_if;
         let what_if = what_if.ok_or("nothing asked")?;
         assert_eq!(what_if.would_refuse, 0, "{what_if:#?}");
         assert_eq!(what_if.would_grant + what_if.refused, 64 + 79 + 88);
-        // A stream that its peer refused was not asked of the scopes behind; headroom has room for it.
+        // If the peer refused a stream, the scopes behind it were not asked. With headroom they have room.
         assert!(headroom == 1.0 || what_if.refused == 0, "{what_if:#?}");
     }
     Ok(())

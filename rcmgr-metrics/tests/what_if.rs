@@ -6,11 +6,11 @@ use std::fs;
 
 use rcmgr_config::PartialLimits;
 use rcmgr_core::{Limit, LimitValue, Limits};
-use rcmgr_metrics::replay::{Asked, Options, Report, WhatIfReport, replay};
+use rcmgr_metrics::replay::{Options, ReplayLimits, Report, WhatIfReport, replay};
 
 use support::Trace;
 
-fn report(trace: &Trace, what_if: Option<Asked>) -> Report {
+fn report(trace: &Trace, what_if: Option<ReplayLimits>) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json");
     fs::write(&path, &trace.text).unwrap();
@@ -24,7 +24,7 @@ fn report(trace: &Trace, what_if: Option<Asked>) -> Report {
 fn what_if(trace: &Trace, tighten: impl FnOnce(&mut Limits)) -> WhatIfReport {
     let mut limits = Limits::unlimited();
     tighten(&mut limits);
-    let asked = Asked::Configured(Box::new(limits));
+    let asked = ReplayLimits::Configured(Box::new(limits));
     report(trace, Some(asked)).what_if.unwrap()
 }
 

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = folder.path().join("limits.toml");
     fs::write(&path, FILE)?;
 
-    // The budget gives a limit to everything. The file overrides what it names.
+    // The budget gives a limit to everything. The file overrides some of them.
     let defaults = Budget {
         memory: 512 * MIB,
         fds: 4096,

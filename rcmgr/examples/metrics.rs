@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let connection = open()?;
     assert!(open().is_err());
 
-    // What a server answers at `/metrics`.
+    // The answer of a server at `/metrics`.
     let mut page = String::new();
     encode(&mut page, &registry)?;
     let system = page.lines().filter(|line| {

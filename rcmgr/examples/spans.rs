@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::new(limits)?;
     let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 
-    // The request is a span of the connection: what it reserves is charged to the connection, too.
+    // The request is a span of the connection: its reservations are charged to the connection, too.
     let request = connection.begin_span()?;
     request.reserve_memory(16 * KIB, Priority::Medium)?;
     request.reserve_memory(8 * KIB, Priority::Medium)?;

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(refused.is_temporary());
     assert_eq!(manager.stat().system.streams_inbound, 2);
 
-    // What is dropped is released.
+    // Dropped handles release everything that they hold.
     drop(buffer);
     drop((first, second, connection));
     assert!(manager.stat().system.is_zero());

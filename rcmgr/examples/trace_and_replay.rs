@@ -1,8 +1,8 @@
-//! Writes a trace, then asks what other limits would have refused.
+//! Writes a trace, then replays it under other limits.
 
 use rcmgr::prelude::*;
 use rcmgr::trace::TraceSink;
-use rcmgr::trace::replay::{Asked, Options, replay};
+use rcmgr::trace::replay::{Options, ReplayLimits, replay};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -19,11 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(connections);
     sink.close()?;
 
-    // What was in use, and what is refused if the system may have three connections.
+    // Replay the trace with a limit of three connections for the system.
     let mut limits = Limits::unlimited();
     limits.system.conns_inbound = 3.into();
     let options = Options {
-        what_if: Some(Asked::Configured(Box::new(limits))),
+        what_if: Some(ReplayLimits::Configured(Box::new(limits))),
         ..Options::default()
     };
     let report = replay(&[path], &options, &mut |_| {})?;

@@ -7,7 +7,7 @@
 //! | Limit by remote address | [`by_address`] |
 //! | Charge streams, requests and buffers | [`streams_and_memory`] |
 //! | Handle a refusal | [`refusals`] |
-//! | See what goes on | [`watching`] |
+//! | Watch a server | [`watching`] |
 //! | Change limits while the server runs | [`changing_limits`] |
 //! | Close a server | [`closing`] |
 //! | Test a server | [`testing`] |

@@ -23,7 +23,7 @@
 //! The [`guide`] goes through the tasks of a server one by one. The folder `examples` has a program
 //! for each.
 //!
-//! # What is where
+//! # Contents
 //!
 //! | module | contents | feature |
 //! | --- | --- | --- |
@@ -60,9 +60,9 @@
 //! | `multiaddr` | | endpoints from `multiaddr::Multiaddr` |
 //! | `libp2p-identity` | | peer ids from `libp2p_identity::PeerId` |
 //!
-//! # What it is not for
+//! # Scope
 //!
-//! It counts what the program tells it, and sees no allocation itself. It limits how much is in use at
+//! The manager counts the reservations of the program. It does not see allocations. It limits how much is in use at
 //! a time; of rates it knows those of new connections by address. It never queues: a request is granted
 //! or refused at once, and waiting is up to the caller.
 

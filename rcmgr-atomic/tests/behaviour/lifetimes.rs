@@ -98,7 +98,7 @@ fn open_handles_go_on_when_the_manager_is_dropped() {
 #[test]
 fn a_scope_can_be_looked_up_while_all_are_visited() {
     let (done, finished) = mpsc::channel();
-    // In a thread of its own: one that waits for itself does so for good.
+    // In another thread: if it waits for itself, it never ends.
     thread::spawn(move || {
         let manager = manager(|_| {});
         let _view = manager.view_peer(&peer());
@@ -111,10 +111,10 @@ fn a_scope_can_be_looked_up_while_all_are_visited() {
                 shown += 1;
             }
         });
-        done.send(shown).expect("it is waited for");
+        done.send(shown).expect("the test waits for it");
     });
     let shown = finished.recv_timeout(Duration::from_secs(60));
-    assert_eq!(shown.expect("it does not wait for itself"), 1);
+    assert_eq!(shown.expect("the thread does not wait for itself"), 1);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_manager_is_freed_when_it_and_all_its_handles_are_dropped() {
     let connection = connection(&manager);
     connection.set_service("relay").unwrap();
     connection.set_peer(&peer()).unwrap();
-    // All of these lend, and some by more than one kind.
+    // All of these paths hold credit, some of more than one kind.
     for _ in 0..4 {
         let stream = connection.open_stream(Direction::Inbound).unwrap();
         stream.reserve_memory(KIB, Priority::Always).unwrap();

@@ -11,7 +11,7 @@ fn a_priority_can_use_its_share_to_the_byte() {
     let system = manager.view_system();
     system.reserve_memory(597, Priority::Medium).unwrap();
     assert!(system.reserve_memory(1, Priority::Medium).is_err());
-    // Nothing more is asked, but usage is at the share already.
+    // A request for nothing is granted while usage is at the share, and refused above it.
     system.reserve_memory(0, Priority::Medium).unwrap();
     system.reserve_memory(1, Priority::High).unwrap();
     assert!(system.reserve_memory(0, Priority::Medium).is_err());

@@ -1,4 +1,4 @@
-//! What a refusal says, how refusals are counted, and who may try again.
+//! Refusals: what an error says, how they are counted, and when a retry succeeds.
 
 use rcmgr_atomic::{
     Direction, Error, Limit, LimitExceeded, LimitValue, Limits, PeerId, Priority, Resource,
@@ -45,7 +45,7 @@ fn peaks_and_refusals_are_counted_by_scope_and_kept_by_class() {
     let by_class = ScopeClass::ALL.map(|class| manager.refusals(class));
     assert_eq!(manager.all_refusals(), by_class);
     assert_eq!(manager.for_each_scope(|_| {}), by_class);
-    // What the refused stream had charged for a moment is no peak.
+    // The refused stream was charged for a moment. That is not a peak.
     assert_eq!(manager.view_system().peak().streams_inbound, 1);
 }
 
@@ -78,25 +78,26 @@ fn a_peer_that_refused_often_opens_streams_as_soon_as_it_has_room() {
 
     let first = stream(&manager);
     refuse_often();
-    // Others are not taken for it, even where their ids end as its does, nor is what it has room for.
+    // Another peer is not mistaken for it, even if its id ends the same. The peer has room for outbound
+    // streams.
     assert!(opens(&other));
     let _ = manager.open_stream(&peer(), Direction::Outbound).unwrap();
     refuse_often();
-    // Limits of its own.
+    // An override.
     scope.set_limit(Limit::UNLIMITED);
     assert!(opens(&peer()));
     scope.reset_limit();
     refuse_often();
-    // Room.
+    // A stream is closed.
     drop(first);
     assert!(opens(&peer()));
     let second = stream(&manager);
     refuse_often();
-    // Gone, and made anew.
+    // The scope is collected, and made again.
     drop((second, scope));
     assert!(manager.peers().is_empty());
     assert!(opens(&peer()));
-    // Gone with a limit that others have no more when it is made anew.
+    // The scope is made again under a new limit, while a stream of the old scope is open.
     let outbound = manager.open_stream(&peer(), Direction::Outbound).unwrap();
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 0.into();
@@ -117,7 +118,7 @@ fn a_peer_that_refused_often_opens_streams_as_soon_as_it_has_room() {
     drop(outbound);
     manager.set_limits(Limits::unlimited());
     assert!(opens(&peer()));
-    // Who is closed asks nobody.
+    // A closed manager asks no scope.
     let _third = stream(&manager);
     manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
     (0..3).for_each(|_| refuse_by(ScopeClass::Peer));

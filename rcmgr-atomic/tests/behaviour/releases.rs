@@ -17,7 +17,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Counts the warnings that are logged.
+/// A subscriber that counts warnings.
 #[derive(Default)]
 struct Warnings(Arc<AtomicU64>);
 

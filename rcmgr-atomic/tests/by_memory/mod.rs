@@ -1,8 +1,8 @@
-//! Connections by memory, counted the plain way.
+//! The histogram of connections by memory, in plain code.
 
 use rcmgr_atomic::ConnMemory;
 
-/// What [`ConnMemory::counts`] has to be where connections hold these bytes each.
+/// The [`ConnMemory::counts`] of connections that hold this many bytes each.
 pub fn by_memory(held: impl IntoIterator<Item = u64>) -> [u64; ConnMemory::BOUNDS.len() + 1] {
     let mut counts = [0; ConnMemory::BOUNDS.len() + 1];
     for memory in held.into_iter().filter(|&memory| memory > 0) {

@@ -1,3 +1,5 @@
+//! The syntax of a file of limits, by its name.
+
 use std::ffi::OsStr;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The keys and values of a file with their lines, the same for both syntaxes.
+
 use std::borrow::Cow;
 
 /// A key of a file, and what it is set to.

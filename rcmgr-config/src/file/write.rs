@@ -1,3 +1,5 @@
+//! Limits written as JSON and TOML.
+
 use rcmgr_core::{LimitValue, LimitsKey, Resource};
 
 use crate::{PartialLimit, PartialLimits};

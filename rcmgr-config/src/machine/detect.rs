@@ -1,3 +1,5 @@
+//! Detection of the memory and file descriptors that this process can have.
+
 use std::path::Path;
 
 use rcmgr_core::LimitValue;

@@ -1,3 +1,5 @@
+//! Detection under folders that look like those of Linux.
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Errors that name the file that is followed.
+
 use std::fmt;
 use std::path::Path;
 

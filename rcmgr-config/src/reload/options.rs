@@ -1,3 +1,5 @@
+//! The times and switches of a watcher.
+
 use std::time::Duration;
 
 /// How the file is watched: see the [`Builder`](super::Builder).

@@ -1,3 +1,5 @@
+//! The counters of a watcher, shared by its thread and its owner.
+
 use std::sync::{Mutex, PoisonError};
 
 use rcmgr_core::Error;

@@ -1,3 +1,5 @@
+//! Tables and limits with the warnings that they give.
+
 use super::*;
 use rcmgr_core::{GIB, MIB};
 

@@ -17,7 +17,7 @@ use crate::counters::minus;
 use crate::trace::{Event, EventKind};
 
 pub use report::{Change, ScopeChanges, WhatIfReport};
-pub use scopes::Asked;
+pub use scopes::ReplayLimits;
 
 use scopes::{Name, Scopes, Step};
 
@@ -34,7 +34,7 @@ pub struct WhatIf {
 
 impl WhatIf {
     /// A replay under these limits.
-    pub fn new(asked: Asked) -> Self {
+    pub fn new(asked: ReplayLimits) -> Self {
         Self {
             scopes: Scopes::new(asked),
             report: WhatIfReport::default(),

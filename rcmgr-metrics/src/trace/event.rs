@@ -1,3 +1,5 @@
+//! One event of a trace, and its JSON.
+
 use std::io::{self, Write};
 use std::time::SystemTime;
 

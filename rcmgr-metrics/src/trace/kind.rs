@@ -1,3 +1,5 @@
+//! The kinds of events.
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};

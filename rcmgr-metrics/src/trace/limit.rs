@@ -1,3 +1,5 @@
+//! The limit of a scope as it is written in a trace.
+
 use rcmgr_core::{Limit, LimitValue, Resource};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! Oddities of trace files that are not errors.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

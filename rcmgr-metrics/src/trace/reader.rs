@@ -1,3 +1,5 @@
+//! Reads the events of trace files.
+
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the engine does is written as the reference (go-libp2p's resource manager) writes it.
+//! The trace of the engine is the trace of the reference (go-libp2p's resource manager).
 //!
 //! `rcmgr_testkit::vectors` says where the vectors are looked for.
 

@@ -1,8 +1,9 @@
-//! A trace of the reference: its operations, done again on our manager, and the events of both.
+//! A trace of the reference: its operations are performed again on our manager, and the events of both
+//! are compared.
 //!
-//! What is different on purpose, and left out of the comparison, is one thing: a scope of a peer,
-//! protocol, or peer's share that nothing uses is gone at once, and made anew when it is asked again.
-//! The reference sweeps once a minute, which is longer than its trace.
+//! One difference is on purpose and left out of the comparison. We collect a peer's or protocol's scope
+//! as soon as nothing uses it, and make it again when it is needed. The reference collects once a
+//! minute, which is longer than its trace.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::support::recorded_limits;
 
 type Handle = rcmgr_testkit::Handle<Manager>;
 
-/// Does what the trace says, and compares the events.
+/// Performs the operations of the trace, and compares the events.
 pub fn same_events(folder: &Path) -> Result<(), Failed> {
     let wanted = events(&folder.join("trace.json.gz"))?;
     let mut operations = Vec::new();
@@ -61,7 +62,8 @@ fn events(file: &Path) -> Result<Vec<Event>, Failed> {
     events.collect()
 }
 
-/// Leaves out that unused scopes were collected and came again, after a look at whether it was so.
+/// Leaves out the events of scopes that were collected and made again, after checking that they were
+/// unused.
 fn without_collections(events: Vec<Event>) -> Vec<Event> {
     let mut held: HashMap<String, ScopeStat> = HashMap::new();
     let mut gone = HashSet::new();
@@ -74,7 +76,7 @@ fn without_collections(events: Vec<Event>) -> Vec<Event> {
         match event.kind {
             EventKind::DestroyScope if is_collected => {
                 assert!(held[&name].is_zero(), "{name} holds {}", held[&name]);
-                assert!(gone.insert(name), "it goes once");
+                assert!(gone.insert(name), "a scope is collected twice");
             }
             EventKind::CreateScope if gone.remove(&name) => {}
             _ => left.push(event),
@@ -83,9 +85,8 @@ fn without_collections(events: Vec<Event>) -> Vec<Event> {
     left
 }
 
-/// Does operations as a trace has them. Which connection or stream it was that moved, or that was
-/// refused memory, is not in a trace: it is one that is at the same place, and will be where this one
-/// was going.
+/// Performs operations of a trace. A trace does not say which connection or stream moved or was refused
+/// memory. Any one does that is charged on the same scopes and will be charged where this one moves to.
 struct Doer {
     manager: Manager,
     handles: HashMap<String, Handle>,
@@ -93,7 +94,7 @@ struct Doer {
     order: Vec<String>,
     /// The scopes that each is charged on now.
     paths: HashMap<String, Vec<String>>,
-    /// ... and at last, as far as the trace shows.
+    /// The scopes that each is charged on at the end, as far as the trace shows.
     ends_on: HashMap<String, Vec<String>>,
 }
 
@@ -126,7 +127,7 @@ fn direction(amount: &ScopeStat) -> Direction {
     }
 }
 
-/// Whether the path that is known of the end goes where somebody goes.
+/// Whether the path at the end, if it is known, is one that a move leads to.
 type GoesThere<'a> = &'a dyn Fn(Option<&Vec<String>>) -> bool;
 
 fn is_transient(path: &[String]) -> bool {
@@ -201,7 +202,7 @@ impl Doer {
 
     fn grant(&mut self, events: &[Event]) -> Outcome<()> {
         let mut path = names(events);
-        let owner = path.pop().expect("somebody asks");
+        let owner = path.pop().expect("a leaf asks");
         let (amount, level) = (amount(events), events[0].priority);
         if amount.memory > 0 {
             let priority = Priority::Level(level);
@@ -211,7 +212,10 @@ impl Doer {
         }
         let handle = self.open(&owner, &path[0], &amount)?;
         self.insert(handle);
-        assert!(self.handles.contains_key(&owner), "{owner} has this number");
+        assert!(
+            self.handles.contains_key(&owner),
+            "{owner} has another number"
+        );
         self.order.push(owner.clone());
         self.paths.insert(owner, path);
         Ok(())
@@ -233,7 +237,7 @@ impl Doer {
             .map(Handle::Stream)
     }
 
-    /// The latest connection or stream that holds this, and of which `f` is true.
+    /// The latest connection or stream that holds this much and satisfies `f`.
     fn latest(&self, holds: &ScopeStat, f: impl Fn(&str, &[String]) -> bool) -> Option<String> {
         let suits = |name: &&String| {
             let held = self.handles[*name].scope().stat();
@@ -264,7 +268,7 @@ impl Doer {
         };
         let mover = find(&|end| end.is_some_and(|end| end.contains(&first)));
         let mover = mover.or_else(|| find(&|end| end.is_none()));
-        let mover = mover.unwrap_or_else(|| panic!("nobody moves to {first}"));
+        let mover = mover.unwrap_or_else(|| panic!("no leaf can move to {first}"));
         match (&self.handles[&mover], first.split_once(':')) {
             (Handle::Connection(connection), Some(("peer", peer))) => {
                 connection.set_peer(&peer.parse().expect("a peer id"))?;
@@ -281,7 +285,7 @@ impl Doer {
     }
 
     fn refusal(&mut self, asked: &[Event], opening: Option<&str>) {
-        let event = asked.last().expect("somebody refused");
+        let event = asked.last().expect("a scope refused");
         if let Some(name) = opening {
             let opened = self.open(name, asked[0].scope_name(), &event.amount());
             assert!(opened.is_err(), "{name} is refused");
@@ -293,10 +297,10 @@ impl Doer {
                 let own: HashSet<String> = self.paths[*name].iter().cloned().collect();
                 own == path
             };
-            // Whose own limit is the furthest away.
+            // The one with the most room under its own limit.
             let memory = |name: &&String| self.handles[*name].scope().stat().memory;
             let asks = self.order.iter().filter(same).min_by_key(memory);
-            let asks = asks.expect("somebody is on this path");
+            let asks = asks.expect("a leaf is on this path");
             let priority = Priority::Level(event.priority);
             let size = event.amount().memory;
             let refused = self.handles[asks].scope().reserve_memory(size, priority);
@@ -305,7 +309,7 @@ impl Doer {
         }
         let peer = event.scope_name().strip_prefix("peer:").expect("its peer");
         let asks = self.latest(&amount(asked), |_, path| path[0] == "transient");
-        let asks = asks.expect("somebody has no peer");
+        let asks = asks.expect("a connection has no peer yet");
         let Handle::Connection(connection) = &self.handles[&asks] else {
             panic!("{asks} is no connection");
         };

@@ -35,7 +35,7 @@ pub fn recorded_limits<'a>(
     Ok(limits)
 }
 
-/// A trace as it comes to be: events a millisecond apart.
+/// A trace to which events are added, a millisecond apart.
 #[derive(Default)]
 pub struct Trace {
     pub text: String,
@@ -99,7 +99,7 @@ fn labels(name: &str) -> String {
     }
 }
 
-/// Connections that are opened and stay: four events each.
+/// The events of connections that are opened and stay open, four each.
 pub fn conn_lines(count: u64) -> String {
     let mut trace = Trace::default();
     for number in 1..=count {

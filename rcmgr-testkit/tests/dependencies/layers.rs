@@ -6,14 +6,14 @@ use std::process::Command;
 
 use crate::workspace::root;
 
-/// What a crate may bring.
+/// A crate, and its limits on the crates that it brings.
 pub struct Layer {
     pub name: &'static str,
     /// The arguments of cargo that choose its features.
     pub features: &'static [&'static str],
     /// How many crates it brings at most, itself included.
     pub most: Option<usize>,
-    /// What it must not bring. A `*` at the end stands for any ending.
+    /// Crates that it must not bring. A `*` at the end stands for any ending.
     pub without: &'static [&'static str],
 }
 
@@ -91,7 +91,7 @@ pub const LAYERS: &[Layer] = &[
     },
 ];
 
-/// What `tree` says about each layer that it should not say.
+/// The layers that break their limits; `tree` lists the crates that a layer brings.
 pub fn check(layers: &[Layer], tree: impl Fn(&Layer) -> BTreeSet<String>) -> Vec<String> {
     let mut problems = Vec::new();
     for layer in layers {

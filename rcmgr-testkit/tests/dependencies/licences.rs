@@ -41,10 +41,10 @@ pub fn check(packages: &[&Package], rules: &Rules) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with the licence of a crate.
+/// The problem with the licence of a crate, if there is one.
 fn problem(name: &str, licence: Option<&str>, rules: &Rules) -> Option<String> {
     let Some(licence) = licence else {
-        return Some("it says no licence".to_owned());
+        return Some("it names no licence".to_owned());
     };
     let expression = match Expression::parse_mode(licence, ParseMode::LAX) {
         Ok(expression) => expression,

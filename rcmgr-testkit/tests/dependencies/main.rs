@@ -1,4 +1,4 @@
-//! What each crate depends on, and whether it can be published.
+//! The dependencies of each crate, and whether it can be published.
 //!
 //! `deny.toml` has the licences and bans. All checks work offline, from `cargo metadata` and
 //! `cargo tree`.

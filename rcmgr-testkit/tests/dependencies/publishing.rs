@@ -1,21 +1,21 @@
-//! What a registry, and its visitors, want to know of a crate.
+//! The metadata that a crate needs to be published, and the Rust version of its dependencies.
 
 use cargo_metadata::semver::Version;
 use cargo_metadata::{DependencyKind, Package, TargetKind};
 
 use crate::workspace::is_published;
 
-/// The members that stay at home.
+/// The members that are not published.
 pub const UNPUBLISHED: &[&str] = &["browser-tests", "loom-tests", "rcmgr-testkit"];
 
 pub fn unpublished<'a>(members: &[&'a Package]) -> Vec<&'a str> {
-    let at_home = members.iter().filter(|member| !is_published(member));
-    let mut names: Vec<&str> = at_home.map(|member| member.name.as_str()).collect();
+    let not_published = members.iter().filter(|member| !is_published(member));
+    let mut names: Vec<&str> = not_published.map(|member| member.name.as_str()).collect();
     names.sort_unstable();
     names
 }
 
-/// What is missing in the published ones.
+/// Missing metadata of the published members.
 pub fn check(members: &[&Package]) -> Vec<String> {
     let published = members.iter().filter(|member| is_published(member));
     published
@@ -68,7 +68,7 @@ fn missing(package: &Package, members: &[&Package]) -> Vec<String> {
     facts.chain(inside).collect()
 }
 
-/// The packages that say that they need a newer Rust.
+/// The packages that declare a newer Rust version.
 pub fn check_rust_version(packages: &[Package], oldest: &Version) -> Vec<String> {
     packages
         .iter()

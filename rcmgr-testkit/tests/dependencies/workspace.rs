@@ -29,7 +29,7 @@ impl Workspace {
         self.0.workspace_packages()
     }
 
-    /// The published crates and all that they need when they are used.
+    /// The published crates and all their dependencies, those for development apart.
     pub fn of_published(&self) -> Vec<&Package> {
         let resolve = self
             .0
@@ -62,7 +62,7 @@ impl Workspace {
             .collect()
     }
 
-    /// The oldest Rust that the workspace supports.
+    /// The oldest Rust version that the workspace supports.
     pub fn rust_version(&self) -> Version {
         let versions: BTreeSet<_> = self
             .members()
@@ -92,7 +92,7 @@ pub fn root() -> PathBuf {
     root.expect("the crate lies in the workspace").to_owned()
 }
 
-/// What `deny.toml` says, as far as `T` reads it.
+/// The part of `deny.toml` that `T` reads.
 pub fn deny_toml<T: DeserializeOwned>() -> T {
     let text = fs::read_to_string(root().join("deny.toml")).expect("deny.toml can be read");
     toml::from_str(&text).expect("deny.toml is as cargo-deny wants it")

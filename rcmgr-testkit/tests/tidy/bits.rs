@@ -18,7 +18,7 @@ const HOME: [&str; 2] = ["rcmgr-atomic/src/words/", "rcmgr-atomic/src/words.rs"]
 /// Lines that may work on bits outside `words`: the file, a part of the line, the reason.
 pub const EXCEPTIONS: &[[&str; 3]] = &[];
 
-/// What works on bits, but for the `exceptions`, and exceptions that match nothing.
+/// Operations on bits, the `exceptions` apart, and exceptions that match nothing.
 pub fn check(sources: &[Source], exceptions: &[[&str; 3]]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut is_used = vec![false; exceptions.len()];
@@ -52,7 +52,7 @@ pub fn check(sources: &[Source], exceptions: &[[&str; 3]]) -> Vec<Finding> {
     findings
 }
 
-/// What was found: the line, and the sign or literal.
+/// The findings: the line, and the sign or literal.
 struct Bits(Vec<(usize, String)>);
 
 impl<'ast> Visit<'ast> for Bits {

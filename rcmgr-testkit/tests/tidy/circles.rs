@@ -1,4 +1,5 @@
-//! No circle among the modules of a crate: whoever changes one of them need not know the others.
+//! The modules of a crate import each other in no circle, so each can be read and changed with only the
+//! modules below it in mind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,7 @@ pub const RULE: &str = "the modules of a crate import each other in no circle";
 
 /// The pairs of files that may import each other.
 ///
-/// The engine tells its recorder what happens, and a recorder that begins asks the engine what
-/// there is.
+/// The state of the engine holds the recorder, and the recorder reads names and usage from the state.
 pub const ALLOWED: &[[&str; 2]] = &[[
     "rcmgr-atomic/src/engine/record.rs",
     "rcmgr-atomic/src/engine/state.rs",

@@ -1,8 +1,8 @@
-//! Every file opens with what it is for, and a long one says why it is long.
+//! Every file opens with its purpose, and a long file is listed with a reason.
 
 use crate::source::{Finding, Source};
 
-pub const RULE: &str = "every file opens with what it is for (`//!`)";
+pub const RULE: &str = "every file opens with its purpose (`//!`)";
 pub const LENGTH_RULE: &str = "a file has at most 500 lines";
 
 const MAX_LINES: usize = 500;
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_head_is_found() {
-        let good = Source::parse("x/src/a.rs", "//! What it is for.\nfn f() {}");
+        let good = Source::parse("x/src/a.rs", "//! Its purpose.\nfn f() {}");
         let bad = Source::parse("x/src/b.rs", "use a::b;\nfn f() {}");
         let found = check(&[good, bad]);
         assert_eq!(found.len(), 1);

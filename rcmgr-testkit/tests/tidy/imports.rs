@@ -2,7 +2,7 @@
 //!
 //! An import is a `use`, or a path in the code (macros included), that leads to an item of another
 //! file of the crate. It counts for the file that defines the item: re-exports are followed. A
-//! module's `pub use` of what lies below it is no import, nor is `mod`. Code for tests does not
+//! module's `pub use` of an item below it is no import, nor is `mod`. Code for tests does not
 //! count, and the body of a `macro_rules!` does not: it is compiled where it is used. Calls of methods
 //! name no module, so they are not seen.
 
@@ -38,7 +38,7 @@ fn add(modules: &Modules, imports: &mut Imports) {
                 Some(Target::Item(to)) if !is_own_reexport(modules, path, import) => {
                     add(to, import.line);
                 }
-                // All of a module: what it defines itself, at least.
+                // A glob imports at least the items that the module defines itself.
                 Some(Target::Module(inner))
                     if import.name.is_none() && !is_own_reexport(modules, path, import) =>
                 {

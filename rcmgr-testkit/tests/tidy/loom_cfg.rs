@@ -6,7 +6,7 @@ use syn::{Attribute, Item};
 use crate::source::{Finding, Source, line_of};
 use crate::tokens;
 
-pub const RULE: &str = "only the shim and the list of internals know of loom";
+pub const RULE: &str = "only the shim and the list of internals depend on loom";
 
 const SHIM: [&str; 3] = [
     "rcmgr-atomic/src/sync/",

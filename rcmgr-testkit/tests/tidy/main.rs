@@ -1,7 +1,6 @@
 //! Holds the rules about the sources that prose alone lets drift.
 //!
-//! Each rule is a function over sources in a file of its own, with tests that show on small sources
-//! what it refuses. The tests here apply the rules to this workspace.
+//! Each rule is a function over sources in a file of its own, with tests that break it in small sources. The tests here apply the rules to this workspace.
 
 mod bits;
 mod book;
@@ -60,12 +59,12 @@ fn shifts_and_masks_stand_in_words_alone() {
 }
 
 #[test]
-fn only_the_shim_and_the_list_of_internals_know_of_loom() {
+fn only_the_shim_and_the_list_of_internals_depend_on_loom() {
     assert_none(loom_cfg::RULE, loom_cfg::check(&source::all()));
 }
 
 #[test]
-fn every_file_opens_with_what_it_is_for() {
+fn every_file_opens_with_its_purpose() {
     assert_none(heads::RULE, heads::check(&source::all()));
 }
 

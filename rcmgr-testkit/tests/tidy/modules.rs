@@ -30,7 +30,7 @@ pub struct Use {
     pub line: usize,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Module(ModulePath),
@@ -114,7 +114,7 @@ impl Modules {
         self.0[path].file
     }
 
-    /// What a path in a module leads to; `None` if it leads out of the crate, or to a local name.
+    /// The target of a path in a module; `None` if it leads out of the crate, or to a local name.
     pub fn resolve(&self, from: &ModulePath, path: &[String]) -> Option<Target> {
         self.resolve_to(from, path, MAX_DEPTH)
     }
@@ -148,7 +148,7 @@ impl Modules {
         Some(Target::Module(module))
     }
 
-    /// What a name in a module is. The last name of a path is an item rather than a module.
+    /// The target of a name in a module. The last name of a path is an item rather than a module.
     fn look_up(
         &self,
         path: &ModulePath,
@@ -179,7 +179,7 @@ impl Modules {
                 return None;
             }
             let target = self.resolve_to(path, &found.target, depth);
-            // What a re-export takes from another crate counts as defined by the re-export.
+            // An item that is re-exported from another crate counts as defined here.
             target.or_else(|| found.is_reexport.then_some(Target::Item(module.file)))
         })
         .or_else(|| {
@@ -194,7 +194,7 @@ impl Modules {
     }
 }
 
-/// What the items of one module have and name. Modules inside it are visited by themselves.
+/// The names and paths in the items of one module. Modules inside it are visited by themselves.
 #[derive(Default)]
 struct Contents {
     items: BTreeSet<String>,

@@ -17,7 +17,7 @@ pub const RULE: &str = "every ordering stronger than Relaxed has its reason besi
 /// How many lines before a statement its comment may begin.
 const LINES_BEFORE: usize = 4;
 
-/// Makes one comment serve for what follows in the same `impl` or function.
+/// In a comment: it holds for the rest of the same `impl` or function, too.
 const GROUP: &str = "here and below";
 
 pub fn check(sources: &[Source]) -> Vec<Finding> {

@@ -7,7 +7,7 @@ pub const RULE: &str =
 
 const MAX_LINES: usize = 12;
 
-/// What the program must have.
+/// Parts that the program must have.
 const PARTS: [&str; 3] = ["use rcmgr::prelude::*;", ".accept()", ".open_connection("];
 
 pub fn check(path: &str, text: &str) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! Source files, read and parsed, and what a rule says about a line of one.
+//! Source files, read and parsed, and findings in them.
 
 use std::fmt;
 use std::fs;
@@ -14,7 +14,7 @@ pub struct Source {
     pub text: String,
     /// All of the file.
     pub tokens: TokenStream,
-    /// The file without what is compiled for tests only.
+    /// The file without the items that are compiled for tests only.
     pub syntax: syn::File,
 }
 
@@ -50,7 +50,7 @@ impl Source {
     }
 }
 
-/// What breaks a rule, and where.
+/// A place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub path: String,

@@ -34,7 +34,7 @@
 //!   have 8 connections: see [`by_address`](super::by_address).
 //! - No call waits for room. Each answers at once, so it can be made from async code.
 //!
-//! # Say who it is
+//! # Name the peer
 //!
 //! Until the peer is known, a connection also counts in the *transient* scope, which should be small.
 //! After the handshake, attach it to its peer:

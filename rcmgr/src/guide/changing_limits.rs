@@ -1,6 +1,6 @@
 //! Change limits while the server runs.
 //!
-//! All limits are replaced at once. What is in use above a lowered limit stays; only new requests are
+//! All limits are replaced at once. Usage above a lowered limit stays; only new requests are
 //! refused:
 //!
 //! ```
@@ -54,4 +54,4 @@ assert_eq!(manager.limits().system.conns, LimitValue::Limited(128));
 ```
 "##
 )]
-//! By the feature `reload`. The example `reload` shows what happens to a file with an error.
+//! This needs the feature `reload`. The example `reload` shows a file with an error, too.

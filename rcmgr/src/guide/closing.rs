@@ -1,7 +1,7 @@
 //! Close a server.
 //!
-//! After `close` nothing new is granted: no connection, no stream. What is open proceeds, and can be
-//! waited for with a deadline:
+//! After `close` nothing new is granted: no connection, no stream. Open connections and streams proceed.
+//! The server can wait for them, with a deadline:
 //!
 //! ```
 //! use std::time::Duration;

@@ -31,7 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What to do with it:
+//! How to react:
 //!
 //! - **A connection or stream that the remote opened**: close it. The remote can try again.
 //! - **Work of your own**, such as dialling out: if

@@ -1,4 +1,4 @@
-//! See what goes on.
+//! Watch a server.
 //!
 //! | to see | use | feature |
 //! | --- | --- | --- |

@@ -1,3 +1,5 @@
+//! Tests of the state of the view.
+
 use super::super::fixture::{page, scope};
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Tests of the drawn screens.
+
 use std::time::Duration;
 
 use ratatui::Terminal;

@@ -1,3 +1,5 @@
+//! Tests of the lines of the refusal log.
+
 use std::sync::Mutex;
 
 use rcmgr_atomic::address::{

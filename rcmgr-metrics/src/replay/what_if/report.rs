@@ -1,3 +1,5 @@
+//! The report of a replay under other limits.
+
 use serde::Serialize;
 
 /// The effect of other limits on a trace. All numbers are requests; a request is one operation, on

@@ -13,7 +13,7 @@ use crate::trace::{Event, EventKind};
 
 /// The limits of a replay.
 #[derive(Debug, Clone)]
-pub enum Asked {
+pub enum ReplayLimits {
     /// The limits of a configuration.
     Configured(Box<Limits>),
     /// The recorded limit of each scope at its creation. The replay should show no differences.
@@ -64,7 +64,7 @@ pub struct Step {
 /// All scopes of the trace.
 #[derive(Debug)]
 pub struct Scopes {
-    asked: Asked,
+    asked: ReplayLimits,
     nodes: HashMap<Name, Node>,
     /// Connections and streams in transient, in order of creation.
     transient: BTreeMap<u64, Name>,
@@ -75,7 +75,7 @@ pub struct Scopes {
 
 impl Scopes {
     /// No scopes yet, under these limits.
-    pub fn new(asked: Asked) -> Self {
+    pub fn new(asked: ReplayLimits) -> Self {
         Self {
             asked,
             nodes: HashMap::default(),
@@ -143,8 +143,8 @@ impl Scopes {
 
     fn limit(&self, event: &Event) -> Limit {
         match &self.asked {
-            Asked::Configured(limits) => limit_of(event, limits),
-            Asked::Recorded => event.limit.map_or(Limit::UNLIMITED, Limit::from),
+            ReplayLimits::Configured(limits) => limit_of(event, limits),
+            ReplayLimits::Recorded => event.limit.map_or(Limit::UNLIMITED, Limit::from),
         }
     }
 
