@@ -3,8 +3,10 @@
 //!
 //! `just loom` runs them. Without `--cfg loom` this crate is empty. Each model has a few threads,
 //! and its name says which operations meet. Most models end with a check of conservation: when all
-//! threads have ended, each counter is exactly the sum of what its leaves hold. A model that is too
-//! large to explore in full has a bound on the number of preemptions: see [`within`].
+//! threads have ended, each counter is exactly the sum of what its leaves hold.
+//!
+//! A model that is too large to explore in full has a bound on the number of preemptions: see
+//! [`within`].
 #![cfg(loom)]
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::lifetime::Shared;
 use crate::span::{Owner, SpanState};
 
 /// A span of any scope: it holds memory, and gives all of it back when it is done or dropped.
+///
 /// Its memory is part of the memory of its owner. It obeys the limit of its owner as it is now, and
 /// a limit of its own if one is set.
 ///

@@ -8,7 +8,9 @@ use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
 
 /// All that a moving leaf holds: its memory and its slot. A node checks memory first, then streams,
-/// then connections. The totals of streams and of connections are both checked, although the leaf
+/// then connections.
+///
+/// The totals of streams and of connections are both checked, although the leaf
 /// is only one of these: a node that is over a lowered limit takes no leaf in.
 #[derive(Debug, Clone, Copy)]
 pub struct WholeLeaf<S> {

@@ -13,8 +13,10 @@
 //! zero.
 //!
 //! The collection of a scope may be recorded before the last record that names it: a thread may
-//! reserve on a stream that another thread closes meanwhile. Without a recorder this costs one
-//! branch where nodes are charged or released, and nothing where credit pays.
+//! reserve on a stream that another thread closes meanwhile.
+//!
+//! Without a recorder this costs one branch where nodes are charged or released, and nothing where
+//! credit pays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,9 +31,10 @@ use crate::lifetime::Shared;
 use crate::node::{MAX_NODES, Node};
 
 /// Gets a record of every operation of a manager: see
-/// [`Builder::recorder`](crate::Builder::recorder). A recorder is called in the middle of an
-/// operation, which may hold a lock of a map of names. So it must not wait, and must not call the
-/// manager.
+/// [`Builder::recorder`](crate::Builder::recorder).
+///
+/// A recorder is called in the middle of an operation, which may hold a lock of a map of names. So
+/// it must not wait, and must not call the manager.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -1,9 +1,12 @@
-//! The peers that refused streams last, in each shard of threads. Looking a peer up by its id takes
-//! the lock of a shard of the map. If one peer attacks over many connections, the threads that
-//! refuse its streams contend for that lock. So each shard of threads remembers a peer that refused
-//! twice in a row, and the next stream of that peer asks the remembered node first. For a stream of
-//! another peer, one load shows that there is nothing to ask. A node that was removed from the map
-//! has no user: then its answer does not count, and it is forgotten.
+//! The peers that refused streams last, in each shard of threads.
+//!
+//! Looking a peer up by its id takes the lock of a shard of the map. If one peer attacks over many
+//! connections, the threads that refuse its streams contend for that lock. So each shard of threads
+//! remembers a peer that refused twice in a row, and the next stream of that peer asks the
+//! remembered node first. For a stream of another peer, one load shows that there is nothing to
+//! ask. A node that was removed from the map has no user: then its answer does not count, and it is
+//! forgotten.
+//!
 //! Its effect: two threads that are refused by one peer by its id make 1.95 times the refusals of
 //! one thread, and 0.9 times without it.
 

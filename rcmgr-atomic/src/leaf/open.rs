@@ -8,9 +8,11 @@ use crate::engine::{Engine, Operation, Path, Record};
 use crate::lifetime::{Shared, Use};
 use crate::limits::LimitsVersion;
 
-/// Charges a new leaf, if its own limit and the path have room. A refusal is the hot path of a
-/// server under attack, so it changes no count of users. The caller may only know that the path had
-/// a user a moment ago, and [joins](join_charged) it after the charge.
+/// Charges a new leaf, if its own limit and the path have room.
+///
+/// A refusal is the hot path of a server under attack, so it changes no count of users. The caller
+/// may only know that the path had a user a moment ago, and [joins](join_charged) it after the
+/// charge.
 ///
 /// # Errors
 ///

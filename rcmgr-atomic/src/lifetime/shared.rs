@@ -1,8 +1,9 @@
-//! A shared value that counts its uses apart from other references. A path stays in its map while
-//! something *uses* it, and in memory while anything *refers* to it. The map refers to it. So does
-//! a closed leaf: another thread may still read the path of that leaf. One word has both counts, so
-//! that opening or closing a leaf takes one atomic step. A count of users beside an `Arc` takes
-//! two.
+//! A shared value that counts its uses apart from other references.
+//!
+//! A path stays in its map while something *uses* it, and in memory while anything *refers* to it.
+//! The map refers to it. So does a closed leaf: another thread may still read the path of that
+//! leaf. One word has both counts, so that opening or closing a leaf takes one atomic step. A count
+//! of users beside an `Arc` takes two.
 //!
 //! Why it is sound:
 //!
@@ -241,6 +242,7 @@ unsafe impl<T: Collect> Retire for Use<T> {
 
 impl<T: Collect> Clone for Use<T> {
     /// # Panics
+    ///
     /// If there are [`MAX_USES`] uses.
     fn clone(&self) -> Self {
         // Relaxed: the check may be late by one use for each thread that clones now. The bound is

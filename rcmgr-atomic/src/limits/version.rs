@@ -4,7 +4,9 @@
 //! slots counts. A change of limits writes the new values into the slots of the next version. One
 //! step on the number puts all of them in force. Then the new values are written into the other
 //! slots, too. So between changes both slots are equal, and the next change writes only the limits
-//! that it changes. A reader takes the version first, then reads limits and acts on them. At the
+//! that it changes.
+//!
+//! A reader takes the version first, then reads limits and acts on them. At the
 //! end it checks whether the version [is still current](CurrentVersion::is_current). If so,
 //! everything that it read belongs to this version, and everything that it did was done under it. A
 //! reader never waits for a writer. It retries only when another version has come into force

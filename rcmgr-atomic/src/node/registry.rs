@@ -1,7 +1,9 @@
-//! Nodes by name. A node lives while something uses it. A thread becomes a user of a node during
-//! the lookup, and ends its use later by a call. The last user removes the node: under the lock of
-//! the shard, and only if it still has no user. A lookup that comes before that keeps the node. A
-//! lookup that comes after it makes a new one. So there is no sweep and no background thread.
+//! Nodes by name. A node lives while something uses it.
+//!
+//! A thread becomes a user of a node during the lookup, and ends its use later by a call. The last
+//! user removes the node: under the lock of the shard, and only if it still has no user. A lookup
+//! that comes before that keeps the node. A lookup that comes after it makes a new one. So there is
+//! no sweep and no background thread.
 
 use std::borrow::Borrow;
 use std::hash::Hash;

@@ -14,6 +14,7 @@ impl<H: Home> Path<H> {
     /// The nodes that this path has and `other` lacks, in the order in which a moving leaf is
     /// charged: system before all, then the peer, protocol or service, then the share of the peer
     /// in it.
+    ///
     /// `f` borrows them: returning them would copy an array that was just written.
     #[inline(always)]
     pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {

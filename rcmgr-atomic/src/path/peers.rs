@@ -1,8 +1,9 @@
 //! Peers by id. Each has its node, and the paths of leaves with that peer and nothing else. So a
-//! stream that is opened by a peer id, or a connection that learns its peer, looks up one entry. As
-//! in a [`Registry`](crate::node::Registry), a thread becomes a user of a node or path during the
-//! lookup. The last user removes it, under the lock of the shard and only if it still has no user.
-//! A path in an entry is a user of the node there.
+//! stream that is opened by a peer id, or a connection that learns its peer, looks up one entry.
+//!
+//! As in a [`Registry`](crate::node::Registry), a thread becomes a user of a node or path during
+//! the lookup. The last user removes it, under the lock of the shard and only if it still has no
+//! user. A path in an entry is a user of the node there.
 
 use std::sync::Arc;
 
