@@ -94,10 +94,10 @@ impl<H: Home> Lending<H> {
     /// lock, that thread scans the list after it has unlocked.
     fn unlist_ended(&self) {
         loop {
-            // 1. Scan the list. SeqCst fence: between the end of a path, or the unlock, and the
-            //    scan of the list. Of a thread that ends a path and a thread that unlocks, at least
-            //    one sees the step of the other. So a path that has ended does not stay on the
-            //    list.
+            // 1. Scan the list. The SeqCst fence stands between the step before, which ended a path
+            //    or released the lock, and the scan. Of a thread that ended a path and a thread
+            //    that released the lock, at least one sees the step of the other. So a path that
+            //    has ended does not stay on the list.
             fence(Ordering::SeqCst);
             let lends = |path: &Shared<Path<H>>| path.lend_state().lends();
             if self.lenders.with(|lenders| lenders.iter().all(lends)) {
