@@ -2,10 +2,12 @@
 //!
 //! Its word is `[closed: 1][has spans: 1][memory: 62]`. The memory of a span is part of the memory
 //! of its owner, but not of the own memory of the owner: only the span releases it, unless the
-//! owner is closed. //! //! A reservation is charged from the outside in: the nodes of the owner,
-//! the owner, then the span. A release goes from the inside out: the span first. The thread that
-//! takes an amount out of the word of a span also takes it out of the owner. A closed owner has
-//! given everything back, so nothing is taken from it.
+//! owner is closed.
+//!
+//! A reservation is charged from the outside in: the nodes of the owner, the owner, then the span.
+//! A release goes from the inside out: the span first. The thread that takes an amount out of the
+//! word of a span also takes it out of the owner. A closed owner has given everything back, so
+//! nothing is taken from it.
 
 use std::sync::Arc;
 
