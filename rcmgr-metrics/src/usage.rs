@@ -2,27 +2,13 @@
 
 use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
 
-/// The usage that a limit is compared with.
-pub(crate) const fn used(stat: &ScopeStat, resource: Resource) -> u64 {
-    match resource {
-        Resource::Memory => stat.memory,
-        Resource::Fd => stat.fd,
-        Resource::Streams => stat.streams(),
-        Resource::StreamsInbound => stat.streams_inbound,
-        Resource::StreamsOutbound => stat.streams_outbound,
-        Resource::Conns => stat.conns(),
-        Resource::ConnsInbound => stat.conns_inbound,
-        Resource::ConnsOutbound => stat.conns_outbound,
-    }
-}
-
 /// Usage divided by the limit: 1 at the limit, and more if the limit was lowered below the usage.
 /// `None` if there is no limit.
 ///
 /// A limit of zero counts as one. So an unused scope that allows nothing has the utilisation 0.
 pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -> Option<f64> {
     match limit.get(resource) {
-        LimitValue::Limited(most) => Some(used(stat, resource) as f64 / most.max(1) as f64),
+        LimitValue::Limited(most) => Some(stat.get(resource) as f64 / most.max(1) as f64),
         LimitValue::Unlimited => None,
     }
 }

@@ -10,7 +10,7 @@ use rcmgr_core::{
     ScopeStat,
 };
 
-use super::usage::{add, of, slots, threshold};
+use super::usage::{add, slots, threshold};
 
 pub type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -251,8 +251,8 @@ impl State {
             let mut after = self.used;
             add(&mut after, more);
             for (resource, direction, asked) in slots(more) {
-                if asked > 0 && !self.limit.get(resource).allows(of(&after, resource)) {
-                    let used = of(&self.used, resource);
+                if asked > 0 && !self.limit.get(resource).allows(after.get(resource)) {
+                    let used = self.used.get(resource);
                     return refuse(resource, direction, asked, used, None);
                 }
             }

@@ -36,19 +36,6 @@ pub fn slots(more: &ScopeStat) -> [(Resource, Option<Direction>, u64); 7] {
     ]
 }
 
-pub fn of(stat: &ScopeStat, resource: Resource) -> u64 {
-    match resource {
-        Resource::Memory => stat.memory,
-        Resource::Fd => stat.fd,
-        Resource::Streams => stat.streams(),
-        Resource::StreamsInbound => stat.streams_inbound,
-        Resource::StreamsOutbound => stat.streams_outbound,
-        Resource::Conns => stat.conns(),
-        Resource::ConnsInbound => stat.conns_inbound,
-        Resource::ConnsOutbound => stat.conns_outbound,
-    }
-}
-
 /// The usage up to which a reservation of this priority is granted.
 pub fn threshold(limit: LimitValue, priority: Priority) -> LimitValue {
     match limit {

@@ -5,8 +5,7 @@ use rcmgr_core::{Error, Result};
 
 use super::state::{Engine, Path};
 use crate::charge::{Charge, Refused, cancel_all, charge_all};
-use crate::counters::Kind;
-use crate::lending::{Fill, may_have_credit};
+use crate::lending::Fill;
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
@@ -48,7 +47,7 @@ impl Engine {
         charge: C,
         version: LimitsVersion,
     ) -> Refused<'a> {
-        let Refused::Node(node, mut reached) = refused else {
+        let Refused::Node(node, reached) = refused else {
             return refused;
         };
         // 1. A refusal under limits that are not in force any longer means nothing. This is checked
@@ -56,22 +55,10 @@ impl Engine {
         if !self.versions.is_current(version) {
             return Refused::Stale;
         }
-        let can_be_credit = !Kind::of(reached.resource).is_empty();
-        if may_have_credit(node, reached) {
-            // 2a. Recall the credit on the node, and check the node again.
-            match self.lending.make_room(node, reached, charge, version) {
-                None => return Refused::Stale,
-                Some(now) => reached = now,
-            }
-        } else if can_be_credit {
-            // 2b. There is no credit now, but another thread may have recalled some between the
-            //     check that refused and this point. So check the node again. If it has room now,
-            //     or refuses for a resource with credit, try the whole charge again.
-            match charge.check(node, version) {
-                Err(now) if !may_have_credit(node, now) => reached = now,
-                _ => return Refused::Stale,
-            }
-        }
+        // 2. Check the node again, without credit on it.
+        let Some(reached) = self.lending.recheck(node, reached, charge, version) else {
+            return Refused::Stale;
+        };
         // 3. The refusal is final if the limits are still current after the last check of the node.
         self.refused_for_good(version, || charge.refused(node, reached))
     }

@@ -42,7 +42,6 @@ impl Engine {
     /// `None` if the given path has no peer, or no use. While the given path has a use, so has the
     /// result.
     pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Shared<Path>) -> Option<&'a Shared<Path>> {
-        let peer = path.peer()?.id().peer()?;
         // The path with the peer alone. A connection with a service keeps it.
         let path = path
             .from()
@@ -53,6 +52,7 @@ impl Engine {
         if path.streams().is_none()
             && let Some(path) = path.try_join()
         {
+            let peer = path.peer()?.id().peer()?;
             path.set_streams(self.peer_path(PathKind::Stream, &peer));
         }
         path.streams()

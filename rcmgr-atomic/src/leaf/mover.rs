@@ -12,6 +12,8 @@ use crate::lifetime::{Mover, Shared, Use};
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
     leaf: &'a Leaf,
+    /// The path that the leaf is on. It stays there until this mover moves it.
+    path: &'a Shared<Path>,
     mover: Mover<'a, Use<Path>>,
 }
 
@@ -24,17 +26,19 @@ impl Leaf {
     #[inline]
     pub fn mover(&self) -> Result<LeafMover<'_>> {
         let mover = self.staged.claim();
-        if self.is_closed() {
+        let (word, path) = self.staged.load();
+        if word.is_closed() {
             return Err(self.closed());
         }
-        Ok(LeafMover { leaf: self, mover })
+        let leaf = self;
+        Ok(LeafMover { leaf, path, mover })
     }
 }
 
 impl<'a> LeafMover<'a> {
     /// The path that the leaf is on. It stays there until this mover moves it.
     pub fn path(&self) -> &'a Shared<Path> {
-        self.leaf.path()
+        self.path
     }
 
     /// Moves the leaf to the path `next`. `next` is `None` if the leaf was closed while the path
@@ -58,8 +62,8 @@ impl<'a> LeafMover<'a> {
 
     /// The same, where `slot` is the charge for the slot of the leaf.
     fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
-        let Self { leaf, mover } = self;
-        let (mut word, path) = leaf.staged.load();
+        let Self { leaf, path, mover } = self;
+        let (mut word, _) = leaf.staged.load();
         if word.is_closed() {
             return Err(leaf.closed());
         }
@@ -89,6 +93,7 @@ impl<'a> LeafMover<'a> {
         }
         // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
+        *path = leaf.path();
         Ok(())
     }
 }

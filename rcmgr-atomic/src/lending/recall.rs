@@ -18,13 +18,38 @@ pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
 }
 
 impl<H: Home> Lending<H> {
+    /// Checks a node again that has refused a charge, without credit on it: credit is not usage, so
+    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if the
+    /// charge should be tried again.
+    #[inline]
+    pub fn recheck<C: Charge>(
+        &self,
+        node: &Node,
+        reached: LimitReached,
+        charge: C,
+        version: LimitsVersion,
+    ) -> Option<LimitReached> {
+        // There is never credit of connections and file descriptors: the first check was right.
+        if Kind::of(reached.resource).is_empty() {
+            return Some(reached);
+        }
+        if may_have_credit(node, reached) {
+            return self.make_room(node, reached, charge, version);
+        }
+        // There is no credit now, but another thread may have recalled some between the first check
+        // and this point. If the node has room now, or refuses for a resource with credit, the whole
+        // charge is tried again.
+        let now = charge.check(node, version).err();
+        now.filter(|&now| !may_have_credit(node, now))
+    }
+
     /// Recalls the credit on a node that has no room for a charge. Returns the limit that is
     /// reached all the same, or `None` if there is room now.
     ///
     /// A recalled stock is not filled for a while, and the node backs off for longer. So where many
     /// charges are refused, most find no credit to recall.
     #[cold]
-    pub fn make_room<C: Charge>(
+    fn make_room<C: Charge>(
         &self,
         node: &Node,
         mut reached: LimitReached,

@@ -22,7 +22,7 @@ use crate::charge::{Charge, cancel_all};
 use crate::counters::{Kind, Slot};
 use crate::lifetime::{Collect, Shared, Use};
 use crate::limits::LimitsVersion;
-use crate::node::{Node, Nodes, is_transient, rank};
+use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
 
 /// The home of paths: it collects a path that is not used any longer. The engine implements it.
@@ -140,13 +140,15 @@ impl<H: Home> Path<H> {
         self.named
     }
 
-    /// The nodes that it is a user of: those that the path before it lacks.
+    /// The nodes that it is a user of: those that the path before it lacks, without nodes that are
+    /// never collected.
     pub fn own_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         let is_new = |node: &Arc<Node>| match &self.from {
             Some(from) => !from.nodes.iter().any(|other| Arc::ptr_eq(other, node)),
             None => true,
         };
-        self.nodes.iter().filter(move |node| is_new(node))
+        let nodes = self.nodes.iter();
+        nodes.filter(move |node| is_collected(node.class()) && is_new(node))
     }
 
     /// The path on which streams begin that are opened through connections on this path, once there

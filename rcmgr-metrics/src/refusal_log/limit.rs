@@ -7,7 +7,6 @@ use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource, ScopeClass, Sco
 
 use super::words::amount;
 use crate::label::escaped;
-use crate::usage::used;
 
 /// The limit that was reached.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl Reached {
 /// The limit that a scope reached when it refused. Usage may have dropped since; then it is the
 /// fullest of the limits that were checked.
 pub(super) fn reached(report: &ScopeReport, asked: Resource, limits: &Limits) -> Reached {
-    let used = |resource| used(&report.stat, resource);
+    let used = |resource| report.stat.get(resource);
     let part = |&(resource, limit): &(_, u64)| used(resource) as f64 / limit.max(1) as f64;
     // The first limit that is full refused, as a scope checks them in this order.
     let full = limited(asked, &report.limit).find(|limit| part(limit) >= 1.0);
