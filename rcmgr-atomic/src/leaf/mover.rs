@@ -93,6 +93,7 @@ impl<'a> LeafMover<'a> {
         }
         // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
+        // This mover may move the leaf again, from the path that it is on now.
         *path = leaf.path();
         Ok(())
     }

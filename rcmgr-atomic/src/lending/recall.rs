@@ -19,8 +19,8 @@ pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
 
 impl<H: Home> Lending<H> {
     /// Checks a node again that has refused a charge, without credit on it: credit is not usage, so
-    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if the
-    /// charge should be tried again.
+    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if
+    /// the charge should be tried again.
     #[inline]
     pub fn recheck<C: Charge>(
         &self,
@@ -37,8 +37,8 @@ impl<H: Home> Lending<H> {
             return self.make_room(node, reached, charge, version);
         }
         // There is no credit now, but another thread may have recalled some between the first check
-        // and this point. If the node has room now, or refuses for a resource with credit, the whole
-        // charge is tried again.
+        // and this point. If the node has room now, or refuses for a resource with credit, the
+        // whole charge is tried again.
         let now = charge.check(node, version).err();
         now.filter(|&now| !may_have_credit(node, now))
     }
