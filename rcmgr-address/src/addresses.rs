@@ -1,4 +1,4 @@
-//! All limits by remote address together, as an engine holds them.
+//! All limits by remote address in one type, for an engine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::subnet::{Address, canonical};
 use crate::subnet_limiter::{self, SubnetLimiter};
 use crate::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
 
-/// What [`Addresses`] is made from. The default has the default limits and nobody on the allowlist.
+/// The configuration of [`Addresses`]. The default has the default limits and an empty allowlist.
 ///
 /// ```
 /// use rcmgr_address::{AddressConfig, RateLimits};
@@ -35,16 +35,16 @@ use crate::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddressConfig {
-    /// Who is let in where others are refused, as [`Allowlist`] tells.
+    /// Networks and peers that are admitted when the standard scopes refuse; see [`Allowlist`].
     pub allowlist: Vec<AllowlistEntry>,
-    /// How many connections may be open at a time.
+    /// Limits on the number of open connections.
     pub subnets: SubnetLimits,
-    /// How fast connections may come.
+    /// Limits on the rate of new connections.
     pub rates: RateLimits,
 }
 
 impl AddressConfig {
-    /// No limits, and nobody on the allowlist.
+    /// No limits and an empty allowlist.
     pub const fn none() -> Self {
         Self {
             allowlist: Vec::new(),
@@ -54,7 +54,8 @@ impl AddressConfig {
     }
 }
 
-/// Everything that is decided by remote address alone, as an engine holds it.
+/// All decisions that depend only on the remote address: the rate limits, the subnet limits and the
+/// allowlist.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,7 +70,7 @@ impl AddressConfig {
 /// #     }
 /// # }
 /// # let clock = SystemClock(std::time::Instant::now());
-/// // The clock is rcmgr-atomic's `SystemClock`, say.
+/// // For example, the `SystemClock` of rcmgr-atomic.
 /// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), Arc::new(clock))?;
 ///
 /// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
@@ -83,12 +84,12 @@ pub struct Addresses {
     allowlist: Allowlist,
     rates: RateLimiter,
     subnets: Arc<SubnetLimiter>,
-    /// Has no token where a remote is to prove its address first.
+    /// Has no token left when a remote must prove its address first.
     unverified: RateLimiter,
-    /// What is in force in both limiters, which is looked for once for each connection.
+    /// The limits in force of both limiters, in one pointer: each connection loads it once.
     active: ArcSwap<Active>,
-    /// What the subnet limits are made of. Locked while anything changes.
-    given: Mutex<Given>,
+    /// The source of the subnet limits. Locked during every change of limits.
+    source: Mutex<SubnetSource>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,18 +98,18 @@ struct Active {
     subnets: Arc<subnet_limiter::Active>,
 }
 
-/// What the subnet limits are made of.
+/// The source of the subnet limits.
 #[derive(Debug, Clone)]
-struct Given {
+struct SubnetSource {
     limits: SubnetLimits,
-    /// The networks from which the configuration allowed anyone.
+    /// The networks from which the configured allowlist admits every peer.
     allowlisted: Vec<IpNet>,
-    /// How many connections each of these may have.
+    /// The limit of open connections for each of these networks.
     conns: LimitValue,
 }
 
-impl Given {
-    /// The limits, with those of the allowlist's networks that they do not name.
+impl SubnetSource {
+    /// The configured limits, plus one limit for each allowlisted network that they do not name.
     fn merged(&self) -> SubnetLimits {
         let mut limits = self.limits.clone();
         for &network in &self.allowlisted {
@@ -128,48 +129,48 @@ impl Given {
     }
 }
 
-/// What [`Addresses`] holds and has refused.
+/// Counters of [`Addresses`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AddressStat {
-    /// How many connections the rate limiter refused.
+    /// Connections that the rate limiter refused.
     pub refused_by_rate: u64,
-    /// How many connections the subnet limiter refused.
+    /// Connections that the subnet limiter refused.
     pub refused_by_subnet: u64,
-    /// How many connections have a permit in a limited subnet or network.
+    /// Connections that hold a permit in a limited subnet or network.
     pub permits: u64,
-    /// How many subnets and networks have open connections.
+    /// Subnets and networks that have open connections.
     pub tracked_subnets: u64,
-    /// How many subnets and networks have a token bucket, for rates and for verification.
+    /// Token buckets of subnets and networks, for rates and for address verification.
     pub tracked_buckets: u64,
 }
 
 impl Addresses {
-    /// Puts a configuration to use.
+    /// Checks a configuration and creates the limiters.
     ///
-    /// The networks from which the configuration allows anyone are limited to as many connections
-    /// as the allowlisted system scope may have, `allowlisted_conns`, and not by their subnets.
-    /// That holds as long as this does, whatever becomes of the entries, except for a network that
-    /// has a limit of its own. Entries added later bring no such limit. (So far it is as in the
-    /// reference; here the number [can change](Self::set_allowlisted_conns).)
+    /// A network from which the configuration admits every peer is limited to `allowlisted_conns`
+    /// connections, the number that the allowlisted system scope allows; the subnet limits do not
+    /// apply to it. This limit stays even if the allowlist entry is removed. A network that has its
+    /// own limit keeps that limit. Entries added later bring no such limit. All this is as in
+    /// go-libp2p, except that the number [can change](Self::set_allowlisted_conns).
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`SubnetLimits`] and
-    /// [`RateLimits`] tell.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if [`SubnetLimits`] or [`RateLimits`] are
+    /// not valid.
     pub fn new(
         config: AddressConfig,
         allowlisted_conns: LimitValue,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let allowlist = Allowlist::new(&config.allowlist);
-        let given = Given {
+        let source = SubnetSource {
             limits: config.subnets,
             allowlisted: allowlist.networks(),
             conns: allowlisted_conns,
         };
-        let limits = given.merged();
+        let limits = source.merged();
         let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock))?;
-        // One hash serves both.
+        // Both limiters use the same hasher, so that a subnet is hashed once for both.
         let hasher = RandomState::new();
         let rates = RateLimiter::with_hasher(config.rates, clock, hasher.clone())?;
         let subnets = SubnetLimiter::with_hasher(limits, hasher)?;
@@ -183,25 +184,27 @@ impl Addresses {
             subnets: Arc::new(subnets),
             unverified,
             active: ArcSwap::from_pointee(active),
-            given: Mutex::new(given),
+            source: Mutex::new(source),
         })
     }
 
-    /// Asks the rate limiter, then the subnet limiter, for a connection with this remote endpoint.
-    /// One without an IP address is not limited here, and gets no permit.
+    /// Admits a connection with this remote endpoint: checks the rate limits, then the subnet
+    /// limits. An endpoint without an IP address is not limited and gets no permit.
     ///
     /// # Errors
     ///
-    /// [`RateLimit`](rcmgr_core::Error::RateLimit) or [`SubnetLimit`](rcmgr_core::Error::SubnetLimit). Where
-    /// the subnet limiter refuses, the token that the rate limiter gave is spent.
+    /// [`RateLimit`](rcmgr_core::Error::RateLimit) or
+    /// [`SubnetLimit`](rcmgr_core::Error::SubnetLimit). If the subnet limiter refuses, the token
+    /// that the rate limiter gave is still spent.
     pub fn admit(&self, endpoint: Endpoint) -> Result<Option<Permit>> {
         let permit = self.admit_bare(endpoint)?;
         let limited = endpoint.ip().is_some();
         Ok(limited.then(|| Permit::new(Arc::clone(&self.subnets), permit)))
     }
 
-    /// As [`admit`](Self::admit), for who gives the permit back [here](Self::give_back). Without an IP
-    /// address it is a permit of which nothing has to be given back.
+    /// Same as [`admit`](Self::admit), but the caller must return the permit with
+    /// [`give_back`](Self::give_back). Without an IP address the permit is empty, and returning it
+    /// does nothing.
     ///
     /// # Errors
     ///
@@ -221,84 +224,83 @@ impl Addresses {
         Ok(self.subnets.open_by(&active.subnets, address, known)?)
     }
 
-    /// Gives a permit back that is from here, in all subnets at once. Any thread may call it, any
-    /// number of times: the first call counts.
+    /// Returns a permit of this `Addresses`, in all subnets at once. Any thread may call it any
+    /// number of times; only the first call has an effect.
     #[inline]
     pub fn give_back(&self, permit: &BarePermit) {
         self.subnets.give_back(permit);
     }
 
-    /// The same when a permit's holder goes, which is a little cheaper.
+    /// Same as [`give_back`](Self::give_back), for a caller that owns the permit; slightly cheaper.
     #[inline]
     pub fn give_back_last(&self, permit: &mut BarePermit) {
         self.subnets.give_back_last(permit);
     }
 
-    /// Whether the transport should make a remote prove its address (by a QUIC retry, say) before
-    /// it spends anything on it: where more connections than usual are tried from around there.
+    /// Whether the transport should make the remote prove its address first, for example with a
+    /// QUIC Retry packet: true while more connections than usual arrive from its subnets.
     ///
-    /// Each call takes a token from a bucket for each subnet or network that limits the address's
-    /// connections, which holds half as many as connections are allowed there, and gets one back
-    /// every ten seconds; without a token in one of them it is true. So it never is where
-    /// connections are unlimited, and always where less than two are allowed. The numbers are the
-    /// reference's.
+    /// Each call takes a token from the bucket of each subnet or network that limits the address. A
+    /// bucket holds half as many tokens as the limit allows connections, and gains one every ten
+    /// seconds. The result is true if a bucket is empty. So it is never true where connections are
+    /// unlimited, and always true where fewer than two are allowed. The numbers are go-libp2p's.
     pub fn verify_source_address(&self, ip: IpAddr) -> bool {
         self.unverified.allow(ip).is_err()
     }
 
-    /// The allowlist, which may be changed at any time.
+    /// The allowlist. It can be changed at any time.
     pub const fn allowlist(&self) -> &Allowlist {
         &self.allowlist
     }
 
-    /// The subnet limits that were given last. The networks that the allowlist brought are not
-    /// among them.
+    /// The subnet limits that were set last, without the limits of allowlisted networks.
     pub fn subnet_limits(&self) -> SubnetLimits {
-        self.given().limits.clone()
+        self.source().limits.clone()
     }
 
-    fn given(&self) -> MutexGuard<'_, Given> {
-        self.given.lock()
+    fn source(&self) -> MutexGuard<'_, SubnetSource> {
+        self.source.lock()
     }
 
-    /// Puts other subnet limits in force, as [`SubnetLimiter::set_limits`] tells, for connections
-    /// and for [`verify_source_address`](Self::verify_source_address). The networks that the
-    /// allowlist brought stay, where the new limits do not name them.
+    /// Replaces the subnet limits, both for connections and for
+    /// [`verify_source_address`](Self::verify_source_address); see [`SubnetLimiter::set_limits`].
+    /// The limits of allowlisted networks stay, unless the new limits name these networks.
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`SubnetLimits`] tells; then nothing has
-    /// changed.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
+    /// [`SubnetLimits`]; then nothing has changed.
     pub fn set_subnet_limits(&self, limits: SubnetLimits) -> Result<()> {
-        self.change(|given| given.limits = limits)
+        self.change(|source| source.limits = limits)
     }
 
-    /// Limits the networks that the allowlist brought to so many connections, those that have a
-    /// limit of their own apart: an engine says so when the limit of its allowlisted system scope
-    /// changes. It counts for what is opened from now on, as
-    /// [`set_limits`](SubnetLimiter::set_limits) tells.
+    /// Limits each network that the configured allowlist brought to this many connections, except
+    /// those that have their own limit. An engine calls this when the limit of its allowlisted
+    /// system scope changes. It applies to connections opened from now on; see
+    /// [`SubnetLimiter::set_limits`].
     pub fn set_allowlisted_conns(&self, conns: LimitValue) {
-        if self.given().conns == conns {
+        if self.source().conns == conns {
             return;
         }
-        self.change(|given| given.conns = conns)
-            .expect("other numbers for the same networks are as good");
+        self.change(|source| source.conns = conns)
+            .expect("a new number for the same networks is a valid configuration");
     }
 
-    /// Puts what is given in force with a change, if that can work.
-    fn change(&self, change: impl FnOnce(&mut Given)) -> Result<()> {
-        let mut given = self.given();
-        let mut next = given.clone();
+    /// Applies a change to the source of the limits, and puts the result in force if it is valid.
+    fn change(&self, change: impl FnOnce(&mut SubnetSource)) -> Result<()> {
+        let mut source = self.source();
+        let mut next = source.clone();
         change(&mut next);
         let limits = next.merged();
         let rates = verification_rates(&limits);
+        // Fails before anything has changed. The rates below are derived from valid limits.
         self.subnets.set_limits(limits)?;
         self.active.store(Arc::new(Active {
             rates: self.rates.active(),
             subnets: self.subnets.active(),
         }));
         self.unverified.set_limits(rates)?;
-        *given = next;
+        *source = next;
         Ok(())
     }
 
@@ -307,22 +309,23 @@ impl Addresses {
         self.rates.limits()
     }
 
-    /// Puts other rates in force, as [`RateLimiter::set_limits`] tells.
+    /// Replaces the rates; see [`RateLimiter::set_limits`].
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`RateLimits`] tells; then nothing has
-    /// changed.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the rates are not valid, see
+    /// [`RateLimits`]; then nothing has changed.
     pub fn set_rate_limits(&self, limits: RateLimits) -> Result<()> {
-        let _one_by_one = self.given();
+        // Changes of both limiters are serialized, because both store `active`.
+        let _changing = self.source();
         self.rates.change(limits, |rates| {
             let subnets = self.subnets.active();
             self.active.store(Arc::new(Active { rates, subnets }));
         })
     }
 
-    /// What is held and was refused. It looks into every part of the limiters: for metrics and
-    /// tests, not for each connection.
+    /// The counters. This locks every shard of the limiters: for metrics and tests, not for each
+    /// connection.
     pub fn stat(&self) -> AddressStat {
         AddressStat {
             refused_by_rate: self.rates.refused(),
@@ -334,6 +337,8 @@ impl Addresses {
     }
 }
 
+/// The rates behind `verify_source_address`: half the connections at once, one more every ten
+/// seconds.
 fn verification_rates(limits: &SubnetLimits) -> RateLimits {
     let rate = |conns: u64| Rate {
         per_second: 0.1,

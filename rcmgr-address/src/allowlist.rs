@@ -1,4 +1,5 @@
-//! The networks, and peers in them, that are let in where the standard scopes refuse.
+//! The allowlist: networks, and peers in networks, that are admitted when the standard scopes
+//! refuse.
 
 use std::net::IpAddr;
 
@@ -10,12 +11,13 @@ use rcmgr_core::PeerId;
 use crate::allowlist_entry::AllowlistEntry;
 use crate::subnet::canonical;
 
-/// Networks, and peers in networks, that are let in where the standard scopes refuse.
+/// Networks, and peers in networks, that are admitted when the standard scopes refuse.
 ///
-/// Entries are a set: `/ip4/192.0.2.7/tcp/1` and `/ip4/192.0.2.7/ipcidr/32` are the same entry, and
-/// an entry that was added twice is gone when it is removed once.
+/// Entries form a set. `/ip4/192.0.2.7/tcp/1` and `/ip4/192.0.2.7/ipcidr/32` are the same entry,
+/// and an entry that was added twice is gone after one removal.
 ///
-/// A lookup takes no lock. A change copies the whole list: it is meant for some thousand entries.
+/// A lookup takes no lock. A change copies the whole list, which is acceptable for a few thousand
+/// entries.
 ///
 /// ```
 /// use rcmgr_core::PeerId;
@@ -25,7 +27,7 @@ use crate::subnet::canonical;
 /// list.add("/ip4/9.8.7.6/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?);
 ///
 /// let friend: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
-/// let stranger: PeerId = "somebody".parse()?;
+/// let stranger: PeerId = "other-peer".parse()?;
 /// assert!(list.allows_ip("9.8.7.6".parse()?));
 /// assert!(list.allows(&friend, "9.8.7.6".parse()?));
 /// assert!(!list.allows(&stranger, "9.8.7.6".parse()?));
@@ -37,18 +39,18 @@ pub struct Allowlist {
     allowed: ArcSwap<Allowed>,
 }
 
-/// The entries by their network.
+/// The entries, by network.
 type Allowed = JointPrefixMap<IpNet, InNetwork>;
 
 /// The entries of one network.
 #[derive(Debug, Clone, Default)]
 struct InNetwork {
-    anyone: bool,
+    all_peers: bool,
     peers: Vec<PeerId>,
 }
 
 impl Allowlist {
-    /// A list of these entries.
+    /// A list with these entries.
     pub fn new(entries: &[AllowlistEntry]) -> Self {
         let mut allowed = JointPrefixMap::new();
         for entry in entries {
@@ -64,53 +66,53 @@ impl Allowlist {
         self.change(|allowed| insert(allowed, &entry))
     }
 
-    /// Removes an entry, and returns whether it was there. Connections that it let in stay.
+    /// Removes an entry, and returns whether it existed. Connections that it admitted stay open.
     pub fn remove(&self, entry: &AllowlistEntry) -> bool {
         self.change(|allowed| remove(allowed, entry))
     }
 
     fn change<T>(&self, change: impl Fn(&mut Allowed) -> T) -> T {
         let mut result = None;
-        // It may run more than once: the last result is the one of the list that was stored.
+        // The closure may run more than once; the last result belongs to the list that was stored.
         self.allowed.rcu(|allowed| {
             let mut allowed = Allowed::clone(allowed);
             result = Some(change(&mut allowed));
             allowed
         });
-        result.expect("a change runs at least once")
+        result.expect("rcu runs its closure at least once")
     }
 
     /// All entries.
     pub fn entries(&self) -> Vec<AllowlistEntry> {
         let allowed = self.allowed.load();
         let entries = allowed.iter().flat_map(|(network, allowed)| {
-            let anyone = allowed.anyone.then_some(None);
+            let all_peers = allowed.all_peers.then_some(None);
             let peers = allowed.peers.iter().copied().map(Some);
-            let who = anyone.into_iter().chain(peers);
-            who.map(move |peer| AllowlistEntry { network, peer })
+            let admitted = all_peers.into_iter().chain(peers);
+            admitted.map(move |peer| AllowlistEntry { network, peer })
         });
         entries.collect()
     }
 
-    /// Whether the address is in any entry, for all or for a peer.
+    /// Whether the address is in any entry, with or without a peer.
     pub fn allows_ip(&self, ip: IpAddr) -> bool {
         let host = IpNet::from(ip.to_canonical());
         self.allowed.load().get_spm(&host).is_some()
     }
 
-    /// Whether the address is in an entry for all, or in one for this peer.
+    /// Whether the address is in an entry without a peer, or in an entry for this peer.
     pub fn allows(&self, peer: &PeerId, ip: IpAddr) -> bool {
         let host = IpNet::from(ip.to_canonical());
         self.allowed
             .load()
             .cover_values(&host)
-            .any(|allowed| allowed.anyone || allowed.peers.contains(peer))
+            .any(|allowed| allowed.all_peers || allowed.peers.contains(peer))
     }
 
-    /// The networks of the entries for all.
+    /// The networks of the entries without a peer.
     pub fn networks(&self) -> Vec<IpNet> {
         let allowed = self.allowed.load();
-        let open = allowed.iter().filter(|(_, allowed)| allowed.anyone);
+        let open = allowed.iter().filter(|(_, allowed)| allowed.all_peers);
         open.map(|(network, _)| network).collect()
     }
 }
@@ -118,7 +120,7 @@ impl Allowlist {
 fn insert(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
     let in_network = list.entry(canonical(entry.network)).or_default();
     match entry.peer {
-        None => !std::mem::replace(&mut in_network.anyone, true),
+        None => !std::mem::replace(&mut in_network.all_peers, true),
         Some(peer) if in_network.peers.contains(&peer) => false,
         Some(peer) => {
             in_network.peers.push(peer);
@@ -133,13 +135,13 @@ fn remove(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
         return false;
     };
     let removed = match entry.peer {
-        None => std::mem::take(&mut in_network.anyone),
+        None => std::mem::take(&mut in_network.all_peers),
         Some(peer) => {
             let at = in_network.peers.iter().position(|&other| other == peer);
             at.map(|at| in_network.peers.remove(at)).is_some()
         }
     };
-    if !in_network.anyone && in_network.peers.is_empty() {
+    if !in_network.all_peers && in_network.peers.is_empty() {
         list.remove(&network);
     }
     removed
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn all_entries_that_contain_an_address_count_not_only_the_closest() {
+    fn every_entry_that_contains_an_address_counts_not_only_the_most_specific() {
         let list = list(&[
             "/ip4/10.0.0.0/ipcidr/8",
             &format!("/ip4/10.1.0.0/ipcidr/16/p2p/{ALICE}"),
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_twice_is_gone_when_it_is_removed_once() {
+    fn an_entry_that_was_added_twice_is_gone_after_one_removal() {
         let list = list(&["/ip4/192.0.2.7/tcp/4001", "/ip4/192.0.2.7/ipcidr/32"]);
         let with_peer = entry(&format!("/ip4/192.0.2.7/udp/1/quic-v1/p2p/{BOB}"));
         assert!(list.add(with_peer));
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_of_ipv4() {
+    fn mapped_addresses_count_as_ipv4() {
         let list = list(&["/ip6/::ffff:192.0.2.0/ipcidr/120", "/ip4/9.8.7.6"]);
         assert!(list.allows_ip(ip("192.0.2.7")));
         assert!(list.allows_ip(ip("::ffff:9.8.7.6")));

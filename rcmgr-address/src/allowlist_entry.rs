@@ -1,4 +1,4 @@
-//! One entry of the allowlist, and its text.
+//! One entry of the allowlist and its text form.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,12 +12,12 @@ use crate::subnet::canonical;
 
 /// An entry of an [`Allowlist`](crate::Allowlist): a network, or one peer in it.
 ///
-/// As text it is a multiaddr: an IP address, then optionally `/ipcidr/N` for all addresses that
-/// share its first N bits, then optionally `/p2p/PEER` for that libp2p peer only. Transports between
-/// them (`/tcp/4001`, `/udp/4001/quic-v1`) are ignored, as in go-libp2p, so that the address of a
-/// peer can be pasted as it is. Anything else is an error: an entry without an IP address, a prefix
-/// longer than the address, a DNS name, a relay, an IPv6 zone (an open connection does not tell
-/// its zone). The value of `/certhash` is not looked at.
+/// Its text is a multiaddr: an IP address, then optionally `/ipcidr/N` for all addresses that share
+/// its first N bits, then optionally `/p2p/PEER` to allow only that libp2p peer. Transports in
+/// between (`/tcp/4001`, `/udp/4001/quic-v1`) are ignored, as in go-libp2p, so that a peer's
+/// address can be pasted unchanged. Everything else is an error: an entry without an IP address, a
+/// prefix longer than the address, a DNS name, a relay, or an IPv6 zone, because an open connection
+/// does not tell its zone. The value of `/certhash` is not checked.
 ///
 /// ```
 /// use rcmgr_address::AllowlistEntry;
@@ -39,9 +39,9 @@ use crate::subnet::canonical;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AllowlistEntry {
-    /// The network. Bits behind its prefix do not matter.
+    /// The network. Bits after its prefix are ignored.
     pub network: IpNet,
-    /// The peer that the entry is for; `None` for all.
+    /// The peer that the entry admits; `None` for all peers.
     pub peer: Option<PeerId>,
 }
 
@@ -64,17 +64,17 @@ const BARE: [&str; 12] = [
 /// Names of transports with a port.
 const WITH_PORT: [&str; 4] = ["dccp", "sctp", "tcp", "udp"];
 
-/// Names of transports with a text.
+/// Names of transports with a text value.
 const WITH_TEXT: [&str; 2] = ["certhash", "sni"];
 
-/// Names of transports with a text in percent-encoding.
+/// Names of transports with a percent-encoded text value.
 const WITH_ENCODED_TEXT: [&str; 2] = ["x-parity-ws", "x-parity-wss"];
 
-/// The parts of a multiaddr, of which each has a name and, by its name, a value.
+/// The parts of a multiaddr: names, most of them followed by a value.
 struct Parts<'a>(std::iter::Peekable<std::str::Split<'a, char>>);
 
 impl<'a> Parts<'a> {
-    /// The parts behind the leading slash.
+    /// The parts after the leading slash.
     fn of(text: &'a str) -> Option<Self> {
         let parts = text.strip_prefix('/')?;
         Some(Self(parts.split('/').peekable()))
@@ -88,7 +88,7 @@ impl<'a> Parts<'a> {
         self.0.next_if(|name| *name == expected).is_some()
     }
 
-    /// The value behind this name.
+    /// Reads the value that follows this name.
     fn value<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let value = self.0.next();
         let value = value.ok_or_else(|| format!("has no value after /{name}"))?;
@@ -116,6 +116,7 @@ fn read(text: &str) -> Result<AllowlistEntry, String> {
         Some("ip6") => parts.parsed::<Ipv6Addr>("ip6")?.into(),
         _ => return Err(no_address()),
     };
+    // Without `/ipcidr` the entry is for one address.
     let mut network = IpNet::from(ip);
     if parts.name_if("ipcidr") {
         let len: u8 = parts.parsed("ipcidr")?;
@@ -123,6 +124,7 @@ fn read(text: &str) -> Result<AllowlistEntry, String> {
         network = IpNet::new(ip, len)
             .map_err(|_| format!("has a prefix of {len} bits, at most {longest} are possible"))?;
     }
+    // Transports are checked and skipped; the peer must be last.
     let mut peer = None;
     while let Some(name) = parts.name() {
         if peer.is_some() {
@@ -148,15 +150,15 @@ fn read(text: &str) -> Result<AllowlistEntry, String> {
     })
 }
 
-/// The libp2p peer whose id is this in base58.
+/// The libp2p peer whose base58 id is `text`.
 fn libp2p_peer(text: &str) -> Option<PeerId> {
     let peer: PeerId = text.parse().ok()?;
-    // A peer id has one text in base58. It is read from other texts, too, such as hexadecimal.
+    // `PeerId` parses other forms too, such as hexadecimal. Only the base58 form is allowed here.
     (peer.is_libp2p() && peer.to_string() == text).then_some(peer)
 }
 
-/// Whether percent-encoded bytes are UTF-8. A percent sign that no two hexadecimal digits follow
-/// stands for itself.
+/// Whether the percent-decoded bytes are UTF-8. A percent sign without two hexadecimal digits after
+/// it stands for itself.
 fn is_percent_encoded(text: &str) -> bool {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -177,7 +179,7 @@ fn is_percent_encoded(text: &str) -> bool {
 }
 
 impl fmt::Display for AllowlistEntry {
-    /// The shortest text: without transports, and without `/ipcidr` for one address.
+    /// The shortest text: without transports, and without `/ipcidr` for a single address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = canonical(self.network);
         match network.addr() {
@@ -202,7 +204,7 @@ mod tests {
     const BOB: &str = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
 
     #[test]
-    fn an_entry_that_is_none_is_named() {
+    fn an_error_names_the_bad_entry() {
         let bad = [
             String::new(),
             "/".to_owned(),

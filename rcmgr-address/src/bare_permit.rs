@@ -1,4 +1,4 @@
-//! The record of the subnets in which a connection was counted.
+//! The record of the subnets that a connection is counted in.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, mem};
@@ -10,25 +10,26 @@ use crate::rules::MAX_SIZES;
 use crate::shards::Hashed;
 use crate::subnet::{Address, Subnet};
 
-/// A [`Permit`](crate::Permit) that does not give itself back: its holder does, to the
-/// [`Addresses`](crate::Addresses) that it is from.
+/// A [`Permit`](crate::Permit) that is not returned when it is dropped. Its holder must return it
+/// to the [`Addresses`](crate::Addresses) that issued it.
 ///
-/// It is for engines, whose connections find their way to the addresses in any case. Each [`Permit`](crate::Permit)
-/// is one more owner of the limiter, and to count owners, all threads write to one cache line.
-#[must_use = "it is not given back when it is dropped"]
+/// It is for engines whose connections can reach the [`Addresses`](crate::Addresses) anyway. A
+/// [`Permit`](crate::Permit) holds an `Arc` of the limiter, and all threads would contend for the
+/// cache line of its reference count.
+#[must_use = "dropping it does not give it back"]
 pub struct BarePermit {
-    around: Address,
+    address: Address,
     hash: u64,
-    /// Zero from when the permit was given back.
+    /// Zero after the permit was returned.
     sizes: AtomicU64,
 }
 
 impl BarePermit {
-    /// A permit of which nothing has to be given back.
+    /// An empty permit: returning it does nothing.
     #[inline]
     pub const fn none() -> Self {
         Self::new(Subnets {
-            around: Subnet::ALL.address(),
+            address: Subnet::ALL.address(),
             hash: 0,
             sizes: 0,
         })
@@ -37,16 +38,16 @@ impl BarePermit {
     #[inline]
     pub(crate) const fn new(subnets: Subnets) -> Self {
         Self {
-            around: subnets.around,
+            address: subnets.address,
             hash: subnets.hash,
             sizes: AtomicU64::new(subnets.sizes),
         }
     }
 
-    /// What is to be given back, for the first who asks.
+    /// The subnets to release. Returns them to the first caller only.
     #[inline]
     pub(crate) fn take(&self) -> Option<Subnets> {
-        // Relaxed: it only picks one caller; the counts are behind locks.
+        // Relaxed: the swap only picks one caller; the counts are behind locks.
         let mut sizes = self.sizes.load(Ordering::Relaxed);
         if sizes != 0 {
             sizes = self.sizes.swap(0, Ordering::Relaxed);
@@ -54,7 +55,7 @@ impl BarePermit {
         self.subnets(sizes)
     }
 
-    /// The same for who has it alone, which spares an atomic step.
+    /// Same as `take`, for exclusive access: needs no atomic read-modify-write.
     #[inline]
     pub(crate) fn take_last(&mut self) -> Option<Subnets> {
         let sizes = mem::take(self.sizes.get_mut());
@@ -67,7 +68,7 @@ impl BarePermit {
             return None;
         }
         Some(Subnets {
-            around: self.around,
+            address: self.address,
             hash: self.hash,
             sizes,
         })
@@ -90,15 +91,16 @@ impl BarePermit {
     }
 }
 
-/// The subnets of one address in which it was counted, most specific first: at least one. Each
-/// contains the one before, so the lowest address of the first and the sizes tell all.
-// All of it words: to read together what was just written in smaller pieces stalls the processor.
+/// The subnets that one address is counted in, most specific first: at least one. Each contains the
+/// one before it, so the lowest address of the first and the sizes determine all of them.
+// All fields are whole words: reading a word that was just written in smaller pieces stalls the
+// processor (failed store forwarding).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subnets {
-    around: Address,
-    /// Of the first.
+    address: Address,
+    /// The hash of the first subnet.
     hash: u64,
-    /// A byte each, the widest in the lowest: one more than its prefix length.
+    /// One byte for each subnet, the widest in the lowest byte: its prefix length plus one.
     sizes: u64,
 }
 
@@ -108,7 +110,7 @@ impl Subnets {
     #[inline]
     pub(crate) const fn one(first: Hashed) -> Self {
         Self {
-            around: first.subnet.address(),
+            address: first.subnet.address(),
             hash: first.hash,
             sizes: Self::size(first.subnet),
         }
@@ -124,12 +126,12 @@ impl Subnets {
         self.sizes = self.sizes << 8 | Self::size(wider);
     }
 
-    /// The subnet, if there is one only.
+    /// The subnet, if there is only one.
     #[inline]
-    pub(crate) fn only(&self) -> Option<Hashed> {
+    pub(crate) fn single(&self) -> Option<Hashed> {
         let len = u8::try_from(self.sizes - 1).ok()?;
         Some(Hashed {
-            subnet: Subnet::around(self.around, len),
+            subnet: Subnet::containing(self.address, len),
             hash: self.hash,
         })
     }
@@ -149,7 +151,7 @@ impl Subnets {
     fn iter(&self) -> impl Iterator<Item = Subnet> {
         let sizes = self.sizes.to_be_bytes().into_iter();
         let lens = sizes.filter_map(|size| size.checked_sub(1));
-        lens.map(|len| Subnet::around(self.around, len))
+        lens.map(|len| Subnet::containing(self.address, len))
     }
 }
 
@@ -160,18 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_subnets_as_may_be_come_back_in_their_order() {
+    fn the_largest_number_of_subnets_comes_back_in_order() {
         let hasher = RandomState::new();
         let address = Address::from_bits(Ipv6Addr::LOCALHOST.to_bits());
-        let hashed = |len| Hashed::new(Subnet::around(address, len), &hasher);
+        let hashed = |len| Hashed::new(Subnet::containing(address, len), &hasher);
         let all = [128, 127, 64, 63, 56, 48, 1, 0].map(hashed);
 
         let mut subnets = Subnets::one(all[0]);
-        assert_eq!(subnets.only(), Some(all[0]));
+        assert_eq!(subnets.single(), Some(all[0]));
         for (before, wider) in (1..).zip(&all[1..]) {
             assert_eq!(subnets.len(), before);
             subnets.push(wider.subnet);
-            assert_eq!(subnets.only(), None);
+            assert_eq!(subnets.single(), None);
         }
         assert_eq!(subnets.len(), MAX_SIZES);
         assert!(subnets.hashed(&hasher).eq(all));

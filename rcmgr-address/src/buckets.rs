@@ -1,8 +1,8 @@
-//! Where the token buckets of subnets are kept.
+//! The token buckets of subnets.
 //!
-//! A bucket is one number, the *arrival time* of the generic cell rate algorithm: the moment at
-//! which the bucket will be full again. A bucket that is full is as good as none, so those that
-//! have been full for a while are dropped.
+//! A bucket is one number, the *theoretical arrival time* of the generic cell rate algorithm
+//! (GCRA): the moment when the bucket will be full again. A full bucket carries no information, so
+//! buckets that have been full for a while are dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,62 +14,63 @@ use indexmap::map::raw_entry_v1::RawEntryMut;
 
 use crate::shards::{Hashed, Map, SHARDS, Shards, entry_in, index_in, shrink};
 
-/// The most buckets that a limiter keeps, in all shards together.
+/// The maximum number of buckets of a limiter, in all shards together.
 pub(crate) const MAX_BUCKETS: usize = 1 << 17;
 
-/// The most in one shard.
+/// The maximum number of buckets in one shard.
 const MAX_IN_SHARD: usize = MAX_BUCKETS / SHARDS;
 
-/// How long a bucket that is full is kept, in nanoseconds: a minute, as the reference does.
+/// How long a full bucket is kept, in nanoseconds: one minute, as in go-libp2p.
 const GRACE: u64 = 60 * 1_000_000_000;
 
-/// Every shard is swept once a minute, one after the other.
+/// The time between two sweeps: each sweeps one shard, so that every shard is swept once a minute.
 const SWEEP_EVERY: u64 = GRACE / SHARDS as u64;
 
-/// Among how many the fullest bucket is looked for when one has to be forgotten: as many as 128
-/// random bits pick, 16 each, which reach over all of a shard.
+/// The number of buckets sampled to choose one to evict: 128 random bits give 8 indices of 16 bits,
+/// and 16 bits can index every bucket of a shard.
 const SAMPLES: usize = 8;
 const _: () = assert!(MAX_IN_SHARD <= 1 << 16);
 
 #[derive(Debug)]
 pub(crate) struct Buckets {
     shards: Shards<Shard>,
-    /// When the next shard is to be swept, in nanoseconds.
+    /// The time of the next sweep, in nanoseconds.
     sweep_at: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Shard {
-    /// Each subnet with the number of its rule, so that one with another rate starts full.
+    /// The time when each bucket is full. The key contains the number of the rule, so that a bucket
+    /// starts full when the rate changes.
     full_at: Map<u64>,
-    /// For what is to be random.
+    /// The source of random samples.
     hasher: RandomState,
-    /// How many buckets were forgotten for want of room.
-    forgotten: u64,
+    /// The number of buckets that were evicted because the shard was full.
+    evicted: u64,
     refused: u64,
 }
 
 impl Shard {
     fn add(&mut self, subnet: &Hashed, full_at: u64) {
         if self.full_at.len() >= MAX_IN_SHARD {
-            self.forget_one();
+            self.evict_one();
         }
         if let RawEntryMut::Vacant(vacant) = entry_in(&mut self.full_at, subnet) {
             vacant.insert_hashed_nocheck(subnet.hash, subnet.subnet, full_at);
         }
     }
 
-    /// Forgets the fullest of a few buckets, which loses the least: the fuller a bucket, the less
-    /// an address gains by starting with a new one.
-    fn forget_one(&mut self) {
-        // The seeds are secret, so nobody can foretell which ones are looked at.
-        let [high, low] = [0, 1].map(|half| self.hasher.hash_one((self.forgotten, half)));
+    /// Evicts the fullest of a few sampled buckets. This loses the least: the fuller a bucket is,
+    /// the less its address gains by starting with a new one.
+    fn evict_one(&mut self) {
+        // The hasher's seeds are secret, so an attacker cannot predict which buckets are sampled.
+        let [high, low] = [0, 1].map(|half| self.hasher.hash_one((self.evicted, half)));
         let random = u128::from(high) << 64 | u128::from(low);
         let any = |sample| usize::from((random >> (16 * sample)) as u16) % self.full_at.len();
         let fullest = (0..SAMPLES).map(any).min_by_key(|&at| self.full_at[at]);
         if let Some(at) = fullest {
             self.full_at.swap_remove_index(at);
-            self.forgotten += 1;
+            self.evicted += 1;
         }
     }
 }
@@ -80,18 +81,18 @@ impl Buckets {
             shards: Shards::new(|| Shard {
                 full_at: Map::default(),
                 hasher: hasher.clone(),
-                forgotten: 0,
+                evicted: 0,
                 refused: 0,
             }),
             sweep_at: AtomicU64::new(now.saturating_add(SWEEP_EVERY)),
         }
     }
 
-    /// Sweeps one shard, if one is due. After a quiet time all are, and the next calls take them
-    /// one by one.
+    /// Sweeps one shard if a sweep is due. After a quiet period all shards are due, and each of the
+    /// next calls sweeps one.
     #[inline]
     pub(crate) fn sweep_if_due(&self, now: u64) {
-        // Relaxed: it only picks who sweeps; the buckets are behind locks.
+        // Relaxed: the value only picks the thread that sweeps; the buckets are behind locks.
         let due = self.sweep_at.load(Ordering::Relaxed);
         if due <= now {
             self.sweep(due, now);
@@ -100,16 +101,18 @@ impl Buckets {
 
     #[cold]
     fn sweep(&self, due: u64, now: u64) {
-        // One round is enough, however long it was quiet.
+        // At most one sweep of every shard is due, however long the quiet period was.
         let next = due
             .max(now.saturating_sub(GRACE))
             .saturating_add(SWEEP_EVERY);
+        // Only the thread that moves the time forward sweeps.
         let won = self
             .sweep_at
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
         if won.is_err() {
             return;
         }
+        // Drop the buckets that have been full for the whole grace period.
         let index = (next / SWEEP_EVERY) as usize % SHARDS;
         let mut shard = self.shards.lock(index);
         shard
@@ -118,7 +121,7 @@ impl Buckets {
         shrink(&mut shard.full_at);
     }
 
-    /// Drops the buckets of rules that are gone.
+    /// Drops the buckets of rules that no longer exist.
     pub(crate) fn keep_rules(&self, keep: impl Fn(u32) -> bool) {
         for index in 0..SHARDS {
             let mut shard = self.shards.lock(index);
@@ -127,7 +130,7 @@ impl Buckets {
         }
     }
 
-    /// Counts a refusal that no bucket was needed for.
+    /// Counts a refusal by a rule that has no buckets.
     pub(crate) fn count_refusal(&self, subnet: Hashed) {
         self.shards.lock(subnet.shard()).refused += 1;
     }
@@ -141,18 +144,19 @@ impl Buckets {
     }
 }
 
-/// The buckets as governor sees them.
+/// The adapter that stores governor's state in [`Buckets`].
 ///
-/// Governor reckons in time since its own start, by its own clock. Here that clock stands still at
-/// zero, each request says when it is, and the store translates: what governor sees is how long
-/// from now the bucket will be full. So one reading of the clock serves all of a call's buckets.
+/// Governor measures time since its own start, with its own clock. Here that clock always reads
+/// zero, and each request carries the current time. The store translates: governor sees the time
+/// from now until the bucket is full. So one reading of the clock serves all buckets of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(pub(crate) Arc<Buckets>);
 
-/// A token asked of a bucket at a moment, in nanoseconds. Governor wants a key to be comparable.
+/// A request for one token at a given time, in nanoseconds. Governor requires a key that can be
+/// compared and hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
-    /// With the number of the rule.
+    /// Contains the number of the rule.
     pub(crate) subnet: Hashed,
     pub(crate) now: u64,
 }
@@ -166,11 +170,13 @@ impl StateStore for Store {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let Request { subnet, now } = request;
+        // An absent bucket is full. For a known one, governor sees the time until it is full.
         let mut shard = self.0.shards.lock(subnet.shard());
         let known = index_in(&shard.full_at, subnet);
         let full_in = known.map(|at| Nanos::from(shard.full_at[at].saturating_sub(*now)));
         match decide(full_in) {
             Ok((granted, full_in)) => {
+                // Granted: store the new time at which the bucket will be full.
                 let full_at = now.saturating_add(full_in.as_u64());
                 match known {
                     Some(at) => shard.full_at[at] = full_at,

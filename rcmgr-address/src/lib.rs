@@ -1,22 +1,24 @@
-//! Limits by remote address: who may open how many connections, and how fast.
+//! Limits by remote address: how many connections an address may have, and how fast they may
+//! arrive.
 //!
-//! This is asked before any scope is, so it is what a flood meets first: every answer is cheap, and
-//! memory is bounded by what is open or was seen lately, never by how many addresses there are.
+//! These limits are checked before any scope, so they are the first defence against a flood. Every
+//! decision is cheap. Memory is bounded by the number of open connections and of recently seen
+//! subnets, not by the number of addresses that exist.
 //!
 //! | to learn about | see |
 //! | --- | --- |
-//! | all of it together, as an engine holds it | [`Addresses`], made from an [`AddressConfig`] |
-//! | how many connections at a time | [`SubnetLimits`], [`SubnetLimiter`], [`Permit`] |
-//! | how many connections a second | [`RateLimits`], [`Rate`], [`RateLimiter`] |
-//! | who is let in all the same | [`Allowlist`] |
+//! | all limits together, for an engine | [`Addresses`], created from an [`AddressConfig`] |
+//! | limits on open connections | [`SubnetLimits`], [`SubnetLimiter`], [`Permit`] |
+//! | limits on the rate of new connections | [`RateLimits`], [`Rate`], [`RateLimiter`] |
+//! | exceptions for trusted networks and peers | [`Allowlist`] |
 //!
-//! Both limiters look for a *network prefix* first: a network that was named in the configuration.
-//! The most specific one that contains the address decides alone. Where there is none, the
-//! address's subnet is looked at in each of the family's *subnet sizes* (of 2001:db8::7 the /56,
-//! then the /48), most specific first, and all of them must agree.
+//! Both limiters first look for a *network prefix*: a network that the configuration names. The
+//! most specific one that contains the address decides alone. Otherwise the address's subnets are
+//! checked, one for each *subnet size* of its address family (for 2001:db8::7 its /56, then its
+//! /48), most specific first. All of them must have room.
 //!
-//! An IPv6 address that stands for one of IPv4 (`::ffff:192.0.2.7`, as a dual-stack socket shows
-//! its IPv4 peers) counts as that IPv4 address everywhere here.
+//! Everywhere in this crate, an IPv4-mapped IPv6 address (`::ffff:192.0.2.7`, as a dual-stack
+//! socket reports an IPv4 peer) counts as the IPv4 address.
 #![forbid(unsafe_code)]
 
 mod addresses;

@@ -1,4 +1,4 @@
-//! One rate, applied to the token buckets of its subnets by `governor`.
+//! One rate, applied to the token buckets of its subnets with `governor`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use crate::buckets::{Buckets, Request, Store};
 use crate::rate_limits::Rate;
 use crate::shards::Hashed;
 
-/// A bucket takes at most this long to fill, in nanoseconds, so that no sum overflows.
+/// The maximum time to fill a bucket, in nanoseconds, so that no sum overflows.
 const LONGEST_FILL: u64 = 1 << 62;
 
 /// One rate, for any number of buckets.
 #[derive(Debug)]
 pub(crate) struct Meter {
     rate: Rate,
-    /// Tells the buckets of this rule from others of the same subnets.
+    /// Distinguishes the buckets of this rule from those of other rules for the same subnets.
     rule: u32,
     buckets: Arc<Buckets>,
-    /// `None` if a bucket holds no token.
-    limiter: Option<RateLimiter<Request, Store, Standing, NoOpMiddleware<Nanos>>>,
+    /// `None` if the burst is zero: every connection is refused.
+    limiter: Option<RateLimiter<Request, Store, ZeroClock, NoOpMiddleware<Nanos>>>,
 }
 
 impl Meter {
-    /// A meter of a rate that was checked.
+    /// A meter for a rate that has been checked.
     pub(crate) fn new(rate: Rate, rule: u32, buckets: &Arc<Buckets>) -> Self {
         let limiter = NonZeroU32::new(rate.burst).and_then(|burst| {
             let longest = LONGEST_FILL / u64::from(burst.get());
             let period = if rate.per_second > 0.0 {
-                // The conversion saturates.
+                // The cast from a float saturates.
                 ((1e9 / rate.per_second).round() as u64).clamp(1, longest)
             } else {
                 longest
             };
             let quota = Quota::with_period(Duration::from_nanos(period))?;
             let store = Store(Arc::clone(buckets));
-            Some(RateLimiter::new(quota.allow_burst(burst), store, Standing))
+            Some(RateLimiter::new(quota.allow_burst(burst), store, ZeroClock))
         });
         Self {
             rate,
@@ -50,11 +50,11 @@ impl Meter {
         }
     }
 
-    /// Takes a token from the subnet's bucket at that moment, in nanoseconds.
+    /// Takes a token from the subnet's bucket at the time `now`, in nanoseconds.
     ///
     /// # Errors
     ///
-    /// How long it takes until there is one.
+    /// The time until the next token; [`Duration::MAX`] if there will never be one.
     #[inline(always)]
     pub(crate) fn take(&self, subnet: Hashed, now: u64) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
@@ -74,11 +74,11 @@ impl Meter {
     }
 }
 
-/// Governor's clock: always at zero, since each [`Request`] brings its own time.
+/// A clock for governor that always reads zero, because each [`Request`] carries the time.
 #[derive(Debug)]
-struct Standing;
+struct ZeroClock;
 
-impl Clock for Standing {
+impl Clock for ZeroClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {

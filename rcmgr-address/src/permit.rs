@@ -1,4 +1,4 @@
-//! A permit that gives itself back when it is dropped.
+//! A permit that is returned when it is dropped.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use rcmgr_core::SubnetLimitExceeded;
 use crate::bare_permit::BarePermit;
 use crate::subnet_limiter::SubnetLimiter;
 
-/// A connection's permit among those that its address's subnets may have.
+/// A connection's permit: it counts the connection in the subnets of its address.
 ///
-/// It is given back once: by [`give_back`](Self::give_back), or when it is dropped.
+/// It is returned once: by [`give_back`](Self::give_back), or when it is dropped.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::subnet_limiter::SubnetLimiter;
 /// assert_eq!(limiter.permits(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a permit that is dropped is given back"]
+#[must_use = "dropping the permit gives it back"]
 pub struct Permit {
     limiter: Arc<SubnetLimiter>,
     permit: BarePermit,
@@ -37,8 +37,8 @@ impl Permit {
         Self { limiter, permit }
     }
 
-    /// Gives the permit back, in all subnets at once. Any thread may call it, any number of times:
-    /// the first call counts, the others do nothing and do not wait for it.
+    /// Returns the permit, in all subnets at once. Any thread may call it any number of times. The
+    /// first call has an effect; the others do nothing and do not wait for it.
     pub fn give_back(&self) {
         self.limiter.give_back(&self.permit);
     }
@@ -57,13 +57,13 @@ impl fmt::Debug for Permit {
 }
 
 impl SubnetLimiter {
-    /// Takes a permit for a connection with this remote address, until the permit is given back or
-    /// dropped.
+    /// Takes a permit for a connection with this remote address. The connection counts until the
+    /// permit is returned or dropped.
     ///
     /// # Errors
     ///
-    /// The most specific subnet, or the network prefix, that has as many as it may. Then nothing
-    /// was counted. The address in the error is in the form that counts: IPv4, if it stood for one.
+    /// Names the most specific subnet, or the network prefix, that has reached its limit; then
+    /// nothing was counted. An IPv4-mapped address appears in the error as IPv4.
     pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, SubnetLimitExceeded> {
         let permit = self.open_bare(ip)?;
         Ok(Permit::new(Arc::clone(self), permit))

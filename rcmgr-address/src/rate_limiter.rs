@@ -14,18 +14,18 @@ use rcmgr_core::{Clock, RateLimitExceeded, Result};
 use crate::buckets::{Buckets, MAX_BUCKETS};
 use crate::meter::Meter;
 use crate::rate_limits::{Rate, RateLimits};
-use crate::rules::{At, Rule, Rules};
+use crate::rules::{Rule, Rules, Target};
 use crate::shards::Hashed;
 use crate::subnet::{Address, Subnet};
 
-/// Limits how fast connections come from a remote address, from the subnets around it, and from
-/// everywhere: a token bucket each.
+/// Limits the rate of new connections from a remote address, from the subnets that contain it, and
+/// from all addresses together, each with a token bucket.
 ///
-/// There is a bucket for every subnet seen lately. One that has been full for a minute is dropped:
-/// each call drops those of at most one part of the limiter, where that is due, so that there is
-/// no background thread, and the calls after a flood clean up behind it. There are never more than
-/// [`MAX_TRACKED`](Self::MAX_TRACKED): where there is no room for another, the fullest bucket
-/// among a few picked at random is forgotten, which is the one that says the least.
+/// Every subnet that was seen recently has a bucket. A bucket that has been full for a minute is
+/// dropped. There is no background thread: each call sweeps at most one shard of the limiter if
+/// that is due, so the calls after a flood clean up after it. The number of buckets is bounded by
+/// [`MAX_TRACKED`](Self::MAX_TRACKED). When a new bucket finds no room, the fullest of a few
+/// randomly sampled buckets is evicted, because it carries the least information.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::subnet::{Address, Subnet};
 /// #     }
 /// # }
 /// # let clock = SystemClock(std::time::Instant::now());
-/// // The clock is rcmgr-atomic's `SystemClock`, say.
+/// // For example, the `SystemClock` of rcmgr-atomic.
 /// let limiter = RateLimiter::new(RateLimits::default(), Arc::new(clock))?;
 /// let ip = "192.0.2.7".parse()?;
 /// for _ in 0..16 {
@@ -54,46 +54,49 @@ pub struct RateLimiter {
     clock: Arc<dyn Clock>,
     hasher: RandomState,
     buckets: Arc<Buckets>,
-    /// Only the one of all together, which must not be forgotten for want of room.
+    /// Holds only the global bucket, separately, because it must never be evicted.
     global: Arc<Buckets>,
     active: ArcSwap<Active>,
-    /// Changes come one by one. Holds the last rule's number.
+    /// Serializes changes. Holds the number of the last rule.
     last_rule: Mutex<u32>,
 }
 
-/// The limits as they were given, and as they are looked up.
+/// The limits as they were set, and in the form that lookups use.
 #[derive(Debug)]
 pub(crate) struct Active {
     limits: RateLimits,
     rules: Rules<Meter>,
     global: Option<Meter>,
-    /// Where each rate applies (`None` for all together), and its rule's number.
-    numbers: HashMap<Option<At>, (Rate, u32)>,
+    /// For each place where a rate applies (`None` is the global rate), the rate and its rule's
+    /// number.
+    numbers: HashMap<Option<Target>, (Rate, u32)>,
 }
 
 impl Active {
-    /// A rule that was there before with the same rate keeps its number, and so its buckets.
+    /// A rule that existed before with the same rate keeps its number, and with it its buckets.
     fn new(
         limits: RateLimits,
-        before: &HashMap<Option<At>, (Rate, u32)>,
+        before: &HashMap<Option<Target>, (Rate, u32)>,
         last_rule: &mut u32,
-        [subnets, together]: [&Arc<Buckets>; 2],
+        [subnets, global_bucket]: [&Arc<Buckets>; 2],
     ) -> Result<Self> {
         limits.check_rates()?;
         let mut numbers = HashMap::new();
-        let mut meter = |at: Option<At>, rate: Rate, buckets| {
-            let number = match before.get(&at) {
+        let mut meter = |target: Option<Target>, rate: Rate, buckets| {
+            let number = match before.get(&target) {
                 Some(&(same, number)) if same == rate => number,
                 _ => {
                     *last_rule = last_rule.wrapping_add(1);
                     *last_rule
                 }
             };
-            numbers.insert(at, (rate, number));
+            numbers.insert(target, (rate, number));
             Meter::new(rate, number, buckets)
         };
-        let rules = Rules::new(limits.listed(), |at, rate| meter(Some(at), rate, subnets))?;
-        let global = limits.global.map(|rate| meter(None, rate, together));
+        let rules = Rules::new(limits.listed(), |target, rate| {
+            meter(Some(target), rate, subnets)
+        })?;
+        let global = limits.global.map(|rate| meter(None, rate, global_bucket));
         Ok(Self {
             limits,
             rules,
@@ -104,14 +107,15 @@ impl Active {
 }
 
 impl RateLimiter {
-    /// The most subnets and networks that are tracked, about 100 bytes each.
+    /// The maximum number of tracked subnets and networks. Each takes about 100 bytes.
     pub const MAX_TRACKED: usize = MAX_BUCKETS;
 
-    /// A limiter whose buckets are all full.
+    /// A limiter with full buckets.
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`RateLimits`] tells.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
+    /// [`RateLimits`].
     pub fn new(limits: RateLimits, clock: Arc<dyn Clock>) -> Result<Self> {
         Self::with_hasher(limits, clock, RandomState::new())
     }
@@ -141,15 +145,15 @@ impl RateLimiter {
         self.active.load().limits.clone()
     }
 
-    /// Puts other limits in force.
+    /// Replaces the limits.
     ///
-    /// The buckets of a size or network that stays with the same rate stay as they are. All others
-    /// start full: a new rate forgets what came before it.
+    /// If a subnet size or network keeps its rate, its buckets stay as they are. All other buckets
+    /// start full.
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`RateLimits`] tells; then nothing has
-    /// changed.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
+    /// [`RateLimits`]; then nothing has changed.
     pub fn set_limits(&self, limits: RateLimits) -> Result<()> {
         self.change(limits, |_| ())
     }
@@ -158,17 +162,23 @@ impl RateLimiter {
         self.active.load_full()
     }
 
-    /// Puts other limits in force, and says so before the buckets of the old ones go.
-    pub(crate) fn change(&self, limits: RateLimits, tell: impl FnOnce(Arc<Active>)) -> Result<()> {
-        // A panic under the lock has changed nothing but the number.
+    /// Replaces the limits, and calls `publish` before the buckets of the old rules are dropped.
+    pub(crate) fn change(
+        &self,
+        limits: RateLimits,
+        publish: impl FnOnce(Arc<Active>),
+    ) -> Result<()> {
+        // If an earlier change panicked under the lock, it changed only this number.
         let mut last_rule = self.last_rule.lock();
         let before = self.active.load_full();
         let buckets = [&self.buckets, &self.global];
         let active = Active::new(limits, &before.numbers, &mut last_rule, buckets)?;
         let numbers: HashSet<u32> = active.numbers.values().map(|&(_, rule)| rule).collect();
+        // The new rules are in force before the old buckets go: a call that still uses the old
+        // rules may create a bucket again, which is swept once it is full.
         let active = Arc::new(active);
         self.active.store(Arc::clone(&active));
-        tell(active);
+        publish(active);
         for buckets in buckets {
             buckets.keep_rules(|rule| numbers.contains(&rule));
         }
@@ -177,40 +187,44 @@ impl RateLimiter {
 
     /// Takes a token for a connection with this remote address.
     ///
-    /// The most specific network prefix that contains it decides alone. Else its subnets are asked,
-    /// most specific first, and all together last; the first without a token refuses, so that who
-    /// is refused by his own subnet takes nothing from a wider one. (A token taken from a bucket
-    /// before a wider one refused is not put back.)
+    /// The most specific network prefix that contains the address decides alone. Otherwise a token
+    /// is taken from the bucket of each of its subnets, most specific first, and last from the
+    /// global bucket. The first empty bucket refuses, so that an address refused by its own subnet
+    /// takes nothing from wider ones. A token that was taken before a wider bucket refused is not
+    /// put back.
     ///
     /// # Errors
     ///
-    /// Which bucket is empty, and until when. The address in the error is in the form that counts:
-    /// IPv4, if it stood for one.
+    /// Names the bucket that is empty, and the time until the next token. An IPv4-mapped address
+    /// appears in the error as IPv4.
     pub fn allow(&self, ip: IpAddr) -> Result<(), RateLimitExceeded> {
         self.allow_by(&self.active.load(), ip.into())?;
         Ok(())
     }
 
-    /// Takes a token for a connection with this address, by these limits. Returns the most specific
-    /// subnet that was asked, if any was.
+    /// Takes a token for a connection with this address, under these limits. Returns the most
+    /// specific subnet that was checked, if any, so that the caller can reuse its hash.
     #[inline(always)]
     pub(crate) fn allow_by(
         &self,
         active: &Active,
         address: Address,
     ) -> Result<Option<Hashed>, RateLimitExceeded> {
+        // Read the clock once for all buckets.
         let now = nanos(self.clock.now());
         self.buckets.sweep_if_due(now);
 
-        let applying = active.rules.applying(address);
-        let global = active.global.as_ref().filter(|_| !applying.by_network);
+        // An address in a named network skips the global rate.
+        let applicable = active.rules.applicable(address);
+        let global = active.global.as_ref().filter(|_| !applicable.by_network);
+        // The most specific bucket comes first: in a flood it refuses, and no other is locked.
         let mut first = None;
-        let mut wider = applying.rules;
+        let mut wider = applicable.rules;
         if let [rule, others @ ..] = wider {
             first = Some(self.take(rule, address, now)?);
             wider = others;
         }
-        // Mostly there is no more than one.
+        // By default an IPv4 address has only one rule.
         if !wider.is_empty() || global.is_some() {
             self.take_from_wider(wider, global, address, now)?;
         }
@@ -224,7 +238,7 @@ impl RateLimiter {
         address: Address,
         now: u64,
     ) -> Result<Hashed, RateLimitExceeded> {
-        let subnet = Hashed::new(Subnet::around(address, rule.len), &self.hasher);
+        let subnet = Hashed::new(Subnet::containing(address, rule.len), &self.hasher);
         match rule.value.take(subnet, now) {
             Ok(()) => Ok(subnet),
             Err(retry_after) => Err(RateLimitExceeded {
@@ -259,17 +273,18 @@ impl RateLimiter {
             })
     }
 
-    /// How many subnets and networks have a bucket: those seen lately.
+    /// The number of subnets and networks that have a bucket: those seen recently.
     pub fn tracked(&self) -> u64 {
         self.buckets.tracked()
     }
 
-    /// How many connections were refused so far.
+    /// The number of connections refused so far.
     pub fn refused(&self) -> u64 {
         self.buckets.refused() + self.global.refused()
     }
 }
 
+/// A time in nanoseconds; the largest number if it does not fit.
 #[inline]
 fn nanos(time: Duration) -> u64 {
     let seconds = time.as_secs().checked_mul(1_000_000_000);

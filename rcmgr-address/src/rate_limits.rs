@@ -1,4 +1,4 @@
-//! The rates as values, and what is checked about them.
+//! The rate limits as plain values, and their validation.
 
 use ipnet::IpNet;
 
@@ -6,25 +6,25 @@ use rcmgr_core::BadConfiguration;
 
 use crate::rules::{LOOPBACK, Listed, bad};
 
-/// How fast connections may come: a bucket of tokens, of which each connection takes one.
+/// The rate at which connections may arrive: a token bucket. Each connection takes one token.
 ///
-/// What is checked when it is put to use: `per_second` is a finite number, not below 0. With 0 the
-/// first `burst` connections come through and no more after them. The rate is kept as nanoseconds
-/// per token: over a billion a second counts as a billion, and a bucket that would take more than
-/// 146 years (2^62 ns) to fill takes that.
+/// A limiter checks that `per_second` is finite and not negative. With 0, the first `burst`
+/// connections are admitted and all later ones refused. The rate is stored as nanoseconds per
+/// token: more than a billion per second counts as a billion, and the time to fill a bucket is
+/// capped at 146 years (2^62 ns).
 ///
 /// ```
 /// use rcmgr_address::Rate;
 ///
-/// // 16 at once, and then one every five seconds.
+/// // 16 at once, then one every five seconds.
 /// let rate = Rate { per_second: 0.2, burst: 16 };
 /// # let _ = rate;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// How many tokens come back each second.
+    /// Tokens gained per second.
     pub per_second: f64,
-    /// How many tokens the bucket holds; it starts full. With 0 everything is refused.
+    /// The capacity of the bucket, in tokens. It starts full. With 0, every connection is refused.
     pub burst: u32,
 }
 
@@ -33,12 +33,15 @@ impl Rate {
         if self.per_second.is_finite() && self.per_second >= 0.0 {
             return Ok(());
         }
-        let reason = format!("{} connections a second is no rate", self.per_second);
+        let reason = format!(
+            "{} connections per second is not a valid rate: use a finite number, 0 or more",
+            self.per_second
+        );
         Err(bad(field, reason))
     }
 }
 
-/// How fast connections may come from each subnet of one size.
+/// The rate for each subnet of one size.
 ///
 /// ```
 /// use rcmgr_address::{Rate, SubnetRate};
@@ -48,13 +51,13 @@ impl Rate {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SubnetRate {
-    /// The size: how many leading bits the addresses of a subnet share.
+    /// The size: the number of leading bits that the addresses of a subnet share.
     pub prefix_len: u8,
-    /// The rate of each of them.
+    /// The rate of each subnet of this size.
     pub rate: Rate,
 }
 
-/// How fast connections may come from one network.
+/// The rate for one network.
 ///
 /// ```
 /// use rcmgr_address::NetworkRate;
@@ -65,22 +68,22 @@ pub struct SubnetRate {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkRate {
-    /// The network. Bits behind its prefix do not matter.
+    /// The network. Bits after its prefix are ignored.
     pub network: IpNet,
     /// The rate of all its addresses together; `None` for no limit.
     pub rate: Option<Rate>,
 }
 
-/// How fast connections may come, by remote address: what a [`RateLimiter`](crate::RateLimiter) is
-/// made from.
+/// Limits on the rate of new connections by remote address: the configuration of a
+/// [`RateLimiter`](crate::RateLimiter).
 ///
-/// Each field replaces the default of its kind and family, and leaves the others. The defaults are
-/// the reference's: 0.2 a second and 16 at once for an IPv4 address and an IPv6 /56, 0.5 and 80 for
-/// an IPv6 /48, and no limit on loopback or on all together.
+/// Each field replaces the default of its kind and address family, and leaves the others. The
+/// defaults are go-libp2p's: 0.2 per second and 16 at once for an IPv4 address and an IPv6 /56, 0.5
+/// and 80 for an IPv6 /48, and no limit on loopback or on all addresses together.
 ///
-/// What is checked when it is put to use: each [`Rate`]; prefix lengths are at most 32 or 128, a
-/// family has no size twice and at most 8, and no network is listed twice or under the wrong
-/// family.
+/// A limiter checks each [`Rate`], that prefix lengths are at most 32 for IPv4 and 128 for IPv6,
+/// that a family has at most 8 sizes and none twice, and that no network is listed twice or under
+/// the wrong family.
 ///
 /// ```
 /// use rcmgr_address::{Rate, RateLimits};
@@ -93,20 +96,20 @@ pub struct NetworkRate {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimits {
-    /// For all addresses together that are in none of the networks below. By default none.
+    /// All addresses together, except those in the networks below. By default unlimited.
     pub global: Option<Rate>,
-    /// Per subnet of IPv4, by size. By default /32: 0.2 a second, 16 at once.
+    /// Each IPv4 subnet, by size. By default /32: 0.2 per second, 16 at once.
     pub v4: Vec<SubnetRate>,
-    /// Per subnet of IPv6, by size. By default /56: 0.2 a second, 16 at once; /48: 0.5 and 80.
+    /// Each IPv6 subnet, by size. By default /56: 0.2 per second, 16 at once; /48: 0.5 and 80.
     pub v6: Vec<SubnetRate>,
-    /// For these IPv4 networks instead. By default 127.0.0.0/8: unlimited.
+    /// IPv4 networks that are limited as a whole instead. By default 127.0.0.0/8: unlimited.
     pub v4_networks: Vec<NetworkRate>,
-    /// For these IPv6 networks instead. By default ::1/128: unlimited.
+    /// IPv6 networks that are limited as a whole instead. By default ::1/128: unlimited.
     pub v6_networks: Vec<NetworkRate>,
 }
 
 impl RateLimits {
-    /// No limits at all.
+    /// No limits.
     pub const fn none() -> Self {
         Self {
             global: None,

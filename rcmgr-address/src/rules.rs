@@ -1,4 +1,5 @@
-//! The values that apply to an address: by the most specific network, else by subnet size.
+//! The rules that apply to an address: the most specific named network, else one rule for each
+//! subnet size.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +11,7 @@ use rcmgr_core::BadConfiguration;
 
 use crate::subnet::{Address, MAPPED, canonical, shared_bits};
 
-/// The most subnet sizes that a family may have.
+/// The maximum number of subnet sizes of an address family.
 pub(crate) const MAX_SIZES: usize = 8;
 
 /// 127.0.0.0/8 and ::1/128, which the defaults leave unlimited.
@@ -19,9 +20,9 @@ pub(crate) const LOOPBACK: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
 ];
 
-/// What a configuration lists, a value (a limit, a rate) each.
+/// The lists of a configuration, each with values (limits or rates).
 pub(crate) struct Listed<V> {
-    /// Which configuration it is, for errors.
+    /// The name of the configuration, for errors.
     pub(crate) name: &'static str,
     pub(crate) v4: Vec<(u8, V)>,
     pub(crate) v6: Vec<(u8, V)>,
@@ -30,22 +31,22 @@ pub(crate) struct Listed<V> {
     pub(crate) v6_networks: Vec<(IpNet, Option<V>)>,
 }
 
-/// Where a value applies: to each subnet of a size, or to one network.
+/// Where a value applies: to each subnet of one size, or to one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum At {
+pub(crate) enum Target {
     V4(u8),
     V6(u8),
     Network(IpNet),
 }
 
-/// What is in force for which addresses, ready to be looked up.
+/// The rules in force, in the form that lookups use.
 #[derive(Debug)]
 pub(crate) struct Rules<T> {
     v4: Vec<Rule<T>>,
     v6: Vec<Rule<T>>,
     networks: JointPrefixMap<IpNet, Option<Rule<T>>>,
-    /// With which bytes the networks of each family begin: most addresses are in none, and need
-    /// not be looked up.
+    /// The first bytes of the named networks, by address family: most addresses are in no named
+    /// network, and this spares them the lookup.
     v4_first: FirstBytes,
     v6_first: FirstBytes,
 }
@@ -68,31 +69,32 @@ impl FirstBytes {
     }
 }
 
-/// A value for the subnets of one size, or for one network of it.
+/// A value for the subnets of one size, or for one network of that size.
 #[derive(Debug)]
 pub(crate) struct Rule<T> {
-    /// The size, in IPv6 bits.
+    /// The prefix length, in IPv6 bits.
     pub(crate) len: u8,
     pub(crate) value: T,
 }
 
 /// The rules for one address, most specific first.
-pub(crate) struct Applying<'a, T> {
+pub(crate) struct Applicable<'a, T> {
     pub(crate) rules: &'a [Rule<T>],
-    /// Whether a network prefix decided: then there is one rule, or none if it is unlimited.
+    /// Whether a named network decided. Then there is one rule, or none if the network is
+    /// unlimited.
     pub(crate) by_network: bool,
 }
 
 impl<T> Rules<T> {
-    /// Checks what is listed, and makes what each value becomes.
+    /// Checks the lists, and converts each value with `make`.
     ///
     /// # Errors
     ///
-    /// If a prefix is longer than the family's addresses, a size or a network is there twice, a
-    /// family has more than [`MAX_SIZES`], or a network is of the other family.
+    /// If a prefix is longer than the family's addresses, a size or a network is listed twice, a
+    /// family has more than [`MAX_SIZES`] sizes, or a network is of the other family.
     pub(crate) fn new<V>(
         listed: Listed<V>,
-        mut make: impl FnMut(At, V) -> T,
+        mut make: impl FnMut(Target, V) -> T,
     ) -> Result<Self, BadConfiguration> {
         let Listed { name, .. } = listed;
         check_sizes(&format!("{name}.v4"), &listed.v4, 32)?;
@@ -100,13 +102,14 @@ impl<T> Rules<T> {
         check_networks(&format!("{name}.v4_networks"), &listed.v4_networks, true)?;
         check_networks(&format!("{name}.v6_networks"), &listed.v6_networks, false)?;
 
+        // One map holds the networks of both families.
         let mut networks = JointPrefixMap::new();
         let [mut v4_first, mut v6_first] = [(); 2].map(|()| FirstBytes::default());
         for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
             let network = canonical(network);
             let rule = value.map(|value| Rule {
                 len: shared_bits(&network),
-                value: make(At::Network(network), value),
+                value: make(Target::Network(network), value),
             });
             networks.insert(network, rule);
             match network {
@@ -115,8 +118,8 @@ impl<T> Rules<T> {
             }
         }
         Ok(Self {
-            v4: sizes(listed.v4, MAPPED, |len, value| make(At::V4(len), value)),
-            v6: sizes(listed.v6, 0, |len, value| make(At::V6(len), value)),
+            v4: sizes(listed.v4, MAPPED, |len, value| make(Target::V4(len), value)),
+            v6: sizes(listed.v6, 0, |len, value| make(Target::V6(len), value)),
             networks,
             v4_first,
             v6_first,
@@ -125,7 +128,7 @@ impl<T> Rules<T> {
 
     /// The rules for an address.
     #[inline]
-    pub(crate) fn applying(&self, address: Address) -> Applying<'_, T> {
+    pub(crate) fn applicable(&self, address: Address) -> Applicable<'_, T> {
         let (rules, first) = if address.is_v4() {
             (&self.v4, &self.v4_first)
         } else {
@@ -134,19 +137,19 @@ impl<T> Rules<T> {
         if first.contains(address.first_byte())
             && let Some(rule) = self.by_network(address)
         {
-            return Applying {
+            return Applicable {
                 rules: rule,
                 by_network: true,
             };
         }
-        Applying {
+        Applicable {
             rules,
             by_network: false,
         }
     }
 
-    /// The rule of the most specific network that contains the address, if any does: none if that is
-    /// unlimited.
+    /// The rule of the most specific network that contains the address, if there is one. The slice
+    /// is empty if that network is unlimited.
     #[inline(never)]
     fn by_network(&self, address: Address) -> Option<&[Rule<T>]> {
         let ip = IpAddr::from(address);
@@ -155,7 +158,8 @@ impl<T> Rules<T> {
     }
 }
 
-/// The rules of a family whose addresses have so many bits before them.
+/// The rules of one family, most specific first. `before` is the number of bits before the family's
+/// addresses in IPv6 form.
 fn sizes<V, T>(
     mut listed: Vec<(u8, V)>,
     before: u8,
@@ -180,7 +184,7 @@ pub(crate) fn bad(field: &str, reason: String) -> BadConfiguration {
 fn check_sizes<V>(field: &str, sizes: &[(u8, V)], longest: u8) -> Result<(), BadConfiguration> {
     if sizes.len() > MAX_SIZES {
         let reason = format!(
-            "{} subnet sizes, at most {MAX_SIZES} are possible",
+            "{} subnet sizes are listed, at most {MAX_SIZES} are allowed",
             sizes.len()
         );
         return Err(bad(field, reason));
@@ -188,11 +192,11 @@ fn check_sizes<V>(field: &str, sizes: &[(u8, V)], longest: u8) -> Result<(), Bad
     let mut seen = HashSet::new();
     for &(len, _) in sizes {
         if len > longest {
-            let reason = format!("prefix length {len}, the longest is {longest}");
+            let reason = format!("prefix length {len} is too long, the longest is {longest}");
             return Err(bad(field, reason));
         }
         if !seen.insert(len) {
-            return Err(bad(field, format!("prefix length {len} is there twice")));
+            return Err(bad(field, format!("prefix length {len} is listed twice")));
         }
     }
     Ok(())
@@ -208,10 +212,10 @@ fn check_networks<V>(
         let network = canonical(given);
         if matches!(network, IpNet::V4(_)) != v4 {
             let family = if v4 { "IPv4" } else { "IPv6" };
-            return Err(bad(field, format!("{given} is no network of {family}")));
+            return Err(bad(field, format!("{given} is not an {family} network")));
         }
         if !seen.insert(network) {
-            return Err(bad(field, format!("{network} is there twice")));
+            return Err(bad(field, format!("{network} is listed twice")));
         }
     }
     Ok(())
@@ -222,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_known_by_the_bytes_it_begins_with() {
+    fn the_set_has_exactly_the_first_bytes_of_a_networks_addresses() {
         let cases = [
             (127, 8, 127..=127),
             (127, 32, 127..=127),

@@ -1,4 +1,4 @@
-//! State split by subnet into parts with a lock each.
+//! State split by subnet into shards, each behind its own lock.
 
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -8,16 +8,16 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::subnet::Subnet;
 
-/// Into how many maps, each behind its own lock, the state of a limiter is split.
+/// The number of shards of a limiter's state.
 pub(crate) const SHARDS: usize = 64;
 
-/// Below this capacity a map is left as it is.
+/// A map of at most this capacity is never shrunk.
 const SMALL: usize = 32;
 
-/// A subnet with its hash, which picks the shard and the position in the shard's map.
+/// A subnet with its hash, which selects the shard and the position in the shard's map.
 ///
-/// It is made under random seeds, so that nobody can choose addresses that collide. A subnet hashes
-/// the same for every rule: there is seldom more than one.
+/// The hash is seeded at random, against collision attacks. It is the same for every rule of a
+/// subnet; a subnet rarely has more than one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Hashed {
     pub(crate) subnet: Subnet,
@@ -25,7 +25,7 @@ pub(crate) struct Hashed {
 }
 
 impl Hashed {
-    /// For where there is no subnet.
+    /// A placeholder where there is no subnet.
     pub(crate) const NONE: Self = Self {
         subnet: Subnet::ALL,
         hash: 0,
@@ -37,7 +37,7 @@ impl Hashed {
         Self { subnet, hash }
     }
 
-    /// The same subnet, told from those of other rules.
+    /// The same subnet as a key of this rule.
     #[inline]
     pub(crate) const fn of_rule(self, rule: u32) -> Self {
         let subnet = self.subnet.of_rule(rule);
@@ -47,29 +47,29 @@ impl Hashed {
     /// The index of its shard.
     #[inline]
     pub(crate) const fn shard(&self) -> usize {
-        // The maps use the lowest and the highest bits.
+        // The maps use the lowest and the highest bits of the hash, so take other bits.
         (self.hash >> 40) as usize % SHARDS
     }
 }
 
-/// A shard's map. It has no hasher: whoever asks brings the hash.
+/// A shard's map. It has no hasher: the caller provides the hash.
 pub(crate) type Map<V> = IndexMap<Subnet, V, ()>;
 
-/// Where in the map it is.
+/// The index of the key in the map, if present.
 #[inline]
 pub(crate) fn index_in<V>(map: &Map<V>, key: &Hashed) -> Option<usize> {
     map.raw_entry_v1()
         .index_from_hash(key.hash, |subnet| *subnet == key.subnet)
 }
 
-/// Its position in the map, taken or not.
+/// The key's entry in the map, occupied or vacant.
 #[inline]
 pub(crate) fn entry_in<'a, V>(map: &'a mut Map<V>, key: &Hashed) -> RawEntryMut<'a, Subnet, V, ()> {
     map.raw_entry_mut_v1()
         .from_hash(key.hash, |subnet| *subnet == key.subnet)
 }
 
-/// State split by key, so that callers with different keys seldom wait for each other.
+/// State split by key, so that callers with different keys rarely contend.
 #[derive(Debug)]
 pub(crate) struct Shards<T> {
     shards: Box<[CachePadded<Mutex<T>>]>,
@@ -83,26 +83,27 @@ impl<T> Shards<T> {
         }
     }
 
-    /// Locks a shard. A caller that needs several locks them in the order of their indices.
+    /// Locks one shard. A caller that locks several must lock them in the order of their indices,
+    /// against deadlock.
     #[inline]
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, T> {
         self.shards[index].lock()
     }
 
-    /// The sum over all shards, each read by itself.
+    /// The sum over all shards. Each shard is read separately.
     pub(crate) fn sum(&self, part: impl Fn(&T) -> u64) -> u64 {
         (0..SHARDS).map(|index| part(&self.lock(index))).sum()
     }
 }
 
-/// Whether a map that a flood grew should give memory back. What remains gets room to double, so
-/// that the cost of moving entries is spread over as many removals.
+/// Whether a map that grew in a flood should release memory. It is shrunk to twice its length, so
+/// that the cost of moving the entries is amortized over as many removals.
 #[inline]
 pub(crate) const fn mostly_empty(capacity: usize, len: usize) -> bool {
     capacity > SMALL && len < capacity / 8
 }
 
-/// Gives memory back if it should.
+/// Shrinks the map if it is mostly empty.
 #[inline]
 pub(crate) fn shrink<V>(map: &mut Map<V>) {
     if mostly_empty(map.capacity(), map.len()) {

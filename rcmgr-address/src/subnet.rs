@@ -1,18 +1,19 @@
-//! Addresses and subnets as keys of maps, in one form for IPv4 and IPv6.
+//! Addresses and subnets as map keys, in one form for IPv4 and IPv6.
 
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// How many bits of an IPv4-mapped IPv6 address come before the IPv4 address.
+/// The number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 pub(crate) const MAPPED: u8 = 96;
 
 /// A canonical address, as two words.
 ///
-/// IPv4 is kept as IPv4-mapped IPv6. No IPv6 address can meet it there, since those that are mapped
-/// stand for the IPv4 addresses that they are.
-// Words, not bytes: reading parts of what was just written as bytes stalls the processor.
+/// An IPv4 address is stored as IPv4-mapped IPv6. It cannot collide with another IPv6 address,
+/// because a mapped address counts as the IPv4 address.
+// Words, not bytes: reading a word that was just written as bytes stalls the processor (failed
+// store forwarding).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
     high: u64,
@@ -38,7 +39,7 @@ impl Address {
         self.high == 0 && self.low >> 32 == 0xffff
     }
 
-    /// What it begins with, in its own family.
+    /// The first byte of the address in its own family.
     #[inline]
     pub(crate) const fn first_byte(self) -> u8 {
         if self.is_v4() {
@@ -68,7 +69,7 @@ impl From<Address> for IpAddr {
     }
 }
 
-/// How many bits a network's addresses share, counted as [`Address`] keeps them: in IPv6 bits.
+/// The number of bits that a network's addresses share, in IPv6 bits as in [`Address`].
 pub(crate) const fn shared_bits(network: &IpNet) -> u8 {
     match network {
         IpNet::V4(network) => MAPPED + network.prefix_len(),
@@ -76,10 +77,10 @@ pub(crate) const fn shared_bits(network: &IpNet) -> u8 {
     }
 }
 
-/// A subnet as a key: small, and quick to hash.
+/// A subnet as a key: small and fast to hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subnet {
-    /// The lowest one.
+    /// The lowest address of the subnet.
     address: Address,
     rule: u32,
     len: u8,
@@ -93,9 +94,9 @@ impl Subnet {
         len: 0,
     };
 
-    /// The subnet of that size, in IPv6 bits, around an address.
+    /// The subnet that contains an address, with a prefix length in IPv6 bits.
     #[inline]
-    pub(crate) fn around(address: Address, len: u8) -> Self {
+    pub(crate) fn containing(address: Address, len: u8) -> Self {
         let mask = u128::MAX.checked_shl(u32::from(128 - len)).unwrap_or(0);
         Self {
             address: Address::from_bits(address.bits() & mask),
@@ -104,7 +105,7 @@ impl Subnet {
         }
     }
 
-    /// The same subnet, told from those of other rules. Without this its rule is 0.
+    /// The same subnet as a key of this rule. The default rule is 0.
     #[inline]
     pub(crate) const fn of_rule(self, rule: u32) -> Self {
         Self { rule, ..self }
@@ -119,13 +120,13 @@ impl Subnet {
         self.address
     }
 
-    /// The prefix length, counted in IPv6 bits.
+    /// The prefix length, in IPv6 bits.
     pub(crate) const fn len(self) -> u8 {
         self.len
     }
 }
 
-/// Without the rule, so that one hash does for all.
+/// Without the rule, so that one hash serves all rules of a subnet.
 impl Hash for Subnet {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -144,7 +145,7 @@ impl From<Subnet> for IpNet {
     }
 }
 
-/// The network without host bits, and as one of IPv4 where all of it stands for IPv4 addresses.
+/// The network without host bits. A network of IPv4-mapped addresses becomes an IPv4 network.
 pub(crate) fn canonical(network: IpNet) -> IpNet {
     let network = network.trunc();
     let (ip, len): (Option<Ipv4Addr>, u8) = match network {
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subnet_reads_as_the_network_it_is() {
+    fn a_subnet_converts_to_its_network() {
         let cases = [
             ("192.0.2.7", 32, "192.0.2.7/32"),
             ("192.0.2.7", 24, "192.0.2.0/24"),
@@ -174,13 +175,13 @@ mod tests {
         for (ip, len, network) in cases {
             let ip: IpAddr = ip.parse().unwrap();
             let network: IpNet = network.parse().unwrap();
-            let subnet = Subnet::around(ip.into(), shared_bits(&IpNet::new(ip, len).unwrap()));
+            let subnet = Subnet::containing(ip.into(), shared_bits(&IpNet::new(ip, len).unwrap()));
             assert_eq!(IpNet::from(subnet), network);
         }
     }
 
     #[test]
-    fn a_network_of_mapped_addresses_is_one_of_ipv4() {
+    fn a_network_of_mapped_addresses_becomes_an_ipv4_network() {
         let cases = [
             ("::ffff:192.0.2.7/120", "192.0.2.0/24"),
             ("::ffff:192.0.2.7/96", "0.0.0.0/0"),

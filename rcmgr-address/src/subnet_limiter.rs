@@ -1,8 +1,10 @@
-//! How it works: for every subnet (and limited network) with open connections there is a count, in
-//! one of a few dozen maps, each behind its lock. Opening locks the maps of all the address's
-//! subnets, in the order of their indices so that nobody waits in a circle, checks all, and counts
-//! in all; closing does the same. So every answer is the one that some order of the calls, one
-//! after the other, would give. A count that falls to zero leaves its map.
+//! Limits on the number of open connections by remote address.
+//!
+//! How it works: every subnet, and every limited network, with open connections has a count, in one
+//! of a few dozen shards, each behind its own lock. Opening locks the shards of all subnets of the
+//! address, in the order of their indices against deadlock; then it checks all counts, and
+//! increments all of them. Closing locks the same way. The operations are therefore linearizable. A
+//! count that falls to zero is removed.
 
 use std::array;
 use std::net::IpAddr;
@@ -22,10 +24,10 @@ use crate::shards::{Hashed, Shards, mostly_empty};
 use crate::subnet::{Address, Subnet};
 use crate::subnet_limits::SubnetLimits;
 
-/// Limits how many connections a remote address, and the subnets around it, have open.
+/// Limits the number of open connections of a remote address and of the subnets that contain it.
 ///
-/// Counts are exact under concurrency: there are never more permits than a limit allows, and nobody
-/// is refused because of one that was given back before.
+/// Counts are exact under concurrency: there are never more permits than a limit allows, and a
+/// permit that was returned never causes a later refusal.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -49,7 +51,7 @@ pub struct SubnetLimiter {
     active: ArcSwap<Active>,
 }
 
-/// The limits as they were given, and as they are looked up.
+/// The limits as they were set, and in the form that lookups use.
 #[derive(Debug)]
 pub(crate) struct Active {
     limits: SubnetLimits,
@@ -63,16 +65,16 @@ impl Active {
     }
 }
 
-/// One shard's open connections.
+/// The open connections of one shard.
 #[derive(Debug)]
 struct Counts {
     counts: HashTable<Count>,
-    /// How many permits there are whose most specific subnet is counted here.
+    /// The number of permits whose most specific subnet is in this shard.
     permits: u64,
     refused: u64,
 }
 
-/// How many connections a subnet has.
+/// The number of open connections of a subnet.
 #[derive(Debug)]
 struct Count {
     subnet: Hashed,
@@ -88,6 +90,7 @@ impl Counts {
             .entry(subnet.hash, same, |count| count.subnet.hash)
     }
 
+    /// Refuses if the subnet has reached its limit.
     #[inline]
     fn check(
         &mut self,
@@ -129,7 +132,7 @@ impl Counts {
         }
     }
 
-    /// Checks and adds at once.
+    /// Checks and increments with one lookup.
     #[inline]
     fn try_add(
         &mut self,
@@ -137,7 +140,7 @@ impl Counts {
         subnet: Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
-        // An entry that is not there yet makes room for itself, which a refusal must not.
+        // Looking up a vacant entry may allocate, which a refusal must not do.
         if limit == 0 {
             return self.check(address, subnet, limit);
         }
@@ -161,6 +164,7 @@ impl Counts {
         };
         count.get_mut().open -= 1;
         if count.get().open == 0 {
+            // The map shrinks after a flood.
             count.remove();
             let (capacity, len) = (self.counts.capacity(), self.counts.len());
             if mostly_empty(capacity, len) {
@@ -175,7 +179,8 @@ impl SubnetLimiter {
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`SubnetLimits`] tells.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
+    /// [`SubnetLimits`].
     pub fn new(limits: SubnetLimits) -> Result<Self> {
         Self::with_hasher(limits, RandomState::new())
     }
@@ -197,17 +202,17 @@ impl SubnetLimiter {
         self.active.load().limits.clone()
     }
 
-    /// Puts other limits in force, for what is opened from now on; nothing is evicted.
+    /// Replaces the limits for connections opened from now on. No open connection is closed.
     ///
-    /// Every permit is given back where it was counted when it was opened. A subnet or network that
-    /// was limited before and still is keeps its count, and one that is over its new limit refuses
-    /// until it is below. A size or network that is new counts the connections opened from now on:
-    /// those that are open already count nowhere that they did not count before.
+    /// A permit is always returned to the subnets that it was counted in. A subnet or network that
+    /// was limited before, and still is, keeps its count; if it is over its new limit, it refuses
+    /// until it is below. A size or network that is new in the limits counts only connections
+    /// opened from now on.
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration), as [`SubnetLimits`] tells; then nothing has
-    /// changed.
+    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
+    /// [`SubnetLimits`]; then nothing has changed.
     pub fn set_limits(&self, limits: SubnetLimits) -> Result<()> {
         self.active.store(Arc::new(Active::new(limits)?));
         Ok(())
@@ -221,8 +226,8 @@ impl SubnetLimiter {
         self.open_by(&self.active.load(), ip.into(), None)
     }
 
-    /// Takes a permit for a connection with this address, by these limits. If a subnet around it was
-    /// hashed already, that may be of use.
+    /// Takes a permit for a connection with this address, under these limits. `known` is a subnet
+    /// of the address that is already hashed, if any; its hash is reused if the size matches.
     #[inline(always)]
     pub(crate) fn open_by(
         &self,
@@ -230,27 +235,32 @@ impl SubnetLimiter {
         address: Address,
         known: Option<Hashed>,
     ) -> Result<BarePermit, SubnetLimitExceeded> {
-        let rules = active.rules.applying(address).rules;
+        // Without a rule the address is unlimited.
+        let rules = active.rules.applicable(address).rules;
         let [first, wider @ ..] = rules else {
             return Ok(BarePermit::none());
         };
 
-        // A flood ends here: one lock, and the others are left alone.
+        // Check the most specific subnet first: in a flood it refuses, and only its shard is
+        // locked.
         let subnet = match known {
             Some(known) if known.subnet.len() == first.len => known,
-            _ => Hashed::new(Subnet::around(address, first.len), &self.hasher),
+            _ => Hashed::new(Subnet::containing(address, first.len), &self.hasher),
         };
         let mut counts = self.shards.lock(subnet.shard());
+        // Only one subnet: count it under the same lock.
         if wider.is_empty() {
             counts.try_add(address, subnet, first.value)?;
             counts.permits += 1;
             return Ok(BarePermit::new(Subnets::one(subnet)));
         }
+        // Several subnets: unlock, because their shards must be locked in order.
         counts.check(address, subnet, first.value)?;
         drop(counts);
         self.open_in_all(rules, address, subnet)
     }
 
+    /// Counts the address in all its subnets, or in none.
     #[inline(never)]
     fn open_in_all(
         &self,
@@ -260,8 +270,9 @@ impl SubnetLimiter {
     ) -> Result<BarePermit, SubnetLimitExceeded> {
         let mut subnets = Subnets::one(first);
         for rule in &rules[1..] {
-            subnets.push(Subnet::around(address, rule.len));
+            subnets.push(Subnet::containing(address, rule.len));
         }
+        // Check all before counting in any. The first is checked again: its lock was released.
         let mut locked = self.lock(&subnets);
         for (at, rule) in rules.iter().enumerate() {
             let (subnet, counts) = locked.counts(at);
@@ -278,30 +289,31 @@ impl SubnetLimiter {
     #[inline]
     pub(crate) fn give_back(&self, permit: &BarePermit) {
         if let Some(subnets) = permit.take() {
-            self.uncount(subnets);
+            self.decrement(subnets);
         }
     }
 
     #[inline]
     pub(crate) fn give_back_last(&self, permit: &mut BarePermit) {
         if let Some(subnets) = permit.take_last() {
-            self.uncount(subnets);
+            self.decrement(subnets);
         }
     }
 
     #[inline]
-    fn uncount(&self, subnets: Subnets) {
-        let Some(subnet) = subnets.only() else {
-            return self.uncount_in_all(subnets);
+    fn decrement(&self, subnets: Subnets) {
+        let Some(subnet) = subnets.single() else {
+            return self.decrement_in_all(subnets);
         };
         let mut counts = self.shards.lock(subnet.shard());
         counts.remove(subnet);
         counts.permits -= 1;
     }
 
-    /// All at once: whoever finds room in one of them must find it in the others.
+    /// Under all locks at once: a thread that finds room in one subnet must find it in the others
+    /// too.
     #[inline(never)]
-    fn uncount_in_all(&self, subnets: Subnets) {
+    fn decrement_in_all(&self, subnets: Subnets) {
         let mut locked = self.lock(&subnets);
         for at in 0..subnets.len() {
             let (subnet, counts) = locked.counts(at);
@@ -315,27 +327,27 @@ impl SubnetLimiter {
         Locked::new(&self.shards, subnets, &self.hasher)
     }
 
-    /// How many permits are taken. Those of unlimited addresses are not counted. Parts are read one
-    /// after the other, so while the limiter is in use the sum is of slightly different moments.
+    /// The number of permits held, without those of unlimited addresses. Shards are read one after
+    /// the other, so while the limiter is in use the sum mixes slightly different moments.
     pub fn permits(&self) -> u64 {
         self.shards.sum(|counts| counts.permits)
     }
 
-    /// How many subnets and networks have a count: none when no permit is taken.
+    /// The number of subnets and networks that have a count; zero when no permit is held.
     pub fn tracked(&self) -> u64 {
         self.shards.sum(|counts| counts.counts.len() as u64)
     }
 
-    /// How many connections were refused so far.
+    /// The number of connections refused so far.
     pub fn refused(&self) -> u64 {
         self.shards.sum(|counts| counts.refused)
     }
 }
 
-/// The shards of some subnets, each locked once.
+/// The locked shards of some subnets. Each shard is locked once.
 struct Locked<'a> {
     subnets: [Hashed; MAX_SIZES],
-    /// A shard's is where its first subnet is.
+    /// A shard's guard is at the index of its first subnet.
     guards: [Option<MutexGuard<'a, Counts>>; MAX_SIZES],
 }
 
@@ -346,10 +358,13 @@ impl<'a> Locked<'a> {
             subnets: [Hashed::NONE; MAX_SIZES],
             guards: array::from_fn(|_| None),
         };
+        // Hash the subnets first: the shard follows from the hash.
         let subnets = &mut locked.subnets[..given.len()];
         for (subnet, hashed) in subnets.iter_mut().zip(given.hashed(hasher)) {
             *subnet = hashed;
         }
+        // Lock each shard once, in ascending order: each round finds the lowest shard that is not
+        // locked yet.
         let mut from = 0;
         let after = |from| {
             let shards = subnets.iter().map(Hashed::shard).zip(0..);
@@ -362,13 +377,13 @@ impl<'a> Locked<'a> {
         locked
     }
 
-    /// The subnet at that position in the list, and its shard's counts.
+    /// The subnet at this index, and the counts of its shard.
     #[inline]
     fn counts(&mut self, at: usize) -> (Hashed, &mut Counts) {
         let subnet = self.subnets[at];
         let same = |other: &Hashed| other.shard() == subnet.shard();
         let guard = self.subnets.iter().position(same);
         let counts = guard.and_then(|guard| self.guards[guard].as_mut());
-        (subnet, counts.expect("each subnet's shard was locked"))
+        (subnet, counts.expect("the shard of each subnet is locked"))
     }
 }

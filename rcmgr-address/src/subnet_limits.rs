@@ -1,4 +1,4 @@
-//! The limits on connections by subnet and network as values.
+//! The subnet limits as plain values.
 
 use ipnet::IpNet;
 
@@ -6,7 +6,7 @@ use rcmgr_core::LimitValue;
 
 use crate::rules::Listed;
 
-/// How many connections each subnet of one size may have.
+/// The limit of open connections for each subnet of one size.
 ///
 /// ```
 /// use rcmgr_address::SubnetLimit;
@@ -16,13 +16,13 @@ use crate::rules::Listed;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubnetLimit {
-    /// The size: how many leading bits the addresses of a subnet share.
+    /// The size: the number of leading bits that the addresses of a subnet share.
     pub prefix_len: u8,
-    /// How many connections each of them may have at a time, both directions together.
+    /// The maximum number of open connections of each subnet, both directions together.
     pub conns: u64,
 }
 
-/// How many connections one network may have.
+/// The limit of open connections for one network.
 ///
 /// ```
 /// use rcmgr_address::NetworkLimit;
@@ -37,21 +37,21 @@ pub struct SubnetLimit {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NetworkLimit {
-    /// The network. Bits behind its prefix do not matter.
+    /// The network. Bits after its prefix are ignored.
     pub network: IpNet,
-    /// How many connections all its addresses together may have at a time.
+    /// The maximum number of open connections of all its addresses together.
     pub conns: LimitValue,
 }
 
-/// How many connections may be open at a time, by remote address: what a
-/// [`SubnetLimiter`](crate::SubnetLimiter) is made from.
+/// Limits on the number of open connections by remote address: the configuration of a
+/// [`SubnetLimiter`](crate::SubnetLimiter).
 ///
-/// Each field replaces the default of its kind and family, and leaves the others. The defaults are
-/// the reference's: 8 connections for an IPv4 address, 8 for an IPv6 /56 and 64 for a /48, and no
-/// limit on loopback.
+/// Each field replaces the default of its kind and address family, and leaves the others. The
+/// defaults are go-libp2p's: 8 connections for an IPv4 address, 8 for an IPv6 /56, 64 for an IPv6
+/// /48, and no limit on loopback.
 ///
-/// What is checked when it is put to use: prefix lengths are at most 32 or 128, a family has no
-/// size twice and at most 8, and no network is listed twice or under the wrong family.
+/// A limiter checks that prefix lengths are at most 32 for IPv4 and 128 for IPv6, that a family has
+/// at most 8 sizes and none twice, and that no network is listed twice or under the wrong family.
 ///
 /// ```
 /// use rcmgr_core::LimitValue;
@@ -73,18 +73,18 @@ pub struct NetworkLimit {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SubnetLimits {
-    /// Per subnet of IPv4, by size. By default /32: 8.
+    /// Each IPv4 subnet, by size. By default /32: 8.
     pub v4: Vec<SubnetLimit>,
-    /// Per subnet of IPv6, by size. By default /56: 8, and /48: 64.
+    /// Each IPv6 subnet, by size. By default /56: 8, and /48: 64.
     pub v6: Vec<SubnetLimit>,
-    /// For these IPv4 networks instead. By default 127.0.0.0/8: unlimited.
+    /// IPv4 networks that are limited as a whole instead. By default 127.0.0.0/8: unlimited.
     pub v4_networks: Vec<NetworkLimit>,
-    /// For these IPv6 networks instead. By default ::1/128: unlimited.
+    /// IPv6 networks that are limited as a whole instead. By default ::1/128: unlimited.
     pub v6_networks: Vec<NetworkLimit>,
 }
 
 impl SubnetLimits {
-    /// No limits at all.
+    /// No limits.
     pub const fn none() -> Self {
         Self {
             v4: Vec::new(),

@@ -1,4 +1,4 @@
-//! What a flood of addresses leaves behind.
+//! Memory and state during and after a flood of addresses.
 
 mod common;
 
@@ -14,7 +14,7 @@ use rcmgr_address::{
 use rcmgr_core::{Endpoint, LimitValue};
 
 const FLOOD: u128 = 1_000_000;
-/// How many of the flood's connections are open at a time.
+/// The number of connections of the flood that are open at a time.
 const OPEN: usize = 50_000;
 const MIB: u64 = 1 << 20;
 
@@ -48,7 +48,8 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
         assert_eq!((stat.refused_by_rate, stat.refused_by_subnet), (0, 0));
         assert!(stat.tracked_buckets > RateLimiter::MAX_TRACKED as u64 / 2);
 
-        // One token is back after five seconds; then the minute's grace, and a call for each part.
+        // A bucket is full after five seconds; then the grace period of a minute, and one call for
+        // each shard.
         clock.advance(Duration::from_secs(66));
         let loopback: Endpoint = IpAddr::from(Ipv6Addr::LOCALHOST).into();
         for _ in 0..65 {
@@ -57,13 +58,13 @@ fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
         assert_eq!(addresses.stat().tracked_buckets, 0);
     });
     let kept = memory.bytes_current;
-    assert!(kept < MIB as i64, "{kept} bytes more than before");
+    assert!(kept < MIB as i64, "{kept} bytes are still allocated");
     let most = memory.bytes_max;
-    assert!(most < 40 * MIB, "{most} bytes at most");
+    assert!(most < 40 * MIB, "the peak is {most} bytes");
 }
 
 #[test]
-fn who_is_being_refused_is_remembered_through_a_flood() {
+fn a_refused_address_stays_refused_through_a_flood() {
     let rates = RateLimits {
         v6: vec![SubnetRate {
             prefix_len: 56,
@@ -87,20 +88,20 @@ fn who_is_being_refused_is_remembered_through_a_flood() {
 }
 
 #[test]
-fn nothing_is_allocated_for_a_refusal() {
+fn a_refusal_allocates_nothing() {
     let subnets = Arc::new(SubnetLimiter::new(SubnetLimits::default()).unwrap());
     let rates = RateLimiter::new(RateLimits::default(), Arc::new(TestClock::default())).unwrap();
     let ip = address(7);
     let permits: Vec<_> = (0..8).map(|_| subnets.open(ip).unwrap()).collect();
     while rates.allow(ip).is_ok() {}
-    let nobody = SubnetLimits {
+    let block_all = SubnetLimits {
         v4: vec![SubnetLimit {
             prefix_len: 32,
             conns: 0,
         }],
         ..SubnetLimits::none()
     };
-    let closed = Arc::new(SubnetLimiter::new(nobody).unwrap());
+    let closed = Arc::new(SubnetLimiter::new(block_all).unwrap());
 
     let memory = allocation_counter::measure(|| {
         for _ in 0..100 {

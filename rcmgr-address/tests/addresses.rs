@@ -1,4 +1,4 @@
-//! What decides by remote address, from outside: together, and under threads.
+//! The limits by remote address through the public interface: all together, and under threads.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn without_rates(allowlist: &[&str], subnets: SubnetLimits) -> AddressConfig {
     }
 }
 
-/// How many connections get in, one after the other, all kept open.
+/// The number of connections admitted one after the other, all kept open.
 fn room(addresses: &Addresses, text: &str) -> usize {
     let open: Vec<_> = (0..100)
         .map_while(|_| addresses.admit(endpoint(text)).ok())
@@ -48,7 +48,7 @@ fn room(addresses: &Addresses, text: &str) -> usize {
 }
 
 #[test]
-fn an_address_may_open_sixteen_at_once_of_which_eight_stay_open() {
+fn an_address_has_sixteen_tokens_and_eight_permits() {
     let (addresses, clock) = addresses(AddressConfig::default());
     let remote = endpoint("/ip4/192.0.2.7/tcp/4001");
     let open: Vec<_> = (0..8).map(|_| addresses.admit(remote).unwrap()).collect();
@@ -59,7 +59,7 @@ fn an_address_may_open_sixteen_at_once_of_which_eight_stay_open() {
         ));
     }
     let Err(Error::RateLimit(refused)) = addresses.admit(remote) else {
-        panic!("the tokens are spent");
+        panic!("admitted although all tokens are spent");
     };
     assert_eq!(refused.retry_after, Duration::from_secs(5));
     let stat = addresses.stat();
@@ -89,7 +89,7 @@ fn an_endpoint_without_an_ip_is_not_limited() {
 }
 
 #[test]
-fn loopback_is_unlimited_and_never_verified() {
+fn loopback_is_unlimited_and_needs_no_verification() {
     let (addresses, _) = addresses(AddressConfig::default());
     for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
         for _ in 0..100 {
@@ -100,7 +100,7 @@ fn loopback_is_unlimited_and_never_verified() {
 }
 
 #[test]
-fn no_configuration_limits_nothing() {
+fn the_configuration_none_limits_nothing() {
     let (addresses, _) = addresses(AddressConfig::none());
     assert_eq!(room(&addresses, "/ip4/192.0.2.7/tcp/1"), 100);
     assert!(!addresses.verify_source_address(ip("192.0.2.7")));
@@ -108,7 +108,7 @@ fn no_configuration_limits_nothing() {
 }
 
 #[test]
-fn networks_of_the_allowlist_are_limited_as_the_allowlisted_system_is() {
+fn allowlisted_networks_have_the_limit_of_the_allowlisted_system_scope() {
     let entries = ["/ip4/1.2.3.0/ipcidr/24", "/ip4/9.8.7.6", "/ip4/8.8.8.8"];
     let own = SubnetLimits {
         v4_networks: vec![NetworkLimit {
@@ -128,7 +128,11 @@ fn networks_of_the_allowlist_are_limited_as_the_allowlisted_system_is() {
         assert_eq!(room(&addresses, "/ip4/9.8.7.6/tcp/1"), 5);
         assert_eq!(room(&addresses, "/ip4/192.0.2.8/tcp/1"), 8);
         addresses.set_subnet_limits(own.clone()).unwrap();
-        assert_eq!(addresses.subnet_limits(), own, "those that were given");
+        assert_eq!(
+            addresses.subnet_limits(),
+            own,
+            "only the limits that were set"
+        );
     }
     addresses.set_allowlisted_conns(LimitValue::Limited(4));
     assert_eq!(room(&addresses, "/ip4/1.2.3.4/tcp/1"), 4);
@@ -137,7 +141,7 @@ fn networks_of_the_allowlist_are_limited_as_the_allowlisted_system_is() {
 }
 
 #[test]
-fn an_address_is_verified_after_half_of_its_connections_and_new_limits_are_followed() {
+fn verification_starts_after_half_of_the_connections_and_follows_new_limits() {
     let (addresses, clock) = addresses(AddressConfig::default());
     let unverified = || {
         let asked = (0..100).take_while(|_| !addresses.verify_source_address(ip("192.0.2.7")));
@@ -162,7 +166,7 @@ fn an_address_is_verified_after_half_of_its_connections_and_new_limits_are_follo
 }
 
 #[test]
-fn an_unlimited_network_skips_the_rate_of_all_together() {
+fn an_unlimited_network_skips_the_global_rate() {
     let rate = Rate {
         per_second: 0.0,
         burst: 1,
@@ -211,7 +215,7 @@ fn extreme_rates_do_not_overflow() {
 }
 
 #[test]
-fn a_bad_configuration_is_refused_with_its_field_and_changes_nothing() {
+fn a_bad_configuration_is_refused_by_field_and_changes_nothing() {
     let size = |prefix_len| SubnetLimit {
         prefix_len,
         conns: 1,
@@ -293,8 +297,8 @@ fn a_bad_configuration_is_refused_with_its_field_and_changes_nothing() {
     assert_eq!(addresses.rate_limits(), RateLimits::default());
 }
 
-/// Threads that open and close, each a few permits at a time, in two /56 of one /48. How many are
-/// open in each was never over `most`, and was not over `in_all` together.
+/// Threads open and close connections, each a few at a time, in two /56 subnets of one /48. Asserts
+/// that never more than `most` are open in one subnet, and never more than `in_all` together.
 fn churn(limiter: &Arc<SubnetLimiter>, most: u64, in_all: u64, on_refusal: impl Fn() + Sync) {
     let held = [AtomicU64::new(0), AtomicU64::new(0)];
     let all_held = AtomicU64::new(0);
@@ -312,7 +316,8 @@ fn churn(limiter: &Arc<SubnetLimiter>, most: u64, in_all: u64, on_refusal: impl 
                             on_refusal();
                             continue;
                         };
-                        // Counted after it was opened and until it is closed, so never too many.
+                        // Counted after it was opened and until before it is closed, so never too
+                        // many.
                         let held = &held[usize::from(which)];
                         assert!(held.fetch_add(1, Ordering::SeqCst) < most);
                         assert!(all_held.fetch_add(1, Ordering::SeqCst) < in_all);
@@ -344,7 +349,7 @@ fn v6(narrow: u64, wide: u64) -> Arc<SubnetLimiter> {
 }
 
 #[test]
-fn threads_never_get_more_places_than_there_are() {
+fn threads_never_hold_more_permits_than_the_limit() {
     let limiter = v6(6, 10);
     let refused = AtomicU64::new(0);
     let count = || {
@@ -360,12 +365,14 @@ fn threads_never_get_more_places_than_there_are() {
 #[test]
 fn threads_are_never_refused_below_the_limit() {
     let limiter = v6(32, 32);
-    churn(&limiter, 32, 32, || panic!("32 were never open"));
+    churn(&limiter, 32, 32, || {
+        panic!("refused although fewer than 32 were open")
+    });
     assert_eq!((limiter.permits(), limiter.refused()), (0, 0));
 }
 
 #[test]
-fn a_place_given_back_by_many_threads_is_given_back_once() {
+fn a_permit_returned_by_many_threads_is_returned_once() {
     let limiter = v6(4, 4);
     for _ in 0..100 {
         let [kept, permit] = [(); 2].map(|()| limiter.open(ip("2001:db8::1")).unwrap());
@@ -382,7 +389,7 @@ fn a_place_given_back_by_many_threads_is_given_back_once() {
 }
 
 #[test]
-fn the_allowlist_changes_while_it_is_asked() {
+fn the_allowlist_can_change_during_lookups() {
     let list = Allowlist::new(&["/ip4/10.0.0.0/ipcidr/8".parse().unwrap()]);
     let other = "/ip4/192.0.2.7".parse().unwrap();
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Entries of the allowlist are read as multiaddrs are: what the crate `multiaddr` reads and has
-//! only parts that an entry may have is an entry, and nothing else is.
+//! Compares the parser of allowlist entries with the crate `multiaddr`: a text is an entry if and
+//! only if `multiaddr` accepts it and all its parts are allowed in an entry.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use rcmgr_core::ipnet::IpNet;
 const ALICE: &str = "12D3KooWCQdw4xEHy37dA1j7ypc3B8xk4v3BydgtBHidWzokDPmD";
 const BOB: &str = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
 
-/// Reads an entry with the crate `multiaddr`.
+/// The expected entry, parsed with the crate `multiaddr`.
 fn expected(text: &str) -> Option<(IpNet, Option<PeerId>)> {
     let address: Multiaddr = text.parse().ok()?;
     let mut parts = address.iter().peekable();
@@ -56,7 +56,8 @@ fn expected(text: &str) -> Option<(IpNet, Option<PeerId>)> {
     Some((network, peer))
 }
 
-/// The address of a network as one of IPv4 where it stands for one.
+/// Whether `entry` is the given network, in IPv4 form if that is a network of IPv4-mapped
+/// addresses.
 fn same_network(entry: IpNet, given: IpNet) -> bool {
     let given = given.trunc();
     entry == given
@@ -114,7 +115,7 @@ fn part() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A text whose first part is mostly an address.
+/// A text that usually starts with an address.
 fn text() -> impl Strategy<Value = String> {
     let address = prop_oneof![
         4 => Just("/ip4/192.0.2.7"),
@@ -128,7 +129,7 @@ fn text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn an_entry_is_a_multiaddr_of_an_address_transports_and_a_peer(text in text()) {
+    fn an_entry_parses_as_with_the_crate_multiaddr(text in text()) {
         let entry = text.parse::<AllowlistEntry>();
         match (&entry, expected(&text)) {
             (Ok(entry), Some((network, peer))) => {
@@ -139,12 +140,12 @@ proptest! {
                 let start = format!("allowlist: {text} ");
                 prop_assert!(bad.to_string().starts_with(&start), "{}", bad);
             }
-            (entry, expected) => prop_assert!(false, "{text}: {entry:?}, {expected:?} expected"),
+            (entry, expected) => prop_assert!(false, "{text}: got {entry:?}, expected {expected:?}"),
         }
     }
 
     #[test]
-    fn an_entry_comes_back_from_its_shortest_text_and_from_the_list(text in text()) {
+    fn an_entry_survives_the_round_trip_through_text_and_through_the_list(text in text()) {
         if let Ok(entry) = text.parse::<AllowlistEntry>() {
             let shortest = entry.to_string();
             prop_assert_eq!(shortest.parse(), Ok(entry));

@@ -1,4 +1,4 @@
-//! The rate limiter against an exact model of it, one operation after the other.
+//! Compares the rate limiter with an exact sequential model.
 
 mod common;
 
@@ -30,15 +30,15 @@ enum Op {
     SetLimits(RateLimits),
 }
 
-/// Where a rate applies: to all together, to the subnets of a size, or to a network.
+/// Where a rate applies: to all addresses, to the subnets of one size, or to one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum At {
+enum Target {
     All,
     Size(u8),
     Network,
 }
 
-/// A bucket's content, as the nanoseconds that it took to fill it: a token is a period's worth.
+/// A bucket's content, in nanoseconds of refill time: one token is one period.
 struct Bucket {
     content: u128,
     since: u64,
@@ -46,17 +46,17 @@ struct Bucket {
 
 struct Model {
     limits: RateLimits,
-    buckets: HashMap<(At, IpNet), (Rate, Bucket)>,
+    buckets: HashMap<(Target, IpNet), (Rate, Bucket)>,
     now: u64,
 }
 
 fn period(rate: Rate) -> u128 {
-    // The rates of the test are such that this is exact.
+    // The test uses only rates for which this is exact.
     (1e9 / rate.per_second) as u128
 }
 
 impl Model {
-    fn rules(&self, ip: IpAddr) -> Vec<(At, IpNet, Rate)> {
+    fn rules(&self, ip: IpAddr) -> Vec<(Target, IpNet, Rate)> {
         let (sizes, networks) = match ip {
             IpAddr::V4(_) => (&self.limits.v4, &self.limits.v4_networks),
             IpAddr::V6(_) => (&self.limits.v6, &self.limits.v6_networks),
@@ -66,7 +66,7 @@ impl Model {
             .filter(|rate| rate.network.contains(&ip))
             .max_by_key(|rate| rate.network.prefix_len());
         if let Some(NetworkRate { network, rate }) = network {
-            let rule = rate.map(|rate| (At::Network, *network, rate));
+            let rule = rate.map(|rate| (Target::Network, *network, rate));
             return rule.into_iter().collect();
         }
         let mut sizes = sizes.clone();
@@ -75,24 +75,24 @@ impl Model {
             .into_iter()
             .map(|size| {
                 let subnet = IpNet::new(ip, size.prefix_len).unwrap().trunc();
-                (At::Size(size.prefix_len), subnet, size.rate)
+                (Target::Size(size.prefix_len), subnet, size.rate)
             })
             .collect();
         if let Some(rate) = self.limits.global {
-            rules.push((At::All, "::/0".parse().unwrap(), rate));
+            rules.push((Target::All, "::/0".parse().unwrap(), rate));
         }
         rules
     }
 
-    /// Which network refuses (`None`: all together), and for how long.
+    /// The network that refuses (`None` for the global rate), and the time until the next token.
     fn allow(&mut self, ip: IpAddr) -> Result<(), (Option<IpNet>, Duration)> {
-        for (at, subnet, rate) in self.rules(ip) {
-            let refusing = (at != At::All).then_some(subnet);
+        for (target, subnet, rate) in self.rules(ip) {
+            let refusing = (target != Target::All).then_some(subnet);
             if rate.burst == 0 {
                 return Err((refusing, Duration::MAX));
             }
             let full = period(rate) * u128::from(rate.burst);
-            let (_, bucket) = self.buckets.entry((at, subnet)).or_insert((
+            let (_, bucket) = self.buckets.entry((target, subnet)).or_insert((
                 rate,
                 Bucket {
                     content: full,
@@ -114,15 +114,15 @@ impl Model {
     fn set_limits(&mut self, limits: RateLimits) {
         self.limits = limits;
         let limits = &self.limits;
-        self.buckets.retain(|&(at, network), (rate, _)| {
+        self.buckets.retain(|&(target, network), (rate, _)| {
             let (sizes, networks) = match network {
                 IpNet::V4(_) => (&limits.v4, &limits.v4_networks),
                 IpNet::V6(_) => (&limits.v6, &limits.v6_networks),
             };
-            let now = match at {
-                At::All => limits.global,
-                At::Size(len) => sizes.iter().find(|s| s.prefix_len == len).map(|s| s.rate),
-                At::Network => networks
+            let now = match target {
+                Target::All => limits.global,
+                Target::Size(len) => sizes.iter().find(|s| s.prefix_len == len).map(|s| s.rate),
+                Target::Network => networks
                     .iter()
                     .find(|n| n.network == network)
                     .and_then(|n| n.rate),
@@ -186,7 +186,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn the_limiter_does_what_exact_token_buckets_do(
+    fn the_limiter_agrees_with_exact_token_buckets(
         first in limits(),
         ops in proptest::collection::vec(op(), 1..200),
     ) {

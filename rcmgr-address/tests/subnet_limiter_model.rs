@@ -1,4 +1,4 @@
-//! The subnet limiter against a plain model of it, one operation after the other.
+//! Compares the subnet limiter with a simple sequential model.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use rcmgr_address::{NetworkLimit, Permit, SubnetLimit, SubnetLimiter, SubnetLimi
 use rcmgr_core::LimitValue;
 use rcmgr_core::ipnet::IpNet;
 
-/// Few addresses that share subnets of several sizes, one of them in its IPv6 form too.
+/// A few addresses that share subnets of several sizes; one of them also appears IPv4-mapped.
 const ADDRESSES: [&str; 10] = [
     "10.0.0.1",
     "10.0.0.2",
@@ -36,7 +36,7 @@ struct Model {
 }
 
 impl Model {
-    /// Where the address counts, with the limit there; most specific first.
+    /// The subnets or network that the address counts in, with their limits, most specific first.
     fn rules(&self, ip: IpAddr) -> Vec<(IpNet, u64)> {
         let (sizes, networks) = match ip {
             IpAddr::V4(_) => (&self.limits.v4, &self.limits.v4_networks),
@@ -61,7 +61,8 @@ impl Model {
         sizes.into_iter().map(rule).collect()
     }
 
-    /// The subnets counted in, or the one that refuses with what it has.
+    /// The subnets that the connection was counted in, or the one that refuses with its usage and
+    /// limit.
     fn open(&mut self, ip: IpAddr) -> Result<Vec<IpNet>, (IpNet, u64, u64)> {
         let rules = self.rules(ip);
         for &(subnet, limit) in &rules {
@@ -108,7 +109,7 @@ fn networks(names: &'static [&'static str]) -> impl Strategy<Value = Vec<Network
 fn limits() -> impl Strategy<Value = SubnetLimits> {
     let v4 = sizes(&[0, 8, 16, 24, 31, 32]);
     let v6 = sizes(&[0, 32, 48, 56, 64, 128]);
-    // One network has host bits, and one prefix is a size as well.
+    // One network has host bits set, and one prefix length is also a subnet size.
     let v4_networks = networks(&["10.0.0.0/16", "10.0.0.9/24", "127.0.0.0/8", "10.0.0.1/32"]);
     let v6_networks = networks(&["2001:db8::/32", "2001:db8::/56", "::1/128"]);
     (v4, v6, v4_networks, v6_networks).prop_map(|(v4, v6, v4_networks, v6_networks)| SubnetLimits {
@@ -130,7 +131,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn the_limiter_does_what_a_plain_model_does(
+    fn the_limiter_agrees_with_a_simple_model(
         first in limits(),
         ops in proptest::collection::vec(op(), 1..200),
     ) {
@@ -148,7 +149,7 @@ proptest! {
                         prop_assert_eq!((error.network, error.used, error.limit), expected);
                         prop_assert_eq!(error.ip, ip.to_canonical());
                     }
-                    (got, expected) => prop_assert!(false, "{ip}: {got:?}, not {expected:?}"),
+                    (got, expected) => prop_assert!(false, "{ip}: got {got:?}, expected {expected:?}"),
                 },
                 Op::GiveBack(which) if !permits.is_empty() => {
                     let (permit, subnets) = permits.swap_remove(which % permits.len());

@@ -58,7 +58,7 @@ fn a_ninth_connection_from_one_address_is_refused_until_one_is_done() {
     assert!(refused.is_temporary());
     assert_eq!(
         refused.to_string(),
-        "subnet 198.51.100.1/32 refused a connection of 198.51.100.1: 8 of 8 in use",
+        "subnet 198.51.100.1/32 refused a connection from 198.51.100.1: 8 of 8 in use",
     );
     assert_eq!(manager.stat().system.conns_inbound, 8);
 

@@ -4,7 +4,8 @@ use rcmgr_core::{LimitValue, Limits};
 
 use crate::ScalingLimits;
 
-/// What a server may use, from which all the rest follows: the simplest way to limits.
+/// The memory and file descriptors that a server may use. All limits can be derived from these two
+/// numbers: the simplest way to choose limits.
 ///
 /// ```
 /// use rcmgr_config::Budget;
@@ -23,28 +24,28 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The limits of go-libp2p's table within this budget; see [`limits_of`](Self::limits_of).
+    /// The limits of go-libp2p's table, scaled to this budget; see [`limits_of`](Self::limits_of).
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits_of(&ScalingLimits::default())
     }
 
-    /// The limits of a table within this budget.
+    /// The limits of a table, scaled to this budget.
     ///
-    /// The table is [scaled](ScalingLimits::scale) to the budget. Then the memory and the file
-    /// descriptors of the system scope are set to the budget itself, and those of every other scope
-    /// in proportion, rounded down: what had a quarter of the system's memory in the table has a
-    /// quarter of the budget. None is over the budget, not even one that the table leaves
-    /// unlimited; none becomes zero that was not, unless the budget is zero. The numbers of streams
-    /// and connections are the table's.
+    /// The table is [scaled](ScalingLimits::scale) to the budget. Then the system scope gets
+    /// exactly the budget's memory and file descriptors, and every other scope a proportional
+    /// amount, rounded down: a scope with a quarter of the system's memory in the table gets a
+    /// quarter of the budget. No scope is over the budget, not even one that is unlimited in the
+    /// table. No nonzero limit becomes zero, unless the budget is zero. The numbers of streams and
+    /// connections are those of the scaled table.
     ///
-    /// So tiny budgets work, too: of 16 MiB and 8 descriptors in go-libp2p's table, a connection may
-    /// use 4 MiB and 1 descriptor, a peer 8 MiB and 1 descriptor, and 2 connections with
-    /// a descriptor can be in the handshake at a time. Memory and descriptors then run out long
-    /// before the number of connections does.
+    /// Therefore small budgets work too. With 16 MiB and 8 descriptors in go-libp2p's table, a
+    /// connection may use 4 MiB and 1 descriptor, a peer 8 MiB and 1 descriptor, and 2 connections
+    /// with a descriptor can be in the handshake at a time. Memory and descriptors then run out
+    /// long before the number of connections does.
     ///
-    /// Allowlisted connections have a system scope of their own, beside the other, with the whole
-    /// budget again: a server that uses the allowlist can use twice as much, all in all.
+    /// Allowlisted connections have their own system scope, which has the whole budget again: a
+    /// server that uses the allowlist can use twice the budget in total.
     ///
     /// ```
     /// use rcmgr_config::Budget;
@@ -62,8 +63,8 @@ impl Budget {
         let system = limits.system;
         let scaled: Vec<_> = limits.entries().collect();
         for (key, mut limit) in scaled {
-            limit.memory = share(limit.memory, system.memory, self.memory);
-            limit.fd = share(limit.fd, system.fd, self.fds);
+            limit.memory = proportional(limit.memory, system.memory, self.memory);
+            limit.fd = proportional(limit.fd, system.fd, self.fds);
             limits.set(key, limit);
         }
         limits.system.memory = self.memory.into();
@@ -72,16 +73,17 @@ impl Budget {
     }
 }
 
-/// What `value` becomes when `whole` becomes `budget`.
-fn share(value: LimitValue, whole: LimitValue, budget: u64) -> LimitValue {
-    let share = match (value, whole) {
+/// Scales `value` by `budget / whole`. The result is at most `budget`, and not zero unless `value`
+/// or `budget` is.
+fn proportional(value: LimitValue, whole: LimitValue, budget: u64) -> LimitValue {
+    let scaled = match (value, whole) {
         (LimitValue::Limited(value @ 1..), LimitValue::Limited(whole @ 1..)) => {
-            let share = u128::from(value) * u128::from(budget) / u128::from(whole);
-            LimitValue::Limited(u64::try_from(share).unwrap_or(u64::MAX).max(1))
+            let scaled = u128::from(value) * u128::from(budget) / u128::from(whole);
+            LimitValue::Limited(u64::try_from(scaled).unwrap_or(u64::MAX).max(1))
         }
         _ => value,
     };
-    share.min(budget.into())
+    scaled.min(budget.into())
 }
 
 #[cfg(test)]
@@ -111,7 +113,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_scope_is_over_the_budget_and_none_is_lost() {
+    fn no_scope_is_over_the_budget_and_no_nonzero_limit_becomes_zero() {
         for table in [ScalingLimits::default(), ScalingLimits::server()] {
             for budget in BUDGETS {
                 let limits = budget.limits_of(&table);
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_entry_keeps_to_the_budget() {
+    fn a_named_entry_is_within_the_budget() {
         let mut table = ScalingLimits::default();
         table.service.insert("open".into(), Limit::UNLIMITED.into());
         table.service.insert("shut".into(), Limit::BLOCK_ALL.into());

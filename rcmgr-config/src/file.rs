@@ -1,7 +1,7 @@
-//! Limits in files: JSON as go-libp2p has it, and TOML of the same names.
+//! Limits files: go-libp2p's JSON, and TOML with the same names.
 //!
-//! Either syntax is read into one small tree with line numbers, which one interpreter turns into
-//! limits, so that both have the same rules and the same errors.
+//! Both syntaxes are parsed into the same small tree with line numbers. One interpreter turns the
+//! tree into limits, so that both have the same rules and errors.
 
 mod format;
 mod interpret;
@@ -20,9 +20,9 @@ use crate::PartialLimits;
 use format::Format;
 use text::{LARGEST, read_text, too_long};
 
-/// Limits as a file has them, with the line of each.
+/// The limits that a file sets, with the line of each.
 ///
-/// [`PartialLimits::from_toml`] describes what a file may hold.
+/// [`PartialLimits::from_toml`] describes the format.
 ///
 /// ```
 /// use rcmgr_config::LimitsFile;
@@ -35,11 +35,11 @@ use text::{LARGEST, read_text, too_long};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitsFile {
-    /// The file; `None` for a text.
+    /// The file; `None` if the limits were read from a text.
     pub path: Option<PathBuf>,
-    /// What it sets.
+    /// The limits that it sets.
     pub limits: PartialLimits,
-    /// The line, from 1, of each field that it sets. One that says `default` sets nothing.
+    /// The line, from 1, of each field that it sets. A field with the value `default` sets nothing.
     pub lines: BTreeMap<(LimitsKey, Resource), usize>,
 }
 
@@ -48,15 +48,16 @@ impl LimitsFile {
     ///
     /// # Errors
     ///
-    /// If it can't be read, is longer than 4 MiB, is not UTF-8, or for the reasons of
-    /// [`PartialLimits::from_toml`]; the error names the file.
+    /// If the file cannot be read, is longer than 4 MiB or is not UTF-8, or for the reasons listed
+    /// at [`PartialLimits::from_toml`]. The error names the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BadConfiguration> {
         let path = path.as_ref();
         let read = Format::of(path).and_then(|format| Self::from_text(&read_text(path)?, format));
         Self::of_file(path, read)
     }
 
-    /// Reads the text of a file that was read before; the file's name ends in `.json` or `.toml`.
+    /// Parses a text that was read from the file `path` before. The file's name ends in `.json` or
+    /// `.toml`.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl LimitsFile {
         }
     }
 
-    /// Reads a text of JSON.
+    /// Parses JSON.
     ///
     /// # Errors
     ///
@@ -87,7 +88,7 @@ impl LimitsFile {
         Self::from_text(text, Format::Json)
     }
 
-    /// Reads a text of TOML.
+    /// Parses TOML.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl LimitsFile {
         if text.len() as u64 > LARGEST {
             return Err(too_long());
         }
-        // Some editors put a byte order mark first.
+        // Some editors start a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root = match format {
             Format::Json => json::parse(text)?,
@@ -114,15 +115,15 @@ impl LimitsFile {
         })
     }
 
-    /// The line, from 1, on which a field is set; `None` where the file does not set it.
+    /// The line, from 1, that sets a field; `None` if the file does not set it.
     pub fn line(&self, key: &LimitsKey, resource: Resource) -> Option<usize> {
         self.lines.get(&(key.clone(), resource)).copied()
     }
 }
 
 impl PartialLimits {
-    /// Reads a file; its name ends in `.json` or `.toml`. Use [`LimitsFile::read`] to learn which
-    /// line set what.
+    /// Reads a file; its name ends in `.json` or `.toml`. [`LimitsFile::read`] also returns the
+    /// line of each field.
     ///
     /// # Errors
     ///
@@ -131,7 +132,7 @@ impl PartialLimits {
         LimitsFile::read(path).map(|file| file.limits)
     }
 
-    /// Reads JSON, as go-libp2p writes it, with the rules of [`from_toml`](Self::from_toml).
+    /// Parses JSON as go-libp2p writes it, with the rules of [`from_toml`](Self::from_toml).
     ///
     /// ```
     /// use rcmgr_config::PartialLimits;
@@ -145,26 +146,28 @@ impl PartialLimits {
     ///
     /// # Errors
     ///
-    /// If it is not JSON of one object, or for the reasons of [`from_toml`](Self::from_toml).
+    /// If the text is not one JSON object, or for the reasons listed at
+    /// [`from_toml`](Self::from_toml).
     pub fn from_json(text: &str) -> Result<Self, BadConfiguration> {
         LimitsFile::from_json(text).map(|file| file.limits)
     }
 
-    /// Reads TOML. A file has a table for each scope that it says something about, and each of
-    /// these has any of eight fields:
+    /// Parses TOML. A file has a table for each scope that it sets, with any of eight fields:
     ///
     /// | tables | fields |
     /// | --- | --- |
     /// | `System`, `Transient`, `AllowlistedSystem`, `AllowlistedTransient`, `Conn`, `Stream`, `ServiceDefault`, `ServicePeerDefault`, `ProtocolDefault`, `ProtocolPeerDefault`, `PeerDefault` | `Streams`, `StreamsInbound`, `StreamsOutbound`, `Conns`, `ConnsInbound`, `ConnsOutbound`, `FD`, `Memory` |
     /// | `Service`, `ServicePeer`, `Protocol`, `ProtocolPeer`, `Peer` | a table for each name, protocol id or peer id |
     ///
-    /// A field is a whole number, also as a string; `"unlimited"`; `"blockAll"`, or 0, for none at
-    /// all; or `"default"`, which is the same as not to mention it. `Memory` is in bytes, and may
-    /// have a unit, as in `"512 MiB"` (see [`ByteSize`](crate::ByteSize)). These are go-libp2p's
-    /// names and rules, except for the units; and it ignores keys that it does not know.
+    /// A field is a whole number, which may also be a string; `"unlimited"`; `"blockAll"` or 0,
+    /// which grants nothing; or `"default"`, which is the same as omitting the field. `Memory` is
+    /// in bytes, and may have a unit, as in `"512 MiB"` (see [`ByteSize`](crate::ByteSize)). The
+    /// names and rules are go-libp2p's, with two differences: go-libp2p has no units, and it
+    /// ignores unknown keys.
     ///
-    /// `SystemLimit` is read as `System`: so the BNB Greenfield storage provider calls it. A file
-    /// has one of them. An empty text of TOML sets nothing; of JSON, that is `{}`.
+    /// `SystemLimit` is another name for `System`, which the BNB Greenfield storage provider uses.
+    /// A file may contain only one of the two. An empty TOML text sets nothing; the JSON equivalent
+    /// is `{}`.
     ///
     /// ```
     /// use rcmgr_config::PartialLimits;

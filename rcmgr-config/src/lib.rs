@@ -1,12 +1,12 @@
-//! Limits for rcmgr, a network resource manager: from files, from a budget, from presets, and from
+//! Limits for rcmgr, a network resource manager: from files, from a budget, from presets and from
 //! the machine; and limits that follow a file.
 //!
 //! | to learn about | see | feature |
 //! | --- | --- | --- |
 //! | limits from a budget of memory and file descriptors | [`Budget`] | |
-//! | limits that grow with the machine, and presets | [`ScalingLimits`] | |
-//! | limits in which some fields are left to a default | [`PartialLimits`] | |
-//! | limits that cannot work as they read | [`LimitsExt::warnings`] | |
+//! | limits that scale with the machine, and presets | [`ScalingLimits`] | |
+//! | limits whose unset fields take a default | [`PartialLimits`] | |
+//! | warnings about limits that contradict each other | [`LimitsExt::warnings`] | |
 //! | sizes in bytes with a unit | [`ByteSize`] | |
 #![cfg_attr(
     feature = "files",

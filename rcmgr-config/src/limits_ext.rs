@@ -1,4 +1,5 @@
-//! Methods of `Limits` that need a machine or a table: `auto_scale` and `warnings`.
+//! Methods of `Limits` that depend on the machine or on the default table: `auto_scale` and
+//! `warnings`.
 
 use rcmgr_core::Limits;
 
@@ -9,7 +10,7 @@ use crate::warning::{self, Warning};
 
 /// [`Limits`] for this machine, and warnings about limits.
 pub trait LimitsExt: Sized {
-    /// The [default scaling limits](crate::ScalingLimits::default) for this machine; see
+    /// The [default scaling limits](crate::ScalingLimits::default), scaled to this machine; see
     /// [`ScalingLimits::auto_scale`](crate::ScalingLimits::auto_scale).
     ///
     /// ```
@@ -23,21 +24,24 @@ pub trait LimitsExt: Sized {
     #[must_use]
     fn auto_scale() -> Self;
 
-    /// What in these limits can't work as it reads, in the order of [`LimitsKey`](rcmgr_core::LimitsKey).
+    /// Limits that cannot have the effect that they seem to have, in the order of
+    /// [`LimitsKey`](rcmgr_core::LimitsKey).
     ///
-    /// Looked for are, each only for numbers, since unlimited leaves a decision to others:
+    /// Only numbers are checked: an unlimited field leaves the decision to other scopes. The checks
+    /// are:
     ///
-    /// - a limit over the same limit of the scope above: the system for most, a service or protocol
-    ///   for its share per peer. Streams only where they are more than twice as many, since
-    ///   go-libp2p's own table has up to that. A named entry only where it differs from the default
-    ///   of its class, whose warning it would repeat.
-    /// - a direction over the total of both directions, and a total of which neither direction may
-    ///   have any: so it is with a service that was only given `Conns` over go-libp2p's table.
-    /// - a system scope with no memory: nothing can be reserved then; a system, transient or conn scope
-    ///   with no connections: nothing can be opened. A scope that has none of a resource otherwise is left alone:
-    ///   many need none.
-    /// - a service with connections or file descriptors, of which a peer may have none.
-    /// - a system scope over the memory or file descriptors of `machine`, if one is given.
+    /// - A limit is over the same limit of the scope above: the system for most scopes, the service
+    ///   or protocol for a share per peer. Streams are reported only if they are more than twice as
+    ///   many, because go-libp2p's own table goes up to that. A named entry is not reported if the
+    ///   default of its class has the same fault.
+    /// - One direction is over the total of both directions, or a total is above zero while both
+    ///   directions are zero. The second happens if only `Conns` of a service is set over
+    ///   go-libp2p's table.
+    /// - The system scope has no memory, so nothing can be reserved; or a system, transient or conn
+    ///   scope has no connections, so nothing can be opened. Other zero limits are not reported,
+    ///   because many scopes need no such resource.
+    /// - A service has connections or file descriptors, but each peer's share of them is zero.
+    /// - A system scope is over the memory or file descriptors of `machine`, if one is given.
     ///
     /// ```
     /// use rcmgr_config::{Budget, LimitsExt};
@@ -48,7 +52,7 @@ pub trait LimitsExt: Sized {
     ///
     /// limits.peer_default.fd = LimitValue::Limited(5000);
     /// let lines: Vec<_> = limits.warnings(None).iter().map(ToString::to_string).collect();
-    /// assert_eq!(lines, ["PeerDefault.FD: 5000 can't be reached, System allows 4096"]);
+    /// assert_eq!(lines, ["PeerDefault.FD: 5000 cannot be reached: System allows 4096"]);
     /// ```
     #[must_use]
     fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning>;

@@ -1,11 +1,11 @@
-//! The memory and file descriptors that a process can have.
+//! The memory and file descriptors available to this process.
 
 #[cfg(feature = "auto-scale")]
 mod cgroup;
 #[cfg(feature = "auto-scale")]
 mod detect;
 
-/// How much memory and how many file descriptors this process can have.
+/// The memory and file descriptors available to this process.
 ///
 /// ```
 /// use rcmgr_config::Machine;
@@ -18,6 +18,6 @@ mod detect;
 pub struct Machine {
     /// Memory, in bytes.
     pub memory: u64,
-    /// File descriptors that the process may have open.
+    /// The maximum number of open file descriptors.
     pub fds: u64,
 }

@@ -1,10 +1,10 @@
-//! Limits in which any field may be left to a default.
+//! Limits whose fields may be unset; an unset field takes a default.
 
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
 use crate::PerScope;
 
-/// A limit of which any field may be left to a default: `None` is that.
+/// A limit whose fields may be unset. `None` takes the default.
 ///
 /// ```
 /// use rcmgr_config::PartialLimit;
@@ -40,7 +40,7 @@ pub struct PartialLimit {
 }
 
 impl PartialLimit {
-    /// What is set for one resource.
+    /// The value for one resource, if set.
     pub const fn get(&self, resource: Resource) -> Option<LimitValue> {
         match resource {
             Resource::Memory => self.memory,
@@ -54,7 +54,7 @@ impl PartialLimit {
         }
     }
 
-    /// What is set for one resource, to be changed.
+    /// A mutable reference to the value for one resource.
     pub const fn get_mut(&mut self, resource: Resource) -> &mut Option<LimitValue> {
         match resource {
             Resource::Memory => &mut self.memory,
@@ -68,12 +68,12 @@ impl PartialLimit {
         }
     }
 
-    /// Whether nothing is set.
+    /// Whether no field is set.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Sets what `other` sets and this does not.
+    /// Sets each field that `other` sets and this does not.
     pub fn apply(&mut self, other: &Self) {
         for resource in Resource::ALL {
             let field = self.get_mut(resource);
@@ -81,7 +81,7 @@ impl PartialLimit {
         }
     }
 
-    /// The limit, with `default` where nothing is set.
+    /// The limit, with the fields of `default` for unset fields.
     #[must_use]
     pub fn build(&self, default: &Limit) -> Limit {
         Limit::from_fn(|resource| self.get(resource).unwrap_or(default.get(resource)))
@@ -89,7 +89,7 @@ impl PartialLimit {
 }
 
 impl From<&Limit> for PartialLimit {
-    /// Every field set.
+    /// Sets every field.
     fn from(limit: &Limit) -> Self {
         let mut partial = Self::default();
         for resource in Resource::ALL {
@@ -99,10 +99,11 @@ impl From<&Limit> for PartialLimit {
     }
 }
 
-/// Limits of which any field may be left to a default: what a file of limits holds.
+/// Limits whose fields may be unset: the content of a limits file.
 ///
-/// What they mean for each scope comes with the defaults that they are built over, such as
-/// [`LimitsExt::auto_scale`](crate::LimitsExt). This is go-libp2p's partial configuration.
+/// Unset fields take their values from the defaults that the limits are built over, such as
+/// [`LimitsExt::auto_scale`](crate::LimitsExt). This corresponds to go-libp2p's partial
+/// configuration.
 ///
 /// ```
 /// use rcmgr_config::PartialLimits;
@@ -119,7 +120,7 @@ impl From<&Limit> for PartialLimit {
 pub type PartialLimits = PerScope<PartialLimit>;
 
 impl Default for PartialLimits {
-    /// Nothing is set.
+    /// No field is set.
     fn default() -> Self {
         let unset = PartialLimit::default();
         Self {
@@ -144,7 +145,7 @@ impl Default for PartialLimits {
 }
 
 impl PartialLimits {
-    /// Sets what `other` sets and this does not; names that only `other` has are added.
+    /// Sets each field that `other` sets and this does not, and adds names that only `other` has.
     ///
     /// ```
     /// use rcmgr_config::PartialLimits;
@@ -165,18 +166,18 @@ impl PartialLimits {
         }
     }
 
-    /// The limits, with the defaults where nothing is set.
+    /// The limits, with the defaults for unset fields.
     ///
-    /// A named entry is built over the defaults' entry of that name, else over the default of its
-    /// class as just built. Names that only the defaults have are kept as they are.
+    /// The default of a named entry is the entry of that name in `defaults`, else the newly built
+    /// default of its class. Names that only `defaults` has are kept unchanged.
     ///
-    /// Where the defaults have no limit for services without an entry, there is none afterwards
-    /// either, unless `service_default` sets a field; what it does not set, and what a service's
-    /// entry does not set, is then unlimited.
+    /// If `defaults` has no limit for services without an entry, neither has the result, unless
+    /// `service_default` sets a field. Then the unset fields of `service_default`, and of services'
+    /// entries, are unlimited.
     #[must_use]
     pub fn build(&self, defaults: &Limits) -> Limits {
         let mut built = defaults.clone();
-        // A class's default comes before its named entries, which look it up.
+        // The order of keys puts a class's default before its named entries, which look it up.
         for (key, partial) in self.entries() {
             if key == LimitsKey::ServiceDefault && partial.is_default() {
                 continue;
@@ -189,9 +190,9 @@ impl PartialLimits {
 }
 
 impl From<&Limits> for PartialLimits {
-    /// Every field of every entry set. Built over defaults without named entries of their own it
-    /// gives the same limits again, but for a `service_default` of `None`, which is left to the
-    /// defaults.
+    /// Sets every field of every entry. Building the result over defaults without named entries
+    /// gives the same limits again. The exception is a `service_default` of `None`, which is taken
+    /// from the defaults.
     fn from(limits: &Limits) -> Self {
         let mut partial = Self::default();
         for (key, limit) in limits.entries() {

@@ -1,20 +1,20 @@
-//! A value for every scope: the common shape of partial and of scaling limits.
+//! A value for every scope: the common shape of partial and scaling limits.
 
 use std::collections::BTreeMap;
 
 use rcmgr_core::{LimitsKey, PeerId};
 
-/// A `T` for every scope, every class's default, and every scope with a name of its own: the shape
-/// of a [`Limits`](rcmgr_core::Limits) that is still to be built.
+/// A `T` for every scope, for the default of every class, and for every named entry: the shape of
+/// [`Limits`](rcmgr_core::Limits).
 ///
 /// It is used as [`PartialLimits`](crate::PartialLimits) and
-/// [`ScalingLimits`](crate::ScalingLimits). The fields mean what those of
-/// [`Limits`](rcmgr_core::Limits) mean.
+/// [`ScalingLimits`](crate::ScalingLimits). The fields have the same meaning as those of
+/// [`Limits`](rcmgr_core::Limits).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PerScope<T> {
-    /// Everything together.
+    /// All connections and streams together.
     pub system: T,
-    /// Connections without a peer yet, and streams without a protocol yet.
+    /// Connections without a peer or service, and streams without a protocol.
     pub transient: T,
     /// The system scope of allowlisted connections.
     pub allowlisted_system: T,
@@ -24,17 +24,17 @@ pub struct PerScope<T> {
     pub service_default: T,
     /// Services by name.
     pub service: BTreeMap<String, T>,
-    /// What one peer may use of a service without an entry in `service_peer`.
+    /// Each peer's share of a service without an entry in `service_peer`.
     pub service_peer_default: T,
-    /// What each peer may use of a service, by the service's name.
+    /// Each peer's share of a service, by the service's name.
     pub service_peer: BTreeMap<String, T>,
     /// Protocols without an entry.
     pub protocol_default: T,
     /// Protocols by id.
     pub protocol: BTreeMap<String, T>,
-    /// What one peer may use of a protocol without an entry in `protocol_peer`.
+    /// Each peer's share of a protocol without an entry in `protocol_peer`.
     pub protocol_peer_default: T,
-    /// What each peer may use of a protocol, by the protocol's id.
+    /// Each peer's share of a protocol, by the protocol's id.
     pub protocol_peer: BTreeMap<String, T>,
     /// Peers without an entry.
     pub peer_default: T,
@@ -88,7 +88,7 @@ impl<T> PerScope<T> {
             .chain(once((LimitsKey::Stream, &self.stream)))
     }
 
-    /// One entry; `None` where a name has none.
+    /// One entry; `None` for a name without an entry.
     pub fn get(&self, key: &LimitsKey) -> Option<&T> {
         match key {
             LimitsKey::System => Some(&self.system),
@@ -110,7 +110,7 @@ impl<T> PerScope<T> {
         }
     }
 
-    /// One entry; made where a name has none.
+    /// One entry; created for a name without an entry.
     pub fn entry(&mut self, key: LimitsKey) -> &mut T
     where
         T: Default,

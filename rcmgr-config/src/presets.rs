@@ -1,10 +1,10 @@
-//! The tables of scaling limits: the one of go-libp2p, and one for plain servers.
+//! The presets of scaling limits: go-libp2p's table, and a table for plain servers.
 
 use rcmgr_core::{GIB, KIB, Limit, LimitValue, MIB};
 
 use crate::{LimitIncrease, ScalingLimit, ScalingLimits};
 
-/// Inbound, outbound, and both together.
+/// The limits of inbound, of outbound, and of both together.
 type InOutTotal = [u64; 3];
 
 const NONE: InOutTotal = [0; 3];
@@ -47,7 +47,8 @@ const fn scaling(base: Limit, increase: LimitIncrease) -> ScalingLimit {
 }
 
 impl Default for ScalingLimits {
-    /// The table that go-libp2p comes with: the base, and what is added per GiB.
+    /// The default table of go-libp2p. Each cell has the base, and after the plus sign the increase
+    /// per GiB of memory.
     ///
     /// | scope | conns in / out / total | streams in / out / total | memory | fd |
     /// | --- | --- | --- | --- | --- |
@@ -91,7 +92,7 @@ impl Default for ScalingLimits {
             protocol: Default::default(),
             protocol_peer_default: scaling(
                 base(NONE, [64, 128, 256], 16 * MIB, 0),
-                // Four bytes, where four MiB may have been meant, is what go-libp2p has.
+                // go-libp2p has 4 bytes here, although 4 MiB may have been meant.
                 per_gib(NONE, [4, 8, 16], 4, 0.0),
             ),
             protocol_peer: Default::default(),
@@ -107,11 +108,11 @@ impl Default for ScalingLimits {
 }
 
 impl ScalingLimits {
-    /// For a plain server, which accepts connections and attaches them to its services.
+    /// A table for a plain server, which accepts connections and attaches them to its services.
     ///
-    /// In go-libp2p's table ([`default`](Self::default)) a service has no connections at all, since
-    /// there only streams have a service. Here it has connections and file descriptors. The
-    /// numbers are ours:
+    /// In go-libp2p's table ([`default`](Self::default)) a service has no connections, because only
+    /// streams belong to services there. In this table a service has connections and file
+    /// descriptors. The numbers are rcmgr's own:
     ///
     /// | scope | conns in / out / total | streams in / out / total | memory | fd |
     /// | --- | --- | --- | --- | --- |
@@ -122,12 +123,12 @@ impl ScalingLimits {
     /// | conn | 1 / 1 / 1 | none | 8 MiB | 1 |
     /// | stream | none | 1 / 1 / 1 | 4 MiB | none |
     ///
-    /// A connection is reckoned with 256 KiB, so that 4096 go into a GiB, and with four streams, as
-    /// of HTTP/2 or QUIC; a server dials less than it accepts, so a quarter is for outbound. A
-    /// quarter may be in the handshake. A service may have three quarters, so that a busy one
-    /// leaves room for others. A peer is one client or the address of a few: a browser opens six
-    /// connections. One connection's buffers, of 8 MiB, are a quarter of what its peer has, and a
-    /// stream's half of a connection's.
+    /// Each connection is assumed to need 256 KiB, so 4096 fit into a GiB, and to have four
+    /// streams, as with HTTP/2 or QUIC. A server dials less than it accepts, so a quarter of the
+    /// connections may be outbound. A quarter may be in the handshake. A service may have three
+    /// quarters, so that a busy service leaves room for others. A peer is one client or the address
+    /// of a few; a browser opens six connections. A connection's buffers, 8 MiB, are a quarter of
+    /// its peer's memory, and a stream's half of a connection's.
     ///
     /// ```
     /// use rcmgr_config::{Budget, ScalingLimits};

@@ -1,10 +1,10 @@
 //! Hot reload: the limits of a running manager follow a file.
 //!
-//! A [`LimitsWatcher`] reads the file once when it starts. From then on a thread of its own waits
-//! for changes, and each time the file is at rest with another content, it makes limits of that and
-//! sets all of them as one change. A file that is bad leaves the limits as they are; the watcher
-//! says so once, to `tracing` and in its [`stats`](LimitsWatcher::stats), and takes the file when
-//! it is good again.
+//! A [`LimitsWatcher`] reads the file once when it starts. After that, its own thread waits for
+//! changes. Each time the file has settled with new content, the thread builds the limits and sets
+//! all of them in one step. If the file is bad, the limits stay as they are. The watcher reports
+//! this once, to `tracing` and in its [`stats`](LimitsWatcher::stats), and applies the file when it
+//! is valid again.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -18,7 +18,7 @@
 //! # std::fs::write(&file, "[System]\nConns = 128")?;
 //! let manager = Arc::new(NullResourceManager);
 //! let watched = manager.clone();
-//! // What the file does not say is as on any machine of this size.
+//! // Fields that the file does not set get the defaults for a machine of this size.
 //! let defaults = Limits::auto_scale();
 //! let apply = move |limits| watched.set_limits(limits);
 //! let watcher = LimitsWatcher::start(&file, defaults, apply)?;
@@ -28,34 +28,33 @@
 //!
 //! # How to write the file
 //!
-//! Write another file beside it and rename that over it. Then there is no moment at which the file
-//! is neither old nor new. Most editors do so, and so does Kubernetes with the links of a ConfigMap.
+//! Write a new file beside it, and rename it over the old one. Then the file is always either old
+//! or new. Most editors do this, and so does Kubernetes with the links of a ConfigMap.
 //!
-//! A file that is written in place is half-written for a while, and half a file may well parse: it
-//! is one with fewer settings. So the watcher waits until the file has been the same for a
-//! [settle time](Builder::settle_time), and takes an empty one for half-written, never for one
-//! without settings. What it can't tell apart is a file whose writer stopped in between: if the
-//! writer waits for longer than the settle time, or dies, then what is there counts. The same goes
-//! for a file that never rests: it is taken as it is after the
-//! [longest wait](Builder::longest_wait).
+//! A file that is written in place is incomplete for a while, and an incomplete file may parse: it
+//! then has fewer settings. Therefore the watcher waits until the file has not changed for a
+//! [settle time](Builder::settle_time), and treats an empty file as incomplete, never as a file
+//! without settings. It cannot detect a writer that pauses: if the writer waits for longer than the
+//! settle time, or dies, the incomplete file counts. The same applies to a file that never settles,
+//! which is read after the [longest wait](Builder::longest_wait).
 //!
 //! # What is watched
 //!
-//! The directory that the file is in, and that of every link on the way to it, so that the file,
-//! the link, and where the link points to can each be replaced. A directory may vanish and come
-//! back. Where the system has no events (a network file system, no more watches to be had), or one
-//! is lost, the file is still looked at [every few seconds](Builder::look_every). So it is too
-//! when a directory farther up was renamed, or the file is changed through a memory map.
+//! The watcher watches the directory of the file and of every link in its path, so that the file, a
+//! link and the target of a link can each be replaced. A directory may disappear and come back. If
+//! the system provides no events (a network file system, or no more watches available), or an event
+//! is lost, the watcher still reads the file [every few seconds](Builder::look_every). The same
+//! applies when a directory farther up is renamed, or when the file changes through a memory map.
 //!
-//! Whether the file has changed is decided by its content: to touch it is no reload. Limits that
-//! were set meanwhile by other means stay until the content changes.
+//! Only the content decides whether the file has changed: touching it causes no reload. Limits that
+//! were set by other means in the meantime stay until the content changes.
 
 mod errors;
 mod follower;
 mod inbox;
 mod options;
-mod places;
 mod reading;
+mod resolution;
 mod stats;
 mod watches;
 
@@ -76,9 +75,9 @@ use stats::Counts;
 
 pub use stats::ReloadStats;
 
-/// Keeps limits as a file says: see the [module](self).
+/// Keeps a manager's limits equal to a file: see the [module](self).
 ///
-/// Dropping it ends its thread, and waits for that.
+/// Dropping it stops its thread and waits until the thread has ended.
 #[derive(Debug)]
 #[must_use = "the file is followed only until the watcher is dropped"]
 pub struct LimitsWatcher {
@@ -89,21 +88,22 @@ pub struct LimitsWatcher {
 }
 
 impl LimitsWatcher {
-    /// Loads the limits file at `path` over `defaults` and applies what comes out, then follows it
-    /// with the usual times.
+    /// Loads the limits file at `path` over `defaults` and applies the result, then follows the
+    /// file with the default times.
     ///
-    /// `apply` sets the limits, as in `move |limits| manager.set_limits(limits)`. It is called on
-    /// the caller's thread at first, then on the watcher's, one at a time. If it panics there, that
-    /// counts as a failure.
+    /// `apply` sets the limits, as in `move |limits| manager.set_limits(limits)`. The first call is
+    /// on the caller's thread, later calls are on the watcher's thread, one at a time. A panic on
+    /// the watcher's thread counts as a failure.
     ///
-    /// A relative path is made absolute now: a later change of the current directory is none of
-    /// the file's.
+    /// A relative path is made absolute now, so later changes of the current directory have no
+    /// effect.
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the file can't be read, is no regular file,
-    /// is empty, or for the reasons of [`LimitsFile::read`]: nothing was applied then. Also if there
-    /// is no thread to be had: then it was applied, and is not followed.
+    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the file cannot be read, is not
+    /// a regular file or is empty, or for the reasons listed at [`LimitsFile::read`]; then nothing
+    /// was applied. Also if no thread can be started; then the limits were applied, but the file is
+    /// not followed.
     pub fn start<A>(path: impl AsRef<Path>, defaults: Limits, apply: A) -> Result<Self>
     where
         A: Fn(Limits) + Send + 'static,
@@ -111,17 +111,17 @@ impl LimitsWatcher {
         Self::builder().start(path, defaults, apply)
     }
 
-    /// A watcher with other times.
+    /// A builder, to set other times.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The file, as an absolute path.
+    /// The absolute path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What happened so far.
+    /// The counters since the start, and the last error.
     pub fn stats(&self) -> ReloadStats {
         let mut copy = ReloadStats::default();
         self.counts.change(|stats| copy.clone_from(stats));
@@ -133,16 +133,17 @@ impl Drop for LimitsWatcher {
     fn drop(&mut self) {
         self.inbox.stop();
         if let Some(thread) = self.thread.take()
-            // Whoever applies limits may own the watcher: a thread can't wait for itself.
+            // `apply` may own the watcher and drop it on the watcher's own thread, which cannot
+            // join itself.
             && thread.thread().id() != thread::current().id()
         {
-            // It can't have panicked but outside of what it calls: there is nobody to tell.
+            // The thread catches panics of its callbacks, and any other panic has no receiver here.
             let _ = thread.join();
         }
     }
 }
 
-/// How a [`LimitsWatcher`] watches.
+/// The settings of a [`LimitsWatcher`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -159,28 +160,28 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// For how long the file must be the same before it is taken: 100 ms if nothing else is said,
-    /// and at least 1 ms. A change counts after once or twice this time.
+    /// How long the file must stay unchanged before it is applied: by default 100 ms, at least 1
+    /// ms. A change takes effect after one to two times this duration.
     pub fn settle_time(mut self, time: Duration) -> Self {
         self.options.settle_time = time.max(Duration::from_millis(1));
         self
     }
 
-    /// After how long a file that is written to all the time is taken as it is: 2 s if nothing
-    /// else is said. It is rounded up to whole settle times.
+    /// How long a file may keep changing before it is applied anyway: by default 2 s. It is rounded
+    /// up to whole settle times.
     pub fn longest_wait(mut self, time: Duration) -> Self {
         self.options.longest_wait = time;
         self
     }
 
-    /// How often to look at the file where no event says that it changed: every 5 s if nothing
-    /// else is said. It is not looked at more often than there is a settle time.
+    /// How often the file is read even without an event: by default every 5 s. It is never read
+    /// more often than once per settle time.
     pub fn look_every(mut self, time: Duration) -> Self {
         self.options.look_every = time;
         self
     }
 
-    /// Doesn't ask the system for events: the file is only looked at from time to time.
+    /// Uses no file system events: the file is only polled.
     pub fn without_events(mut self) -> Self {
         self.options.events = false;
         self
@@ -207,9 +208,8 @@ impl Builder {
         self.start_with(path, load, apply)
     }
 
-    /// Starts a watcher of a file that has limits in some other form: `load` makes them of its
-    /// text. It is called whenever that is another one, where `apply` is called, and is given the
-    /// path for its errors.
+    /// Starts a watcher for a file in another format. `load` converts the text to limits. It is
+    /// called for each new text, on the same thread as `apply`, and gets the path for its errors.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ impl Builder {
     {
         let given = path.as_ref();
         let path = std::path::absolute(given).map_err(|error| bad(given, &error))?;
-        let take = {
+        let load_and_apply = {
             let path = path.clone();
             move |text: &str| {
                 let limits = load(text, &path).map_err(|error| with_file(error, &path))?;
@@ -234,15 +234,16 @@ impl Builder {
                 Ok(())
             }
         };
+        // The first load is on the caller's thread, so that the caller gets its error.
         let text = Reading::of(&path).text?;
-        take(&text)?;
+        load_and_apply(&text)?;
 
         let follower = Follower {
             path: path.clone(),
             options: self.options,
-            take,
+            load_and_apply,
             applied: Some(text.clone()),
-            found: Ok(text),
+            last_text: Ok(text),
             inbox: Arc::default(),
             counts: Arc::default(),
         };
@@ -250,7 +251,12 @@ impl Builder {
         let thread = thread::Builder::new()
             .name("rcmgr-reload".to_owned())
             .spawn(|| follower.run())
-            .map_err(|error| bad(&path, &format_args!("no thread to follow it: {error}")))?;
+            .map_err(|error| {
+                bad(
+                    &path,
+                    &format_args!("cannot start the thread that follows it: {error}"),
+                )
+            })?;
         Ok(LimitsWatcher {
             path,
             inbox,

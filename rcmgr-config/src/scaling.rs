@@ -1,4 +1,4 @@
-//! Limits that grow with memory and file descriptors.
+//! Limits that scale with memory and file descriptors.
 
 use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
 
@@ -6,10 +6,9 @@ use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
 use crate::Machine;
 use crate::PerScope;
 
-/// A limit that grows with the machine: what there is at least, and what comes with memory and
-/// file descriptors.
+/// A limit that scales with the machine: a base, and an increase with memory and file descriptors.
 ///
-/// A base of zero without an increase blocks the resource, and an unlimited base stays so.
+/// A base of zero without an increase blocks the resource. An unlimited base stays unlimited.
 ///
 /// ```
 /// use rcmgr_config::{LimitIncrease, ScalingLimit};
@@ -25,19 +24,17 @@ use crate::PerScope;
 pub struct ScalingLimit {
     /// The limit on the smallest machine.
     pub base: Limit,
-    /// What is added.
+    /// The increase with the machine.
     pub increase: LimitIncrease,
 }
 
-/// What a [`ScalingLimit`] adds to its base for each GiB of memory, and its share of the file
-/// descriptors.
+/// The increase of a [`ScalingLimit`] per GiB of memory, and its share of the file descriptors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LimitIncrease {
     /// Bytes of memory per GiB.
     pub memory: u64,
-    /// The share of the file descriptors, from 0 to 1. It does not come on top of the base: the
-    /// larger of the two is the limit. A number that is no share (negative, or not a number) adds
-    /// nothing.
+    /// The share of the file descriptors, from 0 to 1. It is not added to the base: the larger of
+    /// the two is the limit. A value that is negative or not a number has no effect.
     pub fd_fraction: f64,
     /// Streams of both directions together, per GiB.
     pub streams: u64,
@@ -54,7 +51,7 @@ pub struct LimitIncrease {
 }
 
 impl LimitIncrease {
-    /// The limit is the same on every machine.
+    /// No increase: the limit is the same on every machine.
     pub const NONE: Self = Self {
         memory: 0,
         fd_fraction: 0.0,
@@ -66,7 +63,7 @@ impl LimitIncrease {
         conns_outbound: 0,
     };
 
-    /// What is added per GiB; zero for file descriptors, which come by share.
+    /// The increase per GiB; zero for file descriptors, which scale by their share.
     ///
     /// ```
     /// use rcmgr_config::ScalingLimits;
@@ -101,7 +98,7 @@ impl From<Limit> for ScalingLimit {
 }
 
 impl ScalingLimit {
-    /// Memory up to which nothing is added, in bytes. (go-libp2p's.)
+    /// The memory, in bytes, up to which nothing is added, as in go-libp2p.
     ///
     /// ```
     /// use rcmgr_config::{ScalingLimit, ScalingLimits};
@@ -114,8 +111,8 @@ impl ScalingLimit {
     /// The limit for `memory` bytes and `fds` file descriptors.
     ///
     /// The formula is go-libp2p's: `base + (increase * whole MiB of memory) / 1024`, rounded down,
-    /// and the base alone up to 128 MiB. For file descriptors it is the larger of the base and the
-    /// share of `fds`. What would overflow is the largest number that there is.
+    /// and only the base up to 128 MiB. For file descriptors it is the larger of the base and the
+    /// share of `fds`. A result that would overflow is `u64::MAX`.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limit {
         let mebibytes = if memory > Self::SMALLEST {
@@ -134,18 +131,18 @@ impl ScalingLimit {
         if let LimitValue::Limited(base) = &mut limit.fd
             && self.increase.fd_fraction > 0.0
         {
-            // A cast from a float saturates, and makes zero of what is not a number.
+            // A cast from a float saturates, and turns NaN into zero.
             *base = (*base).max((self.increase.fd_fraction * fds as f64) as u64);
         }
         limit
     }
 }
 
-/// Limits that grow with the machine, for all scopes: go-libp2p's scaling configuration.
+/// Scaling limits for all scopes: go-libp2p's scaling configuration.
 ///
-/// [`ScalingLimits::default`] is the table that go-libp2p comes with, in which services and
-/// protocols have streams but no connections, and [`ScalingLimits::server`] one for plain servers,
-/// whose services hold connections. A named entry scales by itself and is then that name's limit.
+/// [`ScalingLimits::default`] is go-libp2p's table, where services and protocols have streams but
+/// no connections. [`ScalingLimits::server`] is a table for plain servers, where services have
+/// connections. A named entry scales by itself, and the result is the limit of that name.
 ///
 /// ```
 /// use rcmgr_config::ScalingLimits;
@@ -160,7 +157,7 @@ impl ScalingLimit {
 pub type ScalingLimits = PerScope<ScalingLimit>;
 
 impl ScalingLimits {
-    /// The limits for `memory` bytes and `fds` file descriptors: each entry
+    /// The limits for `memory` bytes and `fds` file descriptors. Each entry is
     /// [scaled](ScalingLimit::scale) by itself.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limits {
@@ -171,10 +168,10 @@ impl ScalingLimits {
         limits
     }
 
-    /// The limits for this machine: [scaled](Self::scale) to an eighth of its memory and a half of
-    /// its file descriptors, as go-libp2p does, since a server does other things with the rest.
+    /// The limits for this machine: [scaled](Self::scale) to an eighth of its memory and half of
+    /// its file descriptors, as in go-libp2p, because a server needs the rest for other purposes.
     ///
-    /// A container's limit counts as the machine's: see [`Machine::detect`].
+    /// In a container, the container's limits count; see [`Machine::detect`].
     #[cfg(feature = "auto-scale")]
     #[must_use]
     pub fn auto_scale(&self) -> Limits {
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_overflow_is_the_largest_number() {
+    fn an_overflow_gives_the_largest_number() {
         let limit = scaling(7, u64::MAX, f64::INFINITY).scale(u64::MAX, u64::MAX);
         assert_eq!(limit.memory, LimitValue::Limited(u64::MAX));
         assert_eq!(limit.fd, LimitValue::Limited(u64::MAX));
@@ -208,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_that_is_none_adds_nothing() {
+    fn an_invalid_fraction_adds_nothing() {
         for fraction in [f64::NAN, -1.0, f64::NEG_INFINITY, 0.0, -0.0] {
             assert_eq!(
                 scaling(7, 0, fraction).scale(GIB, 1000).fd,
                 LimitValue::Limited(7)
             );
         }
-        // Infinity of nothing is not a number.
+        // Infinity times zero is not a number.
         assert_eq!(
             scaling(7, 0, f64::INFINITY).scale(GIB, 0).fd,
             LimitValue::Limited(7)
@@ -223,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_without_an_increase_stays_blocked() {
+    fn zero_without_an_increase_stays_blocked() {
         let limit = scaling(0, 0, 0.0).scale(GIB, 1000);
         assert_eq!(limit, Limit::BLOCK_ALL);
     }

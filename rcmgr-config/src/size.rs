@@ -1,19 +1,19 @@
-//! A number of bytes that is read and written with a unit.
+//! A number of bytes that is parsed and printed with a unit.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rcmgr_core::{GIB, KIB, MIB};
 
-/// A number of bytes that reads and writes with a unit, exactly.
+/// A number of bytes that is parsed and printed with a unit, exactly.
 ///
-/// Read is a whole number of bytes, or a number, with or without a fraction, and a unit: `B`; `KiB`,
-/// `MiB`, `GiB`, `TiB`, `PiB`, `EiB` of 1024; `kB` or `KB`, `MB`, `GB`, `TB`, `PB`, `EB` of 1000.
-/// There may be spaces between them. Part of a byte is cut off. A unit like `M` is refused, because
-/// some mean 1000 and some 1024 by it.
+/// Parsing accepts a whole number of bytes, or a number with an optional fraction and a unit: `B`;
+/// `KiB`, `MiB`, `GiB`, `TiB`, `PiB`, `EiB` (powers of 1024); `kB` or `KB`, `MB`, `GB`, `TB`, `PB`,
+/// `EB` (powers of 1000). Spaces may stand before the unit. A fraction of a byte is cut off. A unit
+/// such as `M` is refused, because it may mean 1000 or 1024.
 ///
-/// Written is the largest unit of 1024 in which the number is whole, so that nothing is lost; with a
-/// precision, the largest one that fits, rounded.
+/// Printing uses the largest unit of 1024 in which the number is whole, so that nothing is lost.
+/// With a precision, it uses the largest unit that fits, and rounds.
 ///
 /// ```
 /// use rcmgr_config::ByteSize;
@@ -30,26 +30,24 @@ use rcmgr_core::{GIB, KIB, MIB};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
-/// Why a text is no [`ByteSize`].
+/// Why a text is not a [`ByteSize`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ByteSizeError {
     /// It does not start with a number like `512` or `1.5`.
     #[error("expected a number of bytes such as 1048576, \"512 MiB\" or \"1.5 GiB\"")]
     NoNumber,
-    /// There is something else than a unit behind the number.
-    #[error(
-        "unknown unit {0:?}: there are B, KiB, MiB, GiB, TiB, PiB, EiB, kB, MB, GB, TB, PB, EB"
-    )]
+    /// The text after the number is not a known unit.
+    #[error("unknown unit {0:?}: use B, KiB, MiB, GiB, TiB, PiB, EiB, kB, MB, GB, TB, PB, EB")]
     UnknownUnit(String),
-    /// A fraction of a byte.
+    /// It is a fraction of a byte.
     #[error("a fraction needs a unit larger than a byte")]
     PartOfAByte,
-    /// A fraction with more digits than are told apart, 18.
-    #[error("too many digits behind the point")]
+    /// The fraction has more than 18 digits.
+    #[error("too many digits after the decimal point, at most 18 are allowed")]
     TooManyDigits,
-    /// More than 2^64 - 1 bytes.
-    #[error("more bytes than can be counted, 2^64 - 1")]
+    /// It is more than 2^64 - 1 bytes.
+    #[error("too large; the largest size is 2^64 - 1 bytes")]
     TooLarge,
 }
 
@@ -86,6 +84,7 @@ impl FromStr for ByteSize {
     type Err = ByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, ByteSizeError> {
+        // Split into whole number, fraction and unit.
         let (whole, rest) = digits(text);
         let (fraction, rest) = match rest.strip_prefix('.') {
             Some(rest) => digits(rest),
@@ -110,7 +109,7 @@ impl FromStr for ByteSize {
         if fraction.len() > 18 {
             return Err(ByteSizeError::TooManyDigits);
         }
-        // Up to 2^64 times 2^60, and up to 10^18 times 2^60: both are far below 2^128.
+        // No overflow: 2^64 times 2^60, and 10^18 times 2^60, are far below 2^128.
         let unit = u128::from(unit);
         let whole: u64 = whole.parse().map_err(|_| ByteSizeError::TooLarge)?;
         let part = match fraction {
@@ -126,7 +125,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// So that an error does not repeat a file.
+/// Shortens a text, so that an error does not repeat a whole file.
 fn shortened(text: &str) -> String {
     text.chars().take(16).collect()
 }
@@ -149,7 +148,7 @@ impl fmt::Display for ByteSize {
                 (unit, bytes) => format!("{:.precision$} {unit}", self.0 as f64 / bytes as f64),
             },
         };
-        // `pad` would take the precision for a length.
+        // `pad` would use the precision as a maximum length.
         match f.width() {
             Some(width) if f.align() == Some(fmt::Alignment::Left) => write!(f, "{text:<width$}"),
             Some(width) => write!(f, "{text:>width$}"),
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_read_exactly() {
+    fn a_size_is_parsed_exactly() {
         let cases = [
             ("0", 0),
             ("007", 7),
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused_with_the_reason() {
+    fn an_invalid_size_is_refused_with_the_reason() {
         use ByteSizeError::{NoNumber, PartOfAByte, TooLarge, TooManyDigits};
         let unknown = |unit: &str| ByteSizeError::UnknownUnit(unit.into());
         let cases = [
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read_again() {
+    fn a_size_survives_the_round_trip_through_text() {
         for bytes in [0, 1, 1023, KIB, KIB + 1, 1536, 512 * MIB, EIB, u64::MAX] {
             assert_eq!(read(&ByteSize(bytes).to_string()), Ok(bytes));
         }

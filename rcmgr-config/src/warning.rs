@@ -1,4 +1,4 @@
-//! Warnings about limits that cannot work as they read.
+//! Warnings about limits that cannot have the effect that they seem to have.
 
 use std::fmt;
 
@@ -6,60 +6,60 @@ use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
 use crate::{ByteSize, Machine};
 
-/// Something in the limits that works otherwise than it reads: worth a look, but no error.
+/// A limit that cannot have the effect that it seems to have. It is not an error.
 ///
-/// [`LimitsExt::warnings`](crate::LimitsExt::warnings) says what is looked for.
+/// [`LimitsExt::warnings`](crate::LimitsExt::warnings) lists the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The scope.
     pub key: LimitsKey,
     /// The field of its limit.
     pub resource: Resource,
-    /// What is odd about it.
+    /// The problem.
     pub kind: WarningKind,
 }
 
-/// What a [`Warning`] is about.
+/// The problem that a [`Warning`] reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// It is more than the scope above allows, which refuses first.
+    /// The limit is over the limit of the scope above, which refuses first.
     OverParent {
         /// This limit.
         limit: u64,
         /// The scope above.
         parent: LimitsKey,
-        /// The scope above's limit.
+        /// The limit of the scope above.
         parent_limit: u64,
     },
-    /// It is one direction's, and more than both directions may have together.
+    /// The limit of one direction is over the limit of both directions together.
     OverTotal {
         /// This limit.
         limit: u64,
         /// The limit of both directions together.
         total: u64,
     },
-    /// It is more than the process can have.
+    /// The limit is more than the process can have.
     OverMachine {
         /// This limit.
         limit: u64,
-        /// What the process can have.
+        /// The amount that the process can have.
         machine: u64,
     },
-    /// A service's connections or descriptors are limited to some, but each peer's share of them
-    /// to none, so that no connection with a peer can be attached.
+    /// A service may have connections or descriptors, but each peer's share of them is zero, so no
+    /// connection with a peer can be attached to the service.
     NoneForPeers {
         /// This limit.
         limit: u64,
         /// The entry of the share per peer.
         share: LimitsKey,
     },
-    /// Some are allowed, but none in either direction.
+    /// The total is above zero, but both directions are zero.
     NoDirection {
         /// This limit.
         limit: u64,
     },
-    /// None is granted, so that no memory can be reserved, or no connection opened.
+    /// The limit allows nothing, so no memory can be reserved, or no connection opened.
     BlocksEverything,
 }
 
@@ -82,13 +82,13 @@ impl fmt::Display for Warning {
                 parent_limit,
             } => write!(
                 f,
-                "{} can't be reached, {parent} allows {}",
+                "{} cannot be reached: {parent} allows {}",
                 amount(limit),
                 amount(parent_limit)
             ),
             WarningKind::OverTotal { limit, total } => write!(
                 f,
-                "{} can't be reached, both directions together are allowed {}",
+                "{} cannot be reached: the limit of both directions together is {}",
                 amount(limit),
                 amount(total)
             ),
@@ -99,26 +99,26 @@ impl fmt::Display for Warning {
                 amount(machine)
             ),
             WarningKind::NoneForPeers { limit, share } => {
-                write!(f, "{} can't be used, {share} allows none", amount(limit))
+                write!(f, "{} cannot be used: {share} allows none", amount(limit))
             }
             WarningKind::NoDirection { limit } => write!(
                 f,
-                "{} can't be used, neither direction is allowed any",
+                "{} cannot be used: the limits of both directions are 0",
                 amount(limit)
             ),
             WarningKind::BlocksEverything if *resource == Resource::Memory => {
-                f.write_str("none is allowed, so that nothing can be reserved")
+                f.write_str("no memory is allowed, so none can be reserved")
             }
             WarningKind::BlocksEverything => {
-                f.write_str("none is allowed, so that no connection can be opened")
+                f.write_str("no connections are allowed, so none can be opened")
             }
         }
     }
 }
 
-/// How far a number of streams may be over the parent's before it is worth a word: in go-libp2p's
-/// own table a service may have up to twice the streams of the system.
-const ODD_STREAMS: u64 = 2;
+/// A number of streams is reported only above this multiple of the parent's: in go-libp2p's own
+/// table a service may have up to twice the streams of the system.
+const STREAM_TOLERANCE: u64 = 2;
 
 /// See [`LimitsExt::warnings`](crate::LimitsExt::warnings).
 pub(crate) fn warnings(limits: &Limits, machine: Option<&Machine>) -> Vec<Warning> {
@@ -135,11 +135,11 @@ pub(crate) fn warnings(limits: &Limits, machine: Option<&Machine>) -> Vec<Warnin
                     none_for_peers(limits, key, resource, value),
                 ]
             };
-            // Said of the default already, where the default has the same fault.
-            let said = class.as_ref().zip(default);
-            let said = said.map(|(class, default)| kinds(class, &default));
+            // A named entry does not repeat a warning that the default of its class has.
+            let of_default = class.as_ref().zip(default);
+            let of_default = of_default.map(|(class, default)| kinds(class, &default));
             let new =
-                |kind: &WarningKind| !said.iter().flatten().flatten().any(|said| said == kind);
+                |kind: &WarningKind| !of_default.iter().flatten().flatten().any(|old| old == kind);
             let kinds = kinds(&key, &limit).into_iter().flatten().filter(new);
             warnings.extend(kinds.map(|kind| Warning {
                 key: key.clone(),
@@ -147,6 +147,7 @@ pub(crate) fn warnings(limits: &Limits, machine: Option<&Machine>) -> Vec<Warnin
                 kind,
             }));
         }
+        // The same for the directions of a limit, which are independent of other scopes.
         let directions = directions(&limit).filter(|(resource, _)| {
             default.is_none_or(|default| directions(&default).all(|(other, _)| other != *resource))
         });
@@ -161,6 +162,7 @@ pub(crate) fn warnings(limits: &Limits, machine: Option<&Machine>) -> Vec<Warnin
     warnings
 }
 
+/// Checks whether a limit is over the limit of the scope above.
 fn over_parent(
     limits: &Limits,
     key: &LimitsKey,
@@ -173,19 +175,20 @@ fn over_parent(
     else {
         return None;
     };
-    let odd = match resource {
+    let allowed = match resource {
         Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
-            parent_limit.saturating_mul(ODD_STREAMS)
+            parent_limit.saturating_mul(STREAM_TOLERANCE)
         }
         _ => parent_limit,
     };
-    (limit > odd).then_some(WarningKind::OverParent {
+    (limit > allowed).then_some(WarningKind::OverParent {
         limit,
         parent,
         parent_limit,
     })
 }
 
+/// Checks whether a service has connections or descriptors while each peer's share is zero.
 fn none_for_peers(
     limits: &Limits,
     key: &LimitsKey,
@@ -209,7 +212,7 @@ fn none_for_peers(
     }
 }
 
-/// The scope whose limit holds for all that this one has.
+/// The scope above: its limit applies to everything that this scope holds.
 fn parent(limits: &Limits, key: &LimitsKey) -> Option<LimitsKey> {
     match key {
         LimitsKey::System | LimitsKey::AllowlistedSystem => None,
@@ -231,6 +234,7 @@ fn parent(limits: &Limits, key: &LimitsKey) -> Option<LimitsKey> {
     }
 }
 
+/// Checks whether a system scope is over the machine.
 fn over_machine(
     key: &LimitsKey,
     resource: Resource,
@@ -250,7 +254,7 @@ fn over_machine(
     }
 }
 
-/// The directions that are over their total, and the totals without a direction.
+/// The directions that are over their total, and the totals whose directions are both zero.
 fn directions(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + use<> {
     let limit = *limit;
     let none = |resource| limit.get(resource) == LimitValue::BLOCK_ALL;
@@ -279,7 +283,7 @@ fn directions(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + 
     .into_iter()
     .filter_map(
         move |(direction, total)| match (limit.get(direction), limit.get(total)) {
-            // A total of none says enough by itself.
+            // A total of zero is explicit enough.
             (LimitValue::Limited(limit), LimitValue::Limited(total @ 1..)) if limit > total => {
                 Some((direction, WarningKind::OverTotal { limit, total }))
             }
@@ -289,7 +293,7 @@ fn directions(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + 
     over_total.chain(no_direction.into_iter().flatten())
 }
 
-/// What the scope has none of, although every connection needs some.
+/// The resources that every connection needs and the scope does not allow.
 fn blocked(key: &LimitsKey, limit: &Limit) -> impl Iterator<Item = Resource> + use<> {
     let none = LimitValue::BLOCK_ALL;
     let no_memory = *key == LimitsKey::System && limit.memory == none;

@@ -1,6 +1,6 @@
-//! Whatever is thrown at the readers: none panics, and what one reads it writes and reads again.
+//! Fuzzes the parsers: no input causes a panic, and every accepted input survives a round trip.
 //!
-//! `PROPTEST_CASES` sets how many texts each test throws.
+//! `PROPTEST_CASES` sets the number of inputs for each test.
 
 mod support;
 
@@ -25,7 +25,7 @@ enum Mutation {
     Repeat(Index, usize),
 }
 
-/// What means something to one of the readers.
+/// Tokens that have a meaning in one of the formats.
 const TOKENS: [&str; 40] = [
     "{",
     "}",
@@ -109,7 +109,7 @@ fn mutated(text: &str, mutations: &[Mutation]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn read_and_read_again((read, write): (Read, Write), text: &str) -> Result<(), TestCaseError> {
+fn check_round_trip((read, write): (Read, Write), text: &str) -> Result<(), TestCaseError> {
     match read(text) {
         Ok(file) => {
             let lines = text.matches('\n').count() + 1;
@@ -124,14 +124,14 @@ fn read_and_read_again((read, write): (Read, Write), text: &str) -> Result<(), T
         }
         Err(error) => {
             prop_assert!(!error.reason.is_empty());
-            // The syntax's own message may have a key in it.
+            // The message of the JSON or TOML parser may contain a key.
             prop_assert!(error.to_string().len() < 2000, "{}", error);
         }
     }
     Ok(())
 }
 
-fn size_and_size_again(text: &str) -> Result<(), TestCaseError> {
+fn check_size_round_trip(text: &str) -> Result<(), TestCaseError> {
     if let Ok(size) = text.parse::<ByteSize>() {
         prop_assert_eq!(size.to_string().parse(), Ok(size));
     }
@@ -144,27 +144,27 @@ fn size_and_size_again(text: &str) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn any_bytes_as_json(bytes in vec(any::<u8>(), 0..512)) {
-        read_and_read_again(JSON, &String::from_utf8_lossy(&bytes))?;
+        check_round_trip(JSON, &String::from_utf8_lossy(&bytes))?;
     }
 
     #[test]
     fn any_bytes_as_toml(bytes in vec(any::<u8>(), 0..512)) {
-        read_and_read_again(TOML, &String::from_utf8_lossy(&bytes))?;
+        check_round_trip(TOML, &String::from_utf8_lossy(&bytes))?;
     }
 
     #[test]
     fn any_bytes_as_a_size(bytes in vec(any::<u8>(), 0..32)) {
-        size_and_size_again(&String::from_utf8_lossy(&bytes))?;
+        check_size_round_trip(&String::from_utf8_lossy(&bytes))?;
     }
 
     #[test]
     fn broken_json(limits in support::partial_limits(), mutations in vec(mutation(), 0..6)) {
-        read_and_read_again(JSON, &mutated(&limits.to_json(), &mutations))?;
+        check_round_trip(JSON, &mutated(&limits.to_json(), &mutations))?;
     }
 
     #[test]
     fn broken_toml(limits in support::partial_limits(), mutations in vec(mutation(), 0..6)) {
-        read_and_read_again(TOML, &mutated(&limits.to_toml(), &mutations))?;
+        check_round_trip(TOML, &mutated(&limits.to_toml(), &mutations))?;
     }
 
     #[test]
@@ -173,7 +173,7 @@ proptest! {
         unit in " {0,2}([KMGTPE]i?B|kB|B|[a-zA-Z]{0,3})",
         mutations in vec(mutation(), 0..2),
     ) {
-        size_and_size_again(&format!("{number}{unit}"))?;
-        size_and_size_again(&mutated(&format!("{number}{unit}"), &mutations))?;
+        check_size_round_trip(&format!("{number}{unit}"))?;
+        check_size_round_trip(&mutated(&format!("{number}{unit}"), &mutations))?;
     }
 }

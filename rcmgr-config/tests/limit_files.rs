@@ -1,4 +1,4 @@
-//! Limits in files: what is read, what is written, and how mistakes are told.
+//! Tests the parsing and writing of limits files, and their error messages.
 
 mod support;
 
@@ -11,20 +11,20 @@ use proptest::prelude::*;
 use rcmgr_config::{LimitsFile, PartialLimits};
 use rcmgr_core::{BadConfiguration, GIB, Limit, LimitValue, Limits, LimitsKey, MIB, Resource};
 
-/// A file of this text, gone with the value.
+/// A temporary file with this text. Removed when it is dropped.
 struct TempFile(PathBuf);
 
 impl TempFile {
     fn new(name: &str, text: impl AsRef<[u8]>) -> Self {
         let file = env::temp_dir().join(format!("rcmgr-{}-{name}", process::id()));
-        fs::write(&file, text).expect("the temporary folder can be written to");
+        fs::write(&file, text).expect("the temporary directory is writable");
         Self(file)
     }
 }
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // A file that stays behind in the temporary folder does no harm.
+        // A leftover file in the temporary directory does no harm.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -105,7 +105,7 @@ fn the_service_variants_file_is_read() {
 }
 
 #[test]
-fn one_scope_under_two_names_is_a_mistake() {
+fn one_scope_under_two_names_is_an_error() {
     assert_eq!(
         toml_error("[SystemLimit]\nFD = 1\n[System]\nFD = 1"),
         "line 3: System: the same as SystemLimit on line 1: keep one of them",
@@ -130,38 +130,38 @@ fn one_scope_under_two_names_is_a_mistake() {
 }
 
 #[test]
-fn a_mistake_is_told_with_its_line_and_field() {
+fn an_error_has_the_line_and_field() {
     let system = |field: &str| json_error(&format!("{{\n\"System\": {{\n{field}}}}}"));
     let cases = [
         (r#""Memry": 1"#, r#"Memry: unknown key; did you mean "Memory"?"#.into()),
         (r#""fd": 1"#, r#"fd: unknown key; did you mean "FD"?"#.into()),
-        (r#""Tasks": 1"#, "Tasks: unknown key; there are Streams, StreamsInbound, \
+        (r#""Tasks": 1"#, "Tasks: unknown key; the known keys are Streams, StreamsInbound, \
             StreamsOutbound, Conns, ConnsInbound, ConnsOutbound, FD, Memory".into()),
         (r#""FD": "lots""#, format!(r#"FD: found "lots"; {COUNT}"#)),
         (r#""FD": """#, format!(r#"FD: found ""; {COUNT}"#)),
         (r#""FD": "+7""#, format!(r#"FD: found "+7"; {COUNT}"#)),
         (r#""FD": "1 KiB""#, format!(r#"FD: found "1 KiB"; {COUNT}"#)),
         (r#""FD": -1"#, format!("FD: -1 is negative; {COUNT}")),
-        (r#""FD": 1.5"#, format!("FD: 1.5 is no whole number; {COUNT}")),
-        (r#""FD": 1e3"#, format!("FD: 1e3 is no whole number; {COUNT}")),
+        (r#""FD": 1.5"#, format!("FD: 1.5 is not a whole number; {COUNT}")),
+        (r#""FD": 1e3"#, format!("FD: 1e3 is not a whole number; {COUNT}")),
         (r#""FD": true"#, format!("FD: found a boolean; {COUNT}")),
         (r#""FD": null"#, format!("FD: found null; {COUNT}")),
         (r#""FD": [1]"#, format!("FD: found an array; {COUNT}")),
         (r#""FD": {}"#, format!("FD: found an object; {COUNT}")),
-        (r#""FD": 18446744073709551616"#, "FD: 18446744073709551616 is too large, at most 2^64 - 1".into()),
+        (r#""FD": 18446744073709551616"#, "FD: 18446744073709551616 is too large; the largest value is 2^64 - 1".into()),
         (r#""FD": 1, "FD": 1"#, "FD: given twice, first on line 3".into()),
         (r#""Memory": "lots""#, format!(r#"Memory: found "lots"; {BYTES}"#)),
         (r#""Memory": "Unlimited""#, format!(r#"Memory: found "Unlimited"; {BYTES}"#)),
-        (r#""Memory": "12x""#, r#"Memory: "12x": unknown unit "x": there are B, KiB, MiB, GiB, TiB, PiB, EiB, kB, MB, GB, TB, PB, EB"#.into()),
-        (r#""Memory": "16 EiB""#, r#"Memory: "16 EiB": more bytes than can be counted, 2^64 - 1"#.into()),
+        (r#""Memory": "12x""#, r#"Memory: "12x": unknown unit "x": use B, KiB, MiB, GiB, TiB, PiB, EiB, kB, MB, GB, TB, PB, EB"#.into()),
+        (r#""Memory": "16 EiB""#, r#"Memory: "16 EiB": too large; the largest size is 2^64 - 1 bytes"#.into()),
     ];
-    for (field, told) in cases {
-        assert_eq!(system(field), format!("line 3: System.{told}"));
+    for (field, expected) in cases {
+        assert_eq!(system(field), format!("line 3: System.{expected}"));
     }
 }
 
 #[test]
-fn a_mistake_in_a_scope_is_told() {
+fn an_error_in_a_scope_is_reported() {
     let cases = [
         (
             r#"{"Sytem": {}}"#,
@@ -189,8 +189,8 @@ fn a_mistake_in_a_scope_is_told() {
         ),
         (
             r#"{"Peer": {"QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y": {}}}"#,
-            "line 1: Peer.QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y: it begins as a libp2p \
-             peer id and is none: is it mistyped?",
+            "line 1: Peer.QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ0y: it starts like a \
+             libp2p peer id but is not valid; check its spelling",
         ),
         (
             r#"{"Peer": {"": {}}}"#,
@@ -209,13 +209,13 @@ fn a_mistake_in_a_scope_is_told() {
         ),
         ("\0", "line 1: not JSON: expected value"),
     ];
-    for (text, told) in cases {
-        assert_eq!(json_error(text), told);
+    for (text, expected) in cases {
+        assert_eq!(json_error(text), expected);
     }
     let long = "x".repeat(48);
     assert_eq!(
         json_error(&format!("{{\"Peer\": {{\"{long}\": {{}}}}}}")),
-        format!("line 1: Peer.{long}: a peer id has at most 47 bytes, this one has 48"),
+        format!("line 1: Peer.{long}: a peer id may have at most 47 bytes, this one has 48"),
     );
     let cases = [
         (
@@ -233,11 +233,11 @@ fn a_mistake_in_a_scope_is_told() {
         ("\n[System]\nFD = -0x1", "line 3: not TOML: "),
         (
             "[System]\nFD = inf",
-            &format!("line 2: System.FD: inf is no whole number; {COUNT}"),
+            &format!("line 2: System.FD: inf is not a whole number; {COUNT}"),
         ),
         (
             "[System]\nFD = 99999999999999999999",
-            "line 2: System.FD: 99999999999999999999 is too large, at most 2^64 - 1",
+            "line 2: System.FD: 99999999999999999999 is too large; the largest value is 2^64 - 1",
         ),
         (
             "[System]\nFD = 1\n[System]\nFD = 2",
@@ -251,21 +251,21 @@ fn a_mistake_in_a_scope_is_told() {
             "[Service.dht]\nFD = 1\n[Sevice.x]",
             "line 3: Sevice: unknown key; did you mean \"Service\"?",
         ),
-        // The first mistake of the file, not of the alphabet.
+        // The first error in the order of the file, not of the alphabet.
         (
             "[System]\nb = 1\na = 1",
-            "line 2: System.b: unknown key; there are Streams",
+            "line 2: System.b: unknown key; the known keys are Streams",
         ),
         ("\0", "line 1: not TOML: "),
     ];
-    for (text, told) in cases {
+    for (text, expected) in cases {
         let error = toml_error(text);
-        assert!(error.starts_with(told), "{error}");
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 
 #[test]
-fn what_is_deep_or_long_takes_no_stack_and_is_told_short() {
+fn deep_or_long_input_uses_little_stack_and_has_short_errors() {
     for deep in [200, 100_000] {
         let arrays = "[".repeat(deep) + &"]".repeat(deep);
         let objects = "{\"Service\":".repeat(deep) + "{}" + &"}".repeat(deep);
@@ -301,7 +301,7 @@ fn what_is_deep_or_long_takes_no_stack_and_is_told_short() {
     let larger = " ".repeat(4 << 20) + "{}";
     assert_eq!(
         json_error(&larger),
-        "longer than 4 MiB, which is no file of limits"
+        "longer than 4 MiB, too large for a limits file"
     );
     assert!(PartialLimits::from_json(&larger[2..]).is_ok());
 }
@@ -341,7 +341,7 @@ fn a_file_is_read_by_its_name_and_named_in_errors() {
     let error = PartialLimits::read(&large.0).unwrap_err();
     assert_eq!(
         error.reason,
-        "longer than 4 MiB, which is no file of limits"
+        "longer than 4 MiB, too large for a limits file"
     );
 
     let absent = env::temp_dir().join("rcmgr-there-is-no-such-file.json");
@@ -414,7 +414,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 proptest! {
     #[test]
-    fn partial_limits_come_back_from_both_formats(limits in support::partial_limits()) {
+    fn partial_limits_survive_the_round_trip_through_both_formats(limits in support::partial_limits()) {
         let json = limits.to_json();
         prop_assert_eq!(PartialLimits::from_json(&json), Ok(limits.clone()), "{}", json);
         let toml = limits.to_toml();
@@ -422,7 +422,7 @@ proptest! {
     }
 
     #[test]
-    fn concrete_limits_come_back_over_any_defaults(
+    fn concrete_limits_survive_the_round_trip_over_any_defaults(
         limits in limits(),
         default in limit(),
     ) {

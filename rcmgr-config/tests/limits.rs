@@ -1,7 +1,7 @@
-//! Replays what the reference (go-libp2p's resource manager) made of configurations, and compares
-//! every limit.
+//! Replays configurations that the reference (go-libp2p's resource manager) interpreted, and
+//! compares every limit.
 //!
-//! `rcmgr_testkit::vectors` says where `limits.jsonl` is looked for.
+//! `rcmgr_testkit::vectors` documents where it looks for `limits.jsonl`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn trials(file: &Path) -> Result<Vec<Trial>, String> {
         let mut kinds = KINDS.into_iter();
         let Some(kind) = kinds.find(|kind| case["case"] == **kind) else {
             let (file, kind) = (file.display(), &case["case"]);
-            return Err(format!("{file}:{line}: {kind} is no known kind of case"));
+            return Err(format!("{file}:{line}: {kind} is not a known kind of case"));
         };
         cases.entry(kind).or_default().push((line, case));
     }
@@ -71,11 +71,11 @@ fn replay(kind: &str, case: &Value) -> Result<(), String> {
                 (Err(error), false) => Err(format!("{error}")),
             }
         }
-        _ => Err("no known kind of case".into()),
+        _ => Err("unknown kind of case".into()),
     }
 }
 
-/// Compares limits with an object of the reference, which no reader of this project has read.
+/// Compares limits with a JSON object of the reference. It does not use the project's own parsers.
 fn same(got: &Limits, want: &Value) -> Result<(), String> {
     let mut wanted = BTreeMap::new();
     for (scope, want) in want.as_object().ok_or("limits are an object")? {

@@ -1,10 +1,10 @@
-//! What partial limits become over others and over defaults.
+//! Tests partial limits applied to others and built over defaults.
 
 use rcmgr_config::PartialLimits;
 use rcmgr_core::{Limit, LimitValue, Limits};
 
 #[test]
-fn what_is_applied_fills_only_what_is_default() {
+fn apply_sets_only_unset_fields() {
     let mut mine = PartialLimits::from_toml("Conn.FD = 1\nService.a.FD = 0").unwrap();
     let other = "Conn.FD = 2\nConn.Memory = 3\nService.a = {FD = 4, Conns = 5}\nPeer.b.FD = 6";
     mine.apply(&PartialLimits::from_toml(other).unwrap());
@@ -28,7 +28,7 @@ fn named_entries_are_built_over_their_own_default_first() {
 }
 
 #[test]
-fn no_default_for_services_stays_none_until_one_is_set() {
+fn a_missing_default_for_services_stays_missing_until_one_is_set() {
     let mut defaults = Limits::unlimited();
     defaults.service_default = None;
     let built = PartialLimits::from_toml("Service.a.FD = 1")

@@ -1,17 +1,18 @@
-//! Amounts of memory, as the integers that programs have at hand.
+//! Amounts of memory, from the integer types that programs use.
 
-/// An amount of memory in bytes: a `u64`, a `usize` such as the length of a buffer, a `u32`, or a plain number.
+/// An amount of memory in bytes: a `u64`, a `usize` such as the length of a buffer, a `u32`, or a
+/// literal without a suffix.
 ///
 /// ```
 /// use rcmgr_core::Amount;
 ///
 /// let buffer = [0_u8; 512];
 /// assert_eq!(buffer.len().bytes(), 512);
-/// assert_eq!(4096.bytes(), 4096); // a number without a type is an `i32`
+/// assert_eq!(4096.bytes(), 4096); // a literal without a suffix is an `i32`
 /// assert_eq!((-1).bytes(), u64::MAX); // more than any scope can hold
 /// ```
 pub trait Amount: Copy {
-    /// The number of bytes. A negative number is more than any scope can hold, so it is refused.
+    /// The number of bytes. A negative number becomes `u64::MAX`, which every scope refuses.
     fn bytes(self) -> u64;
 }
 

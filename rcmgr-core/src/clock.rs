@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A source of time. rcmgr takes the time only from one, so that tests can set it.
+/// A source of time. rcmgr reads the time only through this trait, so that tests can control it.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -21,6 +21,6 @@ use std::time::Duration;
 /// # assert!(clock.now() <= clock.now());
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time since some fixed moment in the past. Never goes back.
+    /// The time since a fixed moment in the past. It never goes backwards.
     fn now(&self) -> Duration;
 }

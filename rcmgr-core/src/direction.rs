@@ -1,8 +1,8 @@
-//! The direction of a connection or stream, and its use of a file descriptor.
+//! The direction of a connection or stream, and whether a connection uses a file descriptor.
 
 use std::fmt;
 
-/// Who opened a connection or stream.
+/// Which side opened a connection or stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// The remote opened it.
@@ -15,7 +15,7 @@ impl Direction {
     /// Both directions, inbound first.
     pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
 
-    /// The name in errors, traces and metrics: `inbound` or `outbound`.
+    /// The name used in errors, traces and metrics: `inbound` or `outbound`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
@@ -30,14 +30,14 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Whether a connection holds a file descriptor of its own.
+/// Whether a connection uses a file descriptor of its own.
 ///
-/// A TCP connection does; a QUIC connection, which shares its socket with others, does not.
+/// A TCP connection does. A QUIC connection does not: it shares a socket with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UsesFd {
-    /// One file descriptor is charged with the connection.
+    /// The connection is charged with one file descriptor.
     Yes,
-    /// None is.
+    /// The connection is charged with no file descriptor.
     No,
 }
 

@@ -1,8 +1,8 @@
-//! The traits as objects, for a stack that chooses its manager at run time.
+//! The traits as trait objects, for programs that choose the manager at run time.
 //!
-//! [`erase`] turns any manager into an `Arc<DynResourceManager>`, which is itself a
-//! [`ResourceManager`]: code that is generic over managers takes it as it is. What it costs is an
-//! allocation for every scope that is opened and an indirect call for every operation.
+//! [`erase`] turns any manager into an `Arc<DynResourceManager>`. That type implements
+//! [`ResourceManager`], so code that is generic over managers accepts it. The price is one
+//! allocation for each scope opened and one indirect call for each operation.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::manager::{forward_connection, forward_manager, forward_stream};
 use crate::scope::forward_scope;
 use crate::{ConnectionScope, ResourceManager, ResourceScope, Result, ScopeSpan, StreamScope};
 
-/// A manager that is chosen at run time.
+/// A manager chosen at run time.
 pub type DynResourceManager = dyn ResourceManager<
         Scope = BoxScope,
         Service = BoxScope,
@@ -30,15 +30,15 @@ pub type DynResourceManager = dyn ResourceManager<
         Stream = BoxStream,
     >;
 
-/// A scope of a manager that is chosen at run time.
+/// A scope of a manager chosen at run time.
 pub type BoxScope = Box<dyn ResourceScope<Span = BoxSpan>>;
-/// A connection of a manager that is chosen at run time.
+/// A connection of a manager chosen at run time.
 pub type BoxConnection = Box<dyn ConnectionScope<Span = BoxSpan, Stream = BoxStream>>;
-/// A stream of a manager that is chosen at run time.
+/// A stream of a manager chosen at run time.
 pub type BoxStream = Box<dyn StreamScope<Span = BoxSpan>>;
 
-/// A span of a manager that is chosen at run time.
-#[must_use = "what it holds is given back when it is dropped"]
+/// A span of a manager chosen at run time.
+#[must_use = "dropping it releases everything it holds"]
 pub struct BoxSpan(Box<dyn ScopeSpan<Span = BoxSpan>>);
 
 impl ResourceScope for BoxSpan {
@@ -85,12 +85,12 @@ impl fmt::Debug for DynResourceManager {
     }
 }
 
-/// A manager of any type as one that is chosen at run time.
+/// Erases the type of a manager.
 pub fn erase<M: ResourceManager + 'static>(manager: M) -> Arc<DynResourceManager> {
     Arc::new(Erased(manager))
 }
 
-/// Gives boxed spans and scopes where the inner type gives its own.
+/// Wraps a manager or scope, and boxes the scopes and spans that it returns.
 struct Erased<T>(T);
 
 impl<T> Erased<T> {

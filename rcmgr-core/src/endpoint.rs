@@ -20,7 +20,7 @@ use std::str::FromStr;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// Nothing is known, or there is no address (a pipe, a unix socket).
+    /// Unknown, or not an IP endpoint (a pipe, a Unix socket).
     #[default]
     None,
     /// An IP address.
@@ -29,7 +29,7 @@ pub enum Endpoint {
     Socket(SocketAddr),
 }
 
-/// A text is not an [`Endpoint`].
+/// The text is not an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected an IP address or a socket address, such as 192.0.2.7 or [2001:db8::7]:4001")]
 pub struct EndpointError;
@@ -37,8 +37,8 @@ pub struct EndpointError;
 impl Endpoint {
     /// The IP address, if the endpoint has one.
     ///
-    /// An IPv4 address that a dual-stack socket shows as IPv6 (`::ffff:192.0.2.7`) is returned as
-    /// IPv6. Limits by address count it as the IPv4 address.
+    /// A dual-stack socket reports an IPv4 address as IPv6 (`::ffff:192.0.2.7`); such an address is
+    /// returned as IPv6. Limits by address count it as the IPv4 address.
     #[inline]
     pub const fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -125,10 +125,10 @@ mod multi {
     use super::*;
 
     impl From<&Multiaddr> for Endpoint {
-        /// The IP address that a multiaddr begins with, and its port if `/tcp` or `/udp` follows.
+        /// The IP address at the start of a multiaddr, and its port if `/tcp` or `/udp` follows.
         ///
-        /// A DNS name gives [`Endpoint::None`], and so does a relayed address: its IP is the
-        /// relay's. The zone of an IPv6 address is left out.
+        /// A DNS name gives [`Endpoint::None`]. A relayed address does too, because its IP address
+        /// is the relay's. The zone of an IPv6 address is ignored.
         ///
         /// ```
         /// use rcmgr_core::{Endpoint, multiaddr::Multiaddr};
@@ -147,6 +147,7 @@ mod multi {
             if address.iter().any(|part| part == Protocol::P2pCircuit) {
                 return Self::None;
             }
+            // A zone may stand before an IPv6 address.
             let mut parts = address
                 .iter()
                 .skip_while(|part| matches!(part, Protocol::Ip6zone(_)));
@@ -165,7 +166,7 @@ mod multi {
     }
 
     impl From<Multiaddr> for Endpoint {
-        /// As from a reference.
+        /// Same as the conversion from a reference.
         fn from(address: Multiaddr) -> Self {
             Self::from(&address)
         }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_comes_back_from_its_text() {
+    fn an_endpoint_survives_the_round_trip_through_text() {
         for text in [
             "192.0.2.7",
             "192.0.2.7:4001",

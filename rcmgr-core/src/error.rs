@@ -1,4 +1,4 @@
-//! The error type: which scope or limit refused, and the numbers.
+//! The error type: the scope or limit that refused, and the numbers.
 
 use std::fmt;
 use std::io;
@@ -10,61 +10,62 @@ use ipnet::IpNet;
 
 use crate::{Direction, LimitValue, Priority, Resource, ScopeName};
 
-/// Why an operation was refused. Making one allocates nothing, but for a bad configuration.
+/// Why an operation was refused. Creating one allocates nothing, except for a bad configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A scope's limit leaves no room for what was asked.
+    /// A scope's limit leaves no room for the request.
     #[error(transparent)]
     LimitExceeded(#[from] LimitExceeded),
-    /// The scope was closed, or its owner, or the manager.
+    /// The scope, its owner or the manager was closed.
     #[error("{scope} is closed")]
     ScopeClosed {
-        /// What was operated on; the system scope stands for the manager.
+        /// The scope of the operation; the system scope stands for the manager.
         scope: ScopeName,
     },
-    /// A connection's peer, a stream's protocol or a service is set once.
+    /// A connection's peer, a stream's protocol or a service can be set only once.
     #[error("{scope} is already attached to a {to}")]
     AlreadyAttached {
         /// The connection or stream.
         scope: ScopeName,
-        /// What it is attached to: a peer, a protocol or a service.
+        /// The kind of scope it is attached to: a peer, a protocol or a service.
         to: crate::ScopeClass,
     },
-    /// A stream needs its protocol before its service.
+    /// A stream's protocol must be set before its service.
     #[error("{scope} has no protocol yet: set it before the service")]
     NoProtocol {
         /// The stream.
         scope: ScopeName,
     },
-    /// A stream was to be opened through a connection that does not know its peer yet.
-    #[error("{scope} has no peer yet: set it before a stream is opened")]
+    /// A connection can open streams only after its peer is set.
+    #[error("{scope} has no peer yet: set it before opening a stream")]
     NoPeer {
         /// The connection.
         scope: ScopeName,
     },
-    /// Spans are nested as deep as they may be: no further span of this one.
-    #[error("{scope} can have no span: spans are nested at most {most} deep")]
+    /// This span is nested as deep as spans may be, so it cannot have another span.
+    #[error("{scope} cannot have a span: spans may be nested at most {most} deep")]
     SpansTooDeep {
-        /// The span that was to have another.
+        /// The span that cannot have another.
         scope: ScopeName,
-        /// How deep they may be nested.
+        /// The maximum depth of nested spans.
         most: u32,
     },
-    /// A subnet has as many connections as it may.
+    /// A subnet has reached its limit of connections.
     #[error(transparent)]
     SubnetLimit(#[from] SubnetLimitExceeded),
-    /// Connections come from a subnet, or from everywhere, faster than they may.
+    /// Connections from a subnet, or from all addresses together, arrive faster than their limit.
     #[error(transparent)]
     RateLimit(#[from] RateLimitExceeded),
-    /// What was configured can't be read, or can't work.
+    /// A configuration cannot be read or is not valid.
     #[error(transparent)]
     BadConfiguration(Box<BadConfiguration>),
 }
 
 impl Error {
-    /// Whether a retry with back-off may succeed: so for a limit that was reached, since others
-    /// give back what they hold; not for a scope that is closed or attached.
+    /// Whether a retry with back-off may succeed. This is true when a limit was reached, because
+    /// others may release what they hold. It is false for a scope that is closed or already
+    /// attached, and for a bad configuration.
     ///
     /// ```
     /// use rcmgr_core::{Error, ScopeId};
@@ -84,7 +85,7 @@ impl Error {
         }
     }
 
-    /// The scope that the error is about, if it is about one: for a limit, the one that refused.
+    /// The scope that the error is about, if any. For a limit, the scope that refused.
     pub const fn scope(&self) -> Option<&ScopeName> {
         match self {
             Self::LimitExceeded(LimitExceeded { scope, .. })
@@ -99,9 +100,9 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// The error with a kind: [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) for a limit,
-    /// [`NotConnected`](io::ErrorKind::NotConnected) for a scope that is closed,
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for one that is attached already,
+    /// Sets the kind: [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) for a limit,
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for a closed scope,
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for a scope that is already attached,
     /// [`InvalidData`](io::ErrorKind::InvalidData) for a bad configuration, and
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for the others.
     ///
@@ -137,7 +138,7 @@ impl From<BadConfiguration> for Error {
     }
 }
 
-/// Which subnet has all the connections that it may have.
+/// A subnet has reached its limit of connections.
 ///
 /// ```
 /// use rcmgr_core::SubnetLimitExceeded;
@@ -150,24 +151,24 @@ impl From<BadConfiguration> for Error {
 /// };
 /// assert_eq!(
 ///     refused.to_string(),
-///     "subnet 2001:db8::/56 refused a connection of 2001:db8::7: 8 of 8 in use",
+///     "subnet 2001:db8::/56 refused a connection from 2001:db8::7: 8 of 8 in use",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("subnet {network} refused a connection of {ip}: {used} of {limit} in use")]
+#[error("subnet {network} refused a connection from {ip}: {used} of {limit} in use")]
 pub struct SubnetLimitExceeded {
     /// The remote address.
     pub ip: IpAddr,
     /// The subnet or network prefix whose limit was reached.
     pub network: IpNet,
-    /// How many connections it had.
+    /// The number of its open connections.
     pub used: u64,
-    /// How many it may have.
+    /// The largest number of connections allowed.
     pub limit: u64,
 }
 
-/// From where connections come too fast.
+/// Connections arrive faster than a rate limit allows.
 ///
 /// ```
 /// use std::time::Duration;
@@ -180,7 +181,7 @@ pub struct SubnetLimitExceeded {
 /// };
 /// assert_eq!(
 ///     refused.to_string(),
-///     "rate limit of 192.0.2.7/32 refused a connection of 192.0.2.7: try again in 4.2s",
+///     "rate limit of 192.0.2.7/32 refused a connection from 192.0.2.7: try again in 4.2s",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -188,9 +189,10 @@ pub struct SubnetLimitExceeded {
 pub struct RateLimitExceeded {
     /// The remote address.
     pub ip: IpAddr,
-    /// The subnet or network prefix whose rate was exceeded; `None` for the rate of all together.
+    /// The subnet or network prefix whose rate was exceeded; `None` for the global rate.
     pub network: Option<IpNet>,
-    /// When there is a token again, if nobody else takes it; the longest duration if never.
+    /// When the next token is available if no other connection takes it; [`Duration::MAX`] if
+    /// never.
     pub retry_after: Duration,
 }
 
@@ -202,9 +204,9 @@ impl fmt::Display for RateLimitExceeded {
             Some(network) => write!(f, "rate limit of {network}")?,
             None => f.write_str("global rate limit")?,
         }
-        write!(f, " refused a connection of {}: ", self.ip)?;
+        write!(f, " refused a connection from {}: ", self.ip)?;
         match self.retry_after {
-            Duration::MAX => f.write_str("none may come"),
+            Duration::MAX => f.write_str("no further connections are allowed"),
             after => write!(f, "try again in {after:?}"),
         }
     }
@@ -219,19 +221,20 @@ impl fmt::Display for RateLimitExceeded {
 ///     file: Some("limits.toml".into()),
 ///     line: Some(3),
 ///     field: "System.Memory".into(),
-///     reason: "\"lots\" is no number of bytes".into(),
+///     reason: "\"lots\" is not a number of bytes".into(),
 /// };
-/// assert_eq!(bad.to_string(), "limits.toml:3: System.Memory: \"lots\" is no number of bytes");
+/// assert_eq!(bad.to_string(), "limits.toml:3: System.Memory: \"lots\" is not a number of bytes");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BadConfiguration {
     /// The file, if it came from one.
     pub file: Option<PathBuf>,
-    /// The line, from 1, where one can be named.
+    /// The line, counted from 1, if known.
     pub line: Option<usize>,
-    /// The path of the field, such as `Service.dht.Memory`; empty for the whole.
+    /// The path of the field, such as `Service.dht.Memory`; empty if the whole configuration is
+    /// meant.
     pub field: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
@@ -252,7 +255,7 @@ impl fmt::Display for BadConfiguration {
     }
 }
 
-/// Which limit was reached, and how.
+/// The limit that was reached, with the numbers.
 ///
 /// ```
 /// use rcmgr_core::{Direction, LimitExceeded, LimitValue, Resource, ScopeId};
@@ -276,18 +279,19 @@ impl fmt::Display for BadConfiguration {
 pub struct LimitExceeded {
     /// The scope that refused.
     pub scope: ScopeName,
-    /// The limit of it that was reached.
+    /// The resource whose limit was reached.
     pub resource: Resource,
-    /// The direction asked for, of a stream or connection. A move that asks for no slot in a
-    /// direction can still find the total over a lowered limit: then there is none.
+    /// The direction requested, for a stream or connection. It is `None` when a scope moves to
+    /// other scopes and a lowered limit refuses the total: such a move requests no particular
+    /// direction.
     pub direction: Option<Direction>,
-    /// How much was asked: bytes of memory, else a count.
+    /// The amount requested: bytes for memory, a count for other resources.
     pub requested: u64,
-    /// How much of the resource was in use, in the same unit.
+    /// The amount in use, in the same unit.
     pub used: u64,
-    /// The limit, in the same unit. It is unlimited where the counter itself is full.
+    /// The limit, in the same unit; unlimited if the counter itself is full.
     pub limit: LimitValue,
-    /// The priority, of memory.
+    /// The priority of a memory reservation.
     pub priority: Option<Priority>,
 }
 
@@ -324,7 +328,7 @@ impl fmt::Display for LimitExceeded {
         write!(f, ": {used} of {limit} in use")?;
         match resource {
             Resource::Streams | Resource::Conns => f.write_str(", both directions together"),
-            _ if *limit == LimitValue::Unlimited => f.write_str(", as much as can be counted"),
+            _ if *limit == LimitValue::Unlimited => f.write_str(", the counter is full"),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
-//! The manager of the whole process, for libraries that are not handed one.
+//! The process-wide manager, for libraries that do not receive a manager from their caller.
 //!
-//! Until a program [`install`]s one it is the null manager, which accepts everything.
+//! Until the program [`install`]s a manager, this is the null manager, which accepts everything.
 //!
 //! ```
 //! use rcmgr_core::{Direction, Endpoint, NullResourceManager, ResourceManager, UsesFd, global};
@@ -21,21 +21,22 @@ use crate::{NullResourceManager, ResourceManager};
 static INSTALLED: OnceLock<Arc<DynResourceManager>> = OnceLock::new();
 static NULL: LazyLock<Arc<DynResourceManager>> = LazyLock::new(|| erase(NullResourceManager));
 
-/// A manager was installed before: it stays.
+/// A manager is already installed. It stays in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a process-wide resource manager is installed already")]
+#[error("a process-wide resource manager is already installed")]
 pub struct AlreadyInstalled;
 
-/// Makes `manager` the one of the process.
+/// Installs `manager` as the manager of the process.
 ///
 /// # Errors
 ///
-/// If one was installed before: a program installs one, at its start.
+/// [`AlreadyInstalled`] if a manager was installed before. Install one once, when the program
+/// starts.
 pub fn install<M: ResourceManager + 'static>(manager: M) -> Result<(), AlreadyInstalled> {
     INSTALLED.set(erase(manager)).map_err(|_| AlreadyInstalled)
 }
 
-/// The manager of the process: the installed one, else the null manager.
+/// The process-wide manager: the installed one, or else the null manager.
 pub fn manager() -> &'static Arc<DynResourceManager> {
     INSTALLED.get().unwrap_or_else(|| &NULL)
 }

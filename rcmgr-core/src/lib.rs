@@ -1,19 +1,20 @@
-//! The vocabulary of rcmgr, a network resource manager: scopes and what they use, limits, errors,
-//! and the traits that an engine implements and a server is written against.
+//! The vocabulary of rcmgr, a network resource manager: scopes and their usage, limits, errors, and
+//! the traits that an engine implements and a server uses.
 //!
-//! It reads no file, no clock and nothing of the machine. [`rcmgr-atomic`](https://docs.rs/rcmgr-atomic) is
-//! the engine, and [`NullResourceManager`] the stand-in that accepts everything.
+//! This crate reads no files, no clock and no properties of the machine.
+//! [`rcmgr-atomic`](https://docs.rs/rcmgr-atomic) is the engine. [`NullResourceManager`] is a
+//! stand-in that accepts everything.
 //!
 //! | to learn about | see |
 //! | --- | --- |
 //! | usage | [`ScopeStat`], [`Direction`], [`UsesFd`] |
 //! | limits | [`Limit`] for one scope, [`Limits`] for all, [`Priority`] |
 //! | names of scopes | [`ScopeName`], [`ScopeClass`] |
-//! | reasons of a refusal | [`Error`] |
+//! | reasons for a refusal | [`Error`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
 //!
-//! Limits from files, budgets and presets are in `rcmgr-config`, limits by remote address in
+//! Limits from files, budgets and presets are in `rcmgr-config`. Limits by remote address are in
 //! `rcmgr-address`.
 #![forbid(unsafe_code)]
 
@@ -67,5 +68,5 @@ pub const MIB: u64 = 1 << 20;
 /// 1024 [`MIB`].
 pub const GIB: u64 = 1 << 30;
 
-/// What everything that can be refused returns.
+/// The result of every operation that can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{Resource, ScopeStat};
 
-/// One limit: a number, or none. Unlimited is more than any number.
+/// One limit: a number or unlimited. Unlimited is greater than any number.
 ///
 /// ```
 /// use rcmgr_core::LimitValue;
@@ -17,17 +17,17 @@ use crate::{Resource, ScopeStat};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitValue {
-    /// At most this much (bytes for memory, else a count).
+    /// At most this amount: bytes for memory, a count for other resources.
     Limited(u64),
-    /// As much as the counters can hold.
+    /// Limited only by the range of the counters.
     Unlimited,
 }
 
 impl LimitValue {
-    /// Nothing at all is granted.
+    /// A limit of zero: grants nothing.
     pub const BLOCK_ALL: Self = Self::Limited(0);
 
-    /// Whether usage of `amount` is within this limit.
+    /// Whether a usage of `amount` is within this limit.
     #[inline]
     pub const fn allows(self, amount: u64) -> bool {
         match self {
@@ -36,7 +36,7 @@ impl LimitValue {
         }
     }
 
-    /// What is left when `used` is used: zero where usage is over the limit.
+    /// The amount left when `used` is in use; zero if usage is over the limit.
     pub const fn less(self, used: u64) -> Self {
         match self {
             Self::Limited(limit) => Self::Limited(limit.saturating_sub(used)),
@@ -45,7 +45,7 @@ impl LimitValue {
     }
 }
 
-/// From `u64` alone, so that a plain literal needs no suffix in `limits.system.conns = 128.into()`.
+/// Only from `u64`, so that a literal needs no suffix in `limits.system.conns = 128.into()`.
 impl From<u64> for LimitValue {
     fn from(limit: u64) -> Self {
         Self::Limited(limit)
@@ -61,7 +61,7 @@ impl fmt::Display for LimitValue {
     }
 }
 
-/// What one scope may use: eight limits.
+/// The limits of one scope, one for each of eight resources.
 ///
 /// ```
 /// use rcmgr_core::{Limit, LimitValue, MIB};
@@ -95,9 +95,9 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// No limit on anything.
+    /// No limit on any resource.
     pub const UNLIMITED: Self = Self::all(LimitValue::Unlimited);
-    /// Nothing is granted.
+    /// Zero for every resource: grants nothing.
     pub const BLOCK_ALL: Self = Self::all(LimitValue::BLOCK_ALL);
 
     /// The same limit for all eight fields.
@@ -114,7 +114,7 @@ impl Limit {
         }
     }
 
-    /// Each field as `limit_of` has it.
+    /// Sets each field to the value that `limit_of` returns for its resource.
     ///
     /// ```
     /// use rcmgr_core::{Limit, LimitValue};
@@ -153,7 +153,7 @@ impl Limit {
         }
     }
 
-    /// The limit of one resource, to be changed.
+    /// A mutable reference to the limit of one resource.
     ///
     /// ```
     /// use rcmgr_core::{Limit, LimitValue, Resource};
@@ -175,7 +175,7 @@ impl Limit {
         }
     }
 
-    /// The limits of all resources, each with its resource, in the order of [`Resource::ALL`].
+    /// The limits of all resources with their resources, in the order of [`Resource::ALL`].
     ///
     /// ```
     /// use rcmgr_core::{Limit, LimitValue};
@@ -191,8 +191,8 @@ impl Limit {
             .map(move |resource| (resource, limit.get(resource)))
     }
 
-    /// What is left under this limit when `stat` is used, field by field. A field that is
-    /// unlimited stays so; one that is over its limit has zero left.
+    /// The amount left under this limit when `stat` is in use, field by field. An unlimited field
+    /// stays unlimited; a field over its limit has zero left.
     #[must_use]
     pub fn less(&self, stat: &ScopeStat) -> Self {
         Self::from_fn(|resource| self.get(resource).less(stat.get(resource)))
@@ -204,7 +204,8 @@ impl Limit {
         Self::from_fn(|resource| self.get(resource).min(other.get(resource)))
     }
 
-    /// The first field that `stat` is over, if any. Usage may be over a limit that was lowered.
+    /// The first resource for which `stat` is over this limit, if any. Usage can be over a limit
+    /// that was lowered.
     pub fn exceeded_by(&self, stat: &ScopeStat) -> Option<Resource> {
         let over = |&resource: &Resource| !self.get(resource).allows(stat.get(resource));
         Resource::ALL.into_iter().find(over)
@@ -212,8 +213,8 @@ impl Limit {
 }
 
 impl fmt::Display for Limit {
-    /// The fields that are limited, memory in bytes, such as `memory 67108864, conns-inbound 8`;
-    /// `unlimited` if there are none.
+    /// The limited fields, memory in bytes, such as `memory 67108864, conns-inbound 8`; `unlimited`
+    /// if no field is limited.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (resource, value) in self.iter() {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{Limit, LimitsKey, PeerId};
 
-/// The limits of all scopes, every one with a value: a default for each class of scopes, and
-/// entries for those that have a name.
+/// The limits of all scopes: a default for each class of scopes, and entries for single scopes by
+/// name. Every limit has a value.
 ///
-/// The scopes and their classes are those of go-libp2p's resource manager.
+/// The scopes and classes are those of go-libp2p's resource manager.
 ///
 /// ```
 /// use rcmgr_core::{Limit, LimitValue, Limits, MIB};
@@ -20,32 +20,32 @@ use crate::{Limit, LimitsKey, PeerId};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Everything together.
+    /// All connections and streams together.
     pub system: Limit,
-    /// Connections without a peer yet, and streams without a protocol yet.
+    /// Connections without a peer or service, and streams without a protocol.
     pub transient: Limit,
     /// The system scope of allowlisted connections.
     pub allowlisted_system: Limit,
     /// The transient scope of allowlisted connections.
     pub allowlisted_transient: Limit,
-    /// Services without an entry. With `None`, a service without an entry has no limit of its
-    /// own: `open_service` then gives a span of the system scope.
+    /// The limit of a service without an entry. With `None`, such a service has no scope of its
+    /// own: `open_service` returns a span of the system scope.
     pub service_default: Option<Limit>,
     /// Services by name.
     pub service: BTreeMap<String, Limit>,
-    /// What one peer may use of a service without an entry in `service_peer`.
+    /// Each peer's share of a service without an entry in `service_peer`.
     pub service_peer_default: Limit,
-    /// What each peer may use of a service, by the service's name.
+    /// Each peer's share of a service, by the service's name.
     pub service_peer: BTreeMap<String, Limit>,
-    /// Protocols without an entry.
+    /// The limit of a protocol without an entry.
     pub protocol_default: Limit,
     /// Protocols by id.
     pub protocol: BTreeMap<String, Limit>,
-    /// What one peer may use of a protocol without an entry in `protocol_peer`.
+    /// Each peer's share of a protocol without an entry in `protocol_peer`.
     pub protocol_peer_default: Limit,
-    /// What each peer may use of a protocol, by the protocol's id.
+    /// Each peer's share of a protocol, by the protocol's id.
     pub protocol_peer: BTreeMap<String, Limit>,
-    /// Peers without an entry.
+    /// The limit of a peer without an entry.
     pub peer_default: Limit,
     /// Peers by id.
     pub peer: BTreeMap<PeerId, Limit>,
@@ -56,7 +56,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limit on any scope: where one starts from to set some.
+    /// No limit on any scope: a starting point for setting some limits.
     pub fn unlimited() -> Self {
         Self {
             system: Limit::UNLIMITED,
@@ -78,7 +78,7 @@ impl Limits {
         }
     }
 
-    /// The limit of a service: its entry, else the default, if there is one.
+    /// The limit of a service: its entry, or else the default, if there is one.
     pub fn service_limit(&self, name: &str) -> Option<Limit> {
         self.service.get(name).copied().or(self.service_default)
     }
@@ -148,8 +148,8 @@ impl Limits {
         ])
     }
 
-    /// The limit that holds for a scope: its entry, else the default of its class. `None` only for
-    /// services, where there is no default.
+    /// The limit that applies to a scope: its entry, or else the default of its class. `None` only
+    /// for a service without an entry when there is no default for services.
     pub fn lookup(&self, key: &LimitsKey) -> Option<Limit> {
         match key {
             LimitsKey::System => Some(self.system),
@@ -171,7 +171,7 @@ impl Limits {
         }
     }
 
-    /// Sets an entry, and adds it where a name has none.
+    /// Sets an entry, and adds it if it does not exist.
     pub fn set(&mut self, key: LimitsKey, limit: Limit) {
         match key {
             LimitsKey::System => self.system = limit,

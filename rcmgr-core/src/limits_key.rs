@@ -1,15 +1,15 @@
-//! The name of one entry of the limits.
+//! The key of one entry in the limits.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{BadConfiguration, PeerId};
 
-/// Which entry of a [`Limits`](crate::Limits): a scope, the default of a class of scopes, or one
-/// scope of a class by its name.
+/// The key of an entry in [`Limits`](crate::Limits): a scope, the default of a class of scopes, or
+/// one scope of a class by name.
 ///
-/// As text it is the entry's path in a file of limits. The order is the one in which a file is
-/// written; the default of a class comes before the entries of the class.
+/// Its text is the path of the entry in a limits file. Keys sort in the order in which a limits
+/// file is written; the default of a class comes before the entries of the class.
 ///
 /// ```
 /// use rcmgr_core::LimitsKey;
@@ -22,9 +22,9 @@ use crate::{BadConfiguration, PeerId};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitsKey {
-    /// Everything together.
+    /// All connections and streams together.
     System,
-    /// What is not attached yet.
+    /// Connections without a peer or service, and streams without a protocol.
     Transient,
     /// The system scope of allowlisted connections.
     AllowlistedSystem,
@@ -57,7 +57,7 @@ pub enum LimitsKey {
 }
 
 impl LimitsKey {
-    /// The keys without a name, in their order.
+    /// The keys that have no name, in order.
     pub const SCOPES: [Self; 11] = [
         Self::System,
         Self::Transient,
@@ -72,10 +72,10 @@ impl LimitsKey {
         Self::Stream,
     ];
 
-    /// The classes of keys with a name: the first part of their text.
+    /// The classes of named keys: the first part of their text.
     pub const CLASSES: [&str; 5] = ["Service", "ServicePeer", "Protocol", "ProtocolPeer", "Peer"];
 
-    /// The default that a named entry is an exception from; `None` where this is no named entry.
+    /// For a named entry, the default of its class, which it overrides; else `None`.
     pub const fn class_default(&self) -> Option<Self> {
         match self {
             Self::Service(_) => Some(Self::ServiceDefault),
@@ -109,7 +109,7 @@ impl LimitsKey {
         }
     }
 
-    /// The second part of the text, of a named entry.
+    /// The second part of the text, for a named entry.
     pub fn name(&self) -> Option<String> {
         match self {
             Self::Service(name)
@@ -121,13 +121,13 @@ impl LimitsKey {
         }
     }
 
-    /// The key without a name whose text this is.
+    /// The unnamed key with this text.
     fn of_scope(scope: &str) -> Option<Self> {
         Self::SCOPES.into_iter().find(|key| key.scope() == scope)
     }
 
-    /// The key of this class and name. `None` if there is no such class, an error if the class can
-    /// have no such name.
+    /// The key of this class and name. `None` if there is no such class; an error if the name is
+    /// not valid in the class.
     fn of_class(class: &str, name: &str) -> Option<Result<Self, String>> {
         let key = match class {
             "Service" => Self::Service(name.into()),
@@ -137,7 +137,8 @@ impl LimitsKey {
             "Peer" => match name.parse::<PeerId>() {
                 Ok(peer) if reads_as_libp2p(name) && !peer.is_libp2p() => {
                     return Some(Err(
-                        "it begins as a libp2p peer id and is none: is it mistyped?".into(),
+                        "it starts like a libp2p peer id but is not valid; check its spelling"
+                            .into(),
                     ));
                 }
                 Ok(peer) => Self::Peer(peer),
@@ -149,8 +150,8 @@ impl LimitsKey {
     }
 }
 
-/// Whether a name has the beginning and the length of a libp2p peer id. As an opaque name it would
-/// be the limit of nobody.
+/// Whether a name has the prefix and about the length of a libp2p peer id. Accepted as an opaque
+/// name, a mistyped id would set a limit that applies to no peer.
 fn reads_as_libp2p(name: &str) -> bool {
     [("12D3KooW", 52), ("16Uiu2HA", 53), ("Qm", 46)]
         .into_iter()
@@ -169,7 +170,8 @@ impl fmt::Display for LimitsKey {
 impl FromStr for LimitsKey {
     type Err = BadConfiguration;
 
-    /// Reads `System`, or a class, a dot, and the rest as the name, which may have dots of its own.
+    /// Reads an unnamed key such as `System`, or a class, a dot and a name. The name may contain
+    /// dots.
     fn from_str(text: &str) -> Result<Self, BadConfiguration> {
         let bad = |reason: String| BadConfiguration {
             field: text.into(),
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_comes_back_from_its_text() {
+    fn a_key_survives_the_round_trip_through_text() {
         let named = [
             "Service.a.b",
             "ServicePeer.",

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::{Direction, Endpoint, Limits, ManagerStat, PeerId, ResourceScope, Result, UsesFd};
 
-/// A connection: one connection, perhaps a file descriptor, and memory.
+/// A connection: it is charged for one connection, for a file descriptor if it uses one, and for
+/// memory.
 ///
-/// Streams with its peer are best opened through it: it knows the peer's scope, so that nothing is
+/// Prefer to open streams through the connection: it already has the peer's scope, so nothing is
 /// looked up.
 ///
 /// ```
@@ -19,42 +20,44 @@ use crate::{Direction, Endpoint, Limits, ManagerStat, PeerId, ResourceScope, Res
 /// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
 /// connection.set_peer(&"tenant-7".parse()?)?;
 ///
-/// // The remote opens a stream, and says later what it is for.
+/// // The remote opens a stream. Its protocol is known later.
 /// let stream = connection.open_stream(Direction::Inbound)?;
 /// stream.set_protocol("/ipfs/kad/1.0.0")?;
 ///
-/// // We open one, and know.
+/// // We open a stream and know its protocol and service.
 /// let query = connection.open_stream_with(Direction::Outbound, "/ipfs/kad/1.0.0", Some("dht"))?;
 /// # drop((stream, query));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait ConnectionScope: ResourceScope {
-    /// What [`open_stream`](Self::open_stream) gives.
+    /// The type of the streams that [`open_stream`](Self::open_stream) opens.
     type Stream: StreamScope + 'static;
 
-    /// The direction it was opened in.
+    /// Which side opened it.
     fn direction(&self) -> Direction;
 
     /// The peer, once it is set.
     fn peer(&self) -> Option<PeerId>;
 
-    /// Says who is at the other end: charges the peer's scope with all that the connection holds,
-    /// then gives it back to the transient scope. A connection that the allowlist let in, but not
-    /// for this peer, is first moved to the standard system and transient scopes.
+    /// Sets the peer: charges the peer's scope with everything that the connection holds, then
+    /// releases it from the transient scope. If the allowlist admitted the connection but does not
+    /// allow this peer, the connection first moves to the standard system and transient scopes.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) if the peer's scope refuses: it may be tried
-    /// again. If the standard system or transient scope refuses a connection that the allowlist had
-    /// let in, the error is theirs, and the connection must be closed. [`AlreadyAttached`](crate::Error::AlreadyAttached) the
-    /// second time, [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) if the peer's scope refuses; the call may be
+    /// retried. If the standard system or transient scope refuses a connection that the allowlist
+    /// admitted, the error names that scope, and the connection must be closed.
+    /// [`AlreadyAttached`](crate::Error::AlreadyAttached) if the peer is already set,
+    /// [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
     fn set_peer(&self, peer: &PeerId) -> Result<()>;
 
     /// Attaches the connection to a service: charges the service, and the peer's share of it, with
-    /// all that the connection holds. A connection without a peer leaves the transient scope.
+    /// everything that the connection holds. A connection without a peer leaves the transient
+    /// scope.
     ///
-    /// This is what a server without streams needs: system, service, connection. It may come
-    /// before or after [`set_peer`](Self::set_peer).
+    /// A server without streams needs only this: the connection is charged to the system, the
+    /// service and itself. It may be called before or after [`set_peer`](Self::set_peer).
     ///
     /// # Errors
     ///
@@ -62,8 +65,8 @@ pub trait ConnectionScope: ResourceScope {
     fn set_service(&self, service: &str) -> Result<()>;
 
     /// Opens a stream with the connection's peer, as
-    /// [`ResourceManager::open_stream`](crate::ResourceManager::open_stream) does. The stream is on
-    /// its own from then on: it holds nothing of the connection, and may outlive it.
+    /// [`ResourceManager::open_stream`](crate::ResourceManager::open_stream) does. The stream is
+    /// independent of the connection and may outlive it.
     ///
     /// # Errors
     ///
@@ -72,9 +75,9 @@ pub trait ConnectionScope: ResourceScope {
     /// [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
     fn open_stream(&self, direction: Direction) -> Result<Self::Stream>;
 
-    /// Opens a stream with the connection's peer of which the protocol, and perhaps the service, are
-    /// known, as [`ResourceManager::open_stream_with`](crate::ResourceManager::open_stream_with)
-    /// does.
+    /// Opens a stream with the connection's peer when the protocol, and perhaps the service, are
+    /// already known, as
+    /// [`ResourceManager::open_stream_with`](crate::ResourceManager::open_stream_with) does.
     ///
     /// # Errors
     ///
@@ -86,14 +89,14 @@ pub trait ConnectionScope: ResourceScope {
         service: Option<&str>,
     ) -> Result<Self::Stream>;
 
-    /// Gives back all that the connection holds, once; a second call does nothing. Dropping is the
-    /// same.
+    /// Releases everything that the connection holds. A second call does nothing. Dropping the
+    /// connection has the same effect.
     fn done(&self);
 }
 
-/// A stream: one stream, and memory.
+/// A stream: it is charged for one stream and for memory.
 pub trait StreamScope: ResourceScope {
-    /// The direction it was opened in.
+    /// Which side opened it.
     fn direction(&self) -> Direction;
 
     /// The peer.
@@ -105,34 +108,34 @@ pub trait StreamScope: ResourceScope {
     /// The service, once it is set.
     fn service(&self) -> Option<Arc<str>>;
 
-    /// Says what is spoken: charges the protocol and the peer's share of it with all that the
-    /// stream holds, then gives it back to the transient scope.
+    /// Sets the protocol: charges the protocol, and the peer's share of it, with everything that
+    /// the stream holds, then releases it from the transient scope.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) if one of them refuses: nothing has changed,
-    /// and it may be tried again. [`AlreadyAttached`](crate::Error::AlreadyAttached) the second
-    /// time, [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) if one of these scopes refuses; then nothing
+    /// has changed, and the call may be retried. [`AlreadyAttached`](crate::Error::AlreadyAttached)
+    /// if the protocol is already set, [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
     fn set_protocol(&self, protocol: &str) -> Result<()>;
 
-    /// Says which service handles it: charges the service and the peer's share of it.
+    /// Sets the service that handles the stream: charges the service, and the peer's share of it.
     ///
     /// # Errors
     ///
-    /// As [`set_protocol`](Self::set_protocol), and [`NoProtocol`](crate::Error::NoProtocol)
-    /// before it.
+    /// As [`set_protocol`](Self::set_protocol), and [`NoProtocol`](crate::Error::NoProtocol) if the
+    /// protocol is not set yet.
     fn set_service(&self, service: &str) -> Result<()>;
 
-    /// Gives back all that the stream holds, once; a second call does nothing. Dropping is the
-    /// same.
+    /// Releases everything that the stream holds. A second call does nothing. Dropping the stream
+    /// has the same effect.
     fn done(&self);
 }
 
-/// Decides, for every connection, stream, file descriptor and byte of buffer, whether the node may
-/// take it on.
+/// Decides for each connection, stream, file descriptor and byte of memory whether the node may
+/// take it.
 ///
-/// Written against as a generic it costs nothing; for a choice at run time there is
-/// [`dynamic::DynResourceManager`](crate::dynamic::DynResourceManager).
+/// Code that is generic over this trait pays no indirect calls. To choose the manager at run time,
+/// use [`dynamic::DynResourceManager`](crate::dynamic::DynResourceManager).
 ///
 /// ```
 /// use rcmgr_core::{
@@ -151,25 +154,26 @@ pub trait StreamScope: ResourceScope {
 /// # accept(&NullResourceManager, Endpoint::None, &"a".parse().unwrap()).unwrap();
 /// ```
 pub trait ResourceManager: Send + Sync {
-    /// What the views give.
+    /// The type of the scopes that the `view_` methods return.
     type Scope: ResourceScope + 'static;
-    /// What [`open_service`](Self::open_service) gives.
+    /// The type that [`open_service`](Self::open_service) returns.
     type Service: ResourceScope + 'static;
-    /// A connection.
+    /// The type of a connection.
     type Connection: ConnectionScope<Stream = Self::Stream> + 'static;
-    /// A stream.
+    /// The type of a stream.
     type Stream: StreamScope + 'static;
 
-    /// Opens a connection. First the address is asked: the rate of new connections from there, then
-    /// how many there are from its subnet. Then the connection, and its file descriptor, is charged
-    /// on itself, on the transient scope and on the system scope; where these refuse and the address
-    /// is on the allowlist, on the allowlisted scopes instead.
+    /// Opens a connection. First the limits by remote address are checked: the rate of new
+    /// connections, then the number of open connections in the address's subnets. Then the
+    /// connection and its file descriptor are charged to the connection itself, the transient scope
+    /// and the system scope. If these refuse and the address is on the allowlist, the allowlisted
+    /// scopes are charged instead.
     ///
     /// # Errors
     ///
-    /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit) if the
-    /// address is refused; [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope
-    /// that refused. Nothing is charged then (but a token of the rate).
+    /// [`RateLimit`](crate::Error::RateLimit) or [`SubnetLimit`](crate::Error::SubnetLimit) if a
+    /// limit by address refuses; [`LimitExceeded`](crate::Error::LimitExceeded) names the first
+    /// scope that refused. Then nothing is charged, except that a token of the rate limit is spent.
     /// [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_connection(
         &self,
@@ -178,26 +182,26 @@ pub trait ResourceManager: Send + Sync {
         endpoint: Endpoint,
     ) -> Result<Self::Connection>;
 
-    /// Opens a stream with a peer: charges it on itself, on the peer's, the transient and the
-    /// system scope.
+    /// Opens a stream with a peer: charges the stream itself and the peer, transient and system
+    /// scopes.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; nothing
-    /// is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; then
+    /// nothing is charged. [`ScopeClosed`](crate::Error::ScopeClosed) after [`close`](Self::close).
     fn open_stream(&self, peer: &PeerId, direction: Direction) -> Result<Self::Stream>;
 
-    /// Opens a stream with a peer of which the protocol, and perhaps the service, are known: charges
-    /// it at once on all that it would be charged on after
-    /// [`set_protocol`](StreamScope::set_protocol) and
-    /// [`set_service`](StreamScope::set_service), and never on the transient scope.
+    /// Opens a stream with a peer when the protocol, and perhaps the service, are already known:
+    /// charges it at once on all that it would be charged on after
+    /// [`set_protocol`](StreamScope::set_protocol) and [`set_service`](StreamScope::set_service),
+    /// and never on the transient scope.
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused: the stream
-    /// itself, the peer, its shares of protocol and service, protocol, service, system are asked, in
-    /// this order. Nothing is charged then. [`ScopeClosed`](crate::Error::ScopeClosed) after
-    /// [`close`](Self::close).
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused, in this
+    /// order: the stream itself, the peer, the peer's shares of protocol and service, the protocol,
+    /// the service, the system. Then nothing is charged. [`ScopeClosed`](crate::Error::ScopeClosed)
+    /// after [`close`](Self::close).
     fn open_stream_with(
         &self,
         peer: &PeerId,
@@ -206,12 +210,12 @@ pub trait ResourceManager: Send + Sync {
         service: Option<&str>,
     ) -> Result<Self::Stream>;
 
-    /// Whether the transport should make the remote prove that this address is its own before it
-    /// goes on: true while many connections come from there. (For QUIC: send a Retry packet.)
+    /// Whether the transport should make the remote prove that it owns this address before it
+    /// continues: true while many connections come from there. For QUIC, send a Retry packet.
     fn verify_source_address(&self, ip: IpAddr) -> bool;
 
-    /// A handle of one's own on a service's scope. Where there is no limit for that service, and
-    /// none by default, it is a span of the system scope.
+    /// Opens a handle to a service's scope. If the limits have neither an entry for the service nor
+    /// a default for services, the handle is a span of the system scope.
     ///
     /// # Errors
     ///
@@ -224,13 +228,13 @@ pub trait ResourceManager: Send + Sync {
     /// The transient scope.
     fn view_transient(&self) -> Self::Scope;
 
-    /// A service's scope, made if absent. It lives as long as the manager.
+    /// A service's scope, created if absent. It lives as long as the manager.
     fn view_service(&self, service: &str) -> Self::Scope;
 
-    /// A protocol's scope, made if absent. It lives while it is referred to or holds something.
+    /// A protocol's scope, created if absent. It lives while it is referenced or holds something.
     fn view_protocol(&self, protocol: &str) -> Self::Scope;
 
-    /// A peer's scope, made if absent. It lives while it is referred to or holds something.
+    /// A peer's scope, created if absent. It lives while it is referenced or holds something.
     fn view_peer(&self, peer: &PeerId) -> Self::Scope;
 
     /// The names of all services.
@@ -242,22 +246,22 @@ pub trait ResourceManager: Send + Sync {
     /// The ids of all live peers.
     fn peers(&self) -> Vec<PeerId>;
 
-    /// What all named scopes use.
+    /// The usage of all named scopes.
     fn stat(&self) -> ManagerStat;
 
-    /// The limits that were set last, limits set on single scopes apart.
+    /// The limits that were set last, without overrides on single scopes.
     fn limits(&self) -> Arc<Limits>;
 
-    /// Changes all limits in place, for scopes that are open too. What is used above a lowered
-    /// limit stays; only what is new is refused.
+    /// Replaces all limits. Open scopes obey the new limits too. Usage above a lowered limit stays;
+    /// only new requests are refused.
     fn set_limits(&self, limits: Limits);
 
-    /// Refuses to open anything from now on. What is open goes on until it is done.
+    /// Refuses to open anything from now on. Open connections, streams and spans continue until
+    /// they are done.
     fn close(&self);
 }
 
-/// The methods of [`ConnectionScope`], passed on to what `$target` gives; streams go through
-/// `$wrap`.
+/// The methods of [`ConnectionScope`], forwarded to `$target`; streams go through `$wrap`.
 macro_rules! forward_connection {
     ($self:ident => $target:expr, $wrap:expr) => {
         fn open_stream(&$self, direction: $crate::Direction) -> $crate::Result<Self::Stream> {
@@ -290,7 +294,7 @@ macro_rules! forward_connection {
 }
 pub(crate) use forward_connection;
 
-/// The methods of [`StreamScope`], passed on to what `$target` gives.
+/// The methods of [`StreamScope`], forwarded to `$target`.
 macro_rules! forward_stream {
     ($self:ident => $target:expr) => {
         fn direction(&$self) -> $crate::Direction {
@@ -318,8 +322,7 @@ macro_rules! forward_stream {
 }
 pub(crate) use forward_stream;
 
-/// The methods of [`ResourceManager`], passed on to what `$target` gives; scopes go through
-/// `$wrap`.
+/// The methods of [`ResourceManager`], forwarded to `$target`; scopes go through `$wrap`.
 macro_rules! forward_manager {
     ($self:ident => $target:expr, $wrap:expr) => {
         fn open_connection(
@@ -392,8 +395,8 @@ macro_rules! forward_manager {
 }
 pub(crate) use forward_manager;
 
-/// What refers to a connection, stream, span or manager is one.
-macro_rules! behind {
+/// Implements the traits for a pointer to a connection, stream or manager.
+macro_rules! implement_for_pointers {
     ($($pointer:ty),*) => {$(
         impl<T: ConnectionScope + ?Sized> ConnectionScope for $pointer {
             type Stream = T::Stream;
@@ -413,4 +416,4 @@ macro_rules! behind {
         }
     )*};
 }
-behind!(&T, Box<T>, Arc<T>);
+implement_for_pointers!(&T, Box<T>, Arc<T>);

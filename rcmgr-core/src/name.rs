@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::PeerId;
 
-/// What kind of scope it is.
+/// The kind of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ScopeClass {
-    /// Everything together.
+    /// All connections and streams together.
     System,
-    /// What is not attached yet: connections without a peer, streams without a protocol.
+    /// Connections without a peer or service, and streams without a protocol.
     Transient,
     /// The system scope of allowlisted connections.
     AllowlistedSystem,
@@ -18,11 +18,11 @@ pub enum ScopeClass {
     AllowlistedTransient,
     /// A service of this node.
     Service,
-    /// What one peer uses of a service.
+    /// One peer's share of a service.
     ServicePeer,
     /// A protocol.
     Protocol,
-    /// What one peer uses of a protocol.
+    /// One peer's share of a protocol.
     ProtocolPeer,
     /// A peer.
     Peer,
@@ -30,7 +30,7 @@ pub enum ScopeClass {
     Connection,
     /// A stream.
     Stream,
-    /// A part of another scope with an end of its own.
+    /// A part of another scope that ends on its own.
     Span,
 }
 
@@ -51,7 +51,7 @@ impl ScopeClass {
         Self::Span,
     ];
 
-    /// The name in errors, traces and metrics.
+    /// The name used in errors, traces and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -76,10 +76,11 @@ impl fmt::Display for ScopeClass {
     }
 }
 
-/// Which scope it is, spans apart.
+/// The identity of a scope, without spans.
 ///
-/// Shown as `system`, `transient`, `service:NAME`, `service:NAME.peer:PEER`, `protocol:ID`,
-/// `protocol:ID.peer:PEER`, `peer:PEER`, `conn-N` or `stream-N`, as in go-libp2p.
+/// Its text is `system`, `transient`, `allowlistedSystem`, `allowlistedTransient`, `service:NAME`,
+/// `service:NAME.peer:PEER`, `protocol:ID`, `protocol:ID.peer:PEER`, `peer:PEER`, `conn-N` or
+/// `stream-N`, as in go-libp2p.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ScopeId {
     /// The system scope.
@@ -107,7 +108,7 @@ pub enum ScopeId {
 }
 
 impl ScopeId {
-    /// Its class.
+    /// The class of the scope.
     pub const fn class(&self) -> ScopeClass {
         match self {
             Self::System => ScopeClass::System,
@@ -126,7 +127,7 @@ impl ScopeId {
 }
 
 impl ScopeId {
-    /// The service's name or the protocol's id, if it is one of a service or protocol.
+    /// The service's name or the protocol's id, if the scope belongs to a service or protocol.
     pub const fn name(&self) -> Option<&Arc<str>> {
         match self {
             Self::Service(name)
@@ -137,7 +138,7 @@ impl ScopeId {
         }
     }
 
-    /// The peer, if it is one of a peer.
+    /// The peer, if the scope belongs to a peer.
     pub const fn peer(&self) -> Option<PeerId> {
         match self {
             Self::Peer(peer) | Self::ServicePeer(_, peer) | Self::ProtocolPeer(_, peer) => {
@@ -166,10 +167,10 @@ impl fmt::Display for ScopeId {
     }
 }
 
-/// The spans between a scope and the span that is named, outermost first.
+/// The path of spans from a scope to one of its spans, outermost first.
 ///
-/// Kept inline, so that a name is copied without allocating: of spans nested deeper than
-/// [`INLINE`](Self::INLINE), the outermost and the innermost are named, and the ones between them
+/// The ids are stored inline, so that copying a name allocates nothing. For spans nested deeper
+/// than [`INLINE`](Self::INLINE), only the outermost ones and the innermost are stored; the others
 /// are shown as `…`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanIds {
@@ -178,7 +179,7 @@ pub struct SpanIds {
 }
 
 impl SpanIds {
-    /// How many nested spans are named in full.
+    /// How many nested spans are stored.
     pub const INLINE: usize = 3;
     /// No span: the scope itself.
     pub const NONE: Self = Self {
@@ -186,14 +187,15 @@ impl SpanIds {
         ids: [0; Self::INLINE],
     };
 
-    /// How many spans deep it is.
+    /// The depth: the number of nested spans.
     pub const fn depth(&self) -> u32 {
         self.depth
     }
 
-    /// A span numbered `id` (from 1, by its owner) of the span that this names.
+    /// The path to a child span with this `id`, which its owner numbers from 1.
     #[must_use]
     pub fn child(mut self, id: u32) -> Self {
+        // Beyond `INLINE` spans, the innermost id replaces the last one.
         let at = (self.depth as usize).min(Self::INLINE - 1);
         self.ids[at] = id;
         self.depth += 1;
@@ -214,7 +216,7 @@ impl fmt::Display for SpanIds {
     }
 }
 
-/// The name of a scope: which scope, and where it is a span, which one of it.
+/// The name of a scope, or of a span of it.
 ///
 /// ```
 /// use rcmgr_core::{ScopeClass, ScopeId, ScopeName, SpanIds};
@@ -227,14 +229,14 @@ impl fmt::Display for SpanIds {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeName {
-    /// The scope, or for a span the scope that it is a span of.
+    /// The scope; for a span, the scope that it belongs to.
     pub scope: ScopeId,
-    /// Which span of it; [`SpanIds::NONE`] for the scope itself.
+    /// The path to the span; [`SpanIds::NONE`] for the scope itself.
     pub spans: SpanIds,
 }
 
 impl ScopeName {
-    /// Its class: [`ScopeClass::Span`] for any span.
+    /// The class: [`ScopeClass::Span`] for any span, else the class of the scope.
     pub const fn class(&self) -> ScopeClass {
         if self.spans.depth == 0 {
             self.scope.class()
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deep_spans_name_the_outermost_and_the_innermost() {
+    fn deeply_nested_spans_show_the_outermost_and_the_innermost() {
         let spans = (1..=5).fold(SpanIds::NONE, SpanIds::child);
         assert_eq!(spans.to_string(), ".span-1.span-2.….span-5");
         let three = (1..=3).fold(SpanIds::NONE, SpanIds::child);

@@ -9,7 +9,7 @@ use crate::{
     UsesFd,
 };
 
-/// Accepts everything and counts nothing: for tests, and until a manager is installed.
+/// Accepts everything and counts nothing: for tests, and as the manager until another is installed.
 ///
 /// ```
 /// use rcmgr_core::{Direction, NullResourceManager, ResourceManager};
@@ -21,12 +21,12 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NullResourceManager;
 
-/// A scope that accepts everything and counts nothing. It is called `system`.
+/// A scope that accepts everything and counts nothing. Its name is `system`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NullScope;
 
-/// A connection of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
-/// the peer that it is told first.
+/// A connection of [`NullResourceManager`]. It counts nothing, and remembers only its direction and
+/// the peer that is set first.
 #[derive(Debug, Clone)]
 #[must_use = "dropping it closes it"]
 pub struct NullConnection {
@@ -34,8 +34,8 @@ pub struct NullConnection {
     peer: OnceLock<PeerId>,
 }
 
-/// A stream of [`NullResourceManager`]. It counts nothing, and forgets what it is told but for
-/// the peer.
+/// A stream of [`NullResourceManager`]. It counts nothing, and remembers only its direction and
+/// peer.
 #[derive(Debug, Clone, Copy)]
 #[must_use = "dropping it closes it"]
 pub struct NullStream {
@@ -43,6 +43,7 @@ pub struct NullStream {
     peer: PeerId,
 }
 
+/// Implements [`ResourceScope`] by accepting everything.
 macro_rules! accepts_everything {
     ($($scope:ty),*) => {$(
         impl ResourceScope for $scope {

@@ -7,15 +7,15 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The remote peer: an opaque, short byte string.
+/// A remote peer's id: a short, opaque byte string.
 ///
-/// It may be a libp2p peer id, a client's address, or a tenant's name. The bytes are kept inline,
-/// so a copy, in an error for example, allocates nothing.
+/// It may be a libp2p peer id, a client's address or a tenant's name. The bytes are stored inline,
+/// so copying an id allocates nothing.
 ///
-/// As text it is a libp2p peer id in base58 where the bytes are one, else the bytes as text where
-/// they are printable, else in hexadecimal behind `0x`. Reading takes a libp2p peer id, or
-/// hexadecimal behind `0x`, for the bytes that it stands for, and anything else for the bytes of
-/// the text.
+/// Its text is base58 if the bytes are a libp2p peer id, else the bytes themselves if they are
+/// printable text, else hexadecimal with a `0x` prefix. Parsing reads base58 of a libp2p peer id
+/// and hexadecimal with a `0x` prefix as the bytes that they encode, and takes any other text as
+/// the bytes of that text.
 ///
 /// ```
 /// use rcmgr_core::PeerId;
@@ -32,18 +32,21 @@ use std::str::FromStr;
 #[derive(Clone, Copy)]
 pub struct PeerId {
     len: u8,
-    /// Zero behind `len`.
+    /// The bytes after `len` are zero.
     bytes: [u8; Self::MAX_LEN],
 }
 
-/// The reason why something is not a [`PeerId`].
+/// Why bytes or text are not a [`PeerId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerIdError {
-    /// There are no bytes in it.
+    /// It has no bytes.
     #[error("a peer id must not be empty")]
     Empty,
-    /// There are more than [`PeerId::MAX_LEN`] bytes in it.
-    #[error("a peer id has at most {} bytes, this one has {len}", PeerId::MAX_LEN)]
+    /// It has more than [`PeerId::MAX_LEN`] bytes.
+    #[error(
+        "a peer id may have at most {} bytes, this one has {len}",
+        PeerId::MAX_LEN
+    )]
     TooLong {
         /// The number of bytes.
         len: usize,
@@ -51,17 +54,18 @@ pub enum PeerIdError {
 }
 
 impl PeerId {
-    /// The longest peer id, in bytes. The longest libp2p peer id, a key written out, has 44.
+    /// The maximum length of a peer id, in bytes. The longest libp2p peer id, an inlined public
+    /// key, has 44 bytes.
     ///
-    /// With 64 bytes a connection with a peer of its own would take more than 1 KiB, because each
-    /// scope of the peer, and each entry of a map that finds it, holds the id.
+    /// With 64 bytes, a connection with its own peer would need more than 1 KiB, because each scope
+    /// of the peer, and each map entry that refers to one, stores the id.
     pub const MAX_LEN: usize = 47;
 
-    /// A peer id of these bytes.
+    /// A peer id from these bytes.
     ///
     /// # Errors
     ///
-    /// If there are none, or more than [`MAX_LEN`](Self::MAX_LEN).
+    /// [`PeerIdError`] if there are no bytes, or more than [`MAX_LEN`](Self::MAX_LEN).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PeerIdError> {
         let len = bytes.len();
         if len == 0 {
@@ -83,8 +87,8 @@ impl PeerId {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Whether the bytes are those of a libp2p peer id: a multihash of SHA-256, or a short key
-    /// written out.
+    /// Whether the bytes are a libp2p peer id: a SHA-256 multihash, or a short public key inlined
+    /// with the identity multihash.
     ///
     /// ```
     /// use rcmgr_core::PeerId;
@@ -103,7 +107,7 @@ impl PeerId {
             return libp2p::to_base58(self.as_bytes());
         }
         match std::str::from_utf8(self.as_bytes()) {
-            // Text that reads as other bytes would not come back as it went.
+            // Text that would parse to other bytes is shown in hexadecimal.
             Ok(text) if !text.chars().any(char::is_control) && text.parse() == Ok(self) => {
                 text.to_owned()
             }
@@ -117,13 +121,14 @@ impl PeerId {
     }
 }
 
-/// The bytes and the text of libp2p peer ids, as the specification has them: a multihash, in
-/// base58 as text. It reads what the crate `libp2p-identity` reads, without the crates of that.
+/// The binary and text forms of libp2p peer ids, as the libp2p specification defines them: a
+/// multihash, and its base58 text. It accepts the same ids as the crate `libp2p-identity`, without
+/// that crate's dependencies.
 mod libp2p {
-    /// The most bytes of a multihash: its code, its length, and a digest of 64 bytes.
+    /// The maximum length of a multihash in bytes: its code, its length, and a digest of 64 bytes.
     const LONGEST: usize = 2 + 64;
 
-    /// The most bytes of a key that is written out in place of its hash.
+    /// The maximum length in bytes of a public key that is inlined instead of hashed.
     const LONGEST_KEY: usize = 42;
 
     pub(super) fn is_peer_id(bytes: &[u8]) -> bool {
@@ -131,9 +136,9 @@ mod libp2p {
             return false;
         };
         let longest = match code {
-            // The identity.
+            // The identity multihash: an inlined key.
             0x00 => LONGEST_KEY,
-            // SHA-256. Other crates take any length that fits a multihash.
+            // SHA-256. `libp2p-identity` accepts any digest length that fits a multihash.
             0x12 => LONGEST - 2,
             _ => return false,
         };
@@ -144,9 +149,9 @@ mod libp2p {
         bs58::encode(bytes).into_string()
     }
 
-    /// Calls `read` with the bytes of the peer id that this is the text of, if it is one.
+    /// If `text` is the base58 form of a libp2p peer id, calls `read` with its bytes.
     pub(super) fn from_base58<T>(text: &str, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        // A text of more bytes does not fit, so that a long text costs no more than its length.
+        // The fixed buffer rejects longer texts early, so that a long text costs only linear time.
         let mut bytes = [0; LONGEST];
         let len = bs58::decode(text).onto(&mut bytes).ok()?;
         is_peer_id(&bytes[..len]).then(|| read(&bytes[..len]))
@@ -180,7 +185,7 @@ impl FromStr for PeerId {
 impl TryFrom<&str> for PeerId {
     type Error = PeerIdError;
 
-    /// As [`FromStr`].
+    /// Same as [`FromStr`].
     fn try_from(text: &str) -> Result<Self, PeerIdError> {
         text.parse()
     }
@@ -189,7 +194,7 @@ impl TryFrom<&str> for PeerId {
 impl TryFrom<String> for PeerId {
     type Error = PeerIdError;
 
-    /// As [`FromStr`].
+    /// Same as [`FromStr`].
     fn try_from(text: String) -> Result<Self, PeerIdError> {
         text.parse()
     }
@@ -198,16 +203,16 @@ impl TryFrom<String> for PeerId {
 impl TryFrom<&[u8]> for PeerId {
     type Error = PeerIdError;
 
-    /// As [`PeerId::from_bytes`].
+    /// Same as [`PeerId::from_bytes`].
     fn try_from(bytes: &[u8]) -> Result<Self, PeerIdError> {
         Self::from_bytes(bytes)
     }
 }
 
 impl From<IpAddr> for PeerId {
-    /// The address as text, so that it reads well where peers are shown. An IPv6 address that
-    /// stands for an IPv4 address (`::ffff:192.0.2.7`) is that IPv4 address, as in the limits by
-    /// address: a client is one peer, whichever kind of listener accepted it.
+    /// The text of the address, so that listings of peers are readable. An IPv4-mapped IPv6 address
+    /// (`::ffff:192.0.2.7`) gives the id of the IPv4 address, as in the limits by address: a client
+    /// is one peer, whether an IPv4 or a dual-stack listener accepted it.
     ///
     /// ```
     /// use std::net::Ipv4Addr;
@@ -221,22 +226,22 @@ impl From<IpAddr> for PeerId {
     fn from(ip: IpAddr) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         let mut rest = &mut bytes[..];
-        // The longest IPv6 address in text has 45 bytes.
-        write!(rest, "{}", ip.to_canonical()).expect("an address in text is short");
+        // The longest text of an IPv6 address has 45 bytes.
+        write!(rest, "{}", ip.to_canonical()).expect("the text of an IP address fits in a peer id");
         let len = (Self::MAX_LEN - rest.len()) as u8;
         Self { len, bytes }
     }
 }
 
 impl From<Ipv4Addr> for PeerId {
-    /// As from an [`IpAddr`].
+    /// Same as the conversion from [`IpAddr`].
     fn from(ip: Ipv4Addr) -> Self {
         IpAddr::from(ip).into()
     }
 }
 
 impl From<Ipv6Addr> for PeerId {
-    /// As from an [`IpAddr`].
+    /// Same as the conversion from [`IpAddr`].
     fn from(ip: Ipv6Addr) -> Self {
         IpAddr::from(ip).into()
     }
@@ -244,15 +249,15 @@ impl From<Ipv6Addr> for PeerId {
 
 #[cfg(feature = "libp2p-identity")]
 impl From<libp2p_identity::PeerId> for PeerId {
-    /// The bytes of its multihash. Nothing is allocated.
+    /// The bytes of its multihash. This allocates nothing.
     ///
-    /// The peer ids of all keys fit. A multihash that is longer than [`PeerId::MAX_LEN`] is not the
-    /// hash of a key, because SHA-256 gives 32 bytes; of such a one the first bytes are taken.
+    /// Every peer id that is derived from a key fits. A multihash longer than [`PeerId::MAX_LEN`]
+    /// cannot be the hash of a key, because SHA-256 gives 32 bytes; such a multihash is cut off.
     fn from(peer: libp2p_identity::PeerId) -> Self {
         let hash = peer.as_ref();
         let digest = hash.digest();
         let mut bytes = [0; Self::MAX_LEN];
-        // Both are below 128, so they are varints of one byte: see `libp2p`.
+        // The code and the length are below 128, so each is a varint of one byte; see `libp2p`.
         bytes[..2].copy_from_slice(&[hash.code() as u8, digest.len() as u8]);
         let taken = digest.len().min(Self::MAX_LEN - 2);
         bytes[2..2 + taken].copy_from_slice(&digest[..taken]);
@@ -265,7 +270,7 @@ impl From<libp2p_identity::PeerId> for PeerId {
 
 #[cfg(feature = "libp2p-identity")]
 impl From<&libp2p_identity::PeerId> for PeerId {
-    /// As from the peer id itself.
+    /// Same as the conversion from the peer id itself.
     fn from(peer: &libp2p_identity::PeerId) -> Self {
         (*peer).into()
     }
@@ -314,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_string_comes_back_from_its_text() {
+    fn every_byte_string_survives_the_round_trip_through_text() {
         let samples: [&[u8]; 8] = [
             b"tenant-7",
             b"127.0.0.1",
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_address_is_a_peer_id() {
+    fn the_longest_address_fits_in_a_peer_id() {
         let ip: IpAddr = "1111:2222:3333:4444:5555:6666:7777:8888".parse().unwrap();
         assert_eq!(PeerId::from(ip).as_bytes().len(), 39);
         let mapped: IpAddr = "::ffff:255.255.255.255".parse().unwrap();
@@ -340,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_id_that_is_empty_or_too_long_is_refused() {
+    fn an_empty_or_too_long_peer_id_is_refused() {
         assert_eq!("".parse::<PeerId>(), Err(PeerIdError::Empty));
         assert_eq!(
             PeerId::from_bytes(&[7; 48]),

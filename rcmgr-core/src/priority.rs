@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// How full a scope may be for a memory reservation to be granted.
+/// How full a scope may become through a memory reservation.
 ///
-/// A reservation at priority `p` is granted while the scope's usage, with the reservation, is at
-/// most `floor((1 + p) * limit / 256)` bytes: less important work is refused first, and what must
-/// go on still finds room. The levels are those of go-libp2p's resource manager.
+/// A reservation at priority `p` is granted if the scope's usage, including the reservation, is at
+/// most `floor((1 + p) * limit / 256)` bytes. Less important work is therefore refused first, and
+/// essential work still finds room. The levels are those of go-libp2p's resource manager.
 ///
 /// ```
 /// use rcmgr_core::Priority;
@@ -47,7 +47,7 @@ impl Priority {
 }
 
 impl fmt::Display for Priority {
-    /// The name, or the level where it has none.
+    /// The name, or the level as a number if it has no name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match *self {
             _ if *self == Self::Low => "low",

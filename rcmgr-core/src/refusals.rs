@@ -1,31 +1,31 @@
-//! Counts of refusals by resource.
+//! Numbers of refusals by resource.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use crate::Resource;
 
-/// How often requests were refused, by resource and by the direction asked for.
+/// How many requests were refused, by resource and by the requested direction.
 ///
-/// A connection refused for want of a file descriptor counts under [`fd`](Self::fd) alone.
+/// A connection that is refused for lack of a file descriptor counts only under [`fd`](Self::fd).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Refusals {
-    /// Memory reservations refused.
+    /// Refused memory reservations.
     pub memory: u64,
-    /// Streams refused that the remote opened.
+    /// Refused streams that the remote opened.
     pub streams_inbound: u64,
-    /// Streams refused that we opened.
+    /// Refused streams that we opened.
     pub streams_outbound: u64,
-    /// Connections refused that the remote opened.
+    /// Refused connections that the remote opened.
     pub conns_inbound: u64,
-    /// Connections refused that we opened.
+    /// Refused connections that we opened.
     pub conns_outbound: u64,
-    /// Connections refused because no file descriptor was left under the limit.
+    /// Connections refused because the limit on file descriptors was reached.
     pub fd: u64,
 }
 
 impl Refusals {
-    /// The refusals of one resource, or of both directions together.
+    /// The refusals of one resource; for a total, of both directions together.
     ///
     /// ```
     /// use rcmgr_core::{Refusals, Resource};
@@ -47,7 +47,7 @@ impl Refusals {
         }
     }
 
-    /// The six counts, each with its resource, in the order of [`Resource::COUNTED`].
+    /// The six counts with their resources, in the order of [`Resource::COUNTED`].
     pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> + use<> {
         let refusals = *self;
         Resource::COUNTED

@@ -1,13 +1,13 @@
-//! The resources that a limit limits.
+//! The resources that limits apply to.
 
 use std::fmt;
 
 use crate::Direction;
 
-/// What a limit limits: one of the eight fields of a [`Limit`](crate::Limit).
+/// A resource: one of the eight fields of a [`Limit`](crate::Limit).
 ///
-/// In an error it says which of them was reached; with a direction asked for, that may be the
-/// limit of the direction or the one of the total.
+/// In an error it names the limit that was reached. For a request in one direction, that is the
+/// limit of that direction or the limit of the total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// Memory, in bytes.
@@ -29,7 +29,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// All of them, in the order of the fields of [`Limit`](crate::Limit).
+    /// All resources, in the order of the fields of [`Limit`](crate::Limit).
     pub const ALL: [Self; 8] = [
         Self::Memory,
         Self::Fd,
@@ -41,8 +41,8 @@ impl Resource {
         Self::ConnsOutbound,
     ];
 
-    /// The resources that are counted by themselves, in the order of [`ALL`](Self::ALL). The others
-    /// are sums of two of them.
+    /// The resources that have a counter of their own, in the order of [`ALL`](Self::ALL). Each of
+    /// the others is the sum of two counters.
     pub const COUNTED: [Self; 6] = [
         Self::Memory,
         Self::Fd,
@@ -52,7 +52,7 @@ impl Resource {
         Self::ConnsOutbound,
     ];
 
-    /// All of them, in the order in which a file of limits is written.
+    /// All resources, in the order in which a limits file is written.
     ///
     /// ```
     /// use rcmgr_core::Resource;
@@ -87,7 +87,7 @@ impl Resource {
         }
     }
 
-    /// The name in errors and traces, such as `streams-inbound`.
+    /// The name used in errors and traces, such as `streams-inbound`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -101,7 +101,7 @@ impl Resource {
         }
     }
 
-    /// The name in files of limits, such as `StreamsInbound`.
+    /// The name used in limits files, such as `StreamsInbound`.
     pub const fn field_name(self) -> &'static str {
         match self {
             Self::Memory => "Memory",

@@ -1,13 +1,14 @@
-//! A scope, its spans, and memory reserved on it. The three refer to each other.
+//! A scope, its spans, and guards of reserved memory. They share a module because they refer to
+//! each other.
 
 use std::fmt;
 use std::ops::Deref;
 
 use crate::{Limit, Priority, Result, ScopeName, ScopeStat};
 
-/// Something that memory is charged on: any scope of a [`ResourceManager`](crate::ResourceManager).
+/// Any scope of a [`ResourceManager`](crate::ResourceManager): memory can be reserved on it.
 ///
-/// Sizes are in bytes. Everything takes `&self` and may be called from any thread.
+/// Sizes are in bytes. All methods take `&self` and may be called from any thread.
 ///
 /// ```
 /// use rcmgr_core::{KIB, NullScope, Priority, ResourceScope};
@@ -15,77 +16,79 @@ use crate::{Limit, Priority, Result, ScopeName, ScopeStat};
 /// fn read_buffer(scope: &impl ResourceScope) -> rcmgr_core::Result<()> {
 ///     let held = scope.reserve(64 * KIB, Priority::Medium)?;
 ///     assert_eq!(held.size(), 64 * KIB);
-///     Ok(()) // given back here
+///     Ok(()) // the memory is released here
 /// }
 /// # read_buffer(&NullScope).unwrap();
 /// ```
 pub trait ResourceScope: Send + Sync {
-    /// What [`begin_span`](Self::begin_span) gives.
+    /// The type that [`begin_span`](Self::begin_span) returns.
     type Span: ScopeSpan + 'static;
 
-    /// Its name, as in errors.
+    /// The name that errors show.
     fn name(&self) -> ScopeName;
 
-    /// What it uses now.
+    /// The current usage.
     fn stat(&self) -> ScopeStat;
 
-    /// Its limit as it is now.
+    /// The current limit.
     fn limit(&self) -> Limit;
 
-    /// Sets its limit. What is used above a lowered limit stays; only what is new is refused.
+    /// Overrides the limit of this scope. Usage above a lowered limit stays; only new requests are
+    /// refused.
     ///
-    /// On a peer or a protocol the limit is kept by name: it holds when the scope is collected and
-    /// made again, and through a change of all limits, until [`reset_limit`](Self::reset_limit). On
-    /// the system and transient scopes and on services it holds until all limits are changed; on a
-    /// connection, stream or span as long as that lives. A span obeys its owner's limit too.
+    /// On a peer or protocol, the override is stored by name: it survives the collection of the
+    /// scope and [`set_limits`](crate::ResourceManager::set_limits), until
+    /// [`reset_limit`](Self::reset_limit). On the system and transient scopes and on services, it
+    /// holds until the next [`set_limits`](crate::ResourceManager::set_limits). On a connection,
+    /// stream or span, it holds as long as that lives. A span also obeys its owner's limit.
     fn set_limit(&self, limit: Limit);
 
-    /// Takes back a limit that was set by [`set_limit`](Self::set_limit): the manager's limits, or
-    /// for a span its owner's, are what counts again.
+    /// Removes an override that was set with [`set_limit`](Self::set_limit). The manager's limit
+    /// applies again; for a span, only its owner's limit.
     fn reset_limit(&self);
 
-    /// What is left under its limit: a field that is unlimited stays so.
+    /// The amount left under the limit. An unlimited field stays unlimited.
     fn remaining(&self) -> Limit {
         self.limit().less(&self.stat())
     }
 
-    /// Reserves `size` bytes here and on everything that this scope is charged on.
+    /// Reserves `size` bytes on this scope and on all scopes that it is charged to.
     ///
-    /// Granted where, at each of them, usage with `size` is at most
-    /// `floor((1 + priority) * limit / 256)`; a `size` of zero is checked like any other. Give it
-    /// back with [`release_memory`](Self::release_memory), or use [`reserve`](Self::reserve).
+    /// The reservation is granted if, on each of these scopes, usage including `size` is at most
+    /// `floor((1 + priority) * limit / 256)`. A `size` of zero is checked the same way. Release it
+    /// with [`release_memory`](Self::release_memory), or use [`reserve`](Self::reserve).
     ///
     /// # Errors
     ///
-    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; nothing
-    /// is reserved anywhere then. [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) names the first scope that refused; then
+    /// nothing is reserved on any scope. [`ScopeClosed`](crate::Error::ScopeClosed) after `done`.
     fn reserve_memory(&self, size: u64, priority: Priority) -> Result<()>;
 
-    /// Gives back `size` bytes of what was reserved here.
+    /// Releases `size` bytes that were reserved on this scope.
     ///
-    /// Releasing more than the scope itself holds takes back what it holds and no more, nothing of
-    /// its spans, and counts as a mistake. On a scope that is closed it does nothing.
+    /// An attempt to release more than the scope itself holds releases exactly what it holds,
+    /// nothing of its spans, and counts as an over-release. On a closed scope it does nothing.
     fn release_memory(&self, size: u64);
 
-    /// Gives back all memory that the scope itself holds, and leaves it open.
+    /// Releases all memory that the scope itself holds, and leaves it open.
     ///
-    /// That is what was reserved on it directly: neither what its spans hold nor what others that
-    /// are charged on it do. A connection or stream stays one. A [`MemoryGuard`] on the scope that
-    /// is dropped afterwards gives it back a second time: out of what was reserved on the scope
-    /// since, and what is not there counts as a mistake.
+    /// This covers memory that was reserved directly on the scope, not memory of its spans or of
+    /// other scopes that are charged to it. A connection or stream stays counted. A [`MemoryGuard`]
+    /// on the scope that is dropped later releases its size again: first from memory that was
+    /// reserved on the scope since; the rest counts as an over-release.
     fn release(&self);
 
-    /// Opens a span: a part of this scope that is given back as a whole.
+    /// Opens a span: a part of this scope that is released as a whole.
     ///
     /// # Errors
     ///
-    /// [`ScopeClosed`](crate::Error::ScopeClosed) if this scope is done. (A span of a span whose
-    /// owner is done opens, as in the reference, but takes no memory.)
-    /// [`SpansTooDeep`](crate::Error::SpansTooDeep) if this is a span that is nested as deep as may
-    /// be.
+    /// [`ScopeClosed`](crate::Error::ScopeClosed) if this scope is done. (As in go-libp2p, a span
+    /// whose owner is done can still open a span, but that span takes no memory.)
+    /// [`SpansTooDeep`](crate::Error::SpansTooDeep) if this is a span at the maximum depth.
     fn begin_span(&self) -> Result<Self::Span>;
 
-    /// [`reserve_memory`](Self::reserve_memory), given back when the guard is dropped.
+    /// Same as [`reserve_memory`](Self::reserve_memory), but returns a guard that releases the
+    /// memory when it is dropped.
     ///
     /// # Errors
     ///
@@ -99,19 +102,21 @@ pub trait ResourceScope: Send + Sync {
     }
 }
 
-/// A part of a scope that ends by itself: what it holds is its owner's usage too, and is given
-/// back when it is done.
+/// A part of a scope that ends on its own. Its usage is part of its owner's usage, and is released
+/// when the span is done.
 pub trait ScopeSpan: ResourceScope {
-    /// Gives back all that the span holds, once; a second call does nothing. Dropping is the same.
+    /// Releases everything that the span holds. A second call does nothing. Dropping the span has
+    /// the same effect.
     ///
-    /// Once the owner is done it has given everything back, and the span's end changes nothing.
+    /// When the owner is done, it has already released everything, and the end of the span changes
+    /// nothing.
     fn done(&self);
 }
 
-/// Memory reserved on a scope, given back when this is dropped.
+/// Memory reserved on a scope. Dropping the guard releases it.
 ///
-/// `S` is what refers to the scope: a borrow, as [`ResourceScope::reserve`] gives it, or an
-/// [`Arc`](std::sync::Arc) for a guard that is kept elsewhere.
+/// `S` is a pointer to the scope: a borrow, as in the result of [`ResourceScope::reserve`], or an
+/// [`Arc`](std::sync::Arc) for a guard that is stored elsewhere.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -122,7 +127,7 @@ pub trait ScopeSpan: ResourceScope {
 /// std::thread::spawn(move || drop(held)).join().unwrap();
 /// # Ok::<(), rcmgr_core::Error>(())
 /// ```
-#[must_use = "the memory is given back when this is dropped"]
+#[must_use = "dropping the guard releases the memory"]
 pub struct MemoryGuard<S>
 where
     S: Deref,
@@ -148,24 +153,24 @@ where
         Ok(Self { scope, size })
     }
 
-    /// How much is held, in bytes.
+    /// The amount held, in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Reserves `more` bytes in addition.
+    /// Reserves `more` additional bytes.
     ///
     /// # Errors
     ///
-    /// As [`ResourceScope::reserve_memory`]; what was held is held still.
+    /// As [`ResourceScope::reserve_memory`]; then the guard keeps what it held before.
     pub fn grow(&mut self, more: u64, priority: Priority) -> Result<()> {
         self.scope.reserve_memory(more, priority)?;
-        // A scope that counts holds no more than a counter does; the null scope grants anything.
+        // A counting scope never grants more than a `u64` in total; the null scope grants anything.
         self.size = self.size.saturating_add(more);
         Ok(())
     }
 
-    /// Gives back all but `size` bytes; holding less already, it does nothing.
+    /// Releases all but `size` bytes. If the guard holds less, this does nothing.
     pub fn shrink_to(&mut self, size: u64) {
         let excess = self.size.saturating_sub(size);
         if excess > 0 {
@@ -199,7 +204,7 @@ where
     }
 }
 
-/// The methods of [`ResourceScope`] but for `begin_span`, passed on to what `$target` gives.
+/// The methods of [`ResourceScope`] except `begin_span`, forwarded to `$target`.
 macro_rules! forward_scope {
     ($self:ident => $target:expr) => {
         fn name(&$self) -> $crate::ScopeName {
@@ -235,8 +240,8 @@ macro_rules! forward_scope {
 }
 pub(crate) use forward_scope;
 
-/// What refers to a scope is one.
-macro_rules! scope_behind {
+/// Implements the traits for a pointer to a scope or span.
+macro_rules! implement_for_pointers {
     ($($pointer:ty),*) => {$(
         impl<T: ResourceScope + ?Sized> ResourceScope for $pointer {
             type Span = T::Span;
@@ -253,4 +258,4 @@ macro_rules! scope_behind {
         }
     )*};
 }
-scope_behind!(&T, Box<T>, std::sync::Arc<T>);
+implement_for_pointers!(&T, Box<T>, std::sync::Arc<T>);

@@ -1,4 +1,4 @@
-//! Usage of one scope, and of all scopes of a manager.
+//! The usage of one scope, and of all scopes of a manager.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::{PeerId, Resource, ScopeId};
 
-/// What a scope uses at one moment: the six counters.
+/// The usage of a scope at one moment: six counters.
 ///
-/// Memory, streams and connections (with their file descriptors) are each read in one step; the
-/// three are read one after the other.
+/// Memory, streams, and connections with file descriptors are each read atomically, one after the
+/// other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ScopeStat {
     /// Streams that the remote opened.
@@ -27,7 +27,7 @@ pub struct ScopeStat {
 }
 
 impl ScopeStat {
-    /// Nothing used.
+    /// No usage.
     pub const ZERO: Self = Self {
         streams_inbound: 0,
         streams_outbound: 0,
@@ -70,7 +70,7 @@ impl ScopeStat {
         }
     }
 
-    /// The six counters, each with its resource, in the order of [`Resource::COUNTED`].
+    /// The six counters with their resources, in the order of [`Resource::COUNTED`].
     pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> + use<> {
         let stat = *self;
         Resource::COUNTED
@@ -78,7 +78,7 @@ impl ScopeStat {
             .map(move |resource| (resource, stat.get(resource)))
     }
 
-    /// Whether nothing is used.
+    /// Whether all counters are zero.
     pub fn is_zero(&self) -> bool {
         *self == Self::ZERO
     }
@@ -99,13 +99,13 @@ impl fmt::Display for ScopeStat {
     }
 }
 
-/// What all named scopes of a manager use.
+/// The usage of all named scopes of a manager.
 ///
-/// Each scope is read by itself: while the manager is in use, the parts are of slightly different
+/// Each scope is read separately: while the manager is in use, the parts show slightly different
 /// moments.
 ///
-/// It is shown as a line for each of the four scopes that every manager has, and a line with the
-/// number of the others; with `{:#}` as a line for each scope.
+/// The text has one line for each of the four scopes that every manager has, and one line with the
+/// numbers of the other scopes. With `{:#}` it has one line for each scope.
 ///
 /// ```
 /// use rcmgr_core::{ManagerStat, ScopeStat};
@@ -128,11 +128,11 @@ pub struct ManagerStat {
     pub allowlisted_system: ScopeStat,
     /// The transient scope of allowlisted connections.
     pub allowlisted_transient: ScopeStat,
-    /// Each service by name.
+    /// Each service, by name.
     pub services: BTreeMap<Arc<str>, ScopeStat>,
-    /// Each live protocol by its id.
+    /// Each live protocol, by id.
     pub protocols: BTreeMap<Arc<str>, ScopeStat>,
-    /// Each live peer by its id.
+    /// Each live peer, by id.
     pub peers: BTreeMap<PeerId, ScopeStat>,
 }
 
@@ -174,7 +174,7 @@ impl fmt::Display for ManagerStat {
     }
 }
 
-/// A number of things, with their name in the plural where there is not one of them.
+/// A number with a noun, which is in the plural unless the number is 1.
 struct Counted {
     count: usize,
     name: &'static str,

@@ -1,13 +1,13 @@
-//! Peer ids of libp2p are read and written as by `libp2p-identity`, which this crate does not
-//! depend on without the feature.
+//! Compares the parsing and printing of libp2p peer ids with the crate `libp2p-identity`, which
+//! rcmgr-core depends on only with the feature of that name.
 
 use libp2p_identity::PeerId as Libp2pPeerId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rcmgr_core::{PeerId, PeerIdError};
 
-/// Reads text as this crate did while it was built on `libp2p-identity`.
-fn parsed(text: &str) -> Result<PeerId, PeerIdError> {
+/// The expected result of parsing, computed with `libp2p-identity`.
+fn expected(text: &str) -> Result<PeerId, PeerIdError> {
     if let Ok(peer) = text.parse::<Libp2pPeerId>() {
         return PeerId::from_bytes(&peer.to_bytes());
     }
@@ -23,7 +23,7 @@ fn parsed(text: &str) -> Result<PeerId, PeerIdError> {
     }
 }
 
-/// Multihashes that are peer ids, those that nearly are, and other bytes.
+/// Multihashes that are peer ids, near misses, and arbitrary bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let hash = |code: u8, len: std::ops::Range<usize>| {
         vec(any::<u8>(), len)
@@ -34,7 +34,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         hash(0x12, 0..70),
         hash(0x00, 0..50),
         hash(0x13, 64..65),
-        // The length is wrong, or has a byte too many.
+        // The length byte is wrong, or the code takes two bytes.
         (hash(0x12, 30..35), any::<u8>()).prop_map(|(mut hash, len)| {
             hash[1] = len;
             hash
@@ -68,12 +68,12 @@ fn text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn text_is_read_as_by_libp2p_identity(text in text()) {
-        prop_assert_eq!(text.parse::<PeerId>(), parsed(&text));
+    fn text_parses_as_with_libp2p_identity(text in text()) {
+        prop_assert_eq!(text.parse::<PeerId>(), expected(&text));
     }
 
     #[test]
-    fn bytes_are_known_and_written_as_by_libp2p_identity(bytes in bytes()) {
+    fn bytes_are_recognized_and_printed_as_with_libp2p_identity(bytes in bytes()) {
         let libp2p = Libp2pPeerId::from_bytes(&bytes);
         let Ok(peer) = PeerId::from_bytes(&bytes) else {
             return Ok(());
@@ -87,7 +87,7 @@ proptest! {
 
     #[cfg(feature = "libp2p-identity")]
     #[test]
-    fn a_peer_id_of_libp2p_is_its_bytes(bytes in bytes()) {
+    fn a_converted_peer_id_has_the_same_bytes(bytes in bytes()) {
         if let Ok(libp2p) = Libp2pPeerId::from_bytes(&bytes) {
             let fits = bytes.len().min(PeerId::MAX_LEN);
             let peer = PeerId::from(libp2p);

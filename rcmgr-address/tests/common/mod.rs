@@ -1,11 +1,11 @@
-//! What the tests of addresses share.
+//! A clock that the address tests control.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rcmgr_core::Clock;
 
-/// A clock that goes when the test says so.
+/// A clock that moves only when the test advances it.
 #[derive(Debug, Default)]
 pub struct TestClock(AtomicU64);
 

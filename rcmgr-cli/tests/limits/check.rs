@@ -19,7 +19,7 @@ fn all_files_are_checked() {
         lines[..2],
         [
             "typo.toml:2: System.Memry: unknown key; did you mean \"Memory\"?",
-            "odd.json:3: warning: PeerDefault.FD: 5000 can't be reached, System allows 1000",
+            "odd.json:3: warning: PeerDefault.FD: 5000 cannot be reached: System allows 1000",
         ]
     );
     assert!(lines[2].starts_with("gone.toml: "), "{lines:?}");
@@ -33,7 +33,7 @@ fn all_files_are_checked() {
     assert_eq!((denied.status, denied.out.as_str()), (1, "good.toml: ok\n"));
     // A warning about a limit that the file does not set has no line number.
     let low = folder.limits(&["check", "low.toml"]);
-    let line = "low.toml: warning: PeerDefault.FD: 15 can't be reached, System allows 5\n";
+    let line = "low.toml: warning: PeerDefault.FD: 15 cannot be reached: System allows 5\n";
     assert!(low.err.contains(line), "{}", low.err);
     assert_eq!(low.status, 0);
     assert!(folder.run(&["check"]).trouble().contains("<FILE>"));

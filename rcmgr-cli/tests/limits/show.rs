@@ -94,9 +94,9 @@ fn limits_that_cannot_work_are_warnings() {
     assert_eq!(run.status, 0);
     let lines: Vec<_> = run.err.lines().collect();
     let known = [
-        "warning: Transient.Conns: none is allowed, so that no connection can be opened",
-        "warning: PeerDefault.ConnsInbound: 9 can't be reached, both directions together are \
-         allowed 8",
+        "warning: Transient.Conns: no connections are allowed, so none can be opened",
+        "warning: PeerDefault.ConnsInbound: 9 cannot be reached: the limit of both directions \
+         together is 8",
     ];
     for warning in known {
         assert!(lines.contains(&warning), "{lines:?}");

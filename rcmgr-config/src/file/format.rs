@@ -1,11 +1,11 @@
-//! The syntax of a file of limits, by its name.
+//! The syntax of a limits file, chosen by its name.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use rcmgr_core::BadConfiguration;
 
-use super::text::whole;
+use super::text::file_error;
 
 /// The syntax of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,13 @@ impl Format {
         match path.extension().and_then(OsStr::to_str) {
             Some("json") => Ok(Self::Json),
             Some("toml") => Ok(Self::Toml),
-            _ => Err(whole("the name ends neither in .json nor in .toml".into())),
+            _ => Err(file_error(
+                "the name ends neither in .json nor in .toml".into(),
+            )),
         }
     }
 
-    /// What a group of keys is called.
+    /// The name of a group of keys, for errors.
     pub(super) const fn table(self) -> &'static str {
         match self {
             Self::Json => "an object",

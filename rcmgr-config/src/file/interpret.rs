@@ -1,4 +1,4 @@
-//! The tree into limits: the one place that knows what a file of limits may say.
+//! Interprets the tree as limits: the only code that knows the keys and values of a limits file.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::format::Format;
 use super::tree::{Entry, Value};
 use crate::{ByteSize, ByteSizeError, PartialLimits};
 
-/// What the service variant calls `System`.
+/// Another name for `System`, used by the BNB Greenfield storage provider.
 const SYSTEM_LIMIT: &str = "SystemLimit";
 
-/// A key or value that is longer is shown cut off.
+/// Errors show at most this many characters of a key or value.
 const SHOWN: usize = 64;
 
 /// The line of each field that a file sets.
@@ -21,7 +21,7 @@ struct Interpreter {
     format: Format,
     limits: PartialLimits,
     lines: FieldLines,
-    /// How, and on which line, each entry is called: an entry can have two names.
+    /// The name and line of each entry, to detect an entry that is set under two names.
     given: BTreeMap<LimitsKey, (String, usize)>,
 }
 
@@ -43,6 +43,7 @@ impl Interpreter {
     fn root(&mut self, root: &[Entry<'_>]) -> Result<(), BadConfiguration> {
         unique(root, "")?;
         for entry in root {
+            // A top-level key is a scope, a class of named entries, or unknown.
             let name = entry.name.as_ref();
             if name == SYSTEM_LIMIT {
                 self.scope(LimitsKey::System, name, entry)?;
@@ -62,10 +63,12 @@ impl Interpreter {
         Ok(())
     }
 
+    /// Interprets a class: a table with a scope for each name.
     fn class(&mut self, class: &str, entry: &Entry<'_>) -> Result<(), BadConfiguration> {
         let named = self.table(entry, class, "an entry for each name")?;
         unique(named, class)?;
         for entry in named {
+            // `LimitsKey` checks the name: a peer id may be invalid.
             let path = path(class, &entry.name);
             let key = format!("{class}.{}", entry.name).parse();
             let key = key.map_err(|error: BadConfiguration| bad(entry, &path, error.reason))?;
@@ -74,7 +77,7 @@ impl Interpreter {
         Ok(())
     }
 
-    /// One limit, which the file calls `path`.
+    /// Interprets one scope. `path` is its name in the file.
     fn scope(
         &mut self,
         key: LimitsKey,
@@ -82,11 +85,13 @@ impl Interpreter {
         entry: &Entry<'_>,
     ) -> Result<(), BadConfiguration> {
         let fields = self.table(entry, path, "limits such as Memory")?;
+        // One entry can have two names: System and SystemLimit, or two forms of a peer id.
         if let Some((other, line)) = self.given.get(&key) {
             let reason = format!("the same as {other} on line {line}: keep one of them");
             return Err(bad(entry, path, reason));
         }
         self.given.insert(key.clone(), (path.into(), entry.line));
+        // An entry without fields is kept: it is listed with its defaults.
         unique(fields, path)?;
         let limit = self.limits.entry(key.clone());
         for field in fields {
@@ -99,6 +104,7 @@ impl Interpreter {
                 resource.ok_or_else(|| unknown(field, &path, &known.map(Resource::field_name)))?;
             let value = limit_value(resource, &field.value, self.format)
                 .map_err(|reason| bad(field, &path, reason))?;
+            // "default" leaves the field unset.
             if value.is_some() {
                 *limit.get_mut(resource) = value;
                 self.lines.insert((key.clone(), resource), field.line);
@@ -107,6 +113,7 @@ impl Interpreter {
         Ok(())
     }
 
+    /// The entries of a table, or an error that says what was expected.
     fn table<'t, 'a>(
         &self,
         entry: &'t Entry<'a>,
@@ -127,12 +134,12 @@ impl Interpreter {
     }
 }
 
-/// The keys without a name.
+/// The unnamed keys.
 fn scopes() -> impl Iterator<Item = LimitsKey> {
     LimitsKey::SCOPES.into_iter()
 }
 
-/// What a field says: `None` for the default.
+/// The value of a field; `None` for the default.
 fn limit_value(
     resource: Resource,
     value: &Value<'_>,
@@ -147,11 +154,14 @@ fn limit_value(
     let whole = |text: &str, whole: Option<u64>| match whole {
         Some(whole) => Ok(Some(LimitValue::Limited(whole))),
         None if text.starts_with('-') => Err(format!("{} is negative; {expected}", shown(text))),
-        None => Err(format!("{} is too large, at most 2^64 - 1", shown(text))),
+        None => Err(format!(
+            "{} is too large; the largest value is 2^64 - 1",
+            shown(text)
+        )),
     };
     match value {
         Value::Integer(text, value) => whole(text, *value),
-        Value::Float(text) => Err(format!("{} is no whole number; {expected}", shown(text))),
+        Value::Float(text) => Err(format!("{} is not a whole number; {expected}", shown(text))),
         Value::Text(text) => match text.as_ref() {
             "default" => Ok(None),
             "unlimited" => Ok(Some(LimitValue::Unlimited)),
@@ -170,7 +180,7 @@ fn limit_value(
     }
 }
 
-/// Refuses a name that is there twice.
+/// Refuses a name that occurs twice.
 fn unique(entries: &[Entry<'_>], within: &str) -> Result<(), BadConfiguration> {
     let mut lines = BTreeMap::new();
     for entry in entries {
@@ -185,13 +195,13 @@ fn unique(entries: &[Entry<'_>], within: &str) -> Result<(), BadConfiguration> {
 fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfiguration {
     let reason = match nearest(&entry.name, known) {
         Some(name) => format!("unknown key; did you mean {name:?}?"),
-        None => format!("unknown key; there are {}", known.join(", ")),
+        None => format!("unknown key; the known keys are {}", known.join(", ")),
     };
     bad(entry, path, reason)
 }
 
-/// The known name that was most likely meant, if one is near: at most a third of it is different,
-/// capitals aside.
+/// The known name that was most likely meant, if one is close: at most a third of its characters
+/// differ, ignoring case.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > SHOWN {
         return None;
@@ -213,6 +223,7 @@ fn bad(entry: &Entry<'_>, path: &str, reason: String) -> BadConfiguration {
     }
 }
 
+/// The path of a name within a scope or class, shortened for errors.
 fn path(within: &str, name: &str) -> String {
     match within {
         "" => shown(name),
@@ -220,6 +231,7 @@ fn path(within: &str, name: &str) -> String {
     }
 }
 
+/// The text, cut off after [`SHOWN`] characters.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -227,6 +239,7 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// The kind of a value, for errors.
 const fn kind(value: &Value<'_>, format: Format) -> &'static str {
     match value {
         Value::Table(_) => format.table(),

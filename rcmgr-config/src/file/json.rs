@@ -1,5 +1,5 @@
-//! JSON into the tree. Values are first taken as the slices of the text that they are, because
-//! their position in it tells their line, and the order and repetitions of keys stay visible.
+//! Parses JSON into the tree. Values are first kept as slices of the text: their position gives the
+//! line, and the order and repetition of keys stay visible.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::tree::{DEPTH, Entry, Lines, Value};
 
-/// The keys and values of an object, in their order.
+/// The keys and values of an object, in order.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -39,7 +39,7 @@ struct Json<'a> {
     lines: Lines,
 }
 
-/// The members of the object that the text is.
+/// The members of the top-level object.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
     let json = Json {
         text,
@@ -58,7 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
 
 impl<'a> Json<'a> {
     fn line(&self, raw: &'a RawValue) -> usize {
-        // Every raw value is a slice of the text.
+        // Every raw value is a slice of the text, so the pointers give its offset.
         self.lines
             .at(raw.get().as_ptr() as usize - self.text.as_ptr() as usize)
     }
@@ -67,7 +67,7 @@ impl<'a> Json<'a> {
         serde_json::from_str(raw.get()).map_err(|error| bad(&error, self.line(raw)))
     }
 
-    /// The value, down to this many objects in each other.
+    /// The value, with objects nested at most `depth` deep.
     fn value(&self, raw: &'a RawValue, depth: usize) -> Result<Value<'a>, BadConfiguration> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -93,10 +93,10 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The error of a part of the text that begins on `line`.
+/// An error in a part of the text that begins on `line`.
 fn bad(error: &serde_json::Error, line: usize) -> BadConfiguration {
     let text = error.to_string();
-    // The position behind the message is the one in the part.
+    // serde_json appends the position within the part, which would be wrong for the file.
     let reason = text
         .rsplit_once(" at line ")
         .map_or(text.as_str(), |(reason, _)| reason);

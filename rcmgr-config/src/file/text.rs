@@ -1,4 +1,4 @@
-//! The text of a file, with a bound on its length.
+//! Reads the text of a file, up to a maximum length.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use rcmgr_core::{BadConfiguration, MIB};
 
-/// The largest text that is read: room for ten thousand named entries of a peer with all fields,
-/// and little enough that the wrong file does no harm: reading takes some 130 times its size at
-/// worst (TOML of one short key a line, measured).
+/// The maximum length of a text, in bytes. It has room for ten thousand named entries with all
+/// fields, and limits the harm of a wrong file: parsing needs up to about 130 times its size in
+/// memory (measured with TOML that has one short key on each line).
 pub(crate) const LARGEST: u64 = 4 * MIB;
 
 /// An error about the whole file.
-pub(crate) fn whole(reason: String) -> BadConfiguration {
+pub(crate) fn file_error(reason: String) -> BadConfiguration {
     BadConfiguration {
         reason,
         ..BadConfiguration::default()
@@ -20,28 +20,28 @@ pub(crate) fn whole(reason: String) -> BadConfiguration {
 }
 
 pub(super) fn too_long() -> BadConfiguration {
-    whole("longer than 4 MiB, which is no file of limits".into())
+    file_error("longer than 4 MiB, too large for a limits file".into())
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, BadConfiguration> {
     let mut bytes = Vec::new();
-    // One byte more tells a file that is too long from one that just fits.
+    // One extra byte distinguishes a file that is too long from one of the maximum length.
     open_regular(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| whole(error.to_string()))?;
+        .map_err(|error| file_error(error.to_string()))?;
     text_of(bytes)
 }
 
-/// Opens a regular file. It is looked at first, because to open a pipe would wait for who writes to
-/// it.
+/// Opens a regular file. The type is checked first, because opening a pipe would block until
+/// another process writes to it.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
 }
 
-/// The text that a file's bytes are, if they are not too many.
+/// The bytes as text, if they are UTF-8 and not too long.
 pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, BadConfiguration> {
     if bytes.len() as u64 > LARGEST {
         return Err(too_long());
@@ -53,7 +53,7 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, BadConfiguration> {
             .filter(|byte| **byte == b'\n');
         BadConfiguration {
             line: Some(breaks.count() + 1),
-            ..whole("not UTF-8 text".into())
+            ..file_error("not UTF-8 text".into())
         }
     })
 }

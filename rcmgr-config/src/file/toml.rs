@@ -1,4 +1,4 @@
-//! TOML into the tree.
+//! Parses TOML into the tree.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::tree::{DEPTH, Entry, Lines, Value};
 
-/// The tables of the text.
+/// The top-level entries of the text.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
     let lines = Lines::of(text);
     let document = DeTable::parse(text).map_err(|error| BadConfiguration {
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
     Ok(table(document.into_inner(), &lines, DEPTH - 1))
 }
 
-/// The keys in the order of the file, so that the first mistake is told first.
+/// The keys in the order of the file, so that the first error in the file is reported.
 fn table<'a>(table: DeTable<'a>, lines: &Lines, depth: usize) -> Vec<Entry<'a>> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -32,7 +32,7 @@ fn table<'a>(table: DeTable<'a>, lines: &Lines, depth: usize) -> Vec<Entry<'a>> 
         .collect()
 }
 
-/// The value, down to this many tables in each other.
+/// The value, with tables nested at most `depth` deep.
 fn value<'a>(content: DeValue<'a>, lines: &Lines, depth: usize) -> Value<'a> {
     match content {
         DeValue::String(text) => Value::Text(text),

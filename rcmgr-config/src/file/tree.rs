@@ -1,8 +1,8 @@
-//! The keys and values of a file with their lines, the same for both syntaxes.
+//! The keys and values of a file with their lines, in the same form for JSON and TOML.
 
 use std::borrow::Cow;
 
-/// A key of a file, and what it is set to.
+/// A key of a file and its value.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub name: Cow<'a, str>,
@@ -11,24 +11,24 @@ pub(super) struct Entry<'a> {
     pub value: Value<'a>,
 }
 
-/// What a file of limits may hold, and the kinds of what it may not.
+/// The values that a limits file may contain, and the kinds of other values.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Table(Vec<Entry<'a>>),
     Text(Cow<'a, str>),
-    /// A whole number as it is written, and its value where it is in range.
+    /// A whole number as written, and its value if it is in range.
     Integer(Cow<'a, str>, Option<u64>),
-    /// A number with a fraction or an exponent, as it is written.
+    /// A number with a fraction or exponent, as written.
     Float(Cow<'a, str>),
-    /// Something else, by its name with an article.
+    /// A value of another kind, by name with an article.
     Other(&'static str),
 }
 
-/// The tables that a file may have within each other: the file, a class, a named entry. What is
-/// deeper is not looked into, so that no file takes more of the stack.
+/// The maximum nesting of tables: the file, a class, a named entry. Deeper levels are not parsed,
+/// which bounds the use of the stack.
 pub(super) const DEPTH: usize = 3;
 
-/// Where the lines of a text begin.
+/// The positions of the line breaks of a text.
 pub(super) struct Lines(Vec<usize>);
 
 impl Lines {

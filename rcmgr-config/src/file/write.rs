@@ -1,13 +1,12 @@
-//! Limits written as JSON and TOML.
+//! Writes limits as JSON and TOML.
 
 use rcmgr_core::{LimitValue, LimitsKey, Resource};
 
 use crate::{PartialLimit, PartialLimits};
 
 impl PartialLimits {
-    /// JSON as go-libp2p writes it, except for line breaks: fields that are left to the default are
-    /// left out, and so are scopes without a field, but not named entries; `Memory` is a decimal
-    /// string.
+    /// JSON as go-libp2p writes it, except for line breaks. Unset fields and scopes without a set
+    /// field are omitted; named entries are always written. `Memory` is a decimal string.
     ///
     /// [`from_json`](Self::from_json) reads the same limits from it.
     ///
@@ -29,6 +28,7 @@ impl PartialLimits {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
+        // Entries are sorted by key, so those of one class follow each other.
         let entries: Vec<_> = self.entries().collect();
         let scopes = entries
             .chunk_by(|(one, _), (next, _)| one.scope() == next.scope())
@@ -50,8 +50,8 @@ impl PartialLimits {
         json_object(scopes, 0) + "\n"
     }
 
-    /// TOML with the names of the JSON. `Memory` is a number of bytes, and a number that is too
-    /// large for TOML, over 2^63 - 1, a string.
+    /// TOML with the names of the JSON. `Memory` is a number of bytes. A number above 2^63 - 1,
+    /// which TOML cannot represent, is a string.
     ///
     /// [`from_toml`](Self::from_toml) reads the same limits from it.
     ///
@@ -86,7 +86,7 @@ impl PartialLimits {
     }
 }
 
-/// The fields that are set, in the order of files.
+/// The set fields, in the order of limits files.
 fn fields(limit: &PartialLimit) -> impl Iterator<Item = (Resource, LimitValue)> {
     Resource::IN_FILES
         .into_iter()
@@ -147,8 +147,8 @@ fn plain_value(value: LimitValue) -> String {
     }
 }
 
-/// A string in quotes, as both formats have it: their escapes are the same, but that TOML wants
-/// one for DEL, where JSON allows one.
+/// A quoted string, valid in both formats. The escapes are the same, except that DEL must be
+/// escaped in TOML and may be in JSON.
 fn quoted(text: &str) -> String {
     use std::fmt::Write;
 
@@ -159,7 +159,8 @@ fn quoted(text: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             char if char.is_ascii_control() => {
-                write!(quoted, "\\u{:04x}", u32::from(char)).expect("a string takes all");
+                write!(quoted, "\\u{:04x}", u32::from(char))
+                    .expect("writing to a string cannot fail");
             }
             char => quoted.push(char),
         }

@@ -1,24 +1,24 @@
-//! The memory limits of control groups, from the files in which Linux shows them
+//! The memory limits of control groups, read from Linux's files
 //! (`Documentation/admin-guide/cgroup-v2.rst`, and `cgroup-v1/memory.rst`).
 //!
-//! `/proc/self/cgroup` has a line `ID:CONTROLLERS:PATH` for each hierarchy that the process is in;
-//! the one of version 2 has no controllers. The path is below the hierarchy's mount, but in a
-//! container often as the host sees it: then it does not exist here, and the mount itself shows
-//! the container's group. So every group from the path up to the mount is asked, and those that
-//! are not there have no say.
+//! `/proc/self/cgroup` has a line `ID:CONTROLLERS:PATH` for each hierarchy that the process is in.
+//! The line of version 2 has no controllers. The path is relative to the hierarchy's mount. In a
+//! container it is often the host's path and does not exist; then the mount itself is the
+//! container's group. So the limit of every group from the path up to the mount is read, and
+//! missing groups are ignored.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Where a hierarchy with the memory controller is mounted by convention, and the file in it.
-/// Version 2 is in `unified` on hosts that still have version 1 beside it.
+/// The usual mounts of hierarchies with the memory controller, and the file with the limit. On
+/// hosts that still use version 1, version 2 is mounted at `unified`.
 const V1: [&str; 1] = ["memory"];
 const V2: [&str; 2] = ["", "unified"];
 const V1_FILE: &str = "memory.limit_in_bytes";
 const V2_FILE: &str = "memory.max";
 
-/// The limits of all groups that the process is in. In version 1, no limit is a number larger than
-/// any machine's memory.
+/// The limits of all groups that contain the process. Version 1 shows no limit as a number larger
+/// than the memory of any machine.
 pub(super) fn memory_limits(root: &Path) -> impl Iterator<Item = u64> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mut files = Vec::new();
@@ -33,7 +33,8 @@ pub(super) fn memory_limits(root: &Path) -> impl Iterator<Item = u64> {
     files.into_iter().filter_map(|file| number(&file))
 }
 
-/// The hierarchy's mounts, its file, and the path in it, if the line is about one with memory.
+/// The hierarchy's mounts, its file and the path in it, if the line is for a hierarchy with the
+/// memory controller.
 fn memory_group(line: &str) -> Option<(&'static [&'static str], &'static str, &str)> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
@@ -49,8 +50,8 @@ fn memory_group(line: &str) -> Option<(&'static [&'static str], &'static str, &s
     }
 }
 
-/// The group of `path`, the one that it is in, and so on up to the mount. A path that leads out of
-/// the mount (a group outside of the process's namespace) says nothing: then only the mount.
+/// The group at `path` and all groups that contain it, up to the mount. If the path leads out of
+/// the mount (a group outside of the process's namespace), only the mount.
 fn up_from(mount: &Path, path: &str) -> impl Iterator<Item = PathBuf> {
     let mut names = Vec::new();
     for component in Path::new(path).components() {
@@ -69,7 +70,7 @@ fn up_from(mount: &Path, path: &str) -> impl Iterator<Item = PathBuf> {
     groups.into_iter().rev()
 }
 
-/// The number that a file consists of; `None` also where it says `max`.
+/// The number in a file; `None` if it is not a number, such as `max`.
 pub(super) fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Detection under folders that look like those of Linux.
+//! Tests detection with directories that imitate `/proc` and `/sys` of Linux.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process;
 use super::*;
 use rcmgr_core::{GIB, MIB};
 
-/// A folder with files as Linux has them below `/`, gone with the value.
+/// A temporary directory with files as Linux has them below `/`. Removed when it is dropped.
 struct Root(PathBuf);
 
 impl Root {
@@ -29,18 +29,18 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // Nothing was made where there are no files.
+        // Fails if the directory was never created.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 const GIB_2: &str = "2147483648\n";
 const GIB_3: &str = "3221225472\n";
-/// What version 1 shows where no limit is set.
+/// The value that version 1 shows if no limit is set.
 const NO_LIMIT: &str = "9223372036854771712\n";
 
 #[test]
-fn without_control_groups_the_machine_counts() {
+fn without_control_groups_the_installed_memory_counts() {
     let root = Root::new("none", &[]);
     let machine = Machine::under(&root.0, 8 * GIB, LimitValue::Limited(1024));
     assert_eq!(
@@ -53,7 +53,7 @@ fn without_control_groups_the_machine_counts() {
 }
 
 #[test]
-fn the_lowest_group_on_the_way_up_counts() {
+fn the_lowest_limit_of_the_group_and_its_ancestors_counts() {
     let at = "sys/fs/cgroup/a.slice/b.service/memory.max";
     let above = "sys/fs/cgroup/a.slice/memory.max";
     let group = ("proc/self/cgroup", "0::/a.slice/b.service\n");
@@ -123,7 +123,7 @@ fn a_path_does_not_lead_out_of_the_mount() {
 }
 
 #[test]
-fn with_both_versions_the_lower_counts() {
+fn with_both_versions_the_lower_limit_counts() {
     let groups = ("proc/self/cgroup", "4:memory:/a\n0::/b\n");
     let v1 = "sys/fs/cgroup/memory/a/memory.limit_in_bytes";
     let v2 = "sys/fs/cgroup/unified/b/memory.max";
@@ -133,11 +133,11 @@ fn with_both_versions_the_lower_counts() {
 }
 
 #[test]
-fn without_a_limit_of_open_files_the_kernels_counts() {
-    let told = Root::new("nr-open", &[("proc/sys/fs/nr_open", "5000\n")]);
-    let silent = Root::new("no-nr-open", &[]);
+fn without_a_limit_of_open_files_the_kernels_maximum_counts() {
+    let reported = Root::new("nr-open", &[("proc/sys/fs/nr_open", "5000\n")]);
+    let unreported = Root::new("no-nr-open", &[]);
     let fds = |root: &Root| Machine::under(&root.0, GIB, LimitValue::Unlimited).fds;
-    assert_eq!((fds(&told), fds(&silent)), (5000, Machine::NR_OPEN));
+    assert_eq!((fds(&reported), fds(&unreported)), (5000, Machine::NR_OPEN));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Errors that name the file that is followed.
+//! Errors that name the followed file.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) fn bad(path: &Path, reason: &dyn fmt::Display) -> Error {
     bad.into()
 }
 
-/// Names the file where a loader didn't.
+/// Adds the file to an error that does not name one.
 pub(super) fn with_file(mut error: Error, path: &Path) -> Error {
     if let Error::BadConfiguration(bad) = &mut error
         && bad.file.is_none()

@@ -14,24 +14,26 @@ use super::reading::{Reading, Text};
 use super::stats::Counts;
 use super::watches::Watches;
 
+/// The state of the thread.
 pub struct Follower<T> {
     pub path: PathBuf,
     pub options: Options,
-    /// Makes limits of a text, and applies them.
-    pub take: T,
-    /// What the limits are of; `None` where that can't be told.
+    /// Builds limits from a text, and applies them.
+    pub load_and_apply: T,
+    /// The text whose limits are in force; `None` if that is unknown.
     pub applied: Option<Arc<str>>,
-    /// What was found last, good or bad: only what differs from it is news.
-    pub found: Text,
+    /// The last text or error that was read; only a difference from it is handled.
+    pub last_text: Text,
     pub inbox: Arc<Inbox>,
     pub counts: Arc<Counts>,
 }
 
 impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
+    /// Follows the file until the watcher is dropped.
     pub fn run(mut self) {
         let wanted = self.options.events;
         let mut watches = Watches::new(self.path.clone(), self.inbox.clone(), wanted);
-        // What happened before there were watches is found by the first look.
+        // The first look finds any change that happened before the watches were set.
         while self.look(&mut watches).is_continue() {
             if self.inbox.wait(self.options.look_every) == Woken::Stopped {
                 return;
@@ -39,17 +41,21 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
         }
     }
 
-    /// Reads the file until it is at rest, and takes it.
+    /// Reads the file until it has settled, and handles its text.
     ///
-    /// There is a pause in it, so that a file which always changes costs two readings in each.
+    /// It pauses between readings, so a file that changes all the time costs at most two readings
+    /// per pause.
     fn look(&mut self, watches: &mut Watches) -> ControlFlow<()> {
-        // The watches come first: a change is either read or heard of.
+        // Set the watches first, so that every later change is either read below or reported by an
+        // event.
         watches.renew();
         let mut seen = Reading::of(&self.path);
+        // The file has settled if a whole pause brings no event and the same content.
         for _ in 0..self.options.pauses() {
             let woken = self.inbox.pause(self.options.settle_time);
             match woken {
                 Woken::Stopped => return ControlFlow::Break(()),
+                // A link or directory may have changed: watch the new targets.
                 Woken::Changed => watches.renew(),
                 Woken::TimeUp => {}
             }
@@ -58,18 +64,23 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
                 break;
             }
         }
-        self.take(seen.text);
+        self.handle(seen.text);
         self.counts.change(|stats| stats.looks += 1);
         ControlFlow::Continue(())
     }
 
-    fn take(&mut self, text: Text) {
-        if text == self.found {
+    /// Applies a new text, or records an error, unless it is the same as the last one.
+    fn handle(&mut self, text: Text) {
+        if text == self.last_text {
             return;
         }
         match &text {
+            // The bad file was replaced by the text whose limits are already in force.
             Ok(text) if self.applied.as_ref() == Some(text) => {
-                tracing::info!(file = %self.path.display(), "the limits file is again as it was");
+                tracing::info!(
+                    file = %self.path.display(),
+                    "the limits file is valid again; its limits are already in force",
+                );
                 self.counts.change(|stats| stats.error = None);
             }
             Ok(text) => match self.try_to_apply(text) {
@@ -85,25 +96,26 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
             },
             Err(bad) => self.fail(bad.clone().into()),
         }
-        self.found = text;
+        self.last_text = text;
     }
 
-    /// A parser's mistake must not end the watch.
+    /// Loads and applies a text. A panic of either counts as a failure and must not end the thread.
     fn try_to_apply(&mut self, text: &str) -> Result<(), Error> {
-        let taken = catch_unwind(AssertUnwindSafe(|| (self.take)(text)));
-        taken.unwrap_or_else(|_| {
-            // It may have been on either side of the change.
+        let result = catch_unwind(AssertUnwindSafe(|| (self.load_and_apply)(text)));
+        result.unwrap_or_else(|_| {
+            // The panic may have come before or after the limits were set.
             self.applied = None;
             let panicked = BadConfiguration {
-                reason: "panicked when it was loaded".to_owned(),
+                reason: "loading or applying it panicked".to_owned(),
                 ..BadConfiguration::default()
             };
             Err(with_file(panicked.into(), &self.path))
         })
     }
 
+    /// Logs and records an error.
     fn fail(&self, error: Error) {
-        let kept = "the limits file is bad: the limits stay as they are";
+        let kept = "the limits file is invalid; the limits stay as they are";
         match &error {
             Error::BadConfiguration(bad) => {
                 let file = bad.file.as_deref().unwrap_or(&self.path).display();

@@ -1,8 +1,8 @@
-//! What the watching thread is told by others: that something changed, or that it is to stop.
+//! Notifications to the follower's thread: a change of the file, or the request to stop.
 //!
-//! Events are not queued: whoever hears of one looks whether it can matter, and sets a flag. So a
-//! flood of them costs no memory, and the thread, which reads the file anew in any case, is woken
-//! only for its own file.
+//! Events are not queued. The thread that delivers an event checks whether it is relevant, and sets
+//! a flag. So a flood of events needs no memory, and the follower, which reads the whole file
+//! anyway, is woken only for its own file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,46 +11,46 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 
-use super::places::Places;
+use super::resolution::Resolution;
 
 #[derive(Debug, Default)]
 pub struct Inbox {
-    letters: Mutex<Letters>,
-    arrived: Condvar,
+    pending: Mutex<Pending>,
+    wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Letters {
+struct Pending {
     stop: bool,
     changed: bool,
-    /// What is waited for.
-    places: Places,
+    /// The names whose changes are relevant.
+    resolution: Resolution,
     lost: Lost,
 }
 
-/// Whose watches are gone.
+/// The directories whose watches no longer work.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lost {
-    These(BTreeSet<PathBuf>),
+    Directories(BTreeSet<PathBuf>),
     All,
 }
 
 impl Default for Lost {
     fn default() -> Self {
-        Self::These(BTreeSet::new())
+        Self::Directories(BTreeSet::new())
     }
 }
 
 impl Lost {
     pub fn has(&self, directory: &Path) -> bool {
         match self {
-            Self::These(directories) => directories.contains(directory),
+            Self::Directories(directories) => directories.contains(directory),
             Self::All => true,
         }
     }
 }
 
-/// Why the thread goes on.
+/// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
     Stopped,
@@ -59,59 +59,62 @@ pub enum Woken {
 }
 
 impl Inbox {
-    fn open(&self) -> MutexGuard<'_, Letters> {
-        // Each letter is whole by itself, whatever happened to who wrote it.
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // Each field is valid on its own, so a panic of another thread leaves no broken state.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks the thread to stop.
     pub fn stop(&self) {
-        self.open().stop = true;
-        self.arrived.notify_all();
+        self.lock().stop = true;
+        self.wake.notify_all();
     }
 
-    /// Says which places matter from now on, and takes what was lost.
-    pub fn expect(&self, places: Places) -> Lost {
-        let mut letters = self.open();
-        letters.places = places;
-        std::mem::take(&mut letters.lost)
+    /// Sets the names that are relevant from now on, and takes the lost directories.
+    pub fn set_relevant(&self, resolution: Resolution) -> Lost {
+        let mut pending = self.lock();
+        pending.resolution = resolution;
+        std::mem::take(&mut pending.lost)
     }
 
-    /// An event of any file in a watched directory.
+    /// Receives an event of any file in a watched directory.
     pub fn receive(&self, event: notify::Result<notify::Event>) {
+        // If events were missed, any watch may be lost: read the file, and set all watches again.
         let missed = match &event {
             Ok(event) => event.need_rescan(),
             Err(_) => true,
         };
-        let mut letters = self.open();
+        let mut pending = self.lock();
         if missed {
-            letters.lost = Lost::All;
-            letters.changed = true;
+            pending.lost = Lost::All;
+            pending.changed = true;
         }
         if let Ok(event) = event {
-            letters.take_in(&event);
+            pending.note(&event);
         }
-        if letters.changed {
-            self.arrived.notify_all();
+        if pending.changed {
+            self.wake.notify_all();
         }
     }
 
-    /// Waits until something arrives.
+    /// Waits until a relevant change, a stop request, or the time is up.
     pub fn wait(&self, at_most: Duration) -> Woken {
-        self.wait_while(at_most, |letters| !letters.stop && !letters.changed)
+        self.wait_while(at_most, |pending| !pending.stop && !pending.changed)
     }
 
-    /// Waits all the time, but for being stopped, and says whether something arrived meanwhile.
+    /// Waits for the whole time unless stopped, and reports whether a change arrived meanwhile.
     pub fn pause(&self, time: Duration) -> Woken {
-        self.wait_while(time, |letters| !letters.stop)
+        self.wait_while(time, |pending| !pending.stop)
     }
 
-    fn wait_while(&self, time: Duration, go_on: impl Fn(&Letters) -> bool) -> Woken {
+    fn wait_while(&self, time: Duration, keep_waiting: impl Fn(&Pending) -> bool) -> Woken {
         let waited = self
-            .arrived
-            .wait_timeout_while(self.open(), time, |letters| go_on(letters));
-        let (mut letters, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let changed = std::mem::take(&mut letters.changed);
-        match (letters.stop, changed) {
+            .wake
+            .wait_timeout_while(self.lock(), time, |pending| keep_waiting(pending));
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        // Each change is reported once.
+        let changed = std::mem::take(&mut pending.changed);
+        match (pending.stop, changed) {
             (true, _) => Woken::Stopped,
             (false, true) => Woken::Changed,
             (false, false) => Woken::TimeUp,
@@ -119,9 +122,10 @@ impl Inbox {
     }
 }
 
-impl Letters {
-    fn take_in(&mut self, event: &notify::Event) {
-        // To read the file is an event, too: it must not lead to the next reading.
+impl Pending {
+    fn note(&mut self, event: &notify::Event) {
+        // Reading the file is an event too, but must not cause another reading. Closing it after
+        // writing counts.
         if let EventKind::Access(kind) = event.kind
             && kind != AccessKind::Close(AccessMode::Write)
         {
@@ -132,13 +136,15 @@ impl Letters {
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
         );
         for path in &event.paths {
-            if moves_away && self.places.directories.contains_key(path) {
-                if let Lost::These(directories) = &mut self.lost {
+            // A watch stays with a directory that is removed or renamed, so the path needs a new
+            // one.
+            if moves_away && self.resolution.directories.contains_key(path) {
+                if let Lost::Directories(directories) = &mut self.lost {
                     directories.insert(path.clone());
                 }
                 self.changed = true;
             }
-            self.changed |= self.places.names.contains(path);
+            self.changed |= self.resolution.names.contains(path);
         }
     }
 }
@@ -157,7 +163,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
         let inbox = Inbox::default();
-        inbox.expect(Places::on_the_way_to(&path.join("limits")));
+        inbox.set_relevant(Resolution::of(&path.join("limits")));
         (directory, path, inbox)
     }
 
@@ -166,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_of_what_is_expected_wake_the_thread() {
+    fn only_changes_of_expected_names_wake_the_thread() {
         let (_directory, path, inbox) = expecting();
         let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
@@ -181,28 +187,28 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_goes_has_lost_its_watch() {
+    fn a_removed_directory_has_lost_its_watch() {
         let (_directory, path, inbox) = expecting();
-        let made = EventKind::Create(CreateKind::Folder);
-        inbox.receive(event(made, path.clone()));
+        let created = EventKind::Create(CreateKind::Folder);
+        inbox.receive(event(created, path.clone()));
         assert_eq!(inbox.wait(NOW), Woken::TimeUp);
         inbox.receive(event(EventKind::Remove(RemoveKind::Folder), path.clone()));
         assert_eq!(inbox.wait(NOW), Woken::Changed);
-        let lost = inbox.expect(Places::default());
+        let lost = inbox.set_relevant(Resolution::default());
         assert!(lost.has(&path) && !lost.has(Path::new("/")));
     }
 
     #[test]
-    fn missed_events_mean_look_and_watch_anew() {
+    fn missed_events_cause_a_look_and_new_watches() {
         let (_directory, path, inbox) = expecting();
         for missed in [
             Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)),
-            Err(notify::Error::generic("what now")),
+            Err(notify::Error::generic("any error")),
         ] {
             inbox.receive(missed);
             assert_eq!(inbox.wait(NOW), Woken::Changed);
-            assert_eq!(inbox.expect(Places::default()), Lost::All);
+            assert_eq!(inbox.set_relevant(Resolution::default()), Lost::All);
         }
-        assert!(!inbox.expect(Places::default()).has(&path));
+        assert!(!inbox.set_relevant(Resolution::default()).has(&path));
     }
 }

@@ -1,8 +1,8 @@
-//! The times and switches of a watcher.
+//! The settings of a watcher.
 
 use std::time::Duration;
 
-/// How the file is watched: see the [`Builder`](super::Builder).
+/// The settings; see the [`Builder`](super::Builder).
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) settle_time: Duration,
@@ -23,7 +23,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How often a file that never rests is left alone.
+    /// The maximum number of pauses while the file keeps changing.
     pub(super) fn pauses(&self) -> u64 {
         let pauses = self
             .longest_wait

@@ -1,4 +1,4 @@
-//! One reading of a file, so that what is compared is what is parsed.
+//! One reading of a file: the text that is compared is the text that is parsed.
 
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -8,16 +8,16 @@ use std::time::SystemTime;
 
 use rcmgr_core::BadConfiguration;
 
-use crate::file::text::{LARGEST, open_regular, text_of, whole};
+use crate::file::text::{LARGEST, file_error, open_regular, text_of};
 
-/// The text of a file, or why it can't be had.
+/// The text of a file, or the reason why it cannot be read.
 pub type Text = Result<Arc<str>, BadConfiguration>;
 
-/// A file as it was found. Two that are the same, some time apart, are of a file at rest.
+/// The state of a file at one moment. Two equal readings some time apart show that it has settled.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
     pub text: Text,
-    /// Its size and when it was written.
+    /// Its size and modification time.
     stamp: Option<(u64, Option<SystemTime>)>,
 }
 
@@ -25,7 +25,7 @@ impl Reading {
     pub fn of(path: &Path) -> Self {
         let (text, found) = match read(path) {
             Ok((bytes, found)) => (text(bytes), Some(found)),
-            Err(error) => (Err(whole(error.to_string())), None),
+            Err(error) => (Err(file_error(error.to_string())), None),
         };
         Self {
             text: text.map_err(|bad| BadConfiguration {
@@ -47,7 +47,9 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
 fn text(bytes: Vec<u8>) -> Text {
     let text = text_of(bytes)?;
     if text.trim().is_empty() {
-        return Err(whole("it is empty: perhaps it is being written".into()));
+        return Err(file_error(
+            "it is empty; perhaps it is still being written".into(),
+        ));
     }
     Ok(text.into())
 }

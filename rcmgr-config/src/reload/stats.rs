@@ -4,22 +4,22 @@ use std::sync::{Mutex, PoisonError};
 
 use rcmgr_core::Error;
 
-/// What a [`LimitsWatcher`](super::LimitsWatcher) did since it started.
+/// The counters of a [`LimitsWatcher`](super::LimitsWatcher) since its start, and the last error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReloadStats {
-    /// How often other limits were applied. The load at the start is not counted.
+    /// How many times new limits were applied, without the first load.
     pub reloads: u64,
-    /// How often the file was found bad, each time with another text, or for another reason, than
-    /// before.
+    /// How many times the file was found bad. A failure counts only if the text or the error
+    /// differs from the previous reading.
     pub failures: u64,
-    /// What is wrong with the file as it was found last; `None` while the limits are what it says.
+    /// The error of the last reading; `None` while the file's limits are in force.
     pub error: Option<Error>,
-    /// How often the file was looked at, whether it had changed or not.
+    /// How many times the file was checked, whether it had changed or not.
     pub looks: u64,
 }
 
-/// The stats, as the thread changes them.
+/// The counters, behind a lock.
 #[derive(Debug, Default)]
 pub(super) struct Counts(Mutex<ReloadStats>);
 

@@ -1,4 +1,4 @@
-//! Watches on the directories where a file can change, kept up with where it is now.
+//! The watches on the directories in the file's path, renewed when the path changes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::sync::Arc;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::inbox::Inbox;
-use super::places::{Identity, Places};
+use super::resolution::{Identity, Resolution};
 
-/// How often it is tried to watch a path that keeps changing, before it is left to the next look. A
-/// tree that is being deleted changes once for each of its levels.
+/// How many times to retry watching a path that keeps changing, before leaving it to the next look.
+/// A tree that is being deleted changes once for each of its levels.
 const TRIES: usize = 20;
 
 pub struct Watches {
     path: PathBuf,
     inbox: Arc<Inbox>,
-    /// None until the first was made; none at all where events are not wanted.
+    /// `None` until it is first needed, and always if events are not wanted.
     watcher: Option<RecommendedWatcher>,
     watched: BTreeMap<PathBuf, Identity>,
     wanted: bool,
-    /// It was said that events can't be had.
-    complained: bool,
+    /// Whether the warning that events are not available was logged.
+    warned: bool,
 }
 
 impl Watches {
@@ -32,57 +32,61 @@ impl Watches {
             watcher: None,
             watched: BTreeMap::new(),
             wanted,
-            complained: false,
+            warned: false,
         }
     }
 
-    /// Watches what is to be watched now. Whatever changes after it is heard of; what changed
-    /// before is for the caller to look at.
+    /// Watches the directories of the current path. Every later change causes an event. The caller
+    /// must check for earlier changes.
     pub fn renew(&mut self) {
         if !self.wanted {
             return;
         }
-        match self.try_to() {
-            Ok(()) => self.complained = false,
-            Err(error) if !self.complained => {
-                self.complained = true;
+        match self.watch_path() {
+            Ok(()) => self.warned = false,
+            Err(error) if !self.warned => {
+                self.warned = true;
                 tracing::warn!(
                     file = %self.path.display(),
                     %error,
-                    "the limits file can't be watched: it is looked at from time to time",
+                    "the limits file cannot be watched for events; it is polled instead",
                 );
             }
             Err(_) => {}
         }
     }
 
-    fn try_to(&mut self) -> notify::Result<()> {
+    /// Sets the watches of the current path.
+    fn watch_path(&mut self) -> notify::Result<()> {
         let watcher = match &mut self.watcher {
             Some(watcher) => watcher,
             None => {
                 let inbox = self.inbox.clone();
-                let made = notify::recommended_watcher(move |event| inbox.receive(event))?;
-                self.watcher.insert(made)
+                let watcher = notify::recommended_watcher(move |event| inbox.receive(event))?;
+                self.watcher.insert(watcher)
             }
         };
         let mut failed = None;
-        // Again until nothing changed on the way while the watches were set.
+        // Repeat until the path did not change while the watches were set.
         for _ in 0..TRIES {
-            let places = Places::on_the_way_to(&self.path);
-            let wanted = places.directories.clone();
-            // Before the watches are set, so that none of their events is taken for another's.
-            let lost = self.inbox.expect(places);
+            let resolution = Resolution::of(&self.path);
+            let wanted = resolution.directories.clone();
+            // Set the relevant names before the watches, so that no event of theirs is ignored.
+            let lost = self.inbox.set_relevant(resolution);
+            // Drop the watches of directories that were replaced, lost their watch, or left the path.
             self.watched.retain(|directory, identity| {
                 let keep = wanted.get(directory) == Some(identity) && !lost.has(directory);
                 if !keep {
-                    // The system may have done so by itself.
+                    // This fails if the system has already removed the watch.
                     let _ = watcher.unwatch(directory);
                 }
                 keep
             });
+            // All directories are watched, and the path was followed after that.
             if wanted.len() == self.watched.len() {
                 return Ok(());
             }
+            // Watch the new directories, then follow the path again.
             failed = None;
             for (directory, identity) in wanted {
                 if self.watched.contains_key(&directory) {
@@ -94,7 +98,7 @@ impl Watches {
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| notify::Error::generic("it changes all the time")))
+        Err(failed.unwrap_or_else(|| notify::Error::generic("its path keeps changing")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tables and limits with the warnings that they give.
+//! Tests the warnings of the presets and of contradictory limits.
 
 use super::*;
 use rcmgr_core::{GIB, MIB};
@@ -11,7 +11,7 @@ fn lines(limits: &Limits, machine: Option<&Machine>) -> Vec<String> {
 }
 
 #[test]
-fn the_tables_give_none_on_ordinary_machines() {
+fn the_presets_cause_no_warnings_on_ordinary_machines() {
     let none: [&str; 0] = [];
     let mut memory = GIB;
     while memory <= 64 * GIB {
@@ -38,7 +38,7 @@ fn the_tables_give_none_on_ordinary_machines() {
 }
 
 #[test]
-fn a_limit_over_its_parents_is_told_once() {
+fn a_limit_over_its_parents_is_reported_once() {
     let mut limits = Limits::unlimited();
     limits.system.memory = LimitValue::Limited(32 * MIB);
     limits.system.streams = LimitValue::Limited(100);
@@ -54,15 +54,15 @@ fn a_limit_over_its_parents_is_told_once() {
     assert_eq!(
         lines(&limits, None),
         [
-            "PeerDefault.Memory: 64 MiB can't be reached, System allows 32 MiB",
-            "Peer.b.Memory: 128 MiB can't be reached, System allows 32 MiB",
-            "Peer.b.Streams: 201 can't be reached, System allows 100",
+            "PeerDefault.Memory: 64 MiB cannot be reached: System allows 32 MiB",
+            "Peer.b.Memory: 128 MiB cannot be reached: System allows 32 MiB",
+            "Peer.b.Streams: 201 cannot be reached: System allows 100",
         ]
     );
 }
 
 #[test]
-fn a_share_per_peer_is_held_against_its_service() {
+fn a_share_per_peer_is_compared_with_its_service() {
     let eight = Limit {
         conns: LimitValue::Limited(8),
         ..Limit::UNLIMITED
@@ -78,8 +78,8 @@ fn a_share_per_peer_is_held_against_its_service() {
     limits.protocol_default = eight;
     limits.protocol_peer.insert("/c".into(), nine);
     let expected = [
-        "ServicePeer.a.Conns: 9 can't be reached, Service.a allows 8",
-        "ProtocolPeer./c.Conns: 9 can't be reached, ProtocolDefault allows 8",
+        "ServicePeer.a.Conns: 9 cannot be reached: Service.a allows 8",
+        "ProtocolPeer./c.Conns: 9 cannot be reached: ProtocolDefault allows 8",
     ];
     assert_eq!(lines(&limits, None), expected);
     limits.service_default = None;
@@ -92,10 +92,10 @@ fn a_direction_over_its_total_can_never_be_reached() {
     limits.transient.conns = LimitValue::Limited(8);
     limits.transient.conns_inbound = LimitValue::Limited(16);
     let line =
-        "Transient.ConnsInbound: 16 can't be reached, both directions together are allowed 8";
+        "Transient.ConnsInbound: 16 cannot be reached: the limit of both directions together is 8";
     assert_eq!(lines(&limits, None), [line]);
 
-    // The default of a class speaks for an entry with the same fault.
+    // An entry with the same fault as the default of its class is not reported.
     let mut limits = Limits::unlimited();
     limits.service_default = Some(Limit {
         conns: LimitValue::Limited(8),
@@ -110,7 +110,7 @@ fn a_direction_over_its_total_can_never_be_reached() {
 }
 
 #[test]
-fn where_nothing_can_be_opened_it_is_told() {
+fn a_scope_that_blocks_everything_is_reported() {
     let mut limits = Limits::unlimited();
     limits.system.memory = LimitValue::BLOCK_ALL;
     limits.conn = Limit::BLOCK_ALL;
@@ -120,15 +120,15 @@ fn where_nothing_can_be_opened_it_is_told() {
     assert_eq!(
         lines(&limits, None),
         [
-            "System.Memory: none is allowed, so that nothing can be reserved",
-            "Transient.Conns: none is allowed, so that no connection can be opened",
-            "Conn.Conns: none is allowed, so that no connection can be opened",
+            "System.Memory: no memory is allowed, so none can be reserved",
+            "Transient.Conns: no connections are allowed, so none can be opened",
+            "Conn.Conns: no connections are allowed, so none can be opened",
         ]
     );
 }
 
 #[test]
-fn more_than_the_process_can_have_is_told() {
+fn a_limit_over_the_machine_is_reported() {
     let limits = Budget {
         memory: GIB,
         fds: 4096,
@@ -148,13 +148,13 @@ fn more_than_the_process_can_have_is_told() {
 }
 
 #[test]
-fn connections_of_a_service_that_no_peer_may_have_are_told() {
+fn connections_of_a_service_without_a_share_for_peers_are_reported() {
     let mut limits = ScalingLimits::default().scale(GIB, 4096);
     let mut service = limits.service_default.unwrap();
     service.conns = LimitValue::Limited(64);
     service.conns_inbound = service.conns;
     limits.service.insert("uploads".into(), service);
-    let line = "Service.uploads.Conns: 64 can't be used, ServicePeerDefault allows none";
+    let line = "Service.uploads.Conns: 64 cannot be used: ServicePeerDefault allows none";
     assert_eq!(lines(&limits, None), [line]);
     let mut share = limits.service_peer_default;
     share.conns = LimitValue::Limited(8);
@@ -173,18 +173,18 @@ fn a_total_without_a_direction_can_never_be_used() {
     service.conns_outbound = LimitValue::BLOCK_ALL;
     service.conns = LimitValue::Limited(64);
     limits.service.insert("uploads".into(), service);
-    let line = "Service.uploads.Conns: 64 can't be used, neither direction is allowed any";
+    let line = "Service.uploads.Conns: 64 cannot be used: the limits of both directions are 0";
     assert_eq!(lines(&limits, None), [line]);
 }
 
 #[test]
-fn a_named_share_of_none_is_told_of_a_service_that_is_like_the_default() {
+fn a_named_share_of_zero_is_reported_for_a_service_equal_to_the_default() {
     let mut limits = ScalingLimits::server().scale(GIB, 4096);
     let service = limits.service_default.unwrap();
     limits.service.insert("uploads".into(), service);
     let mut share = limits.service_peer_default;
     share.conns = LimitValue::BLOCK_ALL;
     limits.service_peer.insert("uploads".into(), share);
-    let line = "Service.uploads.Conns: 3456 can't be used, ServicePeer.uploads allows none";
+    let line = "Service.uploads.Conns: 3456 cannot be used: ServicePeer.uploads allows none";
     assert_eq!(lines(&limits, None), [line]);
 }

@@ -1,4 +1,4 @@
-//! What is bad leaves the limits as they are, and is said once.
+//! A bad file leaves the limits unchanged, and is reported once.
 
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn a_bad_file_fails_the_start_and_applies_nothing() {
     let file = directory.path().join("limits");
     let refused = |reason: &str| {
         let path = file.clone();
-        let apply = |_| panic!("nothing is to be applied");
+        let apply = |_| panic!("limits were applied");
         match LimitsWatcher::builder()
             .start_with(&path, load, apply)
             .unwrap_err()
@@ -23,22 +23,22 @@ fn a_bad_file_fails_the_start_and_applies_nothing() {
                 assert_eq!(bad.file.as_ref(), Some(&path));
                 assert!(bad.reason.contains(reason), "{bad}");
             }
-            other => panic!("another error: {other}"),
+            other => panic!("unexpected error: {other}"),
         }
     };
     refused("os error 2");
     fs::write(&file, "\n").unwrap();
     refused("it is empty");
     fs::write(&file, "conns many").unwrap();
-    refused("no number");
+    refused("not a number");
 }
 
 #[test]
-fn a_bad_file_leaves_the_limits_until_it_is_good_again() {
+fn a_bad_file_leaves_the_limits_until_it_is_valid_again() {
     let watched = Watched::new();
     let bad: [(&[u8], Option<usize>, &str); 6] = [
-        (b"conns 5\nconns many", Some(2), "no number"),
-        (b"conns 5\nmemory 5", Some(2), "no field"),
+        (b"conns 5\nconns many", Some(2), "not a number"),
+        (b"conns 5\nmemory 5", Some(2), "unknown field"),
         (b"", None, "it is empty"),
         (b"conns 5\n\xff", Some(2), "not UTF-8 text"),
         (b" \n\t", None, "it is empty"),
@@ -56,7 +56,7 @@ fn a_bad_file_leaves_the_limits_until_it_is_good_again() {
 }
 
 #[test]
-fn a_file_that_is_no_file_or_too_large_or_gone_leaves_the_limits() {
+fn a_directory_a_large_file_and_a_missing_file_leave_the_limits() {
     let watched = Watched::new();
     fs::remove_file(&watched.file).unwrap();
     let error = watched.expect_failure(1, 1);
@@ -64,7 +64,7 @@ fn a_file_that_is_no_file_or_too_large_or_gone_leaves_the_limits() {
 
     fs::create_dir(&watched.file).unwrap();
     let error = watched.expect_failure(2, 1);
-    assert_eq!(error.reason, "is no regular file");
+    assert_eq!(error.reason, "not a regular file");
     fs::remove_dir(&watched.file).unwrap();
     watched.expect_failure(3, 1);
 
@@ -74,7 +74,7 @@ fn a_file_that_is_no_file_or_too_large_or_gone_leaves_the_limits() {
     let error = watched.expect_failure(4, 1);
     assert_eq!(
         error.reason,
-        "longer than 4 MiB, which is no file of limits"
+        "longer than 4 MiB, too large for a limits file"
     );
 
     watched.rename_over("conns 2");
@@ -83,14 +83,14 @@ fn a_file_that_is_no_file_or_too_large_or_gone_leaves_the_limits() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_may_not_be_read_leaves_the_limits() {
+fn an_unreadable_file_leaves_the_limits() {
     use std::os::unix::fs::PermissionsExt;
 
     let watched = Watched::new();
     let allow = |mode| fs::set_permissions(&watched.file, fs::Permissions::from_mode(mode));
     allow(0).unwrap();
     if File::open(&watched.file).is_ok() {
-        // The superuser reads everything, so there is nothing to see here.
+        // The superuser can read every file, so this cannot be tested.
         return;
     }
     let error = watched.expect_failure(1, 1);
@@ -115,7 +115,7 @@ fn the_same_bad_file_is_reported_once() {
 }
 
 #[test]
-fn a_file_that_is_again_as_it_was_is_good_and_no_reload() {
+fn a_file_restored_to_its_earlier_content_is_valid_and_not_reloaded() {
     let watched = Watched::new();
     watched.rename_over("conns many");
     watched.expect_failure(1, 1);
@@ -123,31 +123,35 @@ fn a_file_that_is_again_as_it_was_is_good_and_no_reload() {
     let stats = watched.wait_until(|stats| stats.error.is_none());
     assert_eq!((stats.reloads, stats.failures), (0, 1));
     assert_eq!(watched.all(), [1.into()]);
-    // It is another failure now.
+    // The same bad text is a new failure now.
     watched.rename_over("conns many");
     watched.expect_failure(2, 1);
 }
 
 #[test]
-fn half_a_file_that_would_parse_is_not_taken() {
+fn an_incomplete_file_that_would_parse_is_not_applied() {
     let settle = Duration::from_millis(400);
     let builder = quick()
         .settle_time(settle)
         .longest_wait(Duration::from_secs(60));
     let watched = Watched::with(builder);
-    let mut halves = 0;
+    let mut rounds = 0;
     loop {
-        halves += 1;
+        rounds += 1;
         let begun = Instant::now();
-        fs::write(&watched.file, format!("conns {halves}\nconns 9")).unwrap();
+        fs::write(&watched.file, format!("conns {rounds}\nconns 9")).unwrap();
         std::thread::sleep(settle / 8);
-        fs::write(&watched.file, format!("conns {halves}\nconns 99")).unwrap();
+        fs::write(&watched.file, format!("conns {rounds}\nconns 99")).unwrap();
         watched.expect(99);
-        // Where this thread was held up, the half was all that there was to be seen.
+        // If this thread was delayed, the watcher may rightly have applied the incomplete file.
         if begun.elapsed() < 4 * settle && !watched.all().contains(&9.into()) {
             return;
         }
-        assert!(halves < 10, "half a file was taken: {:?}", watched.all());
+        assert!(
+            rounds < 10,
+            "an incomplete file was applied: {:?}",
+            watched.all()
+        );
         fs::write(&watched.file, "conns 1").unwrap();
         watched.expect(1);
         watched
@@ -159,7 +163,7 @@ fn half_a_file_that_would_parse_is_not_taken() {
 }
 
 #[test]
-fn a_watcher_started_while_the_file_is_bad_may_be_started_again() {
+fn a_watcher_that_failed_to_start_can_be_started_again() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limits");
     fs::write(&file, "conns many").unwrap();
@@ -170,7 +174,7 @@ fn a_watcher_started_while_the_file_is_bad_may_be_started_again() {
 }
 
 #[test]
-fn limits_that_were_applied_with_a_panic_are_undone_by_the_file_before() {
+fn limits_applied_with_a_panic_are_replaced_when_the_earlier_file_returns() {
     let watched = Watched::new();
     watched.rename_over(&format!("conns {UNLUCKY}"));
     watched.expect_failure(1, UNLUCKY);

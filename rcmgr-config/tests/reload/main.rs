@@ -1,7 +1,7 @@
-//! Limits follow a file, however it is replaced, and stay as they are while it is bad.
+//! Tests that limits follow a file, however it is replaced, and stay unchanged while it is bad.
 
 mod bad_files;
+mod log;
 mod replacing;
-mod said;
 mod support;
 mod watching;

@@ -1,4 +1,4 @@
-//! The ways in which a file is replaced.
+//! The ways to replace a file.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::io::Write;
 use super::support::{Watched, quick};
 
 #[test]
-fn a_file_written_in_place_is_taken() {
+fn a_file_written_in_place_is_applied() {
     let watched = Watched::new();
     for conns in 2..6 {
         fs::write(&watched.file, format!("conns {conns}")).unwrap();
@@ -15,7 +15,7 @@ fn a_file_written_in_place_is_taken() {
 }
 
 #[test]
-fn a_file_that_grows_is_taken() {
+fn a_file_that_grows_is_applied() {
     let watched = Watched::new();
     let mut file = OpenOptions::new().append(true).open(&watched.file).unwrap();
     write!(file, "\nconns 7\nconns 8").unwrap();
@@ -23,7 +23,7 @@ fn a_file_that_grows_is_taken() {
 }
 
 #[test]
-fn a_file_renamed_over_it_is_taken() {
+fn a_file_renamed_over_the_old_one_is_applied() {
     let watched = Watched::new();
     for conns in 2..6 {
         watched.rename_over(&format!("conns {conns}"));
@@ -34,7 +34,7 @@ fn a_file_renamed_over_it_is_taken() {
 }
 
 #[test]
-fn a_file_deleted_and_made_again_is_taken() {
+fn a_file_deleted_and_created_again_is_applied() {
     let watched = Watched::new();
     for conns in 2..6 {
         fs::remove_file(&watched.file).unwrap();
@@ -47,7 +47,7 @@ fn a_file_deleted_and_made_again_is_taken() {
 }
 
 #[test]
-fn a_directory_that_vanishes_and_comes_back_is_watched_again() {
+fn a_directory_that_disappears_and_comes_back_is_watched_again() {
     let watched = Watched::prepared(quick(), |root| {
         let directory = root.join("etc/rcmgr");
         fs::create_dir_all(&directory).unwrap();
@@ -55,7 +55,7 @@ fn a_directory_that_vanishes_and_comes_back_is_watched_again() {
         directory.join("limits")
     });
     let parent = watched.file.parent().unwrap();
-    // Many times, because a directory can vanish at any moment of looking where it is.
+    // Many rounds, because the directory can disappear at any step of the watcher.
     for round in 1..20 {
         let gone = [parent, parent.parent().unwrap()][round as usize % 2];
         fs::remove_dir_all(gone).unwrap();
@@ -63,14 +63,14 @@ fn a_directory_that_vanishes_and_comes_back_is_watched_again() {
         fs::create_dir_all(parent).unwrap();
         fs::write(&watched.file, format!("conns {}", 10 * round)).unwrap();
         watched.expect(10 * round);
-        // Not only what was there when it came back is seen.
+        // A later change is noticed too, not only the content at the return.
         watched.rename_over(&format!("conns {}", 10 * round + 1));
         watched.expect(10 * round + 1);
     }
 }
 
 #[test]
-fn a_directory_renamed_over_it_is_watched() {
+fn a_directory_renamed_over_the_old_one_is_watched() {
     let watched = Watched::prepared(quick(), |root| {
         fs::create_dir(root.join("etc")).unwrap();
         fs::write(root.join("etc/limits"), "conns 1").unwrap();
@@ -84,7 +84,7 @@ fn a_directory_renamed_over_it_is_watched() {
         watched.expect(conns);
         fs::write(&watched.file, format!("conns {}", conns + 1)).unwrap();
         watched.expect(conns + 1);
-        // The old directory is somebody else's now.
+        // A change in the old directory has no effect.
         fs::write(watched.path(&format!("old-{conns}/limits")), "conns 99").unwrap();
     }
     assert!(!watched.all().contains(&99.into()));
@@ -97,7 +97,7 @@ mod links {
 
     use super::*;
 
-    /// Points a link elsewhere in one step, as Kubernetes does.
+    /// Changes the target of a link atomically, as Kubernetes does.
     fn repoint(target: &Path, link: &Path) {
         let other = link.with_file_name("link.new");
         symlink(target, &other).unwrap();
@@ -105,7 +105,7 @@ mod links {
     }
 
     #[test]
-    fn a_config_map_that_is_swapped_is_taken() {
+    fn a_swapped_config_map_is_applied() {
         let watched = Watched::prepared(quick(), |mount| {
             fs::create_dir(mount.join("..2026_1")).unwrap();
             fs::write(mount.join("..2026_1/limits.toml"), "conns 1").unwrap();
@@ -151,13 +151,13 @@ mod links {
     }
 
     #[test]
-    fn a_link_pointed_elsewhere_is_followed() {
+    fn a_link_with_a_new_target_is_followed() {
         let watched = linked();
         repoint(&watched.path("store/b"), &watched.file);
         watched.expect(2);
         fs::write(watched.path("store/b"), "conns 5").unwrap();
         watched.expect(5);
-        // What it pointed to before doesn't matter any more.
+        // The earlier target no longer matters.
         fs::write(watched.path("store/a"), "conns 6").unwrap();
         watched.rename_over("conns 7");
         watched.expect(7);
@@ -165,7 +165,7 @@ mod links {
     }
 
     #[test]
-    fn a_link_to_nothing_is_watched_for_what_it_will_lead_to() {
+    fn a_dangling_link_is_watched_until_its_target_appears() {
         let watched = linked();
         repoint(Path::new("../later/limits"), &watched.file);
         watched.expect_failure(1, 1);

@@ -1,4 +1,4 @@
-//! A file in a directory of its own, a watcher of it, and a record of what it applied.
+//! A file in its own directory, a watcher that follows it, and a record of the applied limits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use rcmgr_config::reload::{Builder, LimitsWatcher, ReloadStats};
 use rcmgr_core::{BadConfiguration, LimitValue, Limits, Result};
 use tempfile::TempDir;
 
-/// Much longer than anything takes on a busy machine.
+/// Much longer than any step takes, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A file is `conns N`, in as many lines as it likes: the last one counts.
+/// Parses lines of `conns N`; the last line counts.
 pub fn load(text: &str, _path: &Path) -> Result<Limits> {
     let mut limits = Limits::unlimited();
     for (at, line) in text.lines().enumerate() {
@@ -22,29 +22,31 @@ pub fn load(text: &str, _path: &Path) -> Result<Limits> {
             reason: reason.into(),
             ..Default::default()
         };
-        let number = line.strip_prefix("conns ").ok_or_else(|| bad("no field"))?;
-        assert_ne!(number, "panic", "as the file says");
-        let number: u64 = number.parse().map_err(|_| bad("no number"))?;
+        let number = line
+            .strip_prefix("conns ")
+            .ok_or_else(|| bad("unknown field"))?;
+        assert_ne!(number, "panic", "the file requests a panic");
+        let number: u64 = number.parse().map_err(|_| bad("not a number"))?;
         limits.system.conns = number.into();
     }
     Ok(limits)
 }
 
-/// So many connections are applied with a panic.
+/// Applying this number of connections panics.
 pub const UNLUCKY: u64 = 13;
 
-/// What was applied, in order.
+/// The applied numbers of connections, in order.
 pub type Applied = Arc<Mutex<Vec<LimitValue>>>;
 
 pub struct Watched {
-    // Dropped first: it must not see the directory go.
+    // Declared first, so that it is dropped before the directory.
     pub watcher: LimitsWatcher,
     pub applied: Applied,
     pub directory: TempDir,
     pub file: PathBuf,
 }
 
-/// Events do it all: who waits for a look waits in vain.
+/// A watcher that relies on events: polling is too rare for any test.
 pub fn quick() -> Builder {
     LimitsWatcher::builder()
         .settle_time(Duration::from_millis(10))
@@ -60,14 +62,14 @@ pub fn start(builder: Builder, file: &Path) -> Result<(LimitsWatcher, Applied)> 
         assert_ne!(
             limits.system.conns,
             UNLUCKY.into(),
-            "applied, and then this"
+            "applying this number panics"
         );
     })?;
     Ok((watcher, applied))
 }
 
 impl Watched {
-    /// Watches a file that says `conns 1`.
+    /// Watches a file with the text `conns 1`.
     pub fn new() -> Self {
         Self::with(quick())
     }
@@ -80,7 +82,7 @@ impl Watched {
         })
     }
 
-    /// Watches what `prepare` makes in a directory: a file that says `conns 1`.
+    /// Watches a file with the text `conns 1`, which `prepare` creates in a directory.
     pub fn prepared(builder: Builder, prepare: impl FnOnce(&Path) -> PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = prepare(directory.path());
@@ -92,7 +94,7 @@ impl Watched {
             directory,
             file,
         };
-        // From now on it is events that are waited for, not the first look.
+        // Wait for the first look, so that the test depends only on events.
         watched.wait_until(|stats| stats.looks > 0);
         watched
     }
@@ -115,17 +117,17 @@ impl Watched {
             if reached(&stats) {
                 return stats;
             }
-            assert!(begun.elapsed() < DEADLINE, "in vain: {stats:?}");
+            assert!(begun.elapsed() < DEADLINE, "timed out: {stats:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Waits until `conns` is what was applied last, and the file is good.
+    /// Waits until `conns` was applied last and the file is valid.
     pub fn expect(&self, conns: u64) {
         self.wait_until(|stats| stats.error.is_none() && self.last() == conns.into());
     }
 
-    /// Waits for the `nth` failure, and sees that the limits stay at `conns`.
+    /// Waits for the `nth` failure, and asserts that `conns` is still applied.
     pub fn expect_failure(&self, nth: u64, conns: u64) -> BadConfiguration {
         let stats = self.wait_until(|stats| stats.failures >= nth && stats.error.is_some());
         assert_eq!(stats.failures, nth, "{stats:?}");
@@ -135,7 +137,7 @@ impl Watched {
                 assert_eq!(bad.file.as_deref(), Some(self.watcher.path()), "{bad}");
                 *bad
             }
-            other => panic!("another error: {other:?}"),
+            other => panic!("unexpected error: {other:?}"),
         }
     }
 
@@ -143,7 +145,7 @@ impl Watched {
         *self.applied.lock().unwrap().last().unwrap()
     }
 
-    /// All that was applied, the load at the start included.
+    /// All applied numbers, including the first load.
     pub fn all(&self) -> Vec<LimitValue> {
         self.applied.lock().unwrap().clone()
     }

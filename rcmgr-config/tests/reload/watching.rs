@@ -1,4 +1,4 @@
-//! How the thread watches: not too much, not too little, and no longer than it should.
+//! The watcher's thread: it reads as rarely as possible, misses no change, and ends when it should.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rcmgr_core::{NullResourceManager, ResourceManager};
 use super::support::{Watched, load, quick};
 
 #[test]
-fn a_touched_file_is_looked_at_and_not_reloaded() {
+fn a_touched_file_is_checked_and_not_reloaded() {
     let watched = Watched::new();
     for round in 0..6 {
         let looks = watched.watcher.stats().looks;
@@ -31,8 +31,8 @@ fn a_touched_file_is_looked_at_and_not_reloaded() {
 }
 
 #[test]
-fn a_file_that_never_rests_is_taken_after_a_while() {
-    // It takes longer to be at rest than the test lasts.
+fn a_file_that_never_settles_is_applied_after_the_longest_wait() {
+    // The settle time is longer than the writer's pauses.
     let builder = quick()
         .settle_time(Duration::from_millis(50))
         .longest_wait(Duration::from_millis(200));
@@ -56,7 +56,7 @@ fn a_file_that_never_rests_is_taken_after_a_while() {
 }
 
 #[test]
-fn a_flood_of_other_files_leads_to_no_looks() {
+fn a_flood_of_other_files_causes_no_looks() {
     let watched = Watched::new();
     let before = watched.watcher.stats().looks;
     for number in 0..5000 {
@@ -68,13 +68,13 @@ fn a_flood_of_other_files_leads_to_no_looks() {
     }
     fs::write(&watched.file, "conns 2").unwrap();
     watched.expect(2);
-    // A queue that overflowed is a reason to look, too.
+    // An overflowed event queue also causes a look.
     let looks = watched.watcher.stats().looks - before;
-    assert!(looks < 50, "{looks} looks for one change");
+    assert!(looks < 50, "one change caused {looks} looks");
 }
 
 #[test]
-fn reading_the_file_leads_to_no_looks() {
+fn reading_the_file_causes_no_looks() {
     let watched = Watched::new();
     let before = watched.watcher.stats().looks;
     for _ in 0..1000 {
@@ -86,7 +86,7 @@ fn reading_the_file_leads_to_no_looks() {
 }
 
 #[test]
-fn without_events_the_file_is_looked_at_from_time_to_time() {
+fn without_events_the_file_is_polled() {
     let builder = quick()
         .without_events()
         .look_every(Duration::from_millis(20));
@@ -100,7 +100,7 @@ fn without_events_the_file_is_looked_at_from_time_to_time() {
 }
 
 #[test]
-fn a_directory_renamed_farther_up_is_found_by_looking() {
+fn a_directory_renamed_farther_up_is_detected_by_polling() {
     let builder = quick().look_every(Duration::from_millis(20));
     let watched = Watched::prepared(builder, |root| {
         fs::create_dir_all(root.join("a/b/c")).unwrap();
@@ -135,7 +135,7 @@ fn dropping_the_watcher_ends_its_thread_at_once() {
 }
 
 #[test]
-fn many_watchers_come_and_go() {
+fn many_watchers_start_and_stop() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limits");
     fs::write(&file, "conns 1").unwrap();
@@ -145,7 +145,7 @@ fn many_watchers_come_and_go() {
 }
 
 #[test]
-fn a_manager_chosen_at_run_time_is_as_good() {
+fn a_manager_chosen_at_run_time_can_be_reloaded() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limits");
     fs::write(&file, "conns 1").unwrap();

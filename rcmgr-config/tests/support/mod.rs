@@ -1,4 +1,4 @@
-//! Limits of every kind, to try things with.
+//! Random limits of every kind, for property tests.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub fn partial_limit() -> impl Strategy<Value = PartialLimit> {
     })
 }
 
-/// Names as people have them, and as they should not.
+/// Usual names, and unusual ones.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z]{1,8}",

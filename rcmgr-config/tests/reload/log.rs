@@ -1,4 +1,4 @@
-//! What the log says of a bad file.
+//! The log messages about a bad file.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -43,7 +43,7 @@ impl Subscriber for Collector {
 }
 
 #[test]
-fn a_bad_file_is_said_once_with_its_file_line_and_field() {
+fn a_bad_file_is_logged_once_with_its_file_line_and_field() {
     tracing::subscriber::set_global_default(Collector).unwrap();
 
     let watched = Watched::new();
@@ -53,12 +53,12 @@ fn a_bad_file_is_said_once_with_its_file_line_and_field() {
         watched.wait_until(|stats| stats.looks > looks && stats.error.is_some());
     }
     let file = format!("file={} ", watched.watcher.path().display());
-    let mut said = WARNINGS.lock().unwrap().clone();
-    said.retain(|line| line.contains(&file));
-    let [line] = &said[..] else {
-        panic!("said once: {said:?}");
+    let mut logged = WARNINGS.lock().unwrap().clone();
+    logged.retain(|line| line.contains(&file));
+    let [line] = &logged[..] else {
+        panic!("not logged exactly once: {logged:?}");
     };
-    for part in ["line=2 ", "field=\"conns\" ", "reason=\"no number\" "] {
-        assert!(line.contains(part), "{line} has {part}");
+    for part in ["line=2 ", "field=\"conns\" ", "reason=\"not a number\" "] {
+        assert!(line.contains(part), "{part} is missing in {line}");
     }
 }

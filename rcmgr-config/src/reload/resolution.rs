@@ -1,17 +1,18 @@
-//! Where a file can change: at every name on the way to it that can be put in another's place.
+//! The names that a path passes through: replacing any of them can change the file at the path.
 //!
-//! A watch on the file itself would follow what it is now. A new file renamed over it, or a link
-//! pointed elsewhere, is a change of the directory that has the name: so directories are watched.
+//! A watch on the file itself would follow the current file. If a new file is renamed over it, or a
+//! link is changed, the directory that contains the name changes. Therefore directories are
+//! watched.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as Linux follows.
+/// The maximum number of links, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// Tells a directory from another one that has come to have its path.
+/// Distinguishes a directory from another one that later has the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(Option<(u64, u64)>);
 
@@ -28,29 +29,31 @@ impl Identity {
     }
 }
 
-/// The names that decide what a path leads to. All are paths without links, but for the last name.
+/// The names that decide which file a path leads to. In each of these paths, only the last name may
+/// be a link.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// The file, each link on the way to it, or what is missing.
+pub struct Resolution {
+    /// The file, each link in the path, and the first missing name, if any.
     pub names: BTreeSet<PathBuf>,
-    /// The directories that they are in.
+    /// The directories that contain these names.
     pub directories: BTreeMap<PathBuf, Identity>,
 }
 
 enum Step {
-    /// To the root, or a prefix.
+    /// To the root, or to a prefix.
     To(PathBuf),
     Up,
     Down(OsString),
 }
 
-impl Places {
-    /// Follows `path`, which is absolute, as far as it leads.
+impl Resolution {
+    /// Follows `path`, which must be absolute, as far as it exists.
     ///
-    /// A directory on the way is not a place by itself, or every file that anyone opens in `/` or
-    /// `/tmp` would be heard of. That one farther up was renamed is found by looking.
-    pub fn on_the_way_to(path: &Path) -> Self {
-        let mut places = Self::default();
+    /// A directory in the path is not included by itself. Otherwise every file that any process
+    /// opens in `/` or `/tmp` would cause an event. Polling detects the rename of a directory
+    /// farther up.
+    pub fn of(path: &Path) -> Self {
+        let mut resolution = Self::default();
         let mut ahead: VecDeque<Step> = steps(path).collect();
         let mut here = PathBuf::new();
         let mut links = 0;
@@ -68,8 +71,9 @@ impl Places {
             };
             let next = here.join(name);
             match fs::symlink_metadata(&next) {
+                // A link: it may change itself, and its target is followed before the rest.
                 Ok(found) if found.is_symlink() => {
-                    places.add(&here, next.clone());
+                    resolution.add(&here, next.clone());
                     links += 1;
                     let Ok(target) = fs::read_link(&next) else {
                         break;
@@ -82,19 +86,19 @@ impl Places {
                     }
                 }
                 Ok(found) if found.is_dir() && !ahead.is_empty() => here = next,
-                // The file, or where the way ends before it.
+                // The file, or the point where the path ends early.
                 _ => {
-                    places.add(&here, next);
+                    resolution.add(&here, next);
                     break;
                 }
             }
         }
-        places
+        resolution
     }
 
     fn add(&mut self, directory: &Path, name: PathBuf) {
         self.names.insert(name);
-        // One that vanished meanwhile stays wanted: then to watch it fails, and is tried anew.
+        // A directory that has just disappeared is kept: watching it fails, and is tried again.
         let identity = fs::metadata(directory).map_or(Identity(None), |found| Identity::of(&found));
         self.directories.insert(directory.to_owned(), identity);
     }
@@ -116,11 +120,11 @@ mod tests {
     use super::*;
 
     /// The names, and the directories, below `root`.
-    fn places(root: &Path, path: &str) -> (Vec<String>, Vec<String>) {
-        let places = Places::on_the_way_to(&root.join(path));
+    fn resolution(root: &Path, path: &str) -> (Vec<String>, Vec<String>) {
+        let resolution = Resolution::of(&root.join(path));
         let below = |path: &PathBuf| path.strip_prefix(root).unwrap().display().to_string();
-        let names = places.names.iter().map(below).collect();
-        (names, places.directories.keys().map(below).collect())
+        let names = resolution.names.iter().map(below).collect();
+        (names, resolution.directories.keys().map(below).collect())
     }
 
     fn root() -> (tempfile::TempDir, PathBuf) {
@@ -130,38 +134,38 @@ mod tests {
     }
 
     #[test]
-    fn every_link_of_a_mounted_configuration_is_a_place() {
+    fn every_link_of_a_mounted_configuration_is_included() {
         let (_directory, root) = root();
         fs::create_dir_all(root.join("etc/..1")).unwrap();
         fs::write(root.join("etc/..1/limits"), "").unwrap();
         symlink("..1", root.join("etc/..data")).unwrap();
         symlink("..data/limits", root.join("etc/limits")).unwrap();
-        let (names, directories) = places(&root, "etc/../etc/./limits");
+        let (names, directories) = resolution(&root, "etc/../etc/./limits");
         assert_eq!(names, ["etc/..1/limits", "etc/..data", "etc/limits"]);
         assert_eq!(directories, ["etc", "etc/..1"]);
     }
 
     #[test]
-    fn the_way_ends_at_what_is_missing_or_no_directory() {
+    fn the_path_ends_at_a_missing_name_or_a_file() {
         let (_directory, root) = root();
         fs::create_dir(root.join("a")).unwrap();
         fs::write(root.join("file"), "").unwrap();
         assert_eq!(
-            places(&root, "a/b/c"),
+            resolution(&root, "a/b/c"),
             (vec!["a/b".into()], vec!["a".into()])
         );
         assert_eq!(
-            places(&root, "file/c"),
+            resolution(&root, "file/c"),
             (vec!["file".into()], vec!["".into()])
         );
     }
 
     #[test]
-    fn links_in_a_circle_end() {
+    fn a_circle_of_links_ends() {
         let (_directory, root) = root();
         symlink("b", root.join("a")).unwrap();
         symlink(root.join("a"), root.join("b")).unwrap();
-        let (names, directories) = places(&root, "a");
+        let (names, directories) = resolution(&root, "a");
         assert_eq!(
             (names, directories),
             (vec!["a".into(), "b".into()], vec!["".into()])
