@@ -1,10 +1,12 @@
-//! Loom models of `rcmgr-atomic`, on the real code through its one shim, `sync.rs`.
+//! Loom models of `rcmgr-atomic`. They run the real code: its shim, `sync.rs`, gives it the atomics
+//! and locks of loom.
 //!
-//! `just loom` runs them; built without `--cfg loom` there is nothing here. Each model is a few
-//! threads and one question, which its name asks, and ends by checking conservation: at rest every
-//! counter is exactly what is held under it.
+//! `just loom` runs them. Without `--cfg loom` this crate is empty. Each model has a few threads,
+//! and its name says which operations meet. Most models end with a check of conservation: when all
+//! threads have ended, each counter is exactly the sum of what its leaves hold.
 //!
-//! Where a model is not explored in whole, the bound on preemptions is named beside it.
+//! A model that is too large to explore in full has a bound on the number of preemptions: see
+//! [`within`].
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -20,28 +22,28 @@ use rcmgr_atomic::{
 /// An inbound connection without a file descriptor.
 pub const CONNECTION: Slot = Slot::Connection(Direction::Inbound, UsesFd::No);
 
-/// Explores a model with at most this many preemptions: for those that take more than a minute
+/// Explores a model with at most this many preemptions: for models that take more than a minute
 /// without a bound.
 pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
-    // A few threads with many steps each: none of them spins.
+    // The threads have many steps, and none of them spins.
     builder.max_branches = 10_000;
     builder.check(model);
 }
 
-/// What all scopes of a model share, without credit: every reservation charges every scope.
+/// An engine without credit: every reservation charges every scope of its path.
 pub fn engine(limits: Limits) -> Arc<Engine> {
     engine_with(limits, credit(0, 0))
 }
 
-/// The same with credit: every path has some after its first two charges, and at most so many bytes
-/// and streams.
+/// An engine with credit: a path has some after its first two charges, at most this many bytes and
+/// streams.
 pub fn lending_engine(limits: Limits, memory: u64, streams: u64) -> Arc<Engine> {
     engine_with(limits, credit(memory, streams))
 }
 
-/// The same for memory, with one path that lends at a time.
+/// An engine with credit of memory, where one path lends at a time.
 pub fn one_lender_engine(limits: Limits, memory: u64) -> Arc<Engine> {
     let one = CreditOptions {
         most_lenders: 1,
@@ -78,12 +80,12 @@ pub fn open(path: Use<Path>, slot: Slot) -> rcmgr_atomic::Result<Leaf> {
     Ok(Leaf::charged(path, slot))
 }
 
-/// A connection of which nothing is known yet: it is charged on transient and system.
+/// A connection without a peer: it is charged on transient and system.
 pub fn connection(engine: &Arc<Engine>) -> Arc<Leaf> {
     Arc::new(open(engine.opened_path(), CONNECTION).expect("there is room"))
 }
 
-/// The same, as a handle holds it, which spans can be opened of.
+/// The same, in the reference count of a handle, so that spans of it can be opened.
 pub fn shared_connection(engine: &Arc<Engine>) -> Shared<Leaf> {
     Shared::new(open(engine.opened_path(), CONNECTION).expect("there is room"))
 }
@@ -94,14 +96,14 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
     open(path, Slot::Stream(Direction::Inbound)).map(Arc::new)
 }
 
-/// Says what a stream speaks.
+/// Sets the protocol of a stream.
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
     mover.advance(path.home().protocol_path(path, "p"))
 }
 
-/// Says who is at the other end.
+/// Sets the peer of a connection.
 pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
@@ -112,13 +114,13 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     mover.advance(Some(next))
 }
 
-/// What is charged in all: connections, and bytes, credit included.
+/// The charge of a node, credit included: connections, and bytes of memory.
 pub fn usage(node: &Node) -> (u64, u64) {
     let stat = node.charged();
     (stat.conns(), stat.memory)
 }
 
-/// Checks that every node holds exactly what these leaves, which are on one path, hold.
+/// Checks that every node holds exactly the sum of these leaves, which are on one path.
 pub fn conserved(engine: &Engine, leaves: &[&Leaf]) {
     let mut held = (0, 0);
     for leaf in leaves {

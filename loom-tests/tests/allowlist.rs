@@ -23,7 +23,7 @@ fn path(leaf: &Leaf) -> Vec<ScopeId> {
 }
 
 #[test]
-fn it_leaves_the_allowlist_against_a_reservation() {
+fn a_connection_leaves_the_allowlist_while_it_reserves() {
     within(4, || {
         let engine = engine(Limits::unlimited());
         let leaf = allowlisted(&engine);
@@ -38,7 +38,7 @@ fn it_leaves_the_allowlist_against_a_reservation() {
 }
 
 #[test]
-fn it_leaves_the_allowlist_against_its_close() {
+fn a_connection_leaves_the_allowlist_while_it_closes() {
     within(4, || {
         let engine = engine(Limits::unlimited());
         let leaf = allowlisted(&engine);
@@ -52,7 +52,7 @@ fn it_leaves_the_allowlist_against_its_close() {
 }
 
 #[test]
-fn is_anything_left_on_the_allowlist_when_system_refuses_while_it_closes() {
+fn system_refuses_an_allowlisted_connection_while_it_closes() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.system = Limit::BLOCK_ALL;
@@ -68,7 +68,7 @@ fn is_anything_left_on_the_allowlist_when_system_refuses_while_it_closes() {
 }
 
 #[test]
-fn it_stays_on_system_when_transient_refuses_while_it_releases() {
+fn transient_refuses_an_allowlisted_connection_while_it_releases() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.transient = Limit::BLOCK_ALL;

@@ -1,5 +1,5 @@
-//! Paths that others are branches of, or that connections open streams on: they are there as long
-//! as somebody uses them, and gone with the last one.
+//! Paths that have branches, and paths on which connections open streams: they stay while something
+//! uses them, and are removed with the last use.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn stream_through(connection: &Leaf) -> Result<Leaf> {
     Ok(Leaf::charged(path, STREAM))
 }
 
-/// Checks that nothing is left but the scopes that always stay, and that these hold nothing.
+/// Checks that only the scopes that are never collected are left, and that these hold nothing.
 fn nothing_is_left(engine: &Engine) {
     engine.for_each_node(&mut |node| {
         assert_eq!(node.charged(), ScopeStat::ZERO, "{}", node.id());
@@ -67,7 +67,7 @@ fn the_last_stream_of_a_protocol_closes_while_another_comes() {
         assert_eq!(peers(&engine), 1);
         let path = two.path();
         let again = engine.protocol_path(path.from().unwrap(), "a").unwrap();
-        assert!(path.is(&again), "who is used stays findable");
+        assert!(path.is(&again), "a lookup finds the one in use");
         drop(again);
         for node in path.iter() {
             assert_eq!(node.charged().streams(), 1, "{}", node.id());
@@ -92,7 +92,7 @@ fn a_stream_closes_while_it_gets_its_protocol() {
 }
 
 #[test]
-fn a_branch_is_collected_with_all_that_it_grew_from() {
+fn a_branch_is_collected_with_the_paths_that_it_grew_from() {
     within(3, || {
         let engine = engine(Limits::unlimited());
         let (one, two) = (stream(&engine), stream(&engine));
@@ -146,7 +146,7 @@ fn a_connection_that_has_opened_streams_closes_while_one_is_opened() {
 }
 
 #[test]
-fn two_streams_are_the_first_through_a_connection() {
+fn two_threads_open_the_first_streams_through_a_connection() {
     within(3, || {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -182,7 +182,7 @@ fn a_connection_gets_its_service_and_closes_while_a_stream_is_opened_through_it(
 }
 
 #[test]
-fn a_branch_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
+fn a_branch_is_made_again_before_the_last_user_removes_the_old_one() {
     within(2, || {
         let engine = engine(Limits::unlimited());
         let with_protocol = || {
@@ -190,7 +190,7 @@ fn a_branch_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
             set_protocol(&leaf).unwrap();
             leaf
         };
-        // It keeps the path of the peer, and is on no branch.
+        // It uses the path of the peer, and is on no branch.
         let peers = stream(&engine);
         let one = with_protocol();
         let thread = thread::spawn(move || one.close());
@@ -199,7 +199,7 @@ fn a_branch_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
         thread.join().unwrap();
 
         let found = engine.protocol_path(peers.path(), "a").unwrap();
-        assert!(found.is(last.path()), "who is used stays findable");
+        assert!(found.is(last.path()), "a lookup finds the one in use");
         drop(found);
         last.close();
         peers.close();

@@ -1,4 +1,4 @@
-//! What nothing uses is gone at once, and never while something uses it.
+//! Collection: a scope is removed as soon as nothing uses it, and never while something uses it.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rcmgr_atomic::internals::{Engine, Leaf, Owner, PathKind, SpanState, stream_p
 use rcmgr_atomic::{Direction, Limit, Limits, Priority, ScopeClass};
 
 #[test]
-fn collection_of_a_node_against_its_lookup() {
+fn a_node_is_collected_while_it_is_looked_up() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let node = engine.peer(&peer());
@@ -19,7 +19,7 @@ fn collection_of_a_node_against_its_lookup() {
         thread.join().unwrap();
 
         let again = engine.peer(&peer());
-        assert!(Arc::ptr_eq(&found, &again), "who is used stays findable");
+        assert!(Arc::ptr_eq(&found, &again), "a lookup finds the one in use");
         engine.release_node(&again);
         engine.release_node(&found);
         assert_eq!(peers(&engine), 0);
@@ -44,7 +44,7 @@ fn the_last_connection_of_a_peer_closes_while_another_comes() {
 }
 
 #[test]
-fn a_late_reservation_finds_the_path_gone() {
+fn a_late_reservation_finds_its_path_collected() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -60,7 +60,7 @@ fn a_late_reservation_finds_the_path_gone() {
 }
 
 #[test]
-fn a_node_that_is_made_while_limits_change() {
+fn a_node_is_made_while_limits_change() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let set = engine.clone();
@@ -71,7 +71,7 @@ fn a_node_that_is_made_while_limits_change() {
         thread.join().unwrap();
 
         assert_eq!(engine.limit(&node).memory, 7.into());
-        // The next version, which changes nothing about it, has it too.
+        // The next version does not change this limit, and has it, too.
         engine.set_limit(engine.system(), None);
         assert_eq!(engine.limit(&node).memory, 7.into());
         engine.release_node(&node);
@@ -80,7 +80,7 @@ fn a_node_that_is_made_while_limits_change() {
 }
 
 #[test]
-fn a_path_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
+fn a_path_is_made_again_before_the_last_user_removes_the_old_one() {
     within(2, || {
         let engine = engine(Limits::unlimited());
         let one = stream(&engine).unwrap();
@@ -90,20 +90,20 @@ fn a_path_is_made_anew_before_the_last_user_of_the_old_one_takes_that_out() {
         thread.join().unwrap();
 
         let found = engine.peer_path(PathKind::Stream, &peer());
-        assert!(found.is(last.path()), "who is used stays findable");
+        assert!(found.is(last.path()), "a lookup finds the one in use");
         drop(found);
         last.close();
         assert_eq!(peers(&engine), 0);
     });
 }
 
-/// Whether the peer, by whose id a stream is to be opened, has room for one.
+/// Whether the peer has room for a stream that is opened by its id.
 fn has_room(engine: &Arc<Engine>) -> bool {
     stream_path(engine, &peer(), Direction::Inbound).is_ok()
 }
 
-/// One stream of the peer, which is all that it may have, and was refused another until it is
-/// remembered.
+/// An engine whose peer may have one stream, and that stream. Two more were refused, so the peer is
+/// remembered as one that refused.
 fn refused_peer() -> (Arc<Engine>, Arc<Leaf>) {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 1.into();
@@ -116,7 +116,7 @@ fn refused_peer() -> (Arc<Engine>, Arc<Leaf>) {
 }
 
 #[test]
-fn a_peer_that_refused_goes_while_it_is_asked_again() {
+fn a_peer_that_refused_is_collected_while_it_is_asked_again() {
     within(3, || {
         let (engine, one) = refused_peer();
         let thread = thread::spawn(move || one.close());
@@ -130,7 +130,7 @@ fn a_peer_that_refused_goes_while_it_is_asked_again() {
 }
 
 #[test]
-fn a_peer_that_refused_is_made_anew_while_it_is_asked_again() {
+fn a_peer_that_refused_is_made_again_while_it_is_asked_again() {
     within(2, || {
         let (engine, one) = refused_peer();
         let other = engine.clone();
@@ -161,8 +161,8 @@ fn a_peer_that_refused_gets_another_limit_while_it_is_asked_again() {
         let refused = u64::from(!has_room(&engine));
         thread.join().unwrap();
 
-        let said = engine.refusals(ScopeClass::Peer).streams_inbound;
-        assert_eq!(said, 2 + refused, "each refusal is counted once");
+        let counted = engine.refusals(ScopeClass::Peer).streams_inbound;
+        assert_eq!(counted, 2 + refused, "each refusal is counted once");
         assert!(has_room(&engine));
         one.close();
         assert_eq!(peers(&engine), 0);
@@ -170,7 +170,7 @@ fn a_peer_that_refused_gets_another_limit_while_it_is_asked_again() {
 }
 
 #[test]
-fn a_peer_that_refused_is_gone_while_a_span_of_it_that_is_closed_is_asked_for_another() {
+fn a_peer_that_refused_is_collected_while_a_closed_span_of_it_is_asked_for_a_span() {
     within(2, || {
         let mut limits = Limits::unlimited();
         limits.peer_default.streams_inbound = 0.into();
@@ -185,7 +185,7 @@ fn a_peer_that_refused_is_gone_while_a_span_of_it_that_is_closed_is_asked_for_an
         span.close();
         engine.set_limits(Limits::unlimited());
         let thread = thread::spawn(move || SpanState::begin(Owner::Span(span)).is_ok());
-        assert!(has_room(&engine), "nothing limits it");
+        assert!(has_room(&engine), "there is no limit now");
         assert!(!thread.join().unwrap());
         assert_eq!(peers(&engine), 0);
     });

@@ -12,10 +12,10 @@ use loom_tests::{
 use rcmgr_atomic::internals::{Engine, Kind, Leaf, Memory, Path, Shared};
 use rcmgr_atomic::{Error, Limits, Priority};
 
-/// So much that there is credit well below it.
+/// A limit that is high enough to have credit below it.
 const LIMIT: u64 = 4096;
 
-/// What a path has of it, at most.
+/// The most credit in a stock, in bytes.
 const MOST: u64 = 4;
 
 /// A charge that credit can pay for.
@@ -39,7 +39,7 @@ fn leaf(engine: &Arc<Engine>) -> Arc<Leaf> {
     leaf
 }
 
-/// Another connection, which goes without credit.
+/// Another connection. Its path has no credit.
 fn other(engine: &Arc<Engine>) -> Arc<Leaf> {
     connection(engine)
 }
@@ -55,7 +55,7 @@ fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     assert_eq!((peers(engine), lenders(engine)), (0, 0));
 }
 
-/// The system scope holds what these leaves hold, which is not over its limit.
+/// Checks that the system scope holds the sum of these leaves, and that this is within its limit.
 fn within_the_limit(engine: &Engine, leaves: &[&Leaf]) {
     let held: u64 = leaves.iter().map(|leaf| leaf.stat().memory).sum();
     assert!(held <= LIMIT, "{held}");
@@ -91,13 +91,13 @@ fn two_reservations_take_the_same_credit() {
 }
 
 #[test]
-fn credit_is_taken_while_it_is_called_in() {
+fn credit_is_taken_while_it_is_recalled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
         let taker = leaf.clone();
         let thread = thread::spawn(move || drop(taker.reserve(1, Priority::Always)));
-        // With what is charged it is over the limit, with what is used it is not.
+        // The charge leaves no room, the usage does.
         let _ = other.reserve(LIMIT - 3, Priority::Always);
         thread.join().unwrap();
 
@@ -107,7 +107,7 @@ fn credit_is_taken_while_it_is_called_in() {
 }
 
 #[test]
-fn what_is_released_becomes_credit_while_it_is_called_in() {
+fn a_released_amount_becomes_credit_while_credit_is_recalled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
@@ -118,7 +118,7 @@ fn what_is_released_becomes_credit_while_it_is_called_in() {
 
         assert!(granted, "credit is no reason to refuse");
         within_the_limit(&engine, &[&leaf, &other]);
-        // Nor is what was released.
+        // Nor is the amount that was released.
         other.reserve(1, Priority::Always).unwrap();
         assert!(other.reserve(1, Priority::Always).is_err());
         nothing_is_left(&engine, &[&leaf, &other]);
@@ -126,7 +126,7 @@ fn what_is_released_becomes_credit_while_it_is_called_in() {
 }
 
 #[test]
-fn a_lane_is_filled_while_it_is_called_in() {
+fn a_stock_is_filled_while_it_is_recalled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
@@ -137,7 +137,7 @@ fn a_lane_is_filled_while_it_is_called_in() {
         thread.join().unwrap();
 
         within_the_limit(&engine, &[&leaf, &other]);
-        // Alone, nobody is refused because of credit.
+        // Without another thread, credit causes no refusal.
         let left = LIMIT - leaf.stat().memory - other.stat().memory;
         other.reserve(left, Priority::Always).unwrap();
         nothing_is_left(&engine, &[&leaf, &other]);
@@ -158,7 +158,7 @@ fn the_path_is_collected_while_a_reservation_takes_credit() {
 }
 
 #[test]
-fn the_path_is_collected_while_a_lane_is_filled() {
+fn the_path_is_collected_while_a_stock_is_filled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
@@ -209,7 +209,7 @@ fn credit_is_taken_while_limits_change() {
 }
 
 #[test]
-fn a_lane_is_filled_under_limits_that_have_passed() {
+fn a_stock_is_filled_under_limits_that_are_no_longer_in_force() {
     const LOWERED: u64 = 90;
     within(3, || {
         let mut limits = limits();
@@ -217,7 +217,7 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
         let engine = lending_engine(limits.clone(), 64, 0);
         let leaf = leaf(&engine);
         leaf.reserve(32, Priority::Always).unwrap();
-        // All credit is used, and there is room in the shard for two batches of 32.
+        // All credit is used, and the stock has room for two batches of 32.
         assert_eq!(usage(engine.system()), (1, 34));
 
         let (filler, passed) = (leaf.clone(), engine.versions().get());
@@ -229,7 +229,7 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
         let thread = thread::spawn(move || late(passed));
         limits.system.memory = LOWERED.into();
         engine.set_limits(limits);
-        // Within the lowered limit there is room for one of them.
+        // The lowered limit leaves room for one of them.
         fill(engine.versions().get());
         thread.join().unwrap();
 
@@ -241,17 +241,17 @@ fn a_lane_is_filled_under_limits_that_have_passed() {
 }
 
 #[test]
-fn two_nodes_call_in_the_same_credit() {
+fn two_reservations_recall_the_same_credit() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, one, two) = (leaf(&engine), other(&engine), other(&engine));
-        let caller = one.clone();
-        let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
+        let recaller = one.clone();
+        let thread = thread::spawn(move || drop(recaller.reserve(LIMIT - 2, Priority::Always)));
         let _ = two.reserve(LIMIT - 2, Priority::Always);
         thread.join().unwrap();
 
         within_the_limit(&engine, &[&leaf, &one, &two]);
-        // Alone, nobody is refused because of credit.
+        // Without another thread, credit causes no refusal.
         one.release(LIMIT);
         two.release(LIMIT);
         two.reserve(LIMIT - 2, Priority::Always).unwrap();
@@ -260,12 +260,12 @@ fn two_nodes_call_in_the_same_credit() {
 }
 
 #[test]
-fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
+fn a_node_is_never_seen_below_its_leaf_while_credit_is_recalled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
-        let caller = other.clone();
-        let thread = thread::spawn(move || drop(caller.reserve(LIMIT - 2, Priority::Always)));
+        let recaller = other.clone();
+        let thread = thread::spawn(move || drop(recaller.reserve(LIMIT - 2, Priority::Always)));
         assert!(engine.stat(engine.system()).memory >= leaf.stat().memory);
         thread.join().unwrap();
         nothing_is_left(&engine, &[&leaf, &other]);
@@ -273,7 +273,7 @@ fn is_a_node_seen_below_its_leaf_while_credit_is_called_in() {
 }
 
 #[test]
-fn is_a_node_seen_below_its_leaf_while_a_lane_is_filled() {
+fn a_node_is_never_seen_below_its_leaf_while_a_stock_is_filled() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
@@ -293,7 +293,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
         let leaf = leaf(&engine);
         let other = stream(&engine).unwrap();
         let (path, version) = (leaf.path().clone(), engine.versions().get());
-        // So that it makes room.
+        // Now the path counts as unused, and makes room for another lender.
         for stock in path.credit().unwrap().all_stocks() {
             stock.was_used();
         }
@@ -318,7 +318,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
 }
 
 #[test]
-fn nothing_is_refused_under_limits_that_count_no_more() {
+fn nothing_is_refused_under_limits_that_are_no_longer_in_force() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let (leaf, other) = (leaf(&engine), other(&engine));
@@ -332,7 +332,7 @@ fn nothing_is_refused_under_limits_that_count_no_more() {
             set_memory(2 * LIMIT);
             set_memory(10);
         });
-        // There is room for it, but for the last of these limits.
+        // Only the last of these limits has no room for it.
         if let Err(Error::LimitExceeded(refused)) = other.reserve(LIMIT - 3, Priority::Always) {
             let now = engine.limit(engine.system()).memory;
             assert_eq!(refused.limit, now);
@@ -343,7 +343,7 @@ fn nothing_is_refused_under_limits_that_count_no_more() {
 }
 
 #[test]
-fn credit_is_called_in_while_its_path_is_collected_and_another_begins() {
+fn credit_is_recalled_while_its_path_is_collected_and_another_path_begins_to_lend() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
@@ -364,7 +364,7 @@ fn credit_is_called_in_while_its_path_is_collected_and_another_begins() {
 }
 
 #[test]
-fn a_stock_that_is_too_small_is_opened_anew() {
+fn a_stock_that_is_too_small_is_opened_again() {
     within(3, || {
         let engine = lending_engine(limits(), 64, 0);
         let other = other(&engine);
@@ -381,7 +381,7 @@ fn a_stock_that_is_too_small_is_opened_anew() {
         };
         let before = capacity();
         other.release(LIMIT);
-        // More than a pause of charges that it does not do for.
+        // More charges than the stock backs off for: it is too small for each of them.
         for _ in 0..150 {
             leaf.reserve(before, Priority::Always).unwrap();
             leaf.release(before);

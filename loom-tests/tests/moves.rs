@@ -1,4 +1,4 @@
-//! A leaf that moves to another path, against what else may happen to it.
+//! A leaf that moves to another path, while other operations change it.
 #![cfg(loom)]
 
 use loom::thread;
@@ -6,7 +6,7 @@ use loom_tests::{connection, conserved, engine, peers, set_peer, usage, within};
 use rcmgr_atomic::{Limits, Priority};
 
 #[test]
-fn reserve_against_a_move() {
+fn a_leaf_reserves_while_it_moves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -22,7 +22,7 @@ fn reserve_against_a_move() {
 }
 
 #[test]
-fn reserve_against_a_move_that_its_memory_makes_refused() {
+fn a_leaf_reserves_while_it_moves_to_a_peer_without_room_for_memory() {
     loom::model(|| {
         let mut limits = Limits::unlimited();
         limits.peer_default.memory = 0.into();
@@ -35,7 +35,7 @@ fn reserve_against_a_move_that_its_memory_makes_refused() {
 
         assert!(
             moved != reserved,
-            "the peer takes the leaf only without memory"
+            "the peer has room for the leaf only without memory"
         );
         assert_eq!(peers(&engine), usize::from(moved));
         conserved(&engine, &[&leaf]);
@@ -43,7 +43,7 @@ fn reserve_against_a_move_that_its_memory_makes_refused() {
 }
 
 #[test]
-fn release_against_a_move() {
+fn a_leaf_releases_while_it_moves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -59,7 +59,7 @@ fn release_against_a_move() {
 }
 
 #[test]
-fn close_against_a_move() {
+fn a_leaf_closes_while_it_moves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -69,14 +69,18 @@ fn close_against_a_move() {
         let _ = set_peer(&leaf);
         thread.join().unwrap();
 
-        assert_eq!(peers(&engine), 0, "the peer went with its connection");
+        assert_eq!(
+            peers(&engine),
+            0,
+            "the peer was collected with its connection"
+        );
         conserved(&engine, &[&leaf]);
     });
 }
 
 #[test]
-fn reserve_against_a_move_and_a_close() {
-    // In whole it takes two minutes.
+fn a_leaf_reserves_and_closes_while_it_moves() {
+    // Without a bound it takes two minutes.
     within(5, || {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -93,7 +97,7 @@ fn reserve_against_a_move_and_a_close() {
 }
 
 #[test]
-fn two_movers() {
+fn two_threads_move_one_leaf() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);

@@ -1,4 +1,4 @@
-//! Reservations against each other, against a close, against a change of limits.
+//! Reservations, while another thread reserves, releases, closes, or changes limits.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn system_memory(limit: u64) -> Limits {
 }
 
 #[test]
-fn two_reservations_for_the_last_byte() {
+fn two_reservations_request_the_last_byte() {
     loom::model(|| {
         let engine = engine(system_memory(1));
         let (one, two) = (connection(&engine), connection(&engine));
@@ -24,13 +24,13 @@ fn two_reservations_for_the_last_byte() {
         let first = one.reserve(1, Priority::Always).is_ok();
         let second = thread.join().unwrap();
 
-        assert!(first != second, "one gets the byte, and one alone");
+        assert!(first != second, "exactly one gets the byte");
         conserved(&engine, &[&one, &two]);
     });
 }
 
 #[test]
-fn two_connections_for_the_last_place() {
+fn two_connections_request_the_last_slot() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.system.conns = 1.into();
@@ -41,19 +41,19 @@ fn two_connections_for_the_last_place() {
         let first = open(&engine).ok();
         let second = thread.join().unwrap();
 
-        assert!(first.is_some() != second.is_some(), "there is one place");
+        assert!(first.is_some() != second.is_some(), "there is room for one");
         let leaf = first.or(second).unwrap();
         conserved(&engine, &[&leaf]);
     });
 }
 
 #[test]
-fn two_streams_for_the_last_place() {
+fn two_streams_request_the_last_slot() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.system.streams = 1.into();
         let engine = engine(limits);
-        // The peer and its path stay, so that what meets is the streams.
+        // The peer and its path stay in use, so that only the streams meet.
         let path = engine.peer_path(PathKind::Stream, &peer());
         let open = |path: &Shared<Path>| {
             let path = path.home().peer_path(PathKind::Stream, &peer());
@@ -64,7 +64,7 @@ fn two_streams_for_the_last_place() {
         let first = open(&path).ok();
         let second = thread.join().unwrap();
 
-        assert!(first.is_some() != second.is_some(), "there is one place");
+        assert!(first.is_some() != second.is_some(), "there is room for one");
         assert_eq!(engine.system().charged().streams(), 1);
         drop((first, second));
         assert_eq!(engine.system().charged().streams(), 0);
@@ -72,7 +72,7 @@ fn two_streams_for_the_last_place() {
 }
 
 #[test]
-fn does_a_refused_reservation_get_in_the_way() {
+fn a_refused_reservation_does_not_disturb_another() {
     loom::model(|| {
         let engine = engine(system_memory(1));
         let (one, two) = (connection(&engine), connection(&engine));
@@ -83,7 +83,7 @@ fn does_a_refused_reservation_get_in_the_way() {
         thread
             .join()
             .unwrap()
-            .expect_err("there never is for that one");
+            .expect_err("there is never room for that one");
 
         assert_eq!(usage(engine.system()), (2, 1));
         assert_eq!(usage(engine.transient()), (2, 1));
@@ -92,7 +92,7 @@ fn does_a_refused_reservation_get_in_the_way() {
 }
 
 #[test]
-fn two_reservations_on_one_leaf() {
+fn two_reservations_request_the_last_bytes_of_one_leaf() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.conn.memory = 3.into();
@@ -110,7 +110,7 @@ fn two_reservations_on_one_leaf() {
 }
 
 #[test]
-fn does_a_reservation_meet_a_release() {
+fn a_leaf_reserves_while_it_releases() {
     loom::model(|| {
         let engine = engine(system_memory(2));
         let leaf = connection(&engine);
@@ -127,7 +127,7 @@ fn does_a_reservation_meet_a_release() {
 }
 
 #[test]
-fn reserve_against_close() {
+fn a_leaf_reserves_while_it_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -142,7 +142,7 @@ fn reserve_against_close() {
 }
 
 #[test]
-fn close_twice() {
+fn a_leaf_is_closed_twice() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -157,7 +157,7 @@ fn close_twice() {
 }
 
 #[test]
-fn release_against_close() {
+fn a_leaf_releases_while_it_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -174,14 +174,14 @@ fn release_against_close() {
 }
 
 #[test]
-fn limit_swap_against_reserve() {
+fn a_limit_is_lowered_while_a_leaf_reserves() {
     within(4, || {
         let engine = engine(system_memory(2));
         let leaf = connection(&engine);
         let (other, set) = (leaf.clone(), engine.clone());
         let thread = thread::spawn(move || {
             set_system_memory(&set, 1);
-            // Counts from now on: what is reserved after this finds it.
+            // The limit is in force from now on.
             other.reserve(2, Priority::Always).is_ok()
         });
         let first = leaf.reserve(2, Priority::Always).is_ok();
@@ -200,7 +200,7 @@ fn set_system_memory(engine: &Engine, memory: u64) {
 }
 
 #[test]
-fn a_lowered_limit_that_is_used_is_not_passed_under_the_old_one() {
+fn a_lowered_limit_that_was_used_is_not_exceeded_under_the_old_one() {
     within(4, || {
         let engine = engine(system_memory(3));
         let (one, two) = (connection(&engine), connection(&engine));
@@ -218,17 +218,19 @@ fn a_lowered_limit_that_is_used_is_not_passed_under_the_old_one() {
 }
 
 #[test]
-fn a_raised_limit_that_is_used_refuses_nobody_under_the_old_one() {
+fn a_raised_limit_that_was_used_causes_no_refusal_under_the_old_one() {
     within(4, || {
         let engine = engine(system_memory(1));
         let (one, two) = (connection(&engine), connection(&engine));
         let (other, set) = (two.clone(), engine.clone());
         let thread = thread::spawn(move || {
             set_system_memory(&set, 4);
-            other.reserve(2, Priority::Always).expect("room under four");
+            other
+                .reserve(2, Priority::Always)
+                .expect("there is room under a limit of four");
         });
         one.reserve(1, Priority::Always)
-            .expect("room before and after");
+            .expect("there is room before and after");
         thread.join().unwrap();
 
         conserved(&engine, &[&one, &two]);
@@ -236,10 +238,10 @@ fn a_raised_limit_that_is_used_refuses_nobody_under_the_old_one() {
 }
 
 #[test]
-fn is_anything_granted_under_a_limit_that_counts_no_more() {
+fn nothing_is_granted_under_a_limit_that_is_no_longer_in_force() {
     loom::model(|| {
-        // There is no room before the change, and none after it: only the old limit with the new
-        // usage would have some.
+        // There is no room before the change, and none after it. Only the old limit and the new
+        // usage together would leave room.
         let engine = engine(system_memory(2));
         let (full, leaf) = (connection(&engine), connection(&engine));
         full.reserve(2, Priority::Always).unwrap();
@@ -251,13 +253,16 @@ fn is_anything_granted_under_a_limit_that_counts_no_more() {
         let reserved = leaf.reserve(2, Priority::Always);
         thread.join().unwrap();
 
-        assert!(reserved.is_err(), "no limit ever had room for it");
+        assert!(
+            reserved.is_err(),
+            "no version of the limits had room for it"
+        );
         conserved(&engine, &[&leaf]);
     });
 }
 
 #[test]
-fn is_what_was_granted_taken_back_when_limits_change() {
+fn a_granted_amount_is_not_taken_back_when_limits_change() {
     within(4, || {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -282,9 +287,10 @@ fn is_what_was_granted_taken_back_when_limits_change() {
 }
 
 #[test]
-fn is_a_reservation_checked_against_one_whole_set_of_limits() {
+fn a_reservation_is_checked_against_one_whole_set_of_limits() {
     loom::model(|| {
-        // Of either set, one of the two scopes refuses two bytes; only of a mixture none does.
+        // Under each of the two sets, one scope refuses two bytes. Only a mixture of both sets
+        // would grant them.
         let mut before = Limits::unlimited();
         before.system.memory = 1.into();
         let mut after = Limits::unlimited();

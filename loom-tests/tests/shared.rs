@@ -1,5 +1,5 @@
-//! What is shared by users and references: it is told when nobody uses it, and freed once, when
-//! nobody can reach it.
+//! A value with users and references: it is removed when it has no user, and freed once, when no
+//! thread can reach it.
 #![cfg(loom)]
 #![allow(unsafe_code)]
 
@@ -11,32 +11,33 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use rcmgr_atomic::internals::{Collect, Shared, Use};
 
-/// The place where a thing is found, as a map of paths is.
+/// The place where a thing is found, in the part of the map of paths.
 type Place = Arc<Mutex<Option<Shared<Thing>>>>;
 
 struct Thing {
     place: Place,
-    /// How often it was taken out of its place, and how often it was freed.
+    /// How often it was removed from its place, and how often it was freed.
     ends: Arc<[AtomicUsize; 2]>,
-    /// loom fails if an access meets the write at the end.
+    /// Written when the thing is freed: loom fails if another access overlaps that.
     memory: UnsafeCell<u64>,
-    /// What each of two users has done. loom fails if the one that takes it out does not see that.
+    /// Written by each of two users. loom fails if the thread that removes the thing does not see
+    /// that.
     notes: [UnsafeCell<u64>; 2],
 }
 
 impl Thing {
     fn look(&self) {
-        // SAFETY: whoever looks refers to it, and it is written when nobody does.
+        // SAFETY: the caller has a reference, and it is written when there is none.
         assert_eq!(self.memory.with(|memory| unsafe { *memory }), 7);
     }
 
     fn note(&self, user: usize) {
-        // SAFETY: each user has its own, and it is read when nobody uses the thing.
+        // SAFETY: each user has its own cell, and the cells are read when the thing has no user.
         self.notes[user].with_mut(|note| unsafe { *note = 1 });
     }
 
     fn notes(&self) -> u64 {
-        // SAFETY: nobody uses it, and nobody will.
+        // SAFETY: the thing has no user, and gets none again.
         let read = |note: &UnsafeCell<u64>| note.with(|note| unsafe { *note });
         self.notes.iter().map(read).sum()
     }
@@ -44,7 +45,7 @@ impl Thing {
 
 impl Drop for Thing {
     fn drop(&mut self) {
-        // SAFETY: nobody refers to it.
+        // SAFETY: there is no reference to it.
         self.memory.with_mut(|memory| unsafe { *memory = 0 });
         self.ends[1].fetch_add(1, Ordering::AcqRel);
     }
@@ -119,7 +120,7 @@ fn the_last_user_leaves_while_another_finds_it() {
 }
 
 #[test]
-fn who_refers_to_it_may_become_a_user_only_before_the_last_has_left() {
+fn a_reference_becomes_a_user_only_while_there_is_another() {
     loom::model(|| {
         let (place, user, ends) = thing();
         let reference = (*user).clone();
@@ -139,7 +140,7 @@ fn who_refers_to_it_may_become_a_user_only_before_the_last_has_left() {
 }
 
 #[test]
-fn the_last_references_go_at_once() {
+fn the_last_two_references_are_dropped_at_once() {
     loom::model(|| {
         let (_, user, ends) = thing();
         let reference = (*user).clone();

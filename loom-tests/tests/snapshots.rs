@@ -1,5 +1,5 @@
-//! What one thread sees of another's steps: whoever is charged for something is never seen to hold
-//! less than it.
+//! One thread reads usage while another thread changes it: a node or an owner is never seen to hold
+//! less than the leaf or span that is charged on it.
 #![cfg(loom)]
 
 use loom::thread;
@@ -8,7 +8,7 @@ use rcmgr_atomic::internals::{Owner, SpanState};
 use rcmgr_atomic::{Limits, Priority};
 
 #[test]
-fn is_a_node_seen_below_its_leaf_when_that_reserves() {
+fn a_node_is_never_seen_below_a_leaf_that_reserves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -21,7 +21,7 @@ fn is_a_node_seen_below_its_leaf_when_that_reserves() {
 }
 
 #[test]
-fn is_a_node_seen_below_its_leaf_when_that_releases() {
+fn a_node_is_never_seen_below_a_leaf_that_releases() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = connection(&engine);
@@ -35,7 +35,7 @@ fn is_a_node_seen_below_its_leaf_when_that_releases() {
 }
 
 #[test]
-fn is_an_owner_seen_below_its_span() {
+fn an_owner_is_never_seen_below_its_span() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);

@@ -1,4 +1,4 @@
-//! A span against its owner, and memory reserved on a node directly.
+//! Spans while their owners close, and memory reserved directly on a node.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ fn span_of(leaf: &Shared<Leaf>) -> Shared<SpanState> {
 }
 
 #[test]
-fn a_span_reserves_against_its_owners_close() {
+fn a_span_reserves_while_its_owner_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -29,7 +29,7 @@ fn a_span_reserves_against_its_owners_close() {
 }
 
 #[test]
-fn a_span_closes_against_its_owners_close() {
+fn a_span_closes_while_its_owner_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -46,7 +46,7 @@ fn a_span_closes_against_its_owners_close() {
 }
 
 #[test]
-fn a_span_reserves_against_its_own_close() {
+fn a_span_reserves_while_it_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -62,7 +62,7 @@ fn a_span_reserves_against_its_own_close() {
 }
 
 #[test]
-fn two_spans_for_the_last_byte_of_their_owner() {
+fn two_spans_request_the_last_byte_of_their_owner() {
     within(4, || {
         let mut limits = Limits::unlimited();
         limits.conn.memory = 1.into();
@@ -75,20 +75,20 @@ fn two_spans_for_the_last_byte_of_their_owner() {
         let first = one.reserve(1, Priority::Always).is_ok();
         let second = thread.join().unwrap();
 
-        assert!(first != second, "one gets the byte, and one alone");
+        assert!(first != second, "exactly one gets the byte");
         conserved(&engine, &[&leaf]);
     });
 }
 
 #[test]
-fn does_memory_on_a_node_keep_it_while_two_views_come_and_go() {
+fn direct_memory_keeps_a_node_while_two_views_come_and_go() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let view = || NodeUser::new(engine.peer(&peer()), engine.clone());
         let (one, two) = (view(), view());
         one.reserve(1, Priority::Always).unwrap();
         let thread = thread::spawn(move || {
-            // Perhaps the other's byte, too.
+            // The second call may take the byte of the other view.
             one.take(1);
             one.take(1);
         });
@@ -96,7 +96,7 @@ fn does_memory_on_a_node_keep_it_while_two_views_come_and_go() {
         let found = view();
         assert!(
             Arc::ptr_eq(found.node(), two.node()),
-            "who is used stays findable"
+            "a lookup finds the one in use"
         );
         drop((found, two));
         thread.join().unwrap();
@@ -114,7 +114,7 @@ fn does_memory_on_a_node_keep_it_while_two_views_come_and_go() {
 }
 
 #[test]
-fn does_a_reservation_count_as_its_owners_own_while_the_first_span_opens() {
+fn a_reservation_counts_as_own_memory_while_the_first_span_opens() {
     within(4, || {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -133,7 +133,7 @@ fn does_a_reservation_count_as_its_owners_own_while_the_first_span_opens() {
 }
 
 #[test]
-fn does_a_span_that_closes_take_what_its_owner_reserved() {
+fn a_span_that_closes_takes_nothing_that_its_owner_reserved() {
     within(4, || {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -152,7 +152,7 @@ fn does_a_span_that_closes_take_what_its_owner_reserved() {
 }
 
 #[test]
-fn the_span_between_closes_while_the_inner_one_reserves() {
+fn an_outer_span_closes_while_its_inner_span_reserves() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let leaf = shared_connection(&engine);
@@ -188,7 +188,7 @@ fn a_span_of_a_node_closes_while_it_reserves() {
 }
 
 #[test]
-fn a_span_of_a_span_begins_against_its_owners_close() {
+fn a_span_of_a_span_begins_while_its_owner_closes() {
     loom::model(|| {
         let engine = engine(Limits::unlimited());
         let outer = SpanState::begin(Owner::Node(engine.peer(&peer()), engine.clone())).unwrap();

@@ -1,5 +1,5 @@
-//! The slots beside a leaf's word, which are reached without a lock: loom's cells fail if a read
-//! meets a write.
+//! The slots beside the word of a leaf, which are read without a lock. The cells of loom fail if a
+//! read overlaps a write.
 #![cfg(loom)]
 #![allow(unsafe_code)]
 
@@ -9,8 +9,8 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use rcmgr_atomic::internals::{LeafWord, Retire, Staged};
 
-/// A stage's number, which knows whether it was retired: loom's cell fails if that is read while it
-/// is written, and a flag would be set twice if it were retired twice.
+/// The value of a stage: its number, and whether it was retired. The assertions fail if it is
+/// retired twice, or retired and dropped.
 struct Stage {
     number: usize,
     is_retired: AtomicBool,
@@ -23,7 +23,7 @@ impl Stage {
     }
 }
 
-// SAFETY: nothing is freed by it.
+// SAFETY: `retire` frees nothing.
 unsafe impl Retire for Stage {
     type Retired = ();
 
@@ -50,7 +50,7 @@ impl Drop for Stage {
 }
 
 #[test]
-fn does_a_reader_meet_the_write_of_a_slot() {
+fn a_read_never_overlaps_the_write_of_a_slot() {
     loom::model(|| {
         let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let reader = staged.clone();
@@ -71,7 +71,7 @@ fn does_a_reader_meet_the_write_of_a_slot() {
 }
 
 #[test]
-fn do_two_movers_meet() {
+fn two_movers_take_turns() {
     loom::model(|| {
         let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let step = |staged: &Staged<Stage>| {
@@ -91,7 +91,7 @@ fn do_two_movers_meet() {
 }
 
 #[test]
-fn does_a_close_find_the_slot_of_its_stage() {
+fn a_close_finds_the_value_of_its_stage() {
     loom::model(|| {
         let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let other = staged.clone();
@@ -99,7 +99,7 @@ fn does_a_close_find_the_slot_of_its_stage() {
             let mut mover = other.claim();
             mover.put(Stage::new(1));
             if mover.advance(other.load().0).is_err() {
-                let back = mover.take().expect("it is there still");
+                let back = mover.take().expect("it is still there");
                 assert!(!back.is_retired.load(Ordering::Acquire));
             }
         });
@@ -108,13 +108,13 @@ fn does_a_close_find_the_slot_of_its_stage() {
         drop(closed);
         thread.join().unwrap();
         assert!(staged.close().is_none());
-        // What is dropped here looks whether it was retired.
+        // The drop checks that each value that was retired is not dropped.
         Arc::into_inner(staged).expect("the only one");
     });
 }
 
 #[test]
-fn does_a_reader_find_what_was_retired() {
+fn a_reader_still_finds_a_retired_value() {
     loom::model(|| {
         let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
         let other = staged.clone();

@@ -1,5 +1,5 @@
-//! Streams that are charged in advance: each is used once, by a stream that opens on the path or
-//! moves to it, and all are given back.
+//! Credit of streams: each is taken once, by a stream that opens on the path or moves to it, and
+//! all credit is given back.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use loom_tests::{lenders, lending_engine, set_protocol, stream, within};
 use rcmgr_atomic::internals::{Engine, Kind, Leaf};
 use rcmgr_atomic::{Limits, Priority};
 
-/// How many streams are charged in advance at once.
+/// The number of streams that a stock is filled with at once.
 const BATCH: u64 = 1;
 
 fn engine() -> Arc<Engine> {
     lending_engine(Limits::unlimited(), 0, 2 * BATCH)
 }
 
-/// Streams charged on the system scope, and used.
+/// The streams that the system scope is charged with, and those that are in use.
 fn streams(engine: &Engine) -> (u64, u64) {
     let system = engine.system();
     (
@@ -25,22 +25,22 @@ fn streams(engine: &Engine) -> (u64, u64) {
     )
 }
 
-/// Two streams, on a path that has one more charged in advance.
+/// Two streams, on a path that has credit for one more.
 fn two(engine: &Arc<Engine>) -> [Arc<Leaf>; 2] {
     let two = [(); 2].map(|()| stream(engine).unwrap());
     assert_eq!(streams(engine), (2 + BATCH, 2));
     two
 }
 
-/// The same with a protocol: one more is charged in advance on either path, if there are `two`
-/// already.
+/// Two streams with a protocol. The path with the protocol, and the path without it, have credit
+/// for one stream each.
 fn two_with_protocol(engine: &Arc<Engine>) -> [Arc<Leaf>; 2] {
     let two = [(); 2].map(|()| stream(engine).unwrap());
     two.iter().for_each(|leaf| set_protocol(leaf).unwrap());
     two
 }
 
-/// Closes all, and checks that nothing is charged in advance any more.
+/// Closes all, and checks that there is no credit left.
 fn nothing_is_left(engine: &Engine, leaves: &[&Leaf]) {
     leaves.iter().for_each(|leaf| leaf.close());
     engine.for_each_node(&mut |node| {
@@ -65,7 +65,7 @@ fn two_streams_take_the_same_credit() {
 }
 
 #[test]
-fn a_stream_closes_while_credit_is_called_in() {
+fn a_stream_closes_while_credit_is_recalled() {
     within(3, || {
         let engine = engine();
         let [one, two] = two(&engine);
@@ -74,11 +74,11 @@ fn a_stream_closes_while_credit_is_called_in() {
         engine.set_limits(limits);
         let closer = one.clone();
         let thread = thread::spawn(move || closer.close());
-        // With what is charged it is over the limit, with what is used it is not.
+        // The charge leaves no room, the usage does.
         let three = stream(&engine).expect("credit is no reason to refuse");
         thread.join().unwrap();
         assert_eq!(streams(&engine).1, 2);
-        // Nor is what was closed.
+        // Nor is the credit of the stream that was closed.
         let four = stream(&engine).unwrap();
         assert!(stream(&engine).is_err());
         nothing_is_left(&engine, &[&two, &three, &four]);
@@ -140,7 +140,7 @@ fn two_streams_move_with_the_same_credit() {
 }
 
 #[test]
-fn a_move_is_held_against_one_whole_set_of_limits() {
+fn a_move_is_checked_against_one_whole_set_of_limits() {
     within(3, || {
         let mut limits = Limits::unlimited();
         limits.protocol_default.memory = 0.into();
@@ -154,7 +154,7 @@ fn a_move_is_held_against_one_whole_set_of_limits() {
             limits.protocol_default.streams = 2.into();
             set.set_limits(limits);
         });
-        // Before, the protocol has no room for its byte; after, for its stream.
+        // Before the change, the protocol has no room for its byte; after it, none for its stream.
         let moved = set_protocol(&three).is_ok();
         thread.join().unwrap();
         assert!(!moved);
@@ -176,7 +176,7 @@ fn two_paths_are_collected_at_once() {
         drop((two, three));
         thread.join().unwrap();
         drop(engine);
-        // Every path holds the engine.
+        // Every path refers to the engine.
         assert!(last.upgrade().is_none(), "no path is left");
     });
 }

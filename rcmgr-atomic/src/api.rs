@@ -1,4 +1,4 @@
-//! What users hold: the manager, and handles on connections, streams, scopes, spans and services.
+//! The handles of users: on the manager, connections, streams, scopes, spans and services.
 
 mod builder;
 mod connection;

@@ -1,4 +1,4 @@
-//! What nodes are charged with, and how several nodes are charged as one: all of them or none.
+//! The charges that nodes can take, and how several nodes are charged as one: all of them or none.
 
 mod all_or_none;
 mod charges;

@@ -1,4 +1,4 @@
-//! Plain counters, and the names of what is counted.
+//! Plain counters, and the kinds that they count.
 
 mod conn_memory;
 mod kind;

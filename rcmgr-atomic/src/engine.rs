@@ -1,5 +1,5 @@
-//! What all scopes of a manager share: nodes and paths by name, the limits in force, how a refusal
-//! is settled, and what recorders are told.
+//! The state that all scopes of a manager share: nodes and paths by name, the limits in force, how
+//! a refusal is settled, and the records of operations.
 
 mod attempt;
 mod leaf_class;

@@ -1,16 +1,16 @@
 //! Leaves: connections and streams. There may be millions, each with one owner.
 //!
 //! One word holds all that changes: `[closed][stage][has spans][memory]`. The stage says which path
-//! the leaf is charged on. What it holds besides memory is fixed at birth. Once it has spans, its
-//! own memory is counted apart. Every operation has one step on the word that decides:
+//! the leaf is charged on. Its slot (one stream or one connection) is fixed at birth. Once the leaf
+//! has spans, its own memory is counted apart. In every operation one step on the word decides:
 //!
 //! - *Reserve*: path first, leaf last. The path is charged, then the word is swapped for one with
 //!   more memory. If the word changed meanwhile, and the path did not, only the swap is retried. If
 //!   the leaf moved or was closed, the charge is cancelled and the operation starts again.
-//! - *Release*: leaf first, path last. What is taken out of the word is given back to the path that
-//!   the same word named. In this order a path never holds less than its leaves.
-//! - *Close*: the word that comes out says what to give back, to one caller only. A later operation
-//!   sees a closed word and touches nothing.
+//! - *Release*: leaf first, path last. The amount is taken out of the word, and then given back to
+//!   the path that the same word named. In this order a path never holds less than its leaves.
+//! - *Close*: one step closes the word and returns the word before, to one caller only. That word
+//!   says what to give back. A later operation sees a closed word and touches nothing.
 //! - *Move* to the next path: one mover at a time. It charges the nodes that the next path has and
 //!   this one lacks, then swaps the word, and then releases the nodes that only the old path had.
 //!   If memory changed meanwhile, it charges the difference and retries. A thread that read the old

@@ -1,5 +1,5 @@
-//! What threads share is made of: real atomics and locks, or under `--cfg loom` stand-ins whose
-//! interleavings loom explores. So the models in `loom-tests` run the code that runs in a server.
+//! Atomics, locks and maps. They are real ones, or under `--cfg loom` stand-ins whose interleavings
+//! loom explores. So the models in `loom-tests` run the code that runs in a server.
 
 mod clock;
 mod hint;

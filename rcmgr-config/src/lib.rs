@@ -23,7 +23,6 @@
 //!
 //! All features are on by default. The limits themselves are [`rcmgr_core::Limits`].
 #![forbid(unsafe_code)]
-#![warn(missing_debug_implementations)]
 
 mod budget;
 #[cfg(feature = "files")]

@@ -17,7 +17,6 @@
 //! Limits from files, budgets and presets are in `rcmgr-config`. Limits by remote address are in
 //! `rcmgr-address`.
 #![forbid(unsafe_code)]
-#![warn(missing_debug_implementations)]
 
 mod amount;
 mod clock;

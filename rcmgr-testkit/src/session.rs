@@ -1,11 +1,13 @@
 //! A manager, and the handles that operations have opened on it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use rcmgr_core::{
     ConnectionScope, Limits, ResourceManager, ResourceScope, Result, ScopeId, ScopeSpan, ScopeStat,
     StreamScope,
 };
-use std::collections::BTreeMap;
 
 use crate::usage::{Usage, usage};
 use crate::{On, Op, Remote};
@@ -64,6 +66,12 @@ impl<M: Engine> Handle<M> {
     }
 }
 
+impl<M: Engine> fmt::Debug for Handle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.scope().name())
+    }
+}
+
 /// A manager, and a table of the handles that were opened on it.
 ///
 /// Any number of threads may perform operations at a time, on the same handles too.
@@ -82,6 +90,14 @@ type Slot<M> = RwLock<Option<Handle<M>>>;
 
 /// A handle in its slot.
 type Held<'a, M> = MappedRwLockReadGuard<'a, Handle<M>>;
+
+impl<M: Engine> fmt::Debug for Session<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
 
 impl<M: Engine> Session<M> {
     /// A table with this many slots, all empty.

@@ -1,5 +1,6 @@
 //! The handles that users of the manager hold.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rcmgr_address::Permit;
@@ -24,9 +25,11 @@ pub trait Kind: Send + Sync + 'static {
 }
 
 /// A named scope, which stays open.
+#[derive(Debug)]
 pub struct Named;
 
 /// A span of another scope.
+#[derive(Debug)]
 pub struct Part;
 
 /// A connection.
@@ -47,6 +50,30 @@ pub type View = Handle<Named>;
 pub type Span = Handle<Part>;
 pub type Connection = Handle<OfConnection>;
 pub type Stream = Handle<OfStream>;
+
+impl<K: Kind> fmt::Debug for Handle<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("scope", &self.scope.name().to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OfConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfConnection")
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OfStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfStream")
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Kind for Named {
     const ENDS: bool = false;

@@ -30,7 +30,7 @@ macro_rules! scope_methods {
                 ::rcmgr_core::ResourceScope::reset_limit(self);
             }
 
-            /// What its limit leaves. A field that is unlimited stays unlimited.
+            /// The room that is left under its limit. A field that is unlimited stays unlimited.
             pub fn remaining(&self) -> ::rcmgr_core::Limit {
                 ::rcmgr_core::ResourceScope::remaining(self)
             }

@@ -1,4 +1,4 @@
-//! What connections and streams have in common: both are a handle on a leaf.
+//! Code that connections and streams share: both are a handle on a leaf.
 
 use rcmgr_core::Result;
 
@@ -11,7 +11,7 @@ pub fn begin_span(leaf: SharedLeaf) -> Result<Span> {
     Span::begin(Owner::Leaf(leaf))
 }
 
-/// What connections and streams have in common: both are a handle on a leaf.
+/// Code that connections and streams share: both are a handle on a leaf.
 macro_rules! leaf_handle {
     ($handle:ident) => {
         impl ::rcmgr_core::ResourceScope for $handle {

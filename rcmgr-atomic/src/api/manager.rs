@@ -167,7 +167,7 @@ impl Manager {
     }
 }
 
-/// What [`Manager::scopes`] reports of a scope.
+/// A report on one scope, by [`Manager::scopes`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeReport {
     /// Which scope it is.

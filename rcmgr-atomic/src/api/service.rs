@@ -6,7 +6,7 @@ use super::inherent::scope_methods;
 use super::scope::Scope;
 use super::span::Span;
 
-/// What [`open_service`](crate::ResourceManager::open_service) returns: the scope of the service,
+/// The result of [`open_service`](crate::ResourceManager::open_service): the scope of the service,
 /// or a span of the system scope if the service has no limit. (go-libp2p's service variant has
 /// both, and callers may rely on either.)
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::span::{Owner, SpanState};
 
 /// A span of any scope: it holds memory, and gives all of it back when it is done or dropped.
 ///
-/// What it holds is part of what its owner holds. It obeys the limit of its owner as it is now, and
+/// Its memory is part of the memory of its owner. It obeys the limit of its owner as it is now, and
 /// a limit of its own if one is set.
 ///
 /// ```

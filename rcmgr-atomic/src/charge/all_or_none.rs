@@ -2,8 +2,8 @@
 //!
 //! A charge takes two rounds. The first round checks each node in order. A refusal, the hot path of
 //! a server under attack, writes to none of them. The second round commits the charge on each node,
-//! if the usage is still what the check saw. A node that changed meanwhile is checked again. If it
-//! refuses now, the charge is cancelled on the nodes before it.
+//! if its usage has not changed since the check. A node whose usage has changed is checked again.
+//! If it refuses now, the charge is cancelled on the nodes before it.
 
 use arrayvec::ArrayVec;
 

@@ -1,4 +1,4 @@
-//! What a node can be charged with.
+//! The charges that a node can take.
 
 use rcmgr_core::{Error, Resource};
 
@@ -6,7 +6,7 @@ use crate::counters::Kind;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
 
-/// Something that nodes are charged with.
+/// A charge: an amount of one resource, or of several, that nodes can be charged with.
 ///
 /// A charge is *cancelled* if it was never granted, and *released* if it was.
 pub trait Charge: Copy {
@@ -16,7 +16,7 @@ pub trait Charge: Copy {
     /// Checks whether the node has room.
     fn check(self, node: &Node, version: LimitsVersion) -> Result<Self::Seen, LimitReached>;
 
-    /// Counts it on the node, if the usage is still what the check saw.
+    /// Counts it on the node, if the usage has not changed since the check. Returns whether it did.
     fn commit(self, node: &Node, seen: Self::Seen) -> bool;
 
     /// Takes it back from a node on which it was counted.
@@ -34,7 +34,7 @@ pub trait Charge: Copy {
 
 /// The slot of a leaf: a stream or a connection.
 pub trait SlotCharge: Charge {
-    /// Checks the total of what the leaf is not: of connections for a stream, of streams for a
+    /// Checks the total of the other class: of connections for a stream, of streams for a
     /// connection.
     fn check_other_total(node: &Node, version: LimitsVersion) -> Result<(), LimitReached>;
 

@@ -7,10 +7,11 @@ use super::memory::Memory;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
 
-/// Everything that a leaf holds, which moves under a node: memory, then streams, then connections.
+/// All that a moving leaf holds: its memory and its slot. A node checks memory first, then streams,
+/// then connections.
 ///
-/// Every total is checked, even of what the leaf holds none of: a node that is over a lowered limit
-/// takes no leaf in.
+/// The totals of streams and of connections are both checked, although the leaf
+/// is only one of these: a node that is over a lowered limit takes no leaf in.
 #[derive(Debug, Clone, Copy)]
 pub struct WholeLeaf<S> {
     pub slot: S,
@@ -64,7 +65,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
 
     #[inline]
     fn commit(self, node: &Node, (memory, slot): Self::Seen) -> bool {
-        // Most leaves move before they hold memory: then the check was enough.
+        // Most leaves move before they hold memory: then there is none to count.
         if self.memory > 0 && !self.all_memory().commit(node, memory) {
             return false;
         }
@@ -88,7 +89,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
         match reached.resource {
             Resource::Memory => self.all_memory().refused(node, reached),
             resource if S::is_about(resource) => self.slot.refused(node, reached),
-            // Only the total was checked, and nothing was asked for.
+            // Only the total of the other class was checked, and no more of it was requested.
             _ => node.refuse(reached, None, 0, None),
         }
     }

@@ -14,8 +14,8 @@
 use super::per_thread::PerThread;
 use crate::sync::{AtomicU64, Ordering};
 
-/// How many open connections hold how much memory: what
-/// [`Manager::conn_memory`](crate::Manager::conn_memory) says.
+/// How many open connections hold how much memory: the result of
+/// [`Manager::conn_memory`](crate::Manager::conn_memory).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnMemory {
     /// By bucket: how many connections hold at most the bound in [`BOUNDS`](Self::BOUNDS), and more

@@ -1,8 +1,8 @@
-//! What a path can hold prepaid credit of.
+//! The kinds of prepaid credit of a path.
 
 use rcmgr_core::{Direction, Resource};
 
-/// What a path can hold prepaid credit of.
+/// A kind of prepaid credit of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// In bytes.

@@ -1,21 +1,22 @@
-//! What a recorder had no room for, added up on the scope that it was about.
+//! Changes whose records were missed, because a recorder had no room for them. They are added up on
+//! the scope.
 
 use rcmgr_core::ScopeStat;
 
 use crate::sync::{AtomicBool, AtomicU64, OnceBox, Ordering};
 
-/// How an operation changes what scopes hold.
+/// How an operation changes the usage of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// They hold more.
     More,
     /// They hold less.
     Less,
-    /// They hold what they held.
+    /// They hold as much as before.
     None,
 }
 
-/// What a scope was charged with and given back without a record.
+/// The charges and releases of a scope whose records were missed.
 #[derive(Debug)]
 pub struct Missed {
     /// Sums, in the order of `six`, which wrap below zero.
@@ -64,7 +65,7 @@ impl Missed {
     }
 }
 
-/// Where a scope keeps what was missed. It is made when something is.
+/// The missed changes of one scope. It takes one pointer until a record is missed.
 #[derive(Debug, Default)]
 pub struct MissedCell(OnceBox<Missed>);
 

@@ -1,4 +1,4 @@
-//! A value for each of several groups of threads, so that threads do not contend for one.
+//! A value for each shard of threads, so that threads do not contend for one value.
 
 use crossbeam_utils::CachePadded;
 

@@ -40,7 +40,7 @@ impl RefusalCounts {
         }
     }
 
-    /// Prepares for several threads. What was counted before stays where it is.
+    /// Prepares for several threads. Earlier counts stay where they are.
     pub fn spread(&self) {
         if self.shards.get().is_none() {
             // Another thread may have been faster: then its shards stay.

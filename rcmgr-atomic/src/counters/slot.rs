@@ -1,10 +1,10 @@
-//! What a leaf holds besides memory.
+//! The slot of a leaf: all that it holds besides memory.
 
 use rcmgr_core::{Direction, Resource, ScopeId, ScopeName, ScopeStat, UsesFd};
 
 use super::kind::Kind;
 
-/// What a leaf holds besides memory, from its birth to its end: one stream, or one connection,
+/// All that a leaf holds besides memory, from its birth to its end: one stream, or one connection,
 /// perhaps with a file descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {

@@ -13,8 +13,8 @@ use crate::node::Node;
 impl Engine {
     /// Makes attempts, each under the version of the limits that is current when it begins, until
     /// one succeeds or fails for good. An attempt checks at its end whether its version is still
-    /// current. If not, it undoes what it did and fails with [`Refused::Stale`]. So what an attempt
-    /// did holds under one whole set of limits.
+    /// current. If not, it undoes its charges and fails with [`Refused::Stale`]. So the result of
+    /// an attempt is valid under one whole set of limits.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// Decides what follows from the refusal of a charge by a node. Credit on the node is not
+    /// Decides whether the refusal of a charge by a node is final. Credit on the node is not
     /// usage, so it must not cause a refusal: it is recalled first.
     ///
     /// The result is a final error; or [`Refused::Stale`] if the charge should be tried again,

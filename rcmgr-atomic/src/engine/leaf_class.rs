@@ -1,11 +1,11 @@
-//! What all leaves of a class share.
+//! The state that all leaves of a class share.
 
 use rcmgr_core::{Error, Limit, LimitExceeded};
 
 use crate::counters::{Numbers, RefusalCounts, Slot};
 use crate::limits::{LeafLimit, LimitReached};
 
-/// What all connections, or all streams, share.
+/// The state that all connections, or all streams, share.
 pub struct LeafClass {
     pub limit: LeafLimit,
     pub refusals: RefusalCounts,

@@ -38,15 +38,17 @@ impl Engine {
         from.branch(name, |from| self.make_branch(from, self.service(name)))
     }
 
-    /// Where a stream begins that is opened through a connection on this path. `None` if the path
-    /// has no peer, or no use. While the given path has a use, so has the result.
+    /// The path on which a stream begins that is opened through a connection on the given path.
+    /// `None` if the given path has no peer, or no use. While the given path has a use, so has the
+    /// result.
     pub fn streams_of<'a>(self: &Arc<Self>, path: &'a Shared<Path>) -> Option<&'a Shared<Path>> {
         // The path with the peer alone. A connection with a service keeps it.
         let path = path
             .from()
             .filter(|from| !from.is_lasting())
             .unwrap_or(path);
-        // The thread uses the path meanwhile, so that it is not collected before it uses the other.
+        // The thread uses the path meanwhile, so that it is not collected before it has a use of
+        // the new path.
         if path.streams().is_none()
             && let Some(path) = path.try_join()
         {

@@ -1,22 +1,22 @@
-//! What an engine tells a recorder about its operations.
+//! The records of operations that a recorder gets.
 //!
 //! A [`Recorder`] gets one [`Record`] of each operation, from the thread that carries it out. The
-//! record says what was asked of which scopes, and by whom. It does not say what these scopes hold
-//! afterwards. A recorder that adds up the records knows that, because two rules hold whatever
-//! threads do:
+//! record says which scope asked, which scopes it asked, and for how much. It does not say what
+//! these scopes hold afterwards. A recorder can add up the records to know that, because two rules
+//! hold in every interleaving of threads:
 //!
 //! - A charge is recorded after it was made, and before any thread could give it back.
-//! - A release is recorded before the scopes have it back, so before any other thread could be
-//!   granted it.
+//! - A release is recorded before the scopes have the amount back, and so before another thread can
+//!   get it.
 //!
-//! So the sums of the records, in their order, are never more than what was charged, and never less
-//! than zero.
+//! So the sums of the records, in their order, are never more than the charges, and never less than
+//! zero.
 //!
 //! The collection of a scope may be recorded before the last record that names it: a thread may
 //! reserve on a stream that another thread closes meanwhile.
 //!
-//! Without a recorder this costs one branch where nodes are charged or given back to, and nothing
-//! where credit pays.
+//! Without a recorder this costs one branch where nodes are charged or released, and nothing where
+//! credit pays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ use crate::node::{MAX_NODES, Node};
 /// Gets a record of every operation of a manager: see
 /// [`Builder::recorder`](crate::Builder::recorder).
 ///
-/// A recorder is recalled the middle of an operation, some of which hold a lock of a name's: it
-/// must not wait, nor ask the manager for anything.
+/// A recorder is called in the middle of an operation, which may hold a lock of a map of names. So
+/// it must not wait, and must not call the manager.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -75,7 +75,7 @@ pub struct Record {
     operation: Operation,
     scopes: Scopes,
     subject: Subject,
-    /// Whether it is about the slot of the leaf too, besides memory.
+    /// Whether it is about the slot of the leaf, too, and not about memory alone.
     has_slot: bool,
     memory: u64,
     total: u64,
@@ -85,7 +85,7 @@ pub struct Record {
     positions: Option<ArrayVec<u8, MAX_NODES>>,
 }
 
-/// What was done.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// The manager was made, with these scopes.
@@ -102,17 +102,17 @@ pub enum Operation {
     Join,
     /// A connection or stream is not charged on these scopes any longer.
     Leave,
-    /// A connection, stream or span has ended, and what it held was given back.
+    /// A connection, stream or span has ended, and everything that it held was given back.
     End,
-    /// The scope is gone: nothing uses it any longer. Charges on it that were not recorded as given
-    /// back are given back.
+    /// The scope was collected: nothing uses it any longer. This also gives back all charges on it
+    /// that no record gave back.
     Collect,
 }
 
 /// Which scope asked.
 #[derive(Debug)]
 enum Subject {
-    /// A user of the scope that is named first.
+    /// A user of the first scope: no connection, stream or span.
     Viewer,
     Leaf(Slot, u64),
     Span(Box<(ScopeName, Option<Limit>)>),
@@ -192,7 +192,7 @@ impl Record {
         Self::new(Operation::Collect, scopes, Subject::Viewer)
     }
 
-    /// With this much memory, of which the subject holds `total` afterwards.
+    /// With this much memory. The subject holds `total` afterwards.
     #[inline]
     pub(crate) fn memory(self, memory: u64, total: u64) -> Self {
         Self {
@@ -251,14 +251,14 @@ impl Record {
         Some(self)
     }
 
-    /// What was done, or refused.
+    /// The operation that was done, or refused.
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
     /// The scopes that were asked, or were given something back, in the order in which they are
-    /// checked. The connection, stream or span whose operation it is is not among them. If memory
-    /// was reserved on a scope directly, that scope is the first.
+    /// checked. The [subject](Self::subject) is not among them. If memory was reserved on a scope
+    /// directly, that scope is the first.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeRef<'_>> {
         let (mut path, mut nodes, mut lineage) = (None, ArrayVec::<_, 4>::new(), None);
         match &self.scopes {
@@ -293,7 +293,7 @@ impl Record {
         }
     }
 
-    /// The amount that each of the scopes was asked for, or was given back.
+    /// The amount that each of the scopes was asked for, or got back.
     pub fn amount(&self) -> ScopeStat {
         match self.subject {
             Subject::Leaf(slot, _) if self.has_slot => slot.stat(self.memory),
@@ -304,8 +304,9 @@ impl Record {
         }
     }
 
-    /// The memory that the connection, stream or span holds afterwards, in bytes; of a refusal,
-    /// what it held. (If several threads use it at once: as one of them saw it.)
+    /// The memory that the connection, stream or span holds afterwards, in bytes; for a refusal,
+    /// the memory that it held. (If several threads use it at once, this is the value that one of
+    /// them saw.)
     pub fn total(&self) -> u64 {
         self.total
     }
@@ -335,7 +336,7 @@ impl Record {
     }
 
     /// The limit of a scope of the manager, as it is now. Records of spans and of collected scopes
-    /// do not have the limits at hand.
+    /// do not know the limits.
     pub fn limit_of(&self, scope: &KnownScope) -> Option<Limit> {
         Some(self.engine()?.limit(&scope.0))
     }
@@ -365,8 +366,8 @@ impl Record {
         }
     }
 
-    /// Adds the change to what was [missed](KnownScope::take_missed) on the scopes, for a recorder
-    /// that has no room for the record. It does not wait.
+    /// Adds the change to the sums of [missed](KnownScope::take_missed) changes of the scopes, for
+    /// a recorder that has no room for the record. It does not wait.
     pub fn miss(self) {
         let (change, amount) = (self.change(), self.amount());
         for ScopeRef(node) in self.scopes() {
@@ -401,7 +402,7 @@ impl Engine {
     #[inline]
     pub(crate) fn record(&self, record: impl FnOnce() -> Record) {
         if let Some(recorder) = self.recorder() {
-            tell(recorder, record);
+            send(recorder, record);
         }
     }
 
@@ -409,21 +410,21 @@ impl Engine {
     #[inline]
     pub(crate) fn record_refusal(&self, why: &Error, record: impl FnOnce() -> Record) {
         if let Some(recorder) = self.recorder() {
-            tell_refused(recorder, record, why);
+            send_refused(recorder, record, why);
         }
     }
 }
 
-// Not inlined: without a recorder the caller only jumps over a call.
+// Not inlined: a manager without a recorder only jumps over a call.
 #[cold]
 #[inline(never)]
-fn tell(recorder: &dyn Recorder, record: impl FnOnce() -> Record) {
+fn send(recorder: &dyn Recorder, record: impl FnOnce() -> Record) {
     recorder.record(record());
 }
 
 #[cold]
 #[inline(never)]
-fn tell_refused(recorder: &dyn Recorder, record: impl FnOnce() -> Record, why: &Error) {
+fn send_refused(recorder: &dyn Recorder, record: impl FnOnce() -> Record, why: &Error) {
     if let Some(record) = record().refused(why) {
         recorder.record(record);
     }

@@ -1,12 +1,13 @@
 //! The peers that refused streams last, in each shard of threads.
 //!
-//! Looking a peer up by its id takes the lock of a shard of the map. Threads that are all refused
-//! by one peer would contend for it, as when one peer attacks over many connections. So each shard
-//! of threads remembers a peer that refused twice in a row, and the next stream asks that peer
-//! first. For another peer one load shows that there is nothing to ask. A peer that was removed
-//! from the map has no user: then its answer does not count, and it is forgotten.
+//! Looking a peer up by its id takes the lock of a shard of the map. If one peer attacks over many
+//! connections, the threads that refuse its streams contend for that lock. So each shard of threads
+//! remembers a peer that refused twice in a row, and the next stream of that peer asks the
+//! remembered node first. For a stream of another peer, one load shows that there is nothing to
+//! ask. A node that was removed from the map has no user: then its answer does not count, and it is
+//! forgotten.
 //!
-//! What it buys: two threads that are refused by one peer by its id make 1.95 times the refusals of
+//! Its effect: two threads that are refused by one peer by its id make 1.95 times the refusals of
 //! one thread, and 0.9 times without it.
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use rcmgr_core::ScopeId;
 
 use crate::node::Node;
 
-/// A scope that others are charged on.
+/// A scope that connections and streams are charged on.
 #[derive(Debug, Clone, Copy)]
 pub struct ScopeRef<'a>(pub(super) &'a Arc<Node>);
 

@@ -1,4 +1,4 @@
-//! The engine: what all scopes of a manager share.
+//! The engine: the state that all scopes of a manager share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 /// The paths of an engine.
 pub type Path = path::Path<Engine>;
 
-/// What all scopes of a manager share.
+/// The state that all scopes of a manager share.
 pub struct Engine {
     system: Arc<Node>,
     transient: Arc<Node>,
@@ -46,9 +46,9 @@ pub struct Engine {
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
 
-    /// Refusals by spans, and by nodes that are gone.
+    /// Refusals by spans, and by nodes that were collected.
     past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
-    /// The largest numbers of refusals that were reported of each class.
+    /// The largest numbers of refusals that were reported for each class.
     pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
     over_releases: OverReleases,
     clock: Arc<dyn Clock>,

@@ -12,9 +12,9 @@ use crate::node::Node;
 const FETCHED_AT_ONCE: usize = 64;
 
 impl Engine {
-    /// All refusals by scopes of this class, also by scopes that are gone. The numbers never
-    /// decrease: a scope that is being collected is in neither sum for a moment, and then the
-    /// numbers that were reported before stand.
+    /// All refusals by scopes of this class, also by collected scopes. The numbers never decrease:
+    /// a scope that is being collected is in neither sum for a moment, and then the numbers that
+    /// were reported before are returned.
     pub fn refusals(&self, class: ScopeClass) -> Refusals {
         self.count_refusals([class], &mut |_| {})[0]
     }

@@ -1,4 +1,4 @@
-//! How a leaf is held: by its handle, and by its spans.
+//! The holders of a leaf: its handle, and its spans.
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -7,9 +7,8 @@ use super::state::Leaf;
 use crate::lifetime::Shared;
 use crate::limits::BarePermit;
 
-/// The leaf of a connection, with what is known of its remote address. All of it lies in one
-/// allocation, so that the handle is one word: a larger handle takes longer to return than several
-/// atomic steps.
+/// The leaf of a connection, with its permit or address. All of it lies in one allocation, so that
+/// the handle is one word: returning a larger handle takes longer than several atomic steps.
 pub struct ConnectionLeaf {
     pub leaf: Leaf,
     /// Its permit in the subnet of its address.

@@ -140,7 +140,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         }
     }
 
-    /// The leaf has moved: gives back what it held on the lost nodes.
+    /// The leaf has moved: gives back its charges on the lost nodes.
     pub fn finish(&self) {
         let Self {
             leaf,

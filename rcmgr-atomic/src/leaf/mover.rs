@@ -91,8 +91,9 @@ impl<'a> LeafMover<'a> {
             }
             word = now;
         }
-        // 4. Give back what the leaf held on the nodes that only the old path has.
+        // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
+        // This mover may move the leaf again, from the path that it is on now.
         *path = leaf.path();
         Ok(())
     }

@@ -10,8 +10,9 @@ use crate::limits::LimitsVersion;
 
 /// Charges a new leaf, if its own limit and the path have room.
 ///
-/// A refusal is the hot path of a server under attack. It touches no count of users: the caller may
-/// know only that the path had a user a moment ago, and [joins](join_charged) afterwards.
+/// A refusal is the hot path of a server under attack, so it changes no count of users. The caller
+/// may only know that the path had a user a moment ago, and [joins](join_charged) it after the
+/// charge.
 ///
 /// # Errors
 ///
@@ -24,9 +25,9 @@ pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
     }
 }
 
-/// A use of a path that is charged with a new leaf already. If the path has no use any longer, the
-/// charge is taken back: its nodes may be gone from their maps by now, and a charge on them made no
-/// difference to any thread.
+/// A use of a path that is charged with a new leaf already. `None` if the path has no use any
+/// longer: then it was collected, its nodes may be removed from their maps, and the charge is
+/// cancelled.
 #[inline]
 pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
     let user = path.try_join();

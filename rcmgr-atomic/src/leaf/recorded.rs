@@ -1,5 +1,4 @@
-//! Charges and releases of the path of a leaf, each with its record: the edge between a leaf and
-//! what recorders see.
+//! Charges and releases of the path of a leaf, each with its record.
 
 use rcmgr_core::{Error, Priority};
 
@@ -23,7 +22,7 @@ impl Leaf {
         path.home().record(|| self.about(Operation::Open, path));
     }
 
-    /// Records that the leaf ends. What it held is given back after this.
+    /// Records that the leaf ends. Its charges are given back after this.
     #[inline]
     pub(super) fn record_end(&self, path: &Shared<Path>, memory: u64) {
         path.home()
@@ -41,7 +40,7 @@ impl Leaf {
         });
     }
 
-    /// Charges the path with memory, of which the leaf then holds `sum`.
+    /// Charges the path with memory. The leaf will hold `sum` with it.
     #[inline]
     pub(super) fn charge_memory<'a>(
         &self,
@@ -55,7 +54,7 @@ impl Leaf {
         Ok(())
     }
 
-    /// Takes back a charge of memory that was never granted. The leaf holds `held`.
+    /// Takes back a charge of memory that was never granted. The leaf holds `held` without it.
     #[inline]
     pub(super) fn cancel_memory(&self, path: &Shared<Path>, charge: Memory, held: u64) {
         self.record_memory(Operation::Release, path, charge, held);

@@ -20,7 +20,7 @@ impl Leaf {
             }
             let mut taken = size;
             if taken > word.memory() {
-                // A jump, so that the swap need not wait for the comparison.
+                // A jump in place of a conditional move: the swap need not wait for the comparison.
                 cold_path();
                 taken = word.memory();
             }
@@ -37,9 +37,9 @@ impl Leaf {
         }
     }
 
-    /// Takes memory out of the leaf that the caller knows to be in it, and gives it back to the
-    /// path. Does nothing if the leaf is closed: then the thread that closed it gave everything
-    /// back.
+    /// Takes memory out of the leaf, and gives it back to the path. The caller knows that the leaf
+    /// holds that much. Does nothing if the leaf is closed: then the thread that closed it gave
+    /// everything back.
     pub fn take(&self, size: u64) {
         if size == 0 {
             return;

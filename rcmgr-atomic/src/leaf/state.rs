@@ -10,8 +10,8 @@ use crate::path::PathKind;
 use crate::words::LeafWord;
 
 /// A connection or a stream.
-// The words that start as zero come first. Behind the padding of `staged` they would be made
-// elsewhere and copied, which stalls the processor.
+// The fields that start as zero come first. Behind the padding of `staged`, the compiler would
+// build them elsewhere and copy them, which stalls the processor.
 pub struct Leaf {
     number: LazyNumber,
     spans: Numbers,
@@ -40,7 +40,7 @@ impl Leaf {
         self.number.get(numbers)
     }
 
-    /// Where a stream begins that is opened through this connection.
+    /// The path on which a stream begins that is opened through this connection.
     ///
     /// # Errors
     ///
@@ -120,7 +120,9 @@ impl Leaf {
     /// If the leaf is closed.
     pub fn prepare_for_spans(&self) -> Result<()> {
         if !self.staged.load().0.has_spans() {
-            // One thread at a time, and not while the leaf moves.
+            // This is the first span. One thread at a time, and not while the leaf moves: start the
+            // count of own memory with all that the word holds, then mark the word. If the word
+            // changed in between, start again.
             let _claim = self.staged.claim();
             let (mut word, _) = self.staged.load();
             while !word.is_closed() && !word.has_spans() {
@@ -145,7 +147,7 @@ impl Leaf {
         }
     }
 
-    /// Gives back what the word says to the path that it names.
+    /// Gives back all that the leaf held, by its last word, to the path that the word names.
     #[inline]
     fn give_back(&self, path: &Shared<Path>, word: LeafWord) {
         self.record_end(path, word.memory());
@@ -183,8 +185,8 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // No other thread can close it, so no step on the word is needed. The uses of paths are
-        // dropped after this.
+        // No other thread can close it any longer, so no atomic step on the word is needed. The
+        // uses of paths are dropped after this.
         let (word, path) = self.staged.load();
         if !word.is_closed() {
             self.give_back(path, word);

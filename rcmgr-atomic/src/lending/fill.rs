@@ -76,8 +76,9 @@ impl<H: Home> Fill<'_, H> {
                     return true; // It is full.
                 }
                 let is_near_a_limit = self.path.iter().any(|node| self.may_lend(node).is_none());
-                // After a change of the limits even a batch of zero is charged: it checks what the
-                // stock holds against the new limits, and makes it valid under them.
+                // After a change of the limits even a batch of zero is charged: this checks the
+                // nodes, credit included, against the new limits, and makes the stock valid under
+                // them.
                 !is_near_a_limit && self.charge(batch, || stock.fill(self.version, batch))
             }
             // 2c. Open the stock with a first batch. The credit bounds are raised before there is
@@ -124,8 +125,7 @@ impl<H: Home> Fill<'_, H> {
             return None;
         }
         // 3. Raise the bounds. Other threads may have raised them since the capacity was chosen. So
-        //    check after each step that the bound, with this capacity, is still within what the
-        //    node may lend.
+        //    check after each step that the bound, with this capacity, is not too high.
         for (at, node) in self.path.iter().enumerate() {
             node.raise_credit_bound(self.kind, capacity);
             if self.may_lend(node).is_none() {
@@ -164,7 +164,7 @@ impl<H: Home> Fill<'_, H> {
     }
 }
 
-/// The amount that a stock is filled with at once. It leaves room for what is put back.
+/// The amount that a stock is filled with at once. It leaves room for amounts that are put back.
 fn batch(capacity: u64) -> u64 {
     capacity.div_ceil(2)
 }

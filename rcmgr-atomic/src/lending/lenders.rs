@@ -64,8 +64,8 @@ impl<H: Home> Lending<H> {
         if !path.lend_state().may_begin() {
             return;
         }
-        // 2. Make room in the list: for each path that stopped lending; and if the list is still
-        //    full, for each path that was not used since the list was full last time.
+        // 2. Make room in the list. Take off each path that stopped lending; and if the list is
+        //    still full, each path that was not used since the list was full last time.
         let mut lenders = self.close_ended();
         let wait = WARM_UP_AFTER_FAILURE * self.options.warm;
         if lenders.len() >= self.options.most_lenders {
@@ -94,10 +94,10 @@ impl<H: Home> Lending<H> {
     /// lock, that thread scans the list after it has unlocked.
     fn unlist_ended(&self) {
         loop {
-            // 1. Scan the list.
-            // SeqCst fence: between the end of a path, or the unlock, and what follows here. Of a
-            // thread that ends a path and a thread that unlocks, at least one sees the step of the
-            // other. So a path that has ended does not stay on the list.
+            // 1. Scan the list. The SeqCst fence stands between the step before, which ended a path
+            //    or released the lock, and the scan. Of a thread that ended a path and a thread
+            //    that released the lock, at least one sees the step of the other. So a path that
+            //    has ended does not stay on the list.
             fence(Ordering::SeqCst);
             let lends = |path: &Shared<Path<H>>| path.lend_state().lends();
             if self.lenders.with(|lenders| lenders.iter().all(lends)) {
@@ -113,8 +113,10 @@ impl<H: Home> Lending<H> {
     }
 
     /// Closes the stocks of listed paths that stopped lending, and returns the other paths. The
-    /// caller holds the lock. A path that was collected while it began to lend has its stocks
-    /// closed only here, with the credit that a late thread has filled in since.
+    /// caller holds the lock.
+    ///
+    /// A path that was collected while it began to lend has its stocks closed only here, with the
+    /// credit that a late thread has filled in since.
     fn close_ended(&self) -> Vec<Shared<Path<H>>> {
         let mut lenders = self.lenders();
         lenders.retain(|path| {

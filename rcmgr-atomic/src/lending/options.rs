@@ -1,8 +1,8 @@
-//! How much credit there is.
+//! Bounds on the credit of a manager.
 
 use rcmgr_core::KIB;
 
-/// How much credit there is.
+/// Bounds on the credit of a manager.
 #[derive(Debug, Clone, Copy)]
 pub struct CreditOptions {
     /// The most memory in a stock, in bytes; zero for no credit of memory.

@@ -19,8 +19,8 @@ pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
 
 impl<H: Home> Lending<H> {
     /// Checks a node again that has refused a charge, without credit on it: credit is not usage, so
-    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if the
-    /// charge should be tried again.
+    /// it must not cause a refusal. Returns the limit that is reached all the same, or `None` if
+    /// the charge should be tried again.
     #[inline]
     pub fn recheck<C: Charge>(
         &self,
@@ -37,8 +37,8 @@ impl<H: Home> Lending<H> {
             return self.make_room(node, reached, charge, version);
         }
         // There is no credit now, but another thread may have recalled some between the first check
-        // and this point. If the node has room now, or refuses for a resource with credit, the whole
-        // charge is tried again.
+        // and this point. If the node has room now, or refuses for a resource with credit, the
+        // whole charge is tried again.
         let now = charge.check(node, version).err();
         now.filter(|&now| !may_have_credit(node, now))
     }
@@ -60,7 +60,7 @@ impl<H: Home> Lending<H> {
         // Each round recalls the kinds of the resource that lacks room, and checks the node again.
         // Then another resource may lack room. Each kind is recalled once, so the loop ends.
         loop {
-            // 1. Recall what was not recalled yet.
+            // 1. Recall each of these kinds, unless an earlier round did.
             let mut has_recalled = false;
             for &kind in Kind::of(reached.resource) {
                 if !is_recalled[kind.index()] {

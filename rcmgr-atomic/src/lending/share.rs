@@ -1,4 +1,4 @@
-//! How much credit a node may have: a share of what its limit leaves.
+//! How much credit a node may have: a share of the room under its limit.
 
 use rcmgr_core::Direction;
 
@@ -7,7 +7,7 @@ use crate::limits::LimitsVersion;
 use crate::node::Node;
 use crate::words::StreamsWord;
 
-/// All credit on a node is at most this part of what its limit leaves.
+/// All credit on a node is at most this part of the room under its limit.
 const SHARE: u64 = 8;
 
 /// How much more credit a node may have. `None` near a limit, or if it has too much already.
@@ -31,7 +31,7 @@ pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind) -> Option<u64> 
     }
 }
 
-/// What a limit leaves, if that is at least a quarter of the limit.
+/// The room under a limit, if that is at least a quarter of the limit.
 fn headroom(limit: u64, used: u64) -> Option<u64> {
     (used <= limit / 4 * 3).then(|| limit - used)
 }

@@ -9,7 +9,7 @@
 ///
 /// A retired value stays valid for reading until [`into_retired`](Self::into_retired) consumes it.
 pub unsafe trait Retire {
-    /// What remains of it.
+    /// The rest of the value after it was retired.
     type Retired;
 
     /// Ends what the value stands for. Its memory stays.
@@ -20,7 +20,7 @@ pub unsafe trait Retire {
     /// [`into_retired`](Self::into_retired) instead.
     unsafe fn retire(&self);
 
-    /// What remains of it.
+    /// The rest of the retired value.
     ///
     /// # Safety
     ///

@@ -1,8 +1,9 @@
-//! A shared value that counts its uses apart from other references. A path stays in its map while
-//! something *uses* it, and in memory while anything *refers* to it. The map refers to it. So does
-//! a closed leaf: another thread may still read the path of that leaf. One word has both counts, so
-//! that opening or closing a leaf takes one atomic step. A count of users beside an `Arc` takes
-//! two.
+//! A shared value that counts its uses apart from other references.
+//!
+//! A path stays in its map while something *uses* it, and in memory while anything *refers* to it.
+//! The map refers to it. So does a closed leaf: another thread may still read the path of that
+//! leaf. One word has both counts, so that opening or closing a leaf takes one atomic step. A count
+//! of users beside an `Arc` takes two.
 //!
 //! Why it is sound:
 //!
@@ -140,7 +141,7 @@ impl<T: Collect> Shared<T> {
     #[inline]
     pub fn join(&self) -> Use<T> {
         // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
-        // ended sees what was done under that one. Nothing is published by this step.
+        // ended sees all actions under that one. Nothing is published by this step.
         self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
         Use(ManuallyDrop::new(Self::at(self.cell)))
     }
@@ -216,8 +217,7 @@ impl<T: Collect> Use<T> {
     fn become_reference(&self) -> bool {
         // One step does both: a use less, and a reference more. So the word never passes zero.
         let step = UsesWord::USE - UsesWord::REFERENCE;
-        // AcqRel: what was done under a use comes before the last one takes the value out of its
-        // map.
+        // AcqRel: all actions under a use come before the last use removes the value from its map.
         let before = self.word().fetch_sub(step, Ordering::AcqRel);
         UsesWord(before).uses() == 1
     }
@@ -242,6 +242,7 @@ unsafe impl<T: Collect> Retire for Use<T> {
 
 impl<T: Collect> Clone for Use<T> {
     /// # Panics
+    ///
     /// If there are [`MAX_USES`] uses.
     fn clone(&self) -> Self {
         // Relaxed: the check may be late by one use for each thread that clones now. The bound is
@@ -270,8 +271,8 @@ impl<T: Collect> Drop for Use<T> {
         // 1. While there are other uses, the word stays above zero: one step ends this one.
         let mut word = self.load(Ordering::Relaxed);
         while word.uses() > 1 {
-            // Release: what was done under this use comes before the last one takes the value out
-            // of its map.
+            // Release: all actions under this use come before the last use removes the value from
+            // its map.
             match self.word().compare_exchange_weak(
                 word.0,
                 word.0 - UsesWord::USE,

@@ -102,9 +102,9 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn swap(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
-        // Release: what was charged, and the slot of the next stage, are there before the word says
-        // so. Acquire: what is given back afterwards was charged before. Acquire on failure, as in
-        // `load`.
+        // Release: the charge, and the slot of the next stage, are written before the word says so.
+        // Acquire: an amount that is given back afterwards was charged before. Acquire on failure,
+        // as in `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -114,8 +114,8 @@ impl<T: Retire> Staged<T> {
     /// Closes the word. Only one caller gets a result: the one that closed it.
     pub fn close(&self) -> Option<Closed<'_, T>> {
         // One step reads the word and closes it, so the memory cannot change in between. AcqRel:
-        // the memory that is given back was charged before, and what was done with the leaf comes
-        // before the word is closed.
+        // the memory that is given back was charged before, and all actions on the leaf come before
+        // the word is closed.
         let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::AcqRel));
         (!before.is_closed()).then(|| Closed {
             staged: self,
@@ -171,7 +171,7 @@ impl<T: Retire> Drop for Closed<'_, T> {
     fn drop(&mut self) {
         for slot in &self.staged.slots[..=self.before.stage()] {
             // SAFETY: these stages were reached, so the slots are not written again. There is one
-            // `Closed` for a word, and `Staged` does not drop what is retired here.
+            // `Closed` for a word, and `Staged` does not drop values that are retired here.
             slot.with(|slot| unsafe { (*slot).as_ref().inspect(|held| held.retire()) });
         }
     }

@@ -1,10 +1,10 @@
-//! Which limit a scope has reached.
+//! The limit that a scope has reached.
 
 use rcmgr_core::{LimitValue, Resource};
 
 use super::slots::decode;
 
-/// Which limit was reached, and how much is used: what a check knows of a refusal.
+/// The limit that a check found reached, and the usage that it saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitReached {
     pub resource: Resource,

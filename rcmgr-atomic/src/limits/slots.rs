@@ -9,8 +9,8 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct LimitSlots<const N: usize>([[AtomicU64; N]; 2]);
 
-/// The number in a slot that stands for no limit. A limit of this very number has the same effect:
-/// a counter holds no more.
+/// The number in a slot that stands for no limit. A limit of this very number has the same effect,
+/// because no counter can exceed it.
 pub const UNLIMITED: u64 = u64::MAX;
 
 fn encode(limit: LimitValue) -> u64 {

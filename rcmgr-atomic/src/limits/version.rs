@@ -2,13 +2,15 @@
 //!
 //! Every limit has two slots. The number of the current version, odd or even, says which of the two
 //! slots counts. A change of limits writes the new values into the slots of the next version. One
-//! step on the number puts all of them in force. Then the other slots follow, so that at rest both
-//! slots are equal, and the next change writes only what it changes.
+//! step on the number puts all of them in force. Then the new values are written into the other
+//! slots, too. So between changes both slots are equal, and the next change writes only the limits
+//! that it changes.
 //!
-//! A reader takes the version first, then reads limits and does what depends on them. At the end it
-//! checks whether the version [is still current](CurrentVersion::is_current). If so, everything
-//! that it read belongs to this version, and everything that it did was done under it. A reader
-//! never waits for a writer. It retries only when another version has come into force meanwhile.
+//! A reader takes the version first, then reads limits and acts on them. At the
+//! end it checks whether the version [is still current](CurrentVersion::is_current). If so,
+//! everything that it read belongs to this version, and everything that it did was done under it. A
+//! reader never waits for a writer. It retries only when another version has come into force
+//! meanwhile.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -50,8 +52,8 @@ impl CurrentVersion {
         }
     }
 
-    /// Puts a new version in force and returns it. `write` writes what changes into the slots of
-    /// the version that it is given. It is called twice. Only one thread at a time may call this.
+    /// Puts a new version in force and returns it. `write` writes the new limits into the slots of
+    /// the version that it gets. It is called twice. Only one thread at a time may call this.
     pub fn change(&self, write: impl Fn(LimitsVersion)) -> LimitsVersion {
         let now = self.get();
         let next = LimitsVersion(now.0.wrapping_add(1));

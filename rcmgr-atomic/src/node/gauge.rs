@@ -3,9 +3,9 @@
 //!
 //! A charge takes two steps. [`check`](MemoryGauge::check) compares the counter with the limits.
 //! [`commit`](MemoryGauge::commit) swaps the counter, if it still has the value that was checked.
-//! Usage only falls when something is released, so the release notes the peak: it has the line of
-//! the counter at hand. A charge that is cancelled, because another node refused, leaves no peak of
-//! its own. (A release by another thread in between may count it in.)
+//! Usage only falls when something is released, so the release notes the peak: it has just written
+//! the cache line of the counter. A charge that is cancelled, because another node refused, leaves
+//! no peak of its own. (A release by another thread in between may count it in.)
 
 mod conns;
 mod memory;

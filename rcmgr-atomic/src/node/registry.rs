@@ -1,9 +1,9 @@
 //! Nodes by name. A node lives while something uses it.
 //!
-//! A thread that takes a node from a registry is a user of it from within the lookup on, and says
-//! when it no longer is. The last user takes the node out: under the lock of the shard, and only if
-//! it still has no user. A lookup that comes first keeps the node. One that comes later makes it
-//! again. So there is no sweep and no background thread.
+//! A thread becomes a user of a node during the lookup, and ends its use later by a call. The last
+//! user removes the node: under the lock of the shard, and only if it still has no user. A lookup
+//! that comes before that keeps the node. A lookup that comes after it makes a new one. So there is
+//! no sweep and no background thread.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -46,7 +46,7 @@ impl<K: Eq + Hash> Registry<K> {
         })
     }
 
-    /// Ends a use by the caller. Returns whether that took the node out of the registry: true for
+    /// Ends a use by the caller. Returns whether that removed the node from the registry: true for
     /// one caller only.
     pub fn release<Q>(&self, name: &Q, node: &Arc<Node>) -> bool
     where
@@ -56,8 +56,8 @@ impl<K: Eq + Hash> Registry<K> {
         if !node.users().remove() {
             return false;
         }
-        // Another thread may have found it since, or taken it out, or even made another of this
-        // name.
+        // Meanwhile another thread may have found the node again, removed it, or even made another
+        // of this name.
         let is_unused = |found: &Arc<Node>| Arc::ptr_eq(found, node) && node.users().is_none();
         self.table.remove_if(name, is_unused)
     }

@@ -36,7 +36,8 @@ pub struct Node {
     /// Memory reserved on this node directly, in bytes.
     pub direct: AtomicU64,
     spans: Numbers,
-    /// How many more requests to lend on this node are turned down.
+    /// While this is above zero, each request to lend on this node is turned down and lowers it by
+    /// one.
     back_off: AtomicU32,
     users: Users,
     refusals: RefusalCounts,
@@ -108,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Gives back what was granted, or was credit.
+    /// Gives back an amount that was granted, or was credit.
     pub fn release(&self, kind: Kind, amount: u64) {
         match kind {
             Kind::Memory => self.memory.release(amount),
@@ -261,7 +262,7 @@ pub fn is_collected(class: ScopeClass) -> bool {
     )
 }
 
-/// Whether the node is only for leaves that are not attached yet.
+/// Whether the node is one of the two transient scopes, for leaves that are not attached yet.
 pub fn is_transient(node: &Node) -> bool {
     matches!(
         node.class(),

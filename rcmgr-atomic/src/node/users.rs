@@ -19,8 +19,8 @@ impl Users {
     /// One more user. The caller is a user already, or holds the lock of the entry.
     #[inline]
     pub fn add(&self) {
-        // Acquire: pairs with `remove`. A user that comes after the last one has left sees what
-        // that one did. Nothing is published by this step.
+        // Acquire: pairs with `remove`. A user that joins after the last one has left sees the
+        // actions of that one. Nothing is published by this step.
         self.0.fetch_add(1, Ordering::Acquire);
     }
 
@@ -47,7 +47,8 @@ impl Users {
     /// One user less. Returns whether it was the last.
     #[inline]
     pub fn remove(&self) -> bool {
-        // AcqRel: what a user did comes before the last one takes the node out of its registry.
+        // AcqRel: the actions of each user come before the last one removes the node from its
+        // registry.
         let before = self.0.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "more users left than came");
         before == 1

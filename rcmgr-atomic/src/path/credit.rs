@@ -32,9 +32,10 @@ pub struct Credit(PerThread<[Stock; Kind::ALL.len()]>);
 #[derive(Debug)]
 pub struct Stock {
     word: AtomicU64,
-    /// Whether something was put back since this was last read.
+    /// Whether something was put back since [`was_used`](Self::was_used) was last called.
     used: AtomicBool,
-    /// How many more requests to fill the stock are turned down.
+    /// While this is above zero, each request to fill the stock is turned down and lowers it by
+    /// one.
     back_off: AtomicU64,
 }
 
@@ -90,8 +91,8 @@ impl Stock {
             .map_err(StockWord)
     }
 
-    /// Changes the word to `next` of it. Returns the word before, or `None` if there is no next
-    /// word.
+    /// Changes the word to the one that `next` returns for it. Returns the word before, or `None`
+    /// if `next` returns none.
     #[inline]
     fn change(&self, next: impl Fn(StockWord) -> Option<StockWord>) -> Option<StockWord> {
         let mut word = self.load();
@@ -164,12 +165,14 @@ impl Stock {
         self.change(|word| (word.state() == StockState::Open).then_some(StockWord::DRAINED))
     }
 
-    /// The path lends from now on. The caller holds the lock on the list of lenders.
+    /// Lets the stock be opened: the path begins to lend. The caller holds the lock on the list of
+    /// lenders.
     pub fn begin(&self) {
         let _ = self.swap(StockWord::IDLE, StockWord::DRAINED);
     }
 
-    /// Takes all credit out: the path stops lending. Returns the word before, if the path lent.
+    /// Takes all credit out and closes the stock: the path stops lending. Returns the word before,
+    /// if there was something to close.
     pub fn end(&self) -> Option<StockWord> {
         self.change(|word| (word.state() != StockState::Idle).then_some(StockWord::IDLE))
     }

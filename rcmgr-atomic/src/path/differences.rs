@@ -1,4 +1,5 @@
-//! How two paths differ: what a leaf that moves from one to the other gains and loses.
+//! The difference of two paths: the nodes that a leaf gains and loses when it moves from one to the
+//! other.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ impl<H: Home> Path<H> {
     /// charged: system before all, then the peer, protocol or service, then the share of the peer
     /// in it.
     ///
-    /// `f` borrows them: handing them out would copy what was just written.
+    /// `f` borrows them: returning them would copy an array that was just written.
     #[inline(always)]
     pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
         let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
@@ -40,8 +41,8 @@ impl<H: Home> Path<H> {
         f(&nodes)
     }
 
-    /// Gives back what a leaf that moves to `next` held on the nodes that `next` lacks: its memory,
-    /// and its slot if there is one to give back.
+    /// Gives back the charges of a leaf that moves to `next` on the nodes that `next` lacks: its
+    /// memory, and its slot if one is given.
     pub fn release_lost(&self, next: &Self, slot: Option<Slot>, memory: u64) {
         let nothing = slot.is_none() && memory == 0;
         // A branch has all nodes of the path before it, except a transient one.

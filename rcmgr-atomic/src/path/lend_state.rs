@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct LendState(AtomicU64);
 
-/// What follows from a charge of the nodes of a path.
+/// The next step of lending, after a charge of the nodes of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LendStep {
     Nothing,
@@ -20,7 +20,7 @@ const LENDS: u64 = u64::MAX - 1;
 const COLLECTED: u64 = u64::MAX;
 
 // One word decides between a path that begins to lend and one that is collected: each step of one
-// (AcqRel) sees what the other did before.
+// (AcqRel) sees the earlier steps of the other.
 impl LendState {
     /// The path may lend after this many charges.
     pub fn after(charges: u64) -> Self {
@@ -34,7 +34,7 @@ impl LendState {
             .is_ok()
     }
 
-    /// Counts a charge of the nodes. Returns what follows from it.
+    /// Counts a charge of the nodes. Returns the next step of lending.
     pub fn count_charge(&self) -> LendStep {
         // Acquire: with the stocks of a path that lends.
         match self.0.load(Ordering::Acquire) {
@@ -70,7 +70,7 @@ impl LendState {
         self.swap(LENDS, charges)
     }
 
-    /// The path is collected. Returns whether it lent until now.
+    /// The path is collected. Returns whether it was lending.
     pub fn set_collected(&self) -> bool {
         // AcqRel: see above.
         self.0.swap(COLLECTED, Ordering::AcqRel) == LENDS

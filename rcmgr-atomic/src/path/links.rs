@@ -1,4 +1,4 @@
-//! What holds the tree of paths together: the branches of a path, and the paths that it uses.
+//! The links between paths: the branches of a path, and the paths that it uses.
 
 use std::collections::HashMap;
 use std::mem;
@@ -13,7 +13,7 @@ pub struct Links<P: Collect>(Guarded<Linked<P>>);
 struct Linked<P: Collect> {
     branches: Option<Box<Branches<P>>>,
     /// The paths that this one uses until it is collected: the one that it is a branch of, and the
-    /// one where streams begin.
+    /// one on which streams begin.
     used: [Option<Use<P>>; 2],
 }
 

@@ -1,9 +1,9 @@
 //! Peers by id. Each has its node, and the paths of leaves with that peer and nothing else. So a
 //! stream that is opened by a peer id, or a connection that learns its peer, looks up one entry.
 //!
-//! As in a [`Registry`](crate::node::Registry), a thread that takes a node or path is a user of it
-//! from within the lookup on. The last user takes it out, under the lock of the shard and only if
-//! it still has no user. A path in an entry is a user of the node there.
+//! As in a [`Registry`](crate::node::Registry), a thread becomes a user of a node or path during
+//! the lookup. The last user removes it, under the lock of the shard and only if it still has no
+//! user. A path in an entry is a user of the node there.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Peers<H: Home> {
     table: Table<PeerId, Peer<H>>,
 }
 
-/// What is found by the id of a peer.
+/// The entry of a peer: its node and its paths.
 pub struct Peer<H: Home> {
     node: Arc<Node>,
     /// By kind.
@@ -110,7 +110,8 @@ impl<H: Home> Peers<H> {
         };
         let removed = self.table.change(&id, |peer| {
             let path_of_kind = &mut peer.paths[path.kind() as usize];
-            // Another thread may have found it since, or removed it, or even made another.
+            // Meanwhile another thread may have found the path again, removed it, or even made
+            // another in its place.
             let is_unused = |found: &Shared<Path<H>>| found.is(path) && path.is_unused();
             path_of_kind.take_if(|found| is_unused(found)).is_some()
         });
@@ -126,7 +127,8 @@ impl<H: Home> Peers<H> {
         let Some(id) = node.id().peer() else {
             return false;
         };
-        // Another thread may have found it since, or removed it, or even made another of this id.
+        // Meanwhile another thread may have found the node again, removed it, or even made another
+        // of this id.
         let is_unused = |peer: &Peer<H>| Arc::ptr_eq(&peer.node, node) && node.users().is_none();
         self.table.remove_if(&id, is_unused)
     }

@@ -5,9 +5,9 @@
 //!
 //! Paths form trees. The path of a leaf with a peer and nothing else is found by the id of the peer
 //! (`peers.rs`). A path with a protocol or service is a *branch* of the path without it: it is
-//! found there, and uses it. So while a leaf is on a branch, leaves that come the same way find
-//! every path of that way, and look up nothing but a name. Each path has a lock for its branches,
-//! as each shard of a map has one for its names.
+//! found there, and uses it. So while a leaf is on a branch, a leaf with the same peer, protocol
+//! and service finds all its paths, with one lookup by name for each step. Each path has a lock for
+//! its branches, as each shard of a map has one for its names.
 
 use std::ptr;
 use std::sync::Arc;
@@ -25,16 +25,17 @@ use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
 
-/// Where paths are at home: what collects a path that is not used any longer.
+/// The home of paths: it collects a path that is not used any longer. The engine implements it.
 pub trait Home: Sized {
     /// The last use of the path has ended. Another may begin and end before this returns.
     fn path_unused(path: &Shared<Path<Self>>);
 }
 
-/// What a leaf is charged on.
+/// The nodes that a leaf is charged on.
 pub struct Path<H: Home> {
     kind: PathKind,
-    /// Whether the path lives as long as its holder: then its uses decide nothing.
+    /// Whether the path lives as long as its holder: then it is in no map, and is not collected
+    /// when its last use ends.
     lasting: bool,
     /// Whether it goes through a transient scope. Its branches do not.
     is_transient: bool,
@@ -46,7 +47,8 @@ pub struct Path<H: Home> {
     home: Arc<H>,
     /// The path that it is a branch of.
     from: Option<Shared<Self>>,
-    /// For a path of connections to a peer: where streams begin that are opened through them.
+    /// For a path of connections to a peer: the path on which streams begin that are opened through
+    /// them.
     streams: SetOnce<Shared<Self>>,
     links: Links<Self>,
     lend_state: LendState,
@@ -149,12 +151,14 @@ impl<H: Home> Path<H> {
         nodes.filter(move |node| is_collected(node.class()) && is_new(node))
     }
 
-    /// Where streams begin that are opened through connections on this path, once there was one.
+    /// The path on which streams begin that are opened through connections on this path, once there
+    /// was one.
     pub fn streams(&self) -> Option<&Shared<Self>> {
         self.streams.get()
     }
 
-    /// Sets where streams begin, if it is not set yet. The caller is a user.
+    /// Sets the path on which streams begin, if it is not set yet. The caller is a user of this
+    /// path.
     pub fn set_streams(&self, streams: Use<Self>) {
         if self.streams.set((*streams).clone()).is_ok() {
             self.links.use_until_collected(streams);
@@ -202,7 +206,8 @@ impl<H: Home> Path<H> {
         from.is_some_and(|from| ptr::eq(&raw const **from, other))
     }
 
-    /// Pays for the charge with credit of the path, which is charged on all nodes already.
+    /// Pays for the charge with credit of the path, which is charged on all nodes already. Returns
+    /// whether there was enough.
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
         let take = |(kind, amount)| Some(self.credit()?.stock(kind).take(version, amount));
@@ -214,9 +219,9 @@ impl<H: Home> Path<H> {
         cancel_all(self.iter(), charge);
     }
 
-    /// Takes back what was granted: as credit, or else from the nodes. It calls `before_nodes`
-    /// before it gives anything back to the nodes. (Where operations are recorded there is no
-    /// credit.)
+    /// Takes back an amount that was granted: it becomes credit of the path, or else is released on
+    /// the nodes. `before_nodes` is called before the release on the nodes, to record it. (With a
+    /// recorder there is no credit.)
     #[inline]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
         let put = |credit: &Credit| credit.stock(kind).put(amount);

@@ -1,8 +1,8 @@
 //! Memory reserved directly on a node, through a view of it.
 //!
 //! The amount is charged on the node and its parents, and noted in the `direct` word of the node,
-//! so that it can release only what was reserved this way. While the word is above zero it counts
-//! as a user of the node: reserved memory keeps a scope alive.
+//! so that only memory that was reserved in this way can be released in this way. While the word is
+//! above zero it counts as a user of the node: reserved memory keeps a scope alive.
 
 use std::sync::Arc;
 

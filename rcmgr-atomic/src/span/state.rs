@@ -1,11 +1,13 @@
-//! A span: a part of a leaf, of a node or of another span, that is given back as a whole.
+//! A span: a part of the memory of a leaf, a node or another span, which is given back as a whole.
 //!
-//! Its word is `[closed: 1][has spans: 1][memory: 62]`. What it holds is part of what its owner
-//! holds, and never the own memory of the owner: only the span releases it, unless the owner is
-//! closed. A reservation is charged from the outside in: what the owner is charged on, the owner,
-//! then the span. It is undone from the inside out. A release takes the amount out of the span
-//! first. The thread that takes an amount out of a word passes it on to the owner. A closed owner
-//! has given everything back, so nothing is taken from it.
+//! Its word is `[closed: 1][has spans: 1][memory: 62]`. The memory of a span is part of the memory
+//! of its owner, but not of the own memory of the owner: only the span releases it, unless the
+//! owner is closed.
+//!
+//! A reservation is charged from the outside in: the nodes of the owner, the owner, then the span.
+//! A release goes from the inside out: the span first. The thread that takes an amount out of the
+//! word of a span also takes it out of the owner. A closed owner has given everything back, so
+//! nothing is taken from it.
 
 use std::sync::Arc;
 
@@ -83,7 +85,7 @@ impl Owner {
         }
     }
 
-    /// Takes back what a span held, or what was reserved for it.
+    /// Takes memory that a span held, or that was reserved for it, out of the owner.
     fn take(&self, size: u64) {
         match self {
             Self::Leaf(leaf) => leaf.take(size),
@@ -93,8 +95,8 @@ impl Owner {
         }
     }
 
-    /// Prepares for a span, unless the owner is closed. The new span is a user of the node that it
-    /// is part of.
+    /// Prepares for a span, unless the owner is closed. If the owner is part of a node, the new
+    /// span becomes a user of the node.
     fn prepare_for_spans(&self) -> Result<()> {
         match self {
             Self::Leaf(leaf) => leaf.prepare_for_spans(),
@@ -201,8 +203,8 @@ impl SpanState {
 
     #[inline]
     fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
-        // Release: what is charged outside is there before the span says that it holds it. Acquire:
-        // what is given back afterwards was charged before. Acquire on failure, as in `load`.
+        // Release: the owner is charged before the word of the span says so. Acquire: an amount
+        // that is given back afterwards was charged before. Acquire on failure, as in `load`.
         self.word
             .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -327,7 +329,7 @@ impl SpanState {
         }
     }
 
-    /// Records a reservation that this span refused. (Its owner records what it refuses itself.)
+    /// Records a reservation that this span refused. (Its owner records its own refusals.)
     fn record_refused(&self, engine: &Engine, size: u64, priority: Priority, refused: &Error) {
         engine.record_refusal(refused, || {
             let held = match refused {
@@ -386,8 +388,8 @@ impl SpanState {
         }
     }
 
-    /// Takes memory out of the span that the caller knows to be in it, and passes it on to the
-    /// owner. Does nothing if the span is closed: then it has passed everything on.
+    /// Takes memory out of the span, and out of its owner. The caller knows that the span holds
+    /// that much. Does nothing if the span is closed: then its owner has everything back.
     fn take(&self, size: u64) {
         if size == 0 {
             return;
@@ -467,7 +469,7 @@ impl SpanState {
 
 impl Drop for SpanState {
     fn drop(&mut self) {
-        // No other thread can close it, so no step on the word is needed.
+        // No other thread can close it any longer, so no atomic step on the word is needed.
         let word = self.load();
         if !word.is_closed() {
             self.give_back(word);

@@ -20,11 +20,11 @@ pub fn thread_shard() -> usize {
     0
 }
 
-/// Whether a load may see a value that has been replaced. The loads of loom may: that shows what a
-/// weak ordering lets through. Otherwise a load is a read-modify-write, which always sees the
-/// latest value: loom 0.7 remembers one access to each atomic, so it does not try a load after a
-/// later load and store of another thread, and misses whole interleavings. Neither mode shows
-/// everything, so the models run in both (`RCMGR_LOOM_STALE_LOADS=1`).
+/// Whether a load may see a value that has been replaced. With `RCMGR_LOOM_STALE_LOADS=1` it may:
+/// these are the loads of loom, which show the effect of a weak ordering. But loom 0.7 remembers
+/// one access to each atomic, so it does not try a load after a later load and store of another
+/// thread, and misses whole interleavings. So without the variable a load is a read-modify-write,
+/// which always sees the latest value. Neither mode shows everything: the models run in both.
 static STALE_LOADS: std::sync::LazyLock<bool> =
     std::sync::LazyLock::new(|| std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some());
 
@@ -41,7 +41,7 @@ impl AtomicU64 {
         if *STALE_LOADS {
             self.0.load(order)
         } else {
-            // AcqRel: at least as strong as what was asked for.
+            // AcqRel: at least as strong as the requested ordering.
             self.0.fetch_or(0, Ordering::AcqRel)
         }
     }
@@ -50,7 +50,7 @@ impl AtomicU64 {
         if *STALE_LOADS {
             self.0.store(value, order);
         } else {
-            // AcqRel: at least as strong as what was asked for.
+            // AcqRel: at least as strong as the requested ordering.
             self.0.swap(value, Ordering::AcqRel);
         }
     }

@@ -9,14 +9,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 
-/// The number of shards of what threads would otherwise contend for.
+/// The number of shards of a value that threads would otherwise contend for.
 pub const SHARDS: usize = 8;
 
 thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// The shard of this thread. Threads take the shards in turn.
+/// The shard of this thread. Shards are given to threads round-robin.
 #[inline]
 pub fn thread_shard() -> usize {
     match SHARD.get() {
@@ -98,7 +98,8 @@ pub type Claim = RareLock;
 /// Proof that a thread holds a claim.
 pub type Claimed<'a> = MutexGuard<'a, ()>;
 
-/// A value behind a lock, for what is looked up or made when a leaf is opened or moved.
+/// A value behind a lock. It is used when a leaf is opened, moved or collected, and not when memory
+/// is reserved.
 pub struct Guarded<T>(Mutex<T>);
 
 impl<T> Guarded<T> {

@@ -16,7 +16,7 @@ pub struct Table<K, V> {
     map: DashMap<K, V, RandomState>,
 }
 
-/// The number of shards for each core, so that two threads seldom want the same one.
+/// The number of shards for each core, so that two threads rarely need the same one.
 const SHARDS_PER_CORE: usize = 8;
 
 /// A map below this capacity is never shrunk.
@@ -89,7 +89,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         removed
     }
 
-    /// Gives back the room of a flood of entries that are gone.
+    /// Gives memory back after a flood of entries that were removed.
     #[cold]
     fn shrink(&self) {
         let capacity = self.map.capacity();

@@ -1,9 +1,8 @@
-//! The word of a leaf: what it holds, on which path, and whether it is closed.
+//! The word of a leaf: its memory, its path, and whether it is closed.
 
 use super::field::Field;
 
-/// What a leaf holds and at which stage it is:
-/// `[closed: 1][stage: 2][has spans: 1][memory: 60]`.
+/// The state of a leaf: `[closed: 1][stage: 2][has spans: 1][memory: 60]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LeafWord(pub u64);
 

@@ -1,8 +1,8 @@
-//! The word of a span: what it holds, and whether it is closed.
+//! The word of a span: its memory, and whether it is closed.
 
 use super::field::Field;
 
-/// What a span holds: `[closed: 1][has spans: 1][memory: 62]`.
+/// The state of a span: `[closed: 1][has spans: 1][memory: 62]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpanWord(pub u64);
 

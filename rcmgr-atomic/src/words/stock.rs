@@ -6,7 +6,7 @@ use super::field::Field;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StockWord(pub u64);
 
-/// The state of a stock says what may be done with it.
+/// The state of a stock, which decides how it may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StockState {
     /// The path does not lend: nothing may be done.

@@ -86,8 +86,8 @@ impl ConnsGauge {
         Ok(())
     }
 
-    /// Counts one more connection, and its file descriptor if it has one, if the usage is still
-    /// what was checked.
+    /// Counts one more connection, and its file descriptor if it has one, if the usage has not
+    /// changed since the check.
     #[inline]
     pub fn commit(&self, seen: ConnsWord, direction: Direction, uses_fd: UsesFd) -> bool {
         let next = seen.0 + ConnsWord::one(direction, uses_fd).0;
@@ -105,7 +105,7 @@ impl ConnsGauge {
             .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::AcqRel);
     }
 
-    /// Gives back what was granted.
+    /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, direction: Direction, uses_fd: UsesFd) {
         // AcqRel: as in `cancel`.
@@ -121,8 +121,8 @@ impl ConnsGauge {
 
     #[inline]
     pub fn used(&self) -> ConnsWord {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
-        // one. It is Acquire, too: a charge reads the version after the counter.
+        // SeqCst: a thread that changed a limit and then reads sees all charges under the old one.
+        // It is Acquire, too: a charge reads the version after the counter.
         ConnsWord(self.used.load(Ordering::SeqCst))
     }
 

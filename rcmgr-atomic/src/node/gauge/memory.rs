@@ -13,8 +13,7 @@ pub struct MemoryGauge {
     used: AtomicU64,
     limit: LimitSlots<1>,
     peak: Peak,
-    /// What a recorder had no room for, of the whole node. It lies here in space that the alignment
-    /// leaves free.
+    /// The missed changes of the whole node. They lie here in space that the alignment leaves free.
     missed: MissedCell,
 }
 
@@ -59,7 +58,7 @@ impl MemoryGauge {
         }
     }
 
-    /// Counts `size` more, if the usage is still what was checked.
+    /// Counts `size` more, if the usage has not changed since the check.
     #[inline]
     pub fn commit(&self, seen: u64, size: u64) -> bool {
         // SeqCst: see `CurrentVersion::is_current`. Relaxed on failure: the caller checks again.
@@ -75,7 +74,7 @@ impl MemoryGauge {
         self.used.fetch_sub(size, Ordering::AcqRel);
     }
 
-    /// Gives back what was granted.
+    /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, size: u64) {
         // AcqRel: as in `cancel`.
@@ -85,8 +84,7 @@ impl MemoryGauge {
     }
 
     pub fn used(&self) -> u64 {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
-        // one.
+        // SeqCst: a thread that changed a limit and then reads sees all charges under the old one.
         self.used.load(Ordering::SeqCst)
     }
 

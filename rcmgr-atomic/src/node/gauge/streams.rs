@@ -82,7 +82,7 @@ impl StreamsGauge {
         self.limit.get_one(version, TOTAL)
     }
 
-    /// Counts `count` more streams, if the usage is still what was checked.
+    /// Counts `count` more streams, if the usage has not changed since the check.
     #[inline]
     pub fn commit(&self, seen: StreamsWord, direction: Direction, count: u64) -> bool {
         let next = seen.0 + StreamsWord::of(direction, count).0;
@@ -100,7 +100,7 @@ impl StreamsGauge {
             .fetch_sub(StreamsWord::of(direction, count).0, Ordering::AcqRel);
     }
 
-    /// Gives back what was granted.
+    /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, direction: Direction, count: u64) {
         // AcqRel: as in `cancel`.
@@ -114,8 +114,8 @@ impl StreamsGauge {
 
     #[inline]
     pub fn used(&self) -> StreamsWord {
-        // SeqCst: a thread that changed a limit and then reads sees what was charged under the old
-        // one. It is Acquire, too: a charge reads the version after the counter.
+        // SeqCst: a thread that changed a limit and then reads sees all charges under the old one.
+        // It is Acquire, too: a charge reads the version after the counter.
         StreamsWord(self.used.load(Ordering::SeqCst))
     }
 
