@@ -18,6 +18,24 @@ fn a_priority_can_use_its_share_to_the_byte() {
 }
 
 #[test]
+fn an_amount_is_any_integer_that_is_at_hand() {
+    let manager = manager(|limits| limits.system.memory = 10_000.into());
+    let stream = stream(&manager);
+    let buffer = vec![0_u8; 100];
+    let guards = [
+        stream.reserve(buffer.len(), Priority::Always).unwrap(),
+        stream.reserve(200_u32, Priority::Always).unwrap(),
+        stream.reserve(300_u64, Priority::Always).unwrap(),
+        stream.reserve(400, Priority::Always).unwrap(),
+    ];
+    assert_eq!(stream.stat().memory, 1000);
+    drop(guards);
+    assert_eq!(stream.stat().memory, 0);
+    assert!(stream.reserve(-1, Priority::Always).is_err());
+    assert!(manager.stat().system.memory == 0);
+}
+
+#[test]
 fn nothing_wraps() {
     let manager = manager(|_| {});
     let most = (1 << 60) - 1;
