@@ -6,7 +6,7 @@
 //! threads have ended, each counter is exactly the sum of what its leaves hold.
 //!
 //! A model that is too large to explore in full has a bound on the number of preemptions: see
-//! [`within`].
+//! `within`.
 #![cfg(loom)]
 
 use std::sync::Arc;
