@@ -1,6 +1,8 @@
 //! Atomics, locks and maps. They are real ones, or under `--cfg loom` stand-ins whose interleavings
 //! loom explores. So the models in `loom-tests` run the code that runs in a server.
 
+#[cfg(not(loom))]
+mod brief_lock;
 mod clock;
 mod hint;
 #[cfg(loom)]

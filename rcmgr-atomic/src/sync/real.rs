@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::brief_lock::BriefLock;
+
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 
 /// The number of shards of a value that threads would otherwise contend for.
@@ -100,11 +102,11 @@ pub type Claimed<'a> = MutexGuard<'a, ()>;
 
 /// A value behind a lock. It is used when a leaf is opened, moved or collected, and not when memory
 /// is reserved.
-pub struct Guarded<T>(Mutex<T>);
+pub struct Guarded<T>(BriefLock<T>);
 
 impl<T> Guarded<T> {
     pub fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+        Self(BriefLock::new(value))
     }
 
     #[inline]

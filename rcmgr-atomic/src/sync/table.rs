@@ -1,48 +1,54 @@
-//! Values by name, in the shards of a concurrent map. A thread that waits for a shard is parked: it
-//! does not spend the time slice that the holder of the lock needs.
+//! Values by name, in shards with a lock each.
+//!
+//! A structure of our own in place of `dashmap`, whose locks look again at once: `brief_lock.rs` has the
+//! figures. A lookup takes one hash and the lock of one shard.
 
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::hash::Hash;
 use std::thread::available_parallelism;
 
 use ahash::RandomState;
-use dashmap::{DashMap, Entry};
+use crossbeam_utils::CachePadded;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::brief_lock::BriefLock;
 
 /// Values by name.
 pub struct Table<K, V> {
-    /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that
-    /// collide.
-    map: DashMap<K, V, RandomState>,
+    /// Their number is a power of two.
+    shards: Box<[Shard<K, V>]>,
+    /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that collide.
+    hasher: RandomState,
 }
 
-/// The number of shards for each core, so that two threads rarely need the same one.
+type Shard<K, V> = CachePadded<BriefLock<HashTable<(K, V)>>>;
+
+/// The number of shards for each core, so that two threads seldom want the same one.
 const SHARDS_PER_CORE: usize = 8;
 
-/// A map below this capacity is never shrunk.
-const SMALL: usize = 1024;
+/// Divided by this, a hash has lost its lowest 40 bits.
+const MIDDLE: u64 = 2_u64.pow(40);
 
-/// A thread checks whether a map should shrink after this many removals: the check visits every
-/// shard.
-const REMOVALS_PER_CHECK: u32 = 1024;
+/// A shard below this capacity is not shrunk.
+const SMALL: usize = 64;
 
 impl<K: Eq + Hash, V> Table<K, V> {
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, Into::into);
         let shards = (SHARDS_PER_CORE * cores).next_power_of_two();
+        let shard = |_| CachePadded::new(BriefLock::new(HashTable::new()));
         Self {
-            map: DashMap::with_hasher_and_shard_amount(RandomState::new(), shards),
+            shards: (0..shards).map(shard).collect(),
+            hasher: RandomState::new(),
         }
     }
 
-    /// The result of `f` for the entry. Meanwhile no thread can change or remove the entry.
+    /// The shard of a hash. The table in it uses the lowest and the highest bits of the hash, so the
+    /// shard is chosen by the bits between.
     #[inline]
-    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        self.map.view(key, |_, value| f(value))
+    fn shard(&self, hash: u64) -> &Shard<K, V> {
+        &self.shards[(hash / MIDDLE) as usize & (self.shards.len() - 1)]
     }
 
     /// The result of `f` for the entry. Meanwhile no other thread sees its shard.
@@ -52,7 +58,20 @@ impl<K: Eq + Hash, V> Table<K, V> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.map.get_mut(key).map(|mut value| f(&mut value))
+        let hash = self.hasher.hash_one(key);
+        let mut entries = self.shard(hash).lock();
+        let entry = entries.find_mut(hash, |(found, _)| found.borrow() == key);
+        entry.map(|(_, value)| f(value))
+    }
+
+    /// The same for a caller that does not change the entry.
+    #[inline]
+    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.change(key, |value| f(value))
     }
 
     /// The result of `f` for the entry, which is made if absent. Meanwhile no other thread sees its
@@ -63,17 +82,31 @@ impl<K: Eq + Hash, V> Table<K, V> {
         make: impl FnOnce(&K) -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        match self.map.entry(key) {
-            Entry::Occupied(mut entry) => f(entry.get_mut()),
+        let hash = self.hasher.hash_one(&key);
+        let mut entries = self.shard(hash).lock();
+        let entry = entries.entry(
+            hash,
+            |(found, _)| *found == key,
+            |(key, _)| self.hasher.hash_one(key),
+        );
+        match entry {
+            Entry::Occupied(mut entry) => f(&mut entry.get_mut().1),
             Entry::Vacant(entry) => {
-                let value = make(entry.key());
-                f(&mut entry.insert(value))
+                let value = make(&key);
+                f(&mut entry.insert((key, value)).get_mut().1)
             }
         }
     }
 
     pub fn insert(&self, key: K, value: V) {
-        self.map.insert(key, value);
+        let hash = self.hasher.hash_one(&key);
+        let mut entries = self.shard(hash).lock();
+        match entries.find_mut(hash, |(found, _)| *found == key) {
+            Some((_, old)) => *old = value,
+            None => {
+                entries.insert_unique(hash, (key, value), |(key, _)| self.hasher.hash_one(key));
+            }
+        }
     }
 
     /// Removes the entry if `f` says so. Meanwhile no other thread sees its shard.
@@ -82,43 +115,38 @@ impl<K: Eq + Hash, V> Table<K, V> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let removed = self.map.remove_if(key, |_, value| f(value)).is_some();
-        if removed && is_time_to_check() {
-            self.shrink();
+        let hash = self.hasher.hash_one(key);
+        let mut entries = self.shard(hash).lock();
+        let Ok(entry) = entries.find_entry(hash, |(found, _)| found.borrow() == key) else {
+            return false;
+        };
+        if !f(&entry.get().1) {
+            return false;
         }
-        removed
-    }
-
-    /// Gives memory back after a flood of entries that were removed.
-    #[cold]
-    fn shrink(&self) {
-        let capacity = self.map.capacity();
-        if capacity > SMALL && capacity > 8 * self.map.len() {
-            self.map.shrink_to_fit();
+        let (removed, _) = entry.remove();
+        // Give back the room of a flood of entries that are gone.
+        let (len, capacity) = (entries.len(), entries.capacity());
+        if capacity > SMALL && capacity > 8 * len {
+            entries.shrink_to(2 * len, |(key, _)| self.hasher.hash_one(key));
         }
+        // The entry is dropped outside of the lock.
+        drop(entries);
+        drop(removed);
+        true
     }
 
     pub fn retain(&self, f: impl Fn(&K) -> bool) {
-        self.map.retain(|key, _| f(key));
+        for shard in &self.shards {
+            shard.lock().retain(|(key, _)| f(key));
+        }
     }
 
-    /// Calls `f` for every entry. Meanwhile no thread can change its shard.
+    /// Calls `f` for every entry. Meanwhile no other thread sees its shard.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-        self.map
-            .iter()
-            .for_each(|entry| f(entry.key(), entry.value()));
+        for shard in &self.shards {
+            shard.lock().iter().for_each(|(key, value)| f(key, value));
+        }
     }
-}
-
-/// Whether this thread has removed enough entries, of all tables, since it last checked one.
-fn is_time_to_check() -> bool {
-    thread_local! {
-        static REMOVALS: Cell<u32> = const { Cell::new(0) };
-    }
-    let removals = REMOVALS.get() + 1;
-    let is_time = removals == REMOVALS_PER_CHECK;
-    REMOVALS.set(if is_time { 0 } else { removals });
-    is_time
 }
 
 #[cfg(test)]
@@ -130,10 +158,14 @@ mod tests {
     #[test]
     fn a_flood_of_entries_gives_its_room_back() {
         let table = Table::<u64, u64>::new();
+        let capacity = || -> usize {
+            let capacities = table.shards.iter().map(|shard| shard.lock().capacity());
+            capacities.sum()
+        };
         for key in 0..100_000 {
             assert_eq!(table.change_or_insert(key, |&key| key, |value| *value), key);
         }
-        assert!(table.map.capacity() >= 100_000);
+        assert!(capacity() >= 100_000);
         let mut sum = 0;
         table.for_each(|_, value| sum += value);
         assert_eq!(sum, (0..100_000).sum::<u64>());
@@ -142,9 +174,8 @@ mod tests {
             assert!(table.remove_if(&key, |&value| value == key));
             assert_eq!(table.read(&key, |&value| value), None);
         }
-        // Entries that went after the last check leave some room behind.
-        let capacity = table.map.capacity();
-        assert!(capacity <= 8 * REMOVALS_PER_CHECK as usize, "{capacity}");
+        let most = SMALL.next_power_of_two() * table.shards.len();
+        assert!(capacity() <= most, "{} of {most}", capacity());
     }
 
     #[test]

