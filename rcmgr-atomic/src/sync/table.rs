@@ -16,7 +16,6 @@ use super::brief_lock::BriefLock;
 
 /// Values by name.
 pub struct Table<K, V> {
-    /// Their number is a power of two.
     shards: Box<[Shard<K, V>]>,
     /// A remote chooses the names. The hasher is seeded, so that it cannot choose names that collide.
     hasher: RandomState,
@@ -27,8 +26,8 @@ type Shard<K, V> = CachePadded<BriefLock<HashTable<(K, V)>>>;
 /// The number of shards for each core, so that two threads seldom want the same one.
 const SHARDS_PER_CORE: usize = 8;
 
-/// Divided by this, a hash has lost its lowest 40 bits.
-const MIDDLE: u64 = 2_u64.pow(40);
+/// The number of different hashes.
+const HASHES: u128 = 2_u128.pow(64);
 
 /// A shard below this capacity is not shrunk.
 const SMALL: usize = 64;
@@ -36,7 +35,7 @@ const SMALL: usize = 64;
 impl<K: Eq + Hash, V> Table<K, V> {
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, Into::into);
-        let shards = (SHARDS_PER_CORE * cores).next_power_of_two();
+        let shards = SHARDS_PER_CORE * cores;
         let shard = |_| CachePadded::new(BriefLock::new(HashTable::new()));
         Self {
             shards: (0..shards).map(shard).collect(),
@@ -48,7 +47,9 @@ impl<K: Eq + Hash, V> Table<K, V> {
     /// shard is chosen by the bits between.
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<K, V> {
-        &self.shards[(hash / MIDDLE) as usize & (self.shards.len() - 1)]
+        let middle_first = hash.rotate_left(24);
+        let scaled = u128::from(middle_first) * self.shards.len() as u128;
+        &self.shards[(scaled / HASHES) as usize]
     }
 
     /// The result of `f` for the entry. Meanwhile no other thread sees its shard.
