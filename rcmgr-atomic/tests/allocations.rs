@@ -58,6 +58,18 @@ fn a_refused_stream_of_a_known_peer_allocates_nothing() {
 }
 
 #[test]
+fn a_refused_stream_of_a_peer_that_has_only_a_connection_allocates_nothing() {
+    let manager = manager();
+    let connection = open(&manager).unwrap();
+    connection.set_peer(&peer()).unwrap();
+    manager.view_peer(&peer()).set_limit(Limit::BLOCK_ALL);
+    let peer = peer();
+    refused("a stream", || {
+        manager.open_stream(&peer, Direction::Inbound)
+    });
+}
+
+#[test]
 fn a_refused_stream_whose_protocol_is_known_allocates_nothing() {
     let manager = manager();
     let connection = open(&manager).unwrap();
