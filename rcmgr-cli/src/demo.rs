@@ -218,7 +218,7 @@ async fn play(
 
     let run = async {
         let all_came = async {
-            // Fails if all clients have ended: then no more will connect.
+            // Fails if all clients have ended: then no further client will connect.
             let _ = all_came.wait_for(|came| *came >= plan.connections).await;
         };
         stage::direct(&announce, &plan.flooded_stages(), all_came, length).await;

@@ -54,7 +54,7 @@ impl NodeUser {
         // AcqRel and Acquire, here and below: pair with the steps of other threads on the word.
         let mut held = node.direct.load(Ordering::Acquire);
         loop {
-            // The word can hold no more: cancel the charge, and refuse.
+            // The word is full: cancel the charge, and refuse.
             let sum = held.saturating_add(size);
             if sum > MAX_MEMORY {
                 record(&self.engine, &self.node, Operation::Release, charge);

@@ -6,8 +6,8 @@ use parking_lot::{Mutex, MutexGuard};
 /// A value behind a lock that is held for some dozens of instructions.
 ///
 /// A thread that finds the lock taken pauses for some microseconds before it looks again. A look takes
-/// the cache line away from the holder, who is done long before the line is back. During the pause the
-/// holder may take the lock many times. After a few looks the thread is parked: the holder was
+/// the cache line away from the holder, and the line comes back later than the holder would have
+/// unlocked. During the pause the holder may take the lock many times. After a few looks the thread is parked: the holder was
 /// probably preempted, and needs the time slice.
 ///
 /// What it buys, on two threads that share everything (`rcmgr study`), against a lock that looks again

@@ -18,7 +18,7 @@ pub enum Stage {
     AllHoard,
     /// Clients disconnect.
     Leaving,
-    /// No client is left, and the server accepts no more.
+    /// No client is left, and the server accepts no further connections.
     Closing,
 }
 
