@@ -7,8 +7,8 @@ use parking_lot::{Mutex, MutexGuard};
 ///
 /// A thread that finds the lock taken pauses for some microseconds before it looks again. A look takes
 /// the cache line away from the holder, and the line comes back later than the holder would have
-/// unlocked. During the pause the holder may take the lock many times. After a few looks the thread is parked: the holder was
-/// probably preempted, and needs the time slice.
+/// unlocked. During the pause the holder may take the lock many times. After a few looks the thread is
+/// parked: the holder was probably preempted, and needs the time slice.
 ///
 /// What it buys, on two threads that share everything (`rcmgr study`), against a lock that looks again
 /// at once (`dashmap`, and `parking_lot` alone): a stream takes 156 ns in place of 470, a connection
