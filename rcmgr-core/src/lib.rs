@@ -22,7 +22,6 @@
 
 pub mod address;
 mod amount;
-mod canonical_ip;
 mod clock;
 mod direction;
 pub mod dynamic;
@@ -44,9 +43,8 @@ mod scope;
 mod shown;
 mod stat;
 
-pub use address::{AddressConfig, AddressLimits};
+pub use address::{AddressConfig, AddressLimits, canonical_ip};
 pub use amount::Amount;
-pub use canonical_ip::canonical_ip;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};

@@ -24,34 +24,62 @@ const SIX_TO_FOUR: u8 = 16;
 /// The high 64 bits of 64:ff9b::/96, the well-known prefix of NAT64 (RFC 6052).
 const WELL_KNOWN_NAT64: u64 = 0x0064_ff9b << 32;
 
+/// The prefixes of addresses that carry an IPv4 address: NAT64, 6to4, mapped and v4-compatible.
+pub(super) const STANDARD_CARRIERS: [Ipv6Net; 4] = [
+    Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), LOW),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), SIX_TO_FOUR),
+    Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), LOW),
+    Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, LOW),
+];
+
+/// 0.0.0.0/8 and 127.0.0.0/8. An address that comes from the network must not count as one of these,
+/// so only a mapped address can carry one.
+const THIS_MACHINE: [Ipv4Net; 2] = [
+    Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
+];
+
 /// The prefix lengths that RFC 6052 allows for NAT64.
 pub(super) const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 
-/// The address that an address counts as: the IPv4 address that an IPv6 address carries, if it
-/// carries one, else the address itself.
+/// The address that a remote counts as: the IPv4 address that an IPv6 address carries, else the
+/// address itself. So a client is one client, whichever way it comes.
 ///
-/// These carry one: IPv4-mapped addresses (`::ffff:192.0.2.7`, as a dual-stack socket reports an
-/// IPv4 peer), NAT64 addresses with the well-known prefix (`64:ff9b::192.0.2.7`), 6to4 addresses
-/// (`2002:c000:207::1`), and v4-compatible addresses (`::192.0.2.7`; not `::`, `::1` and the rest
-/// of `::0.0.0.0/104`). Other prefixes of NAT64 can be configured:
-/// [`AddressConfig::canonical_ip`](super::AddressConfig::canonical_ip) knows them.
+/// | carries an IPv4 address | as in |
+/// | --- | --- |
+/// | IPv4-mapped, `::ffff:0:0/96` | `::ffff:192.0.2.7` |
+/// | NAT64, `64:ff9b::/96` | `64:ff9b::192.0.2.7` |
+/// | 6to4, `2002::/16` | `2002:c000:207::1` |
+/// | IPv4-compatible, `::/96` | `::192.0.2.7` |
+///
+/// Only a mapped address can carry an address of `127.0.0.0/8` or `0.0.0.0/8`: the other three come
+/// from the network, and must not count as this machine. So `::1` and `::` stay as they are.
+///
+/// [`canonical_ip_with`] knows other prefixes of NAT64, which can be configured.
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use rcmgr_core::address::canonical_ip;
+/// use rcmgr_core::canonical_ip;
 ///
-/// let ipv4: IpAddr = "192.0.2.7".parse()?;
-/// for same in ["::ffff:192.0.2.7", "64:ff9b::192.0.2.7", "2002:c000:207::1", "::192.0.2.7"] {
-///     assert_eq!(canonical_ip(same.parse()?), ipv4);
+/// let client: IpAddr = "192.0.2.7".parse()?;
+/// for text in ["::ffff:192.0.2.7", "64:ff9b::c000:207", "2002:c000:207::1", "::192.0.2.7"] {
+///     assert_eq!(canonical_ip(text.parse()?), client);
 /// }
-/// let ipv6: IpAddr = "2001:db8::7".parse()?;
-/// assert_eq!(canonical_ip(ipv6), ipv6);
+/// for text in ["2001:db8::7", "::1", "::", "64:ff9b::127.0.0.1"] {
+///     assert_eq!(canonical_ip(text.parse()?), text.parse::<IpAddr>()?);
+/// }
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[must_use]
 #[inline]
-pub fn canonical_ip(ip: IpAddr) -> IpAddr {
-    carried_ip(ip, &[])
+pub const fn canonical_ip(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else {
+        return ip;
+    };
+    match standard_carrier(v6) {
+        Some(carrier) => carrier.canonical_ip(v6),
+        None => ip,
+    }
 }
 
 /// The network without host bits. A network of IPv6 addresses that all carry an IPv4 address
@@ -68,71 +96,138 @@ pub fn canonical_ip(ip: IpAddr) -> IpAddr {
 /// ```
 #[must_use]
 pub fn canonical_network(network: IpNet) -> IpNet {
-    carried_network(network, &[])
+    canonical_network_with(network, &[])
 }
 
-/// As [`canonical_ip`], with these prefixes of NAT64 besides the well-known one.
-#[inline]
-pub(super) fn carried_ip(ip: IpAddr, nat64: &[Ipv6Net]) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => embedded_ipv4(v6, nat64).map_or(ip, IpAddr::V4),
-    }
-}
-
-/// As [`canonical_network`], with these prefixes of NAT64 besides the well-known one.
-pub(super) fn carried_network(network: IpNet, nat64: &[Ipv6Net]) -> IpNet {
-    let network = network.trunc();
-    let IpNet::V6(v6) = network else {
-        return network;
-    };
-    let Some(prefix) = carrier(v6.network(), nat64).filter(|&prefix| prefix <= v6.prefix_len())
-    else {
-        return network;
-    };
-    let ip = carried_after(v6.network().to_bits(), prefix);
-    let len = carried_bits(v6.prefix_len(), prefix);
-    Ipv4Net::new_assert(ip, len).trunc().into()
-}
-
-/// The IPv4 address that an IPv6 address carries. `nat64` are prefixes of NAT64 besides the
-/// well-known one; they were checked.
+/// As [`canonical_ip`], with these prefixes of NAT64 besides the well-known one, for example
+/// [`AddressConfig::nat64`](super::AddressConfig::nat64). Their lengths must be those of RFC 6052.
+///
+/// ```
+/// use rcmgr_core::address::canonical_ip_with;
+///
+/// let nat64 = ["2001:db8:64::/96".parse()?];
+/// let behind_the_gateway = "2001:db8:64::192.0.2.7".parse()?;
+/// assert_eq!(canonical_ip_with(behind_the_gateway, &nat64).to_string(), "192.0.2.7");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 #[inline]
-pub fn embedded_ipv4(ip: Ipv6Addr, nat64: &[Ipv6Net]) -> Option<Ipv4Addr> {
-    let prefix = carrier(ip, nat64)?;
-    Some(carried_after(ip.to_bits(), prefix))
+pub fn canonical_ip_with(ip: IpAddr, nat64: &[Ipv6Net]) -> IpAddr {
+    let IpAddr::V6(v6) = ip else {
+        return ip;
+    };
+    carrier(v6, nat64).map_or(ip, |carrier| carrier.canonical_ip(v6))
 }
 
-/// The length of the prefix before the IPv4 address that the address carries.
+/// As [`canonical_network`], with these prefixes of NAT64 besides the well-known one. Their lengths
+/// must be those of RFC 6052.
+///
+/// ```
+/// use rcmgr_core::address::canonical_network_with;
+///
+/// let nat64 = ["2001:db8:64::/96".parse()?];
+/// let behind_the_gateway = "2001:db8:64::192.0.2.0/120".parse()?;
+/// assert_eq!(canonical_network_with(behind_the_gateway, &nat64).to_string(), "192.0.2.0/24");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn canonical_network_with(network: IpNet, nat64: &[Ipv6Net]) -> IpNet {
+    let network = network.trunc();
+    match carried_network(network, nat64) {
+        Some((carrier, carried))
+            if carrier.is_mapped || !THIS_MACHINE.iter().any(overlaps(carried)) =>
+        {
+            carried.into()
+        }
+        _ => network,
+    }
+}
+
+/// Whether only some of the network's addresses carry an IPv4 address, because others would carry
+/// one of this machine. Such a network names hardly any address.
+pub(super) fn is_carried_in_part(network: IpNet, nat64: &[Ipv6Net]) -> bool {
+    let carried = carried_network(network.trunc(), nat64);
+    carried.is_some_and(|(carrier, carried)| {
+        let within = THIS_MACHINE.iter().any(|own| own.contains(&carried));
+        !carrier.is_mapped && !within && THIS_MACHINE.iter().any(overlaps(carried))
+    })
+}
+
+fn overlaps(network: Ipv4Net) -> impl Fn(&Ipv4Net) -> bool {
+    move |own| own.contains(&network) || network.contains(own)
+}
+
+/// The IPv4 network that a network of IPv6 addresses carries, whether or not it counts as it.
+fn carried_network(network: IpNet, nat64: &[Ipv6Net]) -> Option<(Carrier, Ipv4Net)> {
+    let IpNet::V6(v6) = network else {
+        return None;
+    };
+    let carrier = carrier(v6.network(), nat64)?;
+    if v6.prefix_len() < carrier.prefix_len {
+        return None;
+    }
+    let bits = joined_bits(v6.prefix_len()) - joined_bits(carrier.prefix_len);
+    let carried = Ipv4Net::new_assert(carrier.carried(v6.network()), bits.min(32));
+    Some((carrier, carried.trunc()))
+}
+
+/// A kind of IPv6 addresses that carry an IPv4 address.
+#[derive(Debug, Clone, Copy)]
+struct Carrier {
+    /// The number of bits before the IPv4 address.
+    prefix_len: u8,
+    is_mapped: bool,
+}
+
+impl Carrier {
+    const fn new(prefix_len: u8) -> Self {
+        Self {
+            prefix_len,
+            is_mapped: false,
+        }
+    }
+
+    /// The IPv4 address behind the prefix. Bits 64 to 71 hold none of it (RFC 6052).
+    #[inline]
+    const fn carried(self, ip: Ipv6Addr) -> Ipv4Addr {
+        let bits = ip.to_bits();
+        // The 120 bits without that byte.
+        let joined = bits >> 64 << 56 | bits & ((1 << 56) - 1);
+        Ipv4Addr::from_bits((joined >> (88 - joined_bits(self.prefix_len))) as u32)
+    }
+
+    #[inline]
+    const fn canonical_ip(self, ip: Ipv6Addr) -> IpAddr {
+        let carried = self.carried(ip);
+        match carried.octets()[0] {
+            0 | 127 if !self.is_mapped => IpAddr::V6(ip),
+            _ => IpAddr::V4(carried),
+        }
+    }
+}
+
 #[inline]
-fn carrier(ip: Ipv6Addr, nat64: &[Ipv6Net]) -> Option<u8> {
+fn carrier(ip: Ipv6Addr, nat64: &[Ipv6Net]) -> Option<Carrier> {
+    standard_carrier(ip).or_else(|| {
+        let configured = nat64.iter().find(|prefix| prefix.contains(&ip));
+        configured.map(|prefix| Carrier::new(prefix.prefix_len()))
+    })
+}
+
+/// The kind of an address, except for configured prefixes of NAT64.
+#[inline]
+const fn standard_carrier(ip: Ipv6Addr) -> Option<Carrier> {
     let bits = ip.to_bits();
     let (high, low) = ((bits >> 64) as u64, bits as u64);
-    // Mapped, or v4-compatible: 0.0.0.0/8 is nobody's address, and ::1 is IPv6 loopback.
-    if high == 0 && (low >> 32 == 0xffff || low >> 32 == 0 && low >> 24 != 0) {
-        return Some(LOW);
+    match (high, low >> 32) {
+        (0, 0xffff) => Some(Carrier {
+            prefix_len: LOW,
+            is_mapped: true,
+        }),
+        (0 | WELL_KNOWN_NAT64, 0) => Some(Carrier::new(LOW)),
+        _ if high >> 48 == 0x2002 => Some(Carrier::new(SIX_TO_FOUR)),
+        _ => None,
     }
-    if high >> 48 == 0x2002 {
-        return Some(SIX_TO_FOUR);
-    }
-    if high == WELL_KNOWN_NAT64 && low >> 32 == 0 {
-        return Some(LOW);
-    }
-    let configured = nat64.iter().find(|prefix| prefix.contains(&ip));
-    configured.map(Ipv6Net::prefix_len)
-}
-
-/// The IPv4 address behind a prefix of this length. Bits 64 to 71 hold none of it (RFC 6052).
-const fn carried_after(bits: u128, prefix: u8) -> Ipv4Addr {
-    // The 120 bits without that byte.
-    let joined = bits >> 64 << 56 | bits & ((1 << 56) - 1);
-    Ipv4Addr::from_bits((joined >> (88 - joined_bits(prefix))) as u32)
-}
-
-/// How many of the first `len` bits belong to the IPv4 address behind a prefix.
-fn carried_bits(len: u8, prefix: u8) -> u8 {
-    (joined_bits(len) - joined_bits(prefix)).min(32)
 }
 
 /// How many of the first `len` bits are left without bits 64 to 71.
@@ -164,7 +259,10 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("::ffff:0.0.0.1", "0.0.0.1"),
             ("64:ff9b::c000:207", "192.0.2.7"),
-            ("64:ff9b::", "0.0.0.0"),
+            ("64:ff9b::", "64:ff9b::"),
+            ("64:ff9b::127.0.0.1", "64:ff9b::7f00:1"),
+            ("2002:7f00:1::1", "2002:7f00:1::1"),
+            ("::127.0.0.1", "::7f00:1"),
             ("64:ff9b:1::c000:207", "64:ff9b:1::c000:207"),
             ("64:ff9b:0:0:1::c000:207", "64:ff9b:0:0:1:0:c000:207"),
             ("2002:c000:207::", "192.0.2.7"),
@@ -191,9 +289,9 @@ mod tests {
         for (prefix, ip) in NAT64 {
             let prefix = [prefix.parse().unwrap()];
             let ip: IpAddr = ip.parse().unwrap();
-            assert_eq!(carried_ip(ip, &prefix), carried, "{ip}");
-            assert_eq!(carried_ip(ip, &[]), ip);
-            let host = carried_network(IpNet::from(ip), &prefix);
+            assert_eq!(canonical_ip_with(ip, &prefix), carried, "{ip}");
+            assert_eq!(canonical_ip_with(ip, &[]), ip);
+            let host = canonical_network_with(IpNet::from(ip), &prefix);
             assert_eq!(host, IpNet::from(carried), "{ip}");
         }
     }
@@ -210,6 +308,9 @@ mod tests {
             ("2002:c000:207::/48", "192.0.2.7/32"),
             ("2002:c000:207:1::/64", "192.0.2.7/32"),
             ("2002::/15", "2002::/15"),
+            ("2002::/16", "2002::/16"),
+            ("2002:8000::/17", "128.0.0.0/1"),
+            ("2002:7f00::/24", "2002:7f00::/24"),
             ("::192.0.2.0/120", "192.0.2.0/24"),
             ("::/96", "::/96"),
             ("::/104", "::/104"),
@@ -229,12 +330,25 @@ mod tests {
             ("2001:db8:100::/40", "2001:db8:1c0:2::/64", "192.0.2.0/24"),
             ("2001:db8:100::/40", "2001:db8:1c0:2::/68", "192.0.2.0/24"),
             ("2001:db8:100::/40", "2001:db8:1c0:2::/72", "192.0.2.0/24"),
-            ("2001:db8:100::/40", "2001:db8:1c0:2:20::/76", "192.0.2.32/28"),
-            ("2001:db8:100::/40", "2001:db8:1c0:2:21::/128", "192.0.2.33/32"),
-            ("2001:db8:122:344::/64", "2001:db8:122:344::/64", "0.0.0.0/0"),
+            (
+                "2001:db8:100::/40",
+                "2001:db8:1c0:2:20::/76",
+                "192.0.2.32/28",
+            ),
+            (
+                "2001:db8:100::/40",
+                "2001:db8:1c0:2:21::/128",
+                "192.0.2.33/32",
+            ),
+            (
+                "2001:db8:122:344::/64",
+                "2001:db8:122:344:80::/73",
+                "128.0.0.0/1",
+            ),
         ];
         for (prefix, given, meant) in cases {
-            let network = carried_network(given.parse().unwrap(), &[prefix.parse().unwrap()]);
+            let network =
+                canonical_network_with(given.parse().unwrap(), &[prefix.parse().unwrap()]);
             assert_eq!(network.to_string(), meant, "{given}");
         }
     }
