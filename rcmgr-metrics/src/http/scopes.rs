@@ -1,13 +1,14 @@
 //! A page of scopes, as JSON.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
 use serde::{Serialize, Serializer};
 
 use super::query::{Query, Sort};
-use crate::label::LONGEST;
+use crate::label::shown;
 use crate::usage::utilisation;
 
 /// The answer to a query.
@@ -140,7 +141,15 @@ fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
 /// The name as it is shown. Only the part that a remote chose is cut, not the part after it, so
 /// that no scope is shown with the name of its parent.
 fn name(id: &ScopeId) -> String {
-    format!("{id:.LONGEST$}")
+    let cut = |name: &Arc<str>| Arc::from(shown(name));
+    let id = match id {
+        ScopeId::Service(name) => ScopeId::Service(cut(name)),
+        ScopeId::ServicePeer(name, peer) => ScopeId::ServicePeer(cut(name), *peer),
+        ScopeId::Protocol(id) => ScopeId::Protocol(cut(id)),
+        ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
+        plain => plain.clone(),
+    };
+    id.exact().to_string()
 }
 
 /// The fullest limit and its utilisation.
