@@ -12,7 +12,7 @@ mod waiting;
 
 use std::collections::BTreeMap;
 
-use rcmgr_core::{Resource, ScopeStat};
+use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 
 use super::needs::Needs;
 use super::operation::Operation;
@@ -162,6 +162,10 @@ impl WhatIf {
             amount.raise(&held);
             let used = Peak::of(&last.before);
             self.needs.ask(last.counts_in, &used, &amount, priority);
+        }
+        // A peer is the last that a connection asks when it gets one.
+        if last.counts_in == ScopeClass::Peer.as_str() {
+            (amount, priority) = (Peak::of(&last.amount), last.priority);
         }
         for class in &next.unknown {
             self.needs.may_ask(class, &amount, priority);

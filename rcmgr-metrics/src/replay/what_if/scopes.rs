@@ -98,7 +98,8 @@ pub struct Step {
 pub struct Scopes {
     /// The other limits; without any, nothing is refused.
     asked: Option<ReplayLimits>,
-    nodes: HashMap<Name, Node>,
+    /// In boxes, because a map has up to twice as many places as entries.
+    nodes: HashMap<Name, Box<Node>>,
     /// The connections and streams that may move.
     waiting: Waiting,
     leaves: u64,
@@ -179,7 +180,7 @@ impl Scopes {
                 ..Leaf::default()
             });
         }
-        self.nodes.insert(event.scope_name().into(), node);
+        self.nodes.insert(event.scope_name().into(), Box::new(node));
     }
 
     fn limit(&self, event: &Event) -> Limit {
@@ -307,10 +308,7 @@ impl Scopes {
     /// Notes the scopes that a connection or stream is charged on. If all are known, they may be a
     /// part of an operation that was torn apart, and the known path stays.
     pub fn see_path(&mut self, leaf: &str, steps: &[Step]) {
-        let Some(Node {
-            leaf: Some(known), ..
-        }) = self.nodes.get(leaf)
-        else {
+        let Some(known) = self.nodes.get(leaf).and_then(|node| node.leaf.as_ref()) else {
             return;
         };
         if !steps.iter().all(|step| known.path.contains(&step.name)) {
