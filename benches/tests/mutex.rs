@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use rcmgr_atomic::{
-    Endpoint, Error, Limit, LimitValue, Limits, Manager, ManagerStat, Priority, Resource,
-    ScopeClass, SystemClock,
+    AddressLimits, Endpoint, Error, Limit, LimitValue, Limits, Manager, ManagerStat, Priority,
+    Resource, ScopeClass, SystemClock,
 };
 use rcmgr_study::{MutexResourceManager, peer};
 use rcmgr_testkit::{Engine, Kind, RandomOps, Session};
@@ -53,6 +53,7 @@ fn operations(more: &[(u32, Kind)]) -> RandomOps {
         protocols: ["a", "b", "c"].map(Into::into).to_vec(),
         services: ["a", "b", "c"].map(Into::into).to_vec(),
         endpoints: vec![Endpoint::None],
+        addresses: AddressLimits::default(),
         priorities: [101, 152, 255].map(Priority::Level).to_vec(),
         size: |rng| rng.u64(1..600),
     }
@@ -93,7 +94,7 @@ fn compare(operations: &RandomOps) {
     for seed in 0..200 {
         let mut rng = Rng::with_seed(seed);
         let clock = Arc::new(SystemClock::new());
-        let one = Session::new(MutexResourceManager::new(limits(), clock).unwrap(), 24);
+        let one = Session::new(MutexResourceManager::new(limits(), clock), 24);
         let other = Session::new(Manager::new(limits()).unwrap(), 24);
         for _ in 0..100 {
             let op = operations.draw(&mut rng);
