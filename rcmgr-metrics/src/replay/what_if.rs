@@ -300,7 +300,7 @@ impl WhatIf {
     }
 
     fn changed(&mut self, name: &str, resource: Resource, which: usize, bytes: u64) {
-        let labels = (metric_label(counts_in(name)), resource.as_str());
+        let labels = (metric_label(counts_in(name)), resource.field_name());
         let change = self.changes.entry(labels).or_default();
         change[which] += 1;
         if resource == Resource::Memory {
