@@ -68,6 +68,7 @@ use over_time::Follower;
 use summary::Summary;
 use what_if::WhatIf;
 
+use crate::json;
 use crate::trace::{Event, Notes, TraceError, TraceReader};
 
 /// The options of a replay.
@@ -229,13 +230,13 @@ impl Replay {
 }
 
 impl Report {
-    /// The whole report in JSON.
+    /// The whole report in JSON. A number over 2^63 - 1 is written as 2^63 - 1.
     ///
     /// # Panics
     ///
     /// Never: every report can be written as JSON.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
+        let mut text = json::pretty(self);
         text.push('\n');
         text
     }

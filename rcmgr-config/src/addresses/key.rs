@@ -194,8 +194,9 @@ impl fmt::Display for AddressValue {
 /// use rcmgr_config::address_settings;
 /// use rcmgr_core::address::AddressConfig;
 ///
-/// let settings = address_settings(&AddressConfig::reference_defaults());
-/// let lines: Vec<_> = settings.map(|(key, value)| format!("{key}: {value}")).collect();
+/// let config = AddressConfig::reference_defaults();
+/// let settings = address_settings(&config).map(|(key, value)| format!("{key}: {value}"));
+/// let lines: Vec<_> = settings.collect();
 /// assert!(lines.contains(&"Addresses.Subnets.\"IPv4/32\": 8".into()));
 /// assert!(lines.contains(&"Addresses.Rates.\"IPv4/32\": 0.2 per second, 16 at once".into()));
 /// ```

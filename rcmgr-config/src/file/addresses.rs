@@ -7,10 +7,10 @@ use rcmgr_core::address::{
     NetworkLimit, NetworkRate, Rate, SubnetLimit, SubnetRate, canonical_network,
 };
 use rcmgr_core::ipnet::{IpNet, Ipv6Net};
-use rcmgr_core::{AddressConfig, AddressLimits, BadConfiguration, LimitValue, Resource};
+use rcmgr_core::{AddressConfig, AddressLimits, BadConfiguration, LimitValue, Resource, shown};
 
 use super::mistakes::Mistakes;
-use super::names::{bad, bad_at, kind, path, quoted_path, shown, table, unique, unknown};
+use super::names::{bad, bad_at, kind, path, quoted_path, table, unique, unknown};
 use super::rate::{BLOCK_ALL, rate_value};
 use super::tree::{Entry, Value};
 use super::value::limit_value;

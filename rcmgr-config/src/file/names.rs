@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use rcmgr_core::BadConfiguration;
+use rcmgr_core::{BadConfiguration, Shown, shown};
 
 use super::mistakes::Mistakes;
 use super::tree::{Entry, Value};
 use crate::FileFormat;
-
-/// Errors show at most this many characters of a key or value.
-const SHOWN: usize = 64;
 
 /// The entries whose name does not occur earlier in the same table. The others are mistakes.
 pub(super) fn unique<'t, 'a>(
@@ -45,7 +42,7 @@ pub(super) fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfi
 /// The known name that was most likely meant, if one is close: at most a third of its characters
 /// differ, ignoring case.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    if name.len() > SHOWN {
+    if name.len() > Shown::MOST_CHARS {
         return None;
     }
     let name = name.to_lowercase();
@@ -93,7 +90,7 @@ pub(super) fn table<'t, 'a>(
 /// The path of a name within a scope or class, shortened for errors.
 pub(super) fn path(within: &str, name: &str) -> String {
     match within {
-        "" => shown(name),
+        "" => shown(name).to_string(),
         _ => format!("{within}.{}", shown(name)),
     }
 }
@@ -101,14 +98,6 @@ pub(super) fn path(within: &str, name: &str) -> String {
 /// The path of a name that is not a plain word, which a file has in quotes.
 pub(super) fn quoted_path(within: &str, name: &str) -> String {
     format!("{within}.\"{}\"", shown(name))
-}
-
-/// The text, cut off after [`SHOWN`] characters.
-pub(super) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
 }
 
 /// The kind of a value, for errors.

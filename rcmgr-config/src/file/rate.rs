@@ -1,9 +1,10 @@
 //! Interprets a rate of new connections: a number per second and a number at once.
 
 use rcmgr_core::address::Rate;
+use rcmgr_core::shown;
 
 use super::mistakes::Mistakes;
-use super::names::{bad, kind, path, shown, unique, unknown};
+use super::names::{bad, kind, path, unique, unknown};
 use super::tree::{Entry, Value};
 use super::value::{Field, NotWhole, exact_whole};
 use crate::FileFormat;

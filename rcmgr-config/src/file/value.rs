@@ -1,8 +1,8 @@
 //! The values of a limits file: numbers, sizes and words.
 
-use rcmgr_core::{LimitValue, Resource};
+use rcmgr_core::{LimitValue, Resource, shown};
 
-use super::names::{kind, shown};
+use super::names::kind;
 use super::tree::Value;
 use crate::{ByteSize, ByteSizeError, FileFormat};
 

@@ -9,9 +9,6 @@ use crate::{
     address_settings,
 };
 
-/// The largest number that is a limit.
-const LARGEST: u64 = i64::MAX as u64;
-
 impl PartialLimits {
     /// JSON as go-libp2p writes it, except for line breaks. Unset fields and scopes without a set
     /// field are omitted; named entries are always written. `Memory` is a decimal string.
@@ -88,22 +85,23 @@ fn tables(limits: &PartialLimits) -> Table {
 fn fields(limit: &PartialLimit) -> Table {
     let mut fields = Table::default();
     for resource in Resource::IN_FILES {
-        match limit.get(resource) {
-            Some(LimitValue::Limited(bytes @ 1..=LARGEST)) if resource == Resource::Memory => {
-                fields.add(resource.field_name(), Output::Bytes(bytes));
-            }
-            Some(value) => fields.add(resource.field_name(), count(value)),
-            None => {}
-        }
+        let Some(value) = limit.get(resource) else {
+            continue;
+        };
+        let value = match value.number() {
+            Some(bytes @ 1..) if resource == Resource::Memory => Output::Bytes(bytes),
+            _ => count(value),
+        };
+        fields.add(resource.field_name(), value);
     }
     fields
 }
 
 fn count(value: LimitValue) -> Output {
-    match value {
-        LimitValue::BLOCK_ALL => Output::word("blockAll"),
-        LimitValue::Limited(number @ 1..=LARGEST) => Output::Number(number.to_string()),
-        LimitValue::Limited(_) | LimitValue::Unlimited => Output::word("unlimited"),
+    match value.number() {
+        Some(0) => Output::word("blockAll"),
+        Some(number) => Output::Number(number.to_string()),
+        None => Output::word("unlimited"),
     }
 }
 

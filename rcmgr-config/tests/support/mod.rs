@@ -17,10 +17,11 @@ pub fn limit_value() -> impl Strategy<Value = LimitValue> {
     prop_oneof![
         Just(LimitValue::Unlimited),
         Just(LimitValue::BLOCK_ALL),
-        Just(LimitValue::Limited(i64::MAX as u64)),
-        (0u64..2000).prop_map(LimitValue::Limited),
-        // A greater number counts as unlimited.
-        (0..=i64::MAX as u64).prop_map(LimitValue::Limited),
+        Just(LimitValue::from(i64::MAX as u64)),
+        Just(LimitValue::from(i64::MAX as u64 + 1)),
+        Just(LimitValue::from(u64::MAX)),
+        (0u64..2000).prop_map(LimitValue::from),
+        any::<u64>().prop_map(LimitValue::from),
     ]
 }
 
@@ -60,7 +61,7 @@ fn named<T: std::fmt::Debug>(
     btree_map(name(), entry, 0..3)
 }
 
-fn scopes() -> impl Strategy<Value = PerScope<PartialLimit>> {
+fn scopes() -> BoxedStrategy<PerScope<PartialLimit>> {
     let scopes = vec(partial_limit(), 11);
     let classes = (
         named(partial_limit()),
@@ -69,26 +70,28 @@ fn scopes() -> impl Strategy<Value = PerScope<PartialLimit>> {
         named(partial_limit()),
         btree_map(peer(), partial_limit(), 0..3),
     );
-    (scopes, classes).prop_map(
-        |(scopes, (service, service_peer, protocol, protocol_peer, peer))| PerScope {
-            system: scopes[0],
-            transient: scopes[1],
-            allowlisted_system: scopes[2],
-            allowlisted_transient: scopes[3],
-            service_default: scopes[4],
-            service,
-            service_peer_default: scopes[5],
-            service_peer,
-            protocol_default: scopes[6],
-            protocol,
-            protocol_peer_default: scopes[7],
-            protocol_peer,
-            peer_default: scopes[8],
-            peer,
-            conn: scopes[9],
-            stream: scopes[10],
-        },
-    )
+    (scopes, classes)
+        .prop_map(
+            |(scopes, (service, service_peer, protocol, protocol_peer, peer))| PerScope {
+                system: scopes[0],
+                transient: scopes[1],
+                allowlisted_system: scopes[2],
+                allowlisted_transient: scopes[3],
+                service_default: scopes[4],
+                service,
+                service_peer_default: scopes[5],
+                service_peer,
+                protocol_default: scopes[6],
+                protocol,
+                protocol_peer_default: scopes[7],
+                protocol_peer,
+                peer_default: scopes[8],
+                peer,
+                conn: scopes[9],
+                stream: scopes[10],
+            },
+        )
+        .boxed()
 }
 
 fn rate() -> impl Strategy<Value = Rate> {
@@ -171,7 +174,7 @@ fn rate_limits() -> impl Strategy<Value = RateLimits> {
     })
 }
 
-pub fn address_limits() -> impl Strategy<Value = AddressLimits> {
+pub fn address_limits() -> BoxedStrategy<AddressLimits> {
     const TRUSTED: [&str; 3] = ["127.0.0.0/8", "::1/128", "10.0.0.0/8"];
     const ALLOWED: [&str; 3] = [
         "/ip4/192.0.2.0/ipcidr/24",
@@ -196,6 +199,7 @@ pub fn address_limits() -> impl Strategy<Value = AddressLimits> {
             };
             AddressLimits::new(config).expect("the generated limits are valid")
         })
+        .boxed()
 }
 
 pub fn partial_addresses() -> impl Strategy<Value = PartialAddresses> {
@@ -205,15 +209,18 @@ pub fn partial_addresses() -> impl Strategy<Value = PartialAddresses> {
     })
 }
 
-fn without_dry_run() -> impl Strategy<Value = PartialLimits> {
-    (scopes(), partial_addresses()).prop_map(|(scopes, addresses)| PartialLimits {
-        scopes,
-        addresses,
-        dry_run: None,
-    })
+/// A boxed strategy keeps its values off the stack, which would be too small for them.
+fn without_dry_run() -> BoxedStrategy<PartialLimits> {
+    (scopes(), partial_addresses())
+        .prop_map(|(scopes, addresses)| PartialLimits {
+            scopes,
+            addresses,
+            dry_run: None,
+        })
+        .boxed()
 }
 
-pub fn partial_limits() -> impl Strategy<Value = PartialLimits> {
+pub fn partial_limits() -> BoxedStrategy<PartialLimits> {
     (
         without_dry_run(),
         proptest::option::weighted(0.3, without_dry_run()),
@@ -222,4 +229,5 @@ pub fn partial_limits() -> impl Strategy<Value = PartialLimits> {
             dry_run: dry_run.map(Box::new),
             ..limits
         })
+        .boxed()
 }

@@ -1,14 +1,13 @@
 //! A page of scopes, as JSON.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
 use serde::{Serialize, Serializer};
 
 use super::query::{Query, Sort};
-use crate::label::shown;
+use crate::label::LONGEST;
 use crate::usage::utilisation;
 
 /// The answer to a query.
@@ -64,9 +63,9 @@ struct Number(LimitValue);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            LimitValue::Limited(most) => serializer.serialize_u64(most),
-            unlimited => serializer.collect_str(&unlimited),
+        match self.0.number() {
+            Some(most) => serializer.serialize_u64(most),
+            None => serializer.collect_str(&self.0),
         }
     }
 }
@@ -87,7 +86,10 @@ pub(super) fn page(manager: &Manager, query: &Query) -> Page {
             _ => {}
         }
         // Search the whole name, even if it is shown cut.
-        let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
+        let found_in = |id: &ScopeId| {
+            let name = id.exact().to_string();
+            name.to_lowercase().contains(&query.search)
+        };
         if query.search.is_empty() || found_in(&report.id) {
             matched += 1;
             found.push(report);
@@ -138,15 +140,7 @@ fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
 /// The name as it is shown. Only the part that a remote chose is cut, not the part after it, so
 /// that no scope is shown with the name of its parent.
 fn name(id: &ScopeId) -> String {
-    let cut = |name: &Arc<str>| Arc::from(shown(name));
-    let id = match id {
-        ScopeId::Service(name) => ScopeId::Service(cut(name)),
-        ScopeId::ServicePeer(name, peer) => ScopeId::ServicePeer(cut(name), *peer),
-        ScopeId::Protocol(id) => ScopeId::Protocol(cut(id)),
-        ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
-        plain => plain.clone(),
-    };
-    id.to_string()
+    format!("{id:.LONGEST$}")
 }
 
 /// The fullest limit and its utilisation.

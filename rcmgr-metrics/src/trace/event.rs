@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::EventKind;
 use super::limit::{RecordedLimit, is_zero};
+use crate::json;
 
 /// One event of a trace. Names and order of the fields are those of go-libp2p. Fields that are zero
 /// or empty are not written.
@@ -203,13 +204,14 @@ impl Event {
         String::from_utf8(line).expect("JSON is UTF-8")
     }
 
-    /// Writes the event as a line of a trace, byte for byte as go-libp2p does.
+    /// Writes the event as a line of a trace, byte for byte as go-libp2p does. A number over
+    /// 2^63 - 1 is written as 2^63 - 1, because go-libp2p has no larger one.
     ///
     /// # Errors
     ///
     /// The errors of the writer.
     pub fn write_line(&self, to: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer(Escaping(&mut *to), self)?;
+        json::write(Escaping(&mut *to), self)?;
         to.write_all(b"\n")
     }
 }

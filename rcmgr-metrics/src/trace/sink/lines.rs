@@ -118,7 +118,7 @@ pub fn event_of(time: &str, name: &ScopeName) -> Event {
     Event {
         time: time.to_owned(),
         scope: Some(labels(name)),
-        name: Some(name.to_string()),
+        name: Some(name.exact().to_string()),
         ..Event::new(SystemTime::UNIX_EPOCH, EventKind::CreateScope)
     }
 }
