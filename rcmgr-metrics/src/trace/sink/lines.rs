@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use rcmgr_atomic::record::Record;
 use rcmgr_core::{Limit, Resource, ScopeId, ScopeName, ScopeStat};
 
-use crate::trace::event::{Event, ScopeLabels};
+use crate::trace::event::Event;
 use crate::trace::kind::EventKind;
+use crate::trace::labels::ScopeLabels;
 use crate::trace::limit::RecordedLimit;
 
 /// The resource that an event is about.
