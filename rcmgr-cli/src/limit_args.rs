@@ -141,7 +141,7 @@ fn read_value(text: &str, is_size: bool) -> Result<LimitValue, Problem> {
     let number: Option<u64> = digits.parse().ok();
     number
         .and_then(|number| number.checked_mul(unit))
-        .map(LimitValue::Limited)
+        .map(LimitValue::of)
         .ok_or_else(|| Problem::TooLarge(text.to_owned()))
 }
 

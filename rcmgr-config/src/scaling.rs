@@ -112,7 +112,7 @@ impl ScalingLimit {
     ///
     /// The formula is go-libp2p's: `base + (increase * whole MiB of memory) / 1024`, rounded down,
     /// and only the base up to 128 MiB. For file descriptors it is the larger of the base and the
-    /// share of `fds`. A result that would overflow is `u64::MAX`.
+    /// share of `fds`. A result over [`LimitValue::LARGEST`] is unlimited.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limit {
         let mebibytes = if memory > Self::SMALLEST {
@@ -122,17 +122,20 @@ impl ScalingLimit {
         };
         let mut limit = self.base;
         for resource in Resource::ALL {
-            if let LimitValue::Limited(base) = limit.get_mut(resource) {
+            let value = limit.get_mut(resource);
+            if let Some(base) = value.number() {
                 let added =
                     u128::from(self.increase.per_gib(resource)) * u128::from(mebibytes) / 1024;
-                *base = base.saturating_add(u64::try_from(added).unwrap_or(u64::MAX));
+                let added = u64::try_from(added).unwrap_or(u64::MAX);
+                *value = LimitValue::of(base.saturating_add(added));
             }
         }
-        if let LimitValue::Limited(base) = &mut limit.fd
+        if let Some(base) = limit.fd.number()
             && self.increase.fd_fraction > 0.0
         {
             // A cast from a float saturates, and turns NaN into zero.
-            *base = (*base).max((self.increase.fd_fraction * fds as f64) as u64);
+            let share = (self.increase.fd_fraction * fds as f64) as u64;
+            limit.fd = LimitValue::of(base.max(share));
         }
         limit
     }
@@ -197,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_gives_the_largest_number() {
+    fn an_overflow_gives_no_limit() {
         let limit = scaling(7, u64::MAX, f64::INFINITY).scale(u64::MAX, u64::MAX);
-        assert_eq!(limit.memory, LimitValue::Limited(u64::MAX));
-        assert_eq!(limit.fd, LimitValue::Limited(u64::MAX));
+        assert_eq!(limit.memory, LimitValue::Unlimited);
+        assert_eq!(limit.fd, LimitValue::Unlimited);
         assert_eq!(limit.conns, LimitValue::Limited(7));
     }
 

@@ -57,7 +57,11 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         )
         .event("block_add_stream", "service:s.peer:p", r#""DeltaOut":1"#)
         .event("block_add_stream", "service:s", r#""DeltaOut":1"#)
-        .event("block_reserve_memory", "conn-1.span-3", r#""Delta":5"#)
+        .event(
+            "block_reserve_memory",
+            "conn-1.span-3",
+            r#""Priority":255,"Delta":5"#,
+        )
         .event("destroy_scope", "peer:p", "")
         .event("sneeze", "system", "");
     let options = Options {
@@ -73,12 +77,15 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         .collect();
     let expected = [
         ("peer", "fd", "", 1),
-        ("conn", "memory", "", 5),
-        ("system", "memory", "", 60),
+        ("conn", "memory", "", 1),
+        ("system", "memory", "", 1),
         ("peer", "connection", "inbound", 1),
         ("service", "stream", "outbound", 2),
     ];
     assert_eq!(blocked, expected);
+    let bytes = report.blocked_resources.iter().map(|blocked| blocked.bytes);
+    let bytes: Vec<_> = bytes.collect();
+    assert_eq!(bytes, [None, Some(5), Some(60), None, None]);
     let names: Vec<_> = report
         .scopes
         .iter()
@@ -140,23 +147,30 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
 }
 
 #[test]
-fn a_trace_without_events_gives_an_empty_report() {
+fn a_trace_without_requests_gives_an_empty_report() {
     let options = Options {
         points: 5,
         ..Options::default()
     };
-    let report = report_of("", &options);
-    assert_eq!(
-        (report.nanos, report.from.as_deref(), report.scopes.len()),
-        (0, None, 0)
-    );
-    assert!(report.to_html().contains("There are no events."));
     // All events at the same time.
     let one = report_of(
         Trace::default().event("start", "", "").text.as_str(),
         &options,
     );
-    assert_eq!((one.nanos, one.read.events), (0, 1));
+    assert_eq!((one.nanos, one.read.events, one.scopes.len()), (0, 1, 0));
+    assert!(
+        one.suggest(1.5)
+            .entries()
+            .all(|(_, limit)| limit.is_default())
+    );
+    // An early trace has no times, so there is no usage over time.
+    let early = r#"{"Type":"add_conn","Scope":"system","DeltaIn":1,"ConnsIn":1}"#;
+    let early = report_of(early, &options);
+    assert_eq!((early.from.as_deref(), early.nanos), (None, 0));
+    assert_eq!(
+        (early.system, early.over_time.len()),
+        ([0, 0, 1, 0, 0, 0], 0)
+    );
 }
 
 #[test]

@@ -101,12 +101,12 @@ fn refusals(text: &mut String, report: &Report) {
         line(text, format_args!("nothing was refused"));
         return;
     }
-    let mut table = numbers(&["refused by", "what", "how much"], 2);
+    let mut table = numbers(&["refused by", "what", "requests"], 2);
     for blocked in &report.blocked_resources {
         let what = format!("{} {}", blocked.dir, blocked.resource);
-        let value = match blocked.resource {
-            "memory" => size(blocked.value),
-            _ => blocked.value.to_string(),
+        let value = match blocked.bytes {
+            Some(bytes) => format!("{} ({})", blocked.value, size(bytes)),
+            None => blocked.value.to_string(),
         };
         table.add_row([blocked.scope, what.trim_start(), &value]);
     }

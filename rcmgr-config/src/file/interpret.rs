@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rcmgr_core::{BadConfiguration, LimitValue, LimitsKey, Resource};
+use rcmgr_core::{BadConfiguration, LimitValue, LimitsKey, Resource, Shown, shown};
 
 use super::format::Format;
 use super::tree::{Entry, Value};
@@ -10,9 +10,6 @@ use crate::{ByteSize, ByteSizeError, PartialLimits};
 
 /// Another name for `System`, used by the BNB Greenfield storage provider.
 const SYSTEM_LIMIT: &str = "SystemLimit";
-
-/// Errors show at most this many characters of a key or value.
-const SHOWN: usize = 64;
 
 /// The line of each field that a file sets.
 pub(super) type FieldLines = BTreeMap<(LimitsKey, Resource), usize>;
@@ -152,7 +149,7 @@ fn limit_value(
         _ => "expected a number, \"unlimited\", \"blockAll\" or \"default\"",
     };
     let whole = |text: &str, whole: Option<u64>| match whole {
-        Some(whole) => Ok(Some(LimitValue::Limited(whole))),
+        Some(whole) => Ok(Some(LimitValue::of(whole))),
         None if text.starts_with('-') => Err(format!("{} is negative; {expected}", shown(text))),
         None => Err(format!(
             "{} is too large; the largest value is 2^64 - 1",
@@ -167,7 +164,7 @@ fn limit_value(
             "unlimited" => Ok(Some(LimitValue::Unlimited)),
             "blockAll" => Ok(Some(LimitValue::BLOCK_ALL)),
             text if resource == Resource::Memory => match text.parse() {
-                Ok(ByteSize(bytes)) => Ok(Some(LimitValue::Limited(bytes))),
+                Ok(ByteSize(bytes)) => Ok(Some(LimitValue::of(bytes))),
                 Err(ByteSizeError::NoNumber) => Err(format!("found {:?}; {expected}", shown(text))),
                 Err(error) => Err(format!("{:?}: {error}", shown(text))),
             },
@@ -203,7 +200,7 @@ fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfiguration {
 /// The known name that was most likely meant, if one is close: at most a third of its characters
 /// differ, ignoring case.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    if name.len() > SHOWN {
+    if name.len() > Shown::MOST_CHARS {
         return None;
     }
     let name = name.to_lowercase();
@@ -226,16 +223,8 @@ fn bad(entry: &Entry<'_>, path: &str, reason: String) -> BadConfiguration {
 /// The path of a name within a scope or class, shortened for errors.
 fn path(within: &str, name: &str) -> String {
     match within {
-        "" => shown(name),
+        "" => shown(name).to_string(),
         _ => format!("{within}.{}", shown(name)),
-    }
-}
-
-/// The text, cut off after [`SHOWN`] characters.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
     }
 }
 

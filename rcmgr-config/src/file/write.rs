@@ -50,8 +50,7 @@ impl PartialLimits {
         json_object(scopes, 0) + "\n"
     }
 
-    /// TOML with the names of the JSON. `Memory` is a number of bytes. A number above 2^63 - 1,
-    /// which TOML cannot represent, is a string.
+    /// TOML with the names of the JSON. `Memory` is a number of bytes.
     ///
     /// [`from_toml`](Self::from_toml) reads the same limits from it.
     ///
@@ -77,7 +76,7 @@ impl PartialLimits {
             .filter(|(key, limit)| key.name().is_some() || !limit.is_default())
             .map(|(key, limit)| {
                 let fields = fields(limit).map(|(resource, value)| {
-                    format!("{} = {}\n", resource.field_name(), toml_value(value))
+                    format!("{} = {}\n", resource.field_name(), plain_value(value))
                 });
                 toml_header(&key) + &fields.collect::<String>()
             })
@@ -95,11 +94,9 @@ fn fields(limit: &PartialLimit) -> impl Iterator<Item = (Resource, LimitValue)> 
 
 fn json_limit(limit: &PartialLimit, depth: usize) -> String {
     let fields = fields(limit).map(|(resource, value)| {
-        let value = match value {
-            LimitValue::Limited(bytes @ 1..) if resource == Resource::Memory => {
-                quoted(&bytes.to_string())
-            }
-            value => plain_value(value),
+        let value = match value.number() {
+            Some(bytes @ 1..) if resource == Resource::Memory => quoted(&bytes.to_string()),
+            _ => plain_value(value),
         };
         (quoted(resource.field_name()), value)
     });
@@ -130,20 +127,11 @@ fn toml_header(key: &LimitsKey) -> String {
     }
 }
 
-fn toml_value(value: LimitValue) -> String {
-    match value {
-        LimitValue::Limited(number) if i64::try_from(number).is_err() => {
-            quoted(&number.to_string())
-        }
-        value => plain_value(value),
-    }
-}
-
 fn plain_value(value: LimitValue) -> String {
-    match value {
-        LimitValue::BLOCK_ALL => quoted("blockAll"),
-        LimitValue::Limited(number) => number.to_string(),
-        LimitValue::Unlimited => quoted("unlimited"),
+    match value.number() {
+        Some(0) => quoted("blockAll"),
+        Some(number) => number.to_string(),
+        None => quoted("unlimited"),
     }
 }
 

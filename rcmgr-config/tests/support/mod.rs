@@ -11,11 +11,11 @@ pub fn limit_value() -> impl Strategy<Value = LimitValue> {
     prop_oneof![
         Just(LimitValue::Unlimited),
         Just(LimitValue::BLOCK_ALL),
-        Just(LimitValue::Limited(i64::MAX as u64)),
-        Just(LimitValue::Limited(i64::MAX as u64 + 1)),
-        Just(LimitValue::Limited(u64::MAX)),
-        (0u64..2000).prop_map(LimitValue::Limited),
-        any::<u64>().prop_map(LimitValue::Limited),
+        Just(LimitValue::from(i64::MAX as u64)),
+        Just(LimitValue::from(i64::MAX as u64 + 1)),
+        Just(LimitValue::from(u64::MAX)),
+        (0u64..2000).prop_map(LimitValue::from),
+        any::<u64>().prop_map(LimitValue::from),
     ]
 }
 
