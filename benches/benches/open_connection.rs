@@ -19,21 +19,21 @@ const MANY: u64 = 1 << 40;
 /// A configuration in which both limiters check every address.
 fn addresses(conns: u64, rate: Rate) -> AddressConfig {
     AddressConfig {
-        allowlist: Vec::new(),
         subnets: SubnetLimits {
             v4: vec![SubnetLimit {
                 prefix_len: 32,
                 conns,
             }],
-            ..SubnetLimits::default()
+            ..SubnetLimits::reference_defaults()
         },
         rates: RateLimits {
             v4: vec![SubnetRate {
                 prefix_len: 32,
                 rate,
             }],
-            ..RateLimits::default()
+            ..RateLimits::reference_defaults()
         },
+        ..AddressConfig::reference_defaults()
     }
 }
 

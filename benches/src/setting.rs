@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rcmgr_atomic::SystemClock;
-use rcmgr_core::{Clock, Endpoint, Limit, Limits, MIB, PeerId};
+use rcmgr_core::{AddressConfig, AddressLimits, Clock, Endpoint, Limit, Limits, MIB, PeerId};
 
 use crate::case::{Case, Workload};
 
@@ -47,7 +47,7 @@ impl Setting {
     }
 }
 
-/// Limits that are checked, but never reached.
+/// Limits that are checked, but never reached. Limits by address are go-libp2p's.
 pub fn plenty() -> Limits {
     let plenty = Limit::all((1 << 40).into());
     Limits {
@@ -62,6 +62,8 @@ pub fn plenty() -> Limits {
         peer_default: plenty,
         conn: plenty,
         stream: plenty,
+        addresses: AddressLimits::new(AddressConfig::reference_defaults())
+            .expect("the defaults are valid"),
         ..Limits::unlimited()
     }
 }

@@ -93,7 +93,7 @@ fn compare(operations: &RandomOps) {
     for seed in 0..200 {
         let mut rng = Rng::with_seed(seed);
         let clock = Arc::new(SystemClock::new());
-        let one = Session::new(MutexResourceManager::new(limits(), clock).unwrap(), 24);
+        let one = Session::new(MutexResourceManager::new(limits(), clock), 24);
         let other = Session::new(Manager::new(limits()).unwrap(), 24);
         for _ in 0..100 {
             let op = operations.draw(&mut rng);

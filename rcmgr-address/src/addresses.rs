@@ -8,51 +8,19 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::{Mutex, MutexGuard};
 
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::{Clock, Endpoint, LimitValue, Result};
 
 use crate::allowlist::Allowlist;
-use crate::allowlist_entry::AllowlistEntry;
 use crate::bare_permit::BarePermit;
 use crate::permit::Permit;
 use crate::rate_limiter::{self, RateLimiter};
-use crate::rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
-use crate::subnet::{Address, canonical};
+use crate::subnet::Address;
 use crate::subnet_limiter::{self, SubnetLimiter};
-use crate::subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};
-
-/// The configuration of [`Addresses`]. The default has the default limits and an empty allowlist.
-///
-/// ```
-/// use rcmgr_address::{AddressConfig, RateLimits};
-///
-/// let config = AddressConfig {
-///     allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
-///     rates: RateLimits::none(),
-///     ..AddressConfig::default()
-/// };
-/// # let _ = config;
-/// # Ok::<(), rcmgr_core::BadConfiguration>(())
-/// ```
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AddressConfig {
-    /// Networks and peers that are admitted when the standard scopes refuse; see [`Allowlist`].
-    pub allowlist: Vec<AllowlistEntry>,
-    /// Limits on the number of open connections.
-    pub subnets: SubnetLimits,
-    /// Limits on the rate of new connections.
-    pub rates: RateLimits,
-}
-
-impl AddressConfig {
-    /// No limits and an empty allowlist.
-    pub const fn none() -> Self {
-        Self {
-            allowlist: Vec::new(),
-            subnets: SubnetLimits::none(),
-            rates: RateLimits::none(),
-        }
-    }
-}
+use crate::{
+    AddressConfig, AddressLimits, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit,
+    SubnetLimits, SubnetRate,
+};
 
 /// All decisions that depend only on the remote address: the rate limits, the subnet limits and the
 /// allowlist.
@@ -60,7 +28,7 @@ impl AddressConfig {
 /// ```
 /// use std::sync::Arc;
 /// use rcmgr_core::{Endpoint, LimitValue};
-/// use rcmgr_address::{AddressConfig, Addresses};
+/// use rcmgr_address::{AddressConfig, AddressLimits, Addresses};
 ///
 /// # #[derive(Debug)]
 /// # struct SystemClock(std::time::Instant);
@@ -71,7 +39,8 @@ impl AddressConfig {
 /// # }
 /// # let clock = SystemClock(std::time::Instant::now());
 /// // For example, the `SystemClock` of rcmgr-atomic.
-/// let addresses = Addresses::new(AddressConfig::default(), LimitValue::Limited(128), Arc::new(clock))?;
+/// let limits = AddressLimits::new(AddressConfig::reference_defaults())?;
+/// let addresses = Addresses::new(limits, LimitValue::Limited(128), Arc::new(clock));
 ///
 /// let remote: Endpoint = "192.0.2.7:4001".parse::<std::net::SocketAddr>()?.into();
 /// let permit = addresses.admit(remote)?;
@@ -88,8 +57,8 @@ pub struct Addresses {
     unverified: RateLimiter,
     /// The limits in force of both limiters, in one pointer: each connection loads it once.
     active: ArcSwap<Active>,
-    /// The source of the subnet limits. Locked during every change of limits.
-    source: Mutex<SubnetSource>,
+    /// The source of the limits in force. Locked during every change of limits.
+    source: Mutex<Source>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,28 +67,30 @@ struct Active {
     subnets: Arc<subnet_limiter::Active>,
 }
 
-/// The source of the subnet limits.
+/// The source of the limits in force.
 #[derive(Debug, Clone)]
-struct SubnetSource {
-    limits: SubnetLimits,
-    /// The networks from which the configured allowlist admits every peer.
-    allowlisted: Vec<IpNet>,
-    /// The limit of open connections for each of these networks.
+struct Source {
+    limits: AddressLimits,
+    /// The limit of open connections for each network from which the configured allowlist admits
+    /// every peer.
     conns: LimitValue,
 }
 
-impl SubnetSource {
-    /// The configured limits, plus one limit for each allowlisted network that they do not name.
-    fn merged(&self) -> SubnetLimits {
-        let mut limits = self.limits.clone();
-        for &network in &self.allowlisted {
+impl Source {
+    /// The configured subnet limits, plus one limit for each allowlisted network that they do not
+    /// name.
+    fn subnets(&self) -> SubnetLimits {
+        let mut limits = self.limits.subnets.clone();
+        let open = self.limits.allowlist.iter();
+        let open = open.filter(|entry| entry.peer.is_none());
+        for network in open.map(|entry| canonical_network(entry.network)) {
             let of_family = match network {
                 IpNet::V4(_) => &mut limits.v4_networks,
                 IpNet::V6(_) => &mut limits.v6_networks,
             };
             if !of_family
                 .iter()
-                .any(|named| canonical(named.network) == network)
+                .any(|named| canonical_network(named.network) == network)
             {
                 let conns = self.conns;
                 of_family.push(NetworkLimit { network, conns });
@@ -145,47 +116,45 @@ pub struct AddressStat {
 }
 
 impl Addresses {
-    /// Checks a configuration and creates the limiters.
+    /// Creates the limiters.
     ///
-    /// A network from which the configuration admits every peer is limited to `allowlisted_conns`
-    /// connections, the number that the allowlisted system scope allows; the subnet limits do not
-    /// apply to it. This limit stays even if the allowlist entry is removed. A network that has its
-    /// own limit keeps that limit. Entries added later bring no such limit. All this is as in
-    /// go-libp2p, except that the number [can change](Self::set_allowlisted_conns).
-    ///
-    /// # Errors
-    ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if [`SubnetLimits`] or [`RateLimits`] are
-    /// not valid.
+    /// A network from which the configured allowlist admits every peer is limited to
+    /// `allowlisted_conns` connections, the number that the allowlisted system scope allows; the
+    /// subnet limits do not apply to it. This limit stays even if the allowlist entry is removed. A
+    /// network that has its own limit keeps that limit. Entries added later bring no such limit.
+    /// All this is as in go-libp2p, except that the number [can change](Self::set).
     pub fn new(
-        config: AddressConfig,
+        limits: AddressLimits,
         allowlisted_conns: LimitValue,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
-        let allowlist = Allowlist::new(&config.allowlist);
-        let source = SubnetSource {
-            limits: config.subnets,
-            allowlisted: allowlist.networks(),
+    ) -> Self {
+        let allowlist = Allowlist::new(&limits.allowlist);
+        let rates = limits.rates.clone();
+        let source = Source {
+            limits,
             conns: allowlisted_conns,
         };
-        let limits = source.merged();
-        let unverified = RateLimiter::new(verification_rates(&limits), Arc::clone(&clock))?;
+        let subnets = source.subnets();
+        let unverified = RateLimiter::new(verification_rates(&subnets), Arc::clone(&clock));
         // Both limiters use the same hasher, so that a subnet is hashed once for both.
         let hasher = RandomState::new();
-        let rates = RateLimiter::with_hasher(config.rates, clock, hasher.clone())?;
-        let subnets = SubnetLimiter::with_hasher(limits, hasher)?;
+        let rates = RateLimiter::with_hasher(rates, clock, hasher.clone());
+        let subnets = SubnetLimiter::with_hasher(subnets, hasher);
+        let checked = "the limits were checked";
+        let (unverified, rates) = (unverified.expect(checked), rates.expect(checked));
+        let subnets = subnets.expect(checked);
         let active = Active {
             rates: rates.active(),
             subnets: subnets.active(),
         };
-        Ok(Self {
+        Self {
             allowlist,
             rates,
             subnets: Arc::new(subnets),
             unverified,
             active: ArcSwap::from_pointee(active),
             source: Mutex::new(source),
-        })
+        }
     }
 
     /// Admits a connection with this remote endpoint: checks the rate limits, then the subnet
@@ -253,75 +222,55 @@ impl Addresses {
         &self.allowlist
     }
 
-    /// The subnet limits that were set last, without the limits of allowlisted networks.
-    pub fn subnet_limits(&self) -> SubnetLimits {
+    /// The limits that were set last.
+    pub fn limits(&self) -> AddressLimits {
         self.source().limits.clone()
     }
 
-    fn source(&self) -> MutexGuard<'_, SubnetSource> {
+    fn source(&self) -> MutexGuard<'_, Source> {
         self.source.lock()
     }
 
-    /// Replaces the subnet limits, both for connections and for
-    /// [`verify_source_address`](Self::verify_source_address); see [`SubnetLimiter::set_limits`].
-    /// The limits of allowlisted networks stay, unless the new limits name these networks.
-    ///
-    /// # Errors
-    ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
-    /// [`SubnetLimits`]; then nothing has changed.
-    pub fn set_subnet_limits(&self, limits: SubnetLimits) -> Result<()> {
-        self.change(|source| source.limits = limits)
+    /// Replaces all limits and the allowlist. `allowlisted_conns` is as in [`new`](Self::new).
+    /// Connections that are open keep their permits.
+    pub fn set(&self, limits: AddressLimits, allowlisted_conns: LimitValue) {
+        let conns = allowlisted_conns;
+        self.replace(&mut self.source(), Source { limits, conns });
     }
 
-    /// Limits each network that the configured allowlist brought to this many connections, except
-    /// those that have their own limit. An engine calls this when the limit of its allowlisted
-    /// system scope changes. It applies to connections opened from now on; see
-    /// [`SubnetLimiter::set_limits`].
-    pub fn set_allowlisted_conns(&self, conns: LimitValue) {
-        if self.source().conns == conns {
+    fn replace(&self, source: &mut Source, next: Source) {
+        if next.limits == source.limits && next.conns == source.conns {
             return;
         }
-        self.change(|source| source.conns = conns)
-            .expect("a new number for the same networks is a valid configuration");
-    }
-
-    /// Applies a change to the source of the limits, and puts the result in force if it is valid.
-    fn change(&self, change: impl FnOnce(&mut SubnetSource)) -> Result<()> {
-        let mut source = self.source();
-        let mut next = source.clone();
-        change(&mut next);
-        let limits = next.merged();
-        let rates = verification_rates(&limits);
-        // Fails before anything has changed. The rates below are derived from valid limits.
-        self.subnets.set_limits(limits)?;
-        self.active.store(Arc::new(Active {
-            rates: self.rates.active(),
-            subnets: self.subnets.active(),
-        }));
-        self.unverified.set_limits(rates)?;
+        let checked = "the limits were checked";
+        let subnets = next.subnets();
+        let unverified = verification_rates(&subnets);
+        if next.limits.allowlist != source.limits.allowlist {
+            self.allowlist.replace(&next.limits.allowlist);
+        }
+        self.subnets.set_limits(subnets).expect(checked);
+        let changed = self.rates.change(next.limits.rates.clone(), |rates| {
+            let subnets = self.subnets.active();
+            self.active.store(Arc::new(Active { rates, subnets }));
+        });
+        changed.expect(checked);
+        self.unverified.set_limits(unverified).expect(checked);
         *source = next;
-        Ok(())
     }
 
-    /// The rates in force.
-    pub fn rate_limits(&self) -> RateLimits {
-        self.rates.limits()
-    }
-
-    /// Replaces the rates; see [`RateLimiter::set_limits`].
+    /// Changes the limits; see [`set`](Self::set).
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the rates are not valid, see
-    /// [`RateLimits`]; then nothing has changed.
-    pub fn set_rate_limits(&self, limits: RateLimits) -> Result<()> {
-        // Changes of both limiters are serialized, because both store `active`.
-        let _changing = self.source();
-        self.rates.change(limits, |rates| {
-            let subnets = self.subnets.active();
-            self.active.store(Arc::new(Active { rates, subnets }));
-        })
+    /// As [`AddressLimits::new`]; then nothing has changed.
+    pub fn change(&self, change: impl FnOnce(&mut AddressConfig)) -> Result<()> {
+        let mut source = self.source();
+        let mut config = AddressConfig::clone(&source.limits);
+        change(&mut config);
+        let limits = AddressLimits::new(config)?;
+        let conns = source.conns;
+        self.replace(&mut source, Source { limits, conns });
+        Ok(())
     }
 
     /// The counters. This locks every shard of the limiters: for metrics and tests, not for each

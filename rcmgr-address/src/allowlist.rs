@@ -2,14 +2,13 @@
 //! refuse.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 use rcmgr_core::PeerId;
-
-use crate::allowlist_entry::AllowlistEntry;
-use crate::subnet::canonical;
+use rcmgr_core::address::{AllowlistEntry, canonical_network};
 
 /// Networks, and peers in networks, that are admitted when the standard scopes refuse.
 ///
@@ -52,13 +51,14 @@ struct InNetwork {
 impl Allowlist {
     /// A list with these entries.
     pub fn new(entries: &[AllowlistEntry]) -> Self {
-        let mut allowed = JointPrefixMap::new();
-        for entry in entries {
-            insert(&mut allowed, entry);
-        }
         Self {
-            allowed: ArcSwap::from_pointee(allowed),
+            allowed: ArcSwap::from_pointee(allowed(entries)),
         }
+    }
+
+    /// Replaces all entries.
+    pub(crate) fn replace(&self, entries: &[AllowlistEntry]) {
+        self.allowed.store(Arc::new(allowed(entries)));
     }
 
     /// Adds an entry, and returns whether it is new.
@@ -117,8 +117,16 @@ impl Allowlist {
     }
 }
 
+fn allowed(entries: &[AllowlistEntry]) -> Allowed {
+    let mut allowed = JointPrefixMap::new();
+    for entry in entries {
+        insert(&mut allowed, entry);
+    }
+    allowed
+}
+
 fn insert(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
-    let in_network = list.entry(canonical(entry.network)).or_default();
+    let in_network = list.entry(canonical_network(entry.network)).or_default();
     match entry.peer {
         None => !std::mem::replace(&mut in_network.all_peers, true),
         Some(peer) if in_network.peers.contains(&peer) => false,
@@ -130,7 +138,7 @@ fn insert(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
 }
 
 fn remove(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
-    let network = canonical(entry.network);
+    let network = canonical_network(entry.network);
     let Some(in_network) = list.get_mut(&network) else {
         return false;
     };

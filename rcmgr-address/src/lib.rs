@@ -7,7 +7,7 @@
 //!
 //! | to learn about | see |
 //! | --- | --- |
-//! | all limits together, for an engine | [`Addresses`], created from an [`AddressConfig`] |
+//! | all limits together, for an engine | [`Addresses`], created from [`AddressLimits`] |
 //! | limits on open connections | [`SubnetLimits`], [`SubnetLimiter`], [`Permit`] |
 //! | limits on the rate of new connections | [`RateLimits`], [`Rate`], [`RateLimiter`] |
 //! | exceptions for trusted networks and peers | [`Allowlist`] |
@@ -23,26 +23,24 @@
 
 mod addresses;
 mod allowlist;
-mod allowlist_entry;
 mod bare_permit;
 mod buckets;
 mod meter;
 mod permit;
 mod rate_limiter;
-mod rate_limits;
 mod rules;
 mod shards;
 mod subnet;
 mod subnet_limiter;
-mod subnet_limits;
 
-pub use addresses::{AddressConfig, AddressStat, Addresses};
+pub use addresses::{AddressStat, Addresses};
 pub use allowlist::Allowlist;
-pub use allowlist_entry::AllowlistEntry;
 pub use bare_permit::BarePermit;
 pub use ipnet;
 pub use permit::Permit;
 pub use rate_limiter::RateLimiter;
-pub use rate_limits::{NetworkRate, Rate, RateLimits, SubnetRate};
+pub use rcmgr_core::address::{
+    AddressConfig, AddressLimits, AllowlistEntry, NetworkLimit, NetworkRate, Rate, RateLimits,
+    SubnetLimit, SubnetLimits, SubnetRate,
+};
 pub use subnet_limiter::SubnetLimiter;
-pub use subnet_limits::{NetworkLimit, SubnetLimit, SubnetLimits};

@@ -9,8 +9,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 
+use crate::Rate;
 use crate::buckets::{Buckets, Request, Store};
-use crate::rate_limits::Rate;
 use crate::shards::Hashed;
 
 /// The maximum time to fill a bucket, in nanoseconds, so that no sum overflows.

@@ -17,7 +17,7 @@ use crate::subnet_limiter::SubnetLimiter;
 /// use std::sync::Arc;
 /// use rcmgr_address::{SubnetLimiter, SubnetLimits};
 ///
-/// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::default())?);
+/// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::reference_defaults())?);
 /// let permit = limiter.open("192.0.2.7".parse()?)?;
 /// assert_eq!(limiter.permits(), 1);
 /// permit.give_back();

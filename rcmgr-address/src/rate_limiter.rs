@@ -13,10 +13,10 @@ use rcmgr_core::{Clock, RateLimitExceeded, Result};
 
 use crate::buckets::{Buckets, MAX_BUCKETS};
 use crate::meter::Meter;
-use crate::rate_limits::{Rate, RateLimits};
-use crate::rules::{Rule, Rules, Target};
+use crate::rules::{Listed, Rule, Rules, Target};
 use crate::shards::Hashed;
 use crate::subnet::{Address, Subnet};
+use crate::{Rate, RateLimits};
 
 /// Limits the rate of new connections from a remote address, from the subnets that contain it, and
 /// from all addresses together, each with a token bucket.
@@ -40,7 +40,7 @@ use crate::subnet::{Address, Subnet};
 /// # }
 /// # let clock = SystemClock(std::time::Instant::now());
 /// // For example, the `SystemClock` of rcmgr-atomic.
-/// let limiter = RateLimiter::new(RateLimits::default(), Arc::new(clock))?;
+/// let limiter = RateLimiter::new(RateLimits::reference_defaults(), Arc::new(clock))?;
 /// let ip = "192.0.2.7".parse()?;
 /// for _ in 0..16 {
 ///     limiter.allow(ip)?;
@@ -80,7 +80,7 @@ impl Active {
         last_rule: &mut u32,
         [subnets, global_bucket]: [&Arc<Buckets>; 2],
     ) -> Result<Self> {
-        limits.check_rates()?;
+        limits.check()?;
         let mut numbers = HashMap::new();
         let mut meter = |target: Option<Target>, rate: Rate, buckets| {
             let number = match before.get(&target) {
@@ -93,9 +93,9 @@ impl Active {
             numbers.insert(target, (rate, number));
             Meter::new(rate, number, buckets)
         };
-        let rules = Rules::new(limits.listed(), |target, rate| {
+        let rules = Rules::new(Listed::of_rates(&limits), |target, rate| {
             meter(Some(target), rate, subnets)
-        })?;
+        });
         let global = limits.global.map(|rate| meter(None, rate, global_bucket));
         Ok(Self {
             limits,

@@ -1,34 +1,68 @@
 //! The rules that apply to an address: the most specific named network, else one rule for each
 //! subnet size.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
-use rcmgr_core::BadConfiguration;
+use rcmgr_core::LimitValue;
+use rcmgr_core::address::canonical_network;
 
-use crate::subnet::{Address, MAPPED, canonical, shared_bits};
+use crate::subnet::{Address, MAPPED, shared_bits};
+use crate::{NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate};
 
 /// The maximum number of subnet sizes of an address family.
-pub(crate) const MAX_SIZES: usize = 8;
+pub(crate) const MAX_SIZES: usize = SubnetLimits::MAX_SIZES;
 
-/// 127.0.0.0/8 and ::1/128, which the defaults leave unlimited.
-pub(crate) const LOOPBACK: [IpNet; 2] = [
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
-];
-
-/// The lists of a configuration, each with values (limits or rates).
+/// The lists of a configuration that was checked, each with values (limits or rates).
 pub(crate) struct Listed<V> {
-    /// The name of the configuration, for errors.
-    pub(crate) name: &'static str,
     pub(crate) v4: Vec<(u8, V)>,
     pub(crate) v6: Vec<(u8, V)>,
     /// A network without a value is unlimited.
     pub(crate) v4_networks: Vec<(IpNet, Option<V>)>,
     pub(crate) v6_networks: Vec<(IpNet, Option<V>)>,
+}
+
+impl Listed<u64> {
+    pub(crate) fn of_limits(limits: &SubnetLimits) -> Self {
+        let sizes = |limits: &[SubnetLimit]| {
+            let size = |limit: &SubnetLimit| (limit.prefix_len, limit.conns);
+            limits.iter().map(size).collect()
+        };
+        let networks = |limits: &[NetworkLimit]| {
+            let network = |limit: &NetworkLimit| match limit.conns {
+                LimitValue::Limited(conns) => (limit.network, Some(conns)),
+                LimitValue::Unlimited => (limit.network, None),
+            };
+            limits.iter().map(network).collect()
+        };
+        Self {
+            v4: sizes(&limits.v4),
+            v6: sizes(&limits.v6),
+            v4_networks: networks(&limits.v4_networks),
+            v6_networks: networks(&limits.v6_networks),
+        }
+    }
+}
+
+impl Listed<Rate> {
+    pub(crate) fn of_rates(rates: &RateLimits) -> Self {
+        let sizes = |rates: &[SubnetRate]| {
+            let size = |subnet: &SubnetRate| (subnet.prefix_len, subnet.rate);
+            rates.iter().map(size).collect()
+        };
+        let networks = |rates: &[NetworkRate]| {
+            let network = |rate: &NetworkRate| (rate.network, rate.rate);
+            rates.iter().map(network).collect()
+        };
+        Self {
+            v4: sizes(&rates.v4),
+            v6: sizes(&rates.v6),
+            v4_networks: networks(&rates.v4_networks),
+            v6_networks: networks(&rates.v6_networks),
+        }
+    }
 }
 
 /// Where a value applies: to each subnet of one size, or to one network.
@@ -86,27 +120,13 @@ pub(crate) struct Applicable<'a, T> {
 }
 
 impl<T> Rules<T> {
-    /// Checks the lists, and converts each value with `make`.
-    ///
-    /// # Errors
-    ///
-    /// If a prefix is longer than the family's addresses, a size or a network is listed twice, a
-    /// family has more than [`MAX_SIZES`] sizes, or a network is of the other family.
-    pub(crate) fn new<V>(
-        listed: Listed<V>,
-        mut make: impl FnMut(Target, V) -> T,
-    ) -> Result<Self, BadConfiguration> {
-        let Listed { name, .. } = listed;
-        check_sizes(&format!("{name}.v4"), &listed.v4, 32)?;
-        check_sizes(&format!("{name}.v6"), &listed.v6, 128)?;
-        check_networks(&format!("{name}.v4_networks"), &listed.v4_networks, true)?;
-        check_networks(&format!("{name}.v6_networks"), &listed.v6_networks, false)?;
-
+    /// Converts each value with `make`.
+    pub(crate) fn new<V>(listed: Listed<V>, mut make: impl FnMut(Target, V) -> T) -> Self {
         // One map holds the networks of both families.
         let mut networks = JointPrefixMap::new();
         let [mut v4_first, mut v6_first] = [(); 2].map(|()| FirstBytes::default());
         for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
-            let network = canonical(network);
+            let network = canonical_network(network);
             let rule = value.map(|value| Rule {
                 len: shared_bits(&network),
                 value: make(Target::Network(network), value),
@@ -117,13 +137,13 @@ impl<T> Rules<T> {
                 IpNet::V6(v6) => v6_first.add(v6.network().octets()[0], v6.prefix_len()),
             }
         }
-        Ok(Self {
+        Self {
             v4: sizes(listed.v4, MAPPED, |len, value| make(Target::V4(len), value)),
             v6: sizes(listed.v6, 0, |len, value| make(Target::V6(len), value)),
             networks,
             v4_first,
             v6_first,
-        })
+        }
     }
 
     /// The rules for an address.
@@ -171,54 +191,6 @@ fn sizes<V, T>(
         value: make(prefix_len, value),
     };
     listed.into_iter().map(rule).collect()
-}
-
-pub(crate) fn bad(field: &str, reason: String) -> BadConfiguration {
-    BadConfiguration {
-        field: field.to_owned(),
-        reason,
-        ..BadConfiguration::default()
-    }
-}
-
-fn check_sizes<V>(field: &str, sizes: &[(u8, V)], longest: u8) -> Result<(), BadConfiguration> {
-    if sizes.len() > MAX_SIZES {
-        let reason = format!(
-            "{} subnet sizes are listed, at most {MAX_SIZES} are allowed",
-            sizes.len()
-        );
-        return Err(bad(field, reason));
-    }
-    let mut seen = HashSet::new();
-    for &(len, _) in sizes {
-        if len > longest {
-            let reason = format!("prefix length {len} is too long, the longest is {longest}");
-            return Err(bad(field, reason));
-        }
-        if !seen.insert(len) {
-            return Err(bad(field, format!("prefix length {len} is listed twice")));
-        }
-    }
-    Ok(())
-}
-
-fn check_networks<V>(
-    field: &str,
-    networks: &[(IpNet, V)],
-    v4: bool,
-) -> Result<(), BadConfiguration> {
-    let mut seen = HashSet::new();
-    for &(given, _) in networks {
-        let network = canonical(given);
-        if matches!(network, IpNet::V4(_)) != v4 {
-            let family = if v4 { "IPv4" } else { "IPv6" };
-            return Err(bad(field, format!("{given} is not an {family} network")));
-        }
-        if !seen.insert(network) {
-            return Err(bad(field, format!("{network} is listed twice")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Addresses and subnets as map keys, in one form for IPv4 and IPv6.
 
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -145,19 +145,6 @@ impl From<Subnet> for IpNet {
     }
 }
 
-/// The network without host bits. A network of IPv4-mapped addresses becomes an IPv4 network.
-pub(crate) fn canonical(network: IpNet) -> IpNet {
-    let network = network.trunc();
-    let (ip, len): (Option<Ipv4Addr>, u8) = match network {
-        IpNet::V4(_) => (None, 0),
-        IpNet::V6(network) => (network.network().to_ipv4_mapped(), network.prefix_len()),
-    };
-    match ip {
-        Some(ip) if len >= MAPPED => Ipv4Net::new_assert(ip, len - MAPPED).into(),
-        _ => network,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,19 +164,6 @@ mod tests {
             let network: IpNet = network.parse().unwrap();
             let subnet = Subnet::containing(ip.into(), shared_bits(&IpNet::new(ip, len).unwrap()));
             assert_eq!(IpNet::from(subnet), network);
-        }
-    }
-
-    #[test]
-    fn a_network_of_mapped_addresses_becomes_an_ipv4_network() {
-        let cases = [
-            ("::ffff:192.0.2.7/120", "192.0.2.0/24"),
-            ("::ffff:192.0.2.7/96", "0.0.0.0/0"),
-            ("::ffff:192.0.2.7/95", "::fffe:0:0/95"),
-            ("10.1.2.3/8", "10.0.0.0/8"),
-        ];
-        for (given, meant) in cases {
-            assert_eq!(canonical(given.parse().unwrap()).to_string(), meant);
         }
     }
 }

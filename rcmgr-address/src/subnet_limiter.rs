@@ -18,11 +18,11 @@ use parking_lot::MutexGuard;
 
 use rcmgr_core::{Result, SubnetLimitExceeded};
 
+use crate::SubnetLimits;
 use crate::bare_permit::{BarePermit, Subnets};
-use crate::rules::{MAX_SIZES, Rule, Rules};
+use crate::rules::{Listed, MAX_SIZES, Rule, Rules};
 use crate::shards::{Hashed, Shards, mostly_empty};
 use crate::subnet::{Address, Subnet};
-use crate::subnet_limits::SubnetLimits;
 
 /// Limits the number of open connections of a remote address and of the subnets that contain it.
 ///
@@ -34,7 +34,7 @@ use crate::subnet_limits::SubnetLimits;
 /// use std::sync::Arc;
 /// use rcmgr_address::{SubnetLimiter, SubnetLimits};
 ///
-/// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::default())?);
+/// let limiter = Arc::new(SubnetLimiter::new(SubnetLimits::reference_defaults())?);
 /// let ip: IpAddr = "192.0.2.7".parse()?;
 ///
 /// let mut permits = (0..8).map(|_| limiter.open(ip)).collect::<Result<Vec<_>, _>>()?;
@@ -60,7 +60,8 @@ pub(crate) struct Active {
 
 impl Active {
     fn new(limits: SubnetLimits) -> Result<Self> {
-        let rules = Rules::new(limits.listed(), |_, conns| conns)?;
+        limits.check()?;
+        let rules = Rules::new(Listed::of_limits(&limits), |_, conns| conns);
         Ok(Self { limits, rules })
     }
 }

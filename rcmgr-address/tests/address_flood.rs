@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::TestClock;
 use rcmgr_address::{
-    AddressConfig, Addresses, Rate, RateLimiter, RateLimits, SubnetLimit, SubnetLimiter,
-    SubnetLimits, SubnetRate,
+    AddressConfig, AddressLimits, Addresses, Rate, RateLimiter, RateLimits, SubnetLimit,
+    SubnetLimiter, SubnetLimits, SubnetRate,
 };
 use rcmgr_core::{Endpoint, LimitValue};
 
@@ -23,11 +23,15 @@ fn address(number: u128) -> IpAddr {
     Ipv6Addr::from_bits((0x2001 << 112) + (number << 80)).into()
 }
 
+fn reference_defaults() -> AddressLimits {
+    AddressLimits::new(AddressConfig::reference_defaults()).unwrap()
+}
+
 #[test]
 fn a_flood_of_a_million_subnets_leaves_nothing_behind() {
     let clock = Arc::new(TestClock::default());
     let unlimited = LimitValue::Unlimited;
-    let addresses = Addresses::new(AddressConfig::default(), unlimited, clock.clone()).unwrap();
+    let addresses = Addresses::new(reference_defaults(), unlimited, clock.clone());
 
     let memory = allocation_counter::measure(|| {
         let mut open = Vec::with_capacity(OPEN);
@@ -89,8 +93,12 @@ fn a_refused_address_stays_refused_through_a_flood() {
 
 #[test]
 fn a_refusal_allocates_nothing() {
-    let subnets = Arc::new(SubnetLimiter::new(SubnetLimits::default()).unwrap());
-    let rates = RateLimiter::new(RateLimits::default(), Arc::new(TestClock::default())).unwrap();
+    let subnets = Arc::new(SubnetLimiter::new(SubnetLimits::reference_defaults()).unwrap());
+    let rates = RateLimiter::new(
+        RateLimits::reference_defaults(),
+        Arc::new(TestClock::default()),
+    )
+    .unwrap();
     let ip = address(7);
     let permits: Vec<_> = (0..8).map(|_| subnets.open(ip).unwrap()).collect();
     while rates.allow(ip).is_ok() {}

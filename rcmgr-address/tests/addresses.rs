@@ -27,7 +27,7 @@ fn endpoint(text: &str) -> Endpoint {
 fn addresses(config: AddressConfig) -> (Addresses, Arc<TestClock>) {
     let clock = Arc::new(TestClock::default());
     let allowlisted = LimitValue::Limited(3);
-    let addresses = Addresses::new(config, allowlisted, clock.clone()).unwrap();
+    let addresses = Addresses::new(config.try_into().unwrap(), allowlisted, clock.clone());
     (addresses, clock)
 }
 
@@ -36,6 +36,7 @@ fn without_rates(allowlist: &[&str], subnets: SubnetLimits) -> AddressConfig {
         allowlist: allowlist.iter().map(|text| text.parse().unwrap()).collect(),
         subnets,
         rates: RateLimits::none(),
+        ..AddressConfig::reference_defaults()
     }
 }
 
@@ -49,7 +50,7 @@ fn room(addresses: &Addresses, text: &str) -> usize {
 
 #[test]
 fn an_address_has_sixteen_tokens_and_eight_permits() {
-    let (addresses, clock) = addresses(AddressConfig::default());
+    let (addresses, clock) = addresses(AddressConfig::reference_defaults());
     let remote = endpoint("/ip4/192.0.2.7/tcp/4001");
     let open: Vec<_> = (0..8).map(|_| addresses.admit(remote).unwrap()).collect();
     for _ in 8..16 {
@@ -79,7 +80,7 @@ fn an_endpoint_without_an_ip_is_not_limited() {
             prefix_len: 0,
             conns: 0,
         }],
-        ..SubnetLimits::default()
+        ..SubnetLimits::reference_defaults()
     };
     let (addresses, _) = addresses(without_rates(&[], none));
     for free in [Endpoint::None, endpoint("/dns4/example.com/tcp/443")] {
@@ -90,7 +91,7 @@ fn an_endpoint_without_an_ip_is_not_limited() {
 
 #[test]
 fn loopback_is_unlimited_and_needs_no_verification() {
-    let (addresses, _) = addresses(AddressConfig::default());
+    let (addresses, _) = addresses(AddressConfig::reference_defaults());
     for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
         for _ in 0..100 {
             drop(addresses.admit(ip(loopback).into()).unwrap());
@@ -115,7 +116,7 @@ fn allowlisted_networks_have_the_limit_of_the_allowlisted_system_scope() {
             network: "9.8.7.6/32".parse().unwrap(),
             conns: LimitValue::Limited(5),
         }],
-        ..SubnetLimits::default()
+        ..SubnetLimits::reference_defaults()
     };
     let (addresses, _) = addresses(without_rates(&entries, own.clone()));
     let peer = "/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
@@ -127,22 +128,24 @@ fn allowlisted_networks_have_the_limit_of_the_allowlisted_system_scope() {
         assert_eq!(room(&addresses, "/ip4/8.8.8.8/tcp/1"), 3);
         assert_eq!(room(&addresses, "/ip4/9.8.7.6/tcp/1"), 5);
         assert_eq!(room(&addresses, "/ip4/192.0.2.8/tcp/1"), 8);
-        addresses.set_subnet_limits(own.clone()).unwrap();
+        addresses
+            .change(|config| config.subnets = own.clone())
+            .unwrap();
         assert_eq!(
-            addresses.subnet_limits(),
+            addresses.limits().subnets.clone(),
             own,
             "only the limits that were set"
         );
     }
-    addresses.set_allowlisted_conns(LimitValue::Limited(4));
+    addresses.set(addresses.limits(), LimitValue::Limited(4));
     assert_eq!(room(&addresses, "/ip4/1.2.3.4/tcp/1"), 4);
     assert_eq!(room(&addresses, "/ip4/9.8.7.6/tcp/1"), 5);
-    assert_eq!(addresses.subnet_limits(), own);
+    assert_eq!(addresses.limits().subnets.clone(), own);
 }
 
 #[test]
 fn verification_starts_after_half_of_the_connections_and_follows_new_limits() {
-    let (addresses, clock) = addresses(AddressConfig::default());
+    let (addresses, clock) = addresses(AddressConfig::reference_defaults());
     let unverified = || {
         let asked = (0..100).take_while(|_| !addresses.verify_source_address(ip("192.0.2.7")));
         asked.count()
@@ -157,11 +160,15 @@ fn verification_starts_after_half_of_the_connections_and_follows_new_limits() {
             prefix_len: 32,
             conns,
         }],
-        ..SubnetLimits::default()
+        ..SubnetLimits::reference_defaults()
     };
-    addresses.set_subnet_limits(limit(20)).unwrap();
+    addresses
+        .change(|config| config.subnets = limit(20))
+        .unwrap();
     assert_eq!(unverified(), 10);
-    addresses.set_subnet_limits(limit(1)).unwrap();
+    addresses
+        .change(|config| config.subnets = limit(1))
+        .unwrap();
     assert_eq!(unverified(), 0);
 }
 
@@ -276,10 +283,13 @@ fn a_bad_configuration_is_refused_by_field_and_changes_nothing() {
             },
         ),
     ];
-    let (addresses, _) = addresses(AddressConfig::default());
+    let (addresses, _) = addresses(AddressConfig::reference_defaults());
     for (field, limits) in bad {
         assert!(SubnetLimiter::new(limits.clone()).is_err());
-        let error = addresses.set_subnet_limits(limits).unwrap_err().to_string();
+        let error = addresses
+            .change(|config| config.subnets = limits)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(field), "{error}");
     }
     for per_second in [f64::NAN, f64::INFINITY, -1.0] {
@@ -290,11 +300,20 @@ fn a_bad_configuration_is_refused_by_field_and_changes_nothing() {
             }),
             ..RateLimits::none()
         };
-        let error = addresses.set_rate_limits(rates).unwrap_err().to_string();
+        let error = addresses
+            .change(|config| config.rates = rates)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("rates.global: "), "{error}");
     }
-    assert_eq!(addresses.subnet_limits(), SubnetLimits::default());
-    assert_eq!(addresses.rate_limits(), RateLimits::default());
+    assert_eq!(
+        addresses.limits().subnets.clone(),
+        SubnetLimits::reference_defaults()
+    );
+    assert_eq!(
+        addresses.limits().rates.clone(),
+        RateLimits::reference_defaults()
+    );
 }
 
 /// Threads open and close connections, each a few at a time, in two /56 subnets of one /48. Asserts

@@ -8,7 +8,7 @@ mod limit_reached;
 mod slots;
 mod version;
 
-pub use addresses::{AddressConfig, Addresses, BarePermit};
+pub use addresses::{Addresses, BarePermit};
 pub use leaf_limit::LeafLimit;
 pub use limit_override::LimitOverride;
 pub use limit_reached::LimitReached;

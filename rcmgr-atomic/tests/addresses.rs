@@ -35,7 +35,7 @@ fn manager(tighten: impl FnOnce(&mut Limits)) -> Manager {
         .addresses(AddressConfig {
             allowlist: allowlist.to_vec(),
             rates: RateLimits::none(),
-            ..AddressConfig::default()
+            ..AddressConfig::reference_defaults()
         })
         .build()
         .unwrap()
@@ -215,9 +215,9 @@ fn the_allowlist_and_the_limits_by_address_change_while_the_manager_runs() {
     assert!(addresses.allowlist().remove(&entry));
     assert!(open(&manager, STRANGE).is_err());
 
-    let mut subnets = addresses.subnet_limits();
+    let mut subnets = addresses.limits().subnets.clone();
     subnets.v4[0].conns = 0;
-    addresses.set_subnet_limits(subnets).unwrap();
+    addresses.change(|config| config.subnets = subnets).unwrap();
     assert!(matches!(
         open(&manager, STRANGE),
         Err(Error::SubnetLimit(_))

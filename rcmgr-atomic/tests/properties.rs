@@ -14,7 +14,7 @@ use fastrand::Rng;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
+use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
     ConnMemory, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId, ScopeStat,
 };
@@ -94,7 +94,7 @@ fn addresses() -> AddressConfig {
             }],
             ..SubnetLimits::none()
         },
-        rates: RateLimits::none(),
+        ..AddressConfig::none()
     }
 }
 

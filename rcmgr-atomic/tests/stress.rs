@@ -13,7 +13,7 @@ use std::thread;
 
 use by_memory::by_memory;
 use fastrand::Rng;
-use rcmgr_atomic::address::{AddressConfig, RateLimits, SubnetLimit, SubnetLimits};
+use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ScopeClass};
 use rcmgr_testkit::{Handle, Kind, RandomOps, Session};
 
@@ -129,9 +129,9 @@ fn addresses() -> AddressConfig {
                 prefix_len: 32,
                 conns: 4,
             }],
-            ..SubnetLimits::default()
+            ..SubnetLimits::none()
         },
-        rates: RateLimits::none(),
+        ..AddressConfig::none()
     }
 }
 

@@ -9,15 +9,17 @@
 //! | --- | --- |
 //! | usage | [`ScopeStat`], [`Direction`], [`UsesFd`] |
 //! | limits | [`Limit`] for one scope, [`Limits`] for all, [`Priority`] |
+//! | limits by remote address | [`address`] |
 //! | names of scopes | [`ScopeName`], [`ScopeClass`] |
 //! | reasons for a refusal | [`Error`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
 //!
-//! Limits from files, budgets and presets are in `rcmgr-config`. Limits by remote address are in
-//! `rcmgr-address`.
+//! Limits from files, budgets and presets are in `rcmgr-config`. The limiters by
+//! remote address are in `rcmgr-address`.
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod amount;
 mod clock;
 mod direction;
@@ -38,6 +40,7 @@ mod resource;
 mod scope;
 mod stat;
 
+pub use address::{AddressConfig, AddressLimits};
 pub use amount::Amount;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};

@@ -1,8 +1,9 @@
 //! The limits of all scopes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{Limit, LimitsKey, PeerId};
+use crate::{AddressLimits, Limit, LimitsKey, PeerId};
 
 /// The limits of all scopes: a default for each class of scopes, and entries for single scopes by
 /// name. Every limit has a value.
@@ -53,10 +54,15 @@ pub struct Limits {
     pub conn: Limit,
     /// Every stream.
     pub stream: Limit,
+    /// Limits by remote address, checked before the scopes. By default there are none.
+    pub addresses: AddressLimits,
+    /// A dry run: other limits that are evaluated and not enforced. What they would have refused
+    /// is counted and logged. A dry run has no dry run of its own.
+    pub dry_run: Option<Arc<Self>>,
 }
 
 impl Limits {
-    /// No limit on any scope: a starting point for setting some limits.
+    /// No limit on any scope or address: a starting point for setting some limits.
     pub fn unlimited() -> Self {
         Self {
             system: Limit::UNLIMITED,
@@ -75,6 +81,8 @@ impl Limits {
             peer: BTreeMap::new(),
             conn: Limit::UNLIMITED,
             stream: Limit::UNLIMITED,
+            addresses: AddressLimits::default(),
+            dry_run: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcmgr_address::{AddressConfig, Addresses};
+use rcmgr_address::Addresses;
 use rcmgr_core::{
     Clock, Direction, Endpoint, Limits, ManagerStat, PeerId, Priority, ResourceManager, Result,
     ScopeId, ScopeStat, UsesFd,
@@ -22,7 +22,7 @@ use crate::setting::Setting;
 /// use rcmgr_core::{Direction, Limits, ResourceManager, StreamScope};
 /// use rcmgr_study::MutexResourceManager;
 ///
-/// let manager = MutexResourceManager::new(Limits::unlimited(), Arc::new(SystemClock::new()))?;
+/// let manager = MutexResourceManager::new(Limits::unlimited(), Arc::new(SystemClock::new()));
 /// let stream = manager.open_stream(&"tenant-7".parse()?, Direction::Inbound)?;
 /// stream.set_protocol("/ipfs/kad/1.0.0")?;
 /// assert_eq!(manager.stat().system.streams_inbound, 1);
@@ -35,23 +35,17 @@ pub struct MutexResourceManager {
 }
 
 impl MutexResourceManager {
-    /// A manager with these limits and the default limits on addresses. The address limiters are
-    /// the same as in rcmgr-atomic.
-    ///
-    /// # Errors
-    ///
-    /// None: the defaults are valid.
-    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// A manager with these limits. The address limiters are the same as in rcmgr-atomic.
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let allowlisted = limits.allowlisted_system.conns;
-        Ok(Self {
+        Self {
+            addresses: Addresses::new(limits.addresses.clone(), allowlisted, clock),
             registry: Arc::new(Registry::new(limits)),
-            addresses: Addresses::new(AddressConfig::default(), allowlisted, clock)?,
-        })
+        }
     }
 
     pub(crate) fn of(setting: &Setting) -> Self {
-        let manager = Self::new(setting.limits.clone(), setting.clock.clone());
-        manager.expect("the default addresses are valid")
+        Self::new(setting.limits.clone(), setting.clock.clone())
     }
 
     fn names(&self, pick: impl Fn(&ScopeId) -> Option<Arc<str>>) -> Vec<Arc<str>> {

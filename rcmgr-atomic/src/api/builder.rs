@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "address")]
+use rcmgr_core::{AddressConfig, AddressLimits};
 use rcmgr_core::{Clock, Limits, Result};
 
 use super::manager::Manager;
 use crate::engine::{Engine, Record, Recorder};
 use crate::lending::CreditOptions;
-use crate::limits::{AddressConfig, Addresses};
+use crate::limits::Addresses;
 use crate::sync::SystemClock;
 
 impl Manager {
-    /// A manager with these limits, and the default limits on addresses
-    /// ([`AddressConfig::default`]).
+    /// A manager with these limits.
     ///
     /// # Errors
     ///
@@ -48,7 +49,8 @@ impl Manager {
 #[must_use]
 pub struct Builder {
     limits: Limits,
-    addresses: AddressConfig,
+    #[cfg(feature = "address")]
+    addresses: Option<AddressConfig>,
     clock: Arc<dyn Clock>,
     credit: CreditOptions,
     recorder: Option<Arc<dyn Recorder>>,
@@ -58,7 +60,8 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             limits: Limits::unlimited(),
-            addresses: AddressConfig::default(),
+            #[cfg(feature = "address")]
+            addresses: None,
             clock: Arc::new(SystemClock::new()),
             credit: CreditOptions::DEFAULT,
             recorder: None,
@@ -73,11 +76,11 @@ impl Builder {
         self
     }
 
-    /// The limits by address, which are checked before the scopes. By default
-    /// [`AddressConfig::default`].
+    /// The limits by address, which are checked before the scopes. They replace those in the
+    /// [limits](Self::limits).
     #[cfg(feature = "address")]
     pub fn addresses(mut self, addresses: AddressConfig) -> Self {
-        self.addresses = addresses;
+        self.addresses = Some(addresses);
         self
     }
 
@@ -128,7 +131,12 @@ impl Builder {
             (self.credit.most_memory, self.credit.most_streams) = (0, 0);
         }
         let allowlisted_conns = self.limits.allowlisted_system.conns;
-        let addresses = Addresses::new(self.addresses, allowlisted_conns, self.clock.clone())?;
+        #[cfg(feature = "address")]
+        if let Some(addresses) = self.addresses {
+            self.limits.addresses = AddressLimits::new(addresses)?;
+        }
+        let addresses = self.limits.addresses.clone();
+        let addresses = Addresses::new(addresses, allowlisted_conns, self.clock.clone());
         let engine = Engine::new(self.limits, addresses, self.clock, self.credit);
         let engine = Arc::new(engine.with_recorder(self.recorder));
         engine.record(|| Record::start(&engine));

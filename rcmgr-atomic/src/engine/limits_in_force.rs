@@ -63,8 +63,8 @@ impl Engine {
             self.visit_each(&mut |node| {
                 node.set_limit(version, &self.limit_of(node.id(), version));
             });
-            self.addresses()
-                .set_allowlisted_conns(limits.allowlisted_system.conns);
+            let conns = limits.allowlisted_system.conns;
+            self.addresses().set(limits.addresses.clone(), conns);
         });
     }
 

@@ -2,20 +2,17 @@
 //! admits every address, so that the rest of the engine does not change.
 
 #[cfg(feature = "address")]
-pub use rcmgr_address::{AddressConfig, Addresses, BarePermit};
+pub use rcmgr_address::{Addresses, BarePermit};
 
 #[cfg(not(feature = "address"))]
-pub use none::{AddressConfig, Addresses, BarePermit};
+pub use none::{Addresses, BarePermit};
 
 #[cfg(not(feature = "address"))]
 mod none {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use rcmgr_core::{Clock, Endpoint, LimitValue, PeerId, Result};
-
-    #[derive(Debug, Default)]
-    pub struct AddressConfig {}
+    use rcmgr_core::{AddressLimits, Clock, Endpoint, LimitValue, PeerId, Result};
 
     #[derive(Debug)]
     pub struct Addresses(Allowlist);
@@ -27,8 +24,8 @@ mod none {
     pub struct BarePermit;
 
     impl Addresses {
-        pub fn new(_: AddressConfig, _: LimitValue, _: Arc<dyn Clock>) -> Result<Self> {
-            Ok(Self(Allowlist))
+        pub fn new(_: AddressLimits, _: LimitValue, _: Arc<dyn Clock>) -> Self {
+            Self(Allowlist)
         }
 
         pub fn admit_bare(&self, _: Endpoint) -> Result<BarePermit> {
@@ -43,7 +40,7 @@ mod none {
             false
         }
 
-        pub fn set_allowlisted_conns(&self, _: LimitValue) {}
+        pub fn set(&self, _: AddressLimits, _: LimitValue) {}
 
         pub const fn allowlist(&self) -> &Allowlist {
             &self.0

@@ -248,7 +248,7 @@ fn partial(json: &Value) -> PartialLimits {
 /// The limits by address in a header. Each replaces the default of its kind and family.
 fn addresses(options: &Value) -> AddressConfig {
     let allowlist = options["allowlist"].as_array().into_iter().flatten();
-    let mut subnets = SubnetLimits::default();
+    let mut subnets = SubnetLimits::reference_defaults();
     let per_subnet = &options["limit_per_subnet"];
     replace(&mut subnets.v4, &per_subnet["v4"], subnet_limit);
     replace(&mut subnets.v6, &per_subnet["v6"], subnet_limit);
@@ -261,6 +261,7 @@ fn addresses(options: &Value) -> AddressConfig {
             .collect(),
         subnets,
         rates: RateLimits::none(),
+        ..AddressConfig::reference_defaults()
     }
 }
 

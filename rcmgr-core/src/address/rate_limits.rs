@@ -2,9 +2,9 @@
 
 use ipnet::IpNet;
 
-use rcmgr_core::BadConfiguration;
-
-use crate::rules::{LOOPBACK, Listed, bad};
+use super::check::{Lists, bad};
+use super::network::LOOPBACK;
+use crate::BadConfiguration;
 
 /// The rate at which connections may arrive: a token bucket. Each connection takes one token.
 ///
@@ -14,7 +14,7 @@ use crate::rules::{LOOPBACK, Listed, bad};
 /// capped at 146 years (2^62 ns).
 ///
 /// ```
-/// use rcmgr_address::Rate;
+/// use rcmgr_core::address::Rate;
 ///
 /// // 16 at once, then one every five seconds.
 /// let rate = Rate { per_second: 0.2, burst: 16 };
@@ -44,10 +44,10 @@ impl Rate {
 /// The rate for each subnet of one size.
 ///
 /// ```
-/// use rcmgr_address::{Rate, SubnetRate};
+/// use rcmgr_core::address::{Rate, SubnetRate};
 ///
 /// let per_address = SubnetRate { prefix_len: 32, rate: Rate { per_second: 0.2, burst: 16 } };
-/// # assert_eq!(per_address, rcmgr_address::RateLimits::default().v4[0]);
+/// # assert_eq!(per_address, rcmgr_core::address::RateLimits::reference_defaults().v4[0]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SubnetRate {
@@ -60,7 +60,7 @@ pub struct SubnetRate {
 /// The rate for one network.
 ///
 /// ```
-/// use rcmgr_address::NetworkRate;
+/// use rcmgr_core::address::NetworkRate;
 ///
 /// let office = NetworkRate { network: "198.51.100.0/24".parse()?, rate: None };
 /// # let _ = office;
@@ -75,18 +75,14 @@ pub struct NetworkRate {
 }
 
 /// Limits on the rate of new connections by remote address: the configuration of a
-/// [`RateLimiter`](crate::RateLimiter).
+/// `RateLimiter` of `rcmgr-address`. By default there are none.
 ///
-/// Each field replaces the default of its kind and address family, and leaves the others. The
-/// defaults are go-libp2p's: 0.2 per second and 16 at once for an IPv4 address and an IPv6 /56, 0.5
-/// and 80 for an IPv6 /48, and no limit on loopback or on all addresses together.
-///
-/// A limiter checks each [`Rate`], that prefix lengths are at most 32 for IPv4 and 128 for IPv6,
+/// [`check`](Self::check) and a limiter check each [`Rate`], that prefix lengths are at most 32 for IPv4 and 128 for IPv6,
 /// that a family has at most 8 sizes and none twice, and that no network is listed twice or under
 /// the wrong family.
 ///
 /// ```
-/// use rcmgr_address::{Rate, RateLimits};
+/// use rcmgr_core::address::{Rate, RateLimits};
 ///
 /// let limits = RateLimits {
 ///     global: Some(Rate { per_second: 1000.0, burst: 4000 }),
@@ -96,15 +92,15 @@ pub struct NetworkRate {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimits {
-    /// All addresses together, except those in the networks below. By default unlimited.
+    /// All addresses together, except those in the networks below.
     pub global: Option<Rate>,
-    /// Each IPv4 subnet, by size. By default /32: 0.2 per second, 16 at once.
+    /// Each IPv4 subnet, by size.
     pub v4: Vec<SubnetRate>,
-    /// Each IPv6 subnet, by size. By default /56: 0.2 per second, 16 at once; /48: 0.5 and 80.
+    /// Each IPv6 subnet, by size.
     pub v6: Vec<SubnetRate>,
-    /// IPv4 networks that are limited as a whole instead. By default 127.0.0.0/8: unlimited.
+    /// IPv4 networks that are limited as a whole instead.
     pub v4_networks: Vec<NetworkRate>,
-    /// IPv6 networks that are limited as a whole instead. By default ::1/128: unlimited.
+    /// IPv6 networks that are limited as a whole instead.
     pub v6_networks: Vec<NetworkRate>,
 }
 
@@ -120,7 +116,55 @@ impl RateLimits {
         }
     }
 
-    pub(crate) fn check_rates(&self) -> Result<(), BadConfiguration> {
+    /// The defaults of go-libp2p: 0.2 per second and 16 at once for an IPv4 address and an IPv6
+    /// /56, 0.5 and 80 for an IPv6 /48, and no limit on loopback or on all addresses together.
+    pub fn reference_defaults() -> Self {
+        const NARROW: Rate = Rate {
+            per_second: 0.2,
+            burst: 16,
+        };
+        const WIDE: Rate = Rate {
+            per_second: 0.5,
+            burst: 80,
+        };
+        let size = |prefix_len, rate| SubnetRate { prefix_len, rate };
+        let [v4_networks, v6_networks] = LOOPBACK.map(|network| {
+            vec![NetworkRate {
+                network,
+                rate: None,
+            }]
+        });
+        Self {
+            global: None,
+            v4: vec![size(32, NARROW)],
+            v6: vec![size(56, NARROW), size(48, WIDE)],
+            v4_networks,
+            v6_networks,
+        }
+    }
+
+    /// Checks the rates and the lists.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`] if a rate is negative or not finite, a prefix length is over 32 for
+    /// IPv4 or 128 for IPv6, a family has more than 8 sizes or one twice, or a network is listed
+    /// twice or under the wrong family.
+    pub fn check(&self) -> Result<(), BadConfiguration> {
+        self.check_rates()?;
+        let sizes = |rates: &[SubnetRate]| rates.iter().map(|rate| rate.prefix_len).collect();
+        let networks = |rates: &[NetworkRate]| rates.iter().map(|rate| rate.network).collect();
+        Lists {
+            name: "rates",
+            v4: sizes(&self.v4),
+            v6: sizes(&self.v6),
+            v4_networks: networks(&self.v4_networks),
+            v6_networks: networks(&self.v6_networks),
+        }
+        .check()
+    }
+
+    fn check_rates(&self) -> Result<(), BadConfiguration> {
         let sizes = |field, rates: &[SubnetRate]| {
             rates.iter().try_for_each(|subnet| subnet.rate.check(field))
         };
@@ -135,49 +179,11 @@ impl RateLimits {
         networks("rates.v4_networks", &self.v4_networks)?;
         networks("rates.v6_networks", &self.v6_networks)
     }
-
-    pub(crate) fn listed(&self) -> Listed<Rate> {
-        let sizes = |rates: &[SubnetRate]| {
-            let size = |subnet: &SubnetRate| (subnet.prefix_len, subnet.rate);
-            rates.iter().map(size).collect()
-        };
-        let networks = |rates: &[NetworkRate]| {
-            let network = |rate: &NetworkRate| (rate.network, rate.rate);
-            rates.iter().map(network).collect()
-        };
-        Listed {
-            name: "rates",
-            v4: sizes(&self.v4),
-            v6: sizes(&self.v6),
-            v4_networks: networks(&self.v4_networks),
-            v6_networks: networks(&self.v6_networks),
-        }
-    }
 }
 
+/// [`RateLimits::none`].
 impl Default for RateLimits {
     fn default() -> Self {
-        const NARROW: Rate = Rate {
-            per_second: 0.2,
-            burst: 16,
-        };
-        const WIDE: Rate = Rate {
-            per_second: 0.5,
-            burst: 80,
-        };
-        let size = |prefix_len, rate| SubnetRate { prefix_len, rate };
-        let [v4, v6] = LOOPBACK.map(|network| {
-            vec![NetworkRate {
-                network,
-                rate: None,
-            }]
-        });
-        Self {
-            global: None,
-            v4: vec![size(32, NARROW)],
-            v6: vec![size(56, NARROW), size(48, WIDE)],
-            v4_networks: v4,
-            v6_networks: v6,
-        }
+        Self::none()
     }
 }

@@ -4,13 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::check::bad;
+use super::network::canonical_network;
+use crate::{BadConfiguration, PeerId};
 use ipnet::IpNet;
-use rcmgr_core::{BadConfiguration, PeerId};
 
-use crate::rules::bad;
-use crate::subnet::canonical;
-
-/// An entry of an [`Allowlist`](crate::Allowlist): a network, or one peer in it.
+/// An entry of the allowlist: a network, or one peer in it.
 ///
 /// Its text is a multiaddr: an IP address, then optionally `/ipcidr/N` for all addresses that share
 /// its first N bits, then optionally `/p2p/PEER` to allow only that libp2p peer. Transports in
@@ -20,7 +19,7 @@ use crate::subnet::canonical;
 /// does not tell its zone. The value of `/certhash` is not checked.
 ///
 /// ```
-/// use rcmgr_address::AllowlistEntry;
+/// use rcmgr_core::address::AllowlistEntry;
 ///
 /// let office: AllowlistEntry = "/ip4/192.0.2.0/ipcidr/24".parse()?;
 /// assert_eq!(office, AllowlistEntry { network: "192.0.2.0/24".parse().unwrap(), peer: None });
@@ -145,7 +144,7 @@ fn read(text: &str) -> Result<AllowlistEntry, String> {
         }
     }
     Ok(AllowlistEntry {
-        network: canonical(network),
+        network: canonical_network(network),
         peer,
     })
 }
@@ -181,7 +180,7 @@ fn is_percent_encoded(text: &str) -> bool {
 impl fmt::Display for AllowlistEntry {
     /// The shortest text: without transports, and without `/ipcidr` for a single address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let network = canonical(self.network);
+        let network = canonical_network(self.network);
         match network.addr() {
             IpAddr::V4(ip) => write!(f, "/ip4/{ip}")?,
             IpAddr::V6(ip) => write!(f, "/ip6/{ip}")?,

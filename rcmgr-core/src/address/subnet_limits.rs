@@ -2,17 +2,17 @@
 
 use ipnet::IpNet;
 
-use rcmgr_core::LimitValue;
-
-use crate::rules::Listed;
+use super::check::{Lists, MAX_SIZES};
+use super::network::LOOPBACK;
+use crate::{BadConfiguration, LimitValue};
 
 /// The limit of open connections for each subnet of one size.
 ///
 /// ```
-/// use rcmgr_address::SubnetLimit;
+/// use rcmgr_core::address::SubnetLimit;
 ///
 /// let per_address = SubnetLimit { prefix_len: 32, conns: 8 };
-/// # assert_eq!(per_address, rcmgr_address::SubnetLimits::default().v4[0]);
+/// # assert_eq!(per_address, rcmgr_core::address::SubnetLimits::reference_defaults().v4[0]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubnetLimit {
@@ -25,7 +25,7 @@ pub struct SubnetLimit {
 /// The limit of open connections for one network.
 ///
 /// ```
-/// use rcmgr_address::NetworkLimit;
+/// use rcmgr_core::address::NetworkLimit;
 /// use rcmgr_core::LimitValue;
 ///
 /// let office = NetworkLimit {
@@ -44,18 +44,14 @@ pub struct NetworkLimit {
 }
 
 /// Limits on the number of open connections by remote address: the configuration of a
-/// [`SubnetLimiter`](crate::SubnetLimiter).
+/// `SubnetLimiter` of `rcmgr-address`. By default there are none.
 ///
-/// Each field replaces the default of its kind and address family, and leaves the others. The
-/// defaults are go-libp2p's: 8 connections for an IPv4 address, 8 for an IPv6 /56, 64 for an IPv6
-/// /48, and no limit on loopback.
-///
-/// A limiter checks that prefix lengths are at most 32 for IPv4 and 128 for IPv6, that a family has
+/// [`check`](Self::check) and a limiter check that prefix lengths are at most 32 for IPv4 and 128 for IPv6, that a family has
 /// at most 8 sizes and none twice, and that no network is listed twice or under the wrong family.
 ///
 /// ```
 /// use rcmgr_core::LimitValue;
-/// use rcmgr_address::{NetworkLimit, SubnetLimit, SubnetLimits};
+/// use rcmgr_core::address::{NetworkLimit, SubnetLimit, SubnetLimits};
 ///
 /// let limits = SubnetLimits {
 ///     v4: vec![
@@ -73,17 +69,20 @@ pub struct NetworkLimit {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SubnetLimits {
-    /// Each IPv4 subnet, by size. By default /32: 8.
+    /// Each IPv4 subnet, by size.
     pub v4: Vec<SubnetLimit>,
-    /// Each IPv6 subnet, by size. By default /56: 8, and /48: 64.
+    /// Each IPv6 subnet, by size.
     pub v6: Vec<SubnetLimit>,
-    /// IPv4 networks that are limited as a whole instead. By default 127.0.0.0/8: unlimited.
+    /// IPv4 networks that are limited as a whole instead.
     pub v4_networks: Vec<NetworkLimit>,
-    /// IPv6 networks that are limited as a whole instead. By default ::1/128: unlimited.
+    /// IPv6 networks that are limited as a whole instead.
     pub v6_networks: Vec<NetworkLimit>,
 }
 
 impl SubnetLimits {
+    /// The maximum number of subnet sizes of an address family.
+    pub const MAX_SIZES: usize = MAX_SIZES;
+
     /// No limits.
     pub const fn none() -> Self {
         Self {
@@ -94,53 +93,47 @@ impl SubnetLimits {
         }
     }
 
-    pub(crate) fn listed(&self) -> Listed<u64> {
-        let sizes = |limits: &[SubnetLimit]| {
-            let size = |limit: &SubnetLimit| (limit.prefix_len, limit.conns);
-            limits.iter().map(size).collect()
-        };
-        let networks = |limits: &[NetworkLimit]| {
-            let network = |limit: &NetworkLimit| match limit.conns {
-                LimitValue::Limited(conns) => (limit.network, Some(conns)),
-                LimitValue::Unlimited => (limit.network, None),
-            };
-            limits.iter().map(network).collect()
-        };
-        Listed {
+    /// The defaults of go-libp2p: 8 connections for an IPv4 address, 8 for an IPv6 /56, 64 for an
+    /// IPv6 /48, and no limit on loopback.
+    pub fn reference_defaults() -> Self {
+        let [v4_networks, v6_networks] = LOOPBACK.map(|network| {
+            vec![NetworkLimit {
+                network,
+                conns: LimitValue::Unlimited,
+            }]
+        });
+        let size = |prefix_len, conns| SubnetLimit { prefix_len, conns };
+        Self {
+            v4: vec![size(32, 8)],
+            v6: vec![size(56, 8), size(48, 64)],
+            v4_networks,
+            v6_networks,
+        }
+    }
+
+    /// Checks the lists.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfiguration`] if a prefix length is over 32 for IPv4 or 128 for IPv6, a family has
+    /// more than 8 sizes or one twice, or a network is listed twice or under the wrong family.
+    pub fn check(&self) -> Result<(), BadConfiguration> {
+        let sizes = |limits: &[SubnetLimit]| limits.iter().map(|limit| limit.prefix_len).collect();
+        let networks = |limits: &[NetworkLimit]| limits.iter().map(|limit| limit.network).collect();
+        Lists {
             name: "subnets",
             v4: sizes(&self.v4),
             v6: sizes(&self.v6),
             v4_networks: networks(&self.v4_networks),
             v6_networks: networks(&self.v6_networks),
         }
+        .check()
     }
 }
 
+/// [`SubnetLimits::none`].
 impl Default for SubnetLimits {
     fn default() -> Self {
-        let [v4, v6] = crate::rules::LOOPBACK.map(|network| {
-            vec![NetworkLimit {
-                network,
-                conns: LimitValue::Unlimited,
-            }]
-        });
-        Self {
-            v4: vec![SubnetLimit {
-                prefix_len: 32,
-                conns: 8,
-            }],
-            v6: vec![
-                SubnetLimit {
-                    prefix_len: 56,
-                    conns: 8,
-                },
-                SubnetLimit {
-                    prefix_len: 48,
-                    conns: 64,
-                },
-            ],
-            v4_networks: v4,
-            v6_networks: v6,
-        }
+        Self::none()
     }
 }

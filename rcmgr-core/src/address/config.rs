@@ -1,0 +1,71 @@
+//! The configuration of all limits by address.
+
+use ipnet::{IpNet, Ipv6Net};
+
+use super::network::LOOPBACK;
+use super::{AllowlistEntry, RateLimits, SubnetLimits};
+
+/// All limits by address, before they are checked. [`AddressLimits`](super::AddressLimits) checks
+/// them.
+///
+/// The default limits nothing, has an empty allowlist, and trusts loopback.
+///
+/// ```
+/// use rcmgr_core::address::{AddressConfig, SubnetLimit, SubnetLimits};
+///
+/// let config = AddressConfig {
+///     allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
+///     subnets: SubnetLimits {
+///         v4: vec![SubnetLimit { prefix_len: 32, conns: 16 }],
+///         ..SubnetLimits::none()
+///     },
+///     ..AddressConfig::default()
+/// };
+/// # let _ = config;
+/// # Ok::<(), rcmgr_core::BadConfiguration>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddressConfig {
+    /// Networks that neither subnet limits nor rates apply to. By default loopback: 127.0.0.0/8
+    /// and ::1/128.
+    pub trusted: Vec<IpNet>,
+    /// Networks and peers that are admitted when the standard scopes refuse.
+    pub allowlist: Vec<AllowlistEntry>,
+    /// Limits on the number of open connections.
+    pub subnets: SubnetLimits,
+    /// Limits on the rate of new connections.
+    pub rates: RateLimits,
+    /// Prefixes of NAT64 gateways, in addition to 64:ff9b::/96: an address in one of them counts
+    /// as the IPv4 address that it carries.
+    pub nat64: Vec<Ipv6Net>,
+}
+
+impl AddressConfig {
+    /// No limits and an empty allowlist. Loopback is trusted.
+    pub fn none() -> Self {
+        Self {
+            trusted: LOOPBACK.to_vec(),
+            allowlist: Vec::new(),
+            subnets: SubnetLimits::none(),
+            rates: RateLimits::none(),
+            nat64: Vec::new(),
+        }
+    }
+
+    /// The defaults of go-libp2p: [`SubnetLimits::reference_defaults`] and
+    /// [`RateLimits::reference_defaults`], which leave loopback unlimited. No network is trusted.
+    pub fn reference_defaults() -> Self {
+        Self {
+            trusted: Vec::new(),
+            subnets: SubnetLimits::reference_defaults(),
+            rates: RateLimits::reference_defaults(),
+            ..Self::none()
+        }
+    }
+}
+
+impl Default for AddressConfig {
+    fn default() -> Self {
+        Self::none()
+    }
+}
