@@ -36,7 +36,9 @@ fn without_options_the_limits_are_those_of_the_program_in_the_readme() {
         .good();
     assert_ne!(libp2p, text);
     // The name that the preset had before.
-    let old = folder.run(&["limits.toml", "--preset=default", "--json"]).good();
+    let old = folder
+        .run(&["limits.toml", "--preset=default", "--json"])
+        .good();
     assert_eq!(old, libp2p);
 }
 
