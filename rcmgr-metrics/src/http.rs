@@ -148,7 +148,10 @@ async fn json(State(view): State<Arc<View>>, RawQuery(query): RawQuery) -> Respo
     };
     let read = view.read(move |view| {
         let page = scopes::page(&view.observer.manager, &query);
-        serde_json::to_string(&page).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+        let mut json = Vec::new();
+        crate::json::write(&mut json, &page)
+            .map(|()| json)
+            .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     });
     let json = match read.await.and_then(|written| written) {
         Ok(json) => json,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
+use rcmgr_atomic::{Limit, LimitsKey, Resource};
 use unicode_width::UnicodeWidthStr;
 
 use super::amount::{printable, short_size};
@@ -104,10 +104,10 @@ fn cell(
         Some(_) => "*",
         None => "",
     };
-    let value = match limit.get(resource) {
-        LimitValue::Unlimited => "∞".to_owned(),
-        LimitValue::Limited(bytes) if resource == Resource::Memory => short_size(bytes),
-        LimitValue::Limited(count) => count.to_string(),
+    let value = match limit.get(resource).number() {
+        None => "∞".to_owned(),
+        Some(bytes) if resource == Resource::Memory => short_size(bytes),
+        Some(count) => count.to_string(),
     };
     format!("{mark}{value}")
 }

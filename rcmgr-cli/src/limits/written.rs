@@ -65,12 +65,9 @@ pub fn explained(
 pub fn explained_json(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
     let rows: Vec<_> = values(entries)
         .map(|(key, resource, value)| Explained {
-            scope: key.to_string(),
+            scope: key.exact(),
             field: resource.field_name(),
-            limit: match value {
-                LimitValue::Limited(number) => Number::Limited(number),
-                LimitValue::Unlimited => Number::Unlimited,
-            },
+            limit: value.number().map_or(Number::Unlimited, Number::Limited),
             from: configuration.origin(key, resource).to_string(),
         })
         .collect();

@@ -41,7 +41,7 @@ fn all_files_are_checked() {
 
 #[test]
 fn machine_resources_are_not_checked_if_defaults_suit_any_machine() {
-    let file = "[System]\nFD = 18446744073709551615\n";
+    let file = "[System]\nFD = 9223372036854775807\n";
     let folder = Folder::new("any", &[("many.toml", file)]);
     let for_any: [&[&str]; 2] = [&DEFAULTS, &["--budget=512MiB,4096"]];
     for options in for_any {

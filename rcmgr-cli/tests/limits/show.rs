@@ -120,7 +120,7 @@ fn the_later_of_two_files_wins() {
 #[test]
 fn limits_that_cannot_work_are_warnings() {
     let file = "[PeerDefault]\nFD = 5000\nConnsInbound = 9\n[Transient]\nConns = 0\n\
-                [System]\nFD = 18446744073709551615\n";
+                [System]\nFD = 9223372036854775807\n";
     let run = Folder::new("warnings", &[("odd.toml", file)]).limits(&["odd.toml"]);
     assert_eq!(run.status, 0);
     let lines: Vec<_> = run.err.lines().collect();
@@ -132,7 +132,7 @@ fn limits_that_cannot_work_are_warnings() {
     for warning in known {
         assert!(lines.contains(&warning), "{lines:?}");
     }
-    let over = "warning: System.FD: 18446744073709551615 is more than the ";
+    let over = "warning: System.FD: 9223372036854775807 is more than the ";
     assert!(lines.iter().any(|line| line.starts_with(over)), "{lines:?}");
 }
 

@@ -64,9 +64,9 @@ struct Number(LimitValue);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            LimitValue::Limited(most) => serializer.serialize_u64(most),
-            unlimited => serializer.collect_str(&unlimited),
+        match self.0.number() {
+            Some(most) => serializer.serialize_u64(most),
+            None => serializer.collect_str(&self.0),
         }
     }
 }
@@ -87,7 +87,10 @@ pub(super) fn page(manager: &Manager, query: &Query) -> Page {
             _ => {}
         }
         // Search the whole name, even if it is shown cut.
-        let found_in = |id: &ScopeId| id.to_string().to_lowercase().contains(&query.search);
+        let found_in = |id: &ScopeId| {
+            let name = id.exact().to_string();
+            name.to_lowercase().contains(&query.search)
+        };
         if query.search.is_empty() || found_in(&report.id) {
             matched += 1;
             found.push(report);
@@ -146,7 +149,7 @@ fn name(id: &ScopeId) -> String {
         ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
         plain => plain.clone(),
     };
-    id.to_string()
+    id.exact().to_string()
 }
 
 /// The fullest limit and its utilisation.

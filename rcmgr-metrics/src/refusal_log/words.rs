@@ -1,7 +1,7 @@
 //! The words of the log.
 
 use rcmgr_config::ByteSize;
-use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
+use rcmgr_core::{Direction, PeerId, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
 
@@ -9,10 +9,7 @@ use crate::label::escaped;
 pub(super) fn scope_name(id: &ScopeId) -> String {
     let [name, peer] = [
         id.name().map(|name| escaped(name)),
-        id.peer().map(|peer| {
-            // A peer id is short: it needs no cut.
-            peer.to_string().escape_debug().to_string()
-        }),
+        id.peer().map(peer_name),
     ]
     .map(Option::unwrap_or_default);
     match id {
@@ -22,6 +19,17 @@ pub(super) fn scope_name(id: &ScopeId) -> String {
         ScopeId::ProtocolPeer(..) => format!("protocol:{name}.peer:{peer}"),
         ScopeId::Peer(_) => format!("peer:{peer}"),
         _ => id.to_string(),
+    }
+}
+
+/// The text of a peer. A name with invisible characters is easier to recognize escaped than in
+/// hexadecimal.
+fn peer_name(peer: PeerId) -> String {
+    match str::from_utf8(peer.as_bytes()) {
+        Ok(name) if name.parse() == Ok(peer) && !name.chars().any(char::is_control) => {
+            escaped(name)
+        }
+        _ => peer.to_string(),
     }
 }
 
