@@ -21,6 +21,7 @@ impl TestClock {
         }
     }
 
+    #[allow(dead_code)]
     pub fn advance(&self, by: Duration) {
         self.now.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
     }
