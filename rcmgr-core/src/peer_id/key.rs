@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{LONGEST_MISTYPED, PeerId, ip::ZonedIp, libp2p};
+use super::{LONGEST_MISTYPED, PeerId, PeerIdError, ip::ZonedIp, libp2p};
 use crate::shown::is_visible;
 use crate::{BadConfiguration, shown};
 
@@ -56,11 +56,10 @@ fn read(text: &str) -> Result<PeerId, String> {
     if let Some(mistake) = mistake(text) {
         return Err(mistake);
     }
-    if let Some(error) = libp2p::mistyped(text, LONGEST_MISTYPED) {
-        return Err(error.to_string());
+    if let Some(mistake) = libp2p::mistake(text, LONGEST_MISTYPED) {
+        return Err(PeerIdError::from(mistake).to_string());
     }
-    text.parse()
-        .map_err(|error: super::PeerIdError| error.to_string())
+    text.parse().map_err(|error: PeerIdError| error.to_string())
 }
 
 /// The canonical text of an address, or of a libp2p peer id.
