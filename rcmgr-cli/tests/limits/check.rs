@@ -36,7 +36,7 @@ fn all_files_are_checked() {
     let line = "low.toml: warning: PeerDefault.FD: 15 cannot be reached: System allows 5\n";
     assert!(low.err.contains(line), "{}", low.err);
     assert_eq!(low.status, 0);
-    assert!(folder.run(&["check"]).trouble().contains("<FILE>"));
+    assert!(folder.run(&["check"]).wrong_use().contains("<FILE>"));
 }
 
 #[test]
