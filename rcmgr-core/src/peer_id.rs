@@ -159,9 +159,8 @@ impl PeerId {
             return Some(Ok(peer));
         }
         // Without digits it is no hexadecimal number.
-        let digits = text
-            .strip_prefix("0x")
-            .filter(|digits| !digits.is_empty())?;
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let digits = digits.filter(|digits| !digits.is_empty())?;
         let len = HEXLOWER_PERMISSIVE.decode_len(digits.len()).ok()?;
         let mut bytes = [0; libp2p::LONGEST];
         let Some(bytes) = bytes.get_mut(..len) else {
