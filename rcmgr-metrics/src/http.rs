@@ -133,8 +133,8 @@ const PAGE: &str = concat!(
 
 /// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-HgFOVrDgo1GGoXqilA7+YbZNscZO+gam86nMi/c8S4Q='; \
-    style-src 'sha256-G7XWOiQwbYhuK8QV7JRH1H6J7i0+ygJ2P4lrrUlOzlQ='; \
+    script-src 'sha256-5ZIcSrB3B2WJ6XuDQrR/X+CYdui4T5IW1q27IPaPDNY='; \
+    style-src 'sha256-02hnR9S3tjLq5UX6W+hf3qSFqQ3bXtPiifuRyITZ1IY='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The format of prometheus-client.

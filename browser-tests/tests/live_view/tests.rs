@@ -337,7 +337,7 @@ fn under_flood(browser: &Browser) {
     assert!(page.value::<u32>(lines) <= 203);
     // Each scope has a minute of history. It is bounded, and the page stays responsive.
     page.until("document.querySelector('#tree .usage').getAttribute('d').split('L').length > 6");
-    page.until("document.querySelector('#tree .refusals').getAttribute('d').includes('h1.2')");
+    page.until("document.querySelector('#tree .refusals').getAttribute('d').includes('V20Z')");
     assert!(page.value::<u32>("document.querySelectorAll('*').length") < 20_000);
     assert!(page.value::<u32>("histories.size") <= 30 * 203);
     for screen in [WIDE, PHONE] {

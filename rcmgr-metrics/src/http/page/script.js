@@ -167,9 +167,9 @@ function drawMinute(svg, of) {
   const [usage, refusals] = svg.children;
   usage.setAttribute("d", "M" + x(points[0]) + " 20" + line + "V20Z");
   const most = Math.max(...points.map((point) => point.per));
-  const bars = points.slice(1).filter((point) => point.per > 0).map((point) => {
+  const bars = points.slice(1).map((point, at) => {
     const height = Math.max(10 * point.per / most, 1);
-    return "M" + x(point) + " 20h-1.2v-" + height.toFixed(2) + "h1.2Z";
+    return point.per > 0 ? "M" + x(points[at]) + " 20V" + (20 - height).toFixed(2) + "H" + x(point) + "V20Z" : "";
   });
   refusals.setAttribute("d", bars.join(""));
   const highest = Math.max(...points.map((point) => point.usage));
@@ -332,7 +332,6 @@ function who(row) {
 }
 
 function drawRefusing(refusing) {
-  $("refusing").hidden = false;
   drawPart("rows", refusing, () => {
     const none = refusing.seconds === null ? "A second answer will show it." : "Nothing is refused.";
     if (refusing.now.length === 0) return [element("li", "small", none)];
@@ -396,18 +395,15 @@ function drawDetail(of, scope) {
   $("detail").hidden = of === null;
   if (of === null) return;
   drawPart("detail", [of, scope, scope && rateOf(scope)], () => {
-    const title = element("h2");
-    const all = element("a", "small", "all scopes");
+    const above = element("div", "above");
+    const all = element("a", "", "all scopes");
     all.href = here.slice(0, -1) || "/";
+    above.append(all);
+    if (scope?.parent) above.append(link(scope.parent));
+    const title = element("h2");
     title.append(name(of, scope?.parent));
-    if (scope === null) return [all, title, element("p", "empty", "This scope does not exist now.")];
-    const parts = [title, facts(scope), minute(scope)];
-    if (scope.parent !== null) {
-      const above = element("span", "small", "part of ");
-      above.append(link(scope.parent));
-      parts.unshift(above, element("span", "small", " · "));
-    }
-    return [all, element("span", "small", " · "), ...parts, table(scope)];
+    if (scope === null) return [above, title, element("p", "empty", "This scope does not exist now.")];
+    return [above, title, facts(scope), minute(scope), table(scope)];
   });
   const svg = $("detail").querySelector("svg");
   if (svg) drawMinute(svg, of);
@@ -486,6 +482,7 @@ async function refresh() {
     const passed = before ? (now - before.now) / 1000 : 0;
     drawServer(page);
     drawRefusing(page.refusing);
+    $("refusing").hidden = of !== null;
     drawAddresses(page.addresses, before?.page.addresses, passed);
     drawDryRun(page.dry_run, before?.page.dry_run, passed);
     drawDetail(of, page.scope);
