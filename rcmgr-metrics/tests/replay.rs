@@ -1,5 +1,7 @@
 //! Replays of small traces.
 
+#[path = "support/streams.rs"]
+mod streams;
 mod support;
 
 use std::fs::{self, File};
@@ -8,10 +10,13 @@ use std::path::Path;
 use std::slice;
 
 use allocation_counter::measure;
+use cpu_time::ThreadTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rcmgr_core::Limits;
+use rcmgr_metrics::replay::operation::{Assembler, Operation};
 use rcmgr_metrics::replay::{Options, ReplayLimits, Report, replay};
+use rcmgr_metrics::trace::Event;
 
 use support::Trace;
 
@@ -356,4 +361,136 @@ fn memory_is_bounded_for_files_of_any_length() {
     );
     assert!(long < 4 << 20, "{long}");
     assert!(long < short + short / 10, "{short} {long}");
+}
+
+/// The work of a replay under other limits, for each event.
+struct Work {
+    nanos: f64,
+    allocations: f64,
+    bytes_max: u64,
+}
+
+fn work(text: &[u8]) -> Work {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    fs::write(&path, text).unwrap();
+    let mut limits = Limits::unlimited();
+    limits.system.memory = 1_000_000.into();
+    limits.transient.streams = 500.into();
+    let options = Options {
+        what_if: Some(ReplayLimits::Configured(Box::new(limits))),
+        ..Options::default()
+    };
+    let mut events = 0;
+    let mut run = || {
+        let report = replay(slice::from_ref(&path), &options, &mut |_| {}).unwrap();
+        events = report.read.events;
+    };
+    let allocated = measure(&mut run);
+    // The processor time of this thread, at its best: other processes do not count.
+    let nanos = (0..3).map(|_| {
+        let begin = ThreadTime::now();
+        run();
+        begin.elapsed().as_nanos()
+    });
+    let nanos = nanos.min().unwrap();
+    Work {
+        nanos: nanos as f64 / events as f64,
+        allocations: allocated.count_total as f64 / events as f64,
+        bytes_max: allocated.bytes_max,
+    }
+}
+
+/// The work for each event does not grow with the length of the trace.
+fn assert_linear(short: &Work, long: &Work) {
+    println!(
+        "for each event: {:.0} ns and {:.0} ns, {:.2} and {:.2} allocations; {} and {} bytes at most",
+        short.nanos,
+        long.nanos,
+        short.allocations,
+        long.allocations,
+        short.bytes_max,
+        long.bytes_max,
+    );
+    assert!(long.allocations < short.allocations * 1.1);
+    // A search or a list that grows with the trace would take eight times as long.
+    assert!(long.nanos < short.nanos * 3.0);
+}
+
+#[test]
+fn work_is_linear_in_the_streams_that_wait_in_transient() {
+    // All are opened before the first gets its protocol.
+    let text = |streams: u64| {
+        let mut text = Vec::new();
+        streams::write_streams(&mut text, streams * 6 + streams * 5, streams * 6).unwrap();
+        text
+    };
+    let (short, long) = (work(&text(1_000)), work(&text(8_000)));
+    assert_linear(&short, &long);
+}
+
+#[test]
+fn work_and_memory_are_linear_in_releases_of_the_same_size() {
+    // Releases of one size on as many scopes, as of reservations from before the trace.
+    let text = |scopes: u64| {
+        let mut trace = Trace::default();
+        for number in 0..scopes {
+            for name in [format!("peer:{number}"), format!("service:{number}.peer:p")] {
+                trace.event("release_memory", &name, r#""Delta":-64"#);
+            }
+        }
+        trace.text.into_bytes()
+    };
+    let (short, long) = (work(&text(2_000)), work(&text(16_000)));
+    assert_linear(&short, &long);
+    // Scopes that hold nothing and have no end in the trace are not kept.
+    assert!(long.bytes_max < short.bytes_max * 2);
+}
+
+#[test]
+fn an_operation_has_at_most_one_scope_of_each_class() {
+    let mut trace = Trace::default();
+    for number in 0..1000 {
+        trace.event(
+            "release_memory",
+            &format!("peer:{number}"),
+            r#""Delta":-64"#,
+        );
+    }
+    for number in 0..1000 {
+        trace.event(
+            "reserve_memory",
+            &format!("scope {number}"),
+            r#""Delta":64,"Memory":64"#,
+        );
+    }
+    let mut longest = 0;
+    let mut operations = 0;
+    let mut count = |operation| {
+        operations += 1;
+        longest = longest.max(match operation {
+            Operation::Grant(events) | Operation::Release(events) => events.len(),
+            Operation::Move { added, released } => added.len() + released.len(),
+            _ => 0,
+        });
+    };
+    let mut assembler = Assembler::default();
+    for line in trace.text.lines() {
+        let event: Event = serde_json::from_str(line).unwrap();
+        assembler.push(event, &mut count);
+    }
+    assembler.flush(&mut count);
+    assert_eq!((longest, operations), (1, 2000));
+}
+
+#[test]
+fn memory_depends_on_the_live_scopes_and_not_on_the_events() {
+    let most = |events: u64| {
+        let mut text = Vec::new();
+        streams::write_streams(&mut text, events, 3_000).unwrap();
+        work(&text).bytes_max
+    };
+    let (short, long) = (most(20_000), most(80_000));
+    println!("{short} and {long} bytes at most");
+    assert!(long < short * 2, "{short} {long}");
 }

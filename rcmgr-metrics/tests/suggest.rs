@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use rcmgr_atomic::{Endpoint, Limit, Limits, Manager, Priority};
-use rcmgr_core::{Error, Result};
+use rcmgr_core::{AddressLimits, Error, Result};
 use rcmgr_metrics::replay::{Options, ReplayLimits, Report, WhatIfReport, replay};
 use rcmgr_metrics::trace::TraceSink;
 use rcmgr_testkit::{Kind, Op, RandomOps, Session};
@@ -150,7 +150,6 @@ fn what_a_peer_refused_is_in_the_needs_of_what_is_asked_after_it() {
 
 fn operations(priorities: &[Priority]) -> RandomOps {
     RandomOps {
-        addresses: rcmgr_core::AddressLimits::default(),
         kinds: vec![
             (2, Kind::OpenConnection),
             (4, Kind::OpenStream),
@@ -171,6 +170,7 @@ fn operations(priorities: &[Priority]) -> RandomOps {
         protocols: vec!["/a".into(), "/b".into()],
         services: vec!["s".into(), "t".into()],
         endpoints: vec![Endpoint::None],
+        addresses: AddressLimits::default(),
         priorities: priorities.to_vec(),
         size: |rng| rng.u64(1..1000),
     }

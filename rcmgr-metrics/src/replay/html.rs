@@ -36,7 +36,7 @@ fn head(page: &mut Page, report: &Report) {
             report.read.events,
             seconds(report.nanos)
         ),
-        _ => "There are no events.".to_owned(),
+        _ => format!("{} events without times.", report.read.events),
     };
     page.element("p", "lead", &text);
     for note in report.read.lines() {

@@ -14,7 +14,8 @@ use crate::trace::{Event, EventKind};
 /// The summary of all scopes.
 #[derive(Debug, Default)]
 pub struct Summary {
-    live: HashMap<Box<str>, Live>,
+    /// In boxes, because a map has up to twice as many places as entries.
+    live: HashMap<Box<str>, Box<Live>>,
     /// The most notable destroyed scopes.
     gone: Top<Seen>,
     classes: HashMap<&'static str, Totals>,
@@ -99,7 +100,7 @@ impl Summary {
                     ..self.found(name)
                 };
                 live.seen.events += 1;
-                self.live.insert(name.into(), live);
+                self.live.insert(name.into(), Box::new(live));
                 if class_of(name) != Some(ScopeClass::Span) {
                     self.classes.entry(counts_in(name)).or_default().created += 1;
                 }
@@ -112,7 +113,7 @@ impl Summary {
         self.is_running = true;
         if !self.live.contains_key(name) {
             let found = self.found(name);
-            self.live.insert(name.into(), found);
+            self.live.insert(name.into(), Box::new(found));
         }
         let Some(live) = self.live.get_mut(name) else {
             return;

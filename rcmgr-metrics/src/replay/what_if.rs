@@ -12,7 +12,7 @@ mod waiting;
 
 use std::collections::BTreeMap;
 
-use rcmgr_core::{Resource, ScopeStat};
+use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 
 use super::needs::Needs;
 use super::operation::Operation;
@@ -163,6 +163,10 @@ impl WhatIf {
             let used = Peak::of(&last.before);
             self.needs.ask(last.counts_in, &used, &amount, priority);
         }
+        // A peer is the last that a connection asks when it gets one.
+        if last.counts_in == ScopeClass::Peer.as_str() {
+            (amount, priority) = (Peak::of(&last.amount), last.priority);
+        }
         for class in &next.unknown {
             self.needs.may_ask(class, &amount, priority);
         }
@@ -296,7 +300,7 @@ impl WhatIf {
     }
 
     fn changed(&mut self, name: &str, resource: Resource, which: usize, bytes: u64) {
-        let labels = (metric_label(counts_in(name)), resource.as_str());
+        let labels = (metric_label(counts_in(name)), resource.field_name());
         let change = self.changes.entry(labels).or_default();
         change[which] += 1;
         if resource == Resource::Memory {

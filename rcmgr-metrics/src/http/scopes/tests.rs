@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn the_memory_for_an_answer_is_bounded_for_every_offset_and_limit() {
-    const PEERS: usize = 32_000;
+    const PEERS: usize = 48_000;
     let manager = Manager::new(Limits::unlimited()).unwrap();
     let peers = (0..PEERS).map(|number| manager.view_peer(&format!("p{number}").parse().unwrap()));
     let held: Vec<_> = peers.collect();

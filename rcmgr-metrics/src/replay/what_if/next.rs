@@ -21,7 +21,7 @@ pub struct Next {
 /// What a connection or stream holds.
 #[derive(Debug)]
 pub enum Held {
-    /// Exactly this.
+    /// This.
     Known(ScopeStat),
     /// At most as much as any scope of this class.
     AtMost(&'static str),
@@ -133,10 +133,11 @@ impl Scopes {
             Protocol | ProtocolPeer | Service | ServicePeer if !is_connection => {
                 Some(Held::AtMost(ScopeClass::Stream.as_str()))
             }
-            Peer | Service | ServicePeer if is_connection => {
+            Service | ServicePeer if is_connection => {
                 Some(Held::AtMost(ScopeClass::Connection.as_str()))
             }
-            // A connection in transient that holds this much memory may have got its peer.
+            // A connection in transient may have got its peer.
+            Peer if is_connection => self.connection_like(&first.amount).map(Held::Known),
             Peer if steps.len() == 1 => self.connection_with(first.amount.memory).map(Held::Known),
             _ => None,
         }

@@ -98,7 +98,8 @@ pub struct Step {
 pub struct Scopes {
     /// The other limits; without any, nothing is refused.
     asked: Option<ReplayLimits>,
-    nodes: HashMap<Name, Node>,
+    /// In boxes, because a map has up to twice as many places as entries.
+    nodes: HashMap<Name, Box<Node>>,
     /// The connections and streams that may move.
     waiting: Waiting,
     leaves: u64,
@@ -179,7 +180,7 @@ impl Scopes {
                 ..Leaf::default()
             });
         }
-        self.nodes.insert(event.scope_name().into(), node);
+        self.nodes.insert(event.scope_name().into(), Box::new(node));
     }
 
     fn limit(&self, event: &Event) -> Limit {
@@ -307,10 +308,7 @@ impl Scopes {
     /// Notes the scopes that a connection or stream is charged on. If all are known, they may be a
     /// part of an operation that was torn apart, and the known path stays.
     pub fn see_path(&mut self, leaf: &str, steps: &[Step]) {
-        let Some(Node {
-            leaf: Some(known), ..
-        }) = self.nodes.get(leaf)
-        else {
+        let Some(known) = self.nodes.get(leaf).and_then(|node| node.leaf.as_ref()) else {
             return;
         };
         if !steps.iter().all(|step| known.path.contains(&step.name)) {
@@ -362,20 +360,27 @@ impl Scopes {
 
     /// What a connection in transient holds that has this much memory, if there is one.
     pub fn connection_with(&self, memory: u64) -> Option<ScopeStat> {
-        [(1, 0), (0, 1)]
-            .into_iter()
-            .find_map(|(inbound, outbound)| {
-                [1, 0].into_iter().find_map(|fd| {
-                    let held = ScopeStat {
-                        conns_inbound: inbound,
-                        conns_outbound: outbound,
-                        fd,
-                        memory,
-                        ..ScopeStat::ZERO
-                    };
-                    self.mover(&held, true, None).map(|_| held)
-                })
-            })
+        let kinds = [(1, 0, 1), (1, 0, 0), (0, 1, 1), (0, 1, 0)];
+        kinds.into_iter().find_map(|(inbound, outbound, fd)| {
+            let held = ScopeStat {
+                conns_inbound: inbound,
+                conns_outbound: outbound,
+                fd,
+                memory,
+                ..ScopeStat::ZERO
+            };
+            self.mover(&held, true, None).map(|_| held)
+        })
+    }
+
+    /// The most that a connection in transient holds that counts like `amount`, if there is one.
+    pub fn connection_like(&self, amount: &ScopeStat) -> Option<ScopeStat> {
+        let memory = self.waiting.most_memory(&Mover {
+            from_transient: true,
+            held: *amount,
+            peer: None,
+        })?;
+        Some(ScopeStat { memory, ..*amount })
     }
 
     /// Closes a connection or stream that was refused its peer, protocol or service.
@@ -466,7 +471,7 @@ fn wait_as(waiting: &mut Waiting, name: &Name, key: Option<Mover>, leaf: &mut Le
         waiting.remove(&before, leaf.number);
     }
     if let Some(key) = key {
-        waiting.add(key.clone(), leaf.number, name.clone());
+        waiting.add(&key, leaf.number, name.clone());
         leaf.waits = Some(key);
     }
 }

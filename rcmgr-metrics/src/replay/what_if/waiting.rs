@@ -18,34 +18,56 @@ pub struct Mover {
     pub peer: Option<Name>,
 }
 
+impl Mover {
+    /// The key without its memory, and the memory.
+    fn split(&self) -> (Self, u64) {
+        let mut key = self.clone();
+        let memory = std::mem::take(&mut key.held.memory);
+        (key, memory)
+    }
+}
+
 /// The connections and streams that may move, by what a trace shows of them. A search takes the
 /// same time however many wait.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// Those with the same key, by number, in order of creation.
-    same: HashMap<Mover, BTreeMap<u64, Name>>,
+    /// By all but the memory: those with the same key, by memory and number. The numbers have the
+    /// order of creation.
+    same: HashMap<Mover, BTreeMap<(u64, u64), Name>>,
 }
 
 impl Waiting {
     /// Adds one.
-    pub fn add(&mut self, key: Mover, number: u64, name: Name) {
-        self.same.entry(key).or_default().insert(number, name);
+    pub fn add(&mut self, key: &Mover, number: u64, name: Name) {
+        let (key, memory) = key.split();
+        let same = self.same.entry(key).or_default();
+        same.insert((memory, number), name);
     }
 
     /// Removes one.
     pub fn remove(&mut self, key: &Mover, number: u64) {
-        if let Some(same) = self.same.get_mut(key) {
-            same.remove(&number);
+        let (key, memory) = key.split();
+        if let Some(same) = self.same.get_mut(&key) {
+            same.remove(&(memory, number));
             if same.is_empty() {
-                self.same.remove(key);
+                self.same.remove(&key);
             }
         }
     }
 
     /// The one that was created last.
     pub fn latest(&self, key: &Mover) -> Option<Name> {
-        let (_, name) = self.same.get(key)?.last_key_value()?;
+        let (key, memory) = key.split();
+        let same = self.same.get(&key)?.range((memory, 0)..=(memory, u64::MAX));
+        let (_, name) = same.last()?;
         Some(name.clone())
+    }
+
+    /// The highest memory of any with this key, whatever the memory of the key.
+    pub fn most_memory(&self, key: &Mover) -> Option<u64> {
+        let (key, _) = key.split();
+        let (&(memory, _), _) = self.same.get(&key)?.last_key_value()?;
+        Some(memory)
     }
 
     /// Removes all.
