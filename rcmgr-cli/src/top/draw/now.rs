@@ -22,11 +22,9 @@ const GAP: &str = "  ";
 pub fn lines(app: &App, page: &Page, width: usize, most: usize) -> Vec<Line<'static>> {
     let found = refusing(page, &app.rates);
     let mut lines = vec![heading(app, found.as_deref(), width)];
-    lines.extend(
-        page.addresses
-            .as_ref()
-            .map(|of| by_address(of, &app.rates, width)),
-    );
+    // Most servers have no limits by address.
+    let addresses = page.addresses.as_ref().filter(|of| of.counts() != [0; 3]);
+    lines.extend(addresses.map(|of| by_address(of, &app.rates, width)));
     lines.truncate(most);
     let mut found = found.unwrap_or_default();
     found.truncate(most - lines.len());

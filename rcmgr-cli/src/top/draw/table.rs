@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use rcmgr_atomic::{LimitValue, Resource};
 use unicode_width::UnicodeWidthStr;
 
-use super::fit::first_that_fits;
+use super::fit::{EVERYTHING, first_that_fits};
 use super::styles::FAINT;
 use super::{bar, spark};
 use crate::top::numbers::{amount, amount_of, count, percent, rate, size};
@@ -192,6 +192,8 @@ impl Table {
         };
         for (extra, name) in EXTRAS {
             let with = match extra {
+                // A text is printed once, after an interval: there is no minute.
+                Extra::Column(Column::Minute) if width == EVERYTHING => continue,
                 Extra::Column(column) => table.with(widest(column)),
                 Extra::Bar => table.with_bars(Bars::Fullest),
             };
@@ -202,9 +204,9 @@ impl Table {
             table = with;
         }
         // Without its column, the fullest limit would have no bar.
-        let shows_all = table.columns.len() == COLUMNS.len();
+        let shows_all = |of: &Self| of.columns.iter().any(|(column, _)| *column == Column::Fd);
         let with = table.with_bars(Bars::Each);
-        if shows_all && with.leaves(longest.min(NAME_BESIDE_BARS), width) {
+        if shows_all(&table) && with.leaves(longest.min(NAME_BESIDE_BARS), width) {
             table = with;
         }
         table.name = width

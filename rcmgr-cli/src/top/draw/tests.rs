@@ -1,5 +1,7 @@
 //! Tests of the drawn screens.
 
+mod whole;
+
 use std::time::Duration;
 
 use ratatui::Terminal;
