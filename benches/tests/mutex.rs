@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use rcmgr_atomic::{
-    Endpoint, Error, Limit, LimitValue, Limits, Manager, ManagerStat, Priority, Resource,
-    ScopeClass, SystemClock,
+    AddressLimits, Endpoint, Error, Limit, LimitValue, Limits, Manager, ManagerStat, Priority,
+    Resource, ScopeClass, SystemClock,
 };
 use rcmgr_study::{MutexResourceManager, peer};
 use rcmgr_testkit::{Engine, Kind, RandomOps, Session};
@@ -53,6 +53,7 @@ fn operations(more: &[(u32, Kind)]) -> RandomOps {
         protocols: ["a", "b", "c"].map(Into::into).to_vec(),
         services: ["a", "b", "c"].map(Into::into).to_vec(),
         endpoints: vec![Endpoint::None],
+        addresses: AddressLimits::default(),
         priorities: [101, 152, 255].map(Priority::Level).to_vec(),
         size: |rng| rng.u64(1..600),
     }

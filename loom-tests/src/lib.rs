@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use rcmgr_atomic::address::{AddressConfig, Addresses};
+use rcmgr_atomic::address::{AddressLimits, Addresses};
 use rcmgr_atomic::internals::{
     CreditOptions, Engine, Leaf, Node, Path, PathKind, Shared, Slot, Use, charge_new,
 };
@@ -63,9 +63,8 @@ fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {
 
 fn engine_with(limits: Limits, credit: CreditOptions) -> Arc<Engine> {
     let clock = Arc::new(SystemClock::new());
-    let no_limits = AddressConfig::none();
-    let addresses = Addresses::new(no_limits, LimitValue::Unlimited, clock.clone());
-    let addresses = addresses.expect("no limits work");
+    let none = AddressLimits::default();
+    let addresses = Addresses::new(none, LimitValue::Unlimited, clock.clone());
     Arc::new(Engine::new(limits, addresses, clock, credit))
 }
 

@@ -13,6 +13,7 @@ mod refused_peers;
 mod scope_ref;
 mod state;
 mod survey;
+mod user_code;
 
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcmgr_atomic::address::{AddressConfig, AllowlistEntry, RateLimits};
+use rcmgr_atomic::address::{AddressConfig, AddressLimits, AllowlistEntry, RateLimits};
 use rcmgr_atomic::{
     Clock, Connection, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority,
     Result, ScopeId, UsesFd,
@@ -251,10 +251,42 @@ impl Clock for TestClock {
 }
 
 #[test]
-fn by_default_the_rate_of_connections_from_one_address_is_limited() {
+fn by_default_nothing_is_limited_by_address() {
+    let built = Manager::builder().build().unwrap();
+    for manager in [Manager::new(Limits::unlimited()).unwrap(), built] {
+        // One after the other: a rate would refuse some.
+        for _ in 0..100 {
+            drop(open(&manager, STRANGE).unwrap());
+        }
+        // At the same time: a limit of a subnet would refuse some.
+        let open: Vec<_> = (0..100).map(|_| open(&manager, STRANGE).unwrap()).collect();
+        assert_eq!(manager.stat().system.conns_inbound, 100);
+        drop(open);
+        let stat = manager.addresses().stat();
+        assert_eq!((stat.refused_by_rate, stat.refused_by_subnet), (0, 0));
+    }
+}
+
+#[test]
+fn a_manager_of_limits_enforces_their_limits_by_address() {
+    let mut limits = Limits::unlimited();
+    let config = AddressConfig::reference_defaults();
+    limits.addresses = AddressLimits::new(config).unwrap();
+    let manager = Manager::new(limits.clone()).unwrap();
+    let _open: Vec<_> = (0..8).map(|_| open(&manager, STRANGE).unwrap()).collect();
+    let refused = open(&manager, STRANGE).unwrap_err();
+    assert!(matches!(refused, Error::SubnetLimit(_)), "{refused}");
+    assert_eq!(manager.limits().addresses, limits.addresses);
+}
+
+#[test]
+fn the_rate_of_connections_from_one_address_is_limited_where_it_is_asked_for() {
     let clock = Arc::new(TestClock::default());
-    let builder = Manager::builder().clock(clock.clone());
-    let manager = builder.build().unwrap();
+    let manager = Manager::builder()
+        .clock(clock.clone())
+        .addresses(AddressConfig::reference_defaults())
+        .build()
+        .unwrap();
     for _ in 0..16 {
         drop(open(&manager, STRANGE).unwrap());
     }

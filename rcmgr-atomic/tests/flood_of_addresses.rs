@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcmgr_atomic::address::RateLimiter;
-use rcmgr_atomic::{Clock, Connection, Direction, Endpoint, Limits, MIB, Manager, UsesFd};
+use rcmgr_atomic::address::{AddressConfig, RateLimiter};
+use rcmgr_atomic::{Clock, Connection, Direction, Endpoint, MIB, Manager, UsesFd};
 
 const ADDRESSES: u128 = if cfg!(debug_assertions) {
     100_000
@@ -39,9 +39,9 @@ fn open(manager: &Manager, from: u128) -> Connection {
 fn one_time_addresses_open_and_close_a_connection_each() {
     let clock = Arc::new(TestClock::default());
     let manager = Manager::builder()
-        .limits(Limits::unlimited())
+        .addresses(AddressConfig::reference_defaults())
         .clock(clock.clone());
-    let manager = manager.build().expect("the defaults work");
+    let manager = manager.build().expect("the configuration works");
     let memory = allocation_counter::measure(|| {
         let mut connected = VecDeque::with_capacity(AT_ONCE);
         for number in 0..ADDRESSES {

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    ConnMemory, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId, ScopeStat,
+    AddressLimits, ConnMemory, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId, ScopeStat,
 };
 use rcmgr_testkit::{Handle, Kind, Model, Op, RandomOps, Session, random_limits};
 
@@ -64,6 +64,7 @@ fn operations() -> RandomOps {
         protocols: vec!["/ipfs/kad/1.0.0".into(), "/ping".into()],
         services: vec!["dht".into(), "relay".into()],
         endpoints,
+        addresses: AddressLimits::new(addresses()).expect("the configuration works"),
         priorities: vec![
             Priority::Always,
             Priority::Always,
@@ -123,7 +124,6 @@ impl Pair {
     fn new(limits: Limits, credit: u64, after: u64) -> Self {
         let manager = Manager::builder()
             .limits(limits.clone())
-            .addresses(addresses())
             .prepaid_credit(credit, credit)
             .credit_after(after);
         let manager = manager.build().expect("the configuration works");

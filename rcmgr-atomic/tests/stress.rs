@@ -14,7 +14,9 @@ use std::thread;
 use by_memory::by_memory;
 use fastrand::Rng;
 use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
-use rcmgr_atomic::{ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ScopeClass};
+use rcmgr_atomic::{
+    AddressLimits, ConnMemory, Endpoint, Limit, Limits, Manager, Priority, ScopeClass,
+};
 use rcmgr_testkit::{Handle, Kind, RandomOps, Session};
 
 const PEERS: [&str; 3] = [
@@ -87,6 +89,7 @@ fn operations() -> RandomOps {
         protocols: vec!["/a".into(), "/b".into(), "/c".into()],
         services: vec!["dht".into(), "relay".into()],
         endpoints,
+        addresses: addresses(),
         priorities: vec![
             Priority::Medium,
             Priority::High,
@@ -105,6 +108,7 @@ fn limits(room: u64) -> Limits {
         ..Limit::all((count * room).into())
     };
     let mut limits = Limits::unlimited();
+    limits.addresses = addresses();
     limits.system = of(14, 9_000);
     limits.transient = of(6, 4_000);
     limits.allowlisted_system = of(5, 4_000);
@@ -119,8 +123,8 @@ fn limits(room: u64) -> Limits {
     limits
 }
 
-fn addresses() -> AddressConfig {
-    AddressConfig {
+fn addresses() -> AddressLimits {
+    let config = AddressConfig {
         allowlist: ALLOWLIST
             .map(|entry| entry.parse().expect("an entry of the allowlist"))
             .to_vec(),
@@ -132,7 +136,8 @@ fn addresses() -> AddressConfig {
             ..SubnetLimits::none()
         },
         ..AddressConfig::none()
-    }
+    };
+    AddressLimits::new(config).expect("the configuration works")
 }
 
 fn from_env(name: &str) -> Option<u64> {
@@ -146,10 +151,7 @@ fn stress(threads: u64, reload: Reload, room: u64) {
     let seed = from_env("RCMGR_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{threads} threads, {ops} operations, RCMGR_STRESS_SEED={seed}");
 
-    let manager = Manager::builder()
-        .limits(limits(room))
-        .addresses(addresses())
-        .credit_after(1);
+    let manager = Manager::builder().limits(limits(room)).credit_after(1);
     let manager = manager.build().expect("the configuration works");
     let session = Session::new(manager.clone(), SLOTS);
     let operations = operations();

@@ -45,7 +45,7 @@
 //! | `sort` | `utilisation` (the default), `memory`, `streams`, `conns`, `refusals`: highest first; or `name` |
 //! | `search` | only scopes whose name contains this text, ignoring case |
 //! | `scope` | this scope in detail, and only the scopes below it: the shares of a service, protocol or peer |
-//! | `offset`, `limit` | the number of scopes to skip, and to return: 100 by default, at most 1000. From offset 10,000 on there are no scopes: use a search |
+//! | `offset`, `limit` | the number of scopes to skip, and to return: 100 by default, at most 1000 |
 //!
 //! Other arguments, invalid values, and arguments that are given twice get status 400 and a sentence
 //! that says what is wrong.
@@ -55,7 +55,7 @@
 //!   "name": "echo", "uptime_seconds": 86400.5, "over_releases": 0,
 //!   "reload": {"file": "/etc/limits.toml", "reloads": 3, "failures": 0, "error": null},
 //!   "addresses": {"refused_by_rate": 12, "refused_by_subnet": 0, "permits": 80, "...": 0},
-//!   "total": 1042, "matched": 2, "reachable": 2, "offset": 0,
+//!   "total": 1042, "matched": 2, "offset": 0,
 //!   "refusing": {"seconds": 2.0, "now": [{
 //!     "scope": "peer:192.0.2.7", "class": "peer", "scopes": 1, "resource": "streams-inbound",
 //!     "count": 24, "per_second": 12.0, "setting": "PeerDefault.StreamsInbound",
@@ -80,7 +80,7 @@
 //! | `over_releases` | the number of releases of more than was held: a bug of the program |
 //! | `reload` | the state of the limits file of the [watcher](Observer::watcher), with the reason if the file is not in force; `null` without a watcher |
 //! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat) |
-//! | `matched`, `reachable` | the number of scopes that the search found, and the number of these that offsets reach |
+//! | `total`, `matched` | the number of all scopes, and of those that the search found |
 //! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
 //! | `setting` | the field of the limits to change; `null` for an override of the scope, and if it is not known |
 //! | `utilisation` | usage divided by the limit, for the fullest limit (`fullest`); `null` for a scope without limits |
@@ -89,9 +89,11 @@
 //!
 //! Long names are cut, as in [metrics](crate::prometheus).
 
+mod far;
 mod host;
 mod limits;
 mod names;
+mod order;
 mod origin;
 mod query;
 mod refusing;
@@ -183,7 +185,10 @@ async fn json(State(served): State<Arc<Served>>, RawQuery(query): RawQuery) -> R
     };
     let read = served.read(move |served| {
         let page = scopes::page(&served.view, &query);
-        serde_json::to_string(&page).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+        let mut json = Vec::new();
+        crate::json::write(&mut json, &page)
+            .map(|()| json)
+            .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     });
     let json = match read.await.and_then(|written| written) {
         Ok(json) => json,

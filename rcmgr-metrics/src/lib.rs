@@ -42,6 +42,7 @@ mod family;
 mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
+mod json;
 #[cfg(feature = "observer")]
 mod label;
 #[cfg(feature = "observer")]

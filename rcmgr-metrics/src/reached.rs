@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rcmgr_atomic::ScopeReport;
-use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
+use rcmgr_core::{Limit, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
 
@@ -97,10 +97,7 @@ pub(crate) fn limited(
         _ => None,
     };
     let limit = *limit;
-    let number = move |resource| match limit.get(resource) {
-        LimitValue::Limited(most) => Some((resource, most)),
-        LimitValue::Unlimited => None,
-    };
+    let number = move |resource| Some((resource, limit.get(resource).number()?));
     [Some(asked), total]
         .into_iter()
         .flatten()

@@ -279,7 +279,7 @@ async fn the_state_of_the_server_is_shown() {
     manager.view_system().release_memory(1);
     manager.view_transient().release_memory(1);
     let page = json(&router, "/rcmgr.json").await;
-    assert_eq!(page["name"], "echo\u{fffd}");
+    assert_eq!(page["name"], "echo\\n");
     assert!(page["uptime_seconds"].as_f64().unwrap() >= 0.0);
     assert_eq!(page["over_releases"], 2);
     assert_eq!(page["reload"], Value::Null);

@@ -267,7 +267,7 @@ fn hostile_names_do_not_break_the_text() {
     let found = Exposition::of(&observer);
     let protocols = found.values("libp2p_rcmgr_streams", "protocol");
     for name in [
-        "a\"} 1\u{fffd}evil{x=\"",
+        "a\"} 1\\nevil{x=\"",
         "\\",
         "\\\"",
         "<script>alert(1)</script>",

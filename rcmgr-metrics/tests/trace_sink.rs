@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use fastrand::Rng;
-use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority, ScopeStat};
+use rcmgr_atomic::{
+    AddressLimits, Direction, Endpoint, Limit, Limits, Manager, PeerId, Priority, ScopeStat,
+};
 use rcmgr_metrics::replay::{Options, Report, replay};
 use rcmgr_metrics::trace::{Event, EventKind, TraceReader, TraceSink};
 use rcmgr_testkit::{Kind, RandomOps, Session, Usage, usage};
@@ -99,6 +101,7 @@ fn at_random(manager: &Manager, threads: u64, steps: usize) {
         protocols: vec!["/a/1".into()],
         services: vec!["dht".into()],
         endpoints: vec![Endpoint::None],
+        addresses: AddressLimits::default(),
         priorities: vec![Priority::Low, Priority::Always],
         size: |rng| rng.u64(..9_000),
     };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use rcmgr_core::{
-    Direction, Endpoint, Limit, LimitValue, Limits, PeerId, Priority, ScopeId, UsesFd,
+    AddressLimits, Direction, Endpoint, Limit, LimitValue, Limits, PeerId, Priority, ScopeId,
+    UsesFd,
 };
 
 use crate::{On, Op, Remote};
@@ -63,6 +64,8 @@ pub struct RandomOps {
     pub services: Vec<Arc<str>>,
     /// The remote addresses of connections.
     pub endpoints: Vec<Endpoint>,
+    /// The limits by address, which random limits keep.
+    pub addresses: AddressLimits,
     /// The priorities.
     pub priorities: Vec<Priority>,
     /// Draws an amount of memory.
@@ -208,6 +211,7 @@ fn roomy_limit(rng: &mut Rng) -> Limit {
 /// Limits of which each scope has tight ones now and then. Some of the names have their own.
 pub fn random_limits(rng: &mut Rng, names: &RandomOps) -> Limits {
     let mut limits = Limits::unlimited();
+    limits.addresses = names.addresses.clone();
     for limit in [
         &mut limits.system,
         &mut limits.transient,

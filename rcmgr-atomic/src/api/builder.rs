@@ -106,7 +106,8 @@ impl Builder {
         self
     }
 
-    /// The source of time. By default the clock of the machine.
+    /// The source of time. By default the clock of the machine. Rates of connections read it before
+    /// anything is counted, so a clock that panics there leaves nothing behind.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self

@@ -147,7 +147,7 @@ impl Manager {
 
     /// Calls `f` with the reports of [`scopes`](Self::scopes), one by one and in any order. With
     /// very many scopes that is much cheaper than collecting all reports. No lock is held while `f`
-    /// is called.
+    /// is called, and a panic of `f` leaves nothing half done.
     ///
     /// It returns what [`all_refusals`](Self::all_refusals) returns, from the same visit of the
     /// scopes.

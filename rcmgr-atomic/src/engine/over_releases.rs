@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rcmgr_core::{Clock, ScopeClass, ScopeName};
 
+use super::user_code::call_user_code;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Counts releases of more than was held, and logs them: once per scope class and minute.
@@ -31,15 +32,18 @@ impl OverReleases {
         let class = scope.class();
         // Relaxed, here and below: counts are read by themselves and order nothing.
         let count = self.counts[class as usize].fetch_add(1, Ordering::Relaxed) + 1;
-        if self.is_due(class, clock.now()) {
-            tracing::warn!(
-                %scope,
-                asked,
-                held,
-                over_releases = count,
-                "released more memory than the scope holds: only what it holds was taken back"
-            );
-        }
+        // A guard releases when it is dropped, perhaps because the thread panics already.
+        call_user_code(|| {
+            if self.is_due(class, clock.now()) {
+                tracing::warn!(
+                    %scope,
+                    asked,
+                    held,
+                    over_releases = count,
+                    "released more memory than the scope holds: only what it holds was taken back"
+                );
+            }
+        });
     }
 
     fn is_due(&self, class: ScopeClass, now: Duration) -> bool {

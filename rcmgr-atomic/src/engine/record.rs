@@ -26,6 +26,7 @@ use rcmgr_core::{Error, Limit, LimitExceeded, Resource, ScopeName, ScopeStat};
 
 use super::scope_ref::{KnownScope, ScopeRef};
 use super::state::{Engine, Path};
+use super::user_code::call_user_code;
 use crate::counters::{Change, Slot};
 use crate::lifetime::Shared;
 use crate::node::{MAX_NODES, Node};
@@ -34,7 +35,8 @@ use crate::node::{MAX_NODES, Node};
 /// [`Builder::recorder`](crate::Builder::recorder).
 ///
 /// A recorder is called in the middle of an operation, which may hold a lock of a map of names. So
-/// it must not wait, and must not call the manager.
+/// it must not wait, and must not call the manager. If it panics, the panic hook reports that. The
+/// operation proceeds, and the recorder gets the next record as usual.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -419,13 +421,14 @@ impl Engine {
 #[cold]
 #[inline(never)]
 fn send(recorder: &dyn Recorder, record: impl FnOnce() -> Record) {
-    recorder.record(record());
+    let record = record();
+    call_user_code(|| recorder.record(record));
 }
 
 #[cold]
 #[inline(never)]
 fn send_refused(recorder: &dyn Recorder, record: impl FnOnce() -> Record, why: &Error) {
     if let Some(record) = record().refused(why) {
-        recorder.record(record);
+        call_user_code(|| recorder.record(record));
     }
 }

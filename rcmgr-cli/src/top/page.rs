@@ -249,7 +249,7 @@ impl<'de> Deserialize<'de> for Most {
             Word(String),
         }
         match Value::deserialize(from) {
-            Ok(Value::Number(most)) => Ok(Self(LimitValue::Limited(most))),
+            Ok(Value::Number(most)) => Ok(Self(LimitValue::of(most))),
             Ok(Value::Word(word)) if word == "unlimited" => Ok(Self(LimitValue::Unlimited)),
             _ => Err(D::Error::custom(
                 "a limit must be a whole number or \"unlimited\"",

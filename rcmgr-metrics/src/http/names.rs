@@ -1,23 +1,13 @@
 //! The names of scopes as the view shows them.
 
-use std::sync::Arc;
-
 use rcmgr_core::ScopeId;
 
-use crate::label::shown;
+use crate::label::LONGEST;
 
 /// The name as it is shown. Only the part that a remote chose is cut, not the part after it, so
 /// that no scope is shown with the name of its parent.
 pub(super) fn name(id: &ScopeId) -> String {
-    let cut = |name: &Arc<str>| Arc::from(shown(name));
-    let id = match id {
-        ScopeId::Service(name) => ScopeId::Service(cut(name)),
-        ScopeId::ServicePeer(name, peer) => ScopeId::ServicePeer(cut(name), *peer),
-        ScopeId::Protocol(id) => ScopeId::Protocol(cut(id)),
-        ScopeId::ProtocolPeer(id, peer) => ScopeId::ProtocolPeer(cut(id), *peer),
-        plain => plain.clone(),
-    };
-    id.to_string()
+    format!("{id:.LONGEST$}")
 }
 
 /// The scope under which it is shown.

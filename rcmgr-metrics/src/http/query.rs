@@ -97,7 +97,8 @@ impl Query {
         });
         // Search the whole name, even if it is shown cut.
         let search = &self.search;
-        is_below && (search.is_empty() || id.to_string().to_lowercase().contains(search))
+        let found = || id.exact().to_string().to_lowercase().contains(search);
+        is_below && (search.is_empty() || found())
     }
 }
 

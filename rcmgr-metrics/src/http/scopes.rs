@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,13 +10,14 @@ use rcmgr_atomic::ScopeReport;
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
 use serde::{Serialize, Serializer};
 
+use super::far;
 use super::names::{name, parent};
+use super::order::{fullest, order};
 use super::origin::{File, Origins};
 use super::query::{Query, Sort};
 use super::refusing::{LastReading, Refusing};
 use super::server::Server;
 use crate::observer::Observer;
-use crate::usage::utilisation;
 
 /// An observer, and what its view remembers from one answer to the next.
 #[derive(Debug)]
@@ -46,8 +46,6 @@ pub(super) struct Page {
     total: usize,
     /// The number of scopes that the search found.
     matched: usize,
-    /// The number of these that offsets reach.
-    reachable: usize,
     offset: usize,
     #[serde(serialize_with = "inner")]
     refusing: Arc<Refusing>,
@@ -106,9 +104,9 @@ struct Number(LimitValue);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            LimitValue::Limited(most) => serializer.serialize_u64(most),
-            unlimited => serializer.collect_str(&unlimited),
+        match self.0.number() {
+            Some(most) => serializer.serialize_u64(most),
+            None => serializer.collect_str(&self.0),
         }
     }
 }
@@ -116,8 +114,12 @@ impl Serialize for Number {
 /// Reads the manager and returns the requested scopes.
 pub(super) fn page(view: &View, query: &Query) -> Page {
     let manager = &view.observer.manager;
-    let last = query.offset.saturating_add(query.limit);
-    let end = if query.offset < REACHABLE { last } else { 0 };
+    let is_far = query.offset > NEAR;
+    let end = if is_far {
+        0
+    } else {
+        query.offset + query.limit
+    };
     // Keep some more than the requested number, so that dropping the others is rare.
     let most = end + EXTRA;
     let (mut total, mut matched) = (0, 0);
@@ -144,6 +146,9 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
         }
         if query.finds(&report.id) {
             matched += 1;
+            if is_far {
+                return;
+            }
             found.push(report);
             if found.len() >= most {
                 keep_first(&mut found, end, query.sort);
@@ -154,14 +159,17 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
     if let Some(reading) = reading {
         reading.end(manager, &refusals, &addresses);
     }
-    keep_first(&mut found, end, query.sort);
+    if is_far && query.offset < matched {
+        found = far::page(manager, query);
+    }
+    keep_first(&mut found, query.limit.max(end), query.sort);
     found.sort_by(|a, b| order(a, b, query.sort));
-    let scopes = found.iter().skip(query.offset).map(scope).collect();
+    let skipped = if is_far { 0 } else { query.offset };
+    let scopes = found.iter().skip(skipped).map(scope).collect();
     Page {
         server: Server::of(&view.observer),
         total,
         matched,
-        reachable: matched.min(REACHABLE),
         offset: query.offset,
         refusing: last_reading.answer(),
         scope: detail.map(|report| Detail {
@@ -178,9 +186,8 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
     }
 }
 
-/// The number of scopes that offsets reach: the memory for an answer is bounded. A search reaches
-/// all scopes.
-const REACHABLE: usize = 10_000;
+/// The largest offset for which all scopes before it are kept: the memory for an answer is bounded.
+const NEAR: usize = 10_000;
 
 /// The number of scopes that are kept in addition before some are dropped.
 const EXTRA: usize = 4096;
@@ -191,31 +198,6 @@ fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
         found.select_nth_unstable_by(count, |a, b| order(a, b, sort));
         found.truncate(count);
     }
-}
-
-/// The highest value comes first; the name breaks ties.
-fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
-    let key = |report: &ScopeReport| match sort {
-        // Scopes with a limit come before scopes without one. Utilisation is never negative, so the
-        // bits of the float sort as the number does.
-        Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
-        Sort::Memory => report.stat.memory,
-        Sort::Streams => report.stat.streams(),
-        Sort::Conns => report.stat.conns(),
-        Sort::Refusals => report.refusals.total(),
-        Sort::Name => 0,
-    };
-    key(b).cmp(&key(a)).then_with(|| a.id.cmp(&b.id))
-}
-
-/// The fullest limit and its utilisation.
-fn fullest(report: &ScopeReport) -> Option<(Resource, f64)> {
-    let parts = Resource::ALL.into_iter().filter_map(|resource| {
-        let part = utilisation(&report.stat, &report.limit, resource)?;
-        Some((resource, part))
-    });
-    // Of equally full limits the first one.
-    parts.reduce(|fullest, next| if next.1 > fullest.1 { next } else { fullest })
 }
 
 fn scope(report: &ScopeReport) -> Scope {

@@ -427,7 +427,7 @@ fn names_are_escaped_and_cut() {
     let stream = case.stream("e\u{202e}ve").unwrap();
     stream.set_protocol(&hostile).unwrap_err();
     let said = case.said().remove(0);
-    let start = format!("protocol:/a\\n{}… refused 1 inbound stream", "x".repeat(97));
+    let start = format!("protocol:/a\\n{}… refused 1 inbound stream", "x".repeat(96));
     assert!(said.starts_with(&start), "{said}");
     assert!(said.len() < 300);
     drop(view);
@@ -436,7 +436,7 @@ fn names_are_escaped_and_cut() {
     let _held = case.stream("e\u{202e}ve").unwrap();
     case.refuse_streams("e\u{202e}ve", 1);
     let said = case.said().remove(0);
-    assert!(said.starts_with("peer:e\\u{202e}ve refused 1 "), "{said}");
+    assert!(said.starts_with("peer:0x65e280ae7665 refused 1 "), "{said}");
 }
 
 #[test]
