@@ -215,7 +215,12 @@ fn keys(app: &App, width: usize) -> Line<'static> {
         ("i", "server"),
         fold,
     ];
-    let keys = keys.into_iter().filter(|(key, _)| !key.is_empty());
+    let is_shown = |(key, _): &(&str, &str)| match app.view {
+        // Enter goes back, as Esc does.
+        View::Details => !["", "Enter"].contains(key),
+        _ => !key.is_empty(),
+    };
+    let keys = keys.into_iter().filter(is_shown);
     let parts = keys.enumerate().map(|(rank, (key, what))| Part {
         spans: vec![
             Span::styled(key, STRONG),

@@ -88,7 +88,7 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
         let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
         let right = vec![
             part(0, now(at).map(rate).unwrap_or_default(), style(now(at))),
-            part(1, count(counts[at]), STRONG),
+            part(1, format!("{} in all", count(counts[at])), STRONG),
         ];
         lines.push(fit::line(left, right, width.min(WIDEST)));
     }
