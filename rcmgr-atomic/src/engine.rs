@@ -6,6 +6,7 @@ mod leaf_class;
 mod limits_in_force;
 mod nodes;
 mod over_releases;
+mod past_refusers;
 mod paths;
 mod record;
 mod refused_peers;

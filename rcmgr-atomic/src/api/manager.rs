@@ -80,6 +80,29 @@ impl Manager {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
+    /// The scopes of a class that refused and no longer exist, with their refusals: those with the
+    /// most, at most 16. A peer or protocol that may have nothing is found only here, because it is
+    /// collected with each refusal. The numbers are also part of [`refusals`](Self::refusals). A
+    /// scope is dropped from the list if others have more, and then counts from zero. Names of more
+    /// than 1024 bytes are not kept.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Limit, Limits, Manager, PeerId, ResourceManager, ScopeClass};
+    ///
+    /// let peer: PeerId = "192.0.2.7".parse()?;
+    /// let mut limits = Limits::unlimited();
+    /// limits.peer.insert(peer, Limit::BLOCK_ALL);
+    /// let manager = Manager::new(limits)?;
+    /// manager.open_stream(&peer, Direction::Inbound).unwrap_err();
+    /// let refusers = manager.past_refusers(ScopeClass::Peer);
+    /// assert_eq!(refusers[0].0.to_string(), "peer:192.0.2.7");
+    /// assert_eq!(refusers[0].1.streams_inbound, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn past_refusers(&self, class: ScopeClass) -> Vec<(ScopeId, Refusals)> {
+        self.engine.past_refusers().of(class)
+    }
+
     /// The limits by address, which are checked before the scopes: allowlist, limits of subnets,
     /// rates. All of them can be changed while the manager runs.
     #[cfg(feature = "address")]

@@ -89,12 +89,14 @@ impl Engine {
             }
             _ => false,
         };
-        // 2. The node is collected: record that, and keep its refusals for its class. (A late
+        // 2. The node is collected: record that, and keep its refusals for its class and by its name. (A late
         //    reservation on a leaf that was closed meanwhile may still be refused by this node.
         //    That refusal is not counted.)
         if removed {
             self.record(|| Record::collected(node));
-            self.past_refusals(node.class()).add(node.refusals());
+            let refusals = node.refusals();
+            self.past_refusals(node.class()).add(refusals);
+            self.past_refusers().add(node.id(), refusals);
         }
     }
 }

@@ -7,6 +7,7 @@ use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, Scope
 
 use super::leaf_class::LeafClass;
 use super::over_releases::OverReleases;
+use super::past_refusers::PastRefusers;
 use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
 use crate::counters::{ConnMemoryCounts, RefusalCounts, Slot};
@@ -48,6 +49,7 @@ pub struct Engine {
 
     /// Refusals by spans, and by nodes that were collected.
     past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
+    past_refusers: PastRefusers,
     /// The largest numbers of refusals that were reported for each class.
     pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
     over_releases: OverReleases,
@@ -92,6 +94,7 @@ impl Engine {
             overrides: Table::new(),
             limits_lock: RareLock::default(),
             past_refusals: std::array::from_fn(|_| RefusalCounts::new()),
+            past_refusers: PastRefusers::new(),
             reported_refusals: std::array::from_fn(|_| RefusalCounts::new()),
             over_releases: OverReleases::new(),
             clock,
@@ -167,6 +170,10 @@ impl Engine {
 
     pub fn past_refusals(&self, class: ScopeClass) -> &RefusalCounts {
         &self.past_refusals[class as usize]
+    }
+
+    pub fn past_refusers(&self) -> &PastRefusers {
+        &self.past_refusers
     }
 
     /// Counts a release of more than the scope held, and logs it.

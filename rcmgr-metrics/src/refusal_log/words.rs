@@ -1,36 +1,13 @@
 //! The words of the log.
 
 use rcmgr_config::ByteSize;
-use rcmgr_core::{Direction, PeerId, Resource, ScopeClass, ScopeId};
+use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
 
-use crate::label::escaped;
+use crate::label::MOST_CHARS;
 
-/// The name of a scope as in errors, but escaped.
+/// The name of a scope. Remotes choose names, so it is escaped and cut.
 pub(super) fn scope_name(id: &ScopeId) -> String {
-    let [name, peer] = [
-        id.name().map(|name| escaped(name)),
-        id.peer().map(peer_name),
-    ]
-    .map(Option::unwrap_or_default);
-    match id {
-        ScopeId::Service(_) => format!("service:{name}"),
-        ScopeId::ServicePeer(..) => format!("service:{name}.peer:{peer}"),
-        ScopeId::Protocol(_) => format!("protocol:{name}"),
-        ScopeId::ProtocolPeer(..) => format!("protocol:{name}.peer:{peer}"),
-        ScopeId::Peer(_) => format!("peer:{peer}"),
-        _ => id.to_string(),
-    }
-}
-
-/// The text of a peer. A name with invisible characters is easier to recognize escaped than in
-/// hexadecimal.
-fn peer_name(peer: PeerId) -> String {
-    match str::from_utf8(peer.as_bytes()) {
-        Ok(name) if name.parse() == Ok(peer) && !name.chars().any(char::is_control) => {
-            escaped(name)
-        }
-        _ => peer.to_string(),
-    }
+    format!("{id:.MOST_CHARS$}")
 }
 
 /// The request, in words.
