@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
-use crate::{AddressKey, PartialLimits};
+use crate::{AddressKey, PartialLimits, Setting};
 use text::{LARGEST, read_text, too_long};
 
 pub use format::FileFormat;
@@ -190,6 +190,19 @@ impl LimitsFile {
     /// The line, from 1, that sets a field; `None` if the file does not set it.
     pub fn line(&self, key: &LimitsKey, resource: Resource) -> Option<usize> {
         self.lines.get(&(key.clone(), resource)).copied()
+    }
+
+    /// The line, from 1, that sets what a [`Warning`](crate::Warning) is about; `None` if the file
+    /// does not set it. For the dry run it is its first line.
+    pub fn line_of(&self, setting: &Setting) -> Option<usize> {
+        match setting {
+            Setting::Field(field) => self.line(&field.key, field.resource),
+            Setting::Address(key) => self.address_line(key),
+            Setting::DryRun => {
+                let addresses = self.dry_run_address_lines.values();
+                self.dry_run_lines.values().chain(addresses).min().copied()
+            }
+        }
     }
 
     /// The line, from 1, that sets a limit by address; `None` if the file does not set it.

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::slice;
 
 use clap::Args;
-use rcmgr_atomic::BadConfiguration;
-use rcmgr_config::{LimitsExt, Machine, Warning};
+use rcmgr_config::{LimitsExt, LimitsFile, LimitsFileErrors, Machine, Warning};
 
 use super::command_error::CommandError;
-use super::configuration::{Configuration, comparable};
+use super::configuration::comparable;
 use super::defaults::{Defaults, DefaultsOptions};
 use crate::output::{print, print_error};
 
@@ -36,8 +34,11 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, CommandError> {
     let mut all_ok = true;
     for file in &options.files {
         match warnings(&defaults, file, machine.as_ref()) {
-            Err(bad) => {
-                print_error(bad);
+            Err(mistakes) => {
+                mistakes.iter().for_each(print_error);
+                if mistakes.more() > 0 {
+                    print_error(format_args!("and {} more", mistakes.more()));
+                }
                 all_ok = false;
             }
             Ok(warnings) => {
@@ -66,17 +67,16 @@ fn warnings(
     defaults: &Defaults,
     file: &Path,
     machine: Option<&Machine>,
-) -> Result<Vec<String>, BadConfiguration> {
-    let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
-    let known = defaults.limits.warnings(machine);
-    let warnings = configuration.limits.warnings(machine);
-    let new = warnings.iter().filter(|warning| !known.contains(warning));
+) -> Result<Vec<String>, LimitsFileErrors> {
+    let read = LimitsFile::read_with_all_errors(file)?;
+    let limits = read.limits.build(&defaults.limits);
+    let warnings = limits.warnings_over(&defaults.limits, machine);
     let line = |warning: &Warning| {
-        let line = configuration.set_by(&warning.key, warning.resource);
-        let line = line
-            .map(|(_, line)| format!("{line}: "))
+        let line = read
+            .line_of(&warning.setting)
+            .map(|line| format!("{line}: "))
             .unwrap_or_else(|| " ".into());
         format!("{}:{line}warning: {warning}", file.display())
     };
-    Ok(new.map(line).collect())
+    Ok(warnings.iter().map(line).collect())
 }
