@@ -205,6 +205,18 @@ impl LimitsFile {
         }
     }
 
+    /// As [`line_of`](Self::line_of), in the file's dry run.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<usize> {
+        match setting {
+            Setting::Field(field) => {
+                let field = (field.key.clone(), field.resource);
+                self.dry_run_lines.get(&field).copied()
+            }
+            Setting::Address(key) => self.dry_run_address_lines.get(key).copied(),
+            Setting::DryRun => None,
+        }
+    }
+
     /// The line, from 1, that sets a limit by address; `None` if the file does not set it.
     pub fn address_line(&self, key: &AddressKey) -> Option<usize> {
         self.address_lines.get(key).copied()

@@ -34,11 +34,8 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, CommandError> {
     let mut all_ok = true;
     for file in &options.files {
         match warnings(&defaults, file, machine.as_ref()) {
-            Err(mistakes) => {
-                mistakes.iter().for_each(print_error);
-                if mistakes.more() > 0 {
-                    print_error(format_args!("and {} more", mistakes.more()));
-                }
+            Err(bad) => {
+                print_error(bad);
                 all_ok = false;
             }
             Ok(warnings) => {
@@ -62,7 +59,8 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, CommandError> {
     })
 }
 
-/// The warnings that a file causes: those of the defaults alone are left out.
+/// The warnings that a file causes, for its limits and for its dry run: those of the defaults alone
+/// are left out.
 fn warnings(
     defaults: &Defaults,
     file: &Path,
@@ -70,13 +68,25 @@ fn warnings(
 ) -> Result<Vec<String>, LimitsFileErrors> {
     let read = LimitsFile::read_with_all_errors(file)?;
     let limits = read.limits.build(&defaults.limits);
-    let warnings = limits.warnings_over(&defaults.limits, machine);
-    let line = |warning: &Warning| {
-        let line = read
-            .line_of(&warning.setting)
-            .map(|line| format!("{line}: "))
-            .unwrap_or_else(|| " ".into());
-        format!("{}:{line}warning: {warning}", file.display())
+    let line = |place: &str, warning: &Warning, set_on: Option<usize>| {
+        let line = set_on.map_or(" ".to_owned(), |line| format!("{line}: "));
+        format!("{}:{line}warning: {place}{warning}", file.display())
     };
-    Ok(warnings.iter().map(line).collect())
+    let of_limits = limits.warnings_over(&defaults.limits, machine);
+    let mut lines: Vec<_> = of_limits
+        .iter()
+        .map(|warning| line("", warning, read.line_of(&warning.setting)))
+        .collect();
+    if let Some(dry_run) = &limits.dry_run {
+        // Where the dry run is as enforced, the warning is there already.
+        let of_dry_run = dry_run.warnings_over(&defaults.limits, machine);
+        let own = of_dry_run
+            .iter()
+            .filter(|warning| !of_limits.contains(warning));
+        lines.extend(own.map(|warning| {
+            let set_on = read.dry_run_line_of(&warning.setting);
+            line("DryRun.", warning, set_on)
+        }));
+    }
+    Ok(lines)
 }
