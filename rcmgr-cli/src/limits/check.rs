@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::slice;
 
 use clap::Args;
-use rcmgr_config::{LimitsExt, LimitsFile, LimitsFileErrors, Machine, Warning};
+use rcmgr_config::{LimitsExt, LimitsFileErrors, Machine, Warning};
 
 use super::command_error::CommandError;
-use super::configuration::comparable;
+use super::configuration::{Configuration, comparable};
 use super::defaults::{Defaults, DefaultsOptions};
 use crate::output::{print, print_error};
 
@@ -59,33 +60,35 @@ pub fn run(options: &CheckOptions) -> Result<ExitCode, CommandError> {
     })
 }
 
-/// The warnings that a file causes, for its limits and for its dry run: those of the defaults alone
-/// are left out.
+/// The warnings that a file causes: those of the defaults alone are left out.
 fn warnings(
     defaults: &Defaults,
     file: &Path,
     machine: Option<&Machine>,
 ) -> Result<Vec<String>, LimitsFileErrors> {
-    let read = LimitsFile::read_with_all_errors(file)?;
-    let limits = read.limits.build(&defaults.limits);
-    let line = |place: &str, warning: &Warning, set_on: Option<usize>| {
-        let line = set_on.map_or(" ".to_owned(), |line| format!("{line}: "));
+    let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
+    let limits = &configuration.limits;
+    let line = |place: &str, warning: &Warning, set_by: Option<(&Path, usize)>| {
+        let line = set_by.map_or(" ".to_owned(), |(_, line)| format!("{line}: "));
         format!("{}:{line}warning: {place}{warning}", file.display())
     };
     let of_limits = limits.warnings_over(&defaults.limits, machine);
     let mut lines: Vec<_> = of_limits
         .iter()
-        .map(|warning| line("", warning, read.line_of(&warning.setting)))
+        .map(|warning| {
+            let set_by = configuration.line_of(&warning.setting);
+            line("", warning, set_by)
+        })
         .collect();
     if let Some(dry_run) = &limits.dry_run {
-        // Where the dry run is as enforced, the warning is there already.
         let of_dry_run = dry_run.warnings_over(&defaults.limits, machine);
+        // Where the dry run is as enforced, the warning is there already.
         let own = of_dry_run
             .iter()
             .filter(|warning| !of_limits.contains(warning));
         lines.extend(own.map(|warning| {
-            let set_on = read.dry_run_line_of(&warning.setting);
-            line("DryRun.", warning, set_on)
+            let set_by = configuration.dry_run_line_of(&warning.setting);
+            line("DryRun.", warning, set_by)
         }));
     }
     Ok(lines)
