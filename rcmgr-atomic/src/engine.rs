@@ -8,6 +8,7 @@ mod leaf_class;
 mod limits_in_force;
 mod nodes;
 mod over_releases;
+mod past_refusers;
 mod paths;
 mod record;
 mod refused_peers;
@@ -16,7 +17,7 @@ mod state;
 mod survey;
 mod user_code;
 
-pub use dry_run::Granted;
+pub use dry_run::{DryRunPermit, Granted};
 pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};

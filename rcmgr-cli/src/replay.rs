@@ -88,5 +88,8 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     for note in report.read.lines() {
         print_error(format_args!("note: {}", printable(&note)));
     }
+    if options.suggest.is_some() && report.scopes.is_empty() {
+        print_error("note: the trace has no requests, so there is nothing to suggest");
+    }
     Ok(())
 }

@@ -91,7 +91,7 @@ peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.
 conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
 inbound+outbound   - not live at the end
 
-refused by  what                how much
+refused by  what                requests
 peer        fd                         1
 peer        inbound connection         1
 ";
@@ -216,7 +216,7 @@ fn the_json_has_summary_usage_over_time_and_what_if() {
     assert!(
         table
             .out
-            .contains("\npeer    memory                    1            0\n"),
+            .contains("\npeer    Memory                   1            0\n"),
         "{}",
         table.out
     );
@@ -302,13 +302,105 @@ fn unknown_types_are_reported_and_skipped() {
 }
 
 #[test]
-fn an_empty_trace_is_not_an_error() {
-    let folder = Folder::new("nothing", &[("trace.json", b"")]);
-    let run = folder.replay(&["trace.json"]);
-    assert_eq!(
-        (run.status, run.out.as_str()),
-        (0, "there are no events\n\n")
+fn a_file_that_is_no_trace_has_status_1_and_no_suggestion() {
+    let limits = r#"{"System":{"Conns":12}}"#;
+    let files: [(&str, &[u8]); 6] = [
+        ("empty.json", b""),
+        ("line.json", b"hello"),
+        ("limits.json", limits.as_bytes()),
+        ("limits.toml", b"[System]\nConns = 12\n"),
+        ("array.json", b"[]"),
+        ("binary", b"\x7fELF\x02\x01\x01\0\0\n"),
+    ];
+    let folder = Folder::new("no-trace", &files);
+    for (name, _) in files {
+        for option in [
+            "--top=3",
+            "--json",
+            "--suggest",
+            "--suggest=json",
+            "--html=page.html",
+        ] {
+            let run = folder.replay(&[option, name]);
+            assert_eq!((run.status, run.out.as_str()), (1, ""), "{name} {option}");
+            assert!(run.err.starts_with(&format!("{name}:")), "{}", run.err);
+            assert!(
+                run.err
+                    .contains("one JSON object a line, in the format of go-libp2p's"),
+                "{}",
+                run.err
+            );
+            assert!(!folder.0.join("page.html").exists());
+        }
+    }
+}
+
+#[test]
+fn an_early_trace_and_a_byte_order_mark_are_read() {
+    let mut early = String::from("\u{feff}");
+    for line in TRACE.lines() {
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        let event = event.as_object_mut().unwrap();
+        event.remove("Time");
+        event.remove("Scope");
+        if let Some(name) = event.remove("Name") {
+            event.insert("Scope".to_owned(), name);
+        }
+        early += &format!("{}\n", serde_json::to_string(&event).unwrap());
+    }
+    let folder = Folder::new(
+        "early",
+        &[
+            ("early.json", early.as_bytes()),
+            ("trace.json", TRACE.as_bytes()),
+        ],
     );
+    let (early, trace) = (
+        folder.replay(&["early.json"]),
+        folder.replay(&["trace.json"]),
+    );
+    assert_eq!(early.status, 0, "{}", early.err);
+    assert!(
+        early
+            .err
+            .starts_with("note: 11 events have no time, as in early traces"),
+        "{}",
+        early.err
+    );
+    let (_, table) = trace.out.split_once("\n\n").unwrap();
+    assert_eq!(early.out, format!("11 events without times\n\n{table}"));
+    let page = folder.replay(&["early.json", "--html", "page.html"]);
+    assert_eq!(page.status, 0, "{}", page.err);
+}
+
+#[test]
+fn a_trace_without_requests_suggests_nothing_and_says_so() {
+    let start = TRACE.lines().next().unwrap();
+    let folder = Folder::new("nothing", &[("trace.json", start.as_bytes())]);
     let run = folder.replay(&["trace.json", "--suggest=json"]);
     assert_eq!((run.status, run.out.as_str()), (0, "{}\n"));
+    assert_eq!(
+        run.err,
+        "note: the trace has no requests, so there is nothing to suggest\n"
+    );
+}
+
+#[test]
+fn an_option_without_effect_is_an_error() {
+    let folder = Folder::new("effect", &[("trace.json", TRACE.as_bytes())]);
+    for options in [
+        &["--headroom", "2"][..],
+        &["--headroom", "2", "--json"],
+        &["--suggest", "--top", "3"],
+        &["--suggest", "--html", "page.html"],
+        &["--suggest", "--limits", "limits.toml"],
+        &["--suggest", "--memory", "1GiB"],
+        &["--suggest", "--fds", "100"],
+        &["--suggest", "--budget", "1GiB,100"],
+        &["--suggest", "--preset", "libp2p"],
+    ] {
+        let run = folder.replay(&[&["trace.json"], options].concat());
+        assert_eq!((run.status, run.out.as_str()), (2, ""), "{options:?}");
+        assert!(run.err.starts_with("error: "), "{options:?}: {}", run.err);
+    }
 }

@@ -79,7 +79,7 @@ fn proportional(value: LimitValue, whole: LimitValue, budget: u64) -> LimitValue
     let scaled = match (value, whole) {
         (LimitValue::Limited(value @ 1..), LimitValue::Limited(whole @ 1..)) => {
             let scaled = u128::from(value) * u128::from(budget) / u128::from(whole);
-            LimitValue::Limited(u64::try_from(scaled).unwrap_or(u64::MAX).max(1))
+            LimitValue::of(u64::try_from(scaled).unwrap_or(u64::MAX).max(1))
         }
         _ => value,
     };

@@ -1,8 +1,8 @@
 //! The presets of scaling limits: go-libp2p's table, and a table for plain servers.
 
-use rcmgr_core::{GIB, KIB, Limit, LimitValue, MIB};
+use rcmgr_core::{AddressLimits, GIB, KIB, Limit, LimitValue, MIB};
 
-use crate::{LimitIncrease, ScalingLimit, ScalingLimits};
+use crate::{LimitIncrease, PerScope, ScalingLimit, ScalingLimits};
 
 /// The limits of inbound, of outbound, and of both together.
 type InOutTotal = [u64; 3];
@@ -70,7 +70,7 @@ impl Default for ScalingLimits {
             base([32, 64, 64], [128, 256, 256], 32 * MIB, 64),
             per_gib([16, 32, 32], [128, 256, 256], 128 * MIB, 0.25),
         );
-        Self {
+        let scopes = PerScope {
             system,
             transient,
             allowlisted_system: system,
@@ -103,6 +103,10 @@ impl Default for ScalingLimits {
             peer: Default::default(),
             conn: base([1, 1, 1], NONE, 32 * MIB, 1).into(),
             stream: base(NONE, [1, 1, 1], 16 * MIB, 0).into(),
+        };
+        Self {
+            scopes,
+            addresses: AddressLimits::default(),
         }
     }
 }
@@ -162,7 +166,7 @@ impl ScalingLimits {
             base([16; 3], [128; 3], 32 * MIB, 16),
             per_gib(NONE, [64; 3], 32 * MIB, 1.0 / 64.0),
         );
-        Self {
+        let scopes = PerScope {
             system,
             transient,
             allowlisted_system: system,
@@ -179,6 +183,10 @@ impl ScalingLimits {
             peer: Default::default(),
             conn: base([1, 1, 1], NONE, 8 * MIB, 1).into(),
             stream: base(NONE, [1, 1, 1], 4 * MIB, 0).into(),
+        };
+        Self {
+            scopes,
+            addresses: AddressLimits::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Limits that scale with memory and file descriptors.
 
-use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
+use std::ops::{Deref, DerefMut};
+
+use rcmgr_core::{AddressLimits, Limit, LimitValue, Limits, MIB, Resource};
 
 #[cfg(feature = "auto-scale")]
 use crate::Machine;
@@ -112,7 +114,7 @@ impl ScalingLimit {
     ///
     /// The formula is go-libp2p's: `base + (increase * whole MiB of memory) / 1024`, rounded down,
     /// and only the base up to 128 MiB. For file descriptors it is the larger of the base and the
-    /// share of `fds`. A result that would overflow is `u64::MAX`.
+    /// share of `fds`. A result over [`LimitValue::LARGEST`] is unlimited.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limit {
         let mebibytes = if memory > Self::SMALLEST {
@@ -122,17 +124,20 @@ impl ScalingLimit {
         };
         let mut limit = self.base;
         for resource in Resource::ALL {
-            if let LimitValue::Limited(base) = limit.get_mut(resource) {
+            let value = limit.get_mut(resource);
+            if let Some(base) = value.number() {
                 let added =
                     u128::from(self.increase.per_gib(resource)) * u128::from(mebibytes) / 1024;
-                *base = base.saturating_add(u64::try_from(added).unwrap_or(u64::MAX));
+                let added = u64::try_from(added).unwrap_or(u64::MAX);
+                *value = LimitValue::of(base.saturating_add(added));
             }
         }
-        if let LimitValue::Limited(base) = &mut limit.fd
+        if let Some(base) = limit.fd.number()
             && self.increase.fd_fraction > 0.0
         {
             // A cast from a float saturates, and turns NaN into zero.
-            *base = (*base).max((self.increase.fd_fraction * fds as f64) as u64);
+            let share = (self.increase.fd_fraction * fds as f64) as u64;
+            limit.fd = LimitValue::of(base.max(share));
         }
         limit
     }
@@ -142,7 +147,8 @@ impl ScalingLimit {
 ///
 /// [`ScalingLimits::default`] is go-libp2p's table, where services and protocols have streams but
 /// no connections. [`ScalingLimits::server`] is a table for plain servers, where services have
-/// connections. A named entry scales by itself, and the result is the limit of that name.
+/// connections. A named entry scales by itself, and the result is the limit of that name. The limits
+/// of the scopes can be used as fields of this type.
 ///
 /// ```
 /// use rcmgr_config::ScalingLimits;
@@ -154,14 +160,37 @@ impl ScalingLimit {
 /// assert_eq!(limits.system.conns_inbound, LimitValue::Limited(64 + 4 * 64));
 /// assert_eq!(limits.service["dht"], Limit::UNLIMITED);
 /// ```
-pub type ScalingLimits = PerScope<ScalingLimit>;
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScalingLimits {
+    /// The limits of the scopes.
+    pub scopes: PerScope<ScalingLimit>,
+    /// The limits by remote address, which are the same on every machine.
+    pub addresses: AddressLimits,
+}
+
+impl Deref for ScalingLimits {
+    type Target = PerScope<ScalingLimit>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.scopes
+    }
+}
+
+impl DerefMut for ScalingLimits {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.scopes
+    }
+}
 
 impl ScalingLimits {
     /// The limits for `memory` bytes and `fds` file descriptors. Each entry is
     /// [scaled](ScalingLimit::scale) by itself.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limits {
-        let mut limits = Limits::unlimited();
+        let mut limits = Limits {
+            addresses: self.addresses.clone(),
+            ..Limits::unlimited()
+        };
         for (key, scaling) in self.entries() {
             limits.set(key, scaling.scale(memory, fds));
         }
@@ -197,10 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_gives_the_largest_number() {
+    fn an_overflow_gives_no_limit() {
         let limit = scaling(7, u64::MAX, f64::INFINITY).scale(u64::MAX, u64::MAX);
-        assert_eq!(limit.memory, LimitValue::Limited(u64::MAX));
-        assert_eq!(limit.fd, LimitValue::Limited(u64::MAX));
+        assert_eq!(limit.memory, LimitValue::Unlimited);
+        assert_eq!(limit.fd, LimitValue::Unlimited);
         assert_eq!(limit.conns, LimitValue::Limited(7));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{Direction, LimitValue, Priority, Resource, ScopeName};
+use crate::{Direction, LimitValue, Priority, Resource, ScopeName, shown};
 
 /// Why an operation was refused. Creating one allocates nothing, except for a bad configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -214,6 +214,8 @@ impl fmt::Display for RateLimitExceeded {
 
 /// What is wrong with a configuration, and where.
 ///
+/// The text shows the file and the field as with [`shown`]; the reason is shown as it is.
+///
 /// ```
 /// use rcmgr_core::BadConfiguration;
 ///
@@ -240,16 +242,22 @@ pub struct BadConfiguration {
 
 impl std::error::Error for BadConfiguration {}
 
+/// The number of characters of a file's path, and of a field, that are shown. A path has several
+/// names, so this is more than for one name.
+const MOST_CHARS: usize = 1000;
+
 impl fmt::Display for BadConfiguration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => write!(f, "{}:{line}: ", file.display())?,
-            (Some(file), None) => write!(f, "{}: ", file.display())?,
+        let file = self.file.as_ref().map(|file| file.to_string_lossy());
+        let file = file.as_deref().map(shown);
+        match (file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{file:.MOST_CHARS$}:{line}: ")?,
+            (Some(file), None) => write!(f, "{file:.MOST_CHARS$}: ")?,
             (None, Some(line)) => write!(f, "line {line}: ")?,
             (None, None) => {}
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{:.MOST_CHARS$}: ", shown(&self.field))?;
         }
         f.write_str(&self.reason)
     }

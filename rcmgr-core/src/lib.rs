@@ -11,6 +11,7 @@
 //! | limits | [`Limit`] for one scope, [`Limits`] for all, [`Priority`] |
 //! | limits by remote address | [`address`] |
 //! | names of scopes | [`ScopeName`], [`ScopeClass`] |
+//! | names from the network in messages | [`shown`] |
 //! | reasons for a refusal | [`Error`] |
 //! | writing a server | [`ResourceManager`], [`ResourceScope`], [`ConnectionScope`], [`StreamScope`] |
 //! | choosing an engine at run time | [`dynamic`], [`global`] |
@@ -28,6 +29,7 @@ mod endpoint;
 mod error;
 pub mod global;
 mod limit;
+mod limit_field;
 mod limits;
 mod limits_key;
 mod manager;
@@ -38,9 +40,10 @@ mod priority;
 mod refusals;
 mod resource;
 mod scope;
+mod shown;
 mod stat;
 
-pub use address::{AddressConfig, AddressLimits};
+pub use address::{AddressConfig, AddressLimits, canonical_ip};
 pub use amount::Amount;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
@@ -50,6 +53,7 @@ pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;
 pub use limit::{Limit, LimitValue};
+pub use limit_field::LimitField;
 pub use limits::Limits;
 pub use limits_key::LimitsKey;
 pub use manager::{ConnectionScope, ResourceManager, StreamScope};
@@ -62,6 +66,7 @@ pub use priority::Priority;
 pub use refusals::Refusals;
 pub use resource::Resource;
 pub use scope::{MemoryGuard, ResourceScope, ScopeSpan};
+pub use shown::{Shown, shown};
 pub use stat::{ManagerStat, ScopeStat};
 
 /// 1024 bytes.

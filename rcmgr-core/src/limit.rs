@@ -6,6 +6,10 @@ use crate::{Resource, ScopeStat};
 
 /// One limit: a number or unlimited. Unlimited is greater than any number.
 ///
+/// A number over [`LARGEST`](Self::LARGEST) means unlimited, everywhere: programs and files that
+/// write a limit as a signed number of 64 bits have no larger one. [`from`](Self::from) makes such a
+/// number [`Unlimited`](Self::Unlimited), and [`number`](Self::number) gives none for it.
+///
 /// ```
 /// use rcmgr_core::LimitValue;
 ///
@@ -14,6 +18,7 @@ use crate::{Resource, ScopeStat};
 /// assert!(LimitValue::Unlimited.allows(u64::MAX));
 /// assert_eq!(LimitValue::from(8).to_string(), "8");
 /// assert_eq!(LimitValue::Unlimited.to_string(), "unlimited");
+/// assert_eq!(LimitValue::from(u64::MAX), LimitValue::Unlimited);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitValue {
@@ -27,36 +32,67 @@ impl LimitValue {
     /// A limit of zero: grants nothing.
     pub const BLOCK_ALL: Self = Self::Limited(0);
 
+    /// The largest number that is a limit: 2^63 - 1.
+    pub const LARGEST: u64 = i64::MAX as u64;
+
+    /// The limit with this number; unlimited for a number over [`LARGEST`](Self::LARGEST).
+    #[inline]
+    pub const fn of(number: u64) -> Self {
+        if number <= Self::LARGEST {
+            Self::Limited(number)
+        } else {
+            Self::Unlimited
+        }
+    }
+
+    /// The number; `None` for unlimited. All that writes, prints or enforces a limit uses this
+    /// number.
+    ///
+    /// ```
+    /// use rcmgr_core::LimitValue;
+    ///
+    /// assert_eq!(LimitValue::Limited(8).number(), Some(8));
+    /// assert_eq!(LimitValue::Unlimited.number(), None);
+    /// assert_eq!(LimitValue::Limited(u64::MAX).number(), None);
+    /// ```
+    #[inline]
+    pub const fn number(self) -> Option<u64> {
+        match self {
+            Self::Limited(limit) if limit <= Self::LARGEST => Some(limit),
+            _ => None,
+        }
+    }
+
     /// Whether a usage of `amount` is within this limit.
     #[inline]
     pub const fn allows(self, amount: u64) -> bool {
-        match self {
-            Self::Limited(limit) => amount <= limit,
-            Self::Unlimited => true,
+        match self.number() {
+            Some(limit) => amount <= limit,
+            None => true,
         }
     }
 
     /// The amount left when `used` is in use; zero if usage is over the limit.
     pub const fn less(self, used: u64) -> Self {
-        match self {
-            Self::Limited(limit) => Self::Limited(limit.saturating_sub(used)),
-            Self::Unlimited => Self::Unlimited,
+        match self.number() {
+            Some(limit) => Self::Limited(limit.saturating_sub(used)),
+            None => Self::Unlimited,
         }
     }
 }
 
 /// Only from `u64`, so that a literal needs no suffix in `limits.system.conns = 128.into()`.
 impl From<u64> for LimitValue {
-    fn from(limit: u64) -> Self {
-        Self::Limited(limit)
+    fn from(number: u64) -> Self {
+        Self::of(number)
     }
 }
 
 impl fmt::Display for LimitValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limited(limit) => fmt::Display::fmt(limit, f),
-            Self::Unlimited => f.pad("unlimited"),
+        match self.number() {
+            Some(limit) => fmt::Display::fmt(&limit, f),
+            None => f.pad("unlimited"),
         }
     }
 }
@@ -72,7 +108,7 @@ impl fmt::Display for LimitValue {
 ///     ..Limit::UNLIMITED
 /// };
 /// assert_eq!(limit.streams, LimitValue::Unlimited);
-/// assert_eq!(limit.to_string(), "memory 67108864, conns-inbound 8");
+/// assert_eq!(limit.to_string(), "Memory 67108864, ConnsInbound 8");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
@@ -213,12 +249,12 @@ impl Limit {
 }
 
 impl fmt::Display for Limit {
-    /// The limited fields, memory in bytes, such as `memory 67108864, conns-inbound 8`; `unlimited`
+    /// The limited fields, memory in bytes, such as `Memory 67108864, ConnsInbound 8`; `unlimited`
     /// if no field is limited.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (resource, value) in self.iter() {
-            if let LimitValue::Limited(limit) = value {
+            if let Some(limit) = value.number() {
                 write!(f, "{separator}{resource} {limit}")?;
                 separator = ", ";
             }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{BadConfiguration, PeerId};
+use crate::resource::is_same_word;
+use crate::{BadConfiguration, PeerId, shown};
 
 /// The key of an entry in [`Limits`](crate::Limits): a scope, the default of a class of scopes, or
 /// one scope of a class by name.
 ///
-/// Its text is the path of the entry in a limits file. Keys sort in the order in which a limits
-/// file is written; the default of a class comes before the entries of the class.
+/// Its text is the path of the entry in a limits file, for people: the name is shown as with
+/// [`shown`]. Programs use [`exact`](Self::exact), or [`scope`](Self::scope) and
+/// [`name`](Self::name). Keys sort in the order in which a limits file is written; the default of a
+/// class comes before the entries of the class.
 ///
 /// ```
 /// use rcmgr_core::LimitsKey;
@@ -109,60 +112,65 @@ impl LimitsKey {
         }
     }
 
-    /// The second part of the text, for a named entry.
+    /// The second part of the text, for a named entry: exact, as a limits file has it.
     pub fn name(&self) -> Option<String> {
         match self {
             Self::Service(name)
             | Self::ServicePeer(name)
             | Self::Protocol(name)
             | Self::ProtocolPeer(name) => Some(name.clone()),
-            Self::Peer(peer) => Some(peer.to_string()),
+            Self::Peer(peer) => Some(peer_name(peer)),
             _ => None,
+        }
+    }
+
+    /// The text with the whole name, unescaped: for programs. Parsing it gives the key.
+    pub fn exact(&self) -> String {
+        match self.name() {
+            None => self.scope().into(),
+            Some(name) => format!("{}.{name}", self.scope()),
         }
     }
 
     /// The unnamed key with this text.
     fn of_scope(scope: &str) -> Option<Self> {
-        Self::SCOPES.into_iter().find(|key| key.scope() == scope)
+        Self::SCOPES
+            .into_iter()
+            .find(|key| is_same_word(key.scope(), scope))
     }
 
     /// The key of this class and name. `None` if there is no such class; an error if the name is
     /// not valid in the class.
-    fn of_class(class: &str, name: &str) -> Option<Result<Self, String>> {
+    fn of_class(class: &str, name: &str) -> Option<Result<Self, BadConfiguration>> {
+        let class = Self::CLASSES
+            .into_iter()
+            .find(|known| is_same_word(known, class))?;
         let key = match class {
             "Service" => Self::Service(name.into()),
             "ServicePeer" => Self::ServicePeer(name.into()),
             "Protocol" => Self::Protocol(name.into()),
             "ProtocolPeer" => Self::ProtocolPeer(name.into()),
-            "Peer" => match name.parse::<PeerId>() {
-                Ok(peer) if reads_as_libp2p(name) && !peer.is_libp2p() => {
-                    return Some(Err(
-                        "it starts like a libp2p peer id but is not valid; check its spelling"
-                            .into(),
-                    ));
-                }
-                Ok(peer) => Self::Peer(peer),
-                Err(error) => return Some(Err(format!("{error}"))),
-            },
-            _ => return None,
+            _ => return Some(PeerId::from_key(name).map(Self::Peer)),
         };
         Some(Ok(key))
     }
 }
 
-/// Whether a name has the prefix and about the length of a libp2p peer id. Accepted as an opaque
-/// name, a mistyped id would set a limit that applies to no peer.
-fn reads_as_libp2p(name: &str) -> bool {
-    [("12D3KooW", 52), ("16Uiu2HA", 53), ("Qm", 46)]
-        .into_iter()
-        .any(|(start, length)| name.starts_with(start) && name.len().abs_diff(length) <= 2)
+/// The name of a peer in a limits file. A name that a file refuses is written in hexadecimal.
+fn peer_name(peer: &PeerId) -> String {
+    let name = peer.to_string();
+    match PeerId::from_key(&name) {
+        Ok(read) if read == *peer => name,
+        _ => peer.to_hex(),
+    }
 }
 
 impl fmt::Display for LimitsKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            None => f.pad(self.scope()),
-            Some(name) => f.pad(&format!("{}.{name}", self.scope())),
+        match (self, self.name()) {
+            // The text of a peer is short and visible.
+            (Self::Peer(_), _) | (_, None) => f.pad(&self.exact()),
+            (_, Some(name)) => f.pad(&format!("{}.{}", self.scope(), shown(&name))),
         }
     }
 }
@@ -172,18 +180,21 @@ impl FromStr for LimitsKey {
 
     /// Reads an unnamed key such as `System`, or a class, a dot and a name. The name may contain
     /// dots.
+    ///
+    /// For command lines, the case of the key or class does not matter, nor do `-` and `_` between
+    /// its words: `peer-default` is `PeerDefault`. Names are exact.
     fn from_str(text: &str) -> Result<Self, BadConfiguration> {
+        let key = match text.split_once('.') {
+            None => Self::of_scope(text).map(Ok),
+            Some((class, name)) => Self::of_class(class, name),
+        };
         let bad = |reason: String| BadConfiguration {
             field: text.into(),
             reason,
             ..BadConfiguration::default()
         };
-        let key = match text.split_once('.') {
-            None => Self::of_scope(text).map(Ok),
-            Some((class, name)) => Self::of_class(class, name),
-        };
-        key.ok_or_else(|| bad("there is no such scope".into()))?
-            .map_err(bad)
+        key.unwrap_or_else(|| Err(bad("there is no such scope".into())))
+            .map_err(|error| bad(error.reason))
     }
 }
 
@@ -211,6 +222,49 @@ mod tests {
         }
         for text in ["", "Servce", "Service", "System.x", "Peer."] {
             assert!(text.parse::<LimitsKey>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_command_line_may_have_any_case_and_separators() {
+        let cases = [
+            ("system", LimitsKey::System),
+            ("peer-default", LimitsKey::PeerDefault),
+            ("protocol_peer_default", LimitsKey::ProtocolPeerDefault),
+            ("ALLOWLISTED-SYSTEM", LimitsKey::AllowlistedSystem),
+            (
+                "service-peer.Up-Loads",
+                LimitsKey::ServicePeer("Up-Loads".into()),
+            ),
+        ];
+        for (text, key) in cases {
+            assert_eq!(text.parse(), Ok(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_escaped_and_cut_where_a_key_is_shown() {
+        let key = LimitsKey::Protocol("a\n\u{202e}".to_owned() + &"x".repeat(1 << 20));
+        let text = key.to_string();
+        assert!(text.starts_with(r"Protocol.a\n\u{202e}xxx"), "{text}");
+        assert!(text.chars().count() < 80, "{text}");
+        assert_eq!(key.exact().parse(), Ok(key));
+    }
+
+    #[test]
+    fn every_peer_has_a_key_that_a_file_accepts() {
+        let names: [&[u8]; 7] = [
+            b"tenant-7",
+            b" tenant-7",
+            b"192.0.2.7:4001",
+            b"12D3KooW",
+            b"0x",
+            b"\xff\n",
+            b"/ip4/192.0.2.7",
+        ];
+        for name in names {
+            let key = LimitsKey::Peer(PeerId::from_bytes(name).unwrap());
+            assert_eq!(key.to_string().parse(), Ok(key.clone()), "{key}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::PeerId;
+use crate::{PeerId, Shown, shown};
 
 /// The kind of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,19 @@ impl fmt::Display for ScopeClass {
 /// Its text is `system`, `transient`, `allowlistedSystem`, `allowlistedTransient`, `service:NAME`,
 /// `service:NAME.peer:PEER`, `protocol:ID`, `protocol:ID.peer:PEER`, `peer:PEER`, `conn-N` or
 /// `stream-N`, as in go-libp2p.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// The text is for people. A remote chooses the ids of protocols, so names are shown as with
+/// [`shown`]: escaped, and cut; a precision sets the maximum, as there. [`exact`](Self::exact) is the
+/// text for programs.
+///
+/// ```
+/// use rcmgr_core::ScopeId;
+///
+/// let id = ScopeId::Protocol("/a/1.0\n".into());
+/// assert_eq!(id.to_string(), r"protocol:/a/1.0\n");
+/// assert_eq!(id.exact().to_string(), "protocol:/a/1.0\n");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ScopeId {
     /// The system scope.
     System,
@@ -149,21 +161,54 @@ impl ScopeId {
     }
 }
 
-impl fmt::Display for ScopeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ScopeId {
+    /// The text with the whole name, unescaped: for files and programs, such as traces.
+    pub const fn exact(&self) -> impl fmt::Display {
+        Exact(self)
+    }
+
+    /// Writes the text with this text for the name of a service or protocol.
+    fn write(&self, f: &mut fmt::Formatter<'_>, name: impl fmt::Display) -> fmt::Result {
         match self {
             Self::System
             | Self::Transient
             | Self::AllowlistedSystem
             | Self::AllowlistedTransient => f.write_str(self.class().as_str()),
-            Self::Service(name) => write!(f, "service:{name}"),
-            Self::ServicePeer(name, peer) => write!(f, "service:{name}.peer:{peer}"),
-            Self::Protocol(id) => write!(f, "protocol:{id}"),
-            Self::ProtocolPeer(id, peer) => write!(f, "protocol:{id}.peer:{peer}"),
+            Self::Service(_) => write!(f, "service:{name}"),
+            Self::ServicePeer(_, peer) => write!(f, "service:{name}.peer:{peer}"),
+            Self::Protocol(_) => write!(f, "protocol:{name}"),
+            Self::ProtocolPeer(_, peer) => write!(f, "protocol:{name}.peer:{peer}"),
             Self::Peer(peer) => write!(f, "peer:{peer}"),
             Self::Connection(number) => write!(f, "conn-{number}"),
             Self::Stream(number) => write!(f, "stream-{number}"),
         }
+    }
+
+    fn name_or_empty(&self) -> &str {
+        self.name().map_or("", |name| name)
+    }
+}
+
+/// The text of a scope with its whole name.
+struct Exact<'a>(&'a ScopeId);
+
+impl fmt::Display for Exact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, self.0.name_or_empty())
+    }
+}
+
+impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = f.precision().unwrap_or(Shown::MOST_CHARS);
+        self.write(f, format_args!("{:.most$}", shown(self.name_or_empty())))
+    }
+}
+
+impl fmt::Debug for ScopeId {
+    /// As the text: an error that is printed with `{:?}` is for people, too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScopeId({self})")
     }
 }
 
@@ -218,6 +263,8 @@ impl fmt::Display for SpanIds {
 
 /// The name of a scope, or of a span of it.
 ///
+/// Its text is for people, as that of [`ScopeId`]; [`exact`](Self::exact) is the text for programs.
+///
 /// ```
 /// use rcmgr_core::{ScopeClass, ScopeId, ScopeName, SpanIds};
 ///
@@ -244,6 +291,20 @@ impl ScopeName {
             ScopeClass::Span
         }
     }
+
+    /// The text with the whole name, unescaped: for files and programs, such as traces.
+    pub const fn exact(&self) -> impl fmt::Display {
+        ExactName(self)
+    }
+}
+
+/// The text of a name with the whole name of its scope.
+struct ExactName<'a>(&'a ScopeName);
+
+impl fmt::Display for ExactName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0.scope.exact(), self.0.spans)
+    }
 }
 
 impl From<ScopeId> for ScopeName {
@@ -257,7 +318,8 @@ impl From<ScopeId> for ScopeName {
 
 impl fmt::Display for ScopeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.scope, self.spans)
+        fmt::Display::fmt(&self.scope, f)?;
+        write!(f, "{}", self.spans)
     }
 }
 
@@ -271,5 +333,42 @@ mod tests {
         assert_eq!(spans.to_string(), ".span-1.span-2.….span-5");
         let three = (1..=3).fold(SpanIds::NONE, SpanIds::child);
         assert_eq!(three.to_string(), ".span-1.span-2.span-3");
+    }
+
+    #[test]
+    fn a_name_from_the_network_is_escaped_and_cut_where_it_is_shown() {
+        let peer = PeerId::from_bytes(b"p").unwrap();
+        let attack = "\u{1b}[2J\n\u{202e}";
+        let escaped = r"\u{1b}[2J\n\u{202e}";
+        let long = "x".repeat(1 << 20);
+        let cut = "x".repeat(64) + "…";
+        for (name, expected) in [(attack, escaped), (&*long, &*cut)] {
+            let cases = [
+                (ScopeId::Service(name.into()), format!("service:{expected}")),
+                (
+                    ScopeId::ServicePeer(name.into(), peer),
+                    format!("service:{expected}.peer:p"),
+                ),
+                (
+                    ScopeId::Protocol(name.into()),
+                    format!("protocol:{expected}"),
+                ),
+                (
+                    ScopeId::ProtocolPeer(name.into(), peer),
+                    format!("protocol:{expected}.peer:p"),
+                ),
+            ];
+            for (id, shown) in cases {
+                assert_eq!(id.to_string(), shown);
+                assert_eq!(format!("{id:?}"), format!("ScopeId({shown})"));
+                let exact = shown.replace(expected, name);
+                assert_eq!(id.exact().to_string(), exact);
+                assert!(format!("{id:.3}").contains("…"), "{id:.3}");
+                let spans = SpanIds::NONE.child(7);
+                let span = ScopeName { scope: id, spans };
+                assert_eq!(span.to_string(), shown + ".span-7");
+                assert_eq!(span.exact().to_string(), exact + ".span-7");
+            }
+        }
     }
 }

@@ -3,30 +3,60 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A remote peer's id: a short, opaque byte string.
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+use crate::shown::is_visible;
+use ip::ZonedIp;
+
+mod ip;
+mod key;
+mod libp2p;
+
+/// The longest text that starts with `Qm` and may be a libp2p peer id that is cut off.
+const LONGEST_CUT: usize = 45;
+
+/// As above, with a few characters too many.
+const LONGEST_MISTYPED: usize = 50;
+
+/// A remote peer's id: a short byte string.
 ///
 /// It may be a libp2p peer id, a client's address or a tenant's name. The bytes are stored inline,
 /// so copying an id allocates nothing.
 ///
-/// Its text is base58 if the bytes are a libp2p peer id, else the bytes themselves if they are
-/// printable text, else hexadecimal with a `0x` prefix. Parsing reads base58 of a libp2p peer id
-/// and hexadecimal with a `0x` prefix as the bytes that they encode, and takes any other text as
-/// the bytes of that text.
+/// Each spelling of a name gives the same id: as text, as the bytes of that text, and as the value
+/// that the text encodes. In this order, a name is read as
+///
+/// | form | the bytes of the id |
+/// | --- | --- |
+/// | a libp2p peer id: its multihash, base58, or CIDv1 (base 16, 32, 36 or 58) | the multihash |
+/// | an IP address: any case, with or without zeros and brackets, IPv4 within IPv6 (see [`canonical_ip`](crate::canonical_ip)) | its canonical text, such as `2001:db8::7` |
+/// | `0x` and hexadecimal digits | as the name that they encode |
+/// | any other text or bytes | these bytes |
+///
+/// A link-local IPv6 address keeps its zone: `fe80::7%eth0`, `fe80::7%2` and `fe80::7` are three
+/// peers. The zone of another address is left out.
+///
+/// The text of an id is base58 if it is a libp2p peer id, else the bytes themselves if they are
+/// visible text that reads as this id, else hexadecimal. Parsing that text gives the same id.
 ///
 /// ```
 /// use rcmgr_core::PeerId;
 ///
 /// let tenant: PeerId = "tenant-7".parse()?;
 /// assert_eq!(tenant.as_bytes(), b"tenant-7");
-/// assert_eq!(PeerId::try_from("tenant-7")?, tenant);
+/// assert_eq!(PeerId::from_bytes(b"tenant-7")?, tenant);
 ///
 /// let peer: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
 /// assert_eq!(peer.as_bytes().len(), 34);
 /// assert_eq!(peer.to_string(), "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y");
+/// let cid = "bafzbeif74jmhf5zeuevelmcrj44u2jqwowsvnqiwjifbjohuxyinjt7gla";
+/// assert_eq!(cid.parse(), Ok(peer));
+///
+/// let client: PeerId = "[2001:DB8:0::7]".parse()?;
+/// assert_eq!(client.to_string(), "2001:db8::7");
 /// # Ok::<(), rcmgr_core::PeerIdError>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -51,6 +81,13 @@ pub enum PeerIdError {
         /// The number of bytes.
         len: usize,
     },
+    /// It is the start of a libp2p peer id. Taken as a name, it would name nobody.
+    #[error("it looks like a libp2p peer id that is cut off or mistyped; check its spelling")]
+    CutOff,
+    /// It starts like a libp2p peer id, has its length, and is none. Taken as a name, it would name
+    /// nobody.
+    #[error("it starts like a libp2p peer id but is not valid; check its spelling")]
+    Mistyped,
 }
 
 impl PeerId {
@@ -61,18 +98,40 @@ impl PeerId {
     /// of the peer, and each map entry that refers to one, stores the id.
     pub const MAX_LEN: usize = 47;
 
-    /// A peer id from these bytes.
+    /// The peer id that these bytes spell: see the table above.
+    ///
+    /// Any 1 to [`MAX_LEN`](Self::MAX_LEN) bytes are an id. More bytes are one if they spell a
+    /// shorter one.
+    ///
+    /// ```
+    /// use rcmgr_core::PeerId;
+    ///
+    /// assert_eq!(PeerId::from_bytes(b"2001:DB8::7")?, "2001:db8::7".parse()?);
+    /// assert_eq!(PeerId::from_bytes(b"\xff\0")?.to_string(), "0xff00");
+    /// # Ok::<(), rcmgr_core::PeerIdError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`PeerIdError`] if there are no bytes, or more than [`MAX_LEN`](Self::MAX_LEN).
+    /// [`PeerIdError`] if there are no bytes, or too many.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PeerIdError> {
+        if libp2p::is_peer_id(bytes) {
+            return Self::exactly(bytes);
+        }
+        let text = str::from_utf8(bytes).unwrap_or_default();
+        Self::encoded_by(text).unwrap_or_else(|| Self::exactly(bytes))
+    }
+
+    /// The id with these bytes. They must not spell another one.
+    fn exactly(bytes: &[u8]) -> Result<Self, PeerIdError> {
         let len = bytes.len();
         if len == 0 {
             return Err(PeerIdError::Empty);
         }
         if len > Self::MAX_LEN {
-            return Err(PeerIdError::TooLong { len });
+            let text = str::from_utf8(bytes).unwrap_or_default();
+            let mistyped = libp2p::mistyped(text, LONGEST_MISTYPED);
+            return Err(mistyped.unwrap_or(PeerIdError::TooLong { len }));
         }
         let mut peer = Self {
             len: len as u8,
@@ -80,6 +139,37 @@ impl PeerId {
         };
         peer.bytes[..len].copy_from_slice(bytes);
         Ok(peer)
+    }
+
+    /// The id that a text encodes; `None` if the text stands for its own bytes.
+    pub(crate) fn encoded_by(text: &str) -> Option<Result<Self, PeerIdError>> {
+        if let Some(peer) = libp2p::from_text(text, Self::exactly) {
+            return Some(peer);
+        }
+        if let Some(peer) = ZonedIp::parse(text).and_then(Self::of_ip) {
+            return Some(Ok(peer));
+        }
+        // Without digits it is no hexadecimal number.
+        let digits = text
+            .strip_prefix("0x")
+            .filter(|digits| !digits.is_empty())?;
+        let len = HEXLOWER_PERMISSIVE.decode_len(digits.len()).ok()?;
+        let mut bytes = [0; libp2p::LONGEST];
+        let Some(bytes) = bytes.get_mut(..len) else {
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            return is_hex.then_some(Err(PeerIdError::TooLong { len }));
+        };
+        HEXLOWER_PERMISSIVE
+            .decode_mut(digits.as_bytes(), bytes)
+            .ok()?;
+        Some(Self::from_bytes(bytes))
+    }
+
+    /// The id of an address; `None` if its text is too long, which only a zone can cause.
+    fn of_ip(ip: ZonedIp<'_>) -> Option<Self> {
+        let mut bytes = [0; Self::MAX_LEN];
+        let len = ip.write(&mut bytes)? as u8;
+        Some(Self { len, bytes })
     }
 
     /// The bytes.
@@ -106,78 +196,38 @@ impl PeerId {
         if self.is_libp2p() {
             return libp2p::to_base58(self.as_bytes());
         }
-        match std::str::from_utf8(self.as_bytes()) {
-            // Text that would parse to other bytes is shown in hexadecimal.
-            Ok(text) if !text.chars().any(char::is_control) && text.parse() == Ok(self) => {
-                text.to_owned()
-            }
+        match str::from_utf8(self.as_bytes()) {
+            // Text that is not visible, or that does not parse to this id, is shown in hexadecimal.
+            Ok(text) if text.chars().all(is_visible) && text.parse() == Ok(self) => text.to_owned(),
             _ => self.to_hex(),
         }
     }
 
-    fn to_hex(self) -> String {
-        let digits = self.as_bytes().iter().map(|byte| format!("{byte:02x}"));
-        std::iter::once("0x".to_owned()).chain(digits).collect()
+    pub(crate) fn to_hex(self) -> String {
+        let mut text = "0x".to_owned();
+        HEXLOWER_PERMISSIVE.encode_append(self.as_bytes(), &mut text);
+        text
     }
-}
-
-/// The binary and text forms of libp2p peer ids, as the libp2p specification defines them: a
-/// multihash, and its base58 text. It accepts the same ids as the crate `libp2p-identity`, without
-/// that crate's dependencies.
-mod libp2p {
-    /// The maximum length of a multihash in bytes: its code, its length, and a digest of 64 bytes.
-    const LONGEST: usize = 2 + 64;
-
-    /// The maximum length in bytes of a public key that is inlined instead of hashed.
-    const LONGEST_KEY: usize = 42;
-
-    pub(super) fn is_peer_id(bytes: &[u8]) -> bool {
-        let [code, len, digest @ ..] = bytes else {
-            return false;
-        };
-        let longest = match code {
-            // The identity multihash: an inlined key.
-            0x00 => LONGEST_KEY,
-            // SHA-256. `libp2p-identity` accepts any digest length that fits a multihash.
-            0x12 => LONGEST - 2,
-            _ => return false,
-        };
-        digest.len() == usize::from(*len) && digest.len() <= longest
-    }
-
-    pub(super) fn to_base58(bytes: &[u8]) -> String {
-        bs58::encode(bytes).into_string()
-    }
-
-    /// If `text` is the base58 form of a libp2p peer id, calls `read` with its bytes.
-    pub(super) fn from_base58<T>(text: &str, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        // The fixed buffer rejects longer texts early, so that a long text costs only linear time.
-        let mut bytes = [0; LONGEST];
-        let len = bs58::decode(text).onto(&mut bytes).ok()?;
-        is_peer_id(&bytes[..len]).then(|| read(&bytes[..len]))
-    }
-}
-
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
-        .collect()
 }
 
 impl FromStr for PeerId {
     type Err = PeerIdError;
 
+    /// Reads a name as [`from_bytes`](PeerId::from_bytes) does.
+    ///
+    /// # Errors
+    ///
+    /// Also if the text looks like a libp2p peer id that is cut off or mistyped.
     fn from_str(text: &str) -> Result<Self, PeerIdError> {
-        if let Some(peer) = libp2p::from_base58(text, Self::from_bytes) {
+        if let Some(peer) = Self::encoded_by(text) {
             return peer;
         }
-        match text.strip_prefix("0x").and_then(from_hex) {
-            Some(bytes) => Self::from_bytes(&bytes),
-            None => Self::from_bytes(text.as_bytes()),
+        match text {
+            "0x" => Err(PeerIdError::Empty),
+            _ => match libp2p::mistyped(text, LONGEST_CUT) {
+                Some(error) => Err(error),
+                None => Self::exactly(text.as_bytes()),
+            },
         }
     }
 }
@@ -210,9 +260,10 @@ impl TryFrom<&[u8]> for PeerId {
 }
 
 impl From<IpAddr> for PeerId {
-    /// The text of the address, so that listings of peers are readable. An IPv4-mapped IPv6 address
-    /// (`::ffff:192.0.2.7`) gives the id of the IPv4 address, as in the limits by address: a client
-    /// is one peer, whether an IPv4 or a dual-stack listener accepted it.
+    /// The canonical text of the address, so that listings of peers are readable. An IPv4 address
+    /// within an IPv6 address (`::ffff:192.0.2.7`) gives the id of the IPv4 address, as in the
+    /// limits by address: see [`canonical_ip`](crate::canonical_ip). So a client is one peer,
+    /// whether an IPv4 or a dual-stack listener accepted it.
     ///
     /// ```
     /// use std::net::Ipv4Addr;
@@ -224,12 +275,28 @@ impl From<IpAddr> for PeerId {
     /// # Ok::<(), rcmgr_core::PeerIdError>(())
     /// ```
     fn from(ip: IpAddr) -> Self {
-        let mut bytes = [0; Self::MAX_LEN];
-        let mut rest = &mut bytes[..];
-        // The longest text of an IPv6 address has 45 bytes.
-        write!(rest, "{}", ip.to_canonical()).expect("the text of an IP address fits in a peer id");
-        let len = (Self::MAX_LEN - rest.len()) as u8;
-        Self { len, bytes }
+        Self::of_ip(ip.into()).expect("the text of an IP address fits in a peer id")
+    }
+}
+
+impl From<SocketAddr> for PeerId {
+    /// The address without its port. A link-local IPv6 address keeps its zone, because the same
+    /// address can occur on each network interface.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use rcmgr_core::PeerId;
+    ///
+    /// let socket: SocketAddr = "[fe80::7%2]:4001".parse()?;
+    /// assert_eq!(PeerId::from(socket).to_string(), "fe80::7%2");
+    /// let socket: SocketAddr = "192.0.2.7:4001".parse()?;
+    /// assert_eq!(PeerId::from(socket), PeerId::from(socket.ip()));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    fn from(socket: SocketAddr) -> Self {
+        let peer = Self::of_ip(socket.into());
+        // The interface's number may not fit behind a link-local address with all bits in use.
+        peer.unwrap_or_else(|| socket.ip().into())
     }
 }
 

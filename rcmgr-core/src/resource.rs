@@ -1,8 +1,9 @@
 //! The resources that limits apply to.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::Direction;
+use crate::{BadConfiguration, Direction};
 
 /// A resource: one of the eight fields of a [`Limit`](crate::Limit).
 ///
@@ -87,7 +88,8 @@ impl Resource {
         }
     }
 
-    /// The name used in errors and traces, such as `streams-inbound`.
+    /// The name in the JSON of the live view and in the fields of log lines, such as
+    /// `streams-inbound`. People and limits files use [`field_name`](Self::field_name).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -101,7 +103,8 @@ impl Resource {
         }
     }
 
-    /// The name used in limits files, such as `StreamsInbound`.
+    /// The name in limits files and in messages, such as `StreamsInbound`. It is also the text of a
+    /// resource.
     pub const fn field_name(self) -> &'static str {
         match self {
             Self::Memory => "Memory",
@@ -118,6 +121,47 @@ impl Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.pad(self.field_name())
     }
+}
+
+impl FromStr for Resource {
+    type Err = BadConfiguration;
+
+    /// Reads the name of limits files. For command lines, the case does not matter, nor do `-` and
+    /// `_` between words.
+    ///
+    /// ```
+    /// use rcmgr_core::Resource;
+    ///
+    /// for text in ["ConnsInbound", "conns-inbound", "conns_inbound", "CONNSINBOUND"] {
+    ///     assert_eq!(text.parse(), Ok(Resource::ConnsInbound));
+    /// }
+    /// let bad = "cons".parse::<Resource>().unwrap_err();
+    /// assert!(bad.to_string().starts_with("cons: there is no such resource; "));
+    /// ```
+    fn from_str(text: &str) -> Result<Self, BadConfiguration> {
+        let mut resources = Self::IN_FILES.into_iter();
+        let found = resources.find(|resource| is_same_word(resource.field_name(), text));
+        found.ok_or_else(|| BadConfiguration {
+            field: text.into(),
+            reason: format!(
+                "there is no such resource; the resources are {}",
+                Self::IN_FILES.map(Self::field_name).join(", "),
+            ),
+            ..BadConfiguration::default()
+        })
+    }
+}
+
+/// Whether two names are the same apart from their case and the separators of their words.
+pub(crate) fn is_same_word(known: &str, text: &str) -> bool {
+    let letters = |text: &str| {
+        let bytes = text.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+        bytes
+            .map(|byte| byte.to_ascii_lowercase())
+            .collect::<Vec<_>>()
+    };
+    // A known name has no separators, so a text with as many separators as letters is none.
+    text.len() <= 2 * known.len() && letters(known) == letters(text)
 }

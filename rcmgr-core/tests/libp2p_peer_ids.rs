@@ -19,8 +19,17 @@ fn expected(text: &str) -> Result<PeerId, PeerIdError> {
     };
     match text.strip_prefix("0x").and_then(from_hex) {
         Some(bytes) => PeerId::from_bytes(&bytes),
+        // A part of an id is an error in text. Bytes may have any value.
+        None if is_cut(text) => Err(PeerIdError::CutOff),
         None => PeerId::from_bytes(text.as_bytes()),
     }
+}
+
+/// Whether a text is at least half of the base58 text of a SHA-256 multihash.
+fn is_cut(text: &str) -> bool {
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    let is_base58 = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.starts_with("Qm") && (24..46).contains(&text.len()) && has_digit && is_base58
 }
 
 /// Multihashes that are peer ids, near misses, and arbitrary bytes.

@@ -2,42 +2,28 @@
 
 use std::borrow::Cow;
 
-/// The number of bytes of a name that are shown.
-const LONGEST: usize = 200;
+/// The number of characters of a name that are shown.
+pub(crate) const LONGEST: usize = 200;
 
-/// The name without control characters, cut after 200 bytes.
+/// The name with invisible characters escaped, cut after 200 characters.
 ///
 /// A protocol's id comes from the remote and may contain anything. Both changes protect readers and
 /// the programs that read metrics. Two different names may be shown as the same text.
 pub(crate) fn shown(name: &str) -> Cow<'_, str> {
-    if name.len() <= LONGEST && !name.chars().any(char::is_control) {
-        return name.into();
+    let is_plain = name.len() <= LONGEST && name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match is_plain {
+        true => name.into(),
+        false => format!("{:.LONGEST$}", rcmgr_core::shown(name)).into(),
     }
-    let mut end = LONGEST.min(name.len());
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    let cut = &name[..end];
-    let mut shown = cut.replace(char::is_control, "\u{fffd}");
-    if cut.len() < name.len() {
-        shown.push('…');
-    }
-    shown.into()
 }
 
 /// The number of characters of a name that a log line shows.
-const MOST_CHARS: usize = 100;
+pub(crate) const MOST_CHARS: usize = 100;
 
 /// The name for a log line. Invisible characters are escaped, also those that end the line or
 /// change its direction. The name is cut after 100 characters.
 pub(crate) fn escaped(name: &str) -> String {
-    let mut chars = name.chars();
-    let escaped = chars.by_ref().take(MOST_CHARS).flat_map(char::escape_debug);
-    let mut escaped: String = escaped.collect();
-    if chars.next().is_some() {
-        escaped.push('…');
-    }
-    escaped
+    format!("{:.MOST_CHARS$}", rcmgr_core::shown(name))
 }
 
 #[cfg(test)]
@@ -64,15 +50,15 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced() {
-        assert_eq!(shown("a\nb\0c\u{85}"), "a\u{fffd}b\u{fffd}c\u{fffd}");
+    fn invisible_characters_are_escaped() {
+        assert_eq!(shown("a\nb\0c\u{85}"), r"a\nb\0c\u{85}");
     }
 
     #[test]
     fn a_long_name_is_cut_between_characters() {
         let name = "ü".repeat(50_000);
-        assert_eq!(shown(&name), "ü".repeat(100) + "…");
+        assert_eq!(shown(&name), "ü".repeat(200) + "…");
         let name = "x".to_owned() + &name;
-        assert_eq!(shown(&name), "x".to_owned() + &"ü".repeat(99) + "…");
+        assert_eq!(shown(&name), "x".to_owned() + &"ü".repeat(199) + "…");
     }
 }

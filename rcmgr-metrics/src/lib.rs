@@ -42,6 +42,7 @@ mod family;
 mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
+mod json;
 #[cfg(feature = "observer")]
 mod label;
 #[cfg(feature = "observer")]
@@ -50,6 +51,8 @@ mod observer;
 pub mod opentelemetry;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
+#[cfg(feature = "observer")]
+mod reached;
 #[cfg(feature = "observer")]
 mod reading;
 #[cfg(feature = "observer")]

@@ -39,6 +39,7 @@
 
 mod chart;
 mod html;
+mod needs;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
@@ -68,6 +69,7 @@ use over_time::Follower;
 use summary::Summary;
 use what_if::WhatIf;
 
+use crate::json;
 use crate::trace::{Event, Notes, TraceError, TraceReader};
 
 /// The options of a replay.
@@ -137,9 +139,12 @@ pub fn replay(
     read(&mut reader, 0, passes, progress, |time, event| {
         replay.push(time, event);
     })?;
-    let (begin, end) = replay.span.unwrap_or_default();
+    let span = replay.span;
     let mut report = replay.finish(reader.notes().clone());
-    if options.points > 0 && !report.scopes.is_empty() {
+    if let Some((begin, end)) = span
+        && options.points > 0
+        && !report.scopes.is_empty()
+    {
         let names = || report.scopes.iter().map(|scope| scope.name.clone());
         let mut follower = Follower::new(names(), begin, end, options.points);
         let mut reader = TraceReader::open(files.iter().cloned())?;
@@ -181,35 +186,38 @@ struct Replay {
     top: usize,
     summary: Summary,
     span: Option<(i64, i64)>,
-    what_if: Option<(Assembler, WhatIf)>,
+    assembler: Assembler,
+    operations: WhatIf,
 }
 
 impl Replay {
     fn new(options: &Options) -> Self {
-        let what_if = options.what_if.clone();
         Self {
             top: options.top,
             summary: Summary::default(),
             span: None,
-            what_if: what_if.map(|asked| (Assembler::default(), WhatIf::new(asked))),
+            assembler: Assembler::default(),
+            operations: WhatIf::new(options.what_if.clone()),
         }
     }
 
     fn push(&mut self, time: i64, event: Event) {
-        let (begin, end) = self.span.unwrap_or((time, time));
-        self.span = Some((begin.min(time), end.max(time)));
-        self.summary.push(&event);
-        if let Some((assembler, what_if)) = &mut self.what_if {
-            assembler.push(event, &mut |operation| what_if.apply(operation));
+        if !event.time.is_empty() {
+            let (begin, end) = self.span.unwrap_or((time, time));
+            self.span = Some((begin.min(time), end.max(time)));
         }
+        self.summary.push(&event);
+        let operations = &mut self.operations;
+        self.assembler
+            .push(event, &mut |operation| operations.apply(operation));
     }
 
-    fn finish(self, read: Notes) -> Report {
+    fn finish(mut self, read: Notes) -> Report {
         let time = |nanos: i64| Some(Timestamp::from_nanosecond(nanos.into()).ok()?.to_string());
-        let what_if = self.what_if.map(|(mut assembler, mut what_if)| {
-            assembler.flush(&mut |operation| what_if.apply(operation));
-            what_if.finish(self.top)
-        });
+        let mut operations = self.operations;
+        self.assembler
+            .flush(&mut |operation| operations.apply(operation));
+        let (needs, what_if) = operations.finish(self.top);
         let summary = self.summary;
         Report {
             read,
@@ -220,7 +228,7 @@ impl Replay {
             system: summary.usage("system"),
             transient: summary.usage("transient"),
             blocked_resources: summary.blocked(),
-            classes: summary.classes(),
+            classes: summary.classes(&needs),
             scopes: summary.scopes(self.top),
             over_time: Vec::new(),
             what_if,
@@ -229,13 +237,13 @@ impl Replay {
 }
 
 impl Report {
-    /// The whole report in JSON.
+    /// The whole report in JSON. A number over 2^63 - 1 is written as 2^63 - 1.
     ///
     /// # Panics
     ///
     /// Never: every report can be written as JSON.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is plain data");
+        let mut text = json::pretty(self);
         text.push('\n');
         text
     }
@@ -250,8 +258,9 @@ impl Report {
     /// for a good value. A value below 1 counts as 1.
     ///
     /// For memory, the need is the limit at which the priority of a reservation is sufficient. A
-    /// refused request counts as if it had been granted at that moment; a trace does not show how
-    /// many refused requests would have overlapped. Resources that were never used are left to the
+    /// refused request counts as if it had been granted at that moment, also by the scopes that
+    /// would have been asked next; a trace does not show how many refused requests would have
+    /// overlapped. A replay under these limits refuses nothing. Resources that were never used are left to the
     /// defaults.
     pub fn suggest(&self, headroom: f64) -> PartialLimits {
         suggest::suggest(self, headroom)

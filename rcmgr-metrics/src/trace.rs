@@ -23,14 +23,16 @@
 
 mod event;
 mod kind;
+mod labels;
 mod limit;
 mod notes;
 mod reader;
 #[cfg(feature = "sink")]
 mod sink;
 
-pub use event::{Event, ScopeLabels};
+pub use event::Event;
 pub use kind::EventKind;
+pub use labels::ScopeLabels;
 pub use limit::RecordedLimit;
 pub use notes::{Counted, CutOff, Notes};
 pub use reader::{TraceError, TraceReader};

@@ -1,16 +1,14 @@
 //! Usage in relation to a limit.
 
-use rcmgr_core::{Limit, LimitValue, Resource, ScopeStat};
+use rcmgr_core::{Limit, Resource, ScopeStat};
 
 /// Usage divided by the limit: 1 at the limit, and more if the limit was lowered below the usage.
 /// `None` if there is no limit.
 ///
 /// A limit of zero counts as one. So an unused scope that allows nothing has the utilisation 0.
 pub(crate) fn utilisation(stat: &ScopeStat, limit: &Limit, resource: Resource) -> Option<f64> {
-    match limit.get(resource) {
-        LimitValue::Limited(most) => Some(stat.get(resource) as f64 / most.max(1) as f64),
-        LimitValue::Unlimited => None,
-    }
+    let most = limit.get(resource).number()?;
+    Some(stat.get(resource) as f64 / most.max(1) as f64)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Replays of small traces.
 
+#[path = "support/streams.rs"]
+mod streams;
 mod support;
 
 use std::fs::{self, File};
@@ -8,10 +10,13 @@ use std::path::Path;
 use std::slice;
 
 use allocation_counter::measure;
+use cpu_time::ThreadTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rcmgr_core::Limits;
+use rcmgr_metrics::replay::operation::{Assembler, Operation};
 use rcmgr_metrics::replay::{Options, ReplayLimits, Report, replay};
+use rcmgr_metrics::trace::Event;
 
 use support::Trace;
 
@@ -57,7 +62,11 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         )
         .event("block_add_stream", "service:s.peer:p", r#""DeltaOut":1"#)
         .event("block_add_stream", "service:s", r#""DeltaOut":1"#)
-        .event("block_reserve_memory", "conn-1.span-3", r#""Delta":5"#)
+        .event(
+            "block_reserve_memory",
+            "conn-1.span-3",
+            r#""Priority":255,"Delta":5"#,
+        )
         .event("destroy_scope", "peer:p", "")
         .event("sneeze", "system", "");
     let options = Options {
@@ -73,12 +82,15 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
         .collect();
     let expected = [
         ("peer", "fd", "", 1),
-        ("conn", "memory", "", 5),
-        ("system", "memory", "", 60),
+        ("conn", "memory", "", 1),
+        ("system", "memory", "", 1),
         ("peer", "connection", "inbound", 1),
         ("service", "stream", "outbound", 2),
     ];
     assert_eq!(blocked, expected);
+    let bytes = report.blocked_resources.iter().map(|blocked| blocked.bytes);
+    let bytes: Vec<_> = bytes.collect();
+    assert_eq!(bytes, [None, Some(5), Some(60), None, None]);
     let names: Vec<_> = report
         .scopes
         .iter()
@@ -140,23 +152,30 @@ fn usage_peaks_and_refusals_are_those_of_the_events() {
 }
 
 #[test]
-fn a_trace_without_events_gives_an_empty_report() {
+fn a_trace_without_requests_gives_an_empty_report() {
     let options = Options {
         points: 5,
         ..Options::default()
     };
-    let report = report_of("", &options);
-    assert_eq!(
-        (report.nanos, report.from.as_deref(), report.scopes.len()),
-        (0, None, 0)
-    );
-    assert!(report.to_html().contains("There are no events."));
     // All events at the same time.
     let one = report_of(
         Trace::default().event("start", "", "").text.as_str(),
         &options,
     );
-    assert_eq!((one.nanos, one.read.events), (0, 1));
+    assert_eq!((one.nanos, one.read.events, one.scopes.len()), (0, 1, 0));
+    assert!(
+        one.suggest(1.5)
+            .entries()
+            .all(|(_, limit)| limit.is_default())
+    );
+    // An early trace has no times, so there is no usage over time.
+    let early = r#"{"Type":"add_conn","Scope":"system","DeltaIn":1,"ConnsIn":1}"#;
+    let early = report_of(early, &options);
+    assert_eq!((early.from.as_deref(), early.nanos), (None, 0));
+    assert_eq!(
+        (early.system, early.over_time.len()),
+        ([0, 0, 1, 0, 0, 0], 0)
+    );
 }
 
 #[test]
@@ -342,4 +361,136 @@ fn memory_is_bounded_for_files_of_any_length() {
     );
     assert!(long < 4 << 20, "{long}");
     assert!(long < short + short / 10, "{short} {long}");
+}
+
+/// The work of a replay under other limits, for each event.
+struct Work {
+    nanos: f64,
+    allocations: f64,
+    bytes_max: u64,
+}
+
+fn work(text: &[u8]) -> Work {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    fs::write(&path, text).unwrap();
+    let mut limits = Limits::unlimited();
+    limits.system.memory = 1_000_000.into();
+    limits.transient.streams = 500.into();
+    let options = Options {
+        what_if: Some(ReplayLimits::Configured(Box::new(limits))),
+        ..Options::default()
+    };
+    let mut events = 0;
+    let mut run = || {
+        let report = replay(slice::from_ref(&path), &options, &mut |_| {}).unwrap();
+        events = report.read.events;
+    };
+    let allocated = measure(&mut run);
+    // The processor time of this thread, at its best: other processes do not count.
+    let nanos = (0..3).map(|_| {
+        let begin = ThreadTime::now();
+        run();
+        begin.elapsed().as_nanos()
+    });
+    let nanos = nanos.min().unwrap();
+    Work {
+        nanos: nanos as f64 / events as f64,
+        allocations: allocated.count_total as f64 / events as f64,
+        bytes_max: allocated.bytes_max,
+    }
+}
+
+/// The work for each event does not grow with the length of the trace.
+fn assert_linear(short: &Work, long: &Work) {
+    println!(
+        "for each event: {:.0} ns and {:.0} ns, {:.2} and {:.2} allocations; {} and {} bytes at most",
+        short.nanos,
+        long.nanos,
+        short.allocations,
+        long.allocations,
+        short.bytes_max,
+        long.bytes_max,
+    );
+    assert!(long.allocations < short.allocations * 1.1);
+    // A search or a list that grows with the trace would take eight times as long.
+    assert!(long.nanos < short.nanos * 3.0);
+}
+
+#[test]
+fn work_is_linear_in_the_streams_that_wait_in_transient() {
+    // All are opened before the first gets its protocol.
+    let text = |streams: u64| {
+        let mut text = Vec::new();
+        streams::write_streams(&mut text, streams * 6 + streams * 5, streams * 6).unwrap();
+        text
+    };
+    let (short, long) = (work(&text(1_000)), work(&text(8_000)));
+    assert_linear(&short, &long);
+}
+
+#[test]
+fn work_and_memory_are_linear_in_releases_of_the_same_size() {
+    // Releases of one size on as many scopes, as of reservations from before the trace.
+    let text = |scopes: u64| {
+        let mut trace = Trace::default();
+        for number in 0..scopes {
+            for name in [format!("peer:{number}"), format!("service:{number}.peer:p")] {
+                trace.event("release_memory", &name, r#""Delta":-64"#);
+            }
+        }
+        trace.text.into_bytes()
+    };
+    let (short, long) = (work(&text(2_000)), work(&text(16_000)));
+    assert_linear(&short, &long);
+    // Scopes that hold nothing and have no end in the trace are not kept.
+    assert!(long.bytes_max < short.bytes_max * 2);
+}
+
+#[test]
+fn an_operation_has_at_most_one_scope_of_each_class() {
+    let mut trace = Trace::default();
+    for number in 0..1000 {
+        trace.event(
+            "release_memory",
+            &format!("peer:{number}"),
+            r#""Delta":-64"#,
+        );
+    }
+    for number in 0..1000 {
+        trace.event(
+            "reserve_memory",
+            &format!("scope {number}"),
+            r#""Delta":64,"Memory":64"#,
+        );
+    }
+    let mut longest = 0;
+    let mut operations = 0;
+    let mut count = |operation| {
+        operations += 1;
+        longest = longest.max(match operation {
+            Operation::Grant(events) | Operation::Release(events) => events.len(),
+            Operation::Move { added, released } => added.len() + released.len(),
+            _ => 0,
+        });
+    };
+    let mut assembler = Assembler::default();
+    for line in trace.text.lines() {
+        let event: Event = serde_json::from_str(line).unwrap();
+        assembler.push(event, &mut count);
+    }
+    assembler.flush(&mut count);
+    assert_eq!((longest, operations), (1, 2000));
+}
+
+#[test]
+fn memory_depends_on_the_live_scopes_and_not_on_the_events() {
+    let most = |events: u64| {
+        let mut text = Vec::new();
+        streams::write_streams(&mut text, events, 3_000).unwrap();
+        work(&text).bytes_max
+    };
+    let (short, long) = (most(20_000), most(80_000));
+    println!("{short} and {long} bytes at most");
+    assert!(long < short * 2, "{short} {long}");
 }

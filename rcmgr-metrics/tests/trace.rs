@@ -13,8 +13,12 @@ use rcmgr_metrics::trace::{Event, Notes, TraceError, TraceReader};
 use support::conn_lines;
 
 fn gzipped(text: &str) -> Vec<u8> {
+    gzipped_bytes(text.as_bytes())
+}
+
+fn gzipped_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.write_all(bytes).unwrap();
     gzip.finish().unwrap()
 }
 
@@ -140,6 +144,170 @@ fn a_line_that_is_not_an_event_is_an_error_with_file_and_line() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_that_is_no_trace_is_an_error_that_names_the_format() {
+    let limits = r#"{"System":{"Conns":12},"Peer":{"165":{"Conns":1}}}"#;
+    let pretty = limits.replace(":{", ":{\n  ");
+    let utf_16: Vec<u8> = b"\xff\xfe"
+        .iter()
+        .copied()
+        .chain(conn_lines(1).encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let cut = &conn_lines(1)[..40];
+    let cases: [(&[u8], &str); 21] = [
+        (b"", "0.json: no event: the file is empty; "),
+        (b"\n \r\n", "0.json: no event: the file is empty; "),
+        (
+            b"hello",
+            "0.json:1: not an event: expected value, at column 1; ",
+        ),
+        (
+            b"hello\n",
+            "0.json:1: not an event: expected value, at column 1; ",
+        ),
+        (
+            limits.as_bytes(),
+            "0.json:1: not an event: missing field `Type`, at column 50; ",
+        ),
+        (
+            pretty.as_bytes(),
+            "0.json:1: not an event: EOF while parsing an object, at column 11; ",
+        ),
+        (
+            b"[System]\nConns = 12\n",
+            "0.json:1: not an event: expected a JSON object, at column 1; ",
+        ),
+        (
+            b"[System]",
+            "0.json:1: not an event: expected a JSON object, at column 1; ",
+        ),
+        (
+            b"# limits",
+            "0.json:1: not an event: expected value, at column 1; ",
+        ),
+        (b"[]", "0.json:1: not an event: expected a JSON object"),
+        (
+            br#"["2026-11-22T00:00:00Z","start"]"#,
+            "0.json:1: not an event: expected a JSON object",
+        ),
+        (
+            br#"[{"Time":"2026-11-22T00:00:00Z","Type":"start"}]"#,
+            "0.json:1: not an event: expected a JSON object",
+        ),
+        (b"12", "0.json:1: not an event: invalid type: integer `12`"),
+        (b"null", "0.json:1: not an event: invalid type: null"),
+        (b"\"start\"", "0.json:1: not an event: invalid type: string"),
+        (
+            b"\x7fELF\x02\x01\0\0",
+            "0.json:1: not an event: expected value, at column 1; ",
+        ),
+        (
+            b"\x28\xb5\x2f\xfd\0",
+            "0.json:1: not an event: expected value, at column 1; ",
+        ),
+        (
+            &utf_16,
+            "0.json:1: not an event: text in UTF-16, not in UTF-8; ",
+        ),
+        (
+            cut.as_bytes(),
+            "0.json: no event: the last line is cut off; ",
+        ),
+        (
+            br#"{"Time":"2026-11-22T00:00:00Z","Type":"sneeze"}"#,
+            "0.json: no event has a known type; ",
+        ),
+        (
+            br#"{"Type":"start","Scope":7}"#,
+            "0.json:1: not an event: invalid type: integer `7`",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        for bytes in [bytes.to_vec(), gzipped_bytes(bytes)] {
+            let (events, _) = read(&[&bytes]);
+            let said = events.expect_err(expected).to_string();
+            assert!(said.contains(&format!("/{expected}")), "{said}\n{expected}");
+            assert!(said.ends_with("plain or gzipped"), "{said}");
+        }
+    }
+    // A gzip stream that is cut off before the first event.
+    for end in [1, 2, 9, 12, 30] {
+        let (events, _) = read(&[&gzipped(&conn_lines(1))[..end]]);
+        let said = events.unwrap_err().to_string();
+        assert!(
+            said.contains("is cut off; a trace has one JSON object a line"),
+            "{end}: {said}"
+        );
+    }
+    // Beside a trace it is an error too.
+    let (events, _) = read(&[conn_lines(1).as_bytes(), limits.as_bytes()]);
+    assert!(
+        events
+            .unwrap_err()
+            .to_string()
+            .contains("/1.json:1: not an event: ")
+    );
+}
+
+#[test]
+fn early_traces_without_times_and_with_names_in_the_scope_are_read() {
+    // As go-libp2p-resource-manager 0.1 to 0.4 wrote them; 0.4 had times.
+    let early = r#"{"Type":"start","Limit":{}}
+{"Type":"create_scope","Scope":"conn-1","Limit":{"Conns":1,"ConnsInbound":1}}
+{"Type":"add_conn","Scope":"conn-1","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+{"Type":"add_conn","Scope":"protocol:/a.peer:Qm","Delta":1,"DeltaIn":1,"ConnsIn":1,"FD":1}
+"#;
+    let (events, notes) = read(&[early.as_bytes()]);
+    let events = events.unwrap();
+    let names: Vec<&str> = events.iter().map(Event::scope_name).collect();
+    assert_eq!(names, ["", "conn-1", "conn-1", "protocol:/a.peer:Qm"]);
+    let labels = events[3].scope.clone().unwrap();
+    assert_eq!(
+        (labels.class.as_str(), labels.peer.as_deref()),
+        ("protocol-peer", Some("Qm"))
+    );
+    assert_eq!((notes.events, notes.without_time), (4, 4));
+    let said = notes.lines().concat();
+    assert!(
+        said.starts_with("4 events have no time, as in early traces"),
+        "{said}"
+    );
+
+    let with_times = early.replace(
+        r#"{"Type""#,
+        r#"{"Time":"2022-06-08T01:00:00+02:00","Type""#,
+    );
+    let (events, notes) = read(&[with_times.as_bytes()]);
+    assert_eq!(events.unwrap().len(), 4);
+    assert_eq!(notes.lines(), [String::new(); 0]);
+
+    // A time that is missing after others is an error.
+    let (events, _) = read(&[(with_times + early).as_bytes()]);
+    let said = events.unwrap_err().to_string();
+    assert!(
+        said.contains("/0.json:5: not an event: missing field `Time`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let marked = "\u{feff}".to_owned() + &conn_lines(2);
+    for bytes in [marked.as_bytes(), &gzipped(&marked)] {
+        let (events, notes) = read(&[bytes, bytes]);
+        assert_eq!(lines(&events.unwrap()), conn_lines(2).repeat(2));
+        assert_eq!(notes.cut_off, []);
+    }
+    // Only at the beginning of a file.
+    let (events, _) = read(&[(conn_lines(1) + &marked).as_bytes()]);
+    assert!(
+        events
+            .unwrap_err()
+            .to_string()
+            .contains("/0.json:5: not an event")
+    );
 }
 
 #[test]

@@ -107,7 +107,12 @@ fn refusals(folder: &Path) -> Result<(), Failed> {
         .map(|blocked| {
             let labels =
                 ["dir", "resource", "scope"].map(|label| format!("{label}={}", blocked[label]));
-            (labels.join(","), blocked["value"].as_f64().unwrap())
+            // The reference counts bytes of memory; `value` has the number of requests.
+            let value = match &blocked["bytes"] {
+                Value::Null => &blocked["value"],
+                bytes => bytes,
+            };
+            (labels.join(","), value.as_f64().unwrap())
         })
         .collect();
     assert!(!wanted.is_empty());

@@ -180,7 +180,7 @@ fn a_refused_stream_makes_no_more_requests() {
         limits.system.memory = 26.into(); // 10 at this priority, but not 20
     });
     assert_eq!(counts(&what_if), [4, 0, 1, 0, 2], "{what_if:#?}");
-    assert_eq!(changes(&what_if), [("system", "streams-inbound", 1, 0)]);
+    assert_eq!(changes(&what_if), [("system", "StreamsInbound", 1, 0)]);
     assert_eq!(what_if.scopes[0].name, "system");
 }
 
@@ -199,7 +199,7 @@ fn a_stream_refused_its_protocol_is_closed_at_once() {
         limits.protocol_peer_default.streams_inbound = LimitValue::BLOCK_ALL;
     });
     assert_eq!(counts(&what_if), [3, 0, 1, 0, 1], "{what_if:#?}");
-    assert_eq!(changes(&what_if), [("protocol", "streams-inbound", 1, 0)]);
+    assert_eq!(changes(&what_if), [("protocol", "StreamsInbound", 1, 0)]);
 }
 
 #[test]
@@ -227,18 +227,18 @@ fn connections_are_checked_in_their_direction_in_total_and_for_fds() {
         (
             |limits| limits.system.conns = 1.into(),
             [1, 0, 1, 0, 0],
-            "conns",
+            "Conns",
         ),
-        (|limits| limits.system.fd = 1.into(), [1, 0, 1, 0, 0], "fd"),
+        (|limits| limits.system.fd = 1.into(), [1, 0, 1, 0, 0], "FD"),
         (
             |limits| limits.transient.conns_inbound = 0.into(),
             [1, 0, 1, 0, 0],
-            "conns-inbound",
+            "ConnsInbound",
         ),
         (
             |limits| limits.conn.conns_outbound = 0.into(),
             [1, 0, 1, 0, 0],
-            "conns-outbound",
+            "ConnsOutbound",
         ),
     ];
     for (tighten, expected, resource) in cases {
@@ -285,10 +285,7 @@ fn a_refusal_that_would_be_granted_is_counted_and_charges_nothing() {
     assert_eq!(counts(&granted), [1, 0, 0, 3, 0], "{granted:#?}");
     assert_eq!(
         changes(&granted),
-        [
-            ("peer", "streams-inbound", 0, 1),
-            ("system", "memory", 0, 2)
-        ]
+        [("peer", "StreamsInbound", 0, 1), ("system", "Memory", 0, 2)]
     );
     assert_eq!(granted.changes[1].bytes, 20);
 
@@ -344,16 +341,16 @@ fn a_connection_gets_its_peer_with_what_it_holds() {
     assert_eq!(counts(&what_if(&trace, |_| {})), [6, 0, 0, 0, 0]);
     let memory = what_if(&trace, |limits| limits.peer_default.memory = 59.into());
     assert_eq!(counts(&memory), [5, 0, 1, 0, 0]);
-    assert_eq!(changes(&memory), [("peer", "memory", 1, 0)]);
+    assert_eq!(changes(&memory), [("peer", "Memory", 1, 0)]);
     let conns = what_if(&trace, |limits| limits.peer_default.conns = 1.into());
-    assert_eq!(changes(&conns), [("peer", "conns", 1, 0)]);
+    assert_eq!(changes(&conns), [("peer", "Conns", 1, 0)]);
     // The memory of the second one is absent, so it moves to its peer without memory.
     let transient = what_if(&trace, |limits| {
         limits.system.memory = 59.into();
         limits.peer_default.memory = 30.into();
     });
     assert_eq!(counts(&transient), [5, 0, 1, 0, 0], "{transient:#?}");
-    assert_eq!(changes(&transient), [("system", "memory", 1, 0)]);
+    assert_eq!(changes(&transient), [("system", "Memory", 1, 0)]);
 }
 
 #[test]
@@ -389,11 +386,11 @@ fn spans_and_scopes_asked_directly_are_operations_too() {
     });
     // The span is checked first, and its refused memory is absent in system.
     assert_eq!(counts(&span), [3, 0, 1, 0, 0], "{span:#?}");
-    assert_eq!(changes(&span), [("stream", "memory", 1, 0)]);
+    assert_eq!(changes(&span), [("stream", "Memory", 1, 0)]);
     let direct = what_if(&trace, |limits| {
         limits.service.insert("s".into(), Limit::BLOCK_ALL);
     });
-    assert_eq!(changes(&direct), [("service", "memory", 1, 0)]);
+    assert_eq!(changes(&direct), [("service", "Memory", 1, 0)]);
 }
 
 #[test]
@@ -503,12 +500,6 @@ Memory = 3840
         PartialLimits::from_json(&suggested.to_json()),
         Ok(suggested)
     );
-    assert!(
-        report(&Trace::default(), None)
-            .suggest(1.5)
-            .entries()
-            .all(|(_, limit)| limit.is_default())
-    );
 }
 
 #[test]
@@ -547,5 +538,5 @@ fn a_connection_that_leaves_the_allowlist_gets_the_standard_limits() {
         limits.allowlisted_system.conns = 1.into();
     });
     assert_eq!(counts(&standard), [1, 0, 1, 0, 1], "{standard:#?}");
-    assert_eq!(changes(&standard), [("system", "conns", 1, 0)]);
+    assert_eq!(changes(&standard), [("system", "Conns", 1, 0)]);
 }

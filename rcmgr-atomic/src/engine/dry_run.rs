@@ -10,10 +10,10 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::{Clock, Direction, Limit, LimitValue, Limits, Resource, ScopeStat};
+use rcmgr_core::{Clock, Limit, LimitValue, Limits, Resource, ScopeStat};
 
 use crate::counters::{ClassRefusals, Slot};
-use crate::limits::Addresses;
+use crate::limits::{Addresses, BarePermit};
 use crate::sync::{AtomicBool, Ordering, Published};
 
 /// The state of the dry run of an engine.
@@ -99,11 +99,35 @@ fn new_addresses(limits: &Limits, clock: &Arc<dyn Clock>) -> Option<Arc<Addresse
     Some(Arc::new(addresses))
 }
 
+/// The place of a connection in the counts of a dry run by address. Dropping it gives it back.
+pub struct DryRunPermit {
+    addresses: Arc<Addresses>,
+    permit: BarePermit,
+}
+
+impl DryRunPermit {
+    pub fn new(addresses: Arc<Addresses>, permit: BarePermit) -> Self {
+        Self { addresses, permit }
+    }
+
+    /// Only the first call has an effect.
+    pub fn give_back(&self) {
+        self.addresses.give_back(&self.permit);
+    }
+}
+
+impl Drop for DryRunPermit {
+    fn drop(&mut self) {
+        self.addresses.give_back_last(&mut self.permit);
+    }
+}
+
 /// A request that was granted.
 #[derive(Debug, Clone, Copy)]
 pub struct Granted {
     /// What each scope was asked for.
     amount: ScopeStat,
+    slot: Option<Slot>,
     asked: Asked,
     /// The level of the priority.
     level: u8,
@@ -120,9 +144,10 @@ enum Asked {
 
 impl Granted {
     /// A new leaf.
-    pub fn slot(slot: Slot) -> Self {
+    pub fn new_leaf(slot: Slot) -> Self {
         Self {
             amount: slot.stat(0),
+            slot: Some(slot),
             asked: Asked::Slot,
             level: u8::MAX,
         }
@@ -133,10 +158,10 @@ impl Granted {
             memory: size,
             ..ScopeStat::ZERO
         };
-        let asked = Asked::Memory;
         Self {
             amount,
-            asked,
+            slot: None,
+            asked: Asked::Memory,
             level,
         }
     }
@@ -145,6 +170,7 @@ impl Granted {
     pub fn moved(slot: Slot, memory: u64) -> Self {
         Self {
             amount: slot.stat(memory),
+            slot: Some(slot),
             asked: Asked::Everything,
             level: u8::MAX,
         }
@@ -188,17 +214,10 @@ impl Granted {
         })
     }
 
-    /// The direction under which a refusal for this resource is counted.
-    pub fn direction(&self, resource: Resource) -> Option<Direction> {
+    /// The slot under which a refusal for this resource is counted.
+    pub fn slot_for(&self, resource: Resource) -> Option<Slot> {
         // Only a total was checked, or memory, which has no direction.
-        if resource == Resource::Memory || self.amount.get(resource) == 0 {
-            return None;
-        }
-        let outbound = self.amount.streams_outbound + self.amount.conns_outbound > 0;
-        Some(if outbound {
-            Direction::Outbound
-        } else {
-            Direction::Inbound
-        })
+        let is_about_slot = resource != Resource::Memory && self.amount.get(resource) > 0;
+        self.slot.filter(|_| is_about_slot)
     }
 }

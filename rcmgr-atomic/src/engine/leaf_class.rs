@@ -41,12 +41,11 @@ impl LeafClass {
     /// leaf.
     #[cold]
     pub fn refused(&self, reached: LimitReached, slot: Slot) -> Error {
-        let direction = Some(slot.direction());
-        self.refusals.count(reached.resource, direction);
+        self.refusals.count(reached.resource, Some(slot));
         LimitExceeded {
             scope: slot.name(self.numbers.next()),
             resource: reached.resource,
-            direction,
+            direction: Some(slot.direction()),
             requested: 1,
             used: reached.used,
             limit: reached.limit,

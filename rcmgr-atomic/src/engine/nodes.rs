@@ -89,13 +89,14 @@ impl Engine {
             }
             _ => false,
         };
-        // 2. The node is collected: record that, and keep its refusals for its class. (A late
+        // 2. The node is collected: record that, and keep its refusals for its class and by its name. (A late
         //    reservation on a leaf that was closed meanwhile may still be refused by this node.
         //    That refusal is not counted.)
         if removed {
             self.record(|| Record::collected(node));
-            let class = node.class();
-            self.class_refusals().past(class).add(node.refusals());
+            let (class, refusals) = (node.class(), node.refusals());
+            self.class_refusals().past(class).add(refusals);
+            self.past_refusers().add(node.id(), refusals);
             let dry_run = self.dry_run().refusals();
             dry_run.past(class).add(node.dry_run.refused());
         }

@@ -8,6 +8,7 @@ use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, Scope
 use super::dry_run::DryRun;
 use super::leaf_class::LeafClass;
 use super::over_releases::OverReleases;
+use super::past_refusers::PastRefusers;
 use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
 use crate::counters::{ClassRefusals, ConnMemoryCounts, Slot};
@@ -49,6 +50,7 @@ pub struct Engine {
 
     refusals: ClassRefusals,
     dry_run: DryRun,
+    past_refusers: PastRefusers,
     over_releases: OverReleases,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
@@ -102,6 +104,7 @@ impl Engine {
             limits_lock: RareLock::default(),
             refusals: ClassRefusals::new(),
             dry_run,
+            past_refusers: PastRefusers::new(),
             over_releases: OverReleases::new(),
             clock,
             closed: AtomicBool::new(false),
@@ -192,6 +195,10 @@ impl Engine {
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    pub fn past_refusers(&self) -> &PastRefusers {
+        &self.past_refusers
     }
 
     /// Counts a release of more than the scope held, and logs it.

@@ -9,23 +9,16 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct LimitSlots<const N: usize>([[AtomicU64; N]; 2]);
 
-/// The number in a slot that stands for no limit. A limit of this very number has the same effect,
-/// because no counter can exceed it.
+/// The number in a slot that stands for no limit.
 pub const UNLIMITED: u64 = u64::MAX;
 
 fn encode(limit: LimitValue) -> u64 {
-    match limit {
-        LimitValue::Limited(limit) => limit,
-        LimitValue::Unlimited => UNLIMITED,
-    }
+    limit.number().unwrap_or(UNLIMITED)
 }
 
 /// The limit that a number in a slot stands for.
 pub fn decode(limit: u64) -> LimitValue {
-    match limit {
-        UNLIMITED => LimitValue::Unlimited,
-        limit => LimitValue::Limited(limit),
-    }
+    LimitValue::of(limit)
 }
 
 impl<const N: usize> LimitSlots<N> {

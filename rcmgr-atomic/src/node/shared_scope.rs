@@ -195,15 +195,15 @@ impl Node {
     pub fn refuse(
         &self,
         over: LimitReached,
-        direction: Option<Direction>,
+        slot: Option<Slot>,
         requested: u64,
         priority: Option<Priority>,
     ) -> Error {
-        self.refusals.count(over.resource, direction);
+        self.refusals.count(over.resource, slot);
         LimitExceeded {
             scope: self.id.clone().into(),
             resource: over.resource,
-            direction,
+            direction: slot.map(Slot::direction),
             requested,
             used: over.used,
             limit: over.limit,

@@ -1,15 +1,15 @@
 //! Formats limits for people.
 
-use rcmgr_atomic::{GIB, KIB, LimitValue, MIB, Resource};
+use rcmgr_atomic::{GIB, KIB, LimitValue, MIB, Resource, shown};
 use rcmgr_config::ByteSize;
 
 const UNITS: [(u64, &str); 3] = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
 
 /// A limit, exact: memory with a unit, other resources as a count.
 pub fn limit(resource: Resource, value: LimitValue) -> String {
-    match value {
-        LimitValue::Limited(value) => amount(resource, value),
-        LimitValue::Unlimited => value.to_string(),
+    match value.number() {
+        Some(number) => amount(resource, number),
+        None => value.to_string(),
     }
 }
 
@@ -49,10 +49,10 @@ fn in_unit(bytes: u64, (unit, name): (u64, &str)) -> String {
     format!("{number} {name}")
 }
 
-/// A name without control characters, which could move the cursor or end a line. Names come from
+/// A name without invisible characters, which could move the cursor or end a line. Names come from
 /// files.
 pub fn printable(name: &str) -> String {
-    name.replace(char::is_control, "\u{fffd}")
+    format!("{:.1000}", shown(name))
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub struct Options {
     /// A class of scopes gets the highest need of any of its scopes, times the headroom, rounded
     /// up. Resources that were never used are left to the defaults.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "toml", conflicts_with_all = ["json", "html", "limits"])]
+    #[arg(default_missing_value = "toml")]
+    #[arg(conflicts_with_all = ["json", "html", "limits", "top", "preset", "memory", "fds", "budget"])]
     pub suggest: Option<Format>,
 
     /// The factor between the need and the suggested limit
@@ -48,6 +49,8 @@ pub struct Options {
     /// A trace rarely contains the highest load. But limits far above the highest need give little
     /// protection.
     #[arg(long, value_name = "FACTOR", default_value_t = HEADROOM, value_parser = headroom)]
+    #[arg(requires = "suggest")]
+    #[arg(conflicts_with_all = ["json", "html", "limits", "top", "preset", "memory", "fds", "budget"])]
     pub headroom: f64,
 
     #[command(flatten)]

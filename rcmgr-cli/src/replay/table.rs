@@ -16,9 +16,6 @@ const LONGEST_NAME: usize = 22;
 pub fn text(report: &Report, limits: Option<&str>) -> String {
     let mut text = String::new();
     head(&mut text, report);
-    if report.read.events == 0 {
-        return text;
-    }
     scopes(&mut text, &report.scopes);
     refusals(&mut text, report);
     if let (Some(what_if), Some(limits)) = (&report.what_if, limits) {
@@ -39,7 +36,7 @@ fn head(text: &mut String, report: &Report) {
             line(text, format_args!("{events} events in {seconds:.3} s"));
             line(text, format_args!("from {from} to {to}"));
         }
-        _ => line(text, format_args!("there are no events")),
+        _ => line(text, format_args!("{events} events without times")),
     }
     if report.restarts > 0 {
         let restarts = report.restarts;
@@ -101,12 +98,12 @@ fn refusals(text: &mut String, report: &Report) {
         line(text, format_args!("nothing was refused"));
         return;
     }
-    let mut table = numbers(&["refused by", "what", "how much"], 2);
+    let mut table = numbers(&["refused by", "what", "requests"], 2);
     for blocked in &report.blocked_resources {
         let what = format!("{} {}", blocked.dir, blocked.resource);
-        let value = match blocked.resource {
-            "memory" => size(blocked.value),
-            _ => blocked.value.to_string(),
+        let value = match blocked.bytes {
+            Some(bytes) => format!("{} ({})", blocked.value, size(bytes)),
+            None => blocked.value.to_string(),
         };
         table.add_row([blocked.scope, what.trim_start(), &value]);
     }

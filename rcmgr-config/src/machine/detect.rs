@@ -61,7 +61,7 @@ fn open_files() -> LimitValue {
     if let Ok(soft) = rlimit::Resource::NOFILE.get_soft()
         && soft != rlimit::INFINITY
     {
-        return LimitValue::Limited(soft);
+        return LimitValue::of(soft);
     }
     LimitValue::Unlimited
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rcmgr_core::{LimitValue, Resource};
+use rcmgr_core::Resource;
 
 use crate::histogram::Histogram;
 use crate::reading::Shown;
@@ -43,12 +43,12 @@ pub(super) fn limits(scope: &Shown, labels: impl Fn(&'static str) -> Labels) -> 
     let Some(limit) = scope.limit else {
         return Vec::new();
     };
-    let of = |resource| match limit.get(resource) {
-        LimitValue::Limited(most) => Some(Series {
+    let of = |resource| {
+        let most = limit.get(resource).number()?;
+        Some(Series {
             labels: labels(resource_name(resource)),
             value: Value::Count(most),
-        }),
-        LimitValue::Unlimited => None,
+        })
     };
     Resource::ALL.into_iter().filter_map(of).collect()
 }

@@ -36,7 +36,7 @@ fn head(page: &mut Page, report: &Report) {
             report.read.events,
             seconds(report.nanos)
         ),
-        _ => "There are no events.".to_owned(),
+        _ => format!("{} events without times.", report.read.events),
     };
     page.element("p", "lead", &text);
     for note in report.read.lines() {
@@ -61,9 +61,9 @@ fn refusals(page: &mut Page, report: &Report) {
     page.table(
         &["scope", "resource", "direction", "refused"],
         report.blocked_resources.iter().map(|blocked| {
-            let value = match blocked.resource {
-                "memory" => size(blocked.value),
-                _ => blocked.value.to_string(),
+            let value = match blocked.bytes {
+                Some(bytes) => format!("{} ({})", blocked.value, size(bytes)),
+                None => blocked.value.to_string(),
             };
             [blocked.scope, blocked.resource, blocked.dir, &value].map(String::from)
         }),

@@ -181,7 +181,8 @@ fn pattern(events: &[Event]) -> &[Event] {
 }
 
 /// Whether the next event belongs to the same operation. Each scope occurs once, with the same
-/// pattern of events, and the connection, stream or span that made the request is last.
+/// pattern of events, and the connection, stream or span that made the request is last. A path has
+/// at most one scope of each class, so the length of an operation is bounded.
 fn continues(events: &[Event], next: &Event) -> bool {
     let Some(last) = events.last() else {
         return false;
@@ -195,14 +196,16 @@ fn continues(events: &[Event], next: &Event) -> bool {
             false => of_last != 0 && is_same(&pattern[of_last], next),
         };
     }
-    // The first event of the next scope. After a connection, stream or span only its owner may follow.
-    let is_new = || {
-        let mut names = events.iter().map(Event::scope_name);
-        names.all(|name| name != next.scope_name())
+    // The first event of the next scope. After a connection, stream or span only its owner's span
+    // may follow.
+    let class = class_of(next.scope_name());
+    let goes_on = match ends_by_itself(class_of(last.scope_name())) {
+        true => owner_of(next.scope_name()) == Some(last.scope_name()),
+        false => events
+            .iter()
+            .all(|event| class_of(event.scope_name()) != class),
     };
-    let goes_on = !ends_by_itself(class_of(last.scope_name()))
-        || owner_of(next.scope_name()) == Some(last.scope_name());
-    of_last == 0 && is_same(&pattern[0], next) && goes_on && is_new()
+    of_last == 0 && is_same(&pattern[0], next) && goes_on
 }
 
 /// Whether this refusal belongs to the operation of these grants.

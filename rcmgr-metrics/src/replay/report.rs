@@ -51,8 +51,11 @@ pub struct Blocked {
     /// `connection`, `stream`, `memory` or `fd`. A refused connection with a file descriptor counts
     /// under both, whichever limit was reached.
     pub resource: &'static str,
-    /// The number of requests; for memory, the number of bytes.
+    /// The number of refused requests, as in the metric of a live manager.
     pub value: u64,
+    /// For memory, the requested bytes. (The metric of go-libp2p counts these.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// All scopes of a class. Spans count in the class of their owner.

@@ -41,9 +41,9 @@ pub fn refused_by(
 }
 
 fn has_memory(limit: LimitValue, used: u64, asked: u64, priority: u8) -> bool {
-    match limit {
-        LimitValue::Unlimited => true,
-        LimitValue::Limited(limit) => {
+    match limit.number() {
+        None => true,
+        Some(limit) => {
             let threshold = (1 + u128::from(priority)) * u128::from(limit) / 256;
             u128::from(used) + u128::from(asked) <= threshold
         }

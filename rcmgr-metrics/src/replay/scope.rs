@@ -37,9 +37,9 @@ fn class_without_spans(name: &str) -> Option<ScopeClass> {
 
 /// The owner of a span; `None` if the name is not that of a span.
 pub fn owner_of(name: &str) -> Option<&str> {
-    let (owner, number) = name.rsplit_once(".span-")?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(owner)
+    let rest = name.trim_end_matches(|last: char| last.is_ascii_digit());
+    let has_number = rest.len() < name.len();
+    has_number.then(|| rest.strip_suffix(".span-")).flatten()
 }
 
 /// The scope at the base of nested spans, which is not a span itself.

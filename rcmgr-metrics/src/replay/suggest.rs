@@ -56,7 +56,7 @@ pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
                 (count, _) if is_leaf => count,
                 (count, _) => readable_count(with(count, headroom)),
             };
-            *entry.get_mut(resource) = Some(LimitValue::Limited(limit));
+            *entry.get_mut(resource) = Some(LimitValue::of(limit));
         }
         entry.streams_inbound = entry.streams_inbound.or(entry.streams);
         entry.streams_outbound = entry.streams_outbound.or(entry.streams);

@@ -3,18 +3,19 @@
 use ahash::{HashMap, HashMapExt};
 use rcmgr_core::{ScopeClass, ScopeStat};
 
+use super::needs::Needs;
 use super::report::{Blocked, Class, Scope};
-use super::rules::memory_needed;
 use super::scope::{class_of, counts_in, metric_label};
 use super::tally::{Peak, Refused};
 use super::top::Top;
-use crate::counters::{plus, six};
+use crate::counters::six;
 use crate::trace::{Event, EventKind};
 
 /// The summary of all scopes.
 #[derive(Debug, Default)]
 pub struct Summary {
-    live: HashMap<Box<str>, Live>,
+    /// In boxes, because a map has up to twice as many places as entries.
+    live: HashMap<Box<str>, Box<Live>>,
     /// The most notable destroyed scopes.
     gone: Top<Seen>,
     classes: HashMap<&'static str, Totals>,
@@ -42,7 +43,6 @@ struct Seen {
 struct Totals {
     created: u64,
     peak: Peak,
-    needed: Peak,
     refused: Refused,
 }
 
@@ -57,6 +57,7 @@ impl Seen {
         let mine = &mut self.refused;
         let theirs = &other.refused;
         mine.requests += theirs.requests;
+        mine.memory_requests += theirs.memory_requests;
         mine.memory = mine.memory.saturating_add(theirs.memory);
         mine.streams_in = mine.streams_in.saturating_add(theirs.streams_in);
         mine.streams_out = mine.streams_out.saturating_add(theirs.streams_out);
@@ -99,7 +100,7 @@ impl Summary {
                     ..self.found(name)
                 };
                 live.seen.events += 1;
-                self.live.insert(name.into(), live);
+                self.live.insert(name.into(), Box::new(live));
                 if class_of(name) != Some(ScopeClass::Span) {
                     self.classes.entry(counts_in(name)).or_default().created += 1;
                 }
@@ -112,7 +113,7 @@ impl Summary {
         self.is_running = true;
         if !self.live.contains_key(name) {
             let found = self.found(name);
-            self.live.insert(name.into(), found);
+            self.live.insert(name.into(), Box::new(found));
         }
         let Some(live) = self.live.get_mut(name) else {
             return;
@@ -127,24 +128,13 @@ impl Summary {
             }
             return;
         }
-        let mut wanted = live.usage;
         if event.kind.is_refusal() {
             live.seen.refused.add(event);
             totals.refused.add(event);
-            wanted = plus(&wanted, &event.amount());
         }
         let peak = Peak::of(&live.usage);
         live.seen.peak.raise(&peak);
         totals.peak.raise(&peak);
-        // A refusal needs the usage plus the request. For memory, the priority raises the need.
-        let mut needed = match event.kind.is_refusal() {
-            true => Peak::of(&wanted),
-            false => peak,
-        };
-        if event.kind.is_of_memory() {
-            needed.memory = memory_needed(needed.memory, event.priority);
-        }
-        totals.needed.raise(&needed);
     }
 
     /// A new scope. If one with this name existed before, its history continues.
@@ -183,20 +173,25 @@ impl Summary {
                 ("", "fd", refused.fd),
                 ("inbound", "stream", refused.streams_in),
                 ("outbound", "stream", refused.streams_out),
-                ("", "memory", refused.memory),
+                ("", "memory", refused.memory_requests),
             ] {
                 let labels = (dir, scope, resource);
                 let same = blocked.iter_mut();
                 let mut same =
                     same.filter(|other| (other.dir, other.scope, other.resource) == labels);
+                let bytes = (resource == "memory").then_some(refused.memory);
                 match same.next() {
                     _ if value == 0 => {}
-                    Some(same) => same.value = same.value.saturating_add(value),
+                    Some(same) => {
+                        same.value = same.value.saturating_add(value);
+                        same.bytes = same.bytes.map(|sum| sum.saturating_add(refused.memory));
+                    }
                     None => blocked.push(Blocked {
                         dir,
                         scope,
                         resource,
                         value,
+                        bytes,
                     }),
                 }
             }
@@ -206,7 +201,7 @@ impl Summary {
     }
 
     /// All classes that have scopes.
-    pub fn classes(&self) -> Vec<Class> {
+    pub fn classes(&self, needs: &Needs) -> Vec<Class> {
         let mut live: HashMap<&str, u64> = HashMap::new();
         for name in self.live.keys() {
             if class_of(name) != Some(ScopeClass::Span) {
@@ -222,7 +217,7 @@ impl Summary {
                 created: totals.created,
                 live: live.get(class).copied().unwrap_or(0),
                 peak: totals.peak,
-                needed: totals.needed,
+                needed: needs.of(class),
                 refused: totals.refused,
             })
             .collect()

@@ -10,6 +10,8 @@ use crate::trace::Event;
 pub struct Refused {
     /// The number of requests.
     pub requests: u64,
+    /// The requests of memory.
+    pub memory_requests: u64,
     /// The requested memory, in bytes.
     pub memory: u64,
     /// The requested inbound streams.
@@ -29,6 +31,7 @@ impl Refused {
     pub fn add(&mut self, event: &Event) {
         let amount = event.amount();
         self.requests += 1;
+        self.memory_requests += u64::from(event.kind.is_of_memory());
         self.memory = self.memory.saturating_add(amount.memory);
         self.streams_in = self.streams_in.saturating_add(amount.streams_inbound);
         self.streams_out = self.streams_out.saturating_add(amount.streams_outbound);
@@ -80,6 +83,16 @@ impl Peak {
             let most = self.get_mut(resource);
             *most = (*most).max(other.get(resource));
         }
+    }
+
+    /// The sum of both, for each resource.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        let mut sum = *self;
+        for resource in Resource::ALL {
+            let value = sum.get_mut(resource);
+            *value = value.saturating_add(other.get(resource));
+        }
+        sum
     }
 
     /// The peak of one resource.

@@ -1,30 +1,39 @@
-//! Replays a trace under other limits.
+//! Replays the operations of a trace: what they need, and what other limits would refuse.
 //!
 //! Every operation of the trace is checked again under the other limits. The usage of a scope is
 //! then the recorded usage less its *absent* part: the charges in the trace that would not exist.
+//! The needs are those of the recorded usage. Without other limits nothing is refused, so that
+//! nothing is absent.
 
+mod next;
 mod report;
 mod scopes;
+mod waiting;
 
 use std::collections::BTreeMap;
 
-use rcmgr_core::{Resource, ScopeStat};
+use rcmgr_core::{Resource, ScopeClass, ScopeStat};
 
+use super::needs::Needs;
 use super::operation::Operation;
 use super::scope::{base_of, counts_in, metric_label};
+use super::tally::Peak;
 use super::top::Top;
-use crate::counters::minus;
+use crate::counters::{minus, plus};
 use crate::trace::{Event, EventKind};
 
 pub use report::{Change, ScopeChanges, WhatIfReport};
 pub use scopes::ReplayLimits;
 
+use next::{Held, Next};
 use scopes::{Name, Scopes, Step};
 
-/// The state of the replay under other limits.
+/// The state of the replay of the operations.
 #[derive(Debug)]
 pub struct WhatIf {
     scopes: Scopes,
+    needs: Needs,
+    has_other_limits: bool,
     report: WhatIfReport,
     changes: BTreeMap<(&'static str, &'static str), [u64; 3]>,
     /// For each scope: the grants that it would have refused, and the refusals that it would have
@@ -33,10 +42,12 @@ pub struct WhatIf {
 }
 
 impl WhatIf {
-    /// A replay under these limits.
-    pub fn new(asked: ReplayLimits) -> Self {
+    /// A replay under these limits, if there are any.
+    pub fn new(asked: Option<ReplayLimits>) -> Self {
         Self {
+            has_other_limits: asked.is_some(),
             scopes: Scopes::new(asked),
+            needs: Needs::default(),
             report: WhatIfReport::default(),
             changes: BTreeMap::new(),
             names: Top::default(),
@@ -83,8 +94,8 @@ impl WhatIf {
         }
     }
 
-    /// The report, with `top` scopes.
-    pub fn finish(mut self, top: usize) -> WhatIfReport {
+    /// The needs, and the report under other limits with `top` scopes.
+    pub fn finish(mut self, top: usize) -> (Needs, Option<WhatIfReport>) {
         let changes = self.changes.into_iter();
         self.report.changes = changes
             .map(
@@ -108,7 +119,57 @@ impl WhatIf {
                 would_grant,
             })
             .collect();
-        self.report
+        (self.needs, self.has_other_limits.then_some(self.report))
+    }
+
+    /// Notes that these scopes were asked.
+    fn need(&mut self, steps: &[Step]) {
+        for step in steps {
+            let (used, amount) = (Peak::of(&step.before), Peak::of(&step.amount));
+            self.needs
+                .ask(step.counts_in, &used, &amount, step.priority);
+        }
+    }
+
+    /// Notes that these scopes granted.
+    fn need_granted(&mut self, steps: &[Step]) {
+        self.need(steps);
+        for step in steps {
+            let usage = plus(&step.before, &step.amount);
+            self.needs.grant(step.counts_in, &usage);
+        }
+    }
+
+    /// Notes that these scopes were asked, and all that would have been asked if the last of them
+    /// had granted.
+    fn need_refused(&mut self, steps: &[Step], next: &Next) {
+        self.need(steps);
+        self.need(&next.known);
+        let Some(last) = steps.last() else {
+            return;
+        };
+        let mut amount = Peak::of(&last.amount);
+        let mut priority = last.priority;
+        if let Some(held) = &next.mover {
+            let held = match held {
+                Held::Known(held) => Peak::of(held),
+                Held::AtMost(class) => self.needs.most(class),
+            };
+            // Memory that moves has the highest priority.
+            if amount.memory == 0 {
+                priority = u8::MAX;
+            }
+            amount.raise(&held);
+            let used = Peak::of(&last.before);
+            self.needs.ask(last.counts_in, &used, &amount, priority);
+        }
+        // A peer is the last that a connection asks when it gets one.
+        if last.counts_in == ScopeClass::Peer.as_str() {
+            (amount, priority) = (Peak::of(&last.amount), last.priority);
+        }
+        for class in &next.unknown {
+            self.needs.may_ask(class, &amount, priority);
+        }
     }
 
     fn grant(&mut self, steps: &[Step]) {
@@ -121,8 +182,8 @@ impl WhatIf {
         // The scopes before the base are its path: remember it for a later move or close.
         let own = steps.iter().position(|step| *step.name == *base);
         let own = own.unwrap_or(steps.len() - 1);
-        let path = steps[..own].iter().map(|step| step.name.clone()).collect();
-        self.scopes.set_path(base, path);
+        self.scopes.see_path(base, &steps[..own]);
+        self.need_granted(steps);
         let in_order = steps[own..].iter().rev().chain(&steps[..own]);
         if self.scopes.is_gone(&owner.name) {
             // Its connection or stream was refused before.
@@ -150,6 +211,7 @@ impl WhatIf {
             return;
         };
         let mover = self.scopes.mover(&amount, !released.is_empty(), peer);
+        self.need_granted(added);
         // The part of the moved charges that would not exist.
         let mut absent = ScopeStat::ZERO;
         if let Some(mover) = &mover {
@@ -209,13 +271,18 @@ impl WhatIf {
         for step in &steps[..steps.len() - 1] {
             self.scopes.undo(step);
         }
+        // The trace does not show the scopes after the refusal: add the known ones.
+        let next = self.scopes.next(steps, event, opening);
+        self.need_refused(steps, &next);
         if self.scopes.is_gone(&last.name) {
             self.report.not_asked += 1;
             return;
         }
-        // The trace does not show the scopes after the refusal: add the known ones.
-        let rest = self.checked_next(steps, event, opening);
-        if self.scopes.refuses(steps.iter().chain(&rest)).is_some() {
+        if self
+            .scopes
+            .refuses(steps.iter().chain(&next.known))
+            .is_some()
+        {
             self.report.refused += 1;
             return;
         }
@@ -232,31 +299,8 @@ impl WhatIf {
         self.changed(&last.name, resource, GRANTED, amount.memory);
     }
 
-    /// The scopes that would have been checked next, as far as they are known: for an opened
-    /// connection or stream itself, transient and system; for memory, system.
-    fn checked_next(&self, steps: &[Step], event: &Event, opening: Option<&str>) -> Vec<Step> {
-        let allowlisted = steps
-            .iter()
-            .any(|step| step.name.starts_with("allowlisted"));
-        let [transient, system] = match allowlisted {
-            true => ["allowlistedTransient", "allowlistedSystem"],
-            false => ["transient", "system"],
-        };
-        let next: Vec<&str> = match (opening, &event.kind) {
-            (_, EventKind::BlockReserveMemory) => vec![system],
-            (Some(leaf), _) => vec![leaf, transient, system],
-            (None, _) => Vec::new(),
-        };
-        let next = next
-            .into_iter()
-            .filter(|name| steps.iter().all(|step| *step.name != **name));
-        let asked = steps.last();
-        next.filter_map(|name| self.scopes.same_request(name, asked?))
-            .collect()
-    }
-
     fn changed(&mut self, name: &str, resource: Resource, which: usize, bytes: u64) {
-        let labels = (metric_label(counts_in(name)), resource.as_str());
+        let labels = (metric_label(counts_in(name)), resource.field_name());
         let change = self.changes.entry(labels).or_default();
         change[which] += 1;
         if resource == Resource::Memory {

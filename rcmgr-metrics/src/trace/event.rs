@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use rcmgr_core::{ScopeClass, ScopeStat};
+use rcmgr_core::ScopeStat;
 use serde::{Deserialize, Serialize};
 
 use super::kind::EventKind;
+use super::labels::{ScopeLabels, labels_or_name};
 use super::limit::{RecordedLimit, is_zero};
+use crate::json;
 
 /// One event of a trace. Names and order of the fields are those of go-libp2p. Fields that are zero
 /// or empty are not written.
@@ -26,13 +28,15 @@ use super::limit::{RecordedLimit, is_zero};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Event {
-    /// The time, in RFC 3339.
+    /// The time, in RFC 3339; empty in traces of go-libp2p's first releases.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time: String,
     /// The kind.
     #[serde(rename = "Type")]
     pub kind: EventKind,
-    /// The scope, in parts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The scope, in parts. Early traces have its name instead, which is then split.
+    #[serde(default, deserialize_with = "labels_or_name")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeLabels>,
     /// The name of the scope. All events except `start` have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,48 +75,6 @@ pub struct Event {
     /// For events about connections: the file descriptors after the event.
     #[serde(rename = "FD", default, skip_serializing_if = "is_zero")]
     pub fd: u64,
-}
-
-/// The parts of a scope's name. For a span, the last part ends in `.span-N`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ScopeLabels {
-    /// The class; for a span, the class of its owner.
-    pub class: String,
-    /// The service's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// The protocol's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<String>,
-    /// The peer's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-    /// The connection's number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conn: Option<String>,
-    /// The stream's number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream: Option<String>,
-    /// The span, in traces that have a part for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub span: Option<String>,
-}
-
-impl ScopeLabels {
-    /// The class, if it is known.
-    ///
-    /// ```
-    /// use rcmgr_core::ScopeClass;
-    /// use rcmgr_metrics::trace::ScopeLabels;
-    ///
-    /// let labels = ScopeLabels { class: "protocol-peer".into(), ..ScopeLabels::default() };
-    /// assert_eq!(labels.class(), Some(ScopeClass::ProtocolPeer));
-    /// ```
-    pub fn class(&self) -> Option<ScopeClass> {
-        let mut classes = ScopeClass::ALL.into_iter();
-        classes.find(|class| class.as_str() == self.class)
-    }
 }
 
 fn is_none(delta: &i64) -> bool {
@@ -203,13 +165,14 @@ impl Event {
         String::from_utf8(line).expect("JSON is UTF-8")
     }
 
-    /// Writes the event as a line of a trace, byte for byte as go-libp2p does.
+    /// Writes the event as a line of a trace, byte for byte as go-libp2p does. A number over
+    /// 2^63 - 1 is written as 2^63 - 1, because go-libp2p has no larger one.
     ///
     /// # Errors
     ///
     /// The errors of the writer.
     pub fn write_line(&self, to: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer(Escaping(&mut *to), self)?;
+        json::write(Escaping(&mut *to), self)?;
         to.write_all(b"\n")
     }
 }

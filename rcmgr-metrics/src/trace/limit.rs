@@ -3,8 +3,8 @@
 use rcmgr_core::{Limit, LimitValue, Resource};
 use serde::{Deserialize, Serialize};
 
-/// The limit of a scope in a trace. A missing field is 0. The largest signed number of 64 bits
-/// means unlimited.
+/// The limit of a scope in a trace. A missing field is 0. The largest signed number of 64 bits, and
+/// any larger number, means unlimited.
 ///
 /// ```
 /// use rcmgr_core::{Limit, LimitValue};
@@ -49,7 +49,7 @@ pub(super) fn is_zero(number: &u64) -> bool {
 }
 
 /// The number that means unlimited in go-libp2p.
-const UNLIMITED: u64 = i64::MAX as u64;
+const UNLIMITED: u64 = LimitValue::LARGEST;
 
 impl RecordedLimit {
     fn get_mut(&mut self, resource: Resource) -> &mut u64 {
@@ -70,10 +70,7 @@ impl From<Limit> for RecordedLimit {
     fn from(limit: Limit) -> Self {
         let mut recorded = Self::default();
         for resource in Resource::ALL {
-            *recorded.get_mut(resource) = match limit.get(resource) {
-                LimitValue::Limited(limit) => limit.min(UNLIMITED),
-                LimitValue::Unlimited => UNLIMITED,
-            };
+            *recorded.get_mut(resource) = limit.get(resource).number().unwrap_or(UNLIMITED);
         }
         recorded
     }

@@ -19,6 +19,8 @@ pub struct Notes {
     pub unknown_fields: Counted,
     /// The files that start before the end of the previous file.
     pub out_of_order: Vec<PathBuf>,
+    /// Events without a time, as the first releases of go-libp2p's resource manager wrote them.
+    pub without_time: u64,
 }
 
 /// The place where a file is cut off.
@@ -61,6 +63,12 @@ impl Notes {
             lines.push(format!(
                 "{}: it starts before the end of the previous file: are the files in order?",
                 file.display()
+            ));
+        }
+        if self.without_time > 0 {
+            lines.push(format!(
+                "{} events have no time, as in early traces: there is no usage over time",
+                self.without_time
             ));
         }
         let mut unknown = |what: &str, counted: &Counted| {

@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::event::Event;
 use super::kind::EventKind;
+use super::labels::ScopeLabels;
 use super::notes::{CutOff, Notes};
 
 /// Reads the events of one or more files that form one trace, the oldest file first.
@@ -21,7 +22,11 @@ use super::notes::{CutOff, Notes};
 /// The writer may have been stopped at any byte. If the gzip stream or the last line of a file is
 /// cut off, the lines before it are used, and [`Notes::cut_off`] has the place. Any other line that
 /// is not an event is an error. A damaged gzip stream is an error too, because the data after the
-/// damage cannot be trusted.
+/// damage cannot be trusted. Files that have no event at all are not a trace: an error as well.
+///
+/// The first releases of go-libp2p's resource manager wrote no `Time`, and the name of the scope in
+/// `Scope`. Such an event has the time of the event before it, and [`Notes::without_time`] counts
+/// it. A byte-order mark is skipped.
 ///
 /// Unknown event types and fields are not errors, because a newer writer may use them. They are
 /// counted in the notes. Events of an unknown type are returned like any other; the values of
@@ -43,6 +48,8 @@ use super::notes::{CutOff, Notes};
 #[derive(Debug)]
 pub struct TraceReader {
     files: vec::IntoIter<PathBuf>,
+    /// The first file, once it was opened.
+    first: Option<PathBuf>,
     open: Option<OpenFile>,
     line: Vec<u8>,
     notes: Notes,
@@ -71,6 +78,8 @@ struct OpenFile {
     /// The number of lines read so far.
     line: u64,
     is_before_first_event: bool,
+    /// Whether the first event has a time. The others then have one too.
+    has_times: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +107,20 @@ const LONGEST_LINE: u64 = 1 << 20;
 
 const BUFFER: usize = 64 << 10;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+
+/// The format, for errors about files that have another one.
+const FORMAT: &str = "a trace has one JSON object a line, in the format of go-libp2p's resource \
+                      manager, such as {\"Time\":\"2026-11-22T01:03:48Z\",\"Type\":\"start\"}; \
+                      plain or gzipped";
+
+/// A line that is not an event.
+struct NoEvent {
+    reason: String,
+    /// Whether it is the beginning of a JSON object, or of a gzip stream.
+    is_beginning: bool,
+}
 
 /// The end of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,6 +151,7 @@ impl TraceReader {
         }
         Ok(Self {
             files: files.into_iter(),
+            first: None,
             open: None,
             line: Vec::new(),
             notes: Notes::default(),
@@ -158,8 +182,9 @@ impl TraceReader {
             // Open the next file, or end.
             let Some(open) = &mut self.open else {
                 let Some(path) = self.files.next() else {
-                    return Ok(None);
+                    return self.end().map(|()| None);
                 };
+                self.first.get_or_insert_with(|| path.clone());
                 self.open = Some(OpenFile::open(path, &self.bytes_read)?);
                 continue;
             };
@@ -168,22 +193,30 @@ impl TraceReader {
                 self.open = None;
                 continue;
             };
+            let mut line = self.line.as_slice();
+            if open.line == 0 {
+                line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+            }
             // Parse the line, unless it is blank.
             let mut unknown_fields = Vec::new();
-            let parsed = match self.line.trim_ascii() {
+            let parsed = match line.trim_ascii() {
                 [] => None,
-                text => Some(parse(text, &mut unknown_fields)),
+                text => {
+                    let parsed = parse(text, &mut unknown_fields);
+                    Some(parsed.and_then(|event| Ok((open.time(&event, self.latest)?, event))))
+                }
             };
-            // At the end of a file, an invalid last line counts as cut off, not as an error.
-            let cut_off = match end {
-                End::LineBreak => None,
-                End::File => matches!(parsed, Some(Err(_))).then_some("the last line"),
-                End::Gzip => Some("the gzip stream"),
-            };
-            let event = match parsed {
-                Some(Err(reason)) if cut_off.is_none() => return Err(open.next_line(reason)),
-                Some(Ok(event)) => Some(event),
-                _ => None,
+            // At the end of a file, an invalid last line counts as cut off, not as an error. Before
+            // the first event it must be the beginning of one, or the file is not a trace.
+            let may_be_cut = |line: &NoEvent| !open.is_before_first_event || line.is_beginning;
+            let (event, cut_off) = match (parsed, end) {
+                (Some(Err(line)), End::LineBreak) => return Err(open.next_line(line.reason)),
+                (Some(Err(line)), _) if !may_be_cut(&line) => {
+                    return Err(open.next_line(line.reason));
+                }
+                (Some(Err(_)), End::File) => (None, Some("the last line")),
+                (parsed, End::Gzip) => (parsed.and_then(Result::ok), Some("the gzip stream")),
+                (parsed, _) => (parsed.and_then(Result::ok), None),
             };
             if end == End::LineBreak || event.is_some() {
                 open.line += 1;
@@ -196,12 +229,15 @@ impl TraceReader {
                 });
             }
             // A file that starts before the latest event so far is out of order.
-            if let Some((time, _)) = event {
-                let latest = self.latest.unwrap_or(time);
-                if std::mem::take(&mut open.is_before_first_event) && time < latest {
-                    self.notes.out_of_order.push(open.path.clone());
+            if let Some((time, event)) = &event {
+                let latest = self.latest.unwrap_or(*time);
+                if std::mem::take(&mut open.is_before_first_event) {
+                    open.has_times = !event.time.is_empty();
+                    if *time < latest {
+                        self.notes.out_of_order.push(open.path.clone());
+                    }
                 }
-                self.latest = Some(latest.max(time));
+                self.latest = Some(latest.max(*time));
             }
             if end != End::LineBreak {
                 self.open = None;
@@ -213,8 +249,30 @@ impl TraceReader {
         }
     }
 
+    /// The end of all files. Files without any known event are not a trace.
+    fn end(&self) -> Result<(), TraceError> {
+        let Some(first) = &self.first else {
+            return Ok(());
+        };
+        let notes = &self.notes;
+        if notes.events > notes.unknown_types.total {
+            return Ok(());
+        }
+        let problem = match notes.cut_off.first() {
+            _ if notes.events > 0 => "no event has a known type".to_owned(),
+            Some(cut_off) => format!("no event: {} is cut off", cut_off.what),
+            None => "no event: the file is empty".to_owned(),
+        };
+        Err(TraceError {
+            file: first.clone(),
+            line: None,
+            reason: format!("{problem}; {FORMAT}"),
+        })
+    }
+
     fn note(&mut self, event: &Event, unknown_fields: &[String]) {
         self.notes.events += 1;
+        self.notes.without_time += u64::from(event.time.is_empty());
         for field in unknown_fields {
             self.notes.unknown_fields.count(field);
         }
@@ -249,26 +307,41 @@ fn length(path: &Path) -> io::Result<u64> {
     Ok(metadata.len())
 }
 
-/// Parses an event and its time, and collects the unknown fields.
-fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<(i64, Event), String> {
+/// Parses an event, and collects the unknown fields.
+fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<Event, NoEvent> {
+    let no_event = |reason: String| NoEvent {
+        reason: format!("not an event: {reason}"),
+        is_beginning: false,
+    };
+    // An array would be read as the fields in order.
+    if line.starts_with(b"[") {
+        return Err(no_event("expected a JSON object, at column 1".to_owned()));
+    }
+    if UTF_16.iter().any(|mark| line.starts_with(mark)) {
+        return Err(no_event("text in UTF-16, not in UTF-8".to_owned()));
+    }
     let mut json = serde_json::Deserializer::from_slice(line);
     let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string()));
-    let event: Event = read
+    let mut event: Event = read
         .and_then(|event| json.end().map(|()| event))
         .map_err(|error| {
             // Remove the line number of serde_json: the text is a single line, so it is always 1.
             let text = error.to_string();
             let reason = text.split(" at line ").next().unwrap_or(&text);
-            format!("not an event: {reason}, at column {}", error.column())
+            NoEvent {
+                is_beginning: error.is_eof() && line.starts_with(b"{") || GZIP.starts_with(line),
+                ..no_event(format!("{reason}, at column {}", error.column()))
+            }
         })?;
+    // Early traces have the name only in `Scope`.
+    if event.name.is_none() {
+        event.name = event.scope.as_ref().map(ScopeLabels::name);
+    }
     let is_of_a_scope = !matches!(event.kind, EventKind::Start | EventKind::Other(_));
     if is_of_a_scope && event.name.is_none() {
-        return Err(format!("not an event: a {} without a Name", event.kind));
+        return Err(no_event(format!("a {} without a Name", event.kind)));
     }
-    let time = event
-        .unix_nanos()
-        .ok_or_else(|| format!("not an event: Time {:?} is not in RFC 3339", event.time))?;
-    Ok((time, event))
+    Ok(event)
 }
 
 impl OpenFile {
@@ -293,6 +366,7 @@ impl OpenFile {
                 lines,
                 line: 0,
                 is_before_first_event: true,
+                has_times: false,
             }),
             Err(why) => Err(TraceError {
                 file: path,
@@ -302,8 +376,28 @@ impl OpenFile {
         }
     }
 
-    /// An error in the next line.
-    fn next_line(&self, reason: String) -> TraceError {
+    /// The time of the next event; `latest` is that of the events before it.
+    fn time(&self, event: &Event, latest: Option<i64>) -> Result<i64, NoEvent> {
+        let time = match event.time.as_str() {
+            "" if self.is_before_first_event || !self.has_times => Ok(latest.unwrap_or(0)),
+            "" => Err("missing field `Time`".to_owned()),
+            text => {
+                let nanos = event.unix_nanos();
+                nanos.ok_or_else(|| format!("Time {text:?} is not in RFC 3339"))
+            }
+        };
+        time.map_err(|reason| NoEvent {
+            reason: format!("not an event: {reason}"),
+            is_beginning: false,
+        })
+    }
+
+    /// An error in the next line. Before the first event it has the format, because the file may
+    /// not be a trace.
+    fn next_line(&self, mut reason: String) -> TraceError {
+        if self.is_before_first_event {
+            reason = format!("{reason}; {FORMAT}");
+        }
         TraceError {
             file: self.path.clone(),
             line: Some(self.line + 1),

@@ -27,7 +27,8 @@ pub struct WhatIfReport {
 pub struct Change {
     /// The class, as in the metric `blocked_resources`.
     pub scope: &'static str,
-    /// The limit that would have refused; for grants, the requested resource.
+    /// The limit that would have refused, as limits files name it; for grants, the requested
+    /// resource.
     pub resource: &'static str,
     /// Grants of the trace that the replay refused.
     pub would_refuse: u64,

@@ -1,14 +1,14 @@
 //! The scopes of a trace, and the part of their usage that would not exist.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ahash::HashMap;
 use rcmgr_core::{Limit, Limits, Resource, ScopeClass, ScopeStat};
 
+use super::waiting::{Mover, Waiting};
 use crate::counters::{lower, minus, plus};
 use crate::replay::rules::refused_by;
-use crate::replay::scope::{base_of, class_of, limit_of};
+use crate::replay::scope::{base_of, class_of, counts_in, limit_of};
 use crate::trace::{Event, EventKind};
 
 /// The limits of a replay.
@@ -26,6 +26,10 @@ pub type Name = Rc<str>;
 #[derive(Debug, Default)]
 struct Node {
     limit: Option<Limit>,
+    /// The class that it counts in.
+    counts_in: &'static str,
+    /// Whether it stays while it holds nothing: its end is in the trace, or it has none.
+    stays: bool,
     recorded: ScopeStat,
     absent: ScopeStat,
     /// The sizes of reservations that would have been refused and are not released yet. Only the
@@ -39,22 +43,50 @@ struct Node {
 struct Leaf {
     /// Whether it would not exist.
     is_gone: bool,
+    /// Whether it is a connection, not a stream.
+    is_connection: bool,
     /// The scopes that it is charged on, as far as the trace has shown them.
     path: Vec<Name>,
-    /// Its number in order of creation: the key in `transient` and `attached`.
+    /// Its number in order of creation.
     number: u64,
+    /// Its key in the index of those that may move.
+    waits: Option<Mover>,
 }
 
-const SIZES: usize = 64;
+impl Leaf {
+    /// The key in the index; `None` if it cannot move again.
+    fn key(&self, held: &ScopeStat) -> Option<Mover> {
+        let has = |wanted: fn(ScopeClass) -> bool| {
+            let mut names = self.path.iter();
+            names.any(|name| class_of(name).is_some_and(wanted))
+        };
+        let from_transient = has(is_transient);
+        if !from_transient && (self.path.is_empty() || has(|class| class == ScopeClass::Service)) {
+            return None;
+        }
+        let of_peer = |name: &&Name| name.starts_with(PEER);
+        Some(Mover {
+            from_transient,
+            held: *held,
+            peer: match self.is_connection {
+                true => None,
+                false => self.path.iter().find(of_peer).cloned(),
+            },
+        })
+    }
+}
 
-/// The number of candidates when searching for the connection or stream that got a service. A
-/// service is set soon after the protocol, so the search starts with the latest.
-const LOOKED_AT: usize = 1024;
+/// The beginning of the names of peers' scopes.
+const PEER: &str = "peer:";
+
+const SIZES: usize = 64;
 
 /// The request to one scope.
 #[derive(Debug)]
 pub struct Step {
     pub name: Name,
+    /// The class that the scope counts in.
+    pub counts_in: &'static str,
     pub amount: ScopeStat,
     pub priority: u8,
     /// The recorded usage before the request.
@@ -64,23 +96,22 @@ pub struct Step {
 /// All scopes of the trace.
 #[derive(Debug)]
 pub struct Scopes {
-    asked: ReplayLimits,
-    nodes: HashMap<Name, Node>,
-    /// Connections and streams in transient, in order of creation.
-    transient: BTreeMap<u64, Name>,
-    /// Connections and streams that have left transient and have no service.
-    attached: BTreeMap<u64, Name>,
+    /// The other limits; without any, nothing is refused.
+    asked: Option<ReplayLimits>,
+    /// In boxes, because a map has up to twice as many places as entries.
+    nodes: HashMap<Name, Box<Node>>,
+    /// The connections and streams that may move.
+    waiting: Waiting,
     leaves: u64,
 }
 
 impl Scopes {
     /// No scopes yet, under these limits.
-    pub fn new(asked: ReplayLimits) -> Self {
+    pub fn new(asked: Option<ReplayLimits>) -> Self {
         Self {
             asked,
             nodes: HashMap::default(),
-            transient: BTreeMap::new(),
-            attached: BTreeMap::new(),
+            waiting: Waiting::default(),
             leaves: 0,
         }
     }
@@ -102,6 +133,7 @@ impl Scopes {
         let (name, node) = self.nodes.get_key_value(name)?;
         Some(Step {
             name: name.clone(),
+            counts_in: node.counts_in,
             before: node.recorded,
             ..*step
         })
@@ -111,40 +143,51 @@ impl Scopes {
     pub fn undo(&mut self, step: &Step) {
         if let Some(node) = self.nodes.get_mut(&step.name) {
             node.recorded = minus(&node.recorded, &step.amount);
+            update(&mut self.waiting, &step.name, node);
         }
     }
 
     /// Removes a destroyed scope.
     pub fn remove(&mut self, name: &str) {
-        if let Some(leaf) = self.nodes.remove(name).and_then(|node| node.leaf) {
-            self.transient.remove(&leaf.number);
-            self.attached.remove(&leaf.number);
+        let leaf = self.nodes.remove(name).and_then(|node| node.leaf);
+        if let Some(leaf) = leaf
+            && let Some(key) = &leaf.waits
+        {
+            self.waiting.remove(key, leaf.number);
         }
     }
 
     /// Adds a created scope.
     pub fn create(&mut self, event: &Event) {
+        self.add(event, true);
+    }
+
+    fn add(&mut self, event: &Event, is_created: bool) {
         // The end of an earlier scope with this name may be missing in the trace.
         self.remove(event.scope_name());
+        let class = class_of(event.scope_name());
         let mut node = Node {
             limit: Some(self.limit(event)),
+            counts_in: counts_in(event.scope_name()),
+            stays: is_created || class.is_some_and(is_single),
             ..Node::default()
         };
-        let class = class_of(event.scope_name());
         if let Some(ScopeClass::Connection | ScopeClass::Stream) = class {
             self.leaves += 1;
             node.leaf = Some(Leaf {
+                is_connection: class == Some(ScopeClass::Connection),
                 number: self.leaves,
                 ..Leaf::default()
             });
         }
-        self.nodes.insert(event.scope_name().into(), node);
+        self.nodes.insert(event.scope_name().into(), Box::new(node));
     }
 
     fn limit(&self, event: &Event) -> Limit {
         match &self.asked {
-            ReplayLimits::Configured(limits) => limit_of(event, limits),
-            ReplayLimits::Recorded => event.limit.map_or(Limit::UNLIMITED, Limit::from),
+            None => Limit::UNLIMITED,
+            Some(ReplayLimits::Configured(limits)) => limit_of(event, limits),
+            Some(ReplayLimits::Recorded) => event.limit.map_or(Limit::UNLIMITED, Limit::from),
         }
     }
 
@@ -157,6 +200,7 @@ impl Scopes {
             let node = self.nodes.entry(name.clone()).or_default();
             let amount = event.amount();
             event.set_totals(&mut node.recorded);
+            update(&mut self.waiting, &name, node);
             // Reckon back from the totals after the event.
             let before = match &event.kind {
                 kind if kind.is_grant() => minus(&node.recorded, &amount),
@@ -176,6 +220,7 @@ impl Scopes {
                 }
                 _ => steps.push(Step {
                     name,
+                    counts_in: node.counts_in,
                     amount,
                     priority: event.priority,
                     before,
@@ -191,18 +236,24 @@ impl Scopes {
         if let Some((name, _)) = self.nodes.get_key_value(event.scope_name()) {
             return name.clone();
         }
-        self.create(event);
+        self.add(event, false);
         event.scope_name().into()
     }
 
-    /// Bounds the absent part by the recorded usage.
+    /// Bounds the absent part by the recorded usage, and removes the scopes that hold nothing and
+    /// whose end is not in the trace.
     pub fn settle(&mut self, steps: &[Step]) {
         for step in steps {
-            if let Some(node) = self.nodes.get_mut(&step.name) {
-                node.absent = lower(&node.absent, &node.recorded);
-                if node.absent.memory == 0 {
-                    node.absent_sizes.clear();
-                }
+            let Some(node) = self.nodes.get_mut(&step.name) else {
+                continue;
+            };
+            if node.recorded.is_zero() && !node.stays {
+                self.remove(&step.name);
+                continue;
+            }
+            node.absent = lower(&node.absent, &node.recorded);
+            if node.absent.memory == 0 {
+                node.absent_sizes.clear();
             }
         }
     }
@@ -254,36 +305,35 @@ impl Scopes {
         }
     }
 
+    /// Notes the scopes that a connection or stream is charged on. If all are known, they may be a
+    /// part of an operation that was torn apart, and the known path stays.
+    pub fn see_path(&mut self, leaf: &str, steps: &[Step]) {
+        let Some(known) = self.nodes.get(leaf).and_then(|node| node.leaf.as_ref()) else {
+            return;
+        };
+        if !steps.iter().all(|step| known.path.contains(&step.name)) {
+            let path = steps.iter().map(|step| step.name.clone()).collect();
+            self.set_path(leaf, path);
+        }
+    }
+
     /// Sets the scopes that a connection or stream is charged on.
     pub fn set_path(&mut self, leaf: &str, path: Vec<Name>) {
-        let Some((name, node)) = self.nodes.get_key_value(leaf) else {
+        let Some((name, _)) = self.nodes.get_key_value(leaf) else {
             return;
         };
-        let Some(number) = node.leaf.as_ref().map(|leaf| leaf.number) else {
-            return;
-        };
-        if node.leaf.as_ref().is_some_and(|leaf| leaf.path == path) {
-            return;
-        }
         let name = name.clone();
-        let has = |wanted: fn(ScopeClass) -> bool| {
-            let mut names = path.iter();
-            names.any(|name| class_of(name).is_some_and(wanted))
+        let Some(node) = self.nodes.get_mut(&name) else {
+            return;
         };
-        // Move it to the list of the kind that its next move will search.
-        self.transient.remove(&number);
-        self.attached.remove(&number);
-        if has(is_transient) {
-            self.transient.insert(number, name.clone());
-        } else if !has(|class| class == ScopeClass::Service) {
-            self.attached.insert(number, name.clone());
+        match &mut node.leaf {
+            Some(leaf) if leaf.path != path => leaf.path = path,
+            _ => return,
         }
-        if let Some(leaf) = self
-            .nodes
-            .get_mut(&name)
-            .and_then(|node| node.leaf.as_mut())
-        {
-            leaf.path = path;
+        // Its next move is now another one.
+        let held = node.recorded;
+        if let Some(leaf) = &mut node.leaf {
+            wait_as(&mut self.waiting, &name, leaf.key(&held), leaf);
         }
     }
 
@@ -296,31 +346,41 @@ impl Scopes {
         from_transient: bool,
         peer: Option<&str>,
     ) -> Option<Name> {
-        let class = match moved.streams() {
-            0 => ScopeClass::Connection,
-            _ => ScopeClass::Stream,
+        let is_connection = moved.streams() == 0;
+        let peer = match is_connection {
+            true => None,
+            false => Some(format!("{PEER}{}", peer?).into()),
         };
-        let suits = |name: &&Name| {
-            let Some(node) = self.nodes.get(*name) else {
-                return false;
+        self.waiting.latest(&Mover {
+            from_transient,
+            held: *moved,
+            peer,
+        })
+    }
+
+    /// What a connection in transient holds that has this much memory, if there is one.
+    pub fn connection_with(&self, memory: u64) -> Option<ScopeStat> {
+        let kinds = [(1, 0, 1), (1, 0, 0), (0, 1, 1), (0, 1, 0)];
+        kinds.into_iter().find_map(|(inbound, outbound, fd)| {
+            let held = ScopeStat {
+                conns_inbound: inbound,
+                conns_outbound: outbound,
+                fd,
+                memory,
+                ..ScopeStat::ZERO
             };
-            let of_peer = |leaf: &Leaf| {
-                let mut path = leaf.path.iter();
-                let its = path.find_map(|name| name.strip_prefix("peer:"));
-                class == ScopeClass::Connection || peer.is_none() || its == peer
-            };
-            class_of(name) == Some(class)
-                && node.recorded == *moved
-                && node.leaf.as_ref().is_some_and(of_peer)
-        };
-        // The latest candidate of the right list wins.
-        match from_transient {
-            true => self.transient.values().rev().find(suits).cloned(),
-            false => {
-                let latest = self.attached.values().rev().take(LOOKED_AT);
-                latest.into_iter().find(suits).cloned()
-            }
-        }
+            self.mover(&held, true, None).map(|_| held)
+        })
+    }
+
+    /// The most that a connection in transient holds that counts like `amount`, if there is one.
+    pub fn connection_like(&self, amount: &ScopeStat) -> Option<ScopeStat> {
+        let memory = self.waiting.most_memory(&Mover {
+            from_transient: true,
+            held: *amount,
+            peer: None,
+        })?;
+        Some(ScopeStat { memory, ..*amount })
     }
 
     /// Closes a connection or stream that was refused its peer, protocol or service.
@@ -387,9 +447,38 @@ impl Scopes {
     /// Removes all scopes when a manager is created again.
     pub fn forget(&mut self) {
         self.nodes.clear();
-        self.transient.clear();
-        self.attached.clear();
+        self.waiting.clear();
     }
+}
+
+/// Updates the index of those that may move after a change of usage.
+fn update(waiting: &mut Waiting, name: &Name, node: &mut Node) {
+    if let Some(leaf) = &mut node.leaf
+        && let Some(key) = &leaf.waits
+        && key.held != node.recorded
+    {
+        let key = Mover {
+            held: node.recorded,
+            ..key.clone()
+        };
+        wait_as(waiting, name, Some(key), leaf);
+    }
+}
+
+/// Changes the key of a connection or stream in the index.
+fn wait_as(waiting: &mut Waiting, name: &Name, key: Option<Mover>, leaf: &mut Leaf) {
+    if let Some(before) = leaf.waits.take() {
+        waiting.remove(&before, leaf.number);
+    }
+    if let Some(key) = key {
+        waiting.add(&key, leaf.number, name.clone());
+        leaf.waits = Some(key);
+    }
+}
+
+/// Whether a manager has exactly one scope of this class.
+fn is_single(class: ScopeClass) -> bool {
+    is_transient(class) || matches!(class, ScopeClass::System | ScopeClass::AllowlistedSystem)
 }
 
 fn is_transient(class: ScopeClass) -> bool {

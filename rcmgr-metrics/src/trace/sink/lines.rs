@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use rcmgr_atomic::record::Record;
 use rcmgr_core::{Limit, Resource, ScopeId, ScopeName, ScopeStat};
 
-use crate::trace::event::{Event, ScopeLabels};
+use crate::trace::event::Event;
 use crate::trace::kind::EventKind;
+use crate::trace::labels::ScopeLabels;
 use crate::trace::limit::RecordedLimit;
 
 /// The resource that an event is about.
@@ -118,7 +119,7 @@ pub fn event_of(time: &str, name: &ScopeName) -> Event {
     Event {
         time: time.to_owned(),
         scope: Some(labels(name)),
-        name: Some(name.to_string()),
+        name: Some(name.exact().to_string()),
         ..Event::new(SystemTime::UNIX_EPOCH, EventKind::CreateScope)
     }
 }
