@@ -37,13 +37,11 @@
 //!   it.
 //! - Traces do not contain subnet and rate limits.
 
-mod chart;
 mod html;
 mod needs;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
-mod page;
 mod report;
 mod rules;
 mod scope;

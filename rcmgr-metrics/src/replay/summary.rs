@@ -1,7 +1,7 @@
 //! The summary of all scopes. Its memory is bounded by the number of live scopes.
 
 use ahash::{HashMap, HashMapExt};
-use rcmgr_core::{ScopeClass, ScopeStat};
+use rcmgr_core::{Limit, ScopeClass, ScopeStat};
 
 use super::needs::Needs;
 use super::report::{Blocked, Class, Scope};
@@ -9,7 +9,7 @@ use super::scope::{class_of, counts_in, metric_label};
 use super::tally::{Peak, Refused};
 use super::top::Top;
 use crate::counters::six;
-use crate::trace::{Event, EventKind};
+use crate::trace::{Event, EventKind, RecordedLimit};
 
 /// The summary of all scopes.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ struct Live {
 struct Seen {
     events: u64,
     peak: Peak,
+    /// The recorded limit of the latest scope with this name.
+    limit: Option<RecordedLimit>,
     refused: Refused,
 }
 
@@ -54,6 +56,7 @@ impl Seen {
     fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.peak.raise(&other.peak);
+        self.limit = other.limit.or(self.limit);
         let mine = &mut self.refused;
         let theirs = &other.refused;
         mine.requests += theirs.requests;
@@ -100,6 +103,7 @@ impl Summary {
                     ..self.found(name)
                 };
                 live.seen.events += 1;
+                live.seen.limit = event.limit.or(live.seen.limit);
                 self.live.insert(name.into(), Box::new(live));
                 if class_of(name) != Some(ScopeClass::Span) {
                     self.classes.entry(counts_in(name)).or_default().created += 1;
@@ -121,20 +125,20 @@ impl Summary {
         live.seen.events += 1;
         event.set_totals(&mut live.usage);
         let totals = self.classes.entry(counts_in(name)).or_default();
-        if event.kind.is_release() {
-            if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
-                let live = self.live.remove(name).unwrap_or_default();
-                self.fold(name, &live);
-            }
-            return;
-        }
         if event.kind.is_refusal() {
             live.seen.refused.add(event);
             totals.refused.add(event);
         }
-        let peak = Peak::of(&live.usage);
-        live.seen.peak.raise(&peak);
-        totals.peak.raise(&peak);
+        if !event.kind.is_release() {
+            let peak = Peak::of(&live.usage);
+            live.seen.peak.raise(&peak);
+            totals.peak.raise(&peak);
+        }
+        // The end of a scope without a creation may not be in the trace.
+        if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
+            let live = self.live.remove(name).unwrap_or_default();
+            self.fold(name, &live);
+        }
     }
 
     /// A new scope. If one with this name existed before, its history continues.
@@ -230,6 +234,7 @@ impl Summary {
             events: seen.events,
             usage: usage.as_ref().map(six),
             peak: seen.peak,
+            limit: seen.limit.map(Limit::from),
             refused: seen.refused,
         };
         let live = self.live.iter();
