@@ -32,7 +32,7 @@ pub struct Options {
     pub threads: Vec<usize>,
     /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
-    /// The number of rounds. A round measures each case once.
+    /// The number of rounds. A round measures each case once. Without time, there are fewer.
     pub rounds: usize,
     /// The time that all measurements take, in seconds, approximately. The set-up takes up to half
     /// as much in addition.
@@ -40,7 +40,9 @@ pub struct Options {
     /// The largest number of other live peers. It is measured in powers of ten, from 10 on. Below
     /// 10 that part of the study is left out.
     pub peers: usize,
-    /// The deadline of the study: rounds that would start later are left out.
+    /// The time after which no case is measured again. Before, measurements become shorter if the
+    /// machine is busy, so that the first round is complete by then. Cases that have no result 8 s
+    /// later are left out.
     pub at_most: Option<Duration>,
 }
 
@@ -67,7 +69,7 @@ impl Options {
         Self {
             rounds: 3,
             seconds: 28.0,
-            at_most: Some(Duration::from_secs(42)),
+            at_most: Some(Duration::from_secs(40)),
             ..Self::full()
         }
     }

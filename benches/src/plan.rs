@@ -96,6 +96,12 @@ fn powers_of_ten(most: usize) -> impl Iterator<Item = usize> {
 /// The upper bound of the memory that a peer with a stream takes, in bytes.
 const PEER: u64 = 8 * 1024;
 
+/// Few peers take almost no time, so that a fixed cost would dominate an estimate.
+const FEW: usize = 10_000;
+
+/// The time after which nothing more is set up, even with few peers.
+const LATEST: Duration = Duration::from_secs(15);
+
 /// The budget that bounds the number of peers.
 pub struct Budget {
     memory: Option<u64>,
@@ -122,8 +128,7 @@ impl Budget {
         // Expect time in proportion to the number of peers, and half as much again to close them.
         let expected = last.map_or(Duration::ZERO, |(_, before, took)| {
             let times = (peers / before.max(&1)) as u32;
-            // Small numbers are always allowed: a fixed cost would dominate the estimate.
-            if peers > 10_000 {
+            if peers > FEW {
                 *took * times * 3 / 2
             } else {
                 Duration::ZERO
@@ -132,13 +137,18 @@ impl Budget {
         let bytes = peers as u64 * PEER;
         let why = if self.memory.is_some_and(|memory| bytes > memory / 2) {
             "the machine has too little memory".to_owned()
-        } else if begin.elapsed() + expected > self.time && peers > 10_000 {
+        } else if begin.elapsed() + expected > self.time && peers > FEW {
             let seconds = expected.as_secs_f64();
             format!("creating them would take {seconds:.1} s, longer than this study may take")
+        } else if begin.elapsed() > LATEST {
+            "the set-up took too long".to_owned()
         } else {
             return true;
         };
-        let what = format!("{engine}, {peers} live peers");
+        let what = match peers {
+            0 => format!("{engine}, some cases"),
+            _ => format!("{engine}, {peers} live peers"),
+        };
         if !self.left_out.iter().any(|known| known.what == what) {
             self.left_out.push(LeftOut { what, why });
         }

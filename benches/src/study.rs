@@ -3,9 +3,10 @@
 //! All set-ups come first. Then each round measures every case of every engine once. So a
 //! disturbance of the machine affects all engines alike, and the median of the rounds removes it.
 //! Each thread is pinned to its own core as long as there are enough: see `pin.rs`. Latencies are
-//! measured in a separate pass, because reading the clock around an operation costs as much as the
-//! operation.
+//! measured separately, in the first round, because reading the clock around an operation costs as
+//! much as the operation.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
@@ -19,6 +20,12 @@ use crate::options::Options;
 use crate::plan::{self, Part};
 use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};
 use crate::stats::{median, spread};
+
+/// The time after the deadline in which cases without a result are still measured.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// The shortest slice: enough for some batches.
+const SHORTEST: Duration = Duration::from_micros(100);
 
 /// The progress of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,15 +85,16 @@ pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Re
         engines: &engines,
         setups: Vec::new(),
         cells: Vec::new(),
-        deadline: options.at_most.map(|most| begin + most),
+        deadline: options.at_most.and_then(|most| begin.checked_add(most)),
         slice,
         progress,
         done: 0,
-        steps: cases.planned.len() * (options.rounds + 3),
+        steps: cases.planned.len() * (options.rounds + 2),
     };
     let for_setups = Duration::from_secs_f64(options.seconds / 2.0);
     let mut left_out = run.set_up(&mut cases, machine.available_memory, for_setups)?;
     run.measure(options.rounds)?;
+    left_out.extend(run.without_result());
     let [rows, by_scopes, by_peers] = run.finish()?;
     left_out.append(&mut cases.left_out);
     Ok(Report {
@@ -200,53 +208,81 @@ impl Run<'_> {
         Ok(left_out.into_left_out())
     }
 
-    /// Warms up, measures the first round and the latencies, and then the other rounds while there
-    /// is time.
+    /// Measures the rounds, while there is time. The first one also warms up and measures the
+    /// latencies: so a study that runs out of time has complete results of some cases.
     fn measure(&mut self, rounds: usize) -> Result<(), StudyError> {
-        let (slice, half) = (self.slice, self.slice / 2);
-        self.pass("warming up", |cell| {
-            cell.batch = warm_up(&mut cell.workers, half)?;
+        // Without the cases that were left out.
+        self.steps = self.done + self.cells.len() * (rounds + 1);
+        self.pass(&format!("round 1 of {rounds}"), |cell, slice| {
+            cell.batch = warm_up(&mut cell.workers, slice / 2)?;
+            cell.measure(slice)?;
+            let times = latency(&mut cell.workers, slice / 2)?;
+            cell.latencies = Some(percentiles(&times));
             Ok(())
         })?;
-        for round in 1..=rounds {
-            self.pass(&format!("round {round} of {rounds}"), |cell| {
-                let measured = throughput(&mut cell.workers, cell.batch, slice)?;
-                cell.ns_per_op.push(measured.ns_per_op());
-                cell.operations += measured.operations;
-                Ok(())
-            })?;
-            // Early, so that a study that runs out of time has latencies of every case.
-            if round == 1 {
-                self.pass("latencies", |cell| {
-                    let times = latency(&mut cell.workers, half)?;
-                    cell.latencies = Some(percentiles(&times));
-                    Ok(())
-                })?;
+        // The first round takes two slices of each case.
+        self.done += self.cells.len();
+        for round in 2..=rounds {
+            self.pass(&format!("round {round} of {rounds}"), Cell::measure)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one step for each cell, with the time of a slice. After the deadline, it skips the
+    /// cells that already have a result, and a little later all others.
+    fn pass(
+        &mut self,
+        what: &str,
+        measure: impl Fn(&mut Cell, Duration) -> Result<(), Unexpected>,
+    ) -> Result<(), StudyError> {
+        for at in 0..self.cells.len() {
+            let Cell { engine, case, .. } = self.cells[at];
+            self.report_step(engine, &case, what);
+            let (slice, late) = (self.slice_now(), self.late());
+            let cell = &mut self.cells[at];
+            let skip = match late {
+                None => false,
+                Some(late) => cell.latencies.is_some() || late > GRACE,
+            };
+            if !skip {
+                let measured = measure(cell, slice);
+                measured.map_err(|what| self.failed(engine, &case, what))?;
             }
         }
         Ok(())
     }
 
-    /// Runs one step for each cell. After the deadline, it skips the cells that already have a
-    /// result.
-    fn pass(
-        &mut self,
-        what: &str,
-        measure: impl Fn(&mut Cell) -> Result<(), Unexpected>,
-    ) -> Result<(), StudyError> {
-        for at in 0..self.cells.len() {
-            let Cell { engine, case, .. } = self.cells[at];
-            self.report_step(engine, &case, what);
-            let late = self
-                .deadline
-                .is_some_and(|deadline| Instant::now() > deadline);
-            let cell = &mut self.cells[at];
-            if !(late && cell.latencies.is_some()) {
-                let measured = measure(cell);
-                measured.map_err(|what| self.failed(engine, &case, what))?;
-            }
+    /// The time since the deadline, if it is over.
+    fn late(&self) -> Option<Duration> {
+        Instant::now().checked_duration_since(self.deadline?)
+    }
+
+    /// The time of the next slice. On a busy machine each step takes longer than its slice: then
+    /// the remaining steps share the remaining time.
+    fn slice_now(&self) -> Duration {
+        let Some(deadline) = self.deadline else {
+            return self.slice;
+        };
+        let steps = self.steps.saturating_sub(self.done).max(1);
+        let time = deadline.saturating_duration_since(Instant::now());
+        let share = time / steps.try_into().unwrap_or(u32::MAX);
+        share.max(SHORTEST).min(self.slice)
+    }
+
+    /// The cases that the time did not suffice for.
+    fn without_result(&mut self) -> Vec<LeftOut> {
+        let missed = self.cells.extract_if(.., |cell| cell.latencies.is_none());
+        let mut counts = BTreeMap::new();
+        for cell in missed {
+            *counts.entry((cell.case.workload, cell.engine)).or_insert(0) += 1;
         }
-        Ok(())
+        let left_out = counts
+            .into_iter()
+            .map(|((workload, engine), cases)| LeftOut {
+                what: format!("{}, {workload}, {cases} cases", self.engines[engine].name()),
+                why: "the time was over".to_owned(),
+            });
+        left_out.collect()
     }
 
     /// Closes everything, checks that no charge is left, and returns the rows of each part.
@@ -278,21 +314,33 @@ impl Run<'_> {
     }
 
     fn failed(&self, engine: usize, case: &Case, what: Unexpected) -> StudyError {
-        let Case {
-            workload,
-            sharing,
-            threads,
-            ..
-        } = case;
         StudyError::Failed {
             engine: self.engines[engine].name().to_owned(),
-            case: format!("{workload}, sharing {sharing}, threads {threads}"),
+            case: describe(case),
             what,
         }
     }
 }
 
+fn describe(case: &Case) -> String {
+    let Case {
+        workload,
+        sharing,
+        threads,
+        ..
+    } = case;
+    format!("{workload}, sharing {sharing}, threads {threads}")
+}
+
 impl Cell {
+    /// Measures the time per operation once.
+    fn measure(&mut self, slice: Duration) -> Result<(), Unexpected> {
+        let measured = throughput(&mut self.workers, self.batch, slice)?;
+        self.ns_per_op.push(measured.ns_per_op());
+        self.operations += measured.operations;
+        Ok(())
+    }
+
     fn into_row(self, engines: &[Box<dyn Engine>]) -> Row {
         let Case {
             workload,

@@ -1,27 +1,34 @@
-//! `rcmgr demo`: a TCP server on loopback that is guarded by the manager. Honest clients use it
-//! while others flood it. Everything runs in one process.
+//! `rcmgr demo`: a TCP server on loopback. Honest clients use it while others flood it. Everything
+//! runs in one process.
 //!
-//! The demo has [stages](stage::Stage): honest clients connect and stay, then the flooding
-//! addresses start, each at its own stage, so that one limit after another is reached. At the end
-//! all clients leave, and every counter of the manager must be zero. A browser can watch the demo.
+//! The same flood runs twice: against a server [without the manager](unguarded), and against one
+//! that is guarded by it. A run has [stages](stage::Stage): honest clients connect and stay, then
+//! the flooding addresses start, each at its own stage, so that one limit after another is reached.
+//! At the end all clients leave, and every counter of the manager must be zero. A browser can watch
+//! the demo.
 
 mod clients;
+mod contrast;
 mod dial;
 mod fds;
 mod flood;
 mod format;
 mod honest;
+mod interrupt;
 mod latency;
+mod limit_args;
 mod limit_watch;
 mod log;
 mod options;
 mod plan;
+mod play;
 mod progress;
 mod report;
 mod scopes;
 mod server;
 mod stage;
 mod tally;
+mod unguarded;
 mod verdict;
 mod view;
 mod wire;
@@ -32,46 +39,61 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::Manager;
+use rcmgr_atomic::{BadConfiguration, Manager, ScopeClass};
+use rcmgr_config::PartialLimits;
 use rcmgr_metrics::trace::TraceSink;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 pub use options::Options;
 
-use crate::output;
+use crate::output::{self, wrong_use};
 
-use dial::{Dialer, Naming};
+use dial::Naming;
 use format::grouped;
+use interrupt::Interrupt;
 use limit_watch::LimitWatch;
 use plan::Plan;
-use progress::{Bar, Progress};
+use play::{Run, Setting, play};
+use progress::{Bar, Progress, Refused};
 use report::Report;
 use scopes::{Scopes, Summary};
 use server::Server;
 use stage::Stage;
 use tally::Tally;
+use unguarded::Unguarded;
 
-/// The time limit for the clients to leave, and then for the server to end.
-const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+/// The errors that end the demo.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Limits(#[from] BadConfiguration),
+    #[error("rcmgr: {0}")]
+    Other(#[from] io::Error),
+}
 
 /// Runs the demo. The exit status is 0 if all checks pass: every counter is zero at the end, no
 /// limit was ever exceeded, and so on.
 pub fn run(options: &Options) -> ExitCode {
+    if let Err(error) = options.fit_together() {
+        return wrong_use(error);
+    }
     match try_run(options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("rcmgr: {error}");
+        Err(failure) => {
+            output::print_error(failure);
             ExitCode::FAILURE
         }
     }
 }
 
-fn try_run(options: &Options) -> io::Result<bool> {
+fn try_run(options: &Options) -> Result<bool, Failure> {
+    let file = match &options.limits_file {
+        Some(path) => PartialLimits::read(path)?,
+        None => PartialLimits::default(),
+    };
     let mut notices = Vec::new();
-    let plan = plan(options, &mut notices)?;
+    let plan = plan(options, &file, &mut notices)?;
     let naming = naming(options, &plan, &mut notices);
     print_plan(options, &plan, &notices);
 
@@ -83,21 +105,30 @@ fn try_run(options: &Options) -> io::Result<bool> {
         None => builder,
     };
     let manager = builder.build().map_err(io::Error::other)?;
-    let length = Duration::from_secs(options.seconds);
-    let bar = Bar::new(length);
+    let bar = Bar::new(Duration::from_secs(options.seconds));
     let log = log::start(&manager, &bar)?;
     let outcome = runtime.block_on(async {
+        let setting = Setting {
+            plan: &plan,
+            naming,
+            length: options.length_of_a_run(),
+            interrupt: Interrupt::listen(),
+        };
         if let Some(address) = options.http() {
             let served = view::serve(address, &manager).await?;
             eprintln!("live view: http://{served}/");
         }
-        play(&plan, &manager, naming, length, bar).await
+        play_all(&setting, &manager, &bar).await
     })?;
+    bar.erase();
     drop(log);
     // Tasks that did not end are in the report; do not wait for them.
     runtime.shutdown_background();
     if let (Some(sink), Some(path)) = (sink, &options.trace) {
         end_trace(sink, path)?;
+    }
+    if outcome.interrupted {
+        notices.push("interrupted: the flood ended early".to_owned());
     }
 
     let report = Report {
@@ -107,6 +138,8 @@ fn try_run(options: &Options) -> io::Result<bool> {
         manager: &manager,
         scopes: outcome.scopes,
         tally: &outcome.tally,
+        without: outcome.without.as_deref(),
+        columns: output::terminal_columns(),
     };
     output::print(&report)?;
     Ok(report.passed())
@@ -127,11 +160,11 @@ fn end_trace(sink: TraceSink, path: &Path) -> io::Result<()> {
 }
 
 /// The plan that fits into the available file descriptors.
-fn plan(options: &Options, notices: &mut Vec<String>) -> io::Result<Plan> {
-    let (allowed, notice) = fds::raise(Plan::new(options, options.connections).fds());
+fn plan(options: &Options, file: &PartialLimits, notices: &mut Vec<String>) -> io::Result<Plan> {
+    let (allowed, notice) = fds::raise(Plan::new(options, file, options.connections).fds());
     notices.extend(notice);
-    let plan = Plan::within(options, allowed).ok_or_else(|| {
-        let least = Plan::new(options, 1).fds();
+    let plan = Plan::within(options, file, allowed).ok_or_else(|| {
+        let least = Plan::new(options, file, 1).fds();
         io::Error::other(format!(
             "with these options one honest connection needs {least} file descriptors, but only \
              {allowed} are allowed: see `ulimit -n`"
@@ -180,91 +213,103 @@ fn print_plan(options: &Options, plan: &Plan, notices: &[String]) {
 
 /// The results after all clients have left.
 struct Outcome {
+    /// The counters of the run without the manager; `None` if there is no flood.
+    without: Option<Arc<Tally>>,
+    /// The counters of the run with the manager.
     tally: Arc<Tally>,
     watch: Arc<LimitWatch>,
     /// The summaries, taken before the scopes were dropped.
     scopes: Vec<Summary>,
     /// The tasks that did not end normally.
     unended: Vec<String>,
+    interrupted: bool,
 }
 
-/// Runs server and clients. No reference to a scope is left afterwards.
-async fn play(
-    plan: &Plan,
-    manager: &Manager,
-    naming: Naming,
-    length: Duration,
-    bar: Bar,
-) -> io::Result<Outcome> {
-    let scopes = Scopes::of(manager, plan);
-    let tally = Arc::new(Tally::default());
-    let watch = Arc::new(LimitWatch::default());
-    let (announce, stage) = watch::channel(Stage::Connecting);
-
-    let listener = server::listen()?;
-    let dialer = Dialer {
-        server: listener.local_addr()?,
-        naming,
+/// Plays the flood without and with the manager, or only the second run if there is no flood. An
+/// interrupt during the first run leaves out the second.
+async fn play_all(setting: &Setting<'_>, manager: &Manager, bar: &Bar) -> io::Result<Outcome> {
+    let mut outcome = Outcome {
+        without: None,
+        tally: Arc::default(),
+        watch: Arc::default(),
+        scopes: Vec::new(),
+        unended: Vec::new(),
+        interrupted: false,
     };
-    let server = Server {
+    if !setting.plan.floods.is_empty() {
+        let tally = Arc::default();
+        outcome.unended = without_manager(setting, &tally, bar).await?;
+        outcome.without = Some(tally);
+    }
+    if !setting.interrupt.is_pressed() {
+        with_manager(setting, manager, &mut outcome, bar).await?;
+    }
+    outcome.interrupted = setting.interrupt.is_pressed();
+    Ok(outcome)
+}
+
+async fn without_manager(
+    setting: &Setting<'_>,
+    tally: &Arc<Tally>,
+    bar: &Bar,
+) -> io::Result<Vec<String>> {
+    let server = Arc::new(Unguarded::new(&setting.plan.machine, tally.clone()));
+    let run = Run {
+        tally: tally.clone(),
+        serve: |listener, stage| server.serve(listener, stage),
+        has_effect: |_| tally.server.crashes.get() > 0,
+        progress: Progress {
+            bar: bar.clone(),
+            tally: tally.clone(),
+            refused: Refused::ByCrash,
+        },
+    };
+    play(setting, run).await
+}
+
+/// No reference to a scope is left afterwards.
+async fn with_manager(
+    setting: &Setting<'_>,
+    manager: &Manager,
+    outcome: &mut Outcome,
+    bar: &Bar,
+) -> io::Result<()> {
+    let Outcome { tally, watch, .. } = outcome;
+    let scopes = Scopes::of(manager, setting.plan);
+    let server = Arc::new(Server {
         manager: manager.clone(),
         tally: tally.clone(),
         watch: watch.clone(),
-        naming,
-    };
-    let server = tokio::spawn(Arc::new(server).serve(listener, stage.clone()));
-    let (came, mut all_came) = watch::channel(0);
-    let clients = clients::start(plan, dialer, &tally, came, &stage);
-
-    let run = async {
-        let all_came = async {
-            // Fails if all clients have ended: then no further client will connect.
-            let _ = all_came.wait_for(|came| *came >= plan.connections).await;
+        naming: setting.naming,
+    });
+    let has_effect = |stage| {
+        let class = match stage {
+            Stage::OneHoards => ScopeClass::Peer,
+            Stage::OneIsSilent => ScopeClass::Transient,
+            _ => ScopeClass::System,
         };
-        stage::direct(&announce, &plan.flooded_stages(), all_came, length).await;
-        let left = wait_for_clients(clients).await;
-        announce.send_replace(Stage::Closing);
-        let closed = match timeout(LEAVE_WITHIN, server).await {
-            Ok(Ok(0)) => None,
-            Ok(Ok(panics)) => Some(format!("{panics} connections ended in a panic")),
-            Ok(Err(panic)) => Some(format!("the server ended in a panic: {panic}")),
-            Err(_) => Some("the server did not end".to_owned()),
-        };
-        left.into_iter().chain(closed).collect()
+        manager.refusals(class).total() > 0
     };
-    let progress = Progress {
-        bar,
-        manager,
-        tally: &tally,
-        stage,
+    let run = Run {
+        tally: tally.clone(),
+        serve: |listener, stage| server.serve(listener, stage),
+        has_effect,
+        progress: Progress {
+            bar: bar.clone(),
+            tally: tally.clone(),
+            refused: Refused::By(manager.clone()),
+        },
     };
-    let watched: Vec<_> = scopes.all().cloned().collect();
-    let unended = tokio::select! {
-        unended = run => unended,
-        _ = watch.watch(&watched) => unreachable!("the watch runs until it is dropped"),
-        _ = progress.show() => unreachable!("the display runs until it is dropped"),
-    };
+    let mut watching = JoinSet::new();
+    let (watched, watcher) = (scopes.all().cloned().collect::<Vec<_>>(), watch.clone());
+    watching.spawn(async move {
+        watcher.watch(&watched).await;
+    });
+    let unended = play(setting, run).await?;
+    // The scopes that it watches must be gone, too.
+    watching.shutdown().await;
     scopes.all().for_each(|scope| watch.check_peak(scope));
-    Ok(Outcome {
-        scopes: scopes.summaries(),
-        tally,
-        watch,
-        unended,
-    })
-}
-
-/// Waits for the clients to leave. Returns a description if some did not.
-async fn wait_for_clients(mut clients: JoinSet<()>) -> Option<String> {
-    let mut panics = 0;
-    let all_left = async {
-        while let Some(ended) = clients.join_next().await {
-            panics += u64::from(ended.is_err());
-        }
-    };
-    let in_time = timeout(LEAVE_WITHIN, all_left).await.is_ok();
-    match (in_time, panics) {
-        (true, 0) => None,
-        (true, _) => Some(format!("{panics} clients ended in a panic")),
-        (false, _) => Some(format!("{} clients did not leave", clients.len())),
-    }
+    outcome.scopes = scopes.summaries();
+    outcome.unended.extend(unended);
+    Ok(())
 }

@@ -46,7 +46,7 @@ enum Command {
     /// --memory and --fds together: then the result is the same on every machine.
     ///
     /// The exit status is 0 if all files are valid, 1 if not (with --deny-warnings, also if there
-    /// is a warning), and 2 for wrong arguments and other errors.
+    /// is a warning), and 2 if an argument is wrong.
     Check(check::CheckOptions),
 
     /// Compare two limits files
@@ -55,14 +55,12 @@ enum Command {
     /// `Peer.ID: added` or `Peer.ID: removed` for named entries. If a file lacks an entry, the
     /// limits of its class are compared.
     ///
-    /// The exit status is 0 if the limits are the same, 1 if not, and 2 for wrong arguments,
-    /// invalid files and other errors.
+    /// The exit status is 0 if the limits are the same, 1 if not or if a file is wrong, and 2 if an
+    /// argument is wrong.
     Diff(diff::DiffOptions),
 }
 
-const ERROR_STATUS: u8 = 2;
-
-/// Runs the command.
+/// Runs the command. The exit status is 1 if a file is wrong, or if the output cannot be written.
 pub fn run(options: &LimitsOptions) -> ExitCode {
     let done = match &options.command {
         None => show::run(&options.show),
@@ -71,6 +69,6 @@ pub fn run(options: &LimitsOptions) -> ExitCode {
     };
     done.unwrap_or_else(|command_error| {
         print_error(command_error);
-        ExitCode::from(ERROR_STATUS)
+        ExitCode::FAILURE
     })
 }

@@ -1,21 +1,23 @@
 //! The program `rcmgr`.
 //!
-//! `rcmgr demo`, also the default command, shows the resource manager at work: a TCP server that
-//! stays within its limits while it is flooded.
+//! `rcmgr demo` shows the resource manager at work: a TCP server that stays within its limits while
+//! it is flooded, beside the same server without the manager.
 //!
 //! `rcmgr limits` shows the limits that a file gives on a machine, the origin of each, and the
 //! limits that cannot work. `rcmgr limits check` checks files, and `rcmgr limits diff` compares
 //! two. `rcmgr replay` summarizes a trace and replays it under other limits. `rcmgr top` shows a
-//! server's manager in a terminal. `rcmgr study` measures the engine.
+//! server's manager in a terminal. `rcmgr study` measures the engine. `rcmgr completions` prints
+//! the completions of a shell.
 //!
-//! The exit status is 0 for success, 1 for a negative result, such as an invalid file, two files
-//! that differ, or a demo that failed, and 2 for no result, as with a wrong argument.
+//! The exit status is 0 for success, 1 for a wrong file or a failed run, and 2 for a wrong use of
+//! the command line, an option without effect included.
 
 #![forbid(unsafe_code)]
 
+mod completions;
 mod demo;
 mod files;
-mod limit_args;
+mod fitted;
 mod limits;
 mod output;
 mod replay;
@@ -24,43 +26,52 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A network resource manager: a demo, its limits, traces, a live view, and benchmarks.
 ///
-/// Without a command it runs the demo, with the options of the demo.
+/// The exit status of every command is 0 for success, 1 for a wrong file or a failed run, and 2 for
+/// a wrong use of the command line. Without a command, prints this help, with status 2.
 #[derive(Debug, Parser)]
-#[command(name = "rcmgr", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "rcmgr",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    demo: demo::Options,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Guard a TCP server on loopback against clients that flood it
+    /// Flood a TCP server on loopback, without and with the manager
+    ///
+    /// Starts a server and its clients in one process: honest clients, and addresses that flood
+    /// the server. The same flood runs twice: first without the manager, then with it. At the end
+    /// it prints what the honest clients got in each run, and how the manager did it. Ctrl-C ends
+    /// the flood early, with the same summary; a second Ctrl-C ends the program at once.
     ///
     /// The exit status is 0 if all counters are zero at the end and no limit was ever exceeded, 1
-    /// if not, and 2 if an argument or the limits file is wrong.
+    /// if not or if the limits file is wrong, and 2 if an argument is wrong.
     Demo(demo::Options),
 
     /// Show limits and their origins; check and compare limits files
     ///
     /// Shows the limits of a server that reads the FILEs and takes all other limits from the
     /// defaults. The defaults are a table of the library, scaled to this machine or to --memory and
-    /// --fds, or fitted into a --budget. Each scope's line has the origin of its limits: `scaled`
-    /// and `fixed` are from the table, `budget` is a share of the budget, `file.toml:3-5` are lines
-    /// of a file, and `as` names the class whose limits a named scope inherits. Use --explain for
-    /// the calculation of every value.
+    /// --fds, or fitted into a --budget. The first line names them. Each scope's line has the
+    /// origin of its limits: `scaled` and `fixed` are from the table, `budget` is a share of the
+    /// budget, `file.toml:3-5` are lines of a file, and `as` names the class whose limits a named
+    /// scope inherits. Use --explain for the calculation of every value.
     ///
     /// Prints a warning on stderr for each limit that cannot work as written: above the limit of
     /// its parent scope or the resources of this machine, one direction above the total, or a limit
     /// that allows nothing.
     ///
-    /// The exit status is 0 if the limits were printed, even with warnings, and 2 for wrong
-    /// arguments, unreadable files and other errors.
+    /// The exit status is 0 if the limits were printed, even with warnings, 1 if a file is wrong,
+    /// and 2 if an argument is wrong.
     Limits(limits::LimitsOptions),
 
     /// Summarize a trace, and replay it under other limits
@@ -98,16 +109,22 @@ enum Command {
     /// The exit status is 0 if everything was measured and written, 1 if not, and 2 if an argument
     /// is wrong.
     Study(study::Options),
+
+    /// Print the completions of a shell
+    ///
+    /// For example, `rcmgr completions bash > /etc/bash_completion.d/rcmgr` installs those of bash
+    /// for all users, and `source <(rcmgr completions zsh)` loads those of zsh into a running
+    /// shell.
+    Completions(completions::Options),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        Some(Command::Demo(options)) => demo::run(&options),
-        Some(Command::Limits(options)) => limits::run(&options),
-        Some(Command::Replay(options)) => replay::run(&options),
-        Some(Command::Study(options)) => study::run(&options),
-        Some(Command::Top(options)) => top::run(&options),
-        None => demo::run(&cli.demo),
+    match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Limits(options) => limits::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Study(options) => study::run(&options),
+        Command::Top(options) => top::run(&options),
+        Command::Completions(options) => completions::run(&options, Cli::command()),
     }
 }

@@ -4,15 +4,16 @@ mod options;
 mod progress;
 mod table;
 
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rcmgr_study::{Machine, Report, StudyError, study};
+use rcmgr_study::{Machine, StudyError, Workload, study};
 
 pub use options::Options;
 
 use crate::files::{Output, OutputError};
+use crate::output::{print, print_error, terminal_columns, wrong_use};
 use progress::Shown;
 
 /// The errors that end the command.
@@ -20,24 +21,40 @@ use progress::Shown;
 enum Failure {
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error("cannot write the output: {0}")]
+    Print(#[from] io::Error),
     #[error("{} is used for more than one report", .0.display())]
     SameFile(PathBuf),
+    #[error("--peers has no effect: none of the chosen workloads is measured beside other peers")]
+    NoPeers,
     #[error(transparent)]
     Study(#[from] StudyError),
 }
 
-/// Runs the study. The exit status is 0 if everything was measured and written, 1 if not.
+/// Runs the study. The exit status is 0 if everything was measured and written, 1 if not, and 2 if
+/// the options ask for nothing.
 pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(
+            wrong @ (Failure::SameFile(_)
+            | Failure::NoPeers
+            | Failure::Study(StudyError::NothingToDo)),
+        ) => wrong_use(wrong),
         Err(failure) => {
-            eprintln!("rcmgr: {failure}");
+            print_error(format_args!("rcmgr: {failure}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn try_run(options: &Options) -> Result<(), Failure> {
+    let measured = options.measured();
+    if options.peers.is_some_and(|peers| peers > 0)
+        && measured.workloads == [Workload::MemoryNearLimit]
+    {
+        return Err(Failure::NoPeers);
+    }
     // Find unwritable files before the long study.
     let mut outputs = Vec::new();
     for (at, (path, format)) in options.outputs().enumerate() {
@@ -50,7 +67,6 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
     }
-    let measured = options.measured();
     let mut shown = Shown::new();
     let report = study(&measured, &mut |progress| shown.show(&progress));
     drop(shown);
@@ -58,15 +74,6 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     for (output, format) in outputs {
         output.finish(&format(&report))?;
     }
-    print(&report);
+    print(table::text(&report, terminal_columns()))?;
     Ok(())
-}
-
-/// If the reader of stdout exits early, that is not an error.
-fn print(report: &Report) {
-    if let Err(error) = io::stdout().write_all(table::text(report).as_bytes())
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        eprintln!("rcmgr: {error}");
-    }
 }

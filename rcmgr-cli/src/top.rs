@@ -11,14 +11,17 @@ mod draw;
 #[cfg(test)]
 mod fixture;
 mod live;
+mod numbers;
 mod options;
 mod page;
 mod rates;
+mod refusing;
 mod text;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use options::Options;
 
@@ -46,7 +49,7 @@ pub fn run(options: &Options) -> ExitCode {
     let client = Client::new(options.address.clone());
     let app = App::new(options.interval, options.sort, options.search.clone());
     let shown = if options.once || !io::stdout().is_terminal() {
-        once(&client, app)
+        once(&client, app, options.interval)
     } else {
         live::run(&client, app).map_err(Failure::Terminal)
     };
@@ -59,16 +62,21 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn once(client: &Client, mut app: App) -> Result<(), Failure> {
+/// Prints the state after one interval, so that there are rates.
+fn once(client: &Client, mut app: App, interval: Duration) -> Result<(), Failure> {
     let query = Query {
         sort: app.sort,
         search: app.search.clone(),
         offset: 0,
         limit: MOST_AT_ONCE,
+        scope: None,
     };
-    let page = client.ask(&query);
-    let page = page.map_err(|why| Failure::NoAnswer(client.shown().to_owned(), why))?;
-    let result = Ok(page);
-    app.answer(Answer { query, result }, Instant::now());
+    for wait in [Duration::ZERO, interval] {
+        thread::sleep(wait);
+        let page = client.ask(&query);
+        let page = page.map_err(|why| Failure::NoAnswer(client.shown().to_owned(), why))?;
+        let (query, result) = (query.clone(), Ok(page));
+        app.answer(Answer { query, result }, Instant::now());
+    }
     print(draw::text(&app, client.shown())).map_err(Failure::Output)
 }

@@ -181,6 +181,15 @@ fn wrong_arguments_are_errors() {
         (&["--seconds=soon"], "number of seconds"),
         (&["--seconds=NaN"], "number of seconds"),
         (&["--quick", "--seconds=1"], "--quick"),
+        (&["--peers=5"], "expected 0, or a whole number from 10"),
+        (
+            &["--workload=memory-near-limit", "--peers=100"],
+            "--peers has no effect",
+        ),
+        (
+            &["--engine=semaphore", "--workload=span"],
+            "none of these engines",
+        ),
         (&["--json"], "FILE"),
     ] {
         let run = study(arguments);
@@ -213,13 +222,54 @@ fn two_reports_do_not_go_to_one_file() {
     let path = folder.path().join("report").display().to_string();
     let run = study(&["--json", &path, "--csv", &path]);
     let told = text(&run.stderr);
-    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert_eq!(run.status.code(), Some(2), "{told}");
     assert!(told.contains("more than one report"), "{told}");
 }
 
+/// The cells of the rows of the table of workloads.
+fn rows(printed: &str) -> Vec<Vec<&str>> {
+    let lines = printed.lines().filter(|line| line.starts_with("| none "));
+    lines
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
+        .collect()
+}
+
 #[test]
-fn engines_that_cannot_run_any_workload_are_an_error() {
-    let run = study(&["--engine=semaphore", "--workload=span", "--seconds=0.01"]);
-    assert_eq!(run.status.code(), Some(1));
-    assert!(text(&run.stderr).contains("none of these engines"));
+fn one_measurement_has_no_spread() {
+    for (rounds, measured_once) in [("1", true), ("2", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let [json, csv] = ["report.json", "report.csv"].map(path);
+        let run = study(&[
+            "--seconds=0.02",
+            "--workload=span,refused",
+            "--engine=mutex,atomic",
+            "--sharing=none",
+            "--threads=1",
+            "--peers=0",
+            "--rounds",
+            rounds,
+            "--json",
+            &json,
+            "--csv",
+            &csv,
+        ]);
+        assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+        let printed = text(&run.stdout);
+        let rows = rows(printed);
+        assert_eq!(rows.len(), 4, "{printed}");
+        for row in rows {
+            assert_eq!(row[4] == "n/a", measured_once, "{printed}");
+            assert_eq!(row[4].ends_with(" %"), !measured_once, "{printed}");
+        }
+        let json: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        for row in json["rows"].as_array().unwrap() {
+            assert_eq!(row["spread"].is_null(), measured_once, "{row}");
+        }
+        let csv = fs::read_to_string(csv).unwrap();
+        for line in csv.lines().skip(1) {
+            let spread = line.rsplit(',').nth(1).unwrap();
+            assert_eq!(spread.is_empty(), measured_once, "{line}");
+        }
+    }
 }

@@ -3,12 +3,20 @@
 //! Both syntaxes are parsed into the same small tree with line numbers. One interpreter turns the
 //! tree into limits, so that both have the same rules and errors.
 
+mod addresses;
+mod foreign;
 mod format;
 mod interpret;
 mod json;
+mod mistakes;
+mod names;
+mod output;
+mod rate;
+mod syntax;
 pub(crate) mod text;
 mod toml;
 mod tree;
+mod value;
 mod write;
 
 use std::collections::BTreeMap;
@@ -16,9 +24,11 @@ use std::path::{Path, PathBuf};
 
 use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
-use crate::PartialLimits;
-use format::Format;
+use crate::{AddressKey, PartialLimits};
 use text::{LARGEST, read_text, too_long};
+
+pub use format::FileFormat;
+pub use mistakes::LimitsFileErrors;
 
 /// The limits that a file sets, with the line of each.
 ///
@@ -41,41 +51,92 @@ pub struct LimitsFile {
     pub limits: PartialLimits,
     /// The line, from 1, of each field that it sets. A field with the value `default` sets nothing.
     pub lines: BTreeMap<(LimitsKey, Resource), usize>,
+    /// The line of each limit by address that it sets.
+    pub address_lines: BTreeMap<AddressKey, usize>,
+    /// The line of each field that its dry run sets.
+    pub dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
+    /// The line of each limit by address that its dry run sets.
+    pub dry_run_address_lines: BTreeMap<AddressKey, usize>,
+}
+
+/// The limits of a text, and the lines of its settings.
+#[derive(Debug, Default)]
+struct Interpreted {
+    limits: PartialLimits,
+    lines: BTreeMap<(LimitsKey, Resource), usize>,
+    address_lines: BTreeMap<AddressKey, usize>,
+    dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
+    dry_run_address_lines: BTreeMap<AddressKey, usize>,
 }
 
 impl LimitsFile {
-    /// Reads a file; its name ends in `.json` or `.toml`.
+    /// Reads a file; its name ends in `.json` or `.toml`. A file whose name has no ending is read
+    /// as JSON if it is a JSON object, like kubo's `config`.
     ///
     /// # Errors
     ///
     /// If the file cannot be read, is longer than 4 MiB or is not UTF-8, or for the reasons listed
-    /// at [`PartialLimits::from_toml`]. The error names the file.
+    /// at [`PartialLimits::from_toml`]. The error names the file. If the file has several mistakes,
+    /// it is the first; [`read_with_all_errors`](Self::read_with_all_errors) returns all.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BadConfiguration> {
+        Self::read_with_all_errors(path).map_err(BadConfiguration::from)
+    }
+
+    /// As [`read`](Self::read), but reports all mistakes of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read). A file that is not JSON or TOML has only this one mistake.
+    pub fn read_with_all_errors(path: impl AsRef<Path>) -> Result<Self, LimitsFileErrors> {
         let path = path.as_ref();
-        let read = Format::of(path).and_then(|format| Self::from_text(&read_text(path)?, format));
+        let read = FileFormat::of_name(path)
+            .and_then(|format| Ok((read_text(path)?, format)))
+            .map_err(LimitsFileErrors::from)
+            .and_then(|(text, format)| Self::from_named(&text, format));
         Self::of_file(path, read)
     }
 
-    /// Parses a text that was read from the file `path` before. The file's name ends in `.json` or
-    /// `.toml`.
+    /// Parses a text that was read from the file `path` before. The file's name decides the format,
+    /// as in [`read`](Self::read).
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     pub fn from_text_of(path: impl AsRef<Path>, text: &str) -> Result<Self, BadConfiguration> {
-        let path = path.as_ref();
-        let read = Format::of(path).and_then(|format| Self::from_text(text, format));
+        Self::from_text_of_with_all_errors(path.as_ref(), text).map_err(BadConfiguration::from)
+    }
+
+    pub(crate) fn from_text_of_with_all_errors(
+        path: &Path,
+        text: &str,
+    ) -> Result<Self, LimitsFileErrors> {
+        let read = FileFormat::of_name(path).map_err(LimitsFileErrors::from);
+        let read = read.and_then(|format| Self::from_named(text, format));
         Self::of_file(path, read)
+    }
+
+    /// Parses the text of a file whose name decides the format, or else its text.
+    fn from_named(text: &str, format: Option<FileFormat>) -> Result<Self, LimitsFileErrors> {
+        let format = format.map_or_else(|| FileFormat::of_text(text), Ok)?;
+        if text.trim().is_empty() && format == FileFormat::Json {
+            return Err(text::file_error(
+                "the file is empty; for a file without limits write {}".into(),
+            )
+            .into());
+        }
+        Self::from_text_with_all_errors(text, format)
     }
 
     fn of_file(
         path: &Path,
-        read: Result<Self, BadConfiguration>,
-    ) -> Result<Self, BadConfiguration> {
-        let path = Some(path.to_owned());
+        read: Result<Self, LimitsFileErrors>,
+    ) -> Result<Self, LimitsFileErrors> {
         match read {
-            Ok(file) => Ok(Self { path, ..file }),
-            Err(bad) => Err(BadConfiguration { file: path, ..bad }),
+            Ok(file) => Ok(Self {
+                path: Some(path.to_owned()),
+                ..file
+            }),
+            Err(errors) => Err(errors.of_file(path)),
         }
     }
 
@@ -85,7 +146,7 @@ impl LimitsFile {
     ///
     /// See [`PartialLimits::from_json`].
     pub fn from_json(text: &str) -> Result<Self, BadConfiguration> {
-        Self::from_text(text, Format::Json)
+        Ok(Self::from_text_with_all_errors(text, FileFormat::Json)?)
     }
 
     /// Parses TOML.
@@ -94,30 +155,46 @@ impl LimitsFile {
     ///
     /// See [`PartialLimits::from_toml`].
     pub fn from_toml(text: &str) -> Result<Self, BadConfiguration> {
-        Self::from_text(text, Format::Toml)
+        Ok(Self::from_text_with_all_errors(text, FileFormat::Toml)?)
     }
 
-    fn from_text(text: &str, format: Format) -> Result<Self, BadConfiguration> {
+    /// Parses a text, and reports all its mistakes.
+    ///
+    /// # Errors
+    ///
+    /// As [`PartialLimits::from_toml`].
+    pub fn from_text_with_all_errors(
+        text: &str,
+        format: FileFormat,
+    ) -> Result<Self, LimitsFileErrors> {
         if text.len() as u64 > LARGEST {
-            return Err(too_long());
+            return Err(too_long().into());
         }
         // Some editors start a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let root = match format {
-            Format::Json => json::parse(text)?,
-            Format::Toml => toml::parse(text)?,
+        let (root, mistakes) = match format {
+            FileFormat::Json => json::parse(text)?,
+            FileFormat::Toml => toml::parse(text)?,
         };
-        let (limits, lines) = interpret::interpret(&root, format)?;
+        let interpreted = interpret::interpret(&root, format, mistakes)?;
         Ok(Self {
             path: None,
-            limits,
-            lines,
+            limits: interpreted.limits,
+            lines: interpreted.lines,
+            address_lines: interpreted.address_lines,
+            dry_run_lines: interpreted.dry_run_lines,
+            dry_run_address_lines: interpreted.dry_run_address_lines,
         })
     }
 
     /// The line, from 1, that sets a field; `None` if the file does not set it.
     pub fn line(&self, key: &LimitsKey, resource: Resource) -> Option<usize> {
         self.lines.get(&(key.clone(), resource)).copied()
+    }
+
+    /// The line, from 1, that sets a limit by address; `None` if the file does not set it.
+    pub fn address_line(&self, key: &AddressKey) -> Option<usize> {
+        self.address_lines.get(key).copied()
     }
 }
 

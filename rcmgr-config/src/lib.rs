@@ -24,12 +24,14 @@
 //! All features are on by default. The limits themselves are [`rcmgr_core::Limits`].
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod budget;
 #[cfg(feature = "files")]
 mod file;
 mod limits_ext;
 mod machine;
-mod partial;
+mod partial_limit;
+mod partial_limits;
 mod per_scope;
 mod presets;
 #[cfg(feature = "reload")]
@@ -38,13 +40,15 @@ mod scaling;
 mod size;
 mod warning;
 
+pub use addresses::{AddressKey, AddressList, AddressValue, PartialAddresses, address_settings};
 pub use budget::Budget;
 #[cfg(feature = "files")]
-pub use file::LimitsFile;
+pub use file::{FileFormat, LimitsFile, LimitsFileErrors};
 pub use limits_ext::LimitsExt;
 pub use machine::Machine;
-pub use partial::{PartialLimit, PartialLimits};
+pub use partial_limit::PartialLimit;
+pub use partial_limits::PartialLimits;
 pub use per_scope::PerScope;
 pub use scaling::{LimitIncrease, ScalingLimit, ScalingLimits};
 pub use size::{ByteSize, ByteSizeError};
-pub use warning::{Warning, WarningKind};
+pub use warning::{Setting, Warning, WarningKind};

@@ -7,10 +7,9 @@ use rcmgr_core::{LimitsKey, PeerId};
 /// A `T` for every scope, for the default of every class, and for every named entry: the shape of
 /// [`Limits`](rcmgr_core::Limits).
 ///
-/// It is used as [`PartialLimits`](crate::PartialLimits) and
-/// [`ScalingLimits`](crate::ScalingLimits). The fields have the same meaning as those of
+/// [`PartialLimits`](crate::PartialLimits) and [`ScalingLimits`](crate::ScalingLimits) contain one. The fields have the same meaning as those of
 /// [`Limits`](rcmgr_core::Limits).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PerScope<T> {
     /// All connections and streams together.
     pub system: T,

@@ -1,6 +1,8 @@
 //! Limits that scale with memory and file descriptors.
 
-use rcmgr_core::{Limit, LimitValue, Limits, MIB, Resource};
+use std::ops::{Deref, DerefMut};
+
+use rcmgr_core::{AddressLimits, Limit, LimitValue, Limits, MIB, Resource};
 
 #[cfg(feature = "auto-scale")]
 use crate::Machine;
@@ -145,7 +147,8 @@ impl ScalingLimit {
 ///
 /// [`ScalingLimits::default`] is go-libp2p's table, where services and protocols have streams but
 /// no connections. [`ScalingLimits::server`] is a table for plain servers, where services have
-/// connections. A named entry scales by itself, and the result is the limit of that name.
+/// connections. A named entry scales by itself, and the result is the limit of that name. The limits
+/// of the scopes can be used as fields of this type.
 ///
 /// ```
 /// use rcmgr_config::ScalingLimits;
@@ -157,14 +160,37 @@ impl ScalingLimit {
 /// assert_eq!(limits.system.conns_inbound, LimitValue::Limited(64 + 4 * 64));
 /// assert_eq!(limits.service["dht"], Limit::UNLIMITED);
 /// ```
-pub type ScalingLimits = PerScope<ScalingLimit>;
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScalingLimits {
+    /// The limits of the scopes.
+    pub scopes: PerScope<ScalingLimit>,
+    /// The limits by remote address, which are the same on every machine.
+    pub addresses: AddressLimits,
+}
+
+impl Deref for ScalingLimits {
+    type Target = PerScope<ScalingLimit>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.scopes
+    }
+}
+
+impl DerefMut for ScalingLimits {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.scopes
+    }
+}
 
 impl ScalingLimits {
     /// The limits for `memory` bytes and `fds` file descriptors. Each entry is
     /// [scaled](ScalingLimit::scale) by itself.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limits {
-        let mut limits = Limits::unlimited();
+        let mut limits = Limits {
+            addresses: self.addresses.clone(),
+            ..Limits::unlimited()
+        };
         for (key, scaling) in self.entries() {
             limits.set(key, scaling.scale(memory, fds));
         }

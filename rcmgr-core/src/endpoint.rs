@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU32;
 use std::str::FromStr;
+
+use crate::PeerId;
 
 /// The remote end of a connection, as far as it is known.
 ///
@@ -37,8 +40,9 @@ pub struct EndpointError;
 impl Endpoint {
     /// The IP address, if the endpoint has one.
     ///
-    /// A dual-stack socket reports an IPv4 address as IPv6 (`::ffff:192.0.2.7`); such an address is
-    /// returned as IPv6. Limits by address count it as the IPv4 address.
+    /// The address is as the socket reports it. A dual-stack socket reports an IPv4 address as IPv6
+    /// (`::ffff:192.0.2.7`); limits by address count it as the IPv4 address, see
+    /// [`canonical_ip`](crate::canonical_ip).
     #[inline]
     pub const fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -46,6 +50,47 @@ impl Endpoint {
             Self::Ip(ip) => Some(*ip),
             Self::Socket(SocketAddr::V4(socket)) => Some(IpAddr::V4(*socket.ip())),
             Self::Socket(SocketAddr::V6(socket)) => Some(IpAddr::V6(*socket.ip())),
+        }
+    }
+
+    /// The zone of a link-local IPv6 address: the number of the network interface, as the socket
+    /// address has it. `None` for other addresses, which mean the same on each interface.
+    ///
+    /// ```
+    /// use rcmgr_core::Endpoint;
+    ///
+    /// let zone = |text: &str| text.parse::<Endpoint>().map(|endpoint| endpoint.zone());
+    /// assert_eq!(zone("[fe80::7%2]:4001")?.map(u32::from), Some(2));
+    /// assert_eq!(zone("[fe80::7]:4001")?, None);
+    /// assert_eq!(zone("[2001:db8::7%2]:4001")?, None);
+    /// # Ok::<(), rcmgr_core::EndpointError>(())
+    /// ```
+    #[inline]
+    pub const fn zone(&self) -> Option<NonZeroU32> {
+        match self {
+            Self::Socket(SocketAddr::V6(socket)) if socket.ip().is_unicast_link_local() => {
+                NonZeroU32::new(socket.scope_id())
+            }
+            _ => None,
+        }
+    }
+
+    /// The peer that is named by this address: [`PeerId::from`] of the IP address, with the zone if
+    /// there is one. `None` without an IP address.
+    ///
+    /// ```
+    /// use rcmgr_core::Endpoint;
+    ///
+    /// let endpoint: Endpoint = "[::ffff:192.0.2.7]:4001".parse()?;
+    /// assert_eq!(endpoint.peer().unwrap().to_string(), "192.0.2.7");
+    /// assert_eq!(Endpoint::None.peer(), None);
+    /// # Ok::<(), rcmgr_core::EndpointError>(())
+    /// ```
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::None => None,
+            Self::Ip(ip) => Some(PeerId::from(*ip)),
+            Self::Socket(socket) => Some(PeerId::from(*socket)),
         }
     }
 }
@@ -128,7 +173,8 @@ mod multi {
         /// The IP address at the start of a multiaddr, and its port if `/tcp` or `/udp` follows.
         ///
         /// A DNS name gives [`Endpoint::None`]. A relayed address does too, because its IP address
-        /// is the relay's. The zone of an IPv6 address is ignored.
+        /// is the relay's. The zone of an IPv6 address is kept if it is a number and a port follows;
+        /// the name of an interface is ignored.
         ///
         /// ```
         /// use rcmgr_core::{Endpoint, multiaddr::Multiaddr};
@@ -139,6 +185,9 @@ mod multi {
         /// let zoned: Multiaddr = "/ip6zone/eth0/ip6/fe80::1".parse()?;
         /// assert_eq!(Endpoint::from(zoned), "fe80::1".parse()?);
         ///
+        /// let zoned: Multiaddr = "/ip6zone/2/ip6/fe80::1/tcp/4001".parse()?;
+        /// assert_eq!(Endpoint::from(zoned), "[fe80::1%2]:4001".parse()?);
+        ///
         /// let named: Multiaddr = "/dns4/example.com/tcp/443".parse()?;
         /// assert_eq!(Endpoint::from(named), Endpoint::None);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -148,18 +197,25 @@ mod multi {
                 return Self::None;
             }
             // A zone may stand before an IPv6 address.
-            let mut parts = address
-                .iter()
-                .skip_while(|part| matches!(part, Protocol::Ip6zone(_)));
+            let mut parts = address.iter().peekable();
+            let mut zone = None;
+            while let Some(Protocol::Ip6zone(name)) =
+                parts.next_if(|part| matches!(part, Protocol::Ip6zone(_)))
+            {
+                zone = name.parse().ok();
+            }
             let ip: IpAddr = match parts.next() {
                 Some(Protocol::Ip4(ip)) => ip.into(),
                 Some(Protocol::Ip6(ip)) => ip.into(),
                 _ => return Self::None,
             };
             match parts.next() {
-                Some(Protocol::Tcp(port) | Protocol::Udp(port)) => {
-                    Self::Socket(SocketAddr::new(ip, port))
-                }
+                Some(Protocol::Tcp(port) | Protocol::Udp(port)) => match ip {
+                    IpAddr::V4(ip) => SocketAddrV4::new(ip, port).into(),
+                    IpAddr::V6(ip) => {
+                        SocketAddrV6::new(ip, port, 0, zone.unwrap_or_default()).into()
+                    }
+                },
                 _ => Self::Ip(ip),
             }
         }

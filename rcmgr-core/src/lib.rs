@@ -22,6 +22,7 @@
 
 pub mod address;
 mod amount;
+mod bad_configuration;
 mod canonical_ip;
 mod clock;
 mod direction;
@@ -46,11 +47,12 @@ mod stat;
 
 pub use address::{AddressConfig, AddressLimits};
 pub use amount::Amount;
+pub use bad_configuration::BadConfiguration;
 pub use canonical_ip::canonical_ip;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
+pub use error::{Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
 pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;

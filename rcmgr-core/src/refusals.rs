@@ -5,9 +5,11 @@ use std::ops::{Add, AddAssign};
 
 use crate::Resource;
 
-/// How many requests were refused, by resource and by the requested direction.
+/// How many requests were refused, by the resource that was missing and by the requested direction.
 ///
-/// A connection that is refused for lack of a file descriptor counts only under [`fd`](Self::fd).
+/// A connection that is refused for lack of a file descriptor counts only under [`fd`](Self::fd), so
+/// that the first six counts together are the number of refused requests. The last two tell how
+/// many connections of each direction, and with a file descriptor, were refused in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Refusals {
     /// Refused memory reservations.
@@ -22,6 +24,11 @@ pub struct Refusals {
     pub conns_outbound: u64,
     /// Connections refused because the limit on file descriptors was reached.
     pub fd: u64,
+    /// Of [`fd`](Self::fd): the connections that we opened.
+    pub fd_outbound: u64,
+    /// Of [`conns_inbound`](Self::conns_inbound) and [`conns_outbound`](Self::conns_outbound): the
+    /// connections that would have used a file descriptor.
+    pub conns_with_fd: u64,
 }
 
 impl Refusals {
@@ -72,6 +79,8 @@ impl Add for Refusals {
             conns_inbound: self.conns_inbound + other.conns_inbound,
             conns_outbound: self.conns_outbound + other.conns_outbound,
             fd: self.fd + other.fd,
+            fd_outbound: self.fd_outbound + other.fd_outbound,
+            conns_with_fd: self.conns_with_fd + other.conns_with_fd,
         }
     }
 }

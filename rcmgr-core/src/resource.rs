@@ -88,8 +88,8 @@ impl Resource {
         }
     }
 
-    /// The name in the JSON of the live view, such as `streams-inbound`. People and limits files use
-    /// [`field_name`](Self::field_name).
+    /// The name in the JSON of the live view and in the fields of log lines, such as
+    /// `streams-inbound`. People and limits files use [`field_name`](Self::field_name).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",

@@ -18,7 +18,8 @@
 //!
 //! | path | content |
 //! | --- | --- |
-//! | `/` | a page: the scopes as a tree with bars, those closest to a limit first |
+//! | `/` | a page: what is refused now, and the scopes as a tree, those closest to a limit first |
+//! | `/?scope=NAME` | the page of one scope: usage, peaks, limits, and where each limit comes from |
 //! | `/rcmgr.json` | the same data as JSON: see below |
 //! | `/metrics` | the metrics for Prometheus |
 //!
@@ -29,19 +30,38 @@
 //! Reading a manager with very many peers takes time. It runs on a thread for blocking work, one
 //! request at a time.
 //!
+//! # Hosts
+//!
+//! A request for a host other than `localhost`, a name that ends in `.localhost`, or a loopback
+//! address gets status 403. Otherwise a page of any site could read the view in the browser of
+//! someone on this machine, by letting its own name point to 127.0.0.1 (DNS rebinding). If the view
+//! has another name or address, also for a Prometheus server that scrapes `/metrics`, allow it with
+//! [`Observer::host`].
+//!
 //! # The JSON
 //!
 //! | argument | effect |
 //! | --- | --- |
 //! | `sort` | `utilisation` (the default), `memory`, `streams`, `conns`, `refusals`: highest first; or `name` |
 //! | `search` | only scopes whose name contains this text, ignoring case |
+//! | `scope` | this scope in detail, and only the scopes below it: the shares of a service, protocol or peer |
 //! | `offset`, `limit` | the number of scopes to skip, and to return: 100 by default, at most 1000 |
 //!
-//! Other arguments and invalid values get status 400 and a sentence that says what is wrong.
+//! Other arguments, invalid values, and arguments that are given twice get status 400 and a sentence
+//! that says what is wrong.
 //!
 //! ```json
 //! {
+//!   "name": "echo", "uptime_seconds": 86400.5, "over_releases": 0,
+//!   "reload": {"file": "/etc/limits.toml", "reloads": 3, "failures": 0, "error": null},
+//!   "addresses": {"refused_by_rate": 12, "refused_by_subnet": 0, "permits": 80, "...": 0},
 //!   "total": 1042, "matched": 2, "offset": 0,
+//!   "refusing": {"seconds": 2.0, "now": [{
+//!     "scope": "peer:192.0.2.7", "class": "peer", "scopes": 1, "resource": "streams-inbound",
+//!     "count": 24, "per_second": 12.0, "setting": "PeerDefault.StreamsInbound",
+//!     "used": 256, "limit": 256
+//!   }]},
+//!   "scope": null,
 //!   "system": {"name": "system", "...": 0}, "transient": {"name": "transient", "...": 0},
 //!   "scopes": [{
 //!     "name": "service:dht.peer:192.0.2.7", "class": "service-peer", "parent": "service:dht",
@@ -54,14 +74,33 @@
 //! }
 //! ```
 //!
-//! `utilisation` is usage divided by the limit, for the fullest limit (`fullest`), and `null` for a
-//! scope without limits. `system` and `transient` are these two scopes, independent of the search.
+//! | key | meaning |
+//! | --- | --- |
+//! | `name`, `uptime_seconds` | the [name](Observer::name) of the server, and the time since the observer was created |
+//! | `over_releases` | the number of releases of more than was held: a bug of the program |
+//! | `reload` | the state of the limits file of the [watcher](Observer::watcher), with the reason if the file is not in force; `null` without a watcher |
+//! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat) |
+//! | `total`, `matched` | the number of all scopes, and of those that the search found |
+//! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
+//! | `setting` | the field of the limits to change; `null` for an override of the scope, and if it is not known |
+//! | `utilisation` | usage divided by the limit, for the fullest limit (`fullest`); `null` for a scope without limits |
+//! | `scope` | the scope that the argument names, and its `origins`: for each limit the `setting` and the place that it comes `from`; `null` if it does not exist now |
+//! | `system`, `transient` | these two scopes, independent of the search |
+//!
 //! Long names are cut, as in [metrics](crate::prometheus).
 
+mod far;
+mod host;
 mod limits;
+mod names;
+mod order;
+mod origin;
 mod query;
+mod refusing;
 mod response;
 mod scopes;
+mod server;
+mod turn;
 
 pub use limits::limits_router;
 
@@ -70,15 +109,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 
 use crate::observer::Observer;
+use host::Hosts;
 use query::Query;
 use response::{guarded, refused};
+use scopes::View;
+use turn::Turn;
 
 const PAGE: &str = include_str!("http/page.html");
 
@@ -95,40 +137,35 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub fn router(observer: Observer) -> Router {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(observer.clone()));
-    let view = View {
-        observer,
+    let hosts = Arc::new(Hosts::new(&observer.hosts));
+    let served = Served {
+        view: View::new(observer),
         registry,
-        turn: Arc::new(Semaphore::new(1)),
+        turn: Turn::new(),
     };
     Router::new()
         .route("/", get(page))
         .route("/rcmgr.json", get(json))
         .route("/metrics", get(metrics))
-        .with_state(Arc::new(view))
+        .route_layer(from_fn_with_state(hosts, host::check))
+        .with_state(Arc::new(served))
 }
 
-struct View {
-    observer: Observer,
+struct Served {
+    view: View,
     registry: Registry,
-    /// The permit to read the manager: one request at a time has it.
-    turn: Arc<Semaphore>,
+    /// One request at a time reads the manager.
+    turn: Turn,
 }
 
-impl View {
+impl Served {
     /// Reads the manager on a thread for blocking work.
     async fn read<T: Send + 'static>(
         self: Arc<Self>,
         read: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, StatusCode> {
-        let failed = StatusCode::INTERNAL_SERVER_ERROR;
-        let turn = self.turn.clone().acquire_owned();
-        let turn = turn.await.map_err(|_| failed)?;
-        let reading = tokio::task::spawn_blocking(move || {
-            // Held until the reading ends, even if the client has disconnected.
-            let _turn = turn;
-            read(&self)
-        });
-        reading.await.map_err(|_| failed)
+        let turn = self.turn.clone();
+        turn.run(move || read(&self)).await
     }
 }
 
@@ -141,13 +178,13 @@ async fn page() -> Response {
     (headers, guarded(PAGE)).into_response()
 }
 
-async fn json(State(view): State<Arc<View>>, RawQuery(query): RawQuery) -> Response {
+async fn json(State(served): State<Arc<Served>>, RawQuery(query): RawQuery) -> Response {
     let query = match Query::parse(query.as_deref().unwrap_or_default()) {
         Ok(query) => query,
         Err(bad) => return refused(StatusCode::BAD_REQUEST, &bad),
     };
-    let read = view.read(move |view| {
-        let page = scopes::page(&view.observer.manager, &query);
+    let read = served.read(move |served| {
+        let page = scopes::page(&served.view, &query);
         let mut json = Vec::new();
         crate::json::write(&mut json, &page)
             .map(|()| json)
@@ -161,10 +198,10 @@ async fn json(State(view): State<Arc<View>>, RawQuery(query): RawQuery) -> Respo
     (headers, guarded(json)).into_response()
 }
 
-async fn metrics(State(view): State<Arc<View>>) -> Response {
-    let read = view.read(|view| {
+async fn metrics(State(served): State<Arc<Served>>) -> Response {
+    let read = served.read(|served| {
         let mut text = String::new();
-        encode(&mut text, &view.registry)
+        encode(&mut text, &served.registry)
             .map(|()| text)
             .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     });

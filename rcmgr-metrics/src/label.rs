@@ -18,7 +18,7 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
 }
 
 /// The number of characters of a name that a log line shows.
-const MOST_CHARS: usize = 100;
+pub(crate) const MOST_CHARS: usize = 100;
 
 /// The name for a log line. Invisible characters are escaped, also those that end the line or
 /// change its direction. The name is cut after 100 characters.

@@ -52,6 +52,8 @@ pub mod opentelemetry;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 #[cfg(feature = "observer")]
+mod reached;
+#[cfg(feature = "observer")]
 mod reading;
 #[cfg(feature = "observer")]
 mod refusal_log;

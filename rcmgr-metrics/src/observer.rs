@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rcmgr_atomic::Manager;
+use rcmgr_config::LimitsFile;
 use rcmgr_config::reload::LimitsWatcher;
 
 #[cfg(feature = "sink")]
@@ -18,7 +19,7 @@ use crate::trace::TraceCounters;
 /// use rcmgr_metrics::Observer;
 ///
 /// let manager = Manager::new(Limits::unlimited())?;
-/// let observer = Observer::new(manager).most_names(20);
+/// let observer = Observer::new(manager).name("echo server").most_names(20);
 /// # Ok::<(), rcmgr_atomic::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -29,6 +30,13 @@ pub struct Observer {
     #[cfg(feature = "sink")]
     pub(crate) trace: Option<TraceCounters>,
     pub(crate) most_names: usize,
+    pub(crate) file: Option<Arc<LimitsFile>>,
+    pub(crate) name: Arc<str>,
+    /// The hosts that the live view answers to, in addition to loopback.
+    #[cfg(feature = "http")]
+    pub(crate) hosts: Vec<String>,
+    #[cfg(feature = "http")]
+    pub(crate) since: std::time::Instant,
 }
 
 impl Observer {
@@ -40,7 +48,36 @@ impl Observer {
             #[cfg(feature = "sink")]
             trace: None,
             most_names: 100,
+            file: None,
+            name: program().into(),
+            #[cfg(feature = "http")]
+            hosts: Vec::new(),
+            #[cfg(feature = "http")]
+            since: std::time::Instant::now(),
         }
+    }
+
+    /// Sets the name of the server, which the live view shows. By default it is the name of the
+    /// program's file. The live view counts the server's uptime from [`new`](Self::new).
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The live view also answers to this host name or address, with any port; `*` stands for all.
+    /// Without it, the view answers to `localhost` and loopback addresses only: see
+    /// [`http`](crate::http#hosts).
+    #[cfg(feature = "http")]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Tells the file that the limits were read from, so that the live view shows the line of each
+    /// limit. A [watcher](Self::watcher) knows its file by itself.
+    pub fn limits_file(mut self, file: LimitsFile) -> Self {
+        self.file = Some(Arc::new(file));
+        self
     }
 
     /// Sets the number of protocols, and of services, that metrics show by name: those with the
@@ -51,7 +88,7 @@ impl Observer {
         self
     }
 
-    /// Also shows the number of reloads of the limits file. The file is watched at least as long as
+    /// Also shows the number of reloads of the limits file, and its state in the live view. The file is watched at least as long as
     /// the observer exists.
     pub fn watcher(mut self, watcher: Arc<LimitsWatcher>) -> Self {
         self.watcher = Some(watcher);
@@ -65,4 +102,11 @@ impl Observer {
         self.trace = Some(counters);
         self
     }
+}
+
+/// The name of the program's file, without the extension.
+fn program() -> String {
+    let path = std::env::current_exe().ok();
+    let name = path.as_deref().and_then(std::path::Path::file_stem);
+    name.map_or_else(|| "rcmgr".to_owned(), |name| name.to_string_lossy().into())
 }

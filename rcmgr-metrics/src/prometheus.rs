@@ -36,10 +36,11 @@
 //!
 //! Differences to go-libp2p:
 //!
-//! - `blocked_resources` counts requests. For memory, go-libp2p adds up the requested bytes
-//!   instead. If a connection with a file descriptor is refused, go-libp2p counts both resources;
-//!   here only the missing one counts. `scope` is the class of the scope that refused: a refusal by
-//!   `service:dht.peer:X` counts under `service`, as in go-libp2p.
+//! - `blocked_resources` counts requests, as the [replay](crate::replay) of a trace does. For
+//!   memory, go-libp2p adds up the requested bytes instead; the replay has them as the refused
+//!   memory of each class and scope. As in go-libp2p, a refused connection with a file descriptor
+//!   counts under `connection` and `fd`, whichever limit was reached. `scope` is the class of the
+//!   scope that refused: a refusal by `service:dht.peer:X` counts under `service`.
 //! - The histograms show the current peers and connections that use the resource. go-libp2p counts
 //!   every change, and the value before it under `previous_`; its dashboards show the difference.
 //!   Here the histogram is this difference, and `previous_` is empty. The `rate` of these

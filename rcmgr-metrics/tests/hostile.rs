@@ -57,7 +57,7 @@ async fn output_and_time_are_bounded_for_a_hundred_thousand_hostile_names() {
     // A hundred by name, the others, and the empty name of system.
     let protocols = found.values("libp2p_rcmgr_streams", "protocol");
     assert_eq!(protocols.len(), 102);
-    let busiest = crowd::protocol(SIZE - 1).replace(char::is_control, "\u{fffd}");
+    let busiest = rcmgr_core::shown(&crowd::protocol(SIZE - 1)).to_string();
     assert!(protocols.contains(&*busiest), "{protocols:?}");
     // The sums contain everything.
     let streams_of = |protocol| {

@@ -267,7 +267,7 @@ fn hostile_names_do_not_break_the_text() {
     let found = Exposition::of(&observer);
     let protocols = found.values("libp2p_rcmgr_streams", "protocol");
     for name in [
-        "a\"} 1\u{fffd}evil{x=\"",
+        "a\"} 1\\nevil{x=\"",
         "\\",
         "\\\"",
         "<script>alert(1)</script>",
@@ -371,6 +371,60 @@ fn refusals_by_shares_count_under_their_service_or_protocol() {
     assert_eq!(
         found.get("libp2p_rcmgr_blocked_resources", &labels),
         Some(1.0)
+    );
+}
+
+#[test]
+fn a_refused_connection_with_a_file_descriptor_counts_under_both() {
+    let manager = unlimited();
+    let open = |direction, uses_fd| manager.open_connection(direction, uses_fd, Endpoint::None);
+    // Refused for lack of a connection and of a file descriptor, by system,
+    let no_conns = |limits: &mut Limits| limits.system.conns = 0.into();
+    let no_fds = |limits: &mut Limits| limits.system.fd = 0.into();
+    refuse(&manager, no_conns, || open(IN, UsesFd::Yes));
+    refuse(&manager, no_conns, || open(IN, UsesFd::No));
+    refuse(&manager, no_conns, || open(OUT, UsesFd::Yes));
+    refuse(&manager, no_fds, || open(IN, UsesFd::Yes));
+    refuse(&manager, no_fds, || open(OUT, UsesFd::Yes));
+    refuse(&manager, no_fds, || open(OUT, UsesFd::Yes));
+    // by a peer that no longer exists, and by the connection's own limit.
+    let held = open(OUT, UsesFd::Yes).unwrap();
+    let of_peer = |limits: &mut Limits| limits.peer_default.fd = 0.into();
+    refuse(&manager, of_peer, || held.set_peer(&peer("a")));
+    let of_conn = |limits: &mut Limits| limits.conn.conns = 0.into();
+    refuse(&manager, of_conn, || open(IN, UsesFd::Yes));
+
+    let found = Exposition::of(&Observer::new(manager));
+    let get = |scope, resource, dir| {
+        let labels = [("dir", dir), ("resource", resource), ("scope", scope)];
+        found.get("libp2p_rcmgr_blocked_resources", &labels)
+    };
+    for (scope, inbound, outbound, fd) in [
+        ("system", Some(3.0), Some(3.0), Some(5.0)),
+        ("peer", None, Some(1.0), Some(1.0)),
+        ("conn", Some(1.0), None, Some(1.0)),
+    ] {
+        assert_eq!(get(scope, "connection", "inbound"), inbound, "{scope}");
+        assert_eq!(get(scope, "connection", "outbound"), outbound, "{scope}");
+        assert_eq!(get(scope, "fd", ""), fd, "{scope}");
+    }
+}
+
+#[test]
+fn refused_memory_counts_requests_and_not_bytes() {
+    let manager = unlimited();
+    for size in [1, 1000, 1 << 40] {
+        refuse(
+            &manager,
+            |limits| limits.system.memory = 0.into(),
+            || manager.view_system().reserve_memory(size, Priority::Always),
+        );
+    }
+    let found = Exposition::of(&Observer::new(manager));
+    let labels = [("dir", ""), ("resource", "memory"), ("scope", "system")];
+    assert_eq!(
+        found.get("libp2p_rcmgr_blocked_resources", &labels),
+        Some(3.0)
     );
 }
 

@@ -35,7 +35,7 @@ pub struct Method {
     pub unix_time: u64,
     /// The number of rounds that was requested.
     pub rounds: usize,
-    /// The time of one measurement, in seconds.
+    /// The time of one measurement, in seconds; less if the time was short.
     pub slice_seconds: f64,
     /// The time of the whole study, in seconds.
     pub took_seconds: f64,
@@ -81,8 +81,9 @@ pub struct Row {
     pub p99_ns: u64,
     /// The 99.9th percentile of the latency.
     pub p999_ns: u64,
-    /// The interquartile range of the rounds' `ns_per_op`, divided by the median.
-    pub spread: f64,
+    /// The interquartile range of the rounds' `ns_per_op`, divided by the median. `None` after a
+    /// single round.
+    pub spread: Option<f64>,
     /// The number of measured rounds.
     pub rounds: usize,
 }
@@ -91,6 +92,11 @@ impl Row {
     /// The throughput of all threads, in millions of operations a second.
     pub fn mops(&self) -> f64 {
         1e3 / self.ns_per_op
+    }
+
+    /// Half of the spread, at most one half: the length of a bar on each side of a point.
+    pub(super) fn half_spread(&self) -> f64 {
+        self.spread.unwrap_or(0.0).min(1.0) / 2.0
     }
 }
 

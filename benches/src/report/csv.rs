@@ -29,7 +29,7 @@ fn line(text: &mut String, part: &str, row: &Row) {
         |number: Option<usize>| number.map_or(String::new(), |number| number.to_string());
     let written = writeln!(
         text,
-        "{part},{},{},{},{},{},{},{:.3},{},{},{},{},{:.4},{}",
+        "{part},{},{},{},{},{},{},{:.3},{},{},{},{},{},{}",
         row.workload,
         row.engine,
         row.threads,
@@ -41,7 +41,8 @@ fn line(text: &mut String, part: &str, row: &Row) {
         row.p50_ns,
         row.p99_ns,
         row.p999_ns,
-        row.spread,
+        row.spread
+            .map_or(String::new(), |spread| format!("{spread:.4}")),
         row.rounds,
     );
     written.expect("text takes anything");

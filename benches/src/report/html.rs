@@ -58,7 +58,7 @@ fn head(page: &mut Page, report: &Report) {
             "Each case was measured {} for {:.0} ms; each round measured all cases of all engines \
              once. Each thread is pinned to its own core as long as there are enough cores. The \
              time per operation is wall time divided by the operations of all threads: the median \
-             of the rounds, with the interquartile range. Latencies are from a separate pass that \
+             of the rounds, with the interquartile range. Latencies are from a separate run that \
              timed one operation in four; they include {} ns to read the clock. The study took \
              {:.0} s.",
             times,
@@ -314,7 +314,7 @@ mod tests {
             p50_ns: 1,
             p99_ns: 2,
             p999_ns: 3,
-            spread: 0.0,
+            spread: None,
             rounds: 1,
         }
     }

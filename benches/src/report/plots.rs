@@ -21,7 +21,7 @@ pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: 
     let point = |row: &Row| match shown {
         Shown::Throughput => {
             // The bar covers half of the interquartile range on each side.
-            let part = row.spread.min(1.0) / 2.0;
+            let part = row.half_spread();
             let y = row.mops();
             (y, [y / (1.0 + part), y / (1.0 - part)])
         }
@@ -72,7 +72,7 @@ pub fn points(
 ) -> Vec<Point> {
     let point = |row: &Row| {
         let y = row.ns_per_op;
-        let part = row.spread.min(1.0) / 2.0;
+        let part = row.half_spread();
         Some(Point {
             x: number(row)? as f64,
             y,

@@ -126,7 +126,7 @@ mod tests {
             p50_ns: 1,
             p99_ns: 1,
             p999_ns: 1,
-            spread: 0.0,
+            spread: None,
             rounds: 1,
         }
     }

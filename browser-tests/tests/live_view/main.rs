@@ -6,6 +6,7 @@
 
 #[path = "../../../rcmgr-metrics/tests/crowd/mod.rs"]
 mod crowd;
+mod flood;
 mod page;
 mod server;
 mod state;

@@ -6,13 +6,14 @@ use headless_chrome::Browser;
 use rcmgr_atomic::{Direction, KIB, MIB, Manager};
 
 use crate::crowd;
+use crate::flood::Flood;
 use crate::page::{PHONE, Page, Screen, WIDE};
 use crate::server::Server;
 use crate::state::{connection, manager, rich, stream};
 
 pub type Test = fn(&Browser);
 
-pub const ALL: [(&str, Test); 9] = [
+pub const ALL: [(&str, Test); 10] = [
     ("a_change_is_followed_without_reloading", change),
     ("a_peer_is_found_with_the_keyboard_alone", search),
     ("those_nearest_to_a_limit_come_first", order),
@@ -28,6 +29,10 @@ pub const ALL: [(&str, Test); 9] = [
     ("it_fits_on_a_phone_and_on_a_desk", screens),
     ("its_colours_have_contrast_in_light_and_in_dark", contrast),
     ("where_nothing_is_open_it_says_so", empty),
+    (
+        "under_a_flood_of_a_hundred_thousand_peers_the_attackers_come_first",
+        under_flood,
+    ),
 ];
 
 /// The shown names of scopes, from top to bottom.
@@ -297,5 +302,21 @@ fn empty(browser: &Browser) {
     let _connection = connection(&manager, "192.0.2.1");
     page.until_shown("peer:192.0.2.1");
     drop(refused);
+    page.close();
+}
+
+fn under_flood(browser: &Browser) {
+    let flood = Flood::start();
+    let server = Server::start(&flood.manager);
+    let page = Page::open(browser, server.url(), WIDE);
+    page.until_shown("peer:10.0.0.7");
+    for screen in [WIDE, PHONE] {
+        for screen in [screen, screen.dark()] {
+            page.show_on(screen);
+            page.until(&format!("innerWidth === {}", screen.width));
+            fits(&page, screen);
+            page.picture(format!("flood-{}-{}", screen.width, screen.scheme));
+        }
+    }
     page.close();
 }

@@ -3,7 +3,7 @@
 use rcmgr_core::{Direction, Error, Resource, ScopeClass, UsesFd};
 
 use super::charges::{Charge, SlotCharge};
-use crate::counters::Kind;
+use crate::counters::{Kind, Slot};
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
 use crate::words::{ConnsWord, StreamsWord};
@@ -53,7 +53,8 @@ impl Charge for Streams {
 
     #[cold]
     fn refused(self, node: &Node, reached: LimitReached) -> Error {
-        node.refuse(reached, Some(self.direction), self.count, None)
+        let slot = Slot::Stream(self.direction);
+        node.refuse(reached, Some(slot), self.count, None)
     }
 }
 
@@ -95,7 +96,8 @@ impl Charge for OneConnection {
 
     #[cold]
     fn refused(self, node: &Node, reached: LimitReached) -> Error {
-        node.refuse(reached, Some(self.0), 1, None)
+        let slot = Slot::Connection(self.0, self.1);
+        node.refuse(reached, Some(slot), 1, None)
     }
 }
 

@@ -3,6 +3,7 @@
 use rcmgr_core::{Direction, Refusals, Resource};
 
 use super::per_thread::PerThread;
+use super::slot::Slot;
 use crate::sync::{AtomicU64, OnceBox, Ordering};
 
 /// Counts refusals by resource and direction, off the cache lines that grants are made on.
@@ -15,13 +16,16 @@ pub struct RefusalCounts {
     shards: OnceBox<PerThread<Counts>>,
 }
 
-type Counts = [AtomicU64; 6];
+type Counts = [AtomicU64; FIELDS];
+
+/// The number of counts: one cache line.
+const FIELDS: usize = 8;
 
 fn zeros() -> Counts {
     std::array::from_fn(|_| AtomicU64::new(0))
 }
 
-fn fields(refusals: Refusals) -> [u64; 6] {
+fn fields(refusals: Refusals) -> [u64; FIELDS] {
     [
         refusals.memory,
         refusals.streams_inbound,
@@ -29,6 +33,8 @@ fn fields(refusals: Refusals) -> [u64; 6] {
         refusals.conns_inbound,
         refusals.conns_outbound,
         refusals.fd,
+        refusals.fd_outbound,
+        refusals.conns_with_fd,
     ]
 }
 
@@ -52,10 +58,11 @@ impl RefusalCounts {
         self.shards.get().is_some()
     }
 
-    /// Counts one refusal. `direction` is the direction of the stream or connection that was
-    /// refused.
-    pub fn count(&self, resource: Resource, direction: Option<Direction>) {
-        let outbound = usize::from(direction == Some(Direction::Outbound));
+    /// Counts one refusal of a stream or connection, or of something else.
+    pub fn count(&self, resource: Resource, slot: Option<Slot>) {
+        let direction = slot.map(Slot::direction);
+        let is_outbound = direction == Some(Direction::Outbound);
+        let outbound = usize::from(is_outbound);
         let at = match resource {
             Resource::Memory => 0,
             Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
@@ -70,6 +77,14 @@ impl RefusalCounts {
         };
         // Relaxed, here and below: counts are read by themselves and order nothing.
         counts[at].fetch_add(1, Ordering::Relaxed);
+        let uses_fd = slot.is_some_and(Slot::uses_fd);
+        let part = match resource {
+            Resource::Fd => is_outbound.then_some(6),
+            _ => uses_fd.then_some(7),
+        };
+        if let Some(at) = part {
+            counts[at].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Adds counts that were made elsewhere.
@@ -109,6 +124,8 @@ fn refusals(counts: &Counts) -> Refusals {
         conns_inbound,
         conns_outbound,
         fd,
+        fd_outbound,
+        conns_with_fd,
     ] = std::array::from_fn(|at| counts[at].load(Ordering::Relaxed));
     Refusals {
         memory,
@@ -117,5 +134,7 @@ fn refusals(counts: &Counts) -> Refusals {
         conns_inbound,
         conns_outbound,
         fd,
+        fd_outbound,
+        conns_with_fd,
     }
 }

@@ -1,6 +1,7 @@
 //! Flooding clients: they open connections as fast as the server accepts them, and retry at once
 //! when refused.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::dial::{Answer, Dialer, Leave};
 use super::plan::{Behaviour, CLAIMS, Flood};
 use super::stage::{Stage, reached};
 use super::tally::Tally;
+use super::wire;
 
 /// The delay before a retry when the machine has no port or file descriptor left.
 const MACHINE_AGAIN: Duration = Duration::from_millis(10);
@@ -65,7 +67,14 @@ impl Flooder {
     /// Claims memory on a connection and keeps it, unless the hoard is full.
     async fn keep(&self, mut socket: TcpStream) {
         let held = || self.hoard.lock().expect("no panic while the lock is held");
-        let number = held().len();
+        let number = {
+            let mut hoard = held();
+            // A crash of the server ends all connections.
+            if hoard.first().is_some_and(is_closed) {
+                hoard.clear();
+            }
+            hoard.len()
+        };
         if (number as u64) < self.wanted {
             let claim = CLAIMS[number % CLAIMS.len()];
             // The announced bytes are never sent. Errors are ignored: the server may have closed.
@@ -89,5 +98,14 @@ impl Flooder {
             }
             Err(answer) => answer,
         }
+    }
+}
+
+/// Whether the server has closed the connection.
+fn is_closed(socket: &TcpStream) -> bool {
+    // The server sends at most an answer to the claim, which stays unread otherwise.
+    match socket.try_read(&mut [0; wire::HEADER]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
     }
 }

@@ -1,5 +1,5 @@
 //! Honest clients: each holds one connection as long as possible, requests an echo from time to
-//! time, and backs off when it is refused.
+//! time, and backs off when it is refused. A request that gets no echo is tried again.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -48,7 +48,15 @@ pub struct Honest {
 
 impl Honest {
     /// Stays connected until the stage [`Stage::Leaving`].
-    pub async fn run(self, mut stage: watch::Receiver<Stage>) {
+    pub async fn run(self, stage: watch::Receiver<Stage>) {
+        let mut request = Request::default();
+        self.connect_and_stay(&mut request, stage).await;
+        if let Some(since) = request.since {
+            self.crowd.tally.under_flood.waits.record(since.elapsed());
+        }
+    }
+
+    async fn connect_and_stay(&self, request: &mut Request, mut stage: watch::Receiver<Stage>) {
         let tally = &self.crowd.tally.honest;
         let mut came = false;
         let mut back_off = BACK_OFF[0];
@@ -62,12 +70,13 @@ impl Honest {
                     self.crowd.came.send_modify(|clients| *clients += 1);
                     came = true;
                 }
-                match self.stay(socket, &mut stage).await {
+                match self.stay(socket, request, &mut stage).await {
                     Ok(()) => return,
                     Err(_) => tally.lost.one(),
                 }
                 back_off = BACK_OFF[0];
             }
+            self.failed(request, &stage);
             tokio::select! {
                 () = reached(&mut stage, Stage::Leaving) => return,
                 () = sleep(back_off) => back_off = (2 * back_off).min(BACK_OFF[1]),
@@ -92,18 +101,43 @@ impl Honest {
     async fn stay(
         &self,
         mut socket: TcpStream,
+        request: &mut Request,
         stage: &mut watch::Receiver<Stage>,
     ) -> io::Result<()> {
-        // Spread the requests of the clients over time.
-        let mut pause = PAUSE * (self.number % 64) as u32 / 64;
-        for round in 0.. {
+        // Spread the requests of the clients over time. A failed one is tried again at once.
+        let mut pause = match request.since {
+            Some(_) => Duration::ZERO,
+            None => PAUSE * (self.number % 64) as u32 / 64,
+        };
+        loop {
             tokio::select! {
-                () = reached(stage, Stage::Leaving) => break,
+                () = reached(stage, Stage::Leaving) => return Ok(()),
                 () = sleep(pause) => pause = PAUSE,
             }
-            timeout(PATIENCE, self.request(&mut socket, round)).await??;
+            let since = *request.since.get_or_insert_with(Instant::now);
+            match timeout(PATIENCE, self.request(&mut socket, request.round)).await?? {
+                Echoed::Yes => {
+                    if is_flooded(stage) {
+                        let answers = &self.crowd.tally.under_flood;
+                        answers.answered.one();
+                        answers.waits.record(since.elapsed());
+                    }
+                    *request = Request {
+                        round: request.round + 1,
+                        since: None,
+                    };
+                }
+                Echoed::Busy => self.failed(request, stage),
+            }
         }
-        Ok(())
+    }
+
+    /// Counts a try that got no echo.
+    fn failed(&self, request: &mut Request, stage: &watch::Receiver<Stage>) {
+        request.since.get_or_insert_with(Instant::now);
+        if is_flooded(stage) {
+            self.crowd.tally.under_flood.unanswered.one();
+        }
     }
 
     /// Sends a request and reads it back.
@@ -111,7 +145,7 @@ impl Honest {
     /// # Errors
     ///
     /// If the connection ends, or the echo differs.
-    async fn request(&self, socket: &mut TcpStream, round: u64) -> io::Result<()> {
+    async fn request(&self, socket: &mut TcpStream, round: u64) -> io::Result<Echoed> {
         let tally = &self.crowd.tally.honest;
         // Lengths vary up to the longest, in a pseudo-random order.
         let length = (self.number * 7919 + round * 104_729) % (REQUEST - wire::HEADER as u64);
@@ -122,7 +156,7 @@ impl Honest {
         let answer = socket.read_u32().await?;
         if answer == wire::BUSY {
             tally.busy.one();
-            return Ok(());
+            return Ok(Echoed::Busy);
         }
         if u64::from(answer) != length || wire::read_frame(socket, answer).await? != frame {
             return Err(io::Error::new(
@@ -132,6 +166,27 @@ impl Honest {
         }
         tally.round_trip.record(begin.elapsed());
         tally.echoes.one();
-        Ok(())
+        Ok(Echoed::Yes)
     }
+}
+
+/// The request that a client wants an answer to.
+#[derive(Debug, Default)]
+struct Request {
+    /// The number of answered requests before.
+    round: u64,
+    /// The time of the first try.
+    since: Option<Instant>,
+}
+
+/// Whether a request was echoed.
+enum Echoed {
+    Yes,
+    /// The server had no memory for it.
+    Busy,
+}
+
+/// Whether the server is being flooded.
+fn is_flooded(stage: &watch::Receiver<Stage>) -> bool {
+    (Stage::OneHoards..Stage::Leaving).contains(&*stage.borrow())
 }

@@ -41,6 +41,13 @@ impl Recorder {
             .saturating_record(nanos);
     }
 
+    /// One quantile, from 0 to 1; `None` if nothing was recorded.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        let histogram = self.0.lock().expect("no panic while the lock is held");
+        let nanos = histogram.value_at_quantile(quantile);
+        (!histogram.is_empty()).then(|| Duration::from_nanos(nanos))
+    }
+
     /// The quantiles so far; `None` if nothing was recorded.
     pub fn quantiles(&self) -> Option<Quantiles> {
         let histogram = self.0.lock().expect("no panic while the lock is held");

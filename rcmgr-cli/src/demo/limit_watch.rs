@@ -104,7 +104,7 @@ mod tests {
             violations[0]
         );
         assert!(
-            violations[1].ends_with("memory limit is 99"),
+            violations[1].ends_with("Memory limit is 99"),
             "{}",
             violations[1]
         );

@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, value_parser};
-use rcmgr_atomic::BadConfiguration;
-use rcmgr_config::LimitsFile;
 
-use crate::limit_args::LimitSettings;
+use super::limit_args::LimitSettings;
 
 /// The options of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Time that the clients run, in seconds; with up to 15, the demo always ends within a minute
+    /// Time of the flood in seconds: half of it without the manager, half of it with the manager
+    ///
+    /// The demo takes longer by the time to connect the honest clients: about a second. Without
+    /// flooding addresses, there is only a run with the manager.
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 
@@ -20,10 +22,10 @@ pub struct Options {
     #[arg(long, default_value_t = 2000, value_parser = value_parser!(u64).range(1..=100_000))]
     pub connections: u64,
 
-    /// Number of addresses of honest clients
-    #[arg(long, value_name = "ADDRESSES", default_value_t = 16)]
-    #[arg(value_parser = value_parser!(u8).range(1..=250))]
-    pub honest: u8,
+    /// Number of addresses of honest clients; 16 by default, or one for each connection if there
+    /// are fewer
+    #[arg(long, value_name = "ADDRESSES", value_parser = value_parser!(u8).range(1..=250))]
+    pub honest: Option<u8>,
 
     /// Number of addresses that flood the server
     #[arg(long, value_name = "ADDRESSES", default_value_t = 4)]
@@ -31,11 +33,11 @@ pub struct Options {
     pub flooding: u8,
 
     /// A limits file, .json or .toml, to apply over the limits of the demo
-    #[arg(long, value_name = "FILE", value_parser = read)]
-    pub limits_file: Option<Box<LimitsFile>>,
+    #[arg(long, value_name = "FILE")]
+    pub limits_file: Option<PathBuf>,
 
     /// Limits to apply over those of the demo and the file, such as
-    /// system.conns=1500,peer.memory=4MiB,conn.memory=unlimited; can be repeated
+    /// System.Conns=1500,PeerDefault.Memory=4MiB,Conn.Memory=unlimited; can be repeated
     #[arg(long, value_name = "SCOPE.FIELD=VALUE,...")]
     pub limits: Vec<LimitSettings>,
 
@@ -49,10 +51,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
-    /// Address of the live view for a browser; with port 0 the system chooses one. Everyone who can
-    /// connect to it can watch
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
-    http: SocketAddr,
+    /// Address of the live view for a browser, such as localhost:9000; with port 0 the system
+    /// chooses one. Everyone who can connect to it can watch
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = host_port)]
+    http: String,
 
     /// Do not serve the live view
     #[arg(long, conflicts_with = "http")]
@@ -60,13 +62,42 @@ pub struct Options {
 }
 
 impl Options {
+    /// # Errors
+    ///
+    /// If options contradict each other, or if one has no effect.
+    pub fn fit_together(&self) -> Result<(), String> {
+        match self.honest {
+            Some(honest) if u64::from(honest) > self.connections => Err(format!(
+                "--honest {honest} has no effect: there are only {} honest connections, and an \
+                 address has at least one",
+                self.connections,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The time of the flood in each run.
+    pub fn length_of_a_run(&self) -> Duration {
+        let runs = if self.flooding == 0 { 1 } else { 2 };
+        Duration::from_secs(self.seconds) / runs
+    }
+
     /// The address of the live view, if it is served.
-    pub fn http(&self) -> Option<SocketAddr> {
-        (!self.no_http).then_some(self.http)
+    pub fn http(&self) -> Option<&str> {
+        (!self.no_http).then_some(&self.http)
     }
 }
 
-/// Reads the file while the arguments are parsed: an invalid file is an invalid argument.
-fn read(path: &str) -> Result<Box<LimitsFile>, BadConfiguration> {
-    LimitsFile::read(path).map(Box::new)
+/// A host, by address or name, and a port. The name is resolved when the view is served.
+fn host_port(text: &str) -> Result<String, &'static str> {
+    let is_valid = match text.rsplit_once(':') {
+        // An IPv6 address needs brackets: without them, its last part would be the port.
+        Some((host, _)) if host.contains(':') => text.parse::<SocketAddr>().is_ok(),
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        None => false,
+    };
+    match is_valid {
+        true => Ok(text.to_owned()),
+        false => Err("expected HOST:PORT, such as localhost:9000, 127.0.0.1:0 or [::1]:9000"),
+    }
 }

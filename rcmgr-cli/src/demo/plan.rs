@@ -3,9 +3,13 @@
 use std::net::Ipv4Addr;
 
 use rcmgr_atomic::{KIB, Limit, LimitValue, Limits};
+use rcmgr_config::PartialLimits;
 
 use super::options::Options;
 use super::stage::Stage;
+
+/// The number of addresses of honest clients, unless an option says otherwise.
+const HONEST: u8 = 16;
 
 /// The longest request of an honest client, in bytes.
 pub const REQUEST: u64 = 16 * KIB;
@@ -30,6 +34,8 @@ pub struct Plan {
     pub floods: Vec<Flood>,
     /// The limits of the manager.
     pub limits: Limits,
+    /// What the server has without the manager: the demo's own limits of the system.
+    pub machine: Limit,
     /// The number of connections that all honest clients together open at a time. It leaves a part
     /// of the transient scope to others.
     pub honest_openings: u64,
@@ -65,16 +71,16 @@ pub enum Behaviour {
 impl Plan {
     /// The plan with the requested number of honest connections, or as many as `fds` file
     /// descriptors allow; `None` if there are not enough for one.
-    pub fn within(options: &Options, fds: u64) -> Option<Self> {
+    pub fn within(options: &Options, file: &PartialLimits, fds: u64) -> Option<Self> {
         (1..=options.connections)
             .rev()
-            .map(|connections| Self::new(options, connections))
+            .map(|connections| Self::new(options, file, connections))
             .find(|plan| plan.fds() <= fds)
     }
 
-    /// The plan for this number of honest connections.
-    pub fn new(options: &Options, connections: u64) -> Self {
-        let addresses = connections.min(options.honest.into());
+    /// The plan for this number of honest connections, with the limits of a file.
+    pub fn new(options: &Options, file: &PartialLimits, connections: u64) -> Self {
+        let addresses = connections.min(options.honest.unwrap_or(HONEST).into());
         let honest = (1..=addresses).map(|n| Ipv4Addr::new(127, 0, 1, n as u8));
         let floods = (0..options.flooding).map(Flood::numbered);
 
@@ -86,10 +92,8 @@ impl Plan {
         // limit of the system.
         let system = connections + early * per_peer + (late * per_peer * 3).div_ceil(4);
 
-        let mut limits = demo_limits(system, transient, per_peer);
-        if let Some(file) = &options.limits_file {
-            limits = file.limits.build(&limits);
-        }
+        let demo_limits = demo_limits(system, transient, per_peer);
+        let mut limits = file.build(&demo_limits);
         for settings in &options.limits {
             settings.apply(&mut limits);
         }
@@ -98,6 +102,7 @@ impl Plan {
             honest: honest.collect(),
             floods: floods.collect(),
             limits,
+            machine: demo_limits.system,
             honest_openings: transient / 2,
             silent_openings: transient + 8,
             wanted: 2 * per_peer,
@@ -123,14 +128,16 @@ impl Plan {
         };
         let hoarding = count(Behaviour::Hoard);
         let wanted = self.connections + hoarding * self.wanted;
-        let open = match most_connections(&self.limits.system) {
-            LimitValue::Limited(most) => wanted.min(most),
-            LimitValue::Unlimited => wanted,
+        let most = [self.machine, self.limits.system].map(|limit| most_connections(&limit));
+        let open = match most.into_iter().max() {
+            Some(LimitValue::Limited(most)) => wanted.min(most),
+            _ => wanted,
         };
         let opening = self.honest_openings
             + hoarding * HOARD_OPENINGS
             + count(Behaviour::Silent) * self.silent_openings;
-        2 * (open + opening) + OTHER_FDS
+        // A hoarder may hold connections that the server has lost in a crash.
+        (open + opening) + (wanted + opening) + OTHER_FDS
     }
 
     /// The stages between the arrival of honest clients and the end that have a flood.
@@ -219,9 +226,13 @@ mod tests {
         Arguments::try_parse_from(arguments).unwrap().options
     }
 
+    fn planned(options: &Options, connections: u64) -> Plan {
+        Plan::new(options, &PartialLimits::default(), connections)
+    }
+
     #[test]
     fn the_default_plan_holds_two_thousand_connections_at_once() {
-        let plan = Plan::within(&options(&[]), 20_000).unwrap();
+        let plan = Plan::within(&options(&[]), &PartialLimits::default(), 20_000).unwrap();
         assert_eq!(plan.connections, 2000);
         assert!(plan.fds() < 6000, "{} file descriptors", plan.fds());
         assert_eq!(plan.shares().map(|(_, share)| share).sum::<u64>(), 2000);
@@ -231,17 +242,17 @@ mod tests {
     fn a_plan_shrinks_to_the_file_descriptors_there_are() {
         let options = options(&[]);
         for fds in [160, 256, 1024, 4096] {
-            let plan = Plan::within(&options, fds).unwrap();
+            let plan = Plan::within(&options, &PartialLimits::default(), fds).unwrap();
             assert!(plan.fds() <= fds);
             assert!(plan.connections >= 1);
         }
-        assert!(Plan::within(&options, 40).is_none());
+        assert!(Plan::within(&options, &PartialLimits::default(), 40).is_none());
     }
 
     #[test]
     fn honest_clients_fit_into_the_limits() {
         for connections in [1, 7, 200, 2000] {
-            let plan = Plan::new(&options(&[]), connections);
+            let plan = planned(&options(&[]), connections);
             let most = |limit: &Limit| match most_connections(limit) {
                 LimitValue::Limited(most) => most,
                 LimitValue::Unlimited => u64::MAX,
@@ -255,7 +266,7 @@ mod tests {
 
     #[test]
     fn without_a_flood_there_are_no_flooded_stages() {
-        let stages = |flooding| Plan::new(&options(&["--flooding", flooding]), 10).flooded_stages();
+        let stages = |flooding| planned(&options(&["--flooding", flooding]), 10).flooded_stages();
         assert_eq!(stages("0"), []);
         assert_eq!(stages("2"), [Stage::OneHoards, Stage::OneIsSilent]);
         assert_eq!(stages("9").len(), 3);
@@ -263,10 +274,10 @@ mod tests {
 
     #[test]
     fn settings_replace_the_demo_s_limits() {
-        let settings = options(&["--limits", "system.conns=3", "--limits", "peer.fd=2"]);
-        let plan = Plan::new(&settings, 10);
+        let settings = options(&["--limits", "System.Conns=3", "--limits", "peer.fd=2"]);
+        let plan = planned(&settings, 10);
         assert_eq!(most_connections(&plan.limits.system), 3.into());
         assert_eq!(plan.limits.peer_default.fd, 2.into());
-        assert!(plan.fds() < Plan::new(&options(&[]), 10).fds());
+        assert_eq!(plan.machine, planned(&options(&[]), 10).machine);
     }
 }

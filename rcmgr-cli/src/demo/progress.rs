@@ -2,9 +2,11 @@
 //! so that stdout has only the report.
 
 use std::io::{self, IsTerminal, Write, stderr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ratatui::crossterm::terminal;
 use rcmgr_atomic::{Manager, ScopeClass};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -14,20 +16,27 @@ use super::scopes::connections_refused;
 use super::stage::Stage;
 use super::tally::Tally;
 
-/// A bar on a terminal, otherwise nothing.
+/// A bar on a terminal, otherwise nothing; and the begin of the demo.
 #[derive(Debug, Clone)]
-pub struct Bar(Option<ProgressBar>);
+pub struct Bar(Option<ProgressBar>, Instant);
 
 impl Bar {
     /// A bar that is shown from the first update on, and full after `length`.
     pub fn new(length: Duration) -> Self {
         let bar = || {
             let bar = ProgressBar::new(length.as_millis() as u64);
-            let style = ProgressStyle::with_template("{bar:40} {prefix}\n{wide_msg}");
+            let style = ProgressStyle::with_template("{bar:30} {prefix}\n{msg}");
             bar.set_style(style.expect("the template is valid"));
             bar
         };
-        Self(stderr().is_terminal().then(bar))
+        Self(stderr().is_terminal().then(bar), Instant::now())
+    }
+
+    /// Removes the bar from the terminal.
+    pub fn erase(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -49,63 +58,107 @@ impl Write for Bar {
     }
 }
 
-/// Displays the progress.
-pub struct Progress<'a> {
-    /// The bar.
-    pub bar: Bar,
-    /// The manager, which counts refusals.
-    pub manager: &'a Manager,
-    /// The counters of server and clients.
-    pub tally: &'a Tally,
-    /// The current stage.
-    pub stage: watch::Receiver<Stage>,
+/// What the server refused.
+pub enum Refused {
+    /// The manager refused, and counted it.
+    By(Manager),
+    /// The server without the manager refuses nothing until it crashes.
+    ByCrash,
 }
 
-impl Progress<'_> {
+/// Displays the progress of a run.
+pub struct Progress {
+    /// The bar.
+    pub bar: Bar,
+    /// The counters of server and clients.
+    pub tally: Arc<Tally>,
+    /// What the server refused.
+    pub refused: Refused,
+}
+
+impl Progress {
     /// Updates the display periodically, until it is dropped.
-    pub async fn show(self) -> ! {
-        let bar = self.bar.0.clone().map(Erased);
-        let every = Duration::from_millis(if bar.is_some() { 100 } else { 1000 });
-        let begin = Instant::now();
-        let mut ticks = interval_at(begin + every, every);
+    pub async fn show(self, stage: watch::Receiver<Stage>) {
+        let every = Duration::from_millis(if self.bar.0.is_some() { 100 } else { 1000 });
+        let begin = self.bar.1;
+        let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let stage = self.stage.borrow().describe();
-            let counts = self.counts();
-            match &bar {
-                Some(Erased(bar)) => {
+            let stage = stage.borrow().describe();
+            let run = match &self.refused {
+                Refused::By(_) => "with the manager",
+                Refused::ByCrash => "without the manager",
+            };
+            match &self.bar.0 {
+                Some(bar) => {
                     bar.set_position(begin.elapsed().as_millis() as u64);
-                    bar.set_prefix(stage);
-                    bar.set_message(counts);
+                    bar.set_prefix(format!("{run}, {stage}"));
+                    bar.set_message(fitting(self.counts(), stderr_columns()));
                 }
                 None => {
                     let seconds = begin.elapsed().as_secs_f64();
-                    eprintln!("{seconds:5.1} s  {stage}: {counts}");
+                    let counts = self.counts().join(", ");
+                    eprintln!("{seconds:5.1} s  {run}, {stage}: {counts}");
                 }
             }
         }
     }
 
-    /// The counters, in a line for a narrow terminal.
-    fn counts(&self) -> String {
-        let refused = |class| grouped(connections_refused(&self.manager.refusals(class)));
-        format!(
-            "{} open, {} echoes; refused: {} peer, {} transient, {} system",
-            grouped(self.tally.server.admitted.now()),
-            grouped(self.tally.honest.echoes.get()),
-            refused(ScopeClass::Peer),
-            refused(ScopeClass::Transient),
-            refused(ScopeClass::System),
-        )
+    /// The counters, the most important first.
+    fn counts(&self) -> Vec<String> {
+        let Tally { server, honest, .. } = &*self.tally;
+        let mut counts = vec![
+            format!("{} open", grouped(server.admitted.now())),
+            format!("{} echoes", grouped(honest.echoes.get())),
+        ];
+        match &self.refused {
+            Refused::By(manager) => counts.extend(
+                [ScopeClass::Peer, ScopeClass::Transient, ScopeClass::System].map(|class| {
+                    let refused = connections_refused(&manager.refusals(class));
+                    format!("{} refused by {class}", grouped(refused))
+                }),
+            ),
+            Refused::ByCrash => {
+                counts.push(format!("{} lost", grouped(honest.lost.get())));
+                counts.push(format!("{} crashes", grouped(server.crashes.get())));
+            }
+        }
+        counts
     }
 }
 
-/// A bar that is removed from the terminal when it is dropped.
-struct Erased(ProgressBar);
+/// As many of the counters as fit into a line: a counter is never cut.
+fn fitting(counts: Vec<String>, columns: usize) -> String {
+    let mut line = String::new();
+    for count in counts {
+        let separator = if line.is_empty() { "" } else { ", " };
+        if line.len() + separator.len() + count.len() > columns {
+            break;
+        }
+        line.push_str(separator);
+        line.push_str(&count);
+    }
+    line
+}
 
-impl Drop for Erased {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+fn stderr_columns() -> usize {
+    terminal::size().map_or(80, |(columns, _)| columns.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_progress_line_has_whole_counters() {
+        let counts = || vec!["2,395 open".to_owned(), "133,564 echoes".to_owned()];
+        let whole = "2,395 open, 133,564 echoes";
+        for columns in 0..40 {
+            let line = fitting(counts(), columns);
+            assert!(["", "2,395 open", whole].contains(&&*line), "{line}");
+            assert!(line.len() <= columns);
+        }
+        assert_eq!(fitting(counts(), whole.len()), whole);
     }
 }

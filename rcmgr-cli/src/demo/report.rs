@@ -7,12 +7,14 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
+use super::contrast::Contrast;
 use super::format::{bytes, duration, grouped, of_limit};
 use super::latency::Recorder;
 use super::plan::{Plan, most_connections};
 use super::scopes::{Summary, connections_refused};
 use super::tally::{ClientTally, Tally};
 use super::verdict::Check;
+use crate::fitted::fitted;
 
 /// The results of the demo.
 pub struct Report<'a> {
@@ -26,8 +28,12 @@ pub struct Report<'a> {
     pub scopes: Vec<Summary>,
     /// The counters of server and clients.
     pub tally: &'a Tally,
+    /// The counters of the run without the manager, if there was one.
+    pub without: Option<&'a Tally>,
     /// The checks.
     pub checks: Vec<Check>,
+    /// The columns of the terminal, if there is one.
+    pub columns: Option<usize>,
 }
 
 impl Report<'_> {
@@ -176,19 +182,29 @@ impl Display for Report<'_> {
             self.times(),
         ];
         for table in tables {
-            writeln!(f, "{}\n", table.trim_fmt())?;
+            writeln!(f, "{}\n", fitted(table, self.columns, &[]))?;
         }
         let busy = self.tally.honest.busy.get();
         if busy > 0 {
             writeln!(f, "Honest requests that got no memory: {}\n", grouped(busy))?;
         }
-        let failures = self.tally.failures.all();
-        if !failures.is_empty() {
-            writeln!(f, "Errors of the operating system:")?;
-            for (what, count) in failures {
-                writeln!(f, "  {} times {what}", grouped(count))?;
+        let without = self
+            .without
+            .map(|without| (" without the manager", without));
+        for (run, tally) in [("", self.tally)].into_iter().chain(without) {
+            let failures = tally.failures.all();
+            if !failures.is_empty() {
+                writeln!(f, "Errors of the operating system{run}:")?;
+                for (what, count) in failures {
+                    writeln!(f, "  {} times {what}", grouped(count))?;
+                }
+                writeln!(f)?;
             }
-            writeln!(f)?;
+        }
+        if let Some(without) = self.without {
+            // A server that accepted nothing was not started.
+            let with = (self.tally.server.accepted.get() > 0).then_some(self.tally);
+            write!(f, "{}", Contrast { without, with })?;
         }
         for notice in self.notices {
             writeln!(f, "note: {notice}")?;
@@ -202,7 +218,7 @@ impl Display for Report<'_> {
 }
 
 /// An empty table with names on the left and numbers on the right.
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
     for column in table.column_iter_mut().skip(1) {

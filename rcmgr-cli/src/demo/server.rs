@@ -24,14 +24,14 @@ use super::wire;
 pub const SERVICE: &str = "echo";
 
 /// The time limit for the hello of a client.
-const HELLO_WITHIN: Duration = Duration::from_millis(500);
+pub const HELLO_WITHIN: Duration = Duration::from_millis(500);
 /// The delay before the next accept when the machine has no file descriptor left.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(5);
+pub const ACCEPT_AGAIN: Duration = Duration::from_millis(5);
 /// The length of the accept queue. The machine may have a lower limit.
 const BACKLOG: u32 = 4096;
 /// The size of the read buffer of a connection, in bytes: enough for a hello. Requests are read
 /// into memory that is reserved for them.
-const READ_AHEAD: usize = 64;
+pub const READ_AHEAD: usize = 64;
 
 /// The echo server.
 pub struct Server {

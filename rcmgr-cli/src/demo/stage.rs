@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
+
+/// The time that a stage waits for its effect, beyond its own time. A busy machine may need it.
+const EFFECT_WITHIN: Duration = Duration::from_secs(2);
+/// The time between two looks for the effect.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A stage. Later stages are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,23 +46,50 @@ pub async fn reached(now: &mut watch::Receiver<Stage>, stage: Stage) {
     let _ = now.wait_for(|now| *now >= stage).await;
 }
 
-/// Announces the stages one after the other; clients leave `length` from now. Honest clients have
-/// up to two fifths of the time to connect, and the stages in `flooded` share the rest.
+/// The clients, for the director of the stages.
+pub struct Arrivals {
+    /// The number of honest clients that were admitted at least once.
+    pub came: watch::Receiver<u64>,
+    /// The number of honest clients.
+    pub all: u64,
+}
+
+impl Arrivals {
+    /// Waits until all have come, or until no further one comes for a while.
+    async fn complete(&mut self) {
+        while *self.came.borrow_and_update() < self.all {
+            match timeout(EFFECT_WITHIN, self.came.changed()).await {
+                Ok(Ok(())) => {}
+                // All clients have ended, or limits refuse the others.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Announces the stages one after the other, once the honest clients have come. The stages in
+/// `flooded` share `length`, or the clients just stay for that time. A stage takes a little longer
+/// until `has_effect` says that the flood did what it is for.
 pub async fn direct(
     now: &watch::Sender<Stage>,
     flooded: &[Stage],
-    all_came: impl Future<Output = ()>,
+    mut arrivals: Arrivals,
     length: Duration,
+    has_effect: impl Fn(Stage) -> bool,
 ) {
-    let begin = Instant::now();
-    let end = begin + length;
-    // Continue, whether all clients have connected or not.
-    let _ = timeout(length * 2 / 5, all_came).await;
-    let rest = end.saturating_duration_since(Instant::now());
-    for (at, stage) in (0..).zip(flooded) {
-        now.send_replace(*stage);
-        sleep_until(end - rest + rest * (at + 1) / flooded.len() as u32).await;
+    arrivals.complete().await;
+    if flooded.is_empty() {
+        sleep(length).await;
     }
-    sleep_until(end).await;
-    now.send_replace(Stage::Leaving);
+    for &stage in flooded {
+        now.send_replace(stage);
+        sleep(length / flooded.len() as u32).await;
+        let effect = async {
+            while !has_effect(stage) {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        // Continue in any case: limits may be too high for this flood.
+        let _ = timeout(EFFECT_WITHIN, effect).await;
+    }
 }

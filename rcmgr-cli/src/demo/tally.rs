@@ -70,8 +70,30 @@ pub struct Tally {
     /// The counters of flooding clients. An attempt that the end of the flood cancels is not
     /// counted.
     pub flooding: ClientTally,
+    /// What the honest clients got while the server was flooded.
+    pub under_flood: Answers,
     /// Errors of the operating system, by message.
     pub failures: Failures,
+}
+
+/// The answers that clients got.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Requests with an echo.
+    pub answered: Count,
+    /// Tries without an echo: a connection or a request that failed. The client tries again.
+    pub unanswered: Count,
+    /// The times from the first try of a request to its echo, or to the end of the flood.
+    pub waits: Recorder,
+}
+
+impl Answers {
+    /// The part of the tries that were answered, from 0 to 1; `None` if there were none.
+    pub fn share(&self) -> Option<f64> {
+        let answered = self.answered.get();
+        let tried = answered + self.unanswered.get();
+        (tried > 0).then(|| answered as f64 / tried as f64)
+    }
 }
 
 /// The counters of the server.
@@ -90,6 +112,8 @@ pub struct ServerTally {
     pub admitted: Gauge,
     /// Requests whose memory was refused.
     pub busy: Count,
+    /// Crashes of the server without the manager: its memory was exhausted.
+    pub crashes: Count,
     /// The highest memory usage of a connection, in bytes.
     pub largest_connection: AtomicU64,
     /// The time of the manager to admit: opening, setting the peer, setting the service.

@@ -7,8 +7,9 @@ use rcmgr_atomic::Manager;
 use rcmgr_metrics::{Observer, http};
 use tokio::net::TcpListener;
 
-/// Serves the view of the manager until the runtime ends. Returns the address.
-pub async fn serve(address: SocketAddr, manager: &Manager) -> io::Result<SocketAddr> {
+/// Serves the view of the manager until the runtime ends. Returns the address that `address`, a
+/// host and a port, stands for.
+pub async fn serve(address: &str, manager: &Manager) -> io::Result<SocketAddr> {
     let failed = |error: io::Error| {
         let reason = format!("cannot serve the live view on {address}: {error}");
         io::Error::new(error.kind(), reason)

@@ -13,9 +13,9 @@ use super::preset::Preset;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Defaults, for limits that no file sets")]
 pub struct DefaultsOptions {
-    /// The table of limits to start from
-    #[arg(long, value_enum, default_value_t)]
-    preset: Preset,
+    /// The table of limits to start from; `server` by default
+    #[arg(long, value_name = "PRESET", value_enum)]
+    preset: Option<Preset>,
 
     /// Scale the table to this much memory, such as 512MiB; this is not a cap
     ///
@@ -67,12 +67,13 @@ impl DefaultsOptions {
     /// Whether any of the options was given.
     pub fn are_given(&self) -> bool {
         let scale = self.memory.is_some() || self.fds.is_some();
-        scale || self.budget.is_some() || self.preset != Preset::default()
+        scale || self.budget.is_some() || self.preset.is_some()
     }
 
     /// The defaults on `machine`.
     pub fn on(&self, machine: &Machine) -> Defaults {
-        let table = self.preset.table();
+        let preset = self.preset.unwrap_or_default();
+        let table = preset.table();
         let fit = match self.budget {
             Some(budget) => Fit::Budget(budget),
             None => Fit::Scale {
@@ -92,16 +93,15 @@ impl DefaultsOptions {
                 Fit::Scale { .. } => scaled.clone(),
                 Fit::Budget(budget) => budget.limits_of(&table),
             },
-            preset: self.preset,
+            preset,
             table,
             fit,
             scaled,
-            description: self.describe(fit, machine),
+            description: self.describe(preset, fit, machine),
         }
     }
 
-    fn describe(&self, fit: Fit, machine: &Machine) -> String {
-        let preset = self.preset;
+    fn describe(&self, preset: Preset, fit: Fit, machine: &Machine) -> String {
         match fit {
             Fit::Budget(Budget { memory, fds }) => {
                 let memory = size(memory);

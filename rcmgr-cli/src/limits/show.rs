@@ -12,7 +12,7 @@ use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
 use super::{table, written};
-use crate::output::{print, print_error};
+use crate::output::{print, print_error, terminal_columns};
 
 /// The options of `rcmgr limits` without a command.
 #[derive(Debug, Clone, Args)]
@@ -44,14 +44,41 @@ pub struct ShowOptions {
     defaults: DefaultsOptions,
 }
 
-/// A command after an option is parsed as a file. Reject it with a helpful message.
+/// The commands of `rcmgr limits`.
+const COMMANDS: [&str; 3] = ["check", "diff", "help"];
+
+/// Names that are at least this similar are taken for mistyped ones, as by clap.
+const SIMILAR: f64 = 0.7;
+
+/// A command after an option, and a mistyped command, are parsed as a file. Reject them with a
+/// helpful message: the name of a limits file has an ending.
 fn file(path: PathBuf) -> Result<PathBuf, String> {
-    match path.to_str() {
-        Some(command @ ("check" | "diff")) => Err(format!(
-            "the command must come before all options and files: rcmgr limits {command} ..."
-        )),
-        _ => Ok(path),
+    let word = match path.to_str() {
+        Some(word) if path.extension().is_none() && !path.exists() => word,
+        Some(command) if COMMANDS.contains(&command) => command,
+        _ => return Ok(path),
+    };
+    if COMMANDS.contains(&word) {
+        return Err(format!(
+            "the command must come before all options and files: rcmgr limits {word} ..."
+        ));
     }
+    let likeness = |command: &&str| strsim::jaro(word, command);
+    let similar = COMMANDS.into_iter().max_by(|one, other| {
+        let [one, other] = [one, other].map(likeness);
+        one.total_cmp(&other)
+    });
+    let similar = similar.filter(|command| likeness(command) > SIMILAR);
+    Err(match similar {
+        Some(command) => format!("there is no such command or file; did you mean `{command}`?"),
+        None => {
+            let commands = COMMANDS.join(", ");
+            format!(
+                "there is no such command or file; the commands are {commands}, and the name of a \
+                 limits file ends in .json or .toml"
+            )
+        }
+    })
 }
 
 fn scope(text: &str) -> Result<LimitsKey, String> {
@@ -75,10 +102,10 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
         _ if options.toml => written::toml(&configuration, &entries),
         (true, true) => written::explained_json(&configuration, &entries),
         (true, false) => written::json(&entries),
-        (false, true) => written::explained(&configuration, &entries),
+        (false, true) => written::explained(&configuration, &entries, terminal_columns()),
         (false, false) => {
             let description = configuration.description();
-            let table = table::table(&configuration, &entries);
+            let table = table::table(&configuration, &entries, terminal_columns());
             format!("{description}\n\n{table}")
         }
     })?;

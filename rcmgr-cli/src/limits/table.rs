@@ -5,6 +5,7 @@ use std::path::Path;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use rcmgr_atomic::{Limit, LimitsKey, Resource};
+use unicode_width::UnicodeWidthStr;
 
 use super::amount::{printable, short_size};
 use super::configuration::Configuration;
@@ -27,11 +28,36 @@ const LONGEST_NAME: usize = 20;
 
 const LEGEND: &str =
     "* set by a file   ∞ unlimited   ~ rounded   exact values and origins: --explain\n";
+const NARROW_LEGEND: &str =
+    "* set by a file   ∞ unlimited   ~ rounded\nexact values and origins: --explain\n";
 
-/// The table, with a line for each entry.
-pub fn table(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
+/// The table, with a line for each entry. If the terminal has fewer `columns`, the scope and the
+/// origin have a line of their own above the numbers.
+pub fn table(
+    configuration: &Configuration<'_>,
+    entries: &[(LimitsKey, Limit)],
+    columns: Option<usize>,
+) -> String {
+    let wide = lines(configuration, entries, true);
+    let widest = wide.lines().map(UnicodeWidthStr::width).max();
+    match columns {
+        Some(columns) if widest > Some(columns) => lines(configuration, entries, false),
+        _ => wide,
+    }
+}
+
+fn lines(
+    configuration: &Configuration<'_>,
+    entries: &[(LimitsKey, Limit)],
+    is_wide: bool,
+) -> String {
     let headers = COLUMNS.iter().map(|(_, header)| *header);
-    let mut table = columns(["\nscope"].into_iter().chain(headers).chain(["\nfrom"]));
+    let (first, last) = if is_wide {
+        ("\nscope", "\nfrom")
+    } else {
+        ("", "")
+    };
+    let mut table = columns([first].into_iter().chain(headers).chain([last]));
     for column in table.column_iter_mut().skip(1).take(COLUMNS.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -39,21 +65,23 @@ pub fn table(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) 
     let mut names_above = vec![None; HEADER_LINES];
     for (key, limit) in entries {
         let name = printable(&key.to_string());
-        let (name, above) = match name.chars().count() {
-            ..=LONGEST_NAME => (name, None),
-            _ => (String::new(), Some(name)),
+        let from = from(configuration, key);
+        let (name, from, above) = match name.chars().count() {
+            _ if !is_wide => {
+                let above = format!("{name}  {from}");
+                (String::new(), String::new(), Some(above))
+            }
+            ..=LONGEST_NAME => (name, from, None),
+            _ => (String::new(), from, Some(name)),
         };
         names_above.push(above);
         let values = COLUMNS.map(|(resource, _)| cell(configuration, key, resource, limit));
-        let from = [from(configuration, key)];
-        table.add_row([name].into_iter().chain(values).chain(from));
+        table.add_row([name].into_iter().chain(values).chain([from]));
     }
     let lines = names_above.into_iter().zip(table.lines());
     let lines = lines.flat_map(|(above, line)| above.into_iter().chain([line]));
-    lines
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect::<String>()
-        + LEGEND
+    let lines: String = lines.map(|line| format!("{}\n", line.trim_end())).collect();
+    lines + if is_wide { LEGEND } else { NARROW_LEGEND }
 }
 
 /// An empty table without borders.

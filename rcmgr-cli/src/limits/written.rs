@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::amount::{limit, printable};
 use super::configuration::Configuration;
 use super::table::columns;
+use crate::fitted::fitted;
 
 /// A JSON limits file with every field set.
 pub fn json(entries: &[(LimitsKey, Limit)]) -> String {
@@ -46,14 +47,18 @@ fn with_origins(configuration: &Configuration<'_>, key: &LimitsKey, table: &str)
 }
 
 /// A line for each value, with its origin.
-pub fn explained(configuration: &Configuration<'_>, entries: &[(LimitsKey, Limit)]) -> String {
+pub fn explained(
+    configuration: &Configuration<'_>,
+    entries: &[(LimitsKey, Limit)],
+    width: Option<usize>,
+) -> String {
     let mut table = columns(["field", "limit", "from"]);
     for (key, resource, value) in values(entries) {
         let field = format!("{}.{}", printable(&key.to_string()), resource.field_name());
         let origin = configuration.origin(key, resource).to_string();
         table.add_row([field, limit(resource, value), origin]);
     }
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", fitted(table, width, &[]))
 }
 
 /// A JSON array with an object for each value.

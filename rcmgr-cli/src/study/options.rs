@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
@@ -31,20 +32,22 @@ pub struct Options {
     #[arg(value_parser = names::<Sharing>(Sharing::ALL.iter().map(|one| one.as_str())))]
     pub sharing: Vec<Sharing>,
 
-    /// Number of measurements of each case; 7 by default, 3 with --quick
+    /// Number of measurements of each case; 7 by default, 3 with --quick. There are fewer if the
+    /// time is over before
     #[arg(long, value_parser = value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 
     /// Approximate time of all measurements in seconds; 300 by default. The set-up takes up to half
-    /// as much in addition
+    /// as much in addition. A busy machine gets twice this time and half a minute in all: then the
+    /// study stops, with the results it has
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
 
     /// Largest number of live peers, measured in powers of ten from 10 on; 0 leaves this part out
-    #[arg(long, value_parser = value_parser!(u32).range(0..=10_000_000))]
+    #[arg(long, value_parser = peers)]
     pub peers: Option<u32>,
 
-    /// Measure everything in less than a minute, with less precision
+    /// Measure everything in less than a minute, also on a busy machine, with less precision
     #[arg(long, conflicts_with = "seconds")]
     pub quick: bool,
 
@@ -89,6 +92,10 @@ impl Options {
         replace(&mut options.sharings, &self.sharing);
         options.rounds = self.rounds.map_or(options.rounds, |rounds| rounds as usize);
         options.seconds = self.seconds.unwrap_or(options.seconds);
+        if !self.quick {
+            let busy = 2.0 * options.seconds + 30.0;
+            options.at_most = Some(Duration::from_secs_f64(busy));
+        }
         options.peers = self.peers.map_or(options.peers, |peers| peers as usize);
         options
     }
@@ -113,6 +120,13 @@ where
 {
     let known: Vec<_> = names.collect();
     PossibleValuesParser::new(known).try_map(|name| name.parse())
+}
+
+fn peers(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(peers @ (0 | 10..=10_000_000)) => Ok(peers),
+        _ => Err("expected 0, or a whole number from 10 to 10000000".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -6,28 +6,38 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use rcmgr_study::{Report, Row, Sharing, Workload};
 
+use crate::fitted::fitted;
+
 /// The engines that all others are compared with.
 const FLOOR: &str = "floor";
 const ATOMIC: &str = "atomic";
 
+/// The columns to leave out on a narrow terminal, in this order: they follow from others, or they
+/// are the least stable.
+const BY_IMPORTANCE: [usize; 5] = [5, 10, 6, 8, 7];
+
 /// The report: a table for each workload, one for each of the other parts, and the ratios.
-pub fn text(report: &Report) -> String {
+pub fn text(report: &Report, columns: Option<usize>) -> String {
     let mut text = String::new();
+    let table = |text: &mut String, table: Table, droppable: &[usize]| {
+        let lines = fitted(table, columns, droppable);
+        writeln!(text, "{lines}\n").expect("text takes anything");
+    };
     for &workload in Workload::ALL {
         if report.rows.iter().any(|row| row.workload == workload) {
             section(&mut text, workload.as_str(), workload.about());
-            table(&mut text, &by_threads(report, workload));
+            table(&mut text, by_threads(report, workload), &BY_IMPORTANCE);
         }
     }
     if !report.by_scopes.is_empty() {
         let about = "Reserve and release 4 KiB on 1 thread: ns by the number of charged scopes.";
         section(&mut text, "scopes", about);
-        table(&mut text, &across(&report.by_scopes, |row| row.scopes));
+        table(&mut text, across(&report.by_scopes, |row| row.scopes), &[]);
     }
     if !report.by_peers.is_empty() {
         let about = "1 thread: ns by the number of other live peers.";
         section(&mut text, "peers", about);
-        table(&mut text, &across(&report.by_peers, |row| row.peers));
+        table(&mut text, across(&report.by_peers, |row| row.peers), &[]);
     }
     if !report.ratios.is_empty() {
         section(&mut text, "ratios", "Between rows of this run.");
@@ -35,7 +45,7 @@ pub fn text(report: &Report) -> String {
         for ratio in &report.ratios {
             ratios.add_row([&ratio.of, &ratio.what, &format!("{:.2}", ratio.value)]);
         }
-        table(&mut text, &ratios);
+        table(&mut text, ratios, &[]);
     }
     notes(&mut text, report);
     text
@@ -58,7 +68,7 @@ fn notes(text: &mut String, report: &Report) {
     }
     note(format!(
         "ns/op is wall time divided by the operations of all threads, the median of {} rounds; \
-         spread is the interquartile range divided by the median",
+         spread is the interquartile range divided by the median, and n/a after a single round",
         method.rounds,
     ));
     note(
@@ -81,10 +91,6 @@ fn section(text: &mut String, name: &str, about: &str) {
     writeln!(text, "{name}: {about}\n").expect("text takes anything");
 }
 
-fn table(text: &mut String, table: &Table) {
-    writeln!(text, "{}\n", table.trim_fmt()).expect("text takes anything");
-}
-
 fn by_threads(report: &Report, workload: Workload) -> Table {
     let header = [
         "sharing", "threads", "engine", "ns/op", "spread", "/ floor", "/ atomic", "scaling", "p50",
@@ -104,7 +110,7 @@ fn by_threads(report: &Report, workload: Workload) -> Table {
             row.threads.to_string(),
             row.engine.clone(),
             nanos(row.ns_per_op),
-            format!("{:.0} %", row.spread * 100.0),
+            spread(row.spread),
             ratio(floor_of_memory),
             ratio(to(ATOMIC, row.threads)),
             ratio(scaling),
@@ -152,6 +158,15 @@ fn across(rows: &[Row], number: fn(&Row) -> Option<usize>) -> Table {
         table.add_row(names.into_iter().chain(numbers.iter().map(cell)));
     }
     table
+}
+
+/// In percent. A single measurement has no spread.
+fn spread(spread: Option<f64>) -> String {
+    match spread.map(|spread| spread * 100.0) {
+        None => "n/a".to_owned(),
+        Some(percent @ ..10.0) => format!("{percent:.1} %"),
+        Some(percent) => format!("{percent:.0} %"),
+    }
 }
 
 /// Three significant digits.

@@ -9,7 +9,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::client::Query;
 use super::options::{LONGEST_SEARCH, Sort};
-use super::page::{Page, Scope};
+use super::page::{Detail, Name, Page, Scope};
 use super::rates::Rates;
 
 /// The number of scopes in one request: more than a terminal has lines.
@@ -34,6 +34,17 @@ pub enum Mode {
     /// The user is typing a search. Holds the search before.
     Search(String),
     Help,
+}
+
+/// What the largest part of the screen shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// The scopes.
+    Scopes,
+    /// All numbers of the selected scope.
+    Details,
+    /// The state of the server, and the refusals by address.
+    Server,
 }
 
 /// An answer of the server, with its query.
@@ -64,11 +75,14 @@ pub struct App {
     pub sort: Sort,
     pub search: String,
     pub paused: bool,
-    /// Whether to show details of the selected scope, if there is space.
-    pub details: bool,
+    pub view: View,
+    /// Whether the scopes without limits are in one row, where they are all at the end.
+    pub folds: bool,
     /// The latest page.
     pub page: Option<Page>,
     pub rates: Rates,
+    /// The scope that was asked for in detail, or `None` if it does not exist.
+    pub detail: Option<Option<Detail>>,
     /// The index of the selected scope among the matching scopes.
     pub selected: u64,
     /// The index of the first scope on the screen.
@@ -77,7 +91,7 @@ pub struct App {
     rows: u64,
     /// The name of the selected scope, which stays selected when its index changes. `None` at the
     /// top: there the first scope stays selected.
-    follows: Option<String>,
+    follows: Option<Name>,
     /// The latest query and its time.
     asked: Option<(Query, Instant)>,
     waiting: bool,
@@ -96,9 +110,11 @@ impl App {
             sort,
             search,
             paused: false,
-            details: true,
+            view: View::Scopes,
+            folds: true,
             page: None,
             rates: Rates::new(interval),
+            detail: None,
             selected: 0,
             top: 0,
             rows: 1,
@@ -115,9 +131,12 @@ impl App {
         self.at(self.selected)
     }
 
-    /// The scope at an index among the matching scopes, if it is in the page.
+    /// The scope at an index among the matching scopes, if it is in the page and not folded.
     pub fn at(&self, place: u64) -> Option<&Scope> {
         let page = self.page.as_ref()?;
+        if place >= self.reachable() {
+            return None;
+        }
         let place = usize::try_from(place.checked_sub(page.offset)?).ok()?;
         page.scopes.get(place)
     }
@@ -125,6 +144,32 @@ impl App {
     /// The number of matching scopes.
     pub fn matched(&self) -> u64 {
         self.page.as_ref().map_or(0, |page| page.matched)
+    }
+
+    /// The index of the row for all scopes without limits, if they are folded. Only the order by
+    /// utilisation has them all at the end. A search unfolds them, so that all it found is seen.
+    pub fn fold(&self) -> Option<u64> {
+        let page = self.page.as_ref()?;
+        if !self.folds || self.sort != Sort::Utilisation || !self.search.is_empty() {
+            return None;
+        }
+        let first = page.scopes.iter().position(|scope| !scope.is_limited())?;
+        let fold = page.offset + first as u64;
+        // If the page begins without limits, the first one without is not known, or there is no
+        // other scope. One scope is a row already.
+        (first > 0 && page.matched > fold + 1).then_some(fold)
+    }
+
+    /// The number of scopes that the list shows.
+    pub fn reachable(&self) -> u64 {
+        let reachable = self.page.as_ref().map_or(0, Page::reachable);
+        self.fold().unwrap_or(reachable)
+    }
+
+    /// The number of rows of the list. One row stands for all that is not shown.
+    pub fn rows_of_list(&self) -> u64 {
+        let reachable = self.reachable();
+        reachable + u64::from(reachable < self.matched())
     }
 
     /// The state of the connection at a time.
@@ -140,6 +185,11 @@ impl App {
             None if self.page.is_none() => Connection::Reading,
             None => Connection::Live(self.took),
         }
+    }
+
+    /// Whether the last request failed.
+    pub const fn failing(&self) -> bool {
+        self.failing.is_some()
     }
 
     /// The query to send now, if any. The caller must send it.
@@ -176,6 +226,15 @@ impl App {
     }
 
     fn query(&self) -> Query {
+        if let Some(name) = self.asks_in_detail() {
+            return Query {
+                sort: self.sort,
+                search: String::new(),
+                offset: 0,
+                limit: 1,
+                scope: Some(name),
+            };
+        }
         let [first, last] = match &self.asked {
             Some((asked, _)) => [asked.offset, asked.offset + asked.limit],
             None => [0, LIMIT],
@@ -192,7 +251,15 @@ impl App {
             search: self.search.clone(),
             offset,
             limit: LIMIT,
+            scope: None,
         }
+    }
+
+    /// The name of the scope to ask for in detail, if the server can tell more.
+    fn asks_in_detail(&self) -> Option<String> {
+        let tells_more = self.page.as_ref()?.refusing.is_some();
+        let scope = self.selected_scope()?;
+        (self.view == View::Details && tells_more).then(|| scope.name.exact.clone())
     }
 
     /// Takes an answer of the server.
@@ -203,6 +270,9 @@ impl App {
             Ok(mut page) => {
                 self.failing = None;
                 self.took = now.saturating_duration_since(asked);
+                if answer.query.scope.is_some() {
+                    return self.answer_in_detail(page, now);
+                }
                 // The settings have changed since: drop this answer, the next query has the new
                 // settings.
                 if answer.query.sort != self.sort || answer.query.search != self.search {
@@ -213,6 +283,7 @@ impl App {
                 page.scopes.truncate(most);
                 page.offset = answer.query.offset;
                 page.matched = page.matched.min(u64::from(u32::MAX));
+                self.detail = None;
                 // The page may have moved or shrunk: update the selection.
                 self.rates.look(&page, now);
                 self.page = Some(page);
@@ -222,8 +293,24 @@ impl App {
             Err(why) => {
                 let begin = self.failing.take().map_or(now, |(begin, _)| begin);
                 self.failing = Some((begin, why));
+                // What was refused per second before is not what is refused now.
+                self.rates.forget();
             }
         }
+    }
+
+    /// Takes an answer about one scope. The list stays as it is.
+    fn answer_in_detail(&mut self, mut page: Page, now: Instant) {
+        let detail = page.scope.take();
+        self.rates
+            .look_at(detail.as_ref().map(|detail| &detail.scope), &page, now);
+        self.detail = Some(detail);
+        if let Some(before) = self.page.take() {
+            page.scopes = before.scopes;
+            (page.matched, page.offset) = (before.matched, before.offset);
+            page.reachable = before.reachable;
+        }
+        self.page = Some(page);
     }
 
     fn find_followed(&mut self) {
@@ -251,10 +338,10 @@ impl App {
 
     /// Keeps the selection among the matching scopes and on the screen.
     fn stay_inside(&mut self) {
-        let matched = self.matched();
-        self.selected = self.selected.min(matched.saturating_sub(1));
+        let count = self.rows_of_list();
+        self.selected = self.selected.min(count.saturating_sub(1));
         // Scroll as little as possible so that the selection is visible and the screen is full.
-        let last_top = matched.saturating_sub(self.rows);
+        let last_top = count.saturating_sub(self.rows);
         let lowest = (self.selected + 1).saturating_sub(self.rows);
         self.top = self.top.clamp(lowest, self.selected).min(last_top);
     }
@@ -285,6 +372,7 @@ impl App {
 
     fn key_in_normal(&mut self, key: KeyEvent) -> Action {
         match key.code {
+            KeyCode::Esc if self.view != View::Scopes => self.view = View::Scopes,
             KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Up | KeyCode::Char('k') => self.select(self.selected.saturating_sub(1)),
             KeyCode::Down | KeyCode::Char('j') => self.select(self.selected + 1),
@@ -292,13 +380,21 @@ impl App {
             KeyCode::PageDown => self.select(self.selected + self.rows),
             KeyCode::Home | KeyCode::Char('g') => self.select(0),
             KeyCode::End | KeyCode::Char('G') => self.select(u64::MAX),
-            KeyCode::Char('/') => self.mode = Mode::Search(self.search.clone()),
+            KeyCode::Char('/') => {
+                self.view = View::Scopes;
+                self.mode = Mode::Search(self.search.clone());
+            }
             KeyCode::Char('s') => {
+                self.view = View::Scopes;
                 self.sort = self.sort.next();
                 self.back_to_top();
             }
             KeyCode::Char('p') => self.paused = !self.paused,
-            KeyCode::Enter => self.details = !self.details,
+            KeyCode::Char('f') => self.set_folds(!self.folds),
+            // The row for all scopes without limits has no details: Enter shows the scopes.
+            KeyCode::Enter if self.fold() == Some(self.selected) => self.set_folds(false),
+            KeyCode::Enter => self.switch(View::Details),
+            KeyCode::Char('i') => self.switch(View::Server),
             KeyCode::Char('?' | 'h') => self.mode = Mode::Help,
             _ => {}
         }
@@ -331,6 +427,16 @@ impl App {
         // At the top, the first scope stays selected, whichever it is.
         let followed = self.selected_scope().filter(|_| self.selected > 0);
         self.follows = followed.map(|scope| scope.name.clone());
+    }
+
+    /// Shows a view, or the scopes again.
+    fn switch(&mut self, to: View) {
+        self.view = if self.view == to { View::Scopes } else { to };
+    }
+
+    fn set_folds(&mut self, folds: bool) {
+        self.folds = folds;
+        self.stay_inside();
     }
 
     fn back_to_top(&mut self) {

@@ -8,7 +8,7 @@ use ureq::{Agent, Body, Error};
 use super::address::Address;
 use super::options::Sort;
 use super::page::Page;
-use super::text::{cut, escaped};
+use super::text::{escaped, first_words};
 
 /// The timeout of a request.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ pub struct Query {
     pub offset: u64,
     /// The largest number of scopes.
     pub limit: u64,
+    /// The name of a scope to request in detail. Only servers that say what refuses know this.
+    pub scope: Option<String>,
 }
 
 /// The client.
@@ -66,13 +68,16 @@ impl Client {
     ///
     /// The reason, as text for the screen.
     pub fn ask(&self, query: &Query) -> Result<Page, String> {
-        let request = self
+        let mut request = self
             .agent
             .get(self.address.asked())
             .query("sort", query.sort.argument())
             .query("search", &query.search)
             .query("offset", query.offset.to_string())
             .query("limit", query.limit.to_string());
+        if let Some(name) = &query.scope {
+            request = request.query("scope", name);
+        }
         let mut answer = request.call().map_err(|error| why(&error))?;
         if answer.status() != StatusCode::OK {
             return Err(complaint(answer.status(), answer.body_mut()));
@@ -81,10 +86,8 @@ impl Client {
         let body = body.read_to_vec().map_err(|error| why(&error))?;
         serde_json::from_slice(&body).map_err(|error| {
             let error = escaped(&error.to_string());
-            cut(
-                &format!("this is not a live view of rcmgr: {error}"),
-                MOST_OF_A_COMPLAINT.1,
-            )
+            let whole = format!("this is not a live view of rcmgr: {error}");
+            first_words(&whole, MOST_OF_A_COMPLAINT.1)
         })
     }
 }
@@ -109,7 +112,7 @@ fn complaint(status: StatusCode, body: &mut Body) -> String {
         "" => format!("the server answered {status}"),
         said => format!("the server answered {status}: {}", escaped(said)),
     };
-    cut(&whole, columns)
+    first_words(&whole, columns)
 }
 
 fn why(error: &Error) -> String {
@@ -126,5 +129,5 @@ fn why(error: &Error) -> String {
         Error::BodyExceedsLimit(most) => format!("the answer is longer than {most} bytes"),
         other => other.to_string(),
     };
-    cut(&escaped(&text), MOST_OF_A_COMPLAINT.1)
+    first_words(&escaped(&text), MOST_OF_A_COMPLAINT.1)
 }

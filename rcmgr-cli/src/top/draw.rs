@@ -1,64 +1,112 @@
 //! Draws the view on a screen of any size.
 //!
-//! From top to bottom: a line about the server, a line with the settings, the titles of the
-//! columns, the scopes system and transient, a rule, the matching scopes, the details of the
-//! selected one, and a line with the keys. On a small screen, the least important parts are left
-//! out.
+//! From top to bottom: a line about the server, a line with the settings, what refuses now, the
+//! titles of the columns, the scopes system and transient, a rule, the matching scopes, the details
+//! of the selected one, and a line with the keys. On a small screen, the least important parts are
+//! left out. What is shown is whole: no number is cut.
 
 mod bar;
 mod details;
+mod fit;
 mod help;
+mod now;
+mod server;
+mod spark;
 mod styles;
 mod table;
 #[cfg(test)]
 mod tests;
+mod title;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthStr;
 
-use super::app::{App, Connection, Mode};
-use super::text::{cut, escaped};
-use styles::{FAILED, FAINT, SELECTED, STRONG};
+use super::app::{App, Mode, View};
+use super::numbers::count;
+use super::page::Page;
+use super::text::{escaped, first_words};
+use fit::{EVERYTHING, Part};
+use styles::{FAINT, SELECTED, STRONG};
 use table::Table;
+
+/// From this height on, there is space for the details of the selected scope below the list.
+const HEIGHT_WITH_DETAILS: u16 = 30;
 
 /// Draws the view of the server at `place`.
 pub fn draw(app: &mut App, place: &str, now: Instant, area: Rect, buffer: &mut Buffer) {
     let mut lines = Lines(area);
+    let width = usize::from(area.width);
     // On a small screen scopes come first.
     let at_least = |height: u16, lines: u16| if area.height >= height { lines } else { 0 };
-    let title = lines.take_above(1);
-    let settings = lines.take_above(at_least(8, 1));
-    let head = lines.take_above(at_least(3, 1));
-    let pinned = lines.take_above(at_least(10, 2));
-    let rule = lines.take_above(at_least(12, 1));
-    let keys = lines.take_below(at_least(4, 1));
-    let room_for_details = app.details && lines.0.height >= details::HEIGHT + 5;
-    let details = lines.take_below(if room_for_details { details::HEIGHT } else { 0 });
-    let scopes = lines.0;
-
-    app.set_rows(scopes.height.into());
-    self::title(app, place, now, title.width.into()).render(title, buffer);
-    self::settings(app).render(settings, buffer);
-    if let Some(page) = &app.page {
-        let table = Table::of(page, &app.rates, area.width.into());
-        table.header().style(STRONG).render(head, buffer);
-        let two = [&page.system, &page.transient];
-        for (scope, line) in two.into_iter().flatten().zip(pinned.rows()) {
-            table.row(scope, &app.rates).render(line, buffer);
+    title::title(app, place, now, width).render(lines.take_above(1), buffer);
+    title::settings(app, width).render(lines.take_above(at_least(8, 1)), buffer);
+    keys(app, width).render(lines.take_below(at_least(4, 1)), buffer);
+    match app.view {
+        View::Scopes => list(app, lines, buffer),
+        View::Details => draw_lines(details::lines(app, width), lines.0, buffer),
+        View::Server => {
+            let shown = app
+                .page
+                .as_ref()
+                .map(|page| server::lines(page, &app.rates, width));
+            draw_lines(shown.unwrap_or_default(), lines.0, buffer);
         }
-        Line::styled("─".repeat(rule.width.into()), FAINT).render(rule, buffer);
-        self::scopes(app, &table, scopes, buffer);
     }
-    details::draw(app, details, buffer);
-    self::keys(app).render(keys, buffer);
     if app.mode == Mode::Help {
         help::draw(area, buffer);
+    }
+}
+
+/// Draws what refuses now, the scopes, and the details of the selected one.
+fn list(app: &mut App, mut lines: Lines, buffer: &mut Buffer) {
+    let (width, height) = (usize::from(lines.0.width), lines.0.height);
+    let at_least = |at_least: u16, lines: u16| if height >= at_least { lines } else { 0 };
+    let most_now = match height {
+        ..10 => 0,
+        10..16 => 2,
+        16..HEIGHT_WITH_DETAILS => 5,
+        _ => 8,
+    };
+    let shown = app
+        .page
+        .as_ref()
+        .map(|page| now::lines(app, page, width, most_now));
+    let shown = shown.unwrap_or_default();
+    let now = lines.take_above(shown.len() as u16);
+    draw_lines(shown, now, buffer);
+    let head = lines.take_above(at_least(2, 1));
+    let pinned = lines.take_above(at_least(7, 2));
+    let rule = lines.take_above(at_least(9, 1));
+    let details = match app.selected_scope() {
+        Some(scope) if height + 3 >= HEIGHT_WITH_DETAILS => {
+            details::panel(scope, &app.rates, width)
+        }
+        _ => None,
+    };
+    if let Some(shown) = details {
+        draw_lines(shown, lines.take_below(details::HEIGHT), buffer);
+    }
+    let scopes = lines.0;
+    app.set_rows(scopes.height.into());
+    let Some(page) = &app.page else { return };
+    let table = Table::of(page, &app.rates, width);
+    table.header().style(STRONG).render(head, buffer);
+    let two = [&page.system, &page.transient];
+    for (scope, line) in two.into_iter().flatten().zip(pinned.rows()) {
+        table.row(scope, &app.rates).render(line, buffer);
+    }
+    Line::styled("─".repeat(rule.width.into()), FAINT).render(rule, buffer);
+    self::scopes(app, page, &table, scopes, buffer);
+}
+
+fn draw_lines(lines: Vec<Line<'static>>, area: Rect, buffer: &mut Buffer) {
+    for (line, row) in lines.into_iter().zip(area.rows()) {
+        line.render(row, buffer);
     }
 }
 
@@ -86,12 +134,13 @@ impl Lines {
     }
 }
 
-/// The view as plain text.
+/// The view as plain text, with all that was asked for and no name cut.
 pub fn text(app: &App, place: &str) -> String {
-    let mut lines = vec![Line::from(escaped(place)), settings(app)];
+    let mut lines = vec![title::server(app, place)];
+    lines.push(title::settings(app, EVERYTHING));
     if let Some(page) = &app.page {
-        lines[0].push_span(format!("  {} scopes", page.total));
-        let table = Table::of(page, &app.rates, usize::MAX);
+        lines.extend(now::lines(app, page, EVERYTHING, EVERYTHING));
+        let table = Table::of(page, &app.rates, EVERYTHING);
         lines.push(table.header());
         let above = [&page.system, &page.transient].into_iter().flatten();
         lines.extend(above.map(|scope| table.row(scope, &app.rates)));
@@ -100,84 +149,24 @@ pub fn text(app: &App, place: &str) -> String {
         lines.extend(scopes.map(|scope| table.row(scope, &app.rates)));
         let more = page.matched.saturating_sub(page.scopes.len() as u64);
         if more > 0 {
-            lines.push(Line::from(format!("and {more} more")));
+            lines.push(Line::from(format!("and {} more", count(more))));
         }
     }
-    let lines = lines.iter().map(|line| format!("{line}\n"));
+    let lines = lines.iter().map(|line| format!("{line}"));
     lines
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect()
 }
 
-/// The server and its state. If the line is too long, the end of the place is cut.
-fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static> {
-    let seconds = |time: Duration| match time.as_secs() {
-        seconds @ ..120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    };
-    let (state, style) = match app.connection(now) {
-        Connection::Failing(since, why) => {
-            let state = match since.as_secs() {
-                0 => format!("no answer: {why}"),
-                _ => format!("no answer for {}: {why}", seconds(since)),
-            };
-            (state, FAILED)
-        }
-        _ if app.paused => ("paused".to_owned(), Style::new().fg(Color::Yellow)),
-        Connection::Reading => ("reading ...".to_owned(), FAINT),
-        Connection::Waiting(since) => {
-            let state = format!("waiting for {}", seconds(since));
-            (state, Style::new().fg(Color::Yellow))
-        }
-        Connection::Live(took) => {
-            let state = format!("answers in {} ms", took.as_millis());
-            (state, Style::new().fg(Color::Green))
-        }
-    };
-    let count = match &app.page {
-        Some(page) => format!("{} scopes  ", page.total),
-        None => String::new(),
-    };
-    // The state gets space first, then the count, then the place.
-    let state = cut(&state, width);
-    let left = width - state.width();
-    let count = if count.width() > left {
-        String::new()
-    } else {
-        count
-    };
-    let left = left - count.width();
-    let place = cut(
-        &format!("rcmgr top  {}", escaped(place)),
-        left.saturating_sub(2),
-    );
-    let space = " ".repeat(left - place.width());
-    Line::from(vec![
-        Span::styled(place, STRONG),
-        Span::raw(space),
-        Span::styled(count, FAINT),
-        Span::styled(state, style),
-    ])
-}
-
-/// The settings, and the number of scopes found.
-fn settings(app: &App) -> Line<'static> {
-    let mut text = format!("sorted by {}", app.sort.describe());
-    if !app.search.is_empty() {
-        let search = escaped(&app.search);
-        let found = match app.matched() {
-            0 => "nothing".to_owned(),
-            matched => matched.to_string(),
-        };
-        text += &format!("   search: {search}   found: {found}");
-    }
-    Line::styled(text, FAINT)
-}
-
-fn scopes(app: &App, table: &Table, area: Rect, buffer: &mut Buffer) {
-    for (place, line) in (app.top..app.matched()).zip(area.rows()) {
+fn scopes(app: &App, page: &Page, table: &Table, area: Rect, buffer: &mut Buffer) {
+    let fold = app.fold();
+    for (place, line) in (app.top..app.rows_of_list()).zip(area.rows()) {
         match app.at(place) {
             Some(scope) => table.row(scope, &app.rates).render(line, buffer),
+            None if place == app.reachable() => {
+                let more = page.matched - place;
+                table.rest(more, fold.is_some()).render(line, buffer);
+            }
             // The user has scrolled here, and the answer is pending.
             None => Line::raw("...").render(line, buffer),
         }
@@ -190,29 +179,47 @@ fn scopes(app: &App, table: &Table, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn keys(app: &App) -> Line<'static> {
+fn keys(app: &App, width: usize) -> Line<'static> {
     if let Mode::Search(_) = app.mode {
+        let typed = escaped(&app.search);
+        let help = first_words(
+            "  Enter keeps it, Esc drops it",
+            width.saturating_sub(9 + typed.width()),
+        );
         return Line::from(vec![
             Span::styled("search: ", STRONG),
-            Span::raw(escaped(&app.search)),
+            Span::raw(typed),
             Span::styled(" ", SELECTED),
-            Span::styled("  Enter keeps it, Esc drops it", FAINT),
+            Span::styled(help, FAINT),
         ]);
     }
     let pause = if app.paused { "go on" } else { "pause" };
+    let end = match app.view {
+        View::Scopes => ("q", "quit"),
+        _ => ("Esc", "back"),
+    };
+    let fold = match app.fold() {
+        Some(_) => ("f", "unfold"),
+        None if !app.folds => ("f", "fold"),
+        None => ("", ""),
+    };
     let keys = [
-        ("q", "quit"),
+        end,
+        ("?", "help"),
+        ("Enter", "details"),
         ("/", "search"),
         ("s", "sort"),
         ("p", pause),
-        ("Enter", "details"),
-        ("?", "help"),
+        ("i", "server"),
+        fold,
     ];
-    let spans = keys.into_iter().flat_map(|(key, what)| {
-        [
+    let keys = keys.into_iter().filter(|(key, _)| !key.is_empty());
+    let parts = keys.enumerate().map(|(rank, (key, what))| Part {
+        spans: vec![
             Span::styled(key, STRONG),
-            Span::styled(format!(" {what}  "), FAINT),
-        ]
+            Span::styled(format!(" {what}"), FAINT),
+        ],
+        rank: rank as u8,
     });
-    Line::from_iter(spans)
+    fit::line(parts.collect(), Vec::new(), width)
 }

@@ -1,17 +1,19 @@
 //! Pages for tests.
 
-use rcmgr_atomic::{Limit, ScopeStat};
+use rcmgr_atomic::{Limit, Refusals, ScopeStat};
 
 use super::page::{Page, Scope};
 
 /// A scope that uses nothing and has no limits.
 pub fn scope(name: &str) -> Scope {
     Scope {
-        name: name.to_owned(),
+        name: name.to_owned().into(),
+        class: name.split(':').next().unwrap_or_default().to_owned(),
         used: ScopeStat::ZERO,
         peak: ScopeStat::ZERO,
         limit: Limit::UNLIMITED,
-        refusals: ScopeStat::ZERO,
+        refusals: Refusals::default(),
+        dry_run_refusals: Refusals::default(),
     }
 }
 
@@ -25,5 +27,14 @@ pub fn page(scopes: impl IntoIterator<Item = Scope>) -> Page {
         system: Some(scope("system")),
         transient: Some(scope("transient")),
         scopes,
+        reachable: None,
+        scope: None,
+        refusing: None,
+        name: None,
+        uptime_seconds: None,
+        over_releases: None,
+        reload: None,
+        addresses: None,
+        dry_run: None,
     }
 }

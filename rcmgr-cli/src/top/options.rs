@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
+use rcmgr_atomic::Resource;
 
 use super::address::Address;
 
@@ -14,7 +15,7 @@ pub struct Options {
     #[arg(value_name = "URL", value_parser = Address::parse)]
     pub address: Address,
 
-    /// Time between two updates, such as 500ms or 5s
+    /// Time between two updates, such as 500ms or 5s; rates are of this time
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 
@@ -30,10 +31,11 @@ pub struct Options {
 
     /// Order of the scopes
     #[arg(long, value_name = "ORDER", value_enum, default_value_t = Sort::Utilisation)]
+    #[arg(ignore_case = true)]
     pub sort: Sort,
 
-    /// Print the current state as plain text and exit; this is the default if the output is not a
-    /// terminal
+    /// Print the state as plain text after one interval and exit; this is the default if the output
+    /// is not a terminal
     #[arg(long)]
     pub once: bool,
 }
@@ -71,7 +73,9 @@ impl Sort {
     /// The text on the screen.
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::Conns => "connections",
+            Self::Memory => Resource::Memory.field_name(),
+            Self::Streams => Resource::Streams.field_name(),
+            Self::Conns => Resource::Conns.field_name(),
             plain => plain.argument(),
         }
     }

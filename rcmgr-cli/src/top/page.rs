@@ -1,10 +1,17 @@
-//! The answer of the live view: a page of scopes.
+//! The answer of the live view: a page of scopes, and what the server says about itself.
+//!
+//! Servers of earlier versions say less about themselves. What is missing is not shown.
 
-use rcmgr_atomic::{Limit, LimitValue, Resource, ScopeStat};
+mod server;
+
+use std::collections::HashMap;
+
+use rcmgr_atomic::{Limit, LimitValue, Refusals, Resource, ScopeStat};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::text::escaped;
+pub use server::{Addresses, DryRun, Network, Origin, RefusedNow, Refuser, Reload};
 
 /// A page.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,14 +27,76 @@ pub struct Page {
     pub transient: Option<Scope>,
     /// The scopes of the page, in the requested order.
     pub scopes: Vec<Scope>,
+    /// The number of matching scopes that offsets reach; `None` for all.
+    pub reachable: Option<u64>,
+    /// The scope that the query asked for in detail, if it exists.
+    pub scope: Option<Detail>,
+    /// What the server refused since its reading before.
+    pub refusing: Option<RefusedNow>,
+    /// The name of the server.
+    #[serde(default, deserialize_with = "server::text")]
+    pub name: Option<String>,
+    pub uptime_seconds: Option<f64>,
+    /// How often more was released than was held: each is a mistake in the server's program.
+    pub over_releases: Option<u64>,
+    /// `None` also if the limits are not reloaded.
+    pub reload: Option<Reload>,
+    pub addresses: Option<Addresses>,
+    /// `None` also if there is no dry run.
+    pub dry_run: Option<DryRun>,
+}
+
+impl Page {
+    /// The scopes that are in every answer.
+    pub fn pinned(&self) -> Vec<&Scope> {
+        [&self.system, &self.transient]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The number of matching scopes that can be shown.
+    pub fn reachable(&self) -> u64 {
+        self.reachable.unwrap_or(u64::MAX).min(self.matched)
+    }
+}
+
+/// A scope with the origin of each limit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// By resource.
+    #[serde(default)]
+    pub origins: HashMap<String, Origin>,
+}
+
+/// The name of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "String")]
+pub struct Name {
+    /// For the screen: see [`escaped`].
+    pub shown: String,
+    /// As the server spells it.
+    pub exact: String,
+}
+
+impl From<String> for Name {
+    fn from(exact: String) -> Self {
+        Self {
+            shown: escaped(&exact),
+            exact,
+        }
+    }
 }
 
 /// The current state of a scope.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Scope {
-    /// Escaped: see [`escaped`].
-    #[serde(deserialize_with = "name")]
-    pub name: String,
+    pub name: Name,
+    /// The class of the scope, such as `service-peer`.
+    #[serde(default)]
+    pub class: String,
     #[serde(deserialize_with = "counters")]
     pub used: ScopeStat,
     #[serde(deserialize_with = "counters")]
@@ -35,8 +104,11 @@ pub struct Scope {
     #[serde(deserialize_with = "limit")]
     pub limit: Limit,
     /// The number of refusals of each resource.
-    #[serde(deserialize_with = "counters")]
-    pub refusals: ScopeStat,
+    #[serde(deserialize_with = "refusals")]
+    pub refusals: Refusals,
+    /// The number of refusals that the limits of the dry run would have added.
+    #[serde(default, deserialize_with = "refusals")]
+    pub dry_run_refusals: Refusals,
 }
 
 impl Scope {
@@ -69,24 +141,45 @@ impl Scope {
 
     /// The number of refusals of a resource. They are only counted by direction.
     pub const fn refused(&self, resource: Resource) -> Option<u64> {
-        match resource {
-            Resource::Streams | Resource::Conns => None,
-            _ => Some(of(&self.refusals, resource)),
-        }
+        counted(&self.refusals, resource)
+    }
+
+    /// The number of refusals that the limits of the dry run would have added.
+    pub const fn refused_by_dry_run(&self, resource: Resource) -> Option<u64> {
+        counted(&self.dry_run_refusals, resource)
     }
 
     /// The number of all refusals.
     pub fn all_refused(&self) -> u64 {
-        let counts = Resource::ALL.iter().filter_map(|&one| self.refused(one));
-        counts.fold(0, u64::saturating_add)
+        total(&self.refusals)
     }
+
+    /// Whether it has a limit.
+    pub fn is_limited(&self) -> bool {
+        Resource::ALL
+            .iter()
+            .any(|&resource| self.part(resource).is_some())
+    }
+}
+
+const fn counted(refusals: &Refusals, resource: Resource) -> Option<u64> {
+    match resource {
+        Resource::Streams | Resource::Conns => None,
+        _ => Some(refusals.get(resource)),
+    }
+}
+
+/// The number of all refusals. The sum must not overflow, because the numbers come from a server.
+pub fn total(refusals: &Refusals) -> u64 {
+    let counts = Resource::COUNTED.map(|resource| refusals.get(resource));
+    counts.into_iter().fold(0, u64::saturating_add)
 }
 
 const fn of(stat: &ScopeStat, resource: Resource) -> u64 {
     match resource {
         Resource::Memory => stat.memory,
         Resource::Fd => stat.fd,
-        // The sum must not overflow, because the numbers come from a server.
+        // The sum must not overflow either.
         Resource::Streams => stat.streams_inbound.saturating_add(stat.streams_outbound),
         Resource::StreamsInbound => stat.streams_inbound,
         Resource::StreamsOutbound => stat.streams_outbound,
@@ -94,10 +187,6 @@ const fn of(stat: &ScopeStat, resource: Resource) -> u64 {
         Resource::ConnsInbound => stat.conns_inbound,
         Resource::ConnsOutbound => stat.conns_outbound,
     }
-}
-
-fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    String::deserialize(from).map(|name| escaped(&name))
 }
 
 #[derive(Deserialize)]
@@ -121,6 +210,18 @@ fn counters<'de, D: Deserializer<'de>>(from: D) -> Result<ScopeStat, D::Error> {
         conns_inbound: counters.conns_inbound,
         conns_outbound: counters.conns_outbound,
     })
+}
+
+fn refusals<'de, D: Deserializer<'de>>(from: D) -> Result<Refusals, D::Error> {
+    let counters = Counters::deserialize(from)?;
+    let mut refusals = Refusals::default();
+    refusals.memory = counters.memory;
+    refusals.fd = counters.fd;
+    refusals.streams_inbound = counters.streams_inbound;
+    refusals.streams_outbound = counters.streams_outbound;
+    refusals.conns_inbound = counters.conns_inbound;
+    refusals.conns_outbound = counters.conns_outbound;
+    Ok(refusals)
 }
 
 #[derive(Deserialize)]

@@ -1,26 +1,40 @@
-//! The rates of refusals.
+//! Rates of refusals, and the last minute of each scope.
 
-use std::collections::HashMap;
+mod counted;
+mod minute;
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::page::{Page, Scope};
+use rcmgr_atomic::{Refusals, Resource};
 
-/// Refusals per second between two updates.
+use super::page::{Addresses, Name, Network, Page, Scope};
+use counted::Counted;
+pub use minute::{MOMENTS, Minute, Moment};
+
+/// The number of resources whose refusals are counted.
+const COUNTED: usize = Resource::COUNTED.len();
+
+/// Refusals per second between two updates, of all that the server counts.
 #[derive(Debug)]
 pub struct Rates {
     /// The shortest time between two updates for a new rate. A search causes updates that are too
     /// close.
     soonest: Duration,
     /// `None` for a name that several scopes have because it was cut.
-    scopes: HashMap<String, Option<Seen>>,
+    scopes: HashMap<Name, Option<Seen>>,
+    addresses: Option<Counted<3>>,
+    networks: HashMap<String, Counted<2>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Seen {
-    at: Instant,
-    refused: u64,
-    /// The rate since the update before, per second.
-    rate: Option<f64>,
+    /// `None` after a failure: a rate over a gap is not the rate now.
+    refused: Option<Counted<COUNTED>>,
+    /// What the limits of the dry run would have refused.
+    dry_run: Option<Counted<COUNTED>>,
+    minute: Minute,
 }
 
 impl Rates {
@@ -29,51 +43,146 @@ impl Rates {
         Self {
             soonest: interval / 2,
             scopes: HashMap::new(),
+            addresses: None,
+            networks: HashMap::new(),
         }
     }
 
-    /// Takes an update.
+    /// Takes an update of all scopes of a page.
     pub fn look(&mut self, page: &Page, now: Instant) {
+        self.scopes = self.seen_in(&[page.pinned(), page.scopes.iter().collect()], now);
+        self.look_at_addresses(page, now);
+    }
+
+    /// Takes an update of one scope. The other scopes of the page were not read.
+    pub fn look_at(&mut self, scope: Option<&Scope>, page: &Page, now: Instant) {
+        let seen = self.seen_in(&[page.pinned(), scope.into_iter().collect()], now);
+        self.scopes.extend(seen);
+        self.look_at_addresses(page, now);
+    }
+
+    fn seen_in(&self, lists: &[Vec<&Scope>], now: Instant) -> HashMap<Name, Option<Seen>> {
         let mut scopes = HashMap::new();
-        for scope in &page.scopes {
-            let seen = scopes.entry(scope.name.clone());
-            seen.and_modify(|seen| *seen = None)
-                .or_insert_with(|| Some(self.seen(scope, now)));
+        // A scope may be in several lists. Two in one list are two scopes with one name.
+        for list in lists {
+            let mut names = HashSet::new();
+            for scope in list {
+                let is_first = names.insert(&scope.name);
+                match scopes.entry(scope.name.clone()) {
+                    Entry::Vacant(free) => drop(free.insert(Some(self.seen(scope, now)))),
+                    Entry::Occupied(mut taken) if !is_first => drop(taken.insert(None)),
+                    Entry::Occupied(_) => {}
+                }
+            }
         }
-        for scope in [&page.system, &page.transient].into_iter().flatten() {
-            scopes.insert(scope.name.clone(), Some(self.seen(scope, now)));
-        }
-        self.scopes = scopes;
+        scopes
+    }
+
+    fn look_at_addresses(&mut self, page: &Page, now: Instant) {
+        let soonest = self.soonest;
+        let addresses = page.addresses.as_ref();
+        let counts = addresses.map(Addresses::counts);
+        self.addresses = counts.map(|counts| Counted::next(self.addresses, counts, now, soonest));
+        let networks = addresses.into_iter().flat_map(|of| &of.most_refused);
+        let networks = networks.map(|network| {
+            let before = self.networks.get(&network.network).copied();
+            let counts = [network.by_rate, network.by_subnet];
+            let counted = Counted::next(before, counts, now, soonest);
+            (network.network.clone(), counted)
+        });
+        self.networks = networks.collect();
     }
 
     fn seen(&self, scope: &Scope, now: Instant) -> Seen {
-        let refused = scope.all_refused();
-        let before = self.scopes.get(&scope.name).copied().flatten();
-        let rate = match before {
-            Some(before) if now.saturating_duration_since(before.at) < self.soonest => {
-                return before;
-            }
-            Some(before) => {
-                // The counter is lower if the scope or the server was created again: it then counts
-                // from zero.
-                let since = refused.checked_sub(before.refused).unwrap_or(refused);
-                Some(since as f64 / now.saturating_duration_since(before.at).as_secs_f64())
-            }
-            None => None,
+        let before = self.scopes.get(&scope.name).and_then(Option::as_ref);
+        let next = |before, refusals: &Refusals| {
+            Counted::next(before, counts(refusals), now, self.soonest)
         };
+        let refused = next(before.and_then(|seen| seen.refused), &scope.refusals);
+        let dry_run = next(
+            before.and_then(|seen| seen.dry_run),
+            &scope.dry_run_refusals,
+        );
+        let mut minute = match before {
+            Some(seen) => seen.minute.clone(),
+            None => Minute::new(now),
+        };
+        minute.add(
+            now,
+            Moment {
+                part: scope.fullest(&Resource::ALL).map(|(_, part)| part),
+                refused: refused.rates().is_some_and(|rates| sum(rates) > 0.0),
+            },
+        );
         Seen {
-            at: now,
-            refused,
-            rate,
+            refused: Some(refused),
+            dry_run: Some(dry_run),
+            minute,
         }
+    }
+
+    /// Forgets all rates, because the server does not answer. The last minutes stay.
+    pub fn forget(&mut self) {
+        for seen in self.scopes.values_mut().flatten() {
+            (seen.refused, seen.dry_run) = (None, None);
+        }
+        self.addresses = None;
+        self.networks.clear();
+    }
+
+    /// Whether there are rates: not before the second update, nor without an answer.
+    pub fn are_known(&self) -> bool {
+        let mut refused = self
+            .scopes
+            .values()
+            .flatten()
+            .filter_map(|seen| seen.refused);
+        refused.any(|counted| counted.rates().is_some())
     }
 
     /// Refusals per second; `None` for a scope that was not in the update before.
     pub fn of(&self, scope: &Scope) -> Option<f64> {
-        self.scopes.get(&scope.name).copied().flatten()?.rate
+        self.by_resource(scope).map(sum)
+    }
+
+    /// Refusals per second, in the order of [`Resource::COUNTED`].
+    pub fn by_resource(&self, scope: &Scope) -> Option<[f64; COUNTED]> {
+        self.seen_of(scope)?.refused?.rates()
+    }
+
+    /// Refusals per second that the limits of the dry run would have added, in the order of
+    /// [`Resource::COUNTED`].
+    pub fn dry_run(&self, scope: &Scope) -> Option<[f64; COUNTED]> {
+        self.seen_of(scope)?.dry_run?.rates()
+    }
+
+    /// The last minute; `None` for a name that several scopes have.
+    pub fn minute(&self, scope: &Scope) -> Option<&Minute> {
+        self.seen_of(scope).map(|seen| &seen.minute)
+    }
+
+    /// The rates of [`Addresses::counts`].
+    pub fn addresses(&self) -> Option<[f64; 3]> {
+        self.addresses?.rates()
+    }
+
+    /// Refusals of a network per second, by rate and by subnet.
+    pub fn network(&self, network: &Network) -> Option<[f64; 2]> {
+        self.networks.get(&network.network)?.rates()
+    }
+
+    fn seen_of(&self, scope: &Scope) -> Option<&Seen> {
+        self.scopes.get(&scope.name)?.as_ref()
     }
 }
 
+fn counts(refusals: &Refusals) -> [u64; COUNTED] {
+    Resource::COUNTED.map(|resource| refusals.get(resource))
+}
+
+fn sum<const N: usize>(rates: [f64; N]) -> f64 {
+    rates.iter().sum()
+}
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{page, scope};

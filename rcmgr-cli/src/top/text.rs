@@ -1,9 +1,6 @@
-//! Formats text and numbers for the screen.
+//! Makes text safe and short enough for the screen.
 
-use rcmgr_atomic::{KIB, Resource};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use crate::limits::amount::amount;
 
 /// The text with invisible characters escaped, such as `\u{1b}`.
 ///
@@ -22,12 +19,33 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// The text, if it fits into `width` columns, otherwise its beginning and a `…`.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
+/// The name, if it fits into `width` columns, otherwise its two ends with a `…` between them. The
+/// end of a name is what tells the peers of a protocol apart.
+pub fn cut(name: &str, width: usize) -> String {
+    if name.width() <= width {
+        return name.to_owned();
     }
-    let mut left = width.saturating_sub(1);
+    let Some(left) = width.checked_sub(1) else {
+        return String::new();
+    };
+    let (head, behind) = name.split_at(bytes_within(name.chars(), left.div_ceil(2)));
+    let (before, tail) = name.split_at(name.len() - bytes_within(name.chars().rev(), left / 2));
+    // The cut may go through a number, and a part of it is another number: leave out the rest.
+    let digit = |char: char| char.is_ascii_digit();
+    let head = match cuts_a_number(head, behind) {
+        true => head.trim_end_matches(digit),
+        false => head,
+    };
+    let tail = match cuts_a_number(before, tail) {
+        true => tail.trim_start_matches(digit),
+        false => tail,
+    };
+    format!("{head}…{tail}")
+}
+
+/// The number of bytes of the first characters that fit into `width` columns.
+fn bytes_within(chars: impl Iterator<Item = char>, width: usize) -> usize {
+    let mut left = width;
     let fits = |char: &char| match left.checked_sub(char.width().unwrap_or(0)) {
         Some(rest) => {
             left = rest;
@@ -35,67 +53,58 @@ pub fn cut(text: &str, width: usize) -> String {
         }
         None => false,
     };
-    let mut shown: String = text.chars().take_while(fits).collect();
-    if width > 0 {
-        shown.push('…');
-    }
-    shown
+    chars.take_while(fits).map(char::len_utf8).sum()
 }
 
-/// An amount of a resource, exact.
-pub fn exact(resource: Resource, value: u64) -> String {
-    amount(resource, value)
+/// Whether there are digits on both sides. Many digits in a row are an id, of which a part is
+/// better than nothing.
+fn cuts_a_number(before: &str, behind: &str) -> bool {
+    const MOST_DIGITS_OF_A_PORT: usize = 5;
+    let digit = |byte: &&u8| byte.is_ascii_digit();
+    let before = before.as_bytes().iter().rev().take_while(digit).count();
+    let behind = behind.as_bytes().iter().take_while(digit).count();
+    before > 0 && behind > 0 && before + behind <= MOST_DIGITS_OF_A_PORT
 }
 
-/// An amount of a resource in few columns: memory in K, M, G and so on, which are powers of 1024;
-/// other resources exact.
-pub fn short(resource: Resource, value: u64) -> String {
-    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
-    if resource != Resource::Memory {
-        return value.to_string();
+/// The text in lines of `width` columns. Words stay whole if they fit into a line.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let left = width.saturating_sub(lines.last().map_or(0, |line| line.width()));
+        if word.trim_end().width() > left && left < width {
+            lines.push(String::new());
+        }
+        for char in word.chars() {
+            let columns = char.width().unwrap_or(0);
+            match lines.last_mut() {
+                Some(line) if line.width() + columns <= width => line.push(char),
+                // The space between two lines is not shown.
+                _ if char == ' ' => {}
+                _ => lines.push(char.into()),
+            }
+        }
     }
-    if value < KIB {
-        return format!("{value}B");
-    }
-    let mut number = value as f64 / KIB as f64;
-    let mut unit = 0;
-    // A number that would be rounded to 1024 becomes 1 of the next unit.
-    while number >= 1023.5 && unit + 1 < UNITS.len() {
-        number /= KIB as f64;
-        unit += 1;
-    }
-    let unit = UNITS[unit];
-    match number {
-        // Whole numbers and numbers from ten on have no decimals.
-        _ if number >= 9.95 || number.fract() == 0.0 => format!("{number:.0}{unit}"),
-        _ => format!("{number:.1}{unit}"),
-    }
+    lines
 }
 
-/// A rate per second.
-pub fn rate(rate: f64) -> String {
-    match rate {
-        0.0 => "0".to_owned(),
-        ..9.95 => format!("{rate:.1}"),
-        _ => format!("{rate:.0}"),
-    }
-}
+/// Ends a sentence that has more words.
+const ELLIPSIS: &str = " …";
 
-/// A utilisation as a percentage.
-pub fn percent(part: f64) -> String {
-    match part {
-        // Below the limit it never shows 100 %.
-        0.0..1.0 => format!("{:.0}%", (part * 100.0).round().min(99.0)),
-        ..100.0 => format!("{:.0}%", part * 100.0),
-        // The limit was lowered far below the usage.
-        _ => ">9999%".to_owned(),
+/// The first words of a sentence that fit into `width` columns, with a `…` if there are more.
+///
+/// A sentence may have numbers, and a part of a number is another number. So words stay whole.
+pub fn first_words(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
     }
+    let ends = text.match_indices(' ').map(|(end, _)| &text[..end]);
+    let fits = |words: &&str| words.width() + ELLIPSIS.width() <= width;
+    let words = ends.take_while(fits).last();
+    words.map_or_else(String::new, |words| format!("{words}{ELLIPSIS}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use rcmgr_atomic::{GIB, MIB};
-
     use super::*;
 
     #[test]
@@ -127,16 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_by_columns_not_by_bytes() {
+    fn a_name_is_cut_in_the_middle_by_columns_not_by_bytes() {
         let cases = [
             ("peer", 4, "peer"),
-            ("peer", 3, "pe…"),
+            ("peer", 3, "p…r"),
+            ("peer", 2, "p…"),
             ("peer", 1, "…"),
             ("peer", 0, ""),
             ("日本語", 6, "日本語"),
-            ("日本語", 5, "日本…"),
+            ("日本語", 5, "日…語"),
             ("日本語", 4, "日…"),
             ("日本語", 2, "…"),
+            ("protocol:/a.peer:192.0.2.7", 16, "protocol….0.2.7"),
+            ("peer:10.0.0.102", 14, "peer:10….0.102"),
+            ("peer:12345678901234567890", 13, "peer:1…567890"),
         ];
         for (text, width, shown) in cases {
             assert_eq!(cut(text, width), shown, "{text} in {width}");
@@ -144,33 +157,27 @@ mod tests {
     }
 
     #[test]
-    fn sizes_take_few_columns() {
-        let cases = [
-            (0, "0B"),
-            (1023, "1023B"),
-            (KIB, "1K"),
-            (1536, "1.5K"),
-            (10 * KIB + 100, "10K"),
-            (MIB - 1, "1.0M"),
-            (512 * MIB, "512M"),
-            (1023 * MIB + 1, "1023M"),
-            (16 * GIB, "16G"),
-            (u64::MAX, "16E"),
-        ];
-        for (size, text) in cases {
-            assert_eq!(short(Resource::Memory, size), text);
-        }
-        assert_eq!(short(Resource::Conns, 1_000_000), "1000000");
+    fn a_long_text_takes_several_lines() {
+        let lines = wrapped("line 12: 12345 is wrong", 9);
+        assert_eq!(lines, ["line 12: ", "12345 is ", "wrong"]);
+        assert_eq!(wrapped("peer:日本語のプロ", 9), ["peer:日本", "語のプロ"]);
+        assert_eq!(wrapped("", 9), [""]);
     }
 
     #[test]
-    fn a_nearly_reached_limit_is_not_shown_as_reached() {
-        assert_eq!(percent(0.9999), "99%");
-        assert_eq!(percent(1.0), "100%");
-        assert_eq!(percent(1.5), "150%");
-        assert_eq!(percent(1e300), ">9999%");
-        assert_eq!(rate(0.04), "0.0");
-        assert_eq!(rate(0.25), "0.2");
-        assert_eq!(rate(1234.5), "1234");
+    fn a_sentence_is_cut_between_words_so_that_numbers_stay_whole() {
+        let text = "no answer within 10 s";
+        let cases = [
+            (21, text),
+            (20, "no answer within …"),
+            (18, "no answer within …"),
+            (17, "no answer …"),
+            (4, "no …"),
+            (3, ""),
+            (0, ""),
+        ];
+        for (width, shown) in cases {
+            assert_eq!(first_words(text, width), shown, "in {width}");
+        }
     }
 }

@@ -36,12 +36,12 @@ fn all_files_are_checked() {
     let line = "low.toml: warning: PeerDefault.FD: 15 cannot be reached: System allows 5\n";
     assert!(low.err.contains(line), "{}", low.err);
     assert_eq!(low.status, 0);
-    assert!(folder.run(&["check"]).trouble().contains("<FILE>"));
+    assert!(folder.run(&["check"]).wrong_use().contains("<FILE>"));
 }
 
 #[test]
 fn machine_resources_are_not_checked_if_defaults_suit_any_machine() {
-    let file = "[System]\nFD = 18446744073709551615\n";
+    let file = "[System]\nFD = 9223372036854775807\n";
     let folder = Folder::new("any", &[("many.toml", file)]);
     let for_any: [&[&str]; 2] = [&DEFAULTS, &["--budget=512MiB,4096"]];
     for options in for_any {

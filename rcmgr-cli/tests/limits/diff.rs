@@ -23,12 +23,14 @@ fn differences_are_listed() {
         folder.limits(&["diff", "old.toml", "old.toml"]),
         Run::new(0, "", "")
     );
-    let gone = folder.limits(&["diff", "old.toml", "gone.toml"]).trouble();
+    let gone = folder
+        .limits(&["diff", "old.toml", "gone.toml"])
+        .wrong_file();
     assert!(gone.starts_with("gone.toml: "), "{gone}");
     assert!(
         folder
             .limits(&["diff", "old.toml"])
-            .trouble()
+            .wrong_use()
             .contains("<NEW>")
     );
 }

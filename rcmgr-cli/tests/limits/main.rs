@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Fixed defaults, so that no test depends on the machine.
-const DEFAULTS: [&str; 4] = ["--memory", "1GiB", "--fds", "1000"];
+const DEFAULTS: [&str; 6] = ["--preset", "libp2p", "--memory", "1GiB", "--fds", "1000"];
 
 const PEER: &str = "Peer.12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 
@@ -97,9 +97,15 @@ impl Run {
         self.out
     }
 
-    /// The stderr of a run that fails with status 2.
-    fn trouble(self) -> String {
+    /// The stderr of a run with a wrong argument.
+    fn wrong_use(self) -> String {
         assert_eq!((self.status, self.out.as_str()), (2, ""), "{self:?}");
+        self.err
+    }
+
+    /// The stderr of a run with a wrong file.
+    fn wrong_file(self) -> String {
+        assert_eq!((self.status, self.out.as_str()), (1, ""), "{self:?}");
         self.err
     }
 

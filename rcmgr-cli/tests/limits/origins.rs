@@ -16,8 +16,8 @@ fn every_value_is_explained() {
         "AllowlistedSystem.Memory 1.125 GiB 128 MiB + 1 GiB per GiB × 1 GiB",
         "ProtocolPeerDefault.Memory 16777220 B 16 MiB + 4 B per GiB × 1 GiB",
         "PeerDefault.ConnsInbound unlimited server.toml:7",
-        "PeerDefault.ConnsOutbound 8 fixed in preset default",
-        "Conn.FD 1 fixed in preset default",
+        "PeerDefault.ConnsOutbound 8 fixed in preset libp2p",
+        "Conn.FD 1 fixed in preset libp2p",
         &format!("{PEER}.Conns 64 server.toml:10"),
         &format!("{PEER}.ConnsInbound unlimited as PeerDefault: server.toml:7"),
         &format!("{PEER}.FD 15 as PeerDefault: max(4, 1/64 of 1000 fds)"),
@@ -100,7 +100,7 @@ fn origins_add_up() {
                 } else {
                     let known = [
                         "the budget",
-                        "fixed in preset default",
+                        "fixed in preset libp2p",
                         "fixed in preset server",
                     ];
                     assert!(known.contains(&origin), "{value}");
@@ -130,9 +130,9 @@ fn the_system_gets_exactly_the_budget() {
     let table = folder.run(&["--budget", "512 MiB, 4096"]);
     assert_eq!(
         table.line("preset"),
-        "preset default, within a budget of 512 MiB of memory and 4096 fds"
+        "preset server, within a budget of 512 MiB of memory and 4096 fds"
     );
     assert!(table.line("System ").ends_with("  budget"));
-    let both = folder.run(&["--budget=512MiB,4096", "--fds=1"]).trouble();
+    let both = folder.run(&["--budget=512MiB,4096", "--fds=1"]).wrong_use();
     assert!(both.contains("cannot be used with"), "{both}");
 }

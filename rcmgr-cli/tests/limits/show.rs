@@ -3,12 +3,43 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use rcmgr_atomic::Limits;
+use rcmgr_config::{PartialLimits, ScalingLimits};
+
 use crate::{DEFAULTS, Folder, PEER, Run, server, squeezed};
 
 #[test]
 fn the_table_has_the_numbers_of_the_contract() {
     let table = Folder::new("golden", &[]).limits(&[]).good();
     assert_eq!(table, include_str!("1gib-1000fds.txt"));
+}
+
+#[test]
+fn without_options_the_limits_are_those_of_the_program_in_the_readme() {
+    let file = "[PeerDefault]\nConnsInbound = 8\nMemory = '16 MiB'\n";
+    let folder = Folder::new("readme", &[("limits.toml", file)]);
+    let text = folder.run(&["limits.toml", "--json"]).good();
+    let shown = PartialLimits::from_json(&text).unwrap();
+    let of_program = PartialLimits::from_toml(file)
+        .unwrap()
+        .build(&ScalingLimits::server().auto_scale());
+    assert_eq!(shown.build(&Limits::unlimited()), of_program);
+    // The same in words.
+    let described = folder.run(&["limits.toml"]).good();
+    let first = described.lines().next().unwrap();
+    assert!(
+        first.starts_with("limits.toml, over preset server, scaled to "),
+        "{first}"
+    );
+    let libp2p = folder
+        .run(&["limits.toml", "--preset=libp2p", "--json"])
+        .good();
+    assert_ne!(libp2p, text);
+    // The name that the preset had before.
+    let old = folder
+        .run(&["limits.toml", "--preset=default", "--json"])
+        .good();
+    assert_eq!(old, libp2p);
 }
 
 #[test]
@@ -22,7 +53,7 @@ fn defaults_without_options_use_this_machine() {
 #[test]
 fn the_table_shows_the_values_of_a_file() {
     let run = server("table").limits(&["server.toml"]);
-    let description = "server.toml, over preset default, scaled to 1 GiB of memory and 1000 fds";
+    let description = "server.toml, over preset libp2p, scaled to 1 GiB of memory and 1000 fds";
     assert_eq!(run.line("server.toml,"), description);
     assert_eq!(
         squeezed(run.line("System")),
@@ -38,7 +69,7 @@ fn the_table_shows_the_values_of_a_file() {
         "∞ 8 *64 384 768 768 15 192 MiB server.toml:10, as PeerDefault"
     );
     let widest = Folder::new("widest", &[])
-        .limits(&["--preset", "server"])
+        .run(&["--preset=server", "--memory=1GiB", "--fds=1000"])
         .good();
     let widest = widest.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{widest:?}");
@@ -60,7 +91,7 @@ fn chosen_scopes_are_shown_alone() {
         squeezed(run.line("Peer.tenant-7.Conns ")),
         "Peer.tenant-7.Conns 16 as PeerDefault: server.toml:6"
     );
-    let unknown = folder.limits(&["--scope", "Sistem"]).trouble();
+    let unknown = folder.limits(&["--scope", "Sistem"]).wrong_use();
     assert!(
         unknown.contains("there is no such scope; the scopes are System,"),
         "{unknown}"
@@ -80,7 +111,7 @@ fn the_later_of_two_files_wins() {
     );
     assert!(
         run.out
-            .starts_with("b.json, over a.toml, over preset default,"),
+            .starts_with("b.json, over a.toml, over preset libp2p,"),
         "{}",
         run.out
     );
@@ -89,7 +120,7 @@ fn the_later_of_two_files_wins() {
 #[test]
 fn limits_that_cannot_work_are_warnings() {
     let file = "[PeerDefault]\nFD = 5000\nConnsInbound = 9\n[Transient]\nConns = 0\n\
-                [System]\nFD = 18446744073709551615\n";
+                [System]\nFD = 9223372036854775807\n";
     let run = Folder::new("warnings", &[("odd.toml", file)]).limits(&["odd.toml"]);
     assert_eq!(run.status, 0);
     let lines: Vec<_> = run.err.lines().collect();
@@ -101,7 +132,7 @@ fn limits_that_cannot_work_are_warnings() {
     for warning in known {
         assert!(lines.contains(&warning), "{lines:?}");
     }
-    let over = "warning: System.FD: 18446744073709551615 is more than the ";
+    let over = "warning: System.FD: 9223372036854775807 is more than the ";
     assert!(lines.iter().any(|line| line.starts_with(over)), "{lines:?}");
 }
 
@@ -134,20 +165,20 @@ fn a_wrong_argument_is_a_clear_error() {
             &["--budget=5,x"],
             "file descriptors \"x\": expected a whole number",
         ),
-        (&["--preset=libp2p"], "[possible values: default, server]"),
+        (&["--preset=lib"], "[possible values: server, libp2p]"),
         (&["--json", "--toml"], "cannot be used with"),
         (&["--explain", "--toml"], "cannot be used with"),
     ];
     for (arguments, message) in cases {
-        let error = folder.run(arguments).trouble();
+        let error = folder.run(arguments).wrong_use();
         assert!(error.contains(message), "{error}");
     }
     assert_eq!(
-        folder.limits(&["typo.toml"]).trouble(),
+        folder.limits(&["typo.toml"]).wrong_file(),
         "typo.toml:3: System.Memry: unknown key; did you mean \"Memory\"?\n"
     );
     assert_eq!(
-        folder.limits(&["limits.yaml"]).trouble(),
+        folder.limits(&["limits.yaml"]).wrong_file(),
         "limits.yaml: the name ends neither in .json nor in .toml\n"
     );
 }

@@ -39,13 +39,13 @@ fn printed_limits_files_give_the_same_limits() {
 fn toml_has_origins_as_comments() {
     let run = server("comments").limits(&["server.toml", "--toml", "--scope", PEER]);
     let expected = format!(
-        "# server.toml, over preset default, scaled to 1 GiB of memory and 1000 fds\n\n[{PEER}]\n\
+        "# server.toml, over preset libp2p, scaled to 1 GiB of memory and 1000 fds\n\n[{PEER}]\n\
          Streams = 768                 # as PeerDefault: 512 + 256 per GiB × 1 GiB\n\
          StreamsInbound = 384          # as PeerDefault: 256 + 128 per GiB × 1 GiB\n\
          StreamsOutbound = 768         # as PeerDefault: 512 + 256 per GiB × 1 GiB\n\
          Conns = 64                    # server.toml:10\n\
          ConnsInbound = \"unlimited\"    # as PeerDefault: server.toml:7\n\
-         ConnsOutbound = 8             # as PeerDefault: fixed in preset default\n\
+         ConnsOutbound = 8             # as PeerDefault: fixed in preset libp2p\n\
          FD = 15                       # as PeerDefault: max(4, 1/64 of 1000 fds)\n\
          Memory = 201326592            # as PeerDefault: 64 MiB + 128 MiB per GiB × 1 GiB\n"
     );

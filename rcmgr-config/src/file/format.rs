@@ -7,22 +7,34 @@ use rcmgr_core::BadConfiguration;
 
 use super::text::file_error;
 
-/// The syntax of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+const UNKNOWN: &str = "the name ends neither in .json nor in .toml";
+
+/// The syntax of a limits file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    /// JSON, as go-libp2p reads and writes it.
     Json,
+    /// TOML, with the same names.
     Toml,
 }
 
-impl Format {
-    /// The syntax of a file with this name.
-    pub(super) fn of(path: &Path) -> Result<Self, BadConfiguration> {
-        match path.extension().and_then(OsStr::to_str) {
-            Some("json") => Ok(Self::Json),
-            Some("toml") => Ok(Self::Toml),
-            _ => Err(file_error(
-                "the name ends neither in .json nor in .toml".into(),
-            )),
+impl FileFormat {
+    /// The syntax of a file with this name; `None` if the name has no ending.
+    pub(super) fn of_name(path: &Path) -> Result<Option<Self>, BadConfiguration> {
+        match path.extension().map(OsStr::to_str) {
+            Some(Some("json")) => Ok(Some(Self::Json)),
+            Some(Some("toml")) => Ok(Some(Self::Toml)),
+            None => Ok(None),
+            Some(_) => Err(file_error(UNKNOWN.into())),
+        }
+    }
+
+    /// The syntax of the text of a file whose name has no ending: only JSON can be recognized.
+    pub(super) fn of_text(text: &str) -> Result<Self, BadConfiguration> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        match text.trim_start().starts_with('{') {
+            true => Ok(Self::Json),
+            false => Err(file_error(UNKNOWN.into())),
         }
     }
 

@@ -1,239 +1,205 @@
-//! Interprets the tree as limits: the only code that knows the keys and values of a limits file.
+//! Interprets the tree as limits: the only code that knows the keys of a limits file.
 
 use std::collections::BTreeMap;
 
-use rcmgr_core::{BadConfiguration, LimitValue, LimitsKey, Resource, Shown, shown};
+use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
-use super::format::Format;
+use super::addresses::Addresses;
+use super::foreign::{self, Found};
+use super::mistakes::Mistakes;
+use super::names::{bad, path, table, unique, unknown};
 use super::tree::{Entry, Value};
-use crate::{ByteSize, ByteSizeError, PartialLimits};
+use super::value::limit_value;
+use super::{Interpreted, LimitsFileErrors};
+use crate::FileFormat;
 
 /// Another name for `System`, used by the BNB Greenfield storage provider.
 const SYSTEM_LIMIT: &str = "SystemLimit";
 
-/// The line of each field that a file sets.
-pub(super) type FieldLines = BTreeMap<(LimitsKey, Resource), usize>;
+/// The table of the limits by address.
+const ADDRESSES: &str = "Addresses";
 
-struct Interpreter {
-    format: Format,
-    limits: PartialLimits,
-    lines: FieldLines,
+/// The table of the dry run.
+const DRY_RUN: &str = "DryRun";
+
+/// Interprets the tables of the file, or of its dry run, which has the same tables.
+struct Interpreter<'m> {
+    format: FileFormat,
+    is_dry_run: bool,
+    mistakes: &'m mut Mistakes,
+    result: Interpreted,
     /// The name and line of each entry, to detect an entry that is set under two names.
     given: BTreeMap<LimitsKey, (String, usize)>,
 }
 
+/// The limits of a file, and the mistakes that the parser found before.
 pub(super) fn interpret(
     root: &[Entry<'_>],
-    format: Format,
-) -> Result<(PartialLimits, FieldLines), BadConfiguration> {
-    let mut interpreter = Interpreter {
-        format,
-        limits: PartialLimits::default(),
-        lines: BTreeMap::new(),
-        given: BTreeMap::new(),
+    format: FileFormat,
+    mut mistakes: Mistakes,
+) -> Result<Interpreted, LimitsFileErrors> {
+    let found = foreign::limits_in(root, format);
+    let result = match mistakes.ok(found) {
+        None => Interpreted::default(),
+        Some(Found {
+            entries,
+            within,
+            allowlist,
+        }) => {
+            let mut interpreter = Interpreter::new(format, &mut mistakes);
+            interpreter.root(entries, &within);
+            let mut result = interpreter.result;
+            if let Some(entry) = allowlist {
+                let mut addresses = Addresses::new(format, &mut mistakes);
+                addresses.allowlist(entry, "Swarm.ResourceMgr.Allowlist");
+                let (allowlist, lines) = addresses.finish();
+                result.limits.addresses.apply(&allowlist);
+                result.address_lines.extend(lines);
+            }
+            result
+        }
     };
-    interpreter.root(root)?;
-    Ok((interpreter.limits, interpreter.lines))
+    mistakes.none_or(result)
 }
 
-impl Interpreter {
-    fn root(&mut self, root: &[Entry<'_>]) -> Result<(), BadConfiguration> {
-        unique(root, "")?;
-        for entry in root {
-            // A top-level key is a scope, a class of named entries, or unknown.
+impl<'m> Interpreter<'m> {
+    fn new(format: FileFormat, mistakes: &'m mut Mistakes) -> Self {
+        Self {
+            format,
+            is_dry_run: false,
+            mistakes,
+            result: Interpreted::default(),
+            given: BTreeMap::new(),
+        }
+    }
+
+    /// Interprets the top-level keys: each is a scope, a class of named entries, one of the other
+    /// tables, or unknown.
+    fn root(&mut self, root: &[Entry<'_>], within: &str) {
+        for entry in unique(root, within, self.mistakes) {
             let name = entry.name.as_ref();
-            if name == SYSTEM_LIMIT {
-                self.scope(LimitsKey::System, name, entry)?;
-            } else if let Some(key) = scopes().find(|key| key.scope() == name) {
-                self.scope(key, name, entry)?;
+            let path = path(within, name);
+            if let Some(key) = scope_of(name) {
+                self.scope(key, &path, entry);
             } else if LimitsKey::CLASSES.contains(&name) {
-                self.class(name, entry)?;
+                self.class(name, &path, entry);
+            } else if name == ADDRESSES {
+                let mut addresses = Addresses::new(self.format, self.mistakes);
+                addresses.table(entry, &path);
+                (self.result.limits.addresses, self.result.address_lines) = addresses.finish();
+            } else if name == DRY_RUN {
+                self.dry_run(&path, entry);
             } else {
-                let known: Vec<&str> = scopes()
-                    .map(|key| key.scope())
-                    .chain(LimitsKey::CLASSES)
-                    .chain([SYSTEM_LIMIT])
-                    .collect();
-                return Err(unknown(entry, &path("", name), &known));
+                self.mistakes.add(unknown_table(entry, &path));
             }
         }
-        Ok(())
+    }
+
+    fn dry_run(&mut self, path: &str, entry: &Entry<'_>) {
+        if self.is_dry_run {
+            let reason = "a dry run has no dry run of its own: remove it".to_owned();
+            return self.mistakes.add(bad(entry, path, reason));
+        }
+        if matches!(entry.value, Value::Null) {
+            return;
+        }
+        let tables = table(entry, path, "limits such as System", self.format);
+        let Some(tables) = self.mistakes.ok(tables) else {
+            return;
+        };
+        let mut dry_run = Interpreter::new(self.format, self.mistakes);
+        dry_run.is_dry_run = true;
+        dry_run.root(tables, path);
+        let dry_run = dry_run.result;
+        self.result.limits.dry_run = Some(Box::new(dry_run.limits));
+        self.result.dry_run_lines = dry_run.lines;
+        self.result.dry_run_address_lines = dry_run.address_lines;
     }
 
     /// Interprets a class: a table with a scope for each name.
-    fn class(&mut self, class: &str, entry: &Entry<'_>) -> Result<(), BadConfiguration> {
-        let named = self.table(entry, class, "an entry for each name")?;
-        unique(named, class)?;
-        for entry in named {
+    fn class(&mut self, class: &str, path: &str, entry: &Entry<'_>) {
+        let named = table(entry, path, "an entry for each name", self.format);
+        let Some(named) = self.mistakes.ok(named) else {
+            return;
+        };
+        for entry in unique(named, path, self.mistakes) {
             // `LimitsKey` checks the name: a peer id may be invalid.
-            let path = path(class, &entry.name);
+            let path = self::path(path, &entry.name);
             let key = format!("{class}.{}", entry.name).parse();
-            let key = key.map_err(|error: BadConfiguration| bad(entry, &path, error.reason))?;
-            self.scope(key, &path, entry)?;
+            let key = key.map_err(|error: BadConfiguration| bad(entry, &path, error.reason));
+            if let Some(key) = self.mistakes.ok(key) {
+                self.scope(key, &path, entry);
+            }
         }
-        Ok(())
     }
 
     /// Interprets one scope. `path` is its name in the file.
-    fn scope(
-        &mut self,
-        key: LimitsKey,
-        path: &str,
-        entry: &Entry<'_>,
-    ) -> Result<(), BadConfiguration> {
-        let fields = self.table(entry, path, "limits such as Memory")?;
+    fn scope(&mut self, key: LimitsKey, path: &str, entry: &Entry<'_>) {
+        let fields = table(entry, path, "limits such as Memory", self.format);
+        let Some(fields) = self.mistakes.ok(fields) else {
+            return;
+        };
         // One entry can have two names: System and SystemLimit, or two forms of a peer id.
         if let Some((other, line)) = self.given.get(&key) {
             let reason = format!("the same as {other} on line {line}: keep one of them");
-            return Err(bad(entry, path, reason));
+            return self.mistakes.add(bad(entry, path, reason));
         }
         self.given.insert(key.clone(), (path.into(), entry.line));
         // An entry without fields is kept: it is listed with its defaults.
-        unique(fields, path)?;
-        let limit = self.limits.entry(key.clone());
-        for field in fields {
+        self.result.limits.entry(key.clone());
+        for field in unique(fields, path, self.mistakes) {
             let path = self::path(path, &field.name);
-            let known = Resource::IN_FILES;
-            let resource = known
-                .into_iter()
-                .find(|resource| resource.field_name() == field.name);
-            let resource =
-                resource.ok_or_else(|| unknown(field, &path, &known.map(Resource::field_name)))?;
-            let value = limit_value(resource, &field.value, self.format)
-                .map_err(|reason| bad(field, &path, reason))?;
-            // "default" leaves the field unset.
-            if value.is_some() {
-                *limit.get_mut(resource) = value;
-                self.lines.insert((key.clone(), resource), field.line);
-            }
+            let set = self.field(&key, &path, field);
+            self.mistakes.ok(set);
+        }
+    }
+
+    fn field(
+        &mut self,
+        key: &LimitsKey,
+        path: &str,
+        field: &Entry<'_>,
+    ) -> Result<(), BadConfiguration> {
+        let known = Resource::IN_FILES;
+        let resource = known
+            .into_iter()
+            .find(|resource| resource.field_name() == field.name)
+            .ok_or_else(|| match foreign::unknown_field(&field.name) {
+                Some(reason) => bad(field, path, reason.into()),
+                None => unknown(field, path, &known.map(Resource::field_name)),
+            })?;
+        let value = limit_value(resource, &field.value, self.format)
+            .map_err(|reason| bad(field, path, reason))?;
+        // "default" leaves the field unset.
+        if value.is_some() {
+            *self.result.limits.entry(key.clone()).get_mut(resource) = value;
+            self.result
+                .lines
+                .insert((key.clone(), resource), field.line);
         }
         Ok(())
     }
+}
 
-    /// The entries of a table, or an error that says what was expected.
-    fn table<'t, 'a>(
-        &self,
-        entry: &'t Entry<'a>,
-        path: &str,
-        of: &str,
-    ) -> Result<&'t [Entry<'a>], BadConfiguration> {
-        match &entry.value {
-            Value::Table(entries) => Ok(entries),
-            other => {
-                let (expected, found) = (self.format.table(), kind(other, self.format));
-                Err(bad(
-                    entry,
-                    path,
-                    format!("expected {expected} with {of}, found {found}"),
-                ))
-            }
-        }
+/// The unnamed key with this name.
+fn scope_of(name: &str) -> Option<LimitsKey> {
+    match name {
+        SYSTEM_LIMIT => Some(LimitsKey::System),
+        _ => LimitsKey::SCOPES
+            .into_iter()
+            .find(|key| key.scope() == name),
     }
 }
 
-/// The unnamed keys.
-fn scopes() -> impl Iterator<Item = LimitsKey> {
-    LimitsKey::SCOPES.into_iter()
-}
-
-/// The value of a field; `None` for the default.
-fn limit_value(
-    resource: Resource,
-    value: &Value<'_>,
-    format: Format,
-) -> Result<Option<LimitValue>, String> {
-    let expected = match resource {
-        Resource::Memory => {
-            "expected bytes, a size such as \"512 MiB\", \"unlimited\", \"blockAll\" or \"default\""
-        }
-        _ => "expected a number, \"unlimited\", \"blockAll\" or \"default\"",
-    };
-    let whole = |text: &str, whole: Option<u64>| match whole {
-        Some(whole) => Ok(Some(LimitValue::of(whole))),
-        None if text.starts_with('-') => Err(format!("{} is negative; {expected}", shown(text))),
-        None => Err(format!(
-            "{} is too large; the largest value is 2^64 - 1",
-            shown(text)
-        )),
-    };
-    match value {
-        Value::Integer(text, value) => whole(text, *value),
-        Value::Float(text) => Err(format!("{} is not a whole number; {expected}", shown(text))),
-        Value::Text(text) => match text.as_ref() {
-            "default" => Ok(None),
-            "unlimited" => Ok(Some(LimitValue::Unlimited)),
-            "blockAll" => Ok(Some(LimitValue::BLOCK_ALL)),
-            text if resource == Resource::Memory => match text.parse() {
-                Ok(ByteSize(bytes)) => Ok(Some(LimitValue::of(bytes))),
-                Err(ByteSizeError::NoNumber) => Err(format!("found {:?}; {expected}", shown(text))),
-                Err(error) => Err(format!("{:?}: {error}", shown(text))),
-            },
-            text if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                whole(text, text.parse().ok())
-            }
-            text => Err(format!("found {:?}; {expected}", shown(text))),
-        },
-        other => Err(format!("found {}; {expected}", kind(other, format))),
+fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
+    if let Some(reason) = foreign::unknown_table(&entry.name) {
+        return bad(entry, path, reason.into());
     }
-}
-
-/// Refuses a name that occurs twice.
-fn unique(entries: &[Entry<'_>], within: &str) -> Result<(), BadConfiguration> {
-    let mut lines = BTreeMap::new();
-    for entry in entries {
-        if let Some(line) = lines.insert(entry.name.as_ref(), entry.line) {
-            let reason = format!("given twice, first on line {line}");
-            return Err(bad(entry, &path(within, &entry.name), reason));
-        }
-    }
-    Ok(())
-}
-
-fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfiguration {
-    let reason = match nearest(&entry.name, known) {
-        Some(name) => format!("unknown key; did you mean {name:?}?"),
-        None => format!("unknown key; the known keys are {}", known.join(", ")),
-    };
-    bad(entry, path, reason)
-}
-
-/// The known name that was most likely meant, if one is close: at most a third of its characters
-/// differ, ignoring case.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    if name.len() > Shown::MOST_CHARS {
-        return None;
-    }
-    let name = name.to_lowercase();
-    let distance = |known: &str| strsim::damerau_levenshtein(&name, &known.to_lowercase());
-    let near = known.iter().map(|known| (distance(known), *known));
-    near.filter(|(distance, known)| *distance <= known.len().div_ceil(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-fn bad(entry: &Entry<'_>, path: &str, reason: String) -> BadConfiguration {
-    BadConfiguration {
-        file: None,
-        line: Some(entry.line),
-        field: path.into(),
-        reason,
-    }
-}
-
-/// The path of a name within a scope or class, shortened for errors.
-fn path(within: &str, name: &str) -> String {
-    match within {
-        "" => shown(name).to_string(),
-        _ => format!("{within}.{}", shown(name)),
-    }
-}
-
-/// The kind of a value, for errors.
-const fn kind(value: &Value<'_>, format: Format) -> &'static str {
-    match value {
-        Value::Table(_) => format.table(),
-        Value::Text(_) => "a string",
-        Value::Integer(..) | Value::Float(_) => "a number",
-        Value::Other(kind) => kind,
-    }
+    let known: Vec<&str> = LimitsKey::SCOPES
+        .iter()
+        .map(LimitsKey::scope)
+        .chain(LimitsKey::CLASSES)
+        .chain([SYSTEM_LIMIT, ADDRESSES, DRY_RUN])
+        .collect();
+    unknown(entry, path, &known)
 }

@@ -7,7 +7,9 @@ use rcmgr_core::BadConfiguration;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::tree::{DEPTH, Entry, Lines, Value};
+use super::mistakes::Mistakes;
+use super::syntax;
+use super::tree::{DEPTH, Element, Entry, Lines, Value};
 
 /// The keys and values of an object, in order.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
@@ -40,14 +42,14 @@ struct Json<'a> {
 }
 
 /// The members of the top-level object.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry<'_>>, BadConfiguration> {
+pub(super) fn parse(text: &str) -> Result<(Vec<Entry<'_>>, Mistakes), BadConfiguration> {
     let json = Json {
         text,
         lines: Lines::of(text),
     };
-    let root: &RawValue = serde_json::from_str(text).map_err(|error| bad(&error, 1))?;
+    let root: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error, text))?;
     match json.value(root, DEPTH)? {
-        Value::Table(entries) => Ok(entries),
+        Value::Table(entries) => Ok((entries, Mistakes::default())),
         _ => Err(BadConfiguration {
             line: Some(json.line(root)),
             reason: "expected an object with scopes such as \"System\"".into(),
@@ -67,7 +69,7 @@ impl<'a> Json<'a> {
         serde_json::from_str(raw.get()).map_err(|error| bad(&error, self.line(raw)))
     }
 
-    /// The value, with objects nested at most `depth` deep.
+    /// The value, with objects and arrays nested at most `depth` deep.
     fn value(&self, raw: &'a RawValue, depth: usize) -> Result<Value<'a>, BadConfiguration> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -80,13 +82,34 @@ impl<'a> Json<'a> {
                         value: self.value(value, depth - 1)?,
                     })
                 };
-                Value::Table(members.into_iter().map(entry).collect::<Result<_, _>>()?)
+                Value::Table(
+                    members
+                        .into_iter()
+                        .map(entry)
+                        .collect::<Result<_, BadConfiguration>>()?,
+                )
+            }
+            Some(b'[') if depth > 0 => {
+                let elements: Vec<&'a RawValue> = self.read(raw)?;
+                let element = |value: &'a RawValue| {
+                    Ok(Element {
+                        line: self.line(value),
+                        value: self.value(value, depth - 1)?,
+                    })
+                };
+                Value::List(
+                    elements
+                        .into_iter()
+                        .map(element)
+                        .collect::<Result<_, BadConfiguration>>()?,
+                )
             }
             Some(b'{') => Value::Other("an object"),
             Some(b'"') => Value::Text(self.read::<String>(raw)?.into()),
             Some(b'[') => Value::Other("an array"),
-            Some(b't' | b'f') => Value::Other("a boolean"),
-            Some(b'n') => Value::Other("null"),
+            Some(b't') => Value::Boolean(true),
+            Some(b'f') => Value::Boolean(false),
+            Some(b'n') => Value::Null,
             _ if text.contains(['.', 'e', 'E']) => Value::Float(text.into()),
             _ => Value::Integer(text.into(), text.parse().ok()),
         })
@@ -105,4 +128,13 @@ fn bad(error: &serde_json::Error, line: usize) -> BadConfiguration {
         reason: format!("not JSON: {reason}"),
         ..BadConfiguration::default()
     }
+}
+
+/// The error of a text that is not JSON. Some common mistakes have an explanation.
+fn not_json(error: &serde_json::Error, text: &str) -> BadConfiguration {
+    let mut bad = bad(error, 1);
+    if let Some(explanation) = syntax::of_json(text, error.line(), error.column()) {
+        bad.reason = format!("not JSON: {explanation}");
+    }
+    bad
 }

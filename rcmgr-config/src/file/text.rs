@@ -48,6 +48,11 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, BadConfiguration> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
+        if error.as_bytes().starts_with(&[0xff, 0xfe])
+            || error.as_bytes().starts_with(&[0xfe, 0xff])
+        {
+            return file_error("not UTF-8 text but UTF-16; save the file as UTF-8".into());
+        }
         let breaks = error.as_bytes()[..valid]
             .iter()
             .filter(|byte| **byte == b'\n');

@@ -15,18 +15,31 @@ pub(super) struct Entry<'a> {
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Table(Vec<Entry<'a>>),
+    List(Vec<Element<'a>>),
     Text(Cow<'a, str>),
     /// A whole number as written, and its value if it is in range.
     Integer(Cow<'a, str>, Option<u64>),
     /// A number with a fraction or exponent, as written.
     Float(Cow<'a, str>),
+    Boolean(bool),
+    /// JSON's null: the same as leaving the key out.
+    Null,
     /// A value of another kind, by name with an article.
     Other(&'static str),
 }
 
-/// The maximum nesting of tables: the file, a class, a named entry. Deeper levels are not parsed,
-/// which bounds the use of the stack.
-pub(super) const DEPTH: usize = 3;
+/// A value in a list.
+#[derive(Debug)]
+pub(super) struct Element<'a> {
+    /// Its line, from 1.
+    pub line: usize,
+    pub value: Value<'a>,
+}
+
+/// The maximum nesting of tables and lists, which bounds the use of the stack. Deeper values are
+/// not parsed. The deepest value that is read is a rate in a dry run in a configuration of kubo:
+/// `Swarm.ResourceMgr.Limits.DryRun.Addresses.Rates."IPv4/32".Burst`.
+pub(super) const DEPTH: usize = 8;
 
 /// The positions of the line breaks of a text.
 pub(super) struct Lines(Vec<usize>);

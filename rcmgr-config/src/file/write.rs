@@ -1,8 +1,13 @@
 //! Writes limits as JSON and TOML.
 
-use rcmgr_core::{LimitValue, LimitsKey, Resource};
+use rcmgr_core::{LimitValue, Resource};
 
-use crate::{PartialLimit, PartialLimits};
+use super::output::{Output, Table};
+use super::rate::{self, BURST, PER_SECOND};
+use crate::{
+    AddressKey, AddressList, AddressValue, PartialAddresses, PartialLimit, PartialLimits,
+    address_settings,
+};
 
 impl PartialLimits {
     /// JSON as go-libp2p writes it, except for line breaks. Unset fields and scopes without a set
@@ -28,26 +33,7 @@ impl PartialLimits {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Entries are sorted by key, so those of one class follow each other.
-        let entries: Vec<_> = self.entries().collect();
-        let scopes = entries
-            .chunk_by(|(one, _), (next, _)| one.scope() == next.scope())
-            .flat_map(|scope| match scope {
-                [(key, limit)] if key.name().is_none() => {
-                    (!limit.is_default()).then(|| (key.scope(), json_limit(limit, 1)))
-                }
-                named => named.first().map(|(key, _)| {
-                    let entries = named.iter().map(|(key, limit)| {
-                        (
-                            quoted(&key.name().unwrap_or_default()),
-                            json_limit(limit, 2),
-                        )
-                    });
-                    (key.scope(), json_object(entries, 1))
-                }),
-            })
-            .map(|(scope, json)| (quoted(scope), json));
-        json_object(scopes, 0) + "\n"
+        tables(self).to_json()
     }
 
     /// TOML with the names of the JSON. `Memory` is a number of bytes.
@@ -71,88 +57,115 @@ impl PartialLimits {
     /// ```
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let tables: Vec<String> = self
-            .entries()
-            .filter(|(key, limit)| key.name().is_some() || !limit.is_default())
-            .map(|(key, limit)| {
-                let fields = fields(limit).map(|(resource, value)| {
-                    format!("{} = {}\n", resource.field_name(), plain_value(value))
-                });
-                toml_header(&key) + &fields.collect::<String>()
-            })
-            .collect();
-        tables.join("\n")
+        tables(self).to_toml()
     }
+}
+
+/// The top-level tables.
+fn tables(limits: &PartialLimits) -> Table {
+    let mut root = Table::default();
+    for (key, limit) in limits.entries() {
+        let fields = fields(limit);
+        match key.name() {
+            Some(name) => root.add_within(key.scope(), name, fields),
+            None if !limit.is_default() => root.add(key.scope(), fields),
+            None => {}
+        }
+    }
+    if !limits.addresses.is_default() {
+        root.add("Addresses", addresses(&limits.addresses));
+    }
+    if let Some(dry_run) = &limits.dry_run {
+        root.add("DryRun", tables(dry_run));
+    }
+    root
 }
 
 /// The set fields, in the order of limits files.
-fn fields(limit: &PartialLimit) -> impl Iterator<Item = (Resource, LimitValue)> {
-    Resource::IN_FILES
-        .into_iter()
-        .filter_map(|resource| limit.get(resource).map(|value| (resource, value)))
-}
-
-fn json_limit(limit: &PartialLimit, depth: usize) -> String {
-    let fields = fields(limit).map(|(resource, value)| {
-        let value = match value.number() {
-            Some(bytes @ 1..) if resource == Resource::Memory => quoted(&bytes.to_string()),
-            _ => plain_value(value),
+fn fields(limit: &PartialLimit) -> Table {
+    let mut fields = Table::default();
+    for resource in Resource::IN_FILES {
+        let Some(value) = limit.get(resource) else {
+            continue;
         };
-        (quoted(resource.field_name()), value)
-    });
-    json_object(fields, depth)
-}
-
-fn json_object(members: impl Iterator<Item = (String, String)>, depth: usize) -> String {
-    let indent = "  ".repeat(depth);
-    let lines: Vec<String> = members
-        .map(|(name, value)| format!("{indent}  {name}: {value}"))
-        .collect();
-    match lines.is_empty() {
-        true => "{}".into(),
-        false => format!("{{\n{}\n{indent}}}", lines.join(",\n")),
+        let value = match value.number() {
+            Some(bytes @ 1..) if resource == Resource::Memory => Output::Bytes(bytes),
+            _ => count(value),
+        };
+        fields.add(resource.field_name(), value);
     }
+    fields
 }
 
-fn toml_header(key: &LimitsKey) -> String {
-    let bare = |name: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        !name.is_empty() && name.bytes().all(plain)
-    };
-    let scope = key.scope();
-    match key.name() {
-        None => format!("[{scope}]\n"),
-        Some(name) if bare(&name) => format!("[{scope}.{name}]\n"),
-        Some(name) => format!("[{scope}.{}]\n", quoted(&name)),
-    }
-}
-
-fn plain_value(value: LimitValue) -> String {
+fn count(value: LimitValue) -> Output {
     match value.number() {
-        Some(0) => quoted("blockAll"),
-        Some(number) => number.to_string(),
-        None => quoted("unlimited"),
+        Some(0) => Output::word("blockAll"),
+        Some(number) => Output::Number(number.to_string()),
+        None => Output::word("unlimited"),
     }
 }
 
-/// A quoted string, valid in both formats. The escapes are the same, except that DEL must be
-/// escaped in TOML and may be in JSON.
-fn quoted(text: &str) -> String {
-    use std::fmt::Write;
-
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for char in text.chars() {
-        match char {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            char if char.is_ascii_control() => {
-                write!(quoted, "\\u{:04x}", u32::from(char))
-                    .expect("writing to a string cannot fail");
+/// The lists that are set.
+fn addresses(addresses: &PartialAddresses) -> Table {
+    let mut table = Table::default();
+    if addresses.starts_from_reference_defaults() {
+        table.add("ReferenceDefaults", Output::Number("true".into()));
+    }
+    let settings: Vec<_> = address_settings(addresses.values()).collect();
+    for list in AddressList::ALL {
+        if !addresses.sets(list) {
+            continue;
+        }
+        let group = group(list);
+        let mut of_list = settings
+            .iter()
+            .filter(|(key, _)| key.list() == list)
+            .peekable();
+        // A list without entries has no limits.
+        if of_list.peek().is_none() {
+            match group {
+                // The networks of the subnet limits are a group of their own.
+                Some(_) if list == AddressList::Networks => {
+                    table.add("Networks", Output::word("unlimited"));
+                }
+                Some(group) => table.add_within(group, list.name(), Output::word("unlimited")),
+                None => {}
             }
-            char => quoted.push(char),
+        }
+        for (key, value) in of_list {
+            let value = setting(value);
+            match group {
+                Some(group) => table.add_within(group, AddressKey::name(key), value),
+                None => table.add(list.name(), value),
+            }
         }
     }
-    quoted.push('"');
-    quoted
+    table
+}
+
+/// The table that contains the settings of a list.
+const fn group(list: AddressList) -> Option<&'static str> {
+    match list {
+        AddressList::Trusted | AddressList::Allowlist | AddressList::Nat64 => None,
+        AddressList::SubnetsV4 | AddressList::SubnetsV6 => Some("Subnets"),
+        AddressList::Networks => Some("Networks"),
+        AddressList::GlobalRate
+        | AddressList::RatesV4
+        | AddressList::RatesV6
+        | AddressList::NetworkRates => Some("Rates"),
+    }
+}
+
+fn setting(value: &AddressValue) -> Output {
+    match value {
+        AddressValue::Conns(value) => count(*value),
+        AddressValue::Rate(None) => Output::word("unlimited"),
+        AddressValue::Rate(Some(rate)) if *rate == rate::BLOCK_ALL => Output::word("blockAll"),
+        AddressValue::Rate(Some(rate)) => Output::Inline(vec![
+            // This format of a float is valid in both syntaxes, and is read exactly.
+            (PER_SECOND, format!("{:?}", rate.per_second)),
+            (BURST, rate.burst.to_string()),
+        ]),
+        AddressValue::List(entries) => Output::List(entries.clone()),
+    }
 }

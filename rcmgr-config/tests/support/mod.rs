@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use rcmgr_config::{PartialLimit, PartialLimits};
+use proptest::sample::subsequence;
+use rcmgr_config::{AddressList, PartialAddresses, PartialLimit, PartialLimits, PerScope};
+use rcmgr_core::address::{
+    AddressConfig, AddressLimits, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit,
+    SubnetLimits, SubnetRate,
+};
+use rcmgr_core::ipnet::IpNet;
 use rcmgr_core::{LimitValue, PeerId, Resource};
 
 pub fn limit_value() -> impl Strategy<Value = LimitValue> {
@@ -55,7 +61,7 @@ fn named<T: std::fmt::Debug>(
     btree_map(name(), entry, 0..3)
 }
 
-pub fn partial_limits() -> impl Strategy<Value = PartialLimits> {
+fn scopes() -> BoxedStrategy<PerScope<PartialLimit>> {
     let scopes = vec(partial_limit(), 11);
     let classes = (
         named(partial_limit()),
@@ -64,24 +70,164 @@ pub fn partial_limits() -> impl Strategy<Value = PartialLimits> {
         named(partial_limit()),
         btree_map(peer(), partial_limit(), 0..3),
     );
-    (scopes, classes).prop_map(
-        |(scopes, (service, service_peer, protocol, protocol_peer, peer))| PartialLimits {
-            system: scopes[0],
-            transient: scopes[1],
-            allowlisted_system: scopes[2],
-            allowlisted_transient: scopes[3],
-            service_default: scopes[4],
-            service,
-            service_peer_default: scopes[5],
-            service_peer,
-            protocol_default: scopes[6],
-            protocol,
-            protocol_peer_default: scopes[7],
-            protocol_peer,
-            peer_default: scopes[8],
-            peer,
-            conn: scopes[9],
-            stream: scopes[10],
-        },
+    (scopes, classes)
+        .prop_map(
+            |(scopes, (service, service_peer, protocol, protocol_peer, peer))| PerScope {
+                system: scopes[0],
+                transient: scopes[1],
+                allowlisted_system: scopes[2],
+                allowlisted_transient: scopes[3],
+                service_default: scopes[4],
+                service,
+                service_peer_default: scopes[5],
+                service_peer,
+                protocol_default: scopes[6],
+                protocol,
+                protocol_peer_default: scopes[7],
+                protocol_peer,
+                peer_default: scopes[8],
+                peer,
+                conn: scopes[9],
+                stream: scopes[10],
+            },
+        )
+        .boxed()
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    let per_second = prop_oneof![
+        Just(0.0),
+        Just(0.2),
+        Just(1000.0),
+        Just(f64::MAX),
+        Just(f64::MIN_POSITIVE),
+        0.0..1e6,
+    ];
+    (per_second, prop_oneof![0..100u32, any::<u32>()])
+        .prop_map(|(per_second, burst)| Rate { per_second, burst })
+}
+
+fn subnets(longest: u8) -> impl Strategy<Value = Vec<SubnetLimit>> {
+    let conns = 0..=i64::MAX as u64;
+    btree_map(0..=longest, conns, 0..4).prop_map(|sizes| {
+        let limit = |(prefix_len, conns)| SubnetLimit { prefix_len, conns };
+        sizes.into_iter().map(limit).collect()
+    })
+}
+
+fn rates(longest: u8) -> impl Strategy<Value = Vec<SubnetRate>> {
+    btree_map(0..=longest, rate(), 0..4).prop_map(|sizes| {
+        let limit = |(prefix_len, rate)| SubnetRate { prefix_len, rate };
+        sizes.into_iter().map(limit).collect()
+    })
+}
+
+const V4: [&str; 4] = ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.0/24", "192.0.2.7/32"];
+const V6: [&str; 4] = ["::/0", "2001:db8::/32", "2001:db8:0:ff00::/56", "::1/128"];
+
+/// Some of these texts as what they stand for.
+fn some<T>(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<T>>
+where
+    T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug,
+{
+    let parse = |text: &str| text.parse().expect("the texts are valid");
+    subsequence(texts, 0..=texts.len())
+        .prop_map(move |texts| texts.into_iter().map(parse).collect())
+}
+
+fn networks<T: std::fmt::Debug + Clone>(
+    texts: &'static [&'static str],
+    value: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Vec<(IpNet, T)>> {
+    (some(texts), vec(value, texts.len()))
+        .prop_map(|(networks, values)| networks.into_iter().zip(values).collect())
+}
+
+fn subnet_limits() -> impl Strategy<Value = SubnetLimits> {
+    let networks = (networks(&V4, limit_value()), networks(&V6, limit_value()));
+    (subnets(32), subnets(128), networks).prop_map(|(v4, v6, networks)| {
+        let limit = |(network, conns)| NetworkLimit { network, conns };
+        SubnetLimits {
+            v4,
+            v6,
+            v4_networks: networks.0.into_iter().map(limit).collect(),
+            v6_networks: networks.1.into_iter().map(limit).collect(),
+        }
+    })
+}
+
+fn rate_limits() -> impl Strategy<Value = RateLimits> {
+    use proptest::option;
+    let networks = (
+        networks(&V4, option::of(rate())),
+        networks(&V6, option::of(rate())),
+    );
+    (option::of(rate()), rates(32), rates(128), networks).prop_map(|(global, v4, v6, networks)| {
+        let limit = |(network, rate)| NetworkRate { network, rate };
+        RateLimits {
+            global,
+            v4,
+            v6,
+            v4_networks: networks.0.into_iter().map(limit).collect(),
+            v6_networks: networks.1.into_iter().map(limit).collect(),
+        }
+    })
+}
+
+pub fn address_limits() -> BoxedStrategy<AddressLimits> {
+    const TRUSTED: [&str; 3] = ["127.0.0.0/8", "::1/128", "10.0.0.0/8"];
+    const ALLOWED: [&str; 3] = [
+        "/ip4/192.0.2.0/ipcidr/24",
+        "/ip4/192.0.2.7",
+        "/ip6/2001:db8::/ipcidr/32/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y",
+    ];
+    const NAT64: [&str; 2] = ["64:ff9b:1::/96", "2001:db8:64::/96"];
+    (
+        some(&TRUSTED),
+        some(&ALLOWED),
+        subnet_limits(),
+        rate_limits(),
+        some(&NAT64),
     )
+        .prop_map(|(trusted, allowlist, subnets, rates, nat64)| {
+            let config = AddressConfig {
+                trusted,
+                allowlist,
+                subnets,
+                rates,
+                nat64,
+            };
+            AddressLimits::new(config).expect("the generated limits are valid")
+        })
+        .boxed()
+}
+
+pub fn partial_addresses() -> impl Strategy<Value = PartialAddresses> {
+    let lists = subsequence(&AddressList::ALL[..], 0..=AddressList::ALL.len());
+    (address_limits(), lists, any::<bool>()).prop_map(|(limits, lists, reference)| {
+        PartialAddresses::new(limits, lists).start_from_reference_defaults(reference)
+    })
+}
+
+/// A boxed strategy keeps its values off the stack, which would be too small for them.
+fn without_dry_run() -> BoxedStrategy<PartialLimits> {
+    (scopes(), partial_addresses())
+        .prop_map(|(scopes, addresses)| PartialLimits {
+            scopes,
+            addresses,
+            dry_run: None,
+        })
+        .boxed()
+}
+
+pub fn partial_limits() -> BoxedStrategy<PartialLimits> {
+    (
+        without_dry_run(),
+        proptest::option::weighted(0.3, without_dry_run()),
+    )
+        .prop_map(|(limits, dry_run)| PartialLimits {
+            dry_run: dry_run.map(Box::new),
+            ..limits
+        })
+        .boxed()
 }

@@ -29,7 +29,7 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
     let mut families = vec![
         gauge(
             "libp2p_rcmgr_blocked_resources",
-            "Requests refused, by the class of the scope that refused",
+            "Refused requests, by the class of the scope that refused; a connection with a file descriptor counts under both",
             blocked(&reading.refusals),
         ),
         gauge(
@@ -157,7 +157,8 @@ fn histograms(reading: &Reading) -> impl Iterator<Item = Family> {
 }
 
 /// Refusals under go-libp2p's names of scopes and resources. It uses only the first part of a
-/// scope's name. Counters that are zero are left out.
+/// scope's name. A refused connection with a file descriptor counts under both, whichever limit was
+/// reached. Counters that are zero are left out.
 fn blocked(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
     let name = |class| match class {
         ScopeClass::ServicePeer => ScopeClass::Service,
@@ -168,12 +169,14 @@ fn blocked(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
     for class in ScopeClass::ALL {
         let of_name = refusals.iter().filter(|&&(part, _)| name(part) == class);
         let sum: Refusals = of_name.map(|&(_, refusals)| refusals).sum();
+        // The two are counted one after the other.
+        let fd_inbound = sum.fd.saturating_sub(sum.fd_outbound);
         let counts = [
-            ("", "fd", sum.fd),
+            ("", "fd", sum.fd + sum.conns_with_fd),
             ("", "memory", sum.memory),
-            (IN, "connection", sum.conns_inbound),
+            (IN, "connection", sum.conns_inbound + fd_inbound),
             (IN, "stream", sum.streams_inbound),
-            (OUT, "connection", sum.conns_outbound),
+            (OUT, "connection", sum.conns_outbound + sum.fd_outbound),
             (OUT, "stream", sum.streams_outbound),
         ];
         let counts = counts.into_iter().filter(|&(.., refused)| refused > 0);

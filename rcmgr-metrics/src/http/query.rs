@@ -2,7 +2,9 @@
 
 use axum::extract::Query as Arguments;
 use axum::http::Uri;
+use rcmgr_core::ScopeId;
 
+use super::names::{name, parent, peer};
 use crate::label::shown;
 
 /// The largest number of scopes in one answer.
@@ -18,6 +20,8 @@ pub(super) struct Query {
     pub search: String,
     pub offset: usize,
     pub limit: usize,
+    /// The name of the scope to show in detail, as it is shown.
+    pub scope: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +46,25 @@ impl Query {
             search: String::new(),
             offset: 0,
             limit: 100,
+            scope: None,
         };
-        for (name, value) in pairs(text)? {
+        let pairs = pairs(text)?;
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..at].iter().any(|(before, _)| before == name) {
+                return Err(format!("{:?} is given twice", shown(name)));
+            }
+        }
+        for (name, value) in pairs {
             match &*name {
                 "sort" => query.sort = sort(&value)?,
                 "search" if value.len() > LONGEST_SEARCH => {
                     return Err(format!("search is longer than {LONGEST_SEARCH} bytes"));
                 }
                 "search" => query.search = value.to_lowercase(),
+                "scope" if value.len() > LONGEST_SEARCH => {
+                    return Err(format!("scope is longer than {LONGEST_SEARCH} bytes"));
+                }
+                "scope" => query.scope = Some(value),
                 "offset" => query.offset = number("offset", &value)?,
                 "limit" => {
                     query.limit = number("limit", &value)?;
@@ -59,13 +74,31 @@ impl Query {
                 }
                 _ => {
                     return Err(format!(
-                        "unknown argument {:?}; the arguments are sort, search, offset and limit",
+                        "unknown argument {:?}; the arguments are sort, search, offset, limit and scope",
                         shown(&name),
                     ));
                 }
             }
         }
         Ok(query)
+    }
+
+    /// Whether this is the scope to show in detail. Names that are cut may be those of several
+    /// scopes.
+    pub(super) fn is_of(&self, id: &ScopeId) -> bool {
+        self.scope.as_ref().is_some_and(|scope| name(id) == *scope)
+    }
+
+    /// Whether this is one of the scopes to list: of a scope in detail, those below it.
+    pub(super) fn finds(&self, id: &ScopeId) -> bool {
+        let is_below = self.scope.as_ref().is_none_or(|scope| {
+            let above = [parent(id), peer(id)];
+            above.iter().flatten().any(|above| name(above) == *scope)
+        });
+        // Search the whole name, even if it is shown cut.
+        let search = &self.search;
+        let found = || id.exact().to_string().to_lowercase().contains(search);
+        is_below && (search.is_empty() || found())
     }
 }
 
@@ -103,12 +136,14 @@ mod tests {
 
     #[test]
     fn arguments_are_read() {
-        let query = Query::parse("sort=name&search=%2FKad%20%22&offset=200&limit=1000").unwrap();
+        let text = "sort=name&search=%2FKad%20%22&offset=200&limit=1000&scope=peer%3Aa";
+        let query = Query::parse(text).unwrap();
         let expected = Query {
             sort: Sort::Name,
             search: "/kad \"".to_owned(),
             offset: 200,
             limit: 1000,
+            scope: Some("peer:a".to_owned()),
         };
         assert_eq!(query, expected);
         assert_eq!(Query::parse("").unwrap().limit, 100);
@@ -131,12 +166,17 @@ mod tests {
             ),
             ("page=2", "unknown argument \"page\""),
             ("sort=%00%0a", "sort must be one of"),
+            ("limit=1&limit=1000", "\"limit\" is given twice"),
+            ("offset=0&sort=name&offset=9", "\"offset\" is given twice"),
+            ("search=a&search=", "\"search\" is given twice"),
         ];
         for (text, sentence) in cases {
             let said = Query::parse(text).unwrap_err();
             assert!(said.starts_with(sentence), "{text}: {said}");
         }
-        let long = format!("search={}", "x".repeat(1001));
-        assert!(Query::parse(&long).unwrap_err().contains("1000 bytes"));
+        for name in ["search", "scope"] {
+            let long = format!("{name}={}", "x".repeat(1001));
+            assert!(Query::parse(&long).unwrap_err().contains("1000 bytes"));
+        }
     }
 }

@@ -1,23 +1,56 @@
 //! A page of scopes, as JSON.
 
-use std::cmp::Ordering;
+#[cfg(test)]
+mod tests;
 
-use rcmgr_atomic::{Manager, ScopeReport};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rcmgr_atomic::ScopeReport;
 use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
 use serde::{Serialize, Serializer};
 
+use super::far;
+use super::names::{name, parent};
+use super::order::{fullest, order};
+use super::origin::{File, Origins};
 use super::query::{Query, Sort};
-use crate::label::LONGEST;
-use crate::usage::utilisation;
+use super::refusing::{LastReading, Refusing};
+use super::server::Server;
+use crate::observer::Observer;
+
+/// An observer, and what its view remembers from one answer to the next.
+#[derive(Debug)]
+pub(super) struct View {
+    pub observer: Observer,
+    last_reading: Mutex<LastReading>,
+    file: File,
+}
+
+impl View {
+    pub fn new(observer: Observer) -> Self {
+        Self {
+            observer,
+            last_reading: Mutex::default(),
+            file: File::default(),
+        }
+    }
+}
 
 /// The answer to a query.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
+    #[serde(flatten)]
+    server: Server,
     /// The number of all scopes.
     total: usize,
     /// The number of scopes that the search found.
     matched: usize,
     offset: usize,
+    #[serde(serialize_with = "inner")]
+    refusing: Arc<Refusing>,
+    /// The scope of the query in detail; `None` if it does not exist now, or none was asked for.
+    scope: Option<Detail>,
     /// Always present, independent of the search.
     system: Option<Scope>,
     transient: Option<Scope>,
@@ -35,6 +68,14 @@ struct Scope {
     peak: Counters,
     limit: Limits,
     refusals: Counters,
+}
+
+#[derive(Debug, Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    scope: Scope,
+    /// For each limit: where it comes from.
+    origins: Origins,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,48 +112,85 @@ impl Serialize for Number {
 }
 
 /// Reads the manager and returns the requested scopes.
-pub(super) fn page(manager: &Manager, query: &Query) -> Page {
-    let end = query.offset.saturating_add(query.limit);
-    // Keep up to twice the requested number, so that dropping the others is rare.
-    let most = end.saturating_mul(2).max(AT_LEAST);
+pub(super) fn page(view: &View, query: &Query) -> Page {
+    let manager = &view.observer.manager;
+    let is_far = query.offset > NEAR;
+    let end = if is_far {
+        0
+    } else {
+        query.offset + query.limit
+    };
+    // Keep some more than the requested number, so that dropping the others is rare.
+    let most = end + EXTRA;
     let (mut total, mut matched) = (0, 0);
     let [mut system, mut transient] = [None, None];
+    let mut detail = None;
     let mut found = Vec::new();
-    manager.for_each_scope(|report| {
+    let mut last_reading = view
+        .last_reading
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let mut reading = last_reading.compare(Instant::now());
+    let refusals = manager.for_each_scope(|report| {
         total += 1;
+        if let Some(reading) = &mut reading {
+            reading.see(&report);
+        }
         match report.id {
             ScopeId::System => system = Some(scope(&report)),
             ScopeId::Transient => transient = Some(scope(&report)),
             _ => {}
         }
-        // Search the whole name, even if it is shown cut.
-        let found_in = |id: &ScopeId| {
-            let name = id.exact().to_string();
-            name.to_lowercase().contains(&query.search)
-        };
-        if query.search.is_empty() || found_in(&report.id) {
+        if query.is_of(&report.id) && detail.is_none() {
+            detail = Some(report.clone());
+        }
+        if query.finds(&report.id) {
             matched += 1;
+            if is_far {
+                return;
+            }
             found.push(report);
             if found.len() >= most {
                 keep_first(&mut found, end, query.sort);
             }
         }
     });
-    keep_first(&mut found, end, query.sort);
+    let addresses = manager.addresses().stat();
+    if let Some(reading) = reading {
+        reading.end(manager, &refusals, &addresses);
+    }
+    if is_far && query.offset < matched {
+        found = far::page(manager, query);
+    }
+    keep_first(&mut found, query.limit.max(end), query.sort);
     found.sort_by(|a, b| order(a, b, query.sort));
-    let scopes = found.iter().skip(query.offset).map(scope).collect();
+    let skipped = if is_far { 0 } else { query.offset };
+    let scopes = found.iter().skip(skipped).map(scope).collect();
     Page {
+        server: Server::of(&view.observer),
         total,
         matched,
         offset: query.offset,
+        refusing: last_reading.answer(),
+        scope: detail.map(|report| Detail {
+            scope: scope(&report),
+            origins: Origins::of(
+                &report,
+                &manager.limits(),
+                view.file.of(&view.observer).as_deref(),
+            ),
+        }),
         system,
         transient,
         scopes,
     }
 }
 
-/// The smallest number of scopes to keep before dropping others.
-const AT_LEAST: usize = 4096;
+/// The largest offset for which all scopes before it are kept: the memory for an answer is bounded.
+const NEAR: usize = 10_000;
+
+/// The number of scopes that are kept in addition before some are dropped.
+const EXTRA: usize = 4096;
 
 /// Keeps the first `count` scopes, in any order.
 fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
@@ -120,37 +198,6 @@ fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
         found.select_nth_unstable_by(count, |a, b| order(a, b, sort));
         found.truncate(count);
     }
-}
-
-/// The highest value comes first; the name breaks ties.
-fn order(a: &ScopeReport, b: &ScopeReport, sort: Sort) -> Ordering {
-    let key = |report: &ScopeReport| match sort {
-        // Scopes with a limit come before scopes without one. Utilisation is never negative, so the
-        // bits of the float sort as the number does.
-        Sort::Utilisation => fullest(report).map_or(0, |(_, part)| part.to_bits() + 1),
-        Sort::Memory => report.stat.memory,
-        Sort::Streams => report.stat.streams(),
-        Sort::Conns => report.stat.conns(),
-        Sort::Refusals => report.refusals.total(),
-        Sort::Name => 0,
-    };
-    key(b).cmp(&key(a)).then_with(|| a.id.cmp(&b.id))
-}
-
-/// The name as it is shown. Only the part that a remote chose is cut, not the part after it, so
-/// that no scope is shown with the name of its parent.
-fn name(id: &ScopeId) -> String {
-    format!("{id:.LONGEST$}")
-}
-
-/// The fullest limit and its utilisation.
-fn fullest(report: &ScopeReport) -> Option<(Resource, f64)> {
-    let parts = Resource::ALL.into_iter().filter_map(|resource| {
-        let part = utilisation(&report.stat, &report.limit, resource)?;
-        Some((resource, part))
-    });
-    // Of equally full limits the first one.
-    parts.reduce(|fullest, next| if next.1 > fullest.1 { next } else { fullest })
 }
 
 fn scope(report: &ScopeReport) -> Scope {
@@ -166,17 +213,6 @@ fn scope(report: &ScopeReport) -> Scope {
         limit: Limits(report.limit),
         refusals: of_refusals(&report.refusals),
     }
-}
-
-/// The scope under which it is shown.
-fn parent(id: &ScopeId) -> Option<ScopeId> {
-    Some(match id {
-        ScopeId::System | ScopeId::AllowlistedSystem => return None,
-        ScopeId::AllowlistedTransient => ScopeId::AllowlistedSystem,
-        ScopeId::ServicePeer(name, _) => ScopeId::Service(name.clone()),
-        ScopeId::ProtocolPeer(id, _) => ScopeId::Protocol(id.clone()),
-        _ => ScopeId::System,
-    })
 }
 
 const fn of_stat(stat: &ScopeStat) -> Counters {
@@ -199,4 +235,8 @@ const fn of_refusals(refusals: &Refusals) -> Counters {
         conns_inbound: refusals.conns_inbound,
         conns_outbound: refusals.conns_outbound,
     }
+}
+
+fn inner<S: Serializer>(shared: &Arc<Refusing>, serializer: S) -> Result<S::Ok, S::Error> {
+    shared.as_ref().serialize(serializer)
 }

@@ -4,10 +4,11 @@ use std::fmt;
 
 use rcmgr_core::{Direction, Limit, Limits, LimitsKey, Resource, ScopeClass};
 
-use super::limit::{Key, Reached, default_of, limited, reached};
-use super::scopes::Found;
+use super::limit;
+use super::scopes::{Found, Refuser};
 use super::tally::New;
 use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
+use crate::reached::{Reached, Setting, default_of, limited, reached, reached_before};
 
 /// A line of the log.
 #[derive(Debug)]
@@ -20,37 +21,42 @@ pub(super) struct Line {
 /// The scopes or the limiter that refused, and the reason.
 #[derive(Debug)]
 enum Source {
-    /// A live scope, and possibly others of its class.
+    /// A scope, and possibly others of its class.
     Scope {
         class: ScopeClass,
         scope: String,
-        /// The number of live scopes of the class that refused, including this one.
+        /// The number of scopes of the class that are known to have refused, including this one.
         scopes: u64,
         /// The number of refusals by this scope.
         refused: u64,
-        /// Whether scopes that no longer exist refused, too.
+        /// Whether scopes that no longer exist, and whose names are not known, refused, too.
         some_destroyed: bool,
-        reached: Reached,
+        /// `None` if the limit has been removed since.
+        reached: Option<Reached>,
     },
-    /// Scopes that no longer exist.
-    Destroyed(ScopeClass, Option<Key>),
+    /// Scopes that no longer exist, and whose names are not known.
+    Destroyed(ScopeClass, Option<Setting>),
     /// Connections or streams, by their own limit.
-    Each(ScopeClass, Option<(Key, u64)>),
+    Each(ScopeClass, Option<(Setting, u64)>),
     Spans,
     Limiter(&'static str),
 }
 
 impl Line {
-    /// A line about a live scope, and others of its class.
+    /// A line about a scope, and others of its class.
     pub fn of_scope(found: Found, asked: Resource, new: New, limits: &Limits) -> Self {
         let Found { scopes, most, .. } = found;
+        let reached = match &most {
+            Refuser::Live(report) => reached(report, asked, limits),
+            Refuser::Destroyed(id) => reached_before(id, asked, limits),
+        };
         let source = Source::Scope {
-            class: most.id.class(),
-            scope: scope_name(&most.id),
+            class: most.id().class(),
+            scope: scope_name(most.id()),
             scopes,
             refused: found.refused_most,
             some_destroyed: found.refused < new.count,
-            reached: reached(&most, asked, limits),
+            reached,
         };
         Self { source, asked, new }
     }
@@ -65,7 +71,7 @@ impl Line {
             limited.next().filter(|_| limited.next().is_none())
         });
         let key = entry.zip(resource);
-        let key = key.map(|(entry, (resource, _))| Key { entry, resource });
+        let key = key.map(|(entry, (resource, _))| Setting { entry, resource });
         Self {
             source: Source::Destroyed(class, key),
             asked,
@@ -80,7 +86,7 @@ impl Line {
             _ => LimitsKey::Stream,
         };
         let lowest = limited(asked, &limit).min_by_key(|&(_, limit)| limit);
-        let key = lowest.map(|(resource, limit)| (Key { entry, resource }, limit));
+        let key = lowest.map(|(resource, limit)| (Setting { entry, resource }, limit));
         Self {
             source: Source::Each(class, key),
             asked,
@@ -131,14 +137,13 @@ impl Line {
         };
         // and those of the limit.
         let (key, used, limit) = match &self.source {
-            Source::Scope { reached, .. } => match reached {
-                Reached::Limit { key, used, limit } => (Some(key), Some(*used), Some(*limit)),
-                Reached::Override { used, limit, .. } => (None, Some(*used), Some(*limit)),
-                Reached::Removed => (None, None, None),
-            },
-            Source::Destroyed(_, key) => (key.as_ref(), None, None),
-            Source::Each(_, Some((key, limit))) => (Some(key), None, Some(*limit)),
-            Source::Each(_, None) | Source::Spans | Source::Limiter(_) => (None, None, None),
+            Source::Scope {
+                reached: Some(reached),
+                ..
+            } => (reached.setting(), reached.used, Some(reached.limit)),
+            Source::Destroyed(_, key) => (key.clone(), None, None),
+            Source::Each(_, Some((key, limit))) => (Some(key.clone()), None, Some(*limit)),
+            _ => (None, None, None),
         };
         tracing::warn!(
             class = class.as_str(),
@@ -148,7 +153,7 @@ impl Line {
             direction = direction(self.asked).map(Direction::as_str),
             count,
             seconds,
-            key = key.map(tracing::field::display),
+            key = key.as_ref().map(tracing::field::display),
             used,
             limit,
             "{self}"
@@ -185,7 +190,7 @@ impl fmt::Display for Line {
                     write!(f, ", {of_scope} of them by {scope}")?;
                 }
                 let there = if alone { "" } else { " there" };
-                reached.fmt(f, there)
+                limit::write(reached.as_ref(), there, f)
             }
             Source::Destroyed(class, key) => {
                 let class = classes(*class, 2);
@@ -202,9 +207,14 @@ impl fmt::Display for Line {
                     f,
                     "the limit of each {class} refused {count} {asked} {when}"
                 )?;
-                key.iter().try_for_each(|(key, limit)| {
-                    write!(f, ": it is {} ({key})", amount(key.resource, *limit))
-                })
+                let Some((key, limit)) = key else {
+                    return Ok(());
+                };
+                write!(f, ": it is {} ({key})", amount(key.resource, *limit))?;
+                match key.resource {
+                    Resource::Memory => f.write_str(limit::PRIORITIES),
+                    _ => Ok(()),
+                }
             }
             Source::Spans => {
                 write!(f, "spans refused {count} {asked} {when}")?;

@@ -3,26 +3,11 @@
 use rcmgr_config::ByteSize;
 use rcmgr_core::{Direction, Resource, ScopeClass, ScopeId};
 
-use crate::label::escaped;
+use crate::label::MOST_CHARS;
 
-/// The name of a scope as in errors, but escaped.
+/// The name of a scope. Remotes choose names, so it is escaped and cut.
 pub(super) fn scope_name(id: &ScopeId) -> String {
-    let [name, peer] = [
-        id.name().map(|name| escaped(name)),
-        id.peer().map(|peer| {
-            // A peer id is short: it needs no cut.
-            peer.to_string().escape_debug().to_string()
-        }),
-    ]
-    .map(Option::unwrap_or_default);
-    match id {
-        ScopeId::Service(_) => format!("service:{name}"),
-        ScopeId::ServicePeer(..) => format!("service:{name}.peer:{peer}"),
-        ScopeId::Protocol(_) => format!("protocol:{name}"),
-        ScopeId::ProtocolPeer(..) => format!("protocol:{name}.peer:{peer}"),
-        ScopeId::Peer(_) => format!("peer:{peer}"),
-        _ => id.to_string(),
-    }
+    format!("{id:.MOST_CHARS$}")
 }
 
 /// The request, in words.

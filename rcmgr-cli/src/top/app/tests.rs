@@ -45,7 +45,7 @@ fn fail(app: &mut App, why: &str, now: Instant) {
 }
 
 fn selected(app: &App) -> &str {
-    &app.selected_scope().expect("one is selected").name
+    &app.selected_scope().expect("one is selected").name.shown
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_answer_to_outdated_settings_is_dropped() {
     press(&mut app, "/b");
     let result = Ok(page([scope("a")]));
     app.answer(Answer { query, result }, now);
-    assert_eq!(app.selected_scope().map(|scope| &*scope.name), None);
+    assert_eq!(app.selected_scope().map(|scope| &*scope.name.shown), None);
     assert_eq!(look(&mut app, &["b"], now).search, "b");
     assert_eq!(selected(&app), "b");
 }
@@ -212,7 +212,7 @@ fn scrolling_far_down_requests_these_scopes() {
     app.set_rows(20);
     assert_eq!(look(&mut app, &names, now).offset, 0);
     press(&mut app, "G");
-    assert_eq!(app.selected_scope().map(|scope| &*scope.name), None);
+    assert_eq!(app.selected_scope().map(|scope| &*scope.name.shown), None);
     assert_eq!(look(&mut app, &names, now).offset, 980 - 140);
     assert_eq!(selected(&app), "peer:999");
     assert_eq!(app.question(now), None);

@@ -1,109 +1,229 @@
-//! The details of the selected scope.
+//! The details of a scope: usage, limit, peak and refusals of each resource.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 use rcmgr_atomic::{LimitValue, Resource};
+use unicode_width::UnicodeWidthStr;
 
-use super::bar;
-use super::styles::{FAINT, STRONG};
+use super::fit::{self, part};
+use super::styles::{FAILED, FAINT, STRONG};
+use super::{bar, spark};
 use crate::top::app::App;
-use crate::top::page::Scope;
-use crate::top::text::{cut, exact, percent};
+use crate::top::numbers::{amount, count, percent, rate};
+use crate::top::page::{Detail, Scope};
+use crate::top::rates::Rates;
+use crate::top::text::{cut, first_words, wrapped};
 
-/// The name, and a line for each of the eight resources.
+/// The lines for the name and the eight resources, if each resource has one line.
 pub const HEIGHT: u16 = 1 + RESOURCES.len() as u16;
 
-const RESOURCES: [(Resource, &str); 8] = [
-    (Resource::Memory, "memory"),
-    (Resource::Fd, "fds"),
-    (Resource::Conns, "conns"),
-    (Resource::ConnsInbound, "conns in"),
-    (Resource::ConnsOutbound, "conns out"),
-    (Resource::Streams, "streams"),
-    (Resource::StreamsInbound, "streams in"),
-    (Resource::StreamsOutbound, "streams out"),
+/// Each total is above its two directions.
+const RESOURCES: [Resource; 8] = [
+    Resource::Memory,
+    Resource::Fd,
+    Resource::Conns,
+    Resource::ConnsInbound,
+    Resource::ConnsOutbound,
+    Resource::Streams,
+    Resource::StreamsInbound,
+    Resource::StreamsOutbound,
 ];
-const LABEL: usize = 11;
 const BAR: usize = 12;
+const GAP: &str = "  ";
 
-/// Draws the details, if there are lines and a selected scope.
-pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let mut lines = area.rows();
-    let (Some(scope), Some(title)) = (app.selected_scope(), lines.next()) else {
-        return;
+/// The details of the selected scope on a screen of a width. The name is whole.
+pub fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
+    let Some(selected) = app.selected_scope() else {
+        return vec![Line::styled("no scope is selected", FAINT)];
     };
-    let width = usize::from(area.width);
-    let name = cut(&scope.name, width.saturating_sub(5));
-    let rule = width.saturating_sub(Line::raw(&*name).width() + 4);
+    let detail = app.detail.as_ref();
+    let is_gone = matches!(detail, Some(None));
+    let detail = detail.and_then(Option::as_ref);
+    let detail = detail.filter(|detail| detail.scope.name == selected.name);
+    let mut lines = of_scope(
+        detail.map_or(selected, |detail| &detail.scope),
+        &app.rates,
+        width,
+    );
+    if is_gone {
+        let text = "the scope is gone; these were its last numbers";
+        lines.insert(1, Line::styled(first_words(text, width), FAILED));
+    }
+    if let Some(detail) = detail {
+        lines.push(Line::default());
+        lines.extend(origins(detail, width));
+    }
+    lines
+}
+
+/// Where each limit comes from.
+fn origins(detail: &Detail, width: usize) -> Vec<Line<'static>> {
+    let limited = RESOURCES
+        .into_iter()
+        .filter(|&resource| detail.scope.part(resource).is_some());
+    let origin = |resource: Resource| {
+        let origin = detail.origins.get(resource.as_str())?;
+        let setting = origin.setting.as_deref().unwrap_or(resource.field_name());
+        Some(wrapped(&format!("{setting}: {}", origin.from), width))
+    };
+    let lines = limited.filter_map(origin).flatten();
+    lines.map(|line| Line::styled(line, FAINT)).collect()
+}
+
+fn of_scope(scope: &Scope, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let name = wrapped(&scope.name.shown, width).into_iter();
+    let mut lines: Vec<_> = name.map(|line| Line::styled(line, STRONG)).collect();
+    if let Some(minute) = rates.minute(scope).filter(|_| width >= 40) {
+        let mut line = Line::styled("last minute  ", FAINT);
+        line.extend(spark::spark(Some(minute)));
+        lines.push(line);
+    }
+    lines.extend(resources(scope, rates, width));
+    lines
+}
+
+/// The details with a rule above them, if each resource fits into a line.
+pub fn panel(scope: &Scope, rates: &Rates, width: usize) -> Option<Vec<Line<'static>>> {
+    let resources = resources(scope, rates, width);
+    if resources.len() > RESOURCES.len() {
+        return None;
+    }
+    let name = cut(&scope.name.shown, width.saturating_sub(5));
+    let rule = width.saturating_sub(name.width() + 4);
     let rule = [
         Span::styled("── ", FAINT),
         Span::styled(name, STRONG),
         Span::styled(format!(" {}", "─".repeat(rule)), FAINT),
     ];
-    Line::from_iter(rule).render(title, buffer);
-    let rows = RESOURCES.map(|(resource, label)| cells(scope, resource, label));
+    let mut lines = vec![Line::from_iter(rule)];
+    lines.extend(resources);
+    Some(lines)
+}
+
+fn resources(scope: &Scope, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let rows = RESOURCES.map(|resource| Cells::of(scope, rates, resource));
     let widest = |cell: fn(&Cells) -> &String| {
-        let widths = rows.iter().map(|row| cell(row).len());
+        let widths = rows.iter().map(|row| cell(row).width());
         widths.max().unwrap_or(0)
     };
     let widths = [
+        widest(|row| &row.label),
         widest(|row| &row.used),
         widest(|row| &row.limit),
         widest(|row| &row.percent),
         widest(|row| &row.peak),
+        widest(|row| &row.refused),
+        widest(|row| &row.rate),
+        widest(|row| &row.dry_run),
     ];
-    for (row, line) in rows.into_iter().zip(lines) {
-        row.line(widths).render(line, buffer);
+    for has_bar in [true, false] {
+        let lines = rows.iter().map(|row| row.line(widths, has_bar));
+        let lines: Vec<_> = lines.collect();
+        if lines.iter().all(|line| line.width() <= width) {
+            return lines;
+        }
     }
+    let lines = rows.iter().flat_map(|row| row.two_lines(width));
+    lines.collect()
 }
 
+/// The text of a resource.
 struct Cells {
-    label: &'static str,
     part: Option<f64>,
+    refuses: bool,
+    label: String,
     used: String,
     limit: String,
     percent: String,
     peak: String,
     refused: String,
-}
-
-fn cells(scope: &Scope, resource: Resource, label: &'static str) -> Cells {
-    let part = scope.part(resource);
-    let known = |number: Option<u64>, word: &str| match number {
-        Some(number) => format!("{word} {}", exact(resource, number)),
-        // Only counted by direction.
-        None => String::new(),
-    };
-    let refused = scope.refused(resource);
-    Cells {
-        label,
-        part,
-        used: exact(resource, scope.used(resource)),
-        limit: match scope.limit.get(resource) {
-            LimitValue::Limited(most) => format!("of {}", exact(resource, most)),
-            LimitValue::Unlimited => "no limit".to_owned(),
-        },
-        percent: part.map(percent).unwrap_or_default(),
-        peak: known(scope.peak(resource), "peak"),
-        refused: refused.map_or_else(String::new, |count| format!("refused {count}")),
-    }
+    rate: String,
+    dry_run: String,
 }
 
 impl Cells {
-    fn line(self, [used, limit, percent, peak]: [usize; 4]) -> Line<'static> {
-        let [full, empty] = bar::bar(self.part, BAR);
+    fn of(scope: &Scope, rates: &Rates, resource: Resource) -> Self {
+        let part = scope.part(resource);
+        let counted = Resource::COUNTED.iter().position(|one| *one == resource);
+        let now = counted.and_then(|at| Some(rates.by_resource(scope)?[at]));
+        // What is only counted by direction has no text for both together.
+        let known = |number: Option<u64>, text: &dyn Fn(u64) -> String| match number {
+            Some(number) => text(number),
+            None => String::new(),
+        };
+        let dry_run = scope
+            .refused_by_dry_run(resource)
+            .filter(|&number| number > 0);
+        Self {
+            part,
+            refuses: now.is_some_and(|now| now > 0.0),
+            label: resource.field_name().to_owned(),
+            used: amount(resource, scope.used(resource)),
+            limit: match scope.limit.get(resource) {
+                LimitValue::Limited(most) => format!("of {}", amount(resource, most)),
+                LimitValue::Unlimited => "no limit".to_owned(),
+            },
+            percent: part.map(percent).unwrap_or_default(),
+            peak: known(scope.peak(resource), &|peak| {
+                format!("peak {}", amount(resource, peak))
+            }),
+            refused: known(scope.refused(resource), &|refused| {
+                format!("refused {}", count(refused))
+            }),
+            rate: now.map(rate).unwrap_or_default(),
+            dry_run: known(dry_run, &|refused| format!("dry run {}", count(refused))),
+        }
+    }
+
+    fn rate_style(&self) -> Style {
+        match self.refuses {
+            true => bar::style(Some(1.0)),
+            false => FAINT,
+        }
+    }
+
+    fn line(&self, widths: [usize; 8], has_bar: bool) -> Line<'static> {
+        let [label, used, limit, percent, peak, refused, rate, dry_run] = widths;
+        let mut line = Line::styled(format!("{:<label$}", self.label), FAINT);
+        if has_bar {
+            line.push_span(Span::raw(GAP));
+            line.extend(bar::bar(self.part, BAR));
+        }
         let numbers = format!(
-            "  {:>used$} {:<limit$}  {:>percent$}",
+            "{GAP}{:>used$} {:<limit$}{GAP}{:>percent$}",
             self.used, self.limit, self.percent,
         );
-        Line::from(vec![
-            Span::styled(format!("{:<LABEL$} ", self.label), FAINT),
-            full,
-            empty,
-            Span::styled(numbers, bar::style(self.part)),
-            Span::raw(format!("  {:<peak$}  {}", self.peak, self.refused)),
-        ])
+        line.push_span(Span::styled(numbers, bar::style(self.part)));
+        let counts = format!("{GAP}{:<peak$}{GAP}{:<refused$}", self.peak, self.refused);
+        line.push_span(Span::raw(counts));
+        if rate > 0 {
+            line.push_span(Span::styled(
+                format!("{GAP}{:>rate$}", self.rate),
+                self.rate_style(),
+            ));
+        }
+        if dry_run > 0 {
+            line.push_span(Span::raw(format!("{GAP}{}", self.dry_run)));
+        }
+        line
+    }
+
+    /// For narrow screens: usage, and below it peak and refusals.
+    fn two_lines(&self, width: usize) -> Vec<Line<'static>> {
+        let style = bar::style(self.part);
+        let usage = format!("{} {}", self.used, self.limit);
+        let above = vec![part(1, &*self.label, FAINT)];
+        let at_right = vec![part(0, usage, style), part(2, &*self.percent, style)];
+        let mut lines = vec![fit::line(above, at_right, width)];
+        if !self.peak.is_empty() {
+            let below = vec![
+                part(1, format!("{GAP}{}", self.peak), FAINT),
+                part(2, &*self.refused, FAINT),
+                part(0, &*self.rate, self.rate_style()),
+                part(3, &*self.dry_run, FAINT),
+            ];
+            lines.push(fit::line(below, Vec::new(), width));
+        }
+        lines
     }
 }

@@ -7,7 +7,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
 use super::styles::{FAINT, STRONG};
 
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 13] = [
     ("q, Esc, Ctrl-C", "quit"),
     ("Up, k / Down, j", "select another scope"),
     ("PgUp / PgDn", "a screen up or down"),
@@ -15,16 +15,19 @@ const KEYS: [(&str, &str); 11] = [
     ("/", "search names, ignoring case"),
     ("s", "change the order"),
     ("p", "pause or continue"),
-    ("Enter", "show or hide details of the selected scope"),
+    ("Enter", "all numbers of the selected scope, and back"),
+    ("i", "the server and refusals by address, and back"),
+    ("f", "fold or unfold the scopes without limits"),
     ("Ctrl-Z", "back to the shell; fg returns"),
     ("?, h", "this help; any key ends it"),
     ("", ""),
 ];
 
-const NOTES: [&str; 4] = [
+const NOTES: [&str; 5] = [
     "FULL: usage of the fullest limit.",
-    "/S: refusals per second since the last update.",
-    "Memory: K, M, G are powers of 1024.",
+    "NOW: refusals per second since the last update.",
+    "LAST MINUTE: FULL over time, red: something was refused.",
+    "k, M, G: powers of 1000; KiB, MiB, GiB: of 1024.",
     "Invisible characters of names are escaped: \\u{1b}.",
 ];
 

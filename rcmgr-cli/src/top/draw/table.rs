@@ -1,21 +1,22 @@
 //! The table of scopes.
 //!
-//! The name gets the space that the numbers leave. If that is too little, columns are removed one
-//! after another.
+//! Each column in turn gets space, if it leaves enough for the names. A number is never cut.
 
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use rcmgr_atomic::{LimitValue, Resource};
 use unicode_width::UnicodeWidthStr;
 
-use super::bar;
+use super::fit::first_that_fits;
+use super::styles::FAINT;
+use super::{bar, spark};
+use crate::top::numbers::{amount, amount_of, count, percent, rate, size};
 use crate::top::page::{Page, Scope};
 use crate::top::rates::Rates;
-use crate::top::text::{cut, percent, rate, short};
+use crate::top::text::cut;
 
-/// Columns are removed until names have this width.
+/// Columns leave this width for names.
 const NAME: usize = 16;
-/// Bars beside every number are removed until names have this width.
+/// Bars beside every number leave this width for names.
 const NAME_BESIDE_BARS: usize = 30;
 /// If there is space, the name has at least this width, so that the numbers do not move when long
 /// names come and go.
@@ -31,33 +32,48 @@ enum Column {
     Memory,
     Conns,
     Streams,
-    Fds,
+    Fd,
     Refused,
     Rate,
+    /// The last minute.
+    Minute,
     Peak,
 }
 
 /// The columns from left to right.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column::Fullest,
     Column::Memory,
     Column::Conns,
     Column::Streams,
-    Column::Fds,
+    Column::Fd,
     Column::Refused,
     Column::Rate,
+    Column::Minute,
     Column::Peak,
 ];
 
-/// The order in which columns are removed.
-const GIVING_WAY: [Column; 7] = [
-    Column::Peak,
-    Column::Fds,
-    Column::Rate,
-    Column::Refused,
-    Column::Streams,
-    Column::Conns,
-    Column::Memory,
+/// Something that is shown if there is space.
+#[derive(Debug, Clone, Copy)]
+enum Extra {
+    Column(Column),
+    /// A bar for the fullest limit. It only repeats a number.
+    Bar,
+}
+
+/// The order in which space is given, and the width that is left for names then. The rate of
+/// refusals says most about an attack: it comes first.
+const EXTRAS: [(Extra, usize); 10] = [
+    (Extra::Column(Column::Rate), NAME),
+    (Extra::Column(Column::Fullest), NAME),
+    (Extra::Column(Column::Refused), NAME),
+    (Extra::Column(Column::Conns), NAME),
+    (Extra::Bar, NAME),
+    (Extra::Column(Column::Memory), NAME),
+    (Extra::Column(Column::Streams), NAME),
+    (Extra::Column(Column::Minute), NAME),
+    (Extra::Column(Column::Fd), ROOMY_NAME),
+    (Extra::Column(Column::Peak), ROOMY_NAME),
 ];
 
 /// The numbers that have a bar.
@@ -77,9 +93,10 @@ impl Column {
             Self::Memory => "MEMORY",
             Self::Conns => "CONNS",
             Self::Streams => "STREAMS",
-            Self::Fds => "FDS",
+            Self::Fd => "FD",
             Self::Refused => "REFUSED",
-            Self::Rate => "/S",
+            Self::Rate => "NOW",
+            Self::Minute => "LAST MINUTE",
             Self::Peak => "PEAK MEMORY",
         }
     }
@@ -99,8 +116,8 @@ impl Column {
                 Resource::StreamsInbound,
                 Resource::StreamsOutbound,
             ],
-            Self::Fds => &[Resource::Fd],
-            Self::Refused | Self::Rate | Self::Peak => &[],
+            Self::Fd => &[Resource::Fd],
+            Self::Refused | Self::Rate | Self::Minute | Self::Peak => &[],
         }
     }
 
@@ -117,9 +134,11 @@ impl Column {
                 let fullest = scope.fullest(self.resources());
                 fullest.map_or_else(|| "-".to_owned(), |(_, part)| percent(part))
             }
-            Self::Refused => scope.all_refused().to_string(),
+            Self::Refused => count(scope.all_refused()),
             Self::Rate => rates.of(scope).map_or_else(|| "-".to_owned(), rate),
-            Self::Peak => short(Resource::Memory, scope.peak.memory),
+            // Drawn, not written.
+            Self::Minute => String::new(),
+            Self::Peak => size(scope.peak.memory),
             _ => self.used_of_limit(scope),
         }
     }
@@ -129,15 +148,15 @@ impl Column {
         let resources = self.resources();
         let nearest = scope.fullest(resources).map(|(resource, _)| resource);
         let resource = nearest.unwrap_or(resources[0]);
-        let used = short(resource, scope.used(resource));
+        let used = scope.used(resource);
         let direction = match resource {
             Resource::ConnsInbound | Resource::StreamsInbound => " in",
             Resource::ConnsOutbound | Resource::StreamsOutbound => " out",
             _ => "",
         };
         match scope.limit.get(resource) {
-            LimitValue::Limited(most) => format!("{used}/{}{direction}", short(resource, most)),
-            LimitValue::Unlimited => used,
+            LimitValue::Limited(most) => amount_of(resource, used, most) + direction,
+            LimitValue::Unlimited => amount(resource, used),
         }
     }
 }
@@ -158,33 +177,58 @@ impl Table {
         let scopes: Vec<_> = pinned.chain(&page.scopes).collect();
         let widest = |column: Column| {
             let texts = scopes.iter().map(|scope| column.text(scope, rates).width());
-            let widest = texts.max().unwrap_or(0);
+            let widest = match column {
+                Column::Minute => spark::WIDTH,
+                _ => texts.max().unwrap_or(0),
+            };
             (column, widest.max(column.title().width()))
         };
-        let names = scopes.iter().map(|scope| scope.name.width());
+        let names = scopes.iter().map(|scope| scope.name.shown.width());
         let longest = names.max().unwrap_or(0).max("SCOPE".len());
         let mut table = Self {
             name: 0,
-            bars: Bars::Each,
-            columns: COLUMNS.map(widest).into(),
+            bars: Bars::None,
+            columns: Vec::new(),
         };
-        // Start with everything, and remove parts until the name has enough space.
-        if !table.leaves(longest.min(NAME_BESIDE_BARS), width) {
-            table.bars = Bars::Fullest;
-        }
-        let mut giving_way = GIVING_WAY.into_iter();
-        while !table.leaves(longest.min(NAME), width) {
-            // The bar is removed last.
-            match giving_way.next() {
-                Some(column) => table.columns.retain(|(shown, _)| *shown != column),
-                None if table.bars == Bars::None => break,
-                None => table.bars = Bars::None,
+        for (extra, name) in EXTRAS {
+            let with = match extra {
+                Extra::Column(column) => table.with(widest(column)),
+                Extra::Bar => table.with_bars(Bars::Fullest),
+            };
+            // On a narrow screen half of the width is enough for names.
+            if !with.leaves(longest.min(name).min(width / 2), width) {
+                break;
             }
+            table = with;
+        }
+        // Without its column, the fullest limit would have no bar.
+        let shows_all = table.columns.len() == COLUMNS.len();
+        let with = table.with_bars(Bars::Each);
+        if shows_all && with.leaves(longest.min(NAME_BESIDE_BARS), width) {
+            table = with;
         }
         table.name = width
             .saturating_sub(table.numbers())
             .min(longest.max(ROOMY_NAME));
         table
+    }
+
+    fn with(&self, column: (Column, usize)) -> Self {
+        let is_shown = |one: &Column| self.columns.iter().any(|(shown, _)| shown == one);
+        let mut columns = self.columns.clone();
+        // Columns are in the order of their declaration.
+        let at = COLUMNS.iter().take_while(|one| **one != column.0);
+        columns.insert(at.filter(|one| is_shown(one)).count(), column);
+        Self { columns, ..*self }
+    }
+
+    fn with_bars(&self, bars: Bars) -> Self {
+        let columns = self.columns.clone();
+        Self {
+            bars,
+            columns,
+            ..*self
+        }
     }
 
     /// Whether the numbers leave this width for the name.
@@ -220,25 +264,48 @@ impl Table {
         Line::from(text)
     }
 
+    /// The row for the scopes that are not shown, because they have no limits or there are too many.
+    pub fn rest(&self, scopes: u64, is_fold: bool) -> Line<'static> {
+        let scopes = count(scopes);
+        let texts = match is_fold {
+            true => [
+                format!("{scopes} scopes without limits: f shows them"),
+                format!("{scopes} without limits"),
+            ],
+            false => [
+                format!("{scopes} more scopes: / finds them"),
+                format!("{scopes} more"),
+            ],
+        };
+        Line::styled(first_that_fits(texts, self.name + self.numbers()), FAINT)
+    }
+
     /// The row of a scope.
     pub fn row(&self, scope: &Scope, rates: &Rates) -> Line<'static> {
-        let mut spans = vec![Span::raw(self.padded(&scope.name))];
+        let mut spans = vec![Span::raw(self.padded(&scope.name.shown))];
         for (column, width) in &self.columns {
             let part = scope.fullest(column.resources()).map(|(_, part)| part);
             let mut style = bar::style(part);
             spans.push(Span::raw(GAP));
+            if *column == Column::Minute {
+                spans.extend(spark::spark(rates.minute(scope)));
+                continue;
+            }
             if column.has_bar(self.bars) {
                 spans.extend(bar::bar(part, BAR));
                 spans.push(Span::raw(" "));
             }
-            if *column == Column::Rate && rates.of(scope).is_some_and(|rate| rate > 0.0) {
+            if *column == Column::Rate {
                 // Highlight scopes that refuse now.
-                style = bar::style(Some(1.0));
+                style = match rates.of(scope) {
+                    Some(rate) if rate > 0.0 => bar::style(Some(1.0)),
+                    _ => FAINT,
+                };
             }
             let text = column.text(scope, rates);
             spans.push(Span::styled(format!("{text:>width$}"), style));
         }
-        Line::from(spans).style(Style::new())
+        Line::from(spans)
     }
 
     fn padded(&self, name: &str) -> String {

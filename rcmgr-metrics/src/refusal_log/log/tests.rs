@@ -207,7 +207,7 @@ fn file_descriptors_and_memory_have_their_own_words() {
              now; the limit is Transient.Memory; low priority may use 40 % of it, medium 60 %, high \
              80 %",
             "the limit of each connection refused 2 memory reservations in the last 1 s: it is \
-             32.0 KiB (Conn.Memory)",
+             32.0 KiB (Conn.Memory); low priority may use 40 % of it, medium 60 %, high 80 %",
             "spans refused 1 memory reservation in the last 1 s: the limit is an override \
              of the span, or that of its owner",
         ]
@@ -251,7 +251,7 @@ fn of_several_scopes_the_one_with_the_most_refusals_is_named() {
 }
 
 #[test]
-fn refusals_of_destroyed_scopes_are_counted() {
+fn scopes_that_no_longer_exist_keep_their_name_and_limit() {
     let mut case = Case::new(|limits| {
         limits.peer_default.streams_inbound = 1.into();
     });
@@ -262,19 +262,79 @@ fn refusals_of_destroyed_scopes_are_counted() {
     };
     drop(refuse("gone", 5));
     let held = refuse("here", 2);
-    let line = "1 peer and others that no longer exist refused 7 inbound streams in the last 1 s, \
-                2 of them by peer:here: 1 of 1 in use there now; the limit is PeerDefault.StreamsInbound";
+    let line = "2 peers refused 7 inbound streams in the last 1 s, 5 of them by peer:gone: 0 of 1 in \
+                use there now, it no longer exists; the limit is PeerDefault.StreamsInbound";
     assert_eq!(case.said(), [line]);
     drop(held);
     let held = case.stream("here").unwrap();
     case.refuse_streams("here", 1);
     drop(held);
-    let line = "peers that no longer exist refused 1 inbound stream in the last 60 s; the limit is \
-                PeerDefault.StreamsInbound";
+    let line = "peer:here refused 1 inbound stream in the last 60 s: 0 of 1 in use now, it no longer \
+                exists; the limit is PeerDefault.StreamsInbound";
     case.pass(59.0);
     assert_eq!(case.look(), [""; 0]);
     assert_eq!(case.said(), [line]);
     assert!(case.log.known.is_empty());
+    // Nothing is logged twice.
+    case.pass(60.0);
+    assert_eq!(case.said(), [""; 0]);
+}
+
+#[test]
+fn a_named_scope_that_is_blocked_altogether_has_its_name_and_limit() {
+    let mut case = Case::new(|limits| {
+        limits.protocol.insert("/x".into(), Limit::BLOCK_ALL);
+        limits.peer.insert(peer("192.0.2.7"), Limit::BLOCK_ALL);
+        limits.service_peer.insert("relay".into(), Limit::BLOCK_ALL);
+    });
+    for _ in 0..3 {
+        let stream = case.stream("a").unwrap();
+        stream.set_protocol("/x").unwrap_err();
+    }
+    case.refuse_streams("192.0.2.7", 2);
+    let stream = case.stream("a").unwrap();
+    stream.set_protocol("/y").unwrap();
+    stream.set_service("relay").unwrap_err();
+    drop(stream);
+    let line = |scope: &str, count, entry: &str| {
+        format!(
+            "{scope} refused {count} in the last 1 s: 0 of 0 in use now, it no longer exists; the \
+             limit is {entry}.StreamsInbound"
+        )
+    };
+    assert_eq!(
+        case.said(),
+        [
+            line(
+                "service:relay.peer:a",
+                "1 inbound stream",
+                "ServicePeer.relay"
+            ),
+            line("protocol:/x", "3 inbound streams", "Protocol./x"),
+            line("peer:192.0.2.7", "2 inbound streams", "Peer.192.0.2.7"),
+        ]
+    );
+    // Earlier refusals by scopes that no longer exist are not logged by a new log.
+    let mut case = Case::of(case.manager);
+    assert_eq!(case.said(), [""; 0]);
+    case.refuse_streams("192.0.2.7", 1);
+    assert_eq!(
+        case.said(),
+        [line("peer:192.0.2.7", "1 inbound stream", "Peer.192.0.2.7")]
+    );
+}
+
+#[test]
+fn a_flood_of_one_time_names_hides_no_name_that_refuses_often() {
+    let mut case = Case::new(|limits| limits.peer_default.streams_inbound = 0.into());
+    for number in 0..1000 {
+        case.refuse_streams("attacker", 2);
+        case.refuse_streams(&format!("once-{number}"), 1);
+    }
+    let said = case.said().remove(0);
+    let start = "16 peers and others that no longer exist refused 3,000 inbound streams in the last 1 \
+                 s, 2,000 of them by peer:attacker: 0 of 0 in use there now, it no longer exists";
+    assert!(said.starts_with(start), "{said}");
 }
 
 #[test]
@@ -303,16 +363,14 @@ fn services_and_protocols_and_shares_of_them_have_their_keys() {
          Protocol./x.StreamsOutbound",
         "protocol:/y.peer:a refused 1 outbound stream in the last 1 s: 1 of 1 in use now; the limit \
          is ProtocolPeerDefault.StreamsOutbound",
+        // The share of the service is destroyed after its refusal.
+        "service:relay.peer:a refused 1 outbound stream in the last 1 s: 0 of 0 in use now, it no \
+         longer exists; the limit is ServicePeer.relay.StreamsOutbound",
     ];
     let said = case.said();
     for line in expected {
         assert!(said.iter().any(|said| said == line), "{line} in {said:#?}");
     }
-    // The share of the service is destroyed after its refusal.
-    let gone = said
-        .iter()
-        .find(|line| line.starts_with("peers' shares of services that no longer exist"));
-    assert!(gone.is_some(), "{said:#?}");
     assert_eq!(said.len(), 4);
 }
 
@@ -369,7 +427,7 @@ fn names_are_escaped_and_cut() {
     let stream = case.stream("e\u{202e}ve").unwrap();
     stream.set_protocol(&hostile).unwrap_err();
     let said = case.said().remove(0);
-    let start = format!("protocol:/a\\n{}… refused 1 inbound stream", "x".repeat(97));
+    let start = format!("protocol:/a\\n{}… refused 1 inbound stream", "x".repeat(96));
     assert!(said.starts_with(&start), "{said}");
     assert!(said.len() < 300);
     drop(view);
@@ -378,7 +436,7 @@ fn names_are_escaped_and_cut() {
     let _held = case.stream("e\u{202e}ve").unwrap();
     case.refuse_streams("e\u{202e}ve", 1);
     let said = case.said().remove(0);
-    assert!(said.starts_with("peer:e\\u{202e}ve refused 1 "), "{said}");
+    assert!(said.starts_with("peer:0x65e280ae7665 refused 1 "), "{said}");
 }
 
 #[test]

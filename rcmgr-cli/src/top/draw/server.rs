@@ -1,0 +1,159 @@
+//! The server: its state, the refusals by address, and the networks that are refused most.
+
+use ratatui::style::Style;
+use ratatui::text::Line;
+use unicode_width::UnicodeWidthStr;
+
+use super::bar;
+use super::fit::{self, part};
+use super::styles::{FAILED, FAINT, STRONG};
+use super::title::uptime;
+use crate::top::numbers::{count, rate};
+use crate::top::page::{Addresses, Network, Page, Reload};
+use crate::top::rates::Rates;
+use crate::top::text::wrapped;
+
+const GAP: &str = "  ";
+/// The widest line with a number at its right end: further right it would be hard to find.
+const WIDEST: usize = 60;
+
+/// The view. Each line shows what fits.
+pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let fact = |what: &str, text: String, style| {
+        fit::line(
+            vec![part(1, what, FAINT), part(0, text, style)],
+            Vec::new(),
+            width,
+        )
+    };
+    let mut lines = wrapped(
+        page.name.as_deref().unwrap_or("a server without a name"),
+        width,
+    )
+    .into_iter()
+    .map(|line| Line::styled(line, STRONG))
+    .collect::<Vec<_>>();
+    lines.push(Line::styled(uptime(page), FAINT));
+    if let Some(over_releases) = page.over_releases {
+        let style = if over_releases > 0 { FAILED } else { FAINT };
+        lines.push(fact("over-releases", count(over_releases), style));
+    }
+    lines.extend(
+        page.reload
+            .iter()
+            .flat_map(|reload| self::reload(reload, width)),
+    );
+    lines.push(Line::default());
+    match &page.addresses {
+        Some(addresses) => {
+            lines.extend(totals(addresses, rates, width));
+            lines.push(Line::default());
+            lines.extend(networks(addresses, rates, width));
+        }
+        None => lines.push(fact(
+            "by address",
+            "the server does not say".to_owned(),
+            FAINT,
+        )),
+    }
+    lines
+}
+
+fn reload(reload: &Reload, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(file) = &reload.file {
+        lines.extend(
+            wrapped(&format!("limits from {file}"), width)
+                .into_iter()
+                .map(Line::from),
+        );
+    }
+    let counts = vec![
+        part(0, format!("reloaded {}", count(reload.reloads)), FAINT),
+        part(1, format!("found wrong {}", count(reload.failures)), FAINT),
+    ];
+    lines.push(fit::line(counts, Vec::new(), width));
+    if let Some(error) = &reload.error {
+        let error = wrapped(error, width);
+        lines.extend(error.into_iter().map(|line| Line::styled(line, FAILED)));
+    }
+    lines
+}
+
+fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let now = |at: usize| rates.addresses().map(|rates| rates[at]);
+    let counters = [
+        ("refused by rate", "Addresses.Rates"),
+        ("refused by subnet", "Addresses.Subnets"),
+        ("asked to verify the address", ""),
+    ];
+    let counts = addresses.counts();
+    let mut lines = Vec::new();
+    for (at, (what, setting)) in counters.into_iter().enumerate() {
+        let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
+        let right = vec![
+            part(0, now(at).map(rate).unwrap_or_default(), style(now(at))),
+            part(1, count(counts[at]), STRONG),
+        ];
+        lines.push(fit::line(left, right, width.min(WIDEST)));
+    }
+    let left = vec![part(1, "connections that count now", FAINT)];
+    let right = vec![part(0, count(addresses.permits), STRONG)];
+    lines.push(fit::line(left, right, width.min(WIDEST)));
+    lines
+}
+
+/// The networks with their refusals, as far as the server names them.
+fn networks(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let networks = &addresses.most_refused;
+    if networks.is_empty() {
+        let text = "no network was refused";
+        return vec![fit::line(vec![part(0, text, FAINT)], Vec::new(), width)];
+    }
+    let cells = |network: &Network| {
+        let now = rates
+            .network(network)
+            .map(|[by_rate, by_subnet]| by_rate + by_subnet);
+        let texts = [
+            network.network.clone(),
+            now.map_or_else(|| "-".to_owned(), rate),
+            count(network.all_refused()),
+            count(network.by_rate),
+            count(network.by_subnet),
+        ];
+        (texts, style(now))
+    };
+    let titles = ["NETWORK", "NOW", "REFUSED", "BY RATE", "BY SUBNET"].map(str::to_owned);
+    let mut rows = vec![(titles, STRONG)];
+    rows.extend(networks.iter().map(cells));
+    let widths: [usize; 5] = std::array::from_fn(|at| {
+        let widths = rows.iter().map(|(texts, _)| texts[at].width());
+        widths.max().unwrap_or(0)
+    });
+    // Every row shows the same columns: as many as fit into the width.
+    let ends = widths.iter().scan(0, |end, width| {
+        *end += width;
+        let shown = *end;
+        *end += GAP.len();
+        Some(shown)
+    });
+    let columns = ends.take_while(|&end| end <= width).count();
+    let line = |(texts, style): ([String; 5], Style)| {
+        let mut line = String::new();
+        for (at, text) in texts.into_iter().take(columns).enumerate() {
+            match at {
+                0 => line += &format!("{text:<0$}", widths[0]),
+                _ => line += &format!("{GAP}{text:>0$}", widths[at]),
+            }
+        }
+        Line::styled(line, style)
+    };
+    rows.into_iter().map(line).collect()
+}
+
+fn style(now: Option<f64>) -> Style {
+    match now {
+        Some(now) if now > 0.0 => bar::style(Some(1.0)),
+        _ => Style::new(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The lines on the server and on the settings.
+
+use std::time::{Duration, Instant};
+
+use ratatui::style::{Color, Style};
+use ratatui::text::Line;
+
+use super::fit::{self, part};
+use super::styles::{FAILED, FAINT, STRONG};
+use crate::top::app::{App, Connection};
+use crate::top::numbers::count;
+use crate::top::page::Page;
+use crate::top::text::{cut, escaped, first_words};
+
+const WARNING: Style = Style::new().fg(Color::Yellow);
+
+/// The longest name or search that is shown in these lines, in columns.
+const LONGEST: usize = 40;
+
+/// The server and its state.
+pub fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static> {
+    let (state, style) = state(app, now);
+    let page = app.page.as_ref();
+    let name = page.and_then(|page| page.name.as_deref());
+    // The scheme is always the same.
+    let short_place = place.strip_prefix("http://").unwrap_or(place);
+    let scopes = page.map(|page| format!("{} scopes", count(page.total)));
+    let left = vec![
+        part(5, "rcmgr top", FAINT),
+        part(2, escaped(short_place), STRONG),
+        part(1, name.map(short).unwrap_or_default(), STRONG),
+        part(3, page.map(uptime).unwrap_or_default(), FAINT),
+    ];
+    let right = vec![
+        part(4, scopes.unwrap_or_default(), FAINT),
+        part(0, first_words(&state, width), style),
+    ];
+    fit::line(left, right, width)
+}
+
+/// The server in a text that is printed once.
+pub fn server(app: &App, place: &str) -> Line<'static> {
+    let mut parts = vec![part(0, escaped(place), STRONG)];
+    if let Some(page) = &app.page {
+        parts.push(part(0, format!("{} scopes", count(page.total)), FAINT));
+        parts.push(part(0, page.name.clone().unwrap_or_default(), STRONG));
+        parts.push(part(0, uptime(page), FAINT));
+    }
+    fit::line(parts, Vec::new(), fit::EVERYTHING)
+}
+
+/// How long the server has been observed.
+pub fn uptime(page: &Page) -> String {
+    let uptime = page.uptime_seconds;
+    uptime.map_or_else(String::new, |seconds| {
+        format!("up {}", since(seconds_of(seconds)))
+    })
+}
+
+fn state(app: &App, now: Instant) -> (String, Style) {
+    match app.connection(now) {
+        Connection::Failing(time, why) => {
+            let state = match time.as_secs() {
+                0 => format!("no answer: {why}"),
+                _ => format!("no answer for {}: {why}", since(time)),
+            };
+            (state, FAILED)
+        }
+        _ if app.paused => ("paused".to_owned(), WARNING),
+        Connection::Reading => ("reading ...".to_owned(), FAINT),
+        Connection::Waiting(time) => (format!("waiting for {}", since(time)), WARNING),
+        Connection::Live(took) => {
+            let state = format!("answers in {} ms", count(took.as_millis() as u64));
+            (state, Style::new().fg(Color::Green))
+        }
+    }
+}
+
+/// The settings, the number of scopes found, and what an operator has to know of the server.
+pub fn settings(app: &App, width: usize) -> Line<'static> {
+    let sorted = format!("sorted by {}", app.sort.describe());
+    let (mut search, mut found) = (String::new(), String::new());
+    if !app.search.is_empty() {
+        search = format!("search: {}", short(&escaped(&app.search)));
+        found = match app.matched() {
+            0 => "found: nothing".to_owned(),
+            matched => format!("found: {}", count(matched)),
+        };
+    }
+    let left = vec![
+        part(2, sorted, FAINT),
+        part(1, search, FAINT),
+        part(0, found, FAINT),
+    ];
+    let mut right = Vec::new();
+    if let Some(page) = &app.page {
+        let over_releases = page.over_releases.filter(|&number| number > 0);
+        let over_releases = over_releases.map(|number| format!("{} over-releases", count(number)));
+        right.push(part(3, over_releases.unwrap_or_default(), FAILED));
+        let (reload, style) = reload(page);
+        right.push(part(4, reload, style));
+    }
+    fit::line(left, right, width)
+}
+
+/// The state of the reloading of limits.
+fn reload(page: &Page) -> (String, Style) {
+    match &page.reload {
+        None => (String::new(), FAINT),
+        Some(reload) if reload.error.is_some() => {
+            ("the limits' file is wrong: i shows why".to_owned(), FAILED)
+        }
+        Some(reload) if reload.reloads == 0 => ("limits not reloaded yet".to_owned(), FAINT),
+        Some(reload) => {
+            let times = match reload.reloads {
+                1 => "once".to_owned(),
+                times => format!("{} times", count(times)),
+            };
+            (format!("limits reloaded {times}"), FAINT)
+        }
+    }
+}
+
+/// A time in its largest unit, rounded down.
+pub fn since(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", count(seconds / 86_400)),
+    }
+}
+
+/// A number of seconds from a server, which may be anything.
+fn seconds_of(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn short(text: &str) -> String {
+    cut(text, LONGEST)
+}

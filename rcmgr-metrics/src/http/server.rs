@@ -1,0 +1,75 @@
+//! What the view shows of the server as a whole.
+
+use rcmgr_atomic::Manager;
+use rcmgr_atomic::address::AddressStat;
+use rcmgr_core::ScopeClass;
+use serde::Serialize;
+
+use crate::label::shown;
+use crate::observer::Observer;
+
+/// The state of the server, apart from its scopes.
+#[derive(Debug, Serialize)]
+pub(super) struct Server {
+    name: String,
+    uptime_seconds: f64,
+    /// Releases of more than was held, by all scopes.
+    over_releases: u64,
+    /// `None` if no file is followed.
+    reload: Option<Reload>,
+    addresses: Addresses,
+}
+
+#[derive(Debug, Serialize)]
+struct Reload {
+    file: String,
+    reloads: u64,
+    failures: u64,
+    /// Why the file is not in force; `None` while it is.
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Addresses {
+    refused_by_rate: u64,
+    refused_by_subnet: u64,
+    permits: u64,
+    tracked_subnets: u64,
+    tracked_buckets: u64,
+}
+
+impl Server {
+    pub fn of(observer: &Observer) -> Self {
+        let manager = &observer.manager;
+        Self {
+            name: shown(&observer.name).into_owned(),
+            uptime_seconds: observer.since.elapsed().as_secs_f64(),
+            over_releases: over_releases(manager),
+            reload: observer.watcher.as_ref().map(|watcher| {
+                let stats = watcher.stats();
+                Reload {
+                    file: watcher.path().display().to_string(),
+                    reloads: stats.reloads,
+                    failures: stats.failures,
+                    error: stats.error.map(|error| error.to_string()),
+                }
+            }),
+            addresses: addresses(&manager.addresses().stat()),
+        }
+    }
+}
+
+fn over_releases(manager: &Manager) -> u64 {
+    let of_classes = ScopeClass::ALL.map(|class| manager.over_releases(class));
+    of_classes.iter().sum()
+}
+
+const fn addresses(stat: &AddressStat) -> Addresses {
+    Addresses {
+        refused_by_rate: stat.refused_by_rate,
+        refused_by_subnet: stat.refused_by_subnet,
+        permits: stat.permits,
+        tracked_subnets: stat.tracked_subnets,
+        tracked_buckets: stat.tracked_buckets,
+    }
+}
