@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rcmgr_address::Listing;
 use rcmgr_core::{
-    Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd,
+    Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd, canonical_ip,
 };
 
 use super::dry_run::LetPass;
@@ -24,7 +25,7 @@ impl Model {
             return Err(manager_closed());
         }
         // An IPv4 address in IPv6 form counts as itself.
-        let ip = endpoint.ip().map(|ip| ip.to_canonical());
+        let ip = endpoint.ip().map(canonical_ip);
         let has_permit = match ip {
             Some(ip) => self.addresses.take_permit(ip)?,
             None => false,
@@ -42,14 +43,14 @@ impl Model {
             dry_run_permit: None,
         };
         let opened = self.open(leaf.clone());
-        let Some(ip) = ip.filter(|_| opened.is_err()) else {
+        if opened.is_ok() {
             return opened;
-        };
+        }
         // The standard scopes refused. The allowlisted ones need no permit.
-        if has_permit {
+        if let Some(ip) = ip.filter(|_| has_permit) {
             self.addresses.give_back(ip);
         }
-        if !self.addresses.is_allowlisted(ip) {
+        if self.addresses.listing(ip) == Listing::NotListed {
             return opened;
         }
         self.open(Leaf {
@@ -175,6 +176,6 @@ impl Model {
 
     /// Whether an address in the allowlist lets a connection stay there with this peer.
     pub(super) fn may_stay(&self, peer: &PeerId, ip: Option<IpAddr>) -> bool {
-        ip.is_some_and(|ip| self.addresses.is_allowlisted_for(peer, ip))
+        self.addresses.is_allowlisted_for(peer, ip)
     }
 }
