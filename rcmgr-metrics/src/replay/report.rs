@@ -3,6 +3,7 @@
 use rcmgr_core::{Limit, LimitValue, Resource};
 use serde::{Serialize, Serializer};
 
+use super::addresses::SubnetNeed;
 use super::over_time::OverTime;
 use super::tally::{Peak, Refused};
 use super::what_if::WhatIfReport;
@@ -31,6 +32,8 @@ pub struct Report {
     pub blocked_resources: Vec<Blocked>,
     /// The classes that have scopes.
     pub classes: Vec<Class>,
+    /// The needs of subnets, if peers have IP addresses as ids.
+    pub subnets: Vec<SubnetNeed>,
     /// The most notable scopes: system and transient first, then by the number of refusals, then by
     /// the number of events.
     pub scopes: Vec<Scope>,

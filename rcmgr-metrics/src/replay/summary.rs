@@ -3,6 +3,7 @@
 use ahash::{HashMap, HashMapExt};
 use rcmgr_core::{Limit, ScopeClass, ScopeStat};
 
+use super::addresses::{SubnetNeed, Subnets};
 use super::needs::Needs;
 use super::report::{Blocked, Class, Scope};
 use super::scope::{class_of, counts_in, metric_label};
@@ -19,6 +20,7 @@ pub struct Summary {
     /// The most notable destroyed scopes.
     gone: Top<Seen>,
     classes: HashMap<&'static str, Totals>,
+    subnets: Subnets,
     pub restarts: u64,
     is_running: bool,
 }
@@ -70,6 +72,9 @@ impl Seen {
     }
 }
 
+/// The beginning of the names of peers' scopes.
+const PEER: &str = "peer:";
+
 /// The scopes that come first in the report.
 const FIRST: [&str; 2] = ["system", "transient"];
 
@@ -83,12 +88,14 @@ impl Summary {
                 if std::mem::replace(&mut self.is_running, true) {
                     self.restarts += 1;
                 }
+                self.subnets.clear();
                 for (name, live) in std::mem::take(&mut self.live) {
                     self.fold(&name, &live);
                 }
             }
             EventKind::DestroyScope => {
                 if let Some(mut live) = self.live.remove(name) {
+                    self.leaves(name, &live);
                     live.seen.events += 1;
                     self.fold(name, &live);
                 }
@@ -96,6 +103,7 @@ impl Summary {
             EventKind::CreateScope => {
                 self.is_running = true;
                 if let Some(before) = self.live.remove(name) {
+                    self.leaves(name, &before);
                     self.fold(name, &before);
                 }
                 let mut live = Live {
@@ -123,7 +131,18 @@ impl Summary {
             return;
         };
         live.seen.events += 1;
+        let before = live.usage.conns();
         event.set_totals(&mut live.usage);
+        if event.kind.is_of_conns()
+            && let Some(peer) = name.strip_prefix(PEER)
+        {
+            let refused = match event.kind {
+                EventKind::BlockAddConn => event.amount().conns(),
+                _ => 0,
+            };
+            let after = live.usage.conns();
+            self.subnets.change(peer, before, after, refused);
+        }
         let totals = self.classes.entry(counts_in(name)).or_default();
         if event.kind.is_refusal() {
             live.seen.refused.add(event);
@@ -139,6 +158,21 @@ impl Summary {
             let live = self.live.remove(name).unwrap_or_default();
             self.fold(name, &live);
         }
+    }
+
+    /// A scope is gone with the connections that it had.
+    fn leaves(&mut self, name: &str, live: &Live) {
+        let conns = live.usage.conns();
+        if let Some(peer) = name.strip_prefix(PEER)
+            && conns > 0
+        {
+            self.subnets.change(peer, conns, 0, 0);
+        }
+    }
+
+    /// The needs of subnets.
+    pub fn subnets(&self) -> Vec<SubnetNeed> {
+        self.subnets.needs()
     }
 
     /// A new scope. If one with this name existed before, its history continues.
