@@ -22,7 +22,7 @@
 
 pub mod address;
 mod amount;
-mod canonical_ip;
+mod bad_configuration;
 mod clock;
 mod direction;
 pub mod dynamic;
@@ -44,13 +44,13 @@ mod scope;
 mod shown;
 mod stat;
 
-pub use address::{AddressConfig, AddressLimits};
+pub use address::{AddressConfig, AddressLimits, canonical_ip};
 pub use amount::Amount;
-pub use canonical_ip::canonical_ip;
+pub use bad_configuration::BadConfiguration;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
+pub use error::{Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
 pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;
