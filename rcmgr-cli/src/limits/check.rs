@@ -78,7 +78,7 @@ fn warnings(
         .iter()
         .filter(|warning| !known.contains(warning))
         .map(|warning| {
-            let set_by = configuration.set_by(&warning.key, warning.resource);
+            let set_by = configuration.line_of(&warning.setting);
             line("", warning, set_by)
         })
         .collect();
@@ -89,7 +89,7 @@ fn warnings(
             .iter()
             .filter(|warning| !of_limits.contains(warning) && !known.contains(warning));
         lines.extend(own.map(|warning| {
-            let set_by = configuration.set_for_dry_run(&warning.key, warning.resource);
+            let set_by = configuration.dry_run_line_of(&warning.setting);
             line("DryRun.", warning, set_by)
         }));
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcmgr_atomic::{Limit, Limits, LimitsKey, Resource};
-use rcmgr_config::{AddressKey, LimitsFile, LimitsFileErrors, Machine, PartialLimits};
+use rcmgr_config::{AddressKey, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting};
 
 use super::amount::printable;
 use super::defaults::Defaults;
@@ -62,6 +62,35 @@ impl<'a> Configuration<'a> {
     pub fn set_by(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
         let mut latest_first = self.files.iter().rev();
         latest_first.find_map(|file| Some((path(file), file.line(key, resource)?)))
+    }
+
+    /// The file and the line of a setting, if a file has it.
+    pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let line = match setting {
+                Setting::Field(field) => file.line(&field.key, field.resource),
+                Setting::Address(key) => file.address_line(key),
+                Setting::DryRun => None,
+            };
+            Some((path(file), line?))
+        })
+    }
+
+    /// The file and the line of a setting of the dry run, if a file has it.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let line = match setting {
+                Setting::Field(field) => {
+                    let lines = &file.dry_run_lines;
+                    lines.get(&(field.key.clone(), field.resource)).copied()
+                }
+                Setting::Address(key) => file.dry_run_address_lines.get(key).copied(),
+                Setting::DryRun => None,
+            };
+            Some((path(file), line?))
+        })
     }
 
     /// The file and the line that set a field of the dry run, if any.
