@@ -1,5 +1,7 @@
 //! All limits by remote address in one type, for an engine.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,22 +10,20 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::{Mutex, MutexGuard};
 
-use rcmgr_core::address::canonical_network;
-use rcmgr_core::{Clock, Endpoint, LimitValue, Result};
+use rcmgr_core::{Clock, Endpoint, Error, LimitValue, Result};
 
 use crate::allowlist::Allowlist;
 use crate::bare_permit::BarePermit;
+use crate::limits_in_force::{Active, Source, verification_rates};
 use crate::permit::Permit;
-use crate::rate_limiter::{self, RateLimiter};
+use crate::rate_limiter::RateLimiter;
+use crate::stat::{AddressStat, RefusedNetwork};
 use crate::subnet::Address;
 use crate::subnet_limiter::{self, SubnetLimiter};
-use crate::{
-    AddressConfig, AddressLimits, NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit,
-    SubnetLimits, SubnetRate,
-};
+use crate::{AddressConfig, AddressLimits};
 
-/// All decisions that depend only on the remote address: the rate limits, the subnet limits and the
-/// allowlist.
+/// All decisions that depend only on the remote address: trusted networks, the rate limits, the
+/// subnet limits and the allowlist.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -55,64 +55,11 @@ pub struct Addresses {
     subnets: Arc<SubnetLimiter>,
     /// Has no token left when a remote must prove its address first.
     unverified: RateLimiter,
-    /// The limits in force of both limiters, in one pointer: each connection loads it once.
+    /// All limits in force, in one pointer: each connection loads it once. So it sees all of the
+    /// old limits or all of the new ones.
     active: ArcSwap<Active>,
     /// The source of the limits in force. Locked during every change of limits.
     source: Mutex<Source>,
-}
-
-#[derive(Debug, Clone)]
-struct Active {
-    rates: Arc<rate_limiter::Active>,
-    subnets: Arc<subnet_limiter::Active>,
-}
-
-/// The source of the limits in force.
-#[derive(Debug, Clone)]
-struct Source {
-    limits: AddressLimits,
-    /// The limit of open connections for each network from which the configured allowlist admits
-    /// every peer.
-    conns: LimitValue,
-}
-
-impl Source {
-    /// The configured subnet limits, plus one limit for each allowlisted network that they do not
-    /// name.
-    fn subnets(&self) -> SubnetLimits {
-        let mut limits = self.limits.subnets.clone();
-        let open = self.limits.allowlist.iter();
-        let open = open.filter(|entry| entry.peer.is_none());
-        for network in open.map(|entry| canonical_network(entry.network)) {
-            let of_family = match network {
-                IpNet::V4(_) => &mut limits.v4_networks,
-                IpNet::V6(_) => &mut limits.v6_networks,
-            };
-            if !of_family
-                .iter()
-                .any(|named| canonical_network(named.network) == network)
-            {
-                let conns = self.conns;
-                of_family.push(NetworkLimit { network, conns });
-            }
-        }
-        limits
-    }
-}
-
-/// Counters of [`Addresses`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AddressStat {
-    /// Connections that the rate limiter refused.
-    pub refused_by_rate: u64,
-    /// Connections that the subnet limiter refused.
-    pub refused_by_subnet: u64,
-    /// Connections that hold a permit in a limited subnet or network.
-    pub permits: u64,
-    /// Subnets and networks that have open connections.
-    pub tracked_subnets: u64,
-    /// Token buckets of subnets and networks, for rates and for address verification.
-    pub tracked_buckets: u64,
 }
 
 impl Addresses {
@@ -128,25 +75,29 @@ impl Addresses {
         allowlisted_conns: LimitValue,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let allowlist = Allowlist::new(&limits.allowlist);
-        let rates = limits.rates.clone();
         let source = Source {
             limits,
             conns: allowlisted_conns,
         };
+        let canonical = source.canonical();
+        let limits = &source.limits;
         let subnets = source.subnets();
-        let unverified = RateLimiter::new(verification_rates(&subnets), Arc::clone(&clock));
-        // Both limiters use the same hasher, so that a subnet is hashed once for both.
+        // The limiters use the same hasher, so that a subnet is hashed once for both.
         let hasher = RandomState::new();
-        let rates = RateLimiter::with_hasher(rates, clock, hasher.clone());
-        let subnets = SubnetLimiter::with_hasher(subnets, hasher);
-        let checked = "the limits were checked";
-        let (unverified, rates) = (unverified.expect(checked), rates.expect(checked));
-        let subnets = subnets.expect(checked);
-        let active = Active {
-            rates: rates.active(),
-            subnets: subnets.active(),
-        };
+        let rate_limiter =
+            |rates| RateLimiter::of_checked(rates, &canonical, Arc::clone(&clock), hasher.clone());
+        let unverified = rate_limiter(verification_rates(&subnets));
+        let rates = rate_limiter(limits.rates.clone());
+        let subnets = subnet_limiter::Active::new(subnets, &canonical);
+        let subnets = SubnetLimiter::of_checked(subnets, hasher.clone());
+        let active = Active::new(
+            limits,
+            rates.active(),
+            subnets.active(),
+            unverified.active(),
+        );
+        let allowlist = Allowlist::new(&[]);
+        allowlist.configure(&limits.allowlist, &limits.nat64);
         Self {
             allowlist,
             rates,
@@ -158,7 +109,8 @@ impl Addresses {
     }
 
     /// Admits a connection with this remote endpoint: checks the rate limits, then the subnet
-    /// limits. An endpoint without an IP address is not limited and gets no permit.
+    /// limits. An endpoint without an IP address is not limited and gets no permit. An address in a
+    /// trusted network is not limited either; its permit counts nothing.
     ///
     /// # Errors
     ///
@@ -180,17 +132,60 @@ impl Addresses {
     /// As [`admit`](Self::admit).
     #[inline(always)]
     pub fn admit_bare(&self, endpoint: Endpoint) -> Result<BarePermit> {
-        match endpoint.ip() {
-            Some(ip) => self.admit_address(ip.into()),
-            None => Ok(BarePermit::none()),
+        if matches!(endpoint, Endpoint::None) {
+            return Ok(BarePermit::none());
         }
+        let active = self.active.load();
+        let Some(address) = active.address(endpoint) else {
+            return Ok(BarePermit::none());
+        };
+        if active.may_be_special(address) {
+            return self.admit_special(&active, address);
+        }
+        let Active { rates, subnets, .. } = &**active;
+        let of_rates = rates.rules().by_size(address);
+        let known = self.rates.allow_by(rates, of_rates, address)?;
+        let of_subnets = subnets.rules().by_size(address);
+        Ok(self.subnets.open_by(of_subnets, address, known)?)
     }
 
-    #[inline(always)]
-    fn admit_address(&self, address: Address) -> Result<BarePermit> {
+    /// Admits an address that may be in a trusted or named network.
+    #[inline(never)]
+    fn admit_special(&self, active: &Active, address: Address) -> Result<BarePermit> {
+        if active.trusts(address) {
+            return Ok(BarePermit::none());
+        }
+        let Active { rates, subnets, .. } = active;
+        let of_rates = rates.rules().applicable(address);
+        let known = self.rates.allow_by(rates, of_rates, address)?;
+        let of_subnets = subnets.rules().applicable(address);
+        Ok(self.subnets.open_by(of_subnets, address, known)?)
+    }
+
+    /// For a dry run: counts a connection that is open, and returns the error with which
+    /// [`admit_bare`](Self::admit_bare) would have refused it. The caller must return the permit
+    /// with [`give_back`](Self::give_back), also with an error.
+    ///
+    /// The counts are those of all open connections, so the limits are compared with real usage. A
+    /// connection that a rate refuses takes no token, as where the rate is enforced.
+    pub fn evaluate(&self, endpoint: Endpoint) -> (BarePermit, Option<Error>) {
         let active = self.active.load();
-        let known = self.rates.allow_by(&active.rates, address)?;
-        Ok(self.subnets.open_by(&active.subnets, address, known)?)
+        let address = active.address(endpoint);
+        let limited =
+            |address: &Address| !(active.may_be_special(*address) && active.trusts(*address));
+        let Some(address) = address.filter(limited) else {
+            return (BarePermit::none(), None);
+        };
+        let Active { rates, subnets, .. } = &**active;
+        let of_rates = rates.rules().applicable(address);
+        let by_rate = self.rates.allow_by(rates, of_rates, address).err();
+        let of_subnets = subnets.rules().applicable(address);
+        // A connection is refused once.
+        let (permit, by_subnet) = self
+            .subnets
+            .evaluate(of_subnets, address, by_rate.is_none());
+        let refused = by_rate.map(Error::from).or(by_subnet.map(Error::from));
+        (permit, refused)
     }
 
     /// Returns a permit of this `Addresses`, in all subnets at once. Any thread may call it any
@@ -212,9 +207,19 @@ impl Addresses {
     /// Each call takes a token from the bucket of each subnet or network that limits the address. A
     /// bucket holds half as many tokens as the limit allows connections, and gains one every ten
     /// seconds. The result is true if a bucket is empty. So it is never true where connections are
-    /// unlimited, and always true where fewer than two are allowed. The numbers are go-libp2p's.
+    /// unlimited or the network is trusted, and always true where fewer than two are allowed. The
+    /// numbers are go-libp2p's.
     pub fn verify_source_address(&self, ip: IpAddr) -> bool {
-        self.unverified.allow(ip).is_err()
+        let active = self.active.load();
+        let Some(address) = active.address(ip.into()) else {
+            return false;
+        };
+        if active.may_be_special(address) && active.trusts(address) {
+            return false;
+        }
+        let rates = &active.unverified;
+        let rules = rates.rules().applicable(address);
+        self.unverified.allow_by(rates, rules, address).is_err()
     }
 
     /// The allowlist. It can be changed at any time.
@@ -231,8 +236,11 @@ impl Addresses {
         self.source.lock()
     }
 
-    /// Replaces all limits and the allowlist. `allowlisted_conns` is as in [`new`](Self::new).
-    /// Connections that are open keep their permits.
+    /// Replaces all limits, and the configured entries of the allowlist. `allowlisted_conns` is as
+    /// in [`new`](Self::new). Connections that are open keep their permits, and entries of the
+    /// allowlist that were added or removed by hand stay so.
+    ///
+    /// A connection that opens meanwhile gets all of the old limits or all of the new ones.
     pub fn set(&self, limits: AddressLimits, allowlisted_conns: LimitValue) {
         let conns = allowlisted_conns;
         self.replace(&mut self.source(), Source { limits, conns });
@@ -242,19 +250,24 @@ impl Addresses {
         if next.limits == source.limits && next.conns == source.conns {
             return;
         }
-        let checked = "the limits were checked";
+        let canonical = next.canonical();
+        let Source { limits, .. } = &next;
         let subnets = next.subnets();
-        let unverified = verification_rates(&subnets);
-        if next.limits.allowlist != source.limits.allowlist {
-            self.allowlist.replace(&next.limits.allowlist);
+        let verification = verification_rates(&subnets);
+        let subnets = Arc::new(subnet_limiter::Active::new(subnets, &canonical));
+        self.subnets.set(Arc::clone(&subnets));
+        // The new limits are in force before the buckets of the old ones go.
+        self.rates
+            .change(limits.rates.clone(), &canonical, |rates| {
+                self.unverified
+                    .change(verification, &canonical, |unverified| {
+                        let active = Active::new(limits, rates, subnets, unverified);
+                        self.active.store(Arc::new(active));
+                    });
+            });
+        if limits.allowlist != source.limits.allowlist || limits.nat64 != source.limits.nat64 {
+            self.allowlist.configure(&limits.allowlist, &limits.nat64);
         }
-        self.subnets.set_limits(subnets).expect(checked);
-        let changed = self.rates.change(next.limits.rates.clone(), |rates| {
-            let subnets = self.subnets.active();
-            self.active.store(Arc::new(Active { rates, subnets }));
-        });
-        changed.expect(checked);
-        self.unverified.set_limits(unverified).expect(checked);
         *source = next;
     }
 
@@ -279,36 +292,39 @@ impl Addresses {
         AddressStat {
             refused_by_rate: self.rates.refused(),
             refused_by_subnet: self.subnets.refused(),
+            verifications_asked: self.unverified.refused(),
             permits: self.subnets.permits(),
             tracked_subnets: self.subnets.tracked(),
             tracked_buckets: self.rates.tracked() + self.unverified.tracked(),
         }
     }
-}
 
-/// The rates behind `verify_source_address`: half the connections at once, one more every ten
-/// seconds.
-fn verification_rates(limits: &SubnetLimits) -> RateLimits {
-    let rate = |conns: u64| Rate {
-        per_second: 0.1,
-        burst: u32::try_from(conns / 2).unwrap_or(u32::MAX),
-    };
-    let subnet = |limit: &SubnetLimit| SubnetRate {
-        prefix_len: limit.prefix_len,
-        rate: rate(limit.conns),
-    };
-    let network = |limit: &NetworkLimit| NetworkRate {
-        network: limit.network,
-        rate: match limit.conns {
-            LimitValue::Limited(conns) => Some(rate(conns)),
-            LimitValue::Unlimited => None,
-        },
-    };
-    RateLimits {
-        global: None,
-        v4: limits.v4.iter().map(subnet).collect(),
-        v6: limits.v6.iter().map(subnet).collect(),
-        v4_networks: limits.v4_networks.iter().map(network).collect(),
-        v6_networks: limits.v6_networks.iter().map(network).collect(),
+    /// The networks that were refused most often, at most `most` of them, the most refused first.
+    ///
+    /// This is for people who look for the source of a flood. The counts are kept in bounded
+    /// memory, for 512 networks of each limiter. A network that loses its place to others starts
+    /// again at zero, so a count may be too low, never too high. A network with one in 500 of all
+    /// refusals keeps its place.
+    ///
+    /// This locks every shard of the limiters: for metrics and tests, not for each connection.
+    pub fn most_refused(&self, most: usize) -> Vec<RefusedNetwork> {
+        let mut refused: HashMap<IpNet, RefusedNetwork> = HashMap::new();
+        let mut count = |network: IpNet, by_subnet, by_rate| {
+            let entry = refused.entry(network).or_insert(RefusedNetwork {
+                network,
+                by_subnet: 0,
+                by_rate: 0,
+            });
+            entry.by_subnet += by_subnet;
+            entry.by_rate += by_rate;
+        };
+        self.subnets
+            .most_refused(|subnet, by_subnet| count(subnet.into(), by_subnet, 0));
+        self.rates
+            .most_refused(|subnet, by_rate| count(subnet.into(), 0, by_rate));
+        let mut refused: Vec<_> = refused.into_values().collect();
+        refused.sort_by_key(|network| (Reverse(network.total()), network.network));
+        refused.truncate(most);
+        refused
     }
 }

@@ -1,160 +1,265 @@
-//! The allowlist: networks, and peers in networks, that are admitted when the standard scopes
-//! refuse.
+//! The allowlist: networks, and peers, that are admitted when the standard scopes refuse.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
+use indexmap::IndexSet;
+use ipnet::{IpNet, Ipv6Net};
+use parking_lot::Mutex;
 use prefix_trie::joint::JointPrefixMap;
-use rcmgr_core::PeerId;
-use rcmgr_core::address::{AllowlistEntry, canonical_network};
 
-/// Networks, and peers in networks, that are admitted when the standard scopes refuse.
+use rcmgr_core::address::{AllowlistEntry, canonical_ip_with, canonical_network_with};
+use rcmgr_core::{Endpoint, PeerId};
+
+/// Networks, and peers, that are admitted when the standard scopes refuse.
 ///
-/// Entries form a set. `/ip4/192.0.2.7/tcp/1` and `/ip4/192.0.2.7/ipcidr/32` are the same entry,
-/// and an entry that was added twice is gone after one removal.
+/// Entries form a set. `/ip4/192.0.2.7/tcp/1` and `192.0.2.7` are the same entry, and an entry that
+/// was added twice is gone after one removal. An entry with neither a network nor a peer admits
+/// nothing.
 ///
 /// A lookup takes no lock. A change copies the whole list, which is acceptable for a few thousand
 /// entries.
 ///
 /// ```
 /// use rcmgr_core::PeerId;
-/// use rcmgr_address::Allowlist;
+/// use rcmgr_address::{Allowlist, Listing};
 ///
-/// let list = Allowlist::new(&["/ip4/192.0.2.0/ipcidr/24".parse()?]);
+/// let list = Allowlist::new(&["192.0.2.0/24".parse()?]);
 /// list.add("/ip4/9.8.7.6/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?);
 ///
 /// let friend: PeerId = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
 /// let stranger: PeerId = "other-peer".parse()?;
-/// assert!(list.allows_ip("9.8.7.6".parse()?));
-/// assert!(list.allows(&friend, "9.8.7.6".parse()?));
-/// assert!(!list.allows(&stranger, "9.8.7.6".parse()?));
-/// assert!(list.allows(&stranger, "192.0.2.7".parse()?));
+/// let [any, own]: [std::net::IpAddr; 2] = ["192.0.2.7".parse()?, "9.8.7.6".parse()?];
+/// assert_eq!(list.listing(any), Listing::EveryPeer);
+/// assert_eq!(list.listing(own), Listing::SomePeers);
+/// assert!(list.allows(&friend, own));
+/// assert!(!list.allows(&stranger, own));
+/// assert!(list.allows(&stranger, any));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Allowlist {
-    allowed: ArcSwap<Allowed>,
+    index: ArcSwap<Index>,
+    /// Locked during every change.
+    entries: Mutex<Entries>,
 }
 
-/// The entries, by network.
-type Allowed = JointPrefixMap<IpNet, InNetwork>;
+/// What the allowlist says about an endpoint before the peer is known.
+///
+/// ```
+/// use rcmgr_address::{Allowlist, Listing};
+/// use rcmgr_core::Endpoint;
+///
+/// let friend = "/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y".parse()?;
+/// let list = Allowlist::new(&[friend]);
+/// assert_eq!(list.listing(Endpoint::None), Listing::SomePeers);
+/// list.remove(&friend);
+/// assert_eq!(list.listing(Endpoint::None), Listing::NotListed);
+/// # Ok::<(), rcmgr_core::BadConfiguration>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listing {
+    /// No entry admits a connection from here.
+    NotListed,
+    /// Entries admit some peers from here. Whether the remote is one of them is not proven yet. If
+    /// an entry admits a peer at any address, every endpoint is listed like this at least.
+    SomePeers,
+    /// An entry admits all peers from here.
+    EveryPeer,
+}
+
+/// The sources of the list, in canonical form.
+#[derive(Debug, Default)]
+struct Entries {
+    nat64: Vec<Ipv6Net>,
+    configured: IndexSet<AllowlistEntry>,
+    /// Added by hand.
+    added: IndexSet<AllowlistEntry>,
+    /// Configured entries that were removed by hand.
+    removed: HashSet<AllowlistEntry>,
+}
+
+impl Entries {
+    fn canonical(&self, entry: &AllowlistEntry) -> AllowlistEntry {
+        let network = |network| canonical_network_with(network, &self.nat64);
+        AllowlistEntry {
+            network: entry.network.map(network),
+            peer: entry.peer,
+        }
+    }
+
+    fn contains(&self, entry: &AllowlistEntry) -> bool {
+        self.added.contains(entry)
+            || self.configured.contains(entry) && !self.removed.contains(entry)
+    }
+
+    /// All entries, each once.
+    fn all(&self) -> impl Iterator<Item = AllowlistEntry> {
+        let configured = self.configured.difference(&self.added);
+        let configured = configured.filter(|entry| !self.removed.contains(*entry));
+        configured.chain(&self.added).copied()
+    }
+}
+
+/// The entries, in the form that lookups use.
+#[derive(Debug, Default)]
+struct Index {
+    nat64: Vec<Ipv6Net>,
+    networks: JointPrefixMap<IpNet, InNetwork>,
+    /// The peers that are admitted at any address.
+    peers: HashSet<PeerId, RandomState>,
+}
 
 /// The entries of one network.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct InNetwork {
-    all_peers: bool,
-    peers: Vec<PeerId>,
+    every_peer: bool,
+    peers: HashSet<PeerId, RandomState>,
+}
+
+impl Index {
+    fn new(entries: &Entries) -> Self {
+        let mut index = Self {
+            nat64: entries.nat64.clone(),
+            ..Self::default()
+        };
+        for AllowlistEntry { network, peer } in entries.all() {
+            let in_network = network.map(|network| index.networks.entry(network).or_default());
+            match (in_network, peer) {
+                (Some(in_network), None) => in_network.every_peer = true,
+                (Some(in_network), Some(peer)) => drop(in_network.peers.insert(peer)),
+                (None, Some(peer)) => drop(index.peers.insert(peer)),
+                (None, None) => {}
+            }
+        }
+        index
+    }
+
+    /// The entries of each network that contains the endpoint.
+    fn around(&self, endpoint: Endpoint) -> impl Iterator<Item = &InNetwork> {
+        let ip = endpoint.ip().map(|ip| canonical_ip_with(ip, &self.nat64));
+        ip.into_iter()
+            .flat_map(|ip| self.networks.cover_values(&IpNet::from(ip)))
+    }
 }
 
 impl Allowlist {
     /// A list with these entries.
     pub fn new(entries: &[AllowlistEntry]) -> Self {
-        Self {
-            allowed: ArcSwap::from_pointee(allowed(entries)),
-        }
+        let list = Self {
+            index: ArcSwap::default(),
+            entries: Mutex::default(),
+        };
+        list.configure(entries, &[]);
+        list
     }
 
-    /// Replaces all entries.
-    pub(crate) fn replace(&self, entries: &[AllowlistEntry]) {
-        self.allowed.store(Arc::new(allowed(entries)));
+    /// Replaces the entries of the configuration. Those that were added by hand stay. One that was
+    /// removed by hand stays away until the configuration no longer has it.
+    pub(crate) fn configure(&self, configured: &[AllowlistEntry], nat64: &[Ipv6Net]) {
+        let mut entries = self.entries.lock();
+        let mut next = Entries {
+            nat64: nat64.to_vec(),
+            ..Entries::default()
+        };
+        next.configured = configured
+            .iter()
+            .map(|entry| next.canonical(entry))
+            .collect();
+        next.added = entries
+            .added
+            .iter()
+            .map(|entry| next.canonical(entry))
+            .collect();
+        let removed = entries.removed.iter().map(|entry| next.canonical(entry));
+        next.removed = removed
+            .filter(|entry| next.configured.contains(entry))
+            .collect();
+        self.index.store(Arc::new(Index::new(&next)));
+        *entries = next;
     }
 
-    /// Adds an entry, and returns whether it is new.
+    /// Adds an entry, and returns whether it is new. The entry stays when a configuration replaces
+    /// the configured entries.
     pub fn add(&self, entry: AllowlistEntry) -> bool {
-        self.change(|allowed| insert(allowed, &entry))
+        self.change(&entry, |entries, entry| {
+            let is_new = !entries.contains(&entry);
+            entries.added.insert(entry);
+            entries.removed.remove(&entry);
+            is_new
+        })
     }
 
-    /// Removes an entry, and returns whether it existed. Connections that it admitted stay open.
+    /// Removes an entry, and returns whether it existed. Connections that it admitted stay open. An
+    /// entry of the configuration stays away until a configuration does not have it.
     pub fn remove(&self, entry: &AllowlistEntry) -> bool {
-        self.change(|allowed| remove(allowed, entry))
+        self.change(entry, |entries, entry| {
+            let existed = entries.contains(&entry);
+            entries.added.shift_remove(&entry);
+            if entries.configured.contains(&entry) {
+                entries.removed.insert(entry);
+            }
+            existed
+        })
     }
 
-    fn change<T>(&self, change: impl Fn(&mut Allowed) -> T) -> T {
-        let mut result = None;
-        // The closure may run more than once; the last result belongs to the list that was stored.
-        self.allowed.rcu(|allowed| {
-            let mut allowed = Allowed::clone(allowed);
-            result = Some(change(&mut allowed));
-            allowed
-        });
-        result.expect("rcu runs its closure at least once")
+    fn change<T>(
+        &self,
+        entry: &AllowlistEntry,
+        change: impl FnOnce(&mut Entries, AllowlistEntry) -> T,
+    ) -> T {
+        let mut entries = self.entries.lock();
+        let entry = entries.canonical(entry);
+        let result = change(&mut entries, entry);
+        self.index.store(Arc::new(Index::new(&entries)));
+        result
     }
 
-    /// All entries.
+    /// All entries: those of the configuration, then those that were added.
     pub fn entries(&self) -> Vec<AllowlistEntry> {
-        let allowed = self.allowed.load();
-        let entries = allowed.iter().flat_map(|(network, allowed)| {
-            let all_peers = allowed.all_peers.then_some(None);
-            let peers = allowed.peers.iter().copied().map(Some);
-            let admitted = all_peers.into_iter().chain(peers);
-            admitted.map(move |peer| AllowlistEntry { network, peer })
-        });
-        entries.collect()
+        self.entries.lock().all().collect()
     }
 
-    /// Whether the address is in any entry, with or without a peer.
+    /// What the list says about an endpoint before the peer is known.
+    pub fn listing(&self, endpoint: impl Into<Endpoint>) -> Listing {
+        let index = self.index.load();
+        let mut listing = match index.peers.is_empty() {
+            true => Listing::NotListed,
+            false => Listing::SomePeers,
+        };
+        for in_network in index.around(endpoint.into()) {
+            if in_network.every_peer {
+                return Listing::EveryPeer;
+            }
+            listing = Listing::SomePeers;
+        }
+        listing
+    }
+
+    /// Whether any entry admits a peer from this address.
     pub fn allows_ip(&self, ip: IpAddr) -> bool {
-        let host = IpNet::from(ip.to_canonical());
-        self.allowed.load().get_spm(&host).is_some()
+        self.listing(ip) != Listing::NotListed
     }
 
-    /// Whether the address is in an entry without a peer, or in an entry for this peer.
-    pub fn allows(&self, peer: &PeerId, ip: IpAddr) -> bool {
-        let host = IpNet::from(ip.to_canonical());
-        self.allowed
-            .load()
-            .cover_values(&host)
-            .any(|allowed| allowed.all_peers || allowed.peers.contains(peer))
+    /// Whether an entry admits this peer from this endpoint: an entry for its address without a
+    /// peer, one with this peer, or one for this peer at any address.
+    pub fn allows(&self, peer: &PeerId, endpoint: impl Into<Endpoint>) -> bool {
+        let index = self.index.load();
+        let mut around = index.around(endpoint.into());
+        index.peers.contains(peer)
+            || around.any(|entries| entries.every_peer || entries.peers.contains(peer))
     }
 
     /// The networks of the entries without a peer.
     pub fn networks(&self) -> Vec<IpNet> {
-        let allowed = self.allowed.load();
-        let open = allowed.iter().filter(|(_, allowed)| allowed.all_peers);
-        open.map(|(network, _)| network).collect()
+        let entries = self.entries.lock();
+        let open = entries.all().filter(|entry| entry.peer.is_none());
+        open.filter_map(|entry| entry.network).collect()
     }
 }
-
-fn allowed(entries: &[AllowlistEntry]) -> Allowed {
-    let mut allowed = JointPrefixMap::new();
-    for entry in entries {
-        insert(&mut allowed, entry);
-    }
-    allowed
-}
-
-fn insert(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
-    let in_network = list.entry(canonical_network(entry.network)).or_default();
-    match entry.peer {
-        None => !std::mem::replace(&mut in_network.all_peers, true),
-        Some(peer) if in_network.peers.contains(&peer) => false,
-        Some(peer) => {
-            in_network.peers.push(peer);
-            true
-        }
-    }
-}
-
-fn remove(list: &mut Allowed, entry: &AllowlistEntry) -> bool {
-    let network = canonical_network(entry.network);
-    let Some(in_network) = list.get_mut(&network) else {
-        return false;
-    };
-    let removed = match entry.peer {
-        None => std::mem::take(&mut in_network.all_peers),
-        Some(peer) => {
-            let at = in_network.peers.iter().position(|&other| other == peer);
-            at.map(|at| in_network.peers.remove(at)).is_some()
-        }
-    };
-    if !in_network.all_peers && in_network.peers.is_empty() {
-        list.remove(&network);
-    }
-    removed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,9 +321,6 @@ mod tests {
         let list = list(&["/ip6/::ffff:192.0.2.0/ipcidr/120", "/ip4/9.8.7.6"]);
         assert!(list.allows_ip(ip("192.0.2.7")));
         assert!(list.allows_ip(ip("::ffff:9.8.7.6")));
-        assert_eq!(
-            list.entries(),
-            [entry("/ip4/9.8.7.6"), entry("/ip4/192.0.2.0/ipcidr/24")]
-        );
+        assert_eq!(list.entries(), [entry("192.0.2.0/24"), entry("9.8.7.6")]);
     }
 }

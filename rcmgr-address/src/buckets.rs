@@ -1,18 +1,17 @@
 //! The token buckets of subnets.
 //!
-//! A bucket is one number, the *theoretical arrival time* of the generic cell rate algorithm
-//! (GCRA): the moment when the bucket will be full again. A full bucket carries no information, so
-//! buckets that have been full for a while are dropped.
+//! A bucket is one number, the moment when it will be full again; see [`Quota`]. A full bucket
+//! carries no information, so buckets that have been full for a while are dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
-use governor::nanos::Nanos;
-use governor::state::StateStore;
 use indexmap::map::raw_entry_v1::RawEntryMut;
 
+use crate::most_refused::MostRefused;
+use crate::quota::{Quota, Wait};
 use crate::shards::{Hashed, Map, SHARDS, Shards, entry_in, index_in, shrink};
+use crate::subnet::Subnet;
 
 /// The maximum number of buckets of a limiter, in all shards together.
 pub(crate) const MAX_BUCKETS: usize = 1 << 17;
@@ -48,9 +47,16 @@ struct Shard {
     /// The number of buckets that were evicted because the shard was full.
     evicted: u64,
     refused: u64,
+    most_refused: MostRefused,
 }
 
 impl Shard {
+    #[cold]
+    fn count_refusal(&mut self, refused: Subnet) {
+        self.refused += 1;
+        self.most_refused.count(refused);
+    }
+
     fn add(&mut self, subnet: &Hashed, full_at: u64) {
         if self.full_at.len() >= MAX_IN_SHARD {
             self.evict_one();
@@ -76,13 +82,15 @@ impl Shard {
 }
 
 impl Buckets {
-    pub(crate) fn new(now: u64, hasher: &RandomState) -> Self {
+    /// Buckets in this number of shards, at most [`SHARDS`].
+    pub(crate) fn new(shards: usize, now: u64, hasher: &RandomState) -> Self {
         Self {
-            shards: Shards::new(|| Shard {
+            shards: Shards::new(shards, || Shard {
                 full_at: Map::default(),
                 hasher: hasher.clone(),
                 evicted: 0,
                 refused: 0,
+                most_refused: MostRefused::new(),
             }),
             sweep_at: AtomicU64::new(now.saturating_add(SWEEP_EVERY)),
         }
@@ -123,16 +131,62 @@ impl Buckets {
 
     /// Drops the buckets of rules that no longer exist.
     pub(crate) fn keep_rules(&self, keep: impl Fn(u32) -> bool) {
-        for index in 0..SHARDS {
-            let mut shard = self.shards.lock(index);
+        self.shards.each(|shard| {
             shard.full_at.retain(|subnet, _| keep(subnet.rule()));
             shrink(&mut shard.full_at);
+        });
+    }
+
+    /// Takes a token at the time `now`, in nanoseconds. The subnet contains the number of the rule.
+    /// A refusal counts for the subnet `refused`.
+    ///
+    /// # Errors
+    ///
+    /// The time until the next token.
+    #[inline]
+    pub(crate) fn take(
+        &self,
+        subnet: Hashed,
+        quota: &Quota,
+        refused: Subnet,
+        now: u64,
+    ) -> Result<(), Wait> {
+        let mut shard = self.shards.lock(subnet.shard());
+        let known = index_in(&shard.full_at, &subnet);
+        // An absent bucket is full.
+        match quota.take(known.map(|at| shard.full_at[at]), now) {
+            Ok(full_at) => {
+                match known {
+                    Some(at) => shard.full_at[at] = full_at,
+                    None => shard.add(&subnet, full_at),
+                }
+                Ok(())
+            }
+            Err(wait) => {
+                shard.count_refusal(refused);
+                Err(wait)
+            }
         }
     }
 
+    /// When the subnet's bucket is full; `None` if it was full for long.
+    pub(crate) fn full_at(&self, subnet: Hashed) -> Option<u64> {
+        let shard = self.shards.lock(subnet.shard());
+        let at = index_in(&shard.full_at, &subnet)?;
+        Some(shard.full_at[at])
+    }
+
     /// Counts a refusal by a rule that has no buckets.
-    pub(crate) fn count_refusal(&self, subnet: Hashed) {
-        self.shards.lock(subnet.shard()).refused += 1;
+    pub(crate) fn count_refusal(&self, subnet: Hashed, refused: Subnet) {
+        self.shards.lock(subnet.shard()).count_refusal(refused);
+    }
+
+    /// Calls `count` with the subnets that were refused most, and how often they were.
+    pub(crate) fn most_refused(&self, mut count: impl FnMut(Subnet, u64)) {
+        self.shards.each(|shard| {
+            let refused = shard.most_refused.iter();
+            refused.for_each(|(subnet, refused)| count(subnet, refused));
+        });
     }
 
     pub(crate) fn refused(&self) -> u64 {
@@ -141,53 +195,5 @@ impl Buckets {
 
     pub(crate) fn tracked(&self) -> u64 {
         self.shards.sum(|shard| shard.full_at.len() as u64)
-    }
-}
-
-/// The adapter that stores governor's state in [`Buckets`].
-///
-/// Governor measures time since its own start, with its own clock. Here that clock always reads
-/// zero, and each request carries the current time. The store translates: governor sees the time
-/// from now until the bucket is full. So one reading of the clock serves all buckets of a call.
-#[derive(Debug, Clone)]
-pub(crate) struct Store(pub(crate) Arc<Buckets>);
-
-/// A request for one token at a given time, in nanoseconds. Governor requires a key that can be
-/// compared and hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Request {
-    /// Contains the number of the rule.
-    pub(crate) subnet: Hashed,
-    pub(crate) now: u64,
-}
-
-impl StateStore for Store {
-    type Key = Request;
-
-    #[inline]
-    fn measure_and_replace<T, F, E>(&self, request: &Request, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let Request { subnet, now } = request;
-        // An absent bucket is full. For a known one, governor sees the time until it is full.
-        let mut shard = self.0.shards.lock(subnet.shard());
-        let known = index_in(&shard.full_at, subnet);
-        let full_in = known.map(|at| Nanos::from(shard.full_at[at].saturating_sub(*now)));
-        match decide(full_in) {
-            Ok((granted, full_in)) => {
-                // Granted: store the new time at which the bucket will be full.
-                let full_at = now.saturating_add(full_in.as_u64());
-                match known {
-                    Some(at) => shard.full_at[at] = full_at,
-                    None => shard.add(subnet, full_at),
-                }
-                Ok(granted)
-            }
-            Err(refused) => {
-                shard.refused += 1;
-                Err(refused)
-            }
-        }
     }
 }

@@ -17,24 +17,29 @@
 //! checked, one for each *subnet size* of its address family (for 2001:db8::7 its /56, then its
 //! /48), most specific first. All of them must have room.
 //!
-//! Everywhere in this crate, an IPv4-mapped IPv6 address (`::ffff:192.0.2.7`, as a dual-stack
-//! socket reports an IPv4 peer) counts as the IPv4 address.
+//! Everywhere in this crate, an IPv6 address that carries an IPv4 address counts as the IPv4
+//! address, for example `::ffff:192.0.2.7`, as a dual-stack socket reports an IPv4 peer: see
+//! [`canonical_ip`](rcmgr_core::canonical_ip). A link-local address counts once for each zone.
 #![forbid(unsafe_code)]
 
 mod addresses;
 mod allowlist;
 mod bare_permit;
 mod buckets;
+mod limits_in_force;
 mod meter;
+mod most_refused;
 mod permit;
+mod quota;
 mod rate_limiter;
 mod rules;
 mod shards;
+mod stat;
 mod subnet;
 mod subnet_limiter;
 
-pub use addresses::{AddressStat, Addresses};
-pub use allowlist::Allowlist;
+pub use addresses::Addresses;
+pub use allowlist::{Allowlist, Listing};
 pub use bare_permit::BarePermit;
 pub use ipnet;
 pub use permit::Permit;
@@ -43,4 +48,5 @@ pub use rcmgr_core::address::{
     AddressConfig, AddressLimits, AllowlistEntry, NetworkLimit, NetworkRate, Rate, RateLimits,
     SubnetLimit, SubnetLimits, SubnetRate,
 };
+pub use stat::{AddressStat, RefusedNetwork};
 pub use subnet_limiter::SubnetLimiter;

@@ -1,87 +1,61 @@
-//! One rate, applied to the token buckets of its subnets with `governor`.
+//! One rate, applied to the token buckets of its subnets.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
-
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::{Quota, RateLimiter};
 
 use crate::Rate;
-use crate::buckets::{Buckets, Request, Store};
+use crate::buckets::Buckets;
+use crate::quota::{Quota, Wait};
 use crate::shards::Hashed;
-
-/// The maximum time to fill a bucket, in nanoseconds, so that no sum overflows.
-const LONGEST_FILL: u64 = 1 << 62;
+use crate::subnet::Subnet;
 
 /// One rate, for any number of buckets.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    rate: Rate,
     /// Distinguishes the buckets of this rule from those of other rules for the same subnets.
     rule: u32,
     buckets: Arc<Buckets>,
     /// `None` if the burst is zero: every connection is refused.
-    limiter: Option<RateLimiter<Request, Store, ZeroClock, NoOpMiddleware<Nanos>>>,
+    quota: Option<Quota>,
 }
 
 impl Meter {
-    /// A meter for a rate that has been checked.
-    pub(crate) fn new(rate: Rate, rule: u32, buckets: &Arc<Buckets>) -> Self {
-        let limiter = NonZeroU32::new(rate.burst).and_then(|burst| {
-            let longest = LONGEST_FILL / u64::from(burst.get());
-            let period = if rate.per_second > 0.0 {
-                // The cast from a float saturates.
-                ((1e9 / rate.per_second).round() as u64).clamp(1, longest)
-            } else {
-                longest
-            };
-            let quota = Quota::with_period(Duration::from_nanos(period))?;
-            let store = Store(Arc::clone(buckets));
-            Some(RateLimiter::new(quota.allow_burst(burst), store, ZeroClock))
-        });
+    /// A meter for a rate that was checked, with a clock of this tick in nanoseconds.
+    pub(crate) fn new(rate: Rate, tick: u64, rule: u32, buckets: &Arc<Buckets>) -> Self {
         Self {
-            rate,
             rule,
             buckets: Arc::clone(buckets),
-            limiter,
+            quota: Quota::new(rate, tick),
         }
     }
 
-    /// Takes a token from the subnet's bucket at the time `now`, in nanoseconds.
+    /// Takes a token from the subnet's bucket at the time `now`, in nanoseconds. A refusal counts
+    /// for the subnet `refused`.
     ///
     /// # Errors
     ///
-    /// The time until the next token; [`Duration::MAX`] if there will never be one.
+    /// The time until the next token.
     #[inline(always)]
-    pub(crate) fn take(&self, subnet: Hashed, now: u64) -> Result<(), Duration> {
-        let Some(limiter) = &self.limiter else {
-            self.buckets.count_refusal(subnet);
-            return Err(Duration::MAX);
+    pub(crate) fn take(&self, subnet: Hashed, refused: Subnet, now: u64) -> Result<(), Wait> {
+        let Some(quota) = &self.quota else {
+            self.buckets.count_refusal(subnet, refused);
+            return Err(None);
         };
-        let subnet = subnet.of_rule(self.rule);
-        limiter
-            .check_key(&Request { subnet, now })
-            .map_err(|not_until| {
-                if self.rate.per_second == 0.0 {
-                    Duration::MAX
-                } else {
-                    not_until.wait_time_from(Nanos::default())
-                }
-            })
+        self.buckets
+            .take(subnet.of_rule(self.rule), quota, refused, now)
     }
-}
 
-/// A clock for governor that always reads zero, because each [`Request`] carries the time.
-#[derive(Debug)]
-struct ZeroClock;
-
-impl Clock for ZeroClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::default()
+    /// The time until the subnet's bucket has a token, if that is longer than `at_least`.
+    pub(crate) fn wait_over(&self, at_least: u64, subnet: Hashed, now: u64) -> Wait {
+        let quota = self.quota.as_ref()?;
+        // Most buckets refill faster than the wait that is known already: do not lock them.
+        if quota
+            .longest_wait()
+            .is_some_and(|longest| longest <= at_least)
+        {
+            return Some(at_least);
+        }
+        let full_at = self.buckets.full_at(subnet.of_rule(self.rule));
+        let wait = quota.wait_for_token(full_at, now)?;
+        Some(wait.max(at_least))
     }
 }

@@ -9,12 +9,14 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::{Clock, RateLimitExceeded, Result};
 
 use crate::buckets::{Buckets, MAX_BUCKETS};
 use crate::meter::Meter;
-use crate::rules::{Listed, Rule, Rules, Target};
-use crate::shards::Hashed;
+use crate::quota::Wait;
+use crate::rules::{Applicable, Canonical, Listed, Rule, Rules, Target};
+use crate::shards::{Hashed, SHARDS};
 use crate::subnet::{Address, Subnet};
 use crate::{Rate, RateLimits};
 
@@ -52,6 +54,8 @@ use crate::{Rate, RateLimits};
 #[derive(Debug)]
 pub struct RateLimiter {
     clock: Arc<dyn Clock>,
+    /// The largest step of the clock, in nanoseconds.
+    tick: u64,
     hasher: RandomState,
     buckets: Arc<Buckets>,
     /// Holds only the global bucket, separately, because it must never be evicted.
@@ -62,7 +66,7 @@ pub struct RateLimiter {
 }
 
 /// The limits as they were set, and in the form that lookups use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Active {
     limits: RateLimits,
     rules: Rules<Meter>,
@@ -73,14 +77,29 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// A rule that existed before with the same rate keeps its number, and with it its buckets.
-    fn new(
+    /// The rules for an address in any network.
+    #[inline]
+    pub(crate) fn applicable(&self, address: Address) -> Applicable<'_, Meter> {
+        self.rules.applicable(address)
+    }
+
+    /// The form that lookups use.
+    #[inline]
+    pub(crate) const fn rules(&self) -> &Rules<Meter> {
+        &self.rules
+    }
+}
+
+impl RateLimiter {
+    /// The limits in the form that lookups use. They were checked. A rule that existed before with
+    /// the same rate keeps its number, and with it its buckets.
+    fn active_form(
+        &self,
         limits: RateLimits,
+        canonical: Canonical<'_>,
         before: &HashMap<Option<Target>, (Rate, u32)>,
         last_rule: &mut u32,
-        [subnets, global_bucket]: [&Arc<Buckets>; 2],
-    ) -> Result<Self> {
-        limits.check()?;
+    ) -> Active {
         let mut numbers = HashMap::new();
         let mut meter = |target: Option<Target>, rate: Rate, buckets| {
             let number = match before.get(&target) {
@@ -91,22 +110,20 @@ impl Active {
                 }
             };
             numbers.insert(target, (rate, number));
-            Meter::new(rate, number, buckets)
+            Meter::new(rate, self.tick, number, buckets)
         };
-        let rules = Rules::new(Listed::of_rates(&limits), |target, rate| {
-            meter(Some(target), rate, subnets)
+        let rules = Rules::new(Listed::of_rates(&limits), canonical, |target, rate| {
+            meter(Some(target), rate, &self.buckets)
         });
-        let global = limits.global.map(|rate| meter(None, rate, global_bucket));
-        Ok(Self {
+        let global = limits.global.map(|rate| meter(None, rate, &self.global));
+        Active {
             limits,
             rules,
             global,
             numbers,
-        })
+        }
     }
-}
 
-impl RateLimiter {
     /// The maximum number of tracked subnets and networks. Each takes about 100 bytes.
     pub const MAX_TRACKED: usize = MAX_BUCKETS;
 
@@ -117,27 +134,35 @@ impl RateLimiter {
     /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
     /// [`RateLimits`].
     pub fn new(limits: RateLimits, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::with_hasher(limits, clock, RandomState::new())
+        limits.check()?;
+        Ok(Self::of_checked(
+            limits,
+            &canonical_network,
+            clock,
+            RandomState::new(),
+        ))
     }
 
-    pub(crate) fn with_hasher(
+    /// A limiter with limits that were checked.
+    pub(crate) fn of_checked(
         limits: RateLimits,
+        canonical: Canonical<'_>,
         clock: Arc<dyn Clock>,
         hasher: RandomState,
-    ) -> Result<Self> {
+    ) -> Self {
         let now = nanos(clock.now());
-        let [buckets, global] = [(); 2].map(|()| Arc::new(Buckets::new(now, &hasher)));
-        let mut last_rule = 0;
-        let before = HashMap::new();
-        let active = Active::new(limits, &before, &mut last_rule, [&buckets, &global])?;
-        Ok(Self {
+        let buckets = |shards| Arc::new(Buckets::new(shards, now, &hasher));
+        let limiter = Self {
+            tick: nanos(clock.resolution()),
+            buckets: buckets(SHARDS),
+            global: buckets(1),
             clock,
             hasher,
-            buckets,
-            global,
-            active: ArcSwap::from_pointee(active),
-            last_rule: Mutex::new(last_rule),
-        })
+            active: ArcSwap::default(),
+            last_rule: Mutex::new(0),
+        };
+        limiter.change(limits, canonical, |_| ());
+        limiter
     }
 
     /// The limits in force.
@@ -155,34 +180,36 @@ impl RateLimiter {
     /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
     /// [`RateLimits`]; then nothing has changed.
     pub fn set_limits(&self, limits: RateLimits) -> Result<()> {
-        self.change(limits, |_| ())
+        limits.check()?;
+        self.change(limits, &canonical_network, |_| ());
+        Ok(())
     }
 
-    pub(crate) fn active(&self) -> Arc<Active> {
-        self.active.load_full()
-    }
-
-    /// Replaces the limits, and calls `publish` before the buckets of the old rules are dropped.
+    /// Replaces the limits by others that were checked, and calls `publish` before the buckets of
+    /// the old rules are dropped.
     pub(crate) fn change(
         &self,
         limits: RateLimits,
+        canonical: Canonical<'_>,
         publish: impl FnOnce(Arc<Active>),
-    ) -> Result<()> {
+    ) {
         // If an earlier change panicked under the lock, it changed only this number.
         let mut last_rule = self.last_rule.lock();
         let before = self.active.load_full();
-        let buckets = [&self.buckets, &self.global];
-        let active = Active::new(limits, &before.numbers, &mut last_rule, buckets)?;
+        let active = self.active_form(limits, canonical, &before.numbers, &mut last_rule);
         let numbers: HashSet<u32> = active.numbers.values().map(|&(_, rule)| rule).collect();
         // The new rules are in force before the old buckets go: a call that still uses the old
         // rules may create a bucket again, which is swept once it is full.
         let active = Arc::new(active);
         self.active.store(Arc::clone(&active));
         publish(active);
-        for buckets in buckets {
+        for buckets in [&self.buckets, &self.global] {
             buckets.keep_rules(|rule| numbers.contains(&rule));
         }
-        Ok(())
+    }
+
+    pub(crate) fn active(&self) -> Arc<Active> {
+        self.active.load_full()
     }
 
     /// Takes a token for a connection with this remote address.
@@ -195,82 +222,51 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// Names the bucket that is empty, and the time until the next token. An IPv4-mapped address
-    /// appears in the error as IPv4.
+    /// Names the bucket that is empty, and the time until all buckets of the address have a token,
+    /// if no other connection takes it. A caller that waits so long is not refused if it is the
+    /// only one. An IPv6 address that carries an IPv4 address appears in the error as IPv4.
     pub fn allow(&self, ip: IpAddr) -> Result<(), RateLimitExceeded> {
-        self.allow_by(&self.active.load(), ip.into())?;
+        let active = self.active.load();
+        let address = Address::from(ip);
+        self.allow_by(&active, active.applicable(address), address)?;
         Ok(())
     }
 
-    /// Takes a token for a connection with this address, under these limits. Returns the most
-    /// specific subnet that was checked, if any, so that the caller can reuse its hash.
+    /// Takes a token for a connection with this address, under the rules that apply to it. Returns
+    /// the most specific subnet that was checked, if any, so that the caller can reuse its hash.
     #[inline(always)]
     pub(crate) fn allow_by(
         &self,
         active: &Active,
+        applicable: Applicable<'_, Meter>,
         address: Address,
     ) -> Result<Option<Hashed>, RateLimitExceeded> {
+        if active.numbers.is_empty() {
+            return Ok(None);
+        }
         // Read the clock once for all buckets.
         let now = nanos(self.clock.now());
         self.buckets.sweep_if_due(now);
 
-        // An address in a named network skips the global rate.
-        let applicable = active.rules.applicable(address);
-        let global = active.global.as_ref().filter(|_| !applicable.by_network);
-        // The most specific bucket comes first: in a flood it refuses, and no other is locked.
-        let mut first = None;
-        let mut wider = applicable.rules;
-        if let [rule, others @ ..] = wider {
-            first = Some(self.take(rule, address, now)?);
-            wider = others;
-        }
-        // By default an IPv4 address has only one rule.
-        if !wider.is_empty() || global.is_some() {
-            self.take_from_wider(wider, global, address, now)?;
-        }
-        Ok(first)
-    }
-
-    #[inline(always)]
-    fn take(
-        &self,
-        rule: &Rule<Meter>,
-        address: Address,
-        now: u64,
-    ) -> Result<Hashed, RateLimitExceeded> {
-        let subnet = Hashed::new(Subnet::containing(address, rule.len), &self.hasher);
-        match rule.value.take(subnet, now) {
-            Ok(()) => Ok(subnet),
-            Err(retry_after) => Err(RateLimitExceeded {
-                ip: address.into(),
-                network: Some(subnet.subnet.into()),
-                retry_after,
-            }),
-        }
-    }
-
-    #[inline(never)]
-    fn take_from_wider(
-        &self,
-        rules: &[Rule<Meter>],
-        global: Option<&Meter>,
-        address: Address,
-        now: u64,
-    ) -> Result<(), RateLimitExceeded> {
-        for rule in rules {
-            self.take(rule, address, now)?;
-        }
-        let Some(global) = global else {
-            return Ok(());
+        let call = Call {
+            limiter: self,
+            rules: applicable.rules,
+            // An address in a named network skips the global rate.
+            global: active.global.as_ref().filter(|_| !applicable.by_network),
+            address,
+            now,
         };
-        let all = Hashed::new(Subnet::ALL, &self.hasher);
-        global
-            .take(all, now)
-            .map_err(|retry_after| RateLimitExceeded {
-                ip: address.into(),
-                network: None,
-                retry_after,
-            })
+        // The most specific bucket comes first: in a flood it refuses, and no other is locked.
+        let [rule, wider @ ..] = call.rules else {
+            call.take_global()?;
+            return Ok(None);
+        };
+        let first = call.take(rule)?;
+        // An IPv4 address usually has only one rule.
+        if !wider.is_empty() || call.global.is_some() {
+            call.take_wider(wider)?;
+        }
+        Ok(Some(first))
     }
 
     /// The number of subnets and networks that have a bucket: those seen recently.
@@ -281,6 +277,83 @@ impl RateLimiter {
     /// The number of connections refused so far.
     pub fn refused(&self) -> u64 {
         self.buckets.refused() + self.global.refused()
+    }
+
+    /// Calls `count` with the subnets that were refused most, and how often they were. A refusal by
+    /// the global rate counts for the address.
+    pub(crate) fn most_refused(&self, mut count: impl FnMut(Subnet, u64)) {
+        self.buckets.most_refused(&mut count);
+        self.global.most_refused(count);
+    }
+}
+
+/// One connection that asks for tokens.
+struct Call<'a> {
+    limiter: &'a RateLimiter,
+    /// Most specific first.
+    rules: &'a [Rule<Meter>],
+    global: Option<&'a Meter>,
+    address: Address,
+    now: u64,
+}
+
+impl Call<'_> {
+    #[inline(always)]
+    fn subnet(&self, rule: &Rule<Meter>) -> Hashed {
+        let subnet = Subnet::containing(self.address, rule.len);
+        Hashed::new(subnet, &self.limiter.hasher)
+    }
+
+    #[inline(always)]
+    fn take(&self, rule: &Rule<Meter>) -> Result<Hashed, RateLimitExceeded> {
+        let subnet = self.subnet(rule);
+        match rule.value.take(subnet, subnet.subnet, self.now) {
+            Ok(()) => Ok(subnet),
+            Err(wait) => Err(self.refused(Some(subnet.subnet), wait)),
+        }
+    }
+
+    #[inline(never)]
+    fn take_wider(&self, wider: &[Rule<Meter>]) -> Result<(), RateLimitExceeded> {
+        for rule in wider {
+            self.take(rule)?;
+        }
+        self.take_global()
+    }
+
+    fn take_global(&self) -> Result<(), RateLimitExceeded> {
+        let Some(global) = self.global else {
+            return Ok(());
+        };
+        global
+            .take(Hashed::ALL, Subnet::typical(self.address), self.now)
+            .map_err(|wait| self.refused(None, wait))
+    }
+
+    /// The refusal by the bucket of a subnet, or by the global one, that has its next token after
+    /// `wait`.
+    #[cold]
+    fn refused(&self, subnet: Option<Subnet>, wait: Wait) -> RateLimitExceeded {
+        RateLimitExceeded {
+            ip: self.address.into(),
+            network: subnet.map(Into::into),
+            retry_after: self
+                .wait_for_all(subnet, wait)
+                .map_or(Duration::MAX, Duration::from_nanos),
+        }
+    }
+
+    /// The time until all buckets have a token.
+    fn wait_for_all(&self, refused: Option<Subnet>, mut wait: Wait) -> Wait {
+        for rule in self.rules {
+            if refused.is_none_or(|refused| refused.len() != rule.len) {
+                wait = rule.value.wait_over(wait?, self.subnet(rule), self.now);
+            }
+        }
+        match self.global {
+            Some(global) if refused.is_some() => global.wait_over(wait?, Hashed::ALL, self.now),
+            _ => wait,
+        }
     }
 }
 

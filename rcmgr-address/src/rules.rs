@@ -7,7 +7,6 @@ use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
 use rcmgr_core::LimitValue;
-use rcmgr_core::address::canonical_network;
 
 use crate::subnet::{Address, MAPPED, shared_bits};
 use crate::{NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate};
@@ -79,17 +78,65 @@ pub(crate) struct Rules<T> {
     v4: Vec<Rule<T>>,
     v6: Vec<Rule<T>>,
     networks: JointPrefixMap<IpNet, Option<Rule<T>>>,
-    /// The first bytes of the named networks, by address family: most addresses are in no named
-    /// network, and this spares them the lookup.
-    v4_first: FirstBytes,
-    v6_first: FirstBytes,
+    named: FirstBytesOf,
+}
+
+/// No rules.
+impl<T> Default for Rules<T> {
+    fn default() -> Self {
+        Self {
+            v4: Vec::new(),
+            v6: Vec::new(),
+            networks: JointPrefixMap::new(),
+            named: FirstBytesOf::default(),
+        }
+    }
+}
+
+/// How networks are brought to canonical form.
+pub(crate) type Canonical<'a> = &'a dyn Fn(IpNet) -> IpNet;
+
+/// The first bytes of some networks, by address family. Most addresses are in none of these
+/// networks, and this spares them the lookup.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct FirstBytesOf {
+    v4: FirstBytes,
+    v6: FirstBytes,
+}
+
+impl FirstBytesOf {
+    /// Adds a network in canonical form.
+    pub(crate) fn add(&mut self, network: &IpNet) {
+        match network {
+            IpNet::V4(v4) => self.v4.add(v4.network().octets()[0], v4.prefix_len()),
+            IpNet::V6(v6) => self.v6.add(v6.network().octets()[0], v6.prefix_len()),
+        }
+    }
+
+    /// Adds the networks of another set.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        self.v4.add_all(&other.v4);
+        self.v6.add_all(&other.v6);
+    }
+
+    /// Whether one of the networks may contain the address.
+    #[inline]
+    pub(crate) const fn may_contain(&self, address: Address) -> bool {
+        let first = if address.is_v4() { &self.v4 } else { &self.v6 };
+        first.contains(address.first_byte())
+    }
 }
 
 /// A set of bytes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct FirstBytes([u64; 4]);
 
 impl FirstBytes {
+    fn add_all(&mut self, other: &Self) {
+        let words = self.0.iter_mut().zip(other.0);
+        words.for_each(|(word, other)| *word |= other);
+    }
+
     fn add(&mut self, first: u8, prefix_len: u8) {
         let last = first | u8::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
         for byte in first..=last {
@@ -121,47 +168,54 @@ pub(crate) struct Applicable<'a, T> {
 
 impl<T> Rules<T> {
     /// Converts each value with `make`.
-    pub(crate) fn new<V>(listed: Listed<V>, mut make: impl FnMut(Target, V) -> T) -> Self {
+    pub(crate) fn new<V>(
+        listed: Listed<V>,
+        canonical: Canonical<'_>,
+        mut make: impl FnMut(Target, V) -> T,
+    ) -> Self {
         // One map holds the networks of both families.
         let mut networks = JointPrefixMap::new();
-        let [mut v4_first, mut v6_first] = [(); 2].map(|()| FirstBytes::default());
+        let mut named = FirstBytesOf::default();
         for (network, value) in listed.v4_networks.into_iter().chain(listed.v6_networks) {
-            let network = canonical_network(network);
+            let network = canonical(network);
             let rule = value.map(|value| Rule {
                 len: shared_bits(&network),
                 value: make(Target::Network(network), value),
             });
             networks.insert(network, rule);
-            match network {
-                IpNet::V4(v4) => v4_first.add(v4.network().octets()[0], v4.prefix_len()),
-                IpNet::V6(v6) => v6_first.add(v6.network().octets()[0], v6.prefix_len()),
-            }
+            named.add(&network);
         }
         Self {
             v4: sizes(listed.v4, MAPPED, |len, value| make(Target::V4(len), value)),
             v6: sizes(listed.v6, 0, |len, value| make(Target::V6(len), value)),
             networks,
-            v4_first,
-            v6_first,
+            named,
         }
+    }
+
+    /// The first bytes of the named networks.
+    pub(crate) const fn named(&self) -> &FirstBytesOf {
+        &self.named
     }
 
     /// The rules for an address.
     #[inline]
     pub(crate) fn applicable(&self, address: Address) -> Applicable<'_, T> {
-        let (rules, first) = if address.is_v4() {
-            (&self.v4, &self.v4_first)
-        } else {
-            (&self.v6, &self.v6_first)
-        };
-        if first.contains(address.first_byte())
-            && let Some(rule) = self.by_network(address)
+        if self.named.may_contain(address)
+            && let Some(rules) = self.by_network(address)
         {
             return Applicable {
-                rules: rule,
+                rules,
                 by_network: true,
             };
         }
+        self.by_size(address)
+    }
+
+    /// The rules for an address that is in no named network.
+    #[inline]
+    pub(crate) fn by_size(&self, address: Address) -> Applicable<'_, T> {
+        let rules = if address.is_v4() { &self.v4 } else { &self.v6 };
         Applicable {
             rules,
             by_network: false,

@@ -25,8 +25,8 @@ pub(crate) struct Hashed {
 }
 
 impl Hashed {
-    /// A placeholder where there is no subnet.
-    pub(crate) const NONE: Self = Self {
+    /// All addresses, in the first shard. Also a placeholder where there is no subnet.
+    pub(crate) const ALL: Self = Self {
         subnet: Subnet::ALL,
         hash: 0,
     };
@@ -76,10 +76,11 @@ pub(crate) struct Shards<T> {
 }
 
 impl<T> Shards<T> {
-    pub(crate) fn new(make: impl Fn() -> T) -> Self {
+    /// This number of shards, at most [`SHARDS`].
+    pub(crate) fn new(count: usize, make: impl Fn() -> T) -> Self {
         let shard = |_| CachePadded::new(Mutex::new(make()));
         Self {
-            shards: (0..SHARDS).map(shard).collect(),
+            shards: (0..count).map(shard).collect(),
         }
     }
 
@@ -92,7 +93,12 @@ impl<T> Shards<T> {
 
     /// The sum over all shards. Each shard is read separately.
     pub(crate) fn sum(&self, part: impl Fn(&T) -> u64) -> u64 {
-        (0..SHARDS).map(|index| part(&self.lock(index))).sum()
+        self.shards.iter().map(|shard| part(&shard.lock())).sum()
+    }
+
+    /// Calls `f` with each shard, one after the other.
+    pub(crate) fn each(&self, mut f: impl FnMut(&mut T)) {
+        self.shards.iter().for_each(|shard| f(&mut shard.lock()));
     }
 }
 

@@ -1,17 +1,25 @@
 //! Addresses and subnets as map keys, in one form for IPv4 and IPv6.
 
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use rcmgr_core::{Endpoint, canonical_ip};
+
 /// The number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 pub(crate) const MAPPED: u8 = 96;
+
+/// The first ten bits of a link-local address, fe80::/10.
+const LINK_LOCAL: u64 = 0xfe80 << 48;
+const LINK_LOCAL_BITS: u32 = 10;
 
 /// A canonical address, as two words.
 ///
 /// An IPv4 address is stored as IPv4-mapped IPv6. It cannot collide with another IPv6 address,
 /// because a mapped address counts as the IPv4 address.
+///
+/// A link-local address holds its zone in bits 10 to 41, which are zero on every link (RFC 4291).
 // Words, not bytes: reading a word that was just written as bytes stalls the processor (failed
 // store forwarding).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +43,59 @@ impl Address {
     }
 
     #[inline]
+    const fn v4(ip: Ipv4Addr) -> Self {
+        Self {
+            high: 0,
+            low: 0xffff << 32 | ip.to_bits() as u64,
+        }
+    }
+
+    /// An address that carries no IPv4 address, with its zone; 0 is no zone.
+    #[inline]
+    const fn v6(ip: Ipv6Addr, zone: u32) -> Self {
+        let mut address = Self::from_bits(ip.to_bits());
+        if address.is_link_local() {
+            // The lowest bits of the zone come first: then small zones differ in wide subnets too.
+            let zone = (zone.reverse_bits() as u64) << (32 - LINK_LOCAL_BITS);
+            address.high = LINK_LOCAL | zone;
+        }
+        address
+    }
+
+    /// The address of an endpoint, if it has one. `canonical` gives the address that an IPv6
+    /// address counts as.
+    #[inline(always)]
+    pub(crate) fn of(endpoint: Endpoint, canonical: impl FnOnce(IpAddr) -> IpAddr) -> Option<Self> {
+        let (ip, zone) = match endpoint {
+            Endpoint::None => return None,
+            Endpoint::Ip(IpAddr::V4(ip)) => return Some(Self::v4(ip)),
+            Endpoint::Ip(IpAddr::V6(ip)) => (ip, 0),
+            Endpoint::Socket(SocketAddr::V4(socket)) => return Some(Self::v4(*socket.ip())),
+            Endpoint::Socket(SocketAddr::V6(socket)) => (*socket.ip(), socket.scope_id()),
+        };
+        Some(match canonical(ip.into()) {
+            IpAddr::V4(ip) => Self::v4(ip),
+            IpAddr::V6(ip) => Self::v6(ip, zone),
+        })
+    }
+
+    #[inline]
+    const fn is_link_local(self) -> bool {
+        self.high >> (64 - LINK_LOCAL_BITS) == LINK_LOCAL >> (64 - LINK_LOCAL_BITS)
+    }
+
+    /// The address as the network has it: a link-local address without its zone.
+    pub(crate) const fn without_zone(self) -> Self {
+        match self.is_link_local() {
+            true => Self {
+                high: LINK_LOCAL,
+                ..self
+            },
+            false => self,
+        }
+    }
+
+    #[inline]
     pub(crate) const fn is_v4(self) -> bool {
         self.high == 0 && self.low >> 32 == 0xffff
     }
@@ -53,19 +114,16 @@ impl Address {
 impl From<IpAddr> for Address {
     #[inline]
     fn from(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) => Self {
-                high: 0,
-                low: 0xffff << 32 | u64::from(ip.to_bits()),
-            },
-            IpAddr::V6(ip) => Self::from_bits(ip.to_bits()),
+        match canonical_ip(ip) {
+            IpAddr::V4(ip) => Self::v4(ip),
+            IpAddr::V6(ip) => Self::v6(ip, 0),
         }
     }
 }
 
 impl From<Address> for IpAddr {
     fn from(address: Address) -> Self {
-        Ipv6Addr::from_bits(address.bits()).to_canonical()
+        Ipv6Addr::from_bits(address.without_zone().bits()).to_canonical()
     }
 }
 
@@ -105,6 +163,12 @@ impl Subnet {
         }
     }
 
+    /// The subnet that stands for an address where no rule tells its size: an IPv4 address, or an
+    /// IPv6 /64.
+    pub(crate) fn typical(address: Address) -> Self {
+        Self::containing(address, if address.is_v4() { 128 } else { 64 })
+    }
+
     /// The same subnet as a key of this rule. The default rule is 0.
     #[inline]
     pub(crate) const fn of_rule(self, rule: u32) -> Self {
@@ -137,7 +201,7 @@ impl Hash for Subnet {
 
 impl From<Subnet> for IpNet {
     fn from(subnet: Subnet) -> Self {
-        let ip = Ipv6Addr::from_bits(subnet.address.bits());
+        let ip = Ipv6Addr::from_bits(subnet.address.without_zone().bits());
         match ip.to_ipv4_mapped() {
             Some(ip) if subnet.len >= MAPPED => Ipv4Net::new_assert(ip, subnet.len - MAPPED).into(),
             _ => Ipv6Net::new_assert(ip, subnet.len).into(),
@@ -165,5 +229,29 @@ mod tests {
             let subnet = Subnet::containing(ip.into(), shared_bits(&IpNet::new(ip, len).unwrap()));
             assert_eq!(IpNet::from(subnet), network);
         }
+    }
+
+    #[test]
+    fn a_link_local_address_differs_in_each_zone_and_is_shown_without_it() {
+        let address = |text: &str| {
+            let socket: SocketAddr = text.parse().unwrap();
+            Address::of(socket.into(), canonical_ip).unwrap()
+        };
+        let zones = [0, 1, 2, 3, 4, 1 << 16, u32::MAX];
+        let one = zones.map(|zone| address(&format!("[fe80::7%{zone}]:1")));
+        for (at, zoned) in one.iter().enumerate() {
+            assert!(!one[..at].contains(zoned));
+            assert_eq!(IpAddr::from(*zoned), "fe80::7".parse::<IpAddr>().unwrap());
+            for len in [64, 128] {
+                let network = IpNet::from(Subnet::containing(*zoned, len));
+                assert_eq!(network.addr(), network.network());
+                assert!(network.contains(&"fe80::7".parse::<IpAddr>().unwrap()));
+            }
+        }
+        // Zones differ in the usual subnets too.
+        let wide = |address| Subnet::containing(address, 48);
+        assert_ne!(wide(one[1]), wide(one[2]));
+        // Other addresses have no zone.
+        assert_eq!(address("[2001:db8::7%2]:1"), address("[2001:db8::7]:1"));
     }
 }

@@ -16,12 +16,14 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::MutexGuard;
 
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::{Result, SubnetLimitExceeded};
 
 use crate::SubnetLimits;
 use crate::bare_permit::{BarePermit, Subnets};
-use crate::rules::{Listed, MAX_SIZES, Rule, Rules};
-use crate::shards::{Hashed, Shards, mostly_empty};
+use crate::most_refused::MostRefused;
+use crate::rules::{Applicable, Canonical, Listed, MAX_SIZES, Rule, Rules};
+use crate::shards::{Hashed, SHARDS, Shards, mostly_empty};
 use crate::subnet::{Address, Subnet};
 
 /// Limits the number of open connections of a remote address and of the subnets that contain it.
@@ -59,10 +61,16 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    fn new(limits: SubnetLimits) -> Result<Self> {
-        limits.check()?;
-        let rules = Rules::new(Listed::of_limits(&limits), |_, conns| conns);
-        Ok(Self { limits, rules })
+    /// Limits that were checked.
+    pub(crate) fn new(limits: SubnetLimits, canonical: Canonical<'_>) -> Self {
+        let rules = Rules::new(Listed::of_limits(&limits), canonical, |_, conns| conns);
+        Self { limits, rules }
+    }
+
+    /// The form that lookups use.
+    #[inline]
+    pub(crate) const fn rules(&self) -> &Rules<u64> {
+        &self.rules
     }
 }
 
@@ -73,6 +81,7 @@ struct Counts {
     /// The number of permits whose most specific subnet is in this shard.
     permits: u64,
     refused: u64,
+    most_refused: MostRefused,
 }
 
 /// The number of open connections of a subnet.
@@ -91,6 +100,14 @@ impl Counts {
             .entry(subnet.hash, same, |count| count.subnet.hash)
     }
 
+    /// The number of open connections of the subnet.
+    #[inline]
+    fn used(&self, subnet: Hashed) -> u64 {
+        let same = move |count: &Count| count.subnet.subnet == subnet.subnet;
+        let count = self.counts.find(subnet.hash, same);
+        count.map_or(0, |count| count.open)
+    }
+
     /// Refuses if the subnet has reached its limit.
     #[inline]
     fn check(
@@ -99,9 +116,7 @@ impl Counts {
         subnet: Hashed,
         limit: u64,
     ) -> Result<(), SubnetLimitExceeded> {
-        let same = move |count: &Count| count.subnet.subnet == subnet.subnet;
-        let count = self.counts.find(subnet.hash, same);
-        let used = count.map_or(0, |count| count.open);
+        let used = self.used(subnet);
         if used < limit {
             return Ok(());
         }
@@ -117,6 +132,7 @@ impl Counts {
         limit: u64,
     ) -> SubnetLimitExceeded {
         self.refused += 1;
+        self.most_refused.count(subnet.subnet);
         SubnetLimitExceeded {
             ip: address.into(),
             network: subnet.subnet.into(),
@@ -183,19 +199,23 @@ impl SubnetLimiter {
     /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
     /// [`SubnetLimits`].
     pub fn new(limits: SubnetLimits) -> Result<Self> {
-        Self::with_hasher(limits, RandomState::new())
+        limits.check()?;
+        let active = Active::new(limits, &canonical_network);
+        Ok(Self::of_checked(active, RandomState::new()))
     }
 
-    pub(crate) fn with_hasher(limits: SubnetLimits, hasher: RandomState) -> Result<Self> {
-        Ok(Self {
+    /// A limiter with limits that were checked.
+    pub(crate) fn of_checked(active: Active, hasher: RandomState) -> Self {
+        Self {
             hasher,
-            shards: Shards::new(|| Counts {
+            shards: Shards::new(SHARDS, || Counts {
                 counts: HashTable::new(),
                 permits: 0,
                 refused: 0,
+                most_refused: MostRefused::new(),
             }),
-            active: ArcSwap::from_pointee(Active::new(limits)?),
-        })
+            active: ArcSwap::from_pointee(active),
+        }
     }
 
     /// The limits in force.
@@ -215,8 +235,13 @@ impl SubnetLimiter {
     /// [`BadConfiguration`](rcmgr_core::BadConfiguration) if the limits are not valid, see
     /// [`SubnetLimits`]; then nothing has changed.
     pub fn set_limits(&self, limits: SubnetLimits) -> Result<()> {
-        self.active.store(Arc::new(Active::new(limits)?));
+        limits.check()?;
+        self.set(Arc::new(Active::new(limits, &canonical_network)));
         Ok(())
+    }
+
+    pub(crate) fn set(&self, active: Arc<Active>) {
+        self.active.store(active);
     }
 
     pub(crate) fn active(&self) -> Arc<Active> {
@@ -224,20 +249,23 @@ impl SubnetLimiter {
     }
 
     pub(crate) fn open_bare(&self, ip: IpAddr) -> Result<BarePermit, SubnetLimitExceeded> {
-        self.open_by(&self.active.load(), ip.into(), None)
+        let active = self.active.load();
+        let address = ip.into();
+        self.open_by(active.rules.applicable(address), address, None)
     }
 
-    /// Takes a permit for a connection with this address, under these limits. `known` is a subnet
-    /// of the address that is already hashed, if any; its hash is reused if the size matches.
+    /// Takes a permit for a connection with this address, under the rules that apply to it. `known`
+    /// is a subnet of the address that is already hashed, if any; its hash is reused if the size
+    /// matches.
     #[inline(always)]
     pub(crate) fn open_by(
         &self,
-        active: &Active,
+        applicable: Applicable<'_, u64>,
         address: Address,
         known: Option<Hashed>,
     ) -> Result<BarePermit, SubnetLimitExceeded> {
         // Without a rule the address is unlimited.
-        let rules = active.rules.applicable(address).rules;
+        let rules = applicable.rules;
         let [first, wider @ ..] = rules else {
             return Ok(BarePermit::none());
         };
@@ -269,22 +297,41 @@ impl SubnetLimiter {
         address: Address,
         first: Hashed,
     ) -> Result<BarePermit, SubnetLimitExceeded> {
-        let mut subnets = Subnets::one(first);
-        for rule in &rules[1..] {
-            subnets.push(Subnet::containing(address, rule.len));
-        }
+        let subnets = subnets(rules, address, first);
         // Check all before counting in any. The first is checked again: its lock was released.
         let mut locked = self.lock(&subnets);
         for (at, rule) in rules.iter().enumerate() {
             let (subnet, counts) = locked.counts(at);
             counts.check(address, subnet, rule.value)?;
         }
-        for at in 0..rules.len() {
-            let (subnet, counts) = locked.counts(at);
-            counts.add(subnet);
-        }
-        locked.counts(0).1.permits += 1;
+        locked.count(rules.len());
         Ok(BarePermit::new(subnets))
+    }
+
+    /// Counts the address in all its subnets, also where a limit is reached, and returns the
+    /// refusal of the first such limit. The refusal is counted only if `counts_refusal`.
+    pub(crate) fn evaluate(
+        &self,
+        applicable: Applicable<'_, u64>,
+        address: Address,
+        counts_refusal: bool,
+    ) -> (BarePermit, Option<SubnetLimitExceeded>) {
+        let rules = applicable.rules;
+        let [first, ..] = rules else {
+            return (BarePermit::none(), None);
+        };
+        let first = Hashed::new(Subnet::containing(address, first.len), &self.hasher);
+        let subnets = subnets(rules, address, first);
+        let mut locked = self.lock(&subnets);
+        let mut refusal = None;
+        if counts_refusal {
+            refusal = rules.iter().enumerate().find_map(|(at, rule)| {
+                let (subnet, counts) = locked.counts(at);
+                counts.check(address, subnet, rule.value).err()
+            });
+        }
+        locked.count(rules.len());
+        (BarePermit::new(subnets), refusal)
     }
 
     #[inline]
@@ -328,6 +375,14 @@ impl SubnetLimiter {
         Locked::new(&self.shards, subnets, &self.hasher)
     }
 
+    /// Calls `count` with the subnets that were refused most, and how often they were.
+    pub(crate) fn most_refused(&self, mut count: impl FnMut(Subnet, u64)) {
+        self.shards.each(|counts| {
+            let refused = counts.most_refused.iter();
+            refused.for_each(|(subnet, refused)| count(subnet, refused));
+        });
+    }
+
     /// The number of permits held, without those of unlimited addresses. Shards are read one after
     /// the other, so while the limiter is in use the sum mixes slightly different moments.
     pub fn permits(&self) -> u64 {
@@ -345,6 +400,15 @@ impl SubnetLimiter {
     }
 }
 
+/// The subnets of an address that these rules limit. The first is hashed already.
+fn subnets(rules: &[Rule<u64>], address: Address, first: Hashed) -> Subnets {
+    let mut subnets = Subnets::one(first);
+    for rule in &rules[1..] {
+        subnets.push(Subnet::containing(address, rule.len));
+    }
+    subnets
+}
+
 /// The locked shards of some subnets. Each shard is locked once.
 struct Locked<'a> {
     subnets: [Hashed; MAX_SIZES],
@@ -356,7 +420,7 @@ impl<'a> Locked<'a> {
     #[inline(always)]
     fn new(shards: &'a Shards<Counts>, given: &Subnets, hasher: &RandomState) -> Self {
         let mut locked = Self {
-            subnets: [Hashed::NONE; MAX_SIZES],
+            subnets: [Hashed::ALL; MAX_SIZES],
             guards: array::from_fn(|_| None),
         };
         // Hash the subnets first: the shard follows from the hash.
@@ -376,6 +440,15 @@ impl<'a> Locked<'a> {
             from = shard + 1;
         }
         locked
+    }
+
+    /// Counts a connection in the subnets, .
+    fn count(&mut self, len: usize) {
+        for at in 0..len {
+            let (subnet, counts) = self.counts(at);
+            counts.add(subnet);
+        }
+        self.counts(0).1.permits += 1;
     }
 
     /// The subnet at this index, and the counts of its shard.

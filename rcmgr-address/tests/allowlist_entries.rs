@@ -1,5 +1,6 @@
 //! Compares the parser of allowlist entries with the crate `multiaddr`: a text is an entry if and
-//! only if `multiaddr` accepts it and all its parts are allowed in an entry.
+//! only if `multiaddr` accepts it and all its parts are allowed in an entry, or it is a plain
+//! network, address or peer.
 
 use std::net::IpAddr;
 
@@ -7,25 +8,34 @@ use multiaddr::{Multiaddr, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rcmgr_address::{Allowlist, AllowlistEntry};
-use rcmgr_core::PeerId;
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::ipnet::IpNet;
+use rcmgr_core::{Endpoint, PeerId};
 
 const ALICE: &str = "12D3KooWCQdw4xEHy37dA1j7ypc3B8xk4v3BydgtBHidWzokDPmD";
 const BOB: &str = "QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y";
 
-/// The expected entry, parsed with the crate `multiaddr`.
-fn expected(text: &str) -> Option<(IpNet, Option<PeerId>)> {
+/// The expected network and peer, parsed with the crates `multiaddr` and `ipnet`.
+fn expected(text: &str) -> Option<(Option<IpNet>, Option<PeerId>)> {
+    let host = text.parse::<IpAddr>().map(IpNet::from).ok();
+    if let Some(network) = host.or_else(|| text.parse().ok()) {
+        return Some((Some(network), None));
+    }
     let address: Multiaddr = text.parse().ok()?;
     let mut parts = address.iter().peekable();
-    let ip: IpAddr = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
+    let ip: Option<IpAddr> = match parts.peek()? {
+        Protocol::Ip4(ip) => Some((*ip).into()),
+        Protocol::Ip6(ip) => Some((*ip).into()),
+        Protocol::P2p(_) => None,
         _ => return None,
     };
-    let mut network = IpNet::from(ip);
-    if let Some(&Protocol::Ipcidr(len)) = parts.peek() {
-        network = IpNet::new(ip, len).ok()?;
+    let mut network = ip.map(IpNet::from);
+    if let Some(ip) = ip {
         parts.next();
+        if let Some(&Protocol::Ipcidr(len)) = parts.peek() {
+            network = Some(IpNet::new(ip, len).ok()?);
+            parts.next();
+        }
     }
     let mut peer = None;
     for part in parts {
@@ -54,15 +64,6 @@ fn expected(text: &str) -> Option<(IpNet, Option<PeerId>)> {
         }
     }
     Some((network, peer))
-}
-
-/// Whether `entry` is the given network, in IPv4 form if that is a network of IPv4-mapped
-/// addresses.
-fn same_network(entry: IpNet, given: IpNet) -> bool {
-    let given = given.trunc();
-    entry == given
-        || entry.addr() == given.addr().to_canonical()
-            && entry.prefix_len() + 96 == given.prefix_len()
 }
 
 fn part() -> impl Strategy<Value = String> {
@@ -99,6 +100,7 @@ fn part() -> impl Strategy<Value = String> {
         3 => any::<[u8; 4]>().prop_map(|ip| format!("/ip4/{}", IpAddr::from(ip))),
         3 => any::<[u8; 16]>().prop_map(|ip| format!("/ip6/{}", IpAddr::from(ip))),
         1 => Just("/ip6/::ffff:192.0.2.7".to_owned()),
+        1 => Just("/ip6/2002:c000:207::".to_owned()),
         2 => (0u8..140).prop_map(|len| format!("/ipcidr/{len}")),
         2 => any::<u16>().prop_map(|port| format!("/tcp/{port}")),
         2 => Just(format!("/p2p/{ALICE}")),
@@ -124,7 +126,15 @@ fn text() -> impl Strategy<Value = String> {
     ];
     let parts =
         (address, vec(part(), 0..5)).prop_map(|(first, parts)| first.to_owned() + &parts.concat());
-    prop_oneof![8 => parts, 1 => any::<String>(), 1 => "/[^/]{0,6}(/[^/]{0,6}){0,4}"]
+    let plain = prop_oneof![
+        any::<[u8; 4]>().prop_map(|ip| IpAddr::from(ip).to_string()),
+        any::<[u8; 16]>().prop_map(|ip| IpAddr::from(ip).to_string()),
+        (any::<[u8; 4]>(), 0u8..40).prop_map(|(ip, len)| format!("{}/{len}", IpAddr::from(ip))),
+        (any::<[u8; 16]>(), 0u8..140).prop_map(|(ip, len)| format!("{}/{len}", IpAddr::from(ip))),
+        (any::<[u8; 4]>(), any::<u16>())
+            .prop_map(|(ip, port)| format!("{}:{port}", IpAddr::from(ip))),
+    ];
+    prop_oneof![8 => parts, 3 => plain, 1 => any::<String>(), 1 => "/[^/]{0,6}(/[^/]{0,6}){0,4}"]
 }
 
 proptest! {
@@ -133,11 +143,11 @@ proptest! {
         let entry = text.parse::<AllowlistEntry>();
         match (&entry, expected(&text)) {
             (Ok(entry), Some((network, peer))) => {
-                prop_assert!(same_network(entry.network, network), "{entry} of {text}");
+                prop_assert_eq!(entry.network, network.map(canonical_network), "{}", text);
                 prop_assert_eq!(entry.peer, peer);
             }
             (Err(bad), None) => {
-                let start = format!("allowlist: {text} ");
+                let start = format!("allowlist: {:.200} ", rcmgr_core::shown(&text));
                 prop_assert!(bad.to_string().starts_with(&start), "{}", bad);
             }
             (entry, expected) => prop_assert!(false, "{text}: got {entry:?}, expected {expected:?}"),
@@ -153,7 +163,11 @@ proptest! {
 
             let list = Allowlist::new(&[entry]);
             prop_assert_eq!(list.entries(), [entry]);
-            prop_assert!(list.allows_ip(entry.network.addr()));
+            let peer = entry.peer.unwrap_or_else(|| "any".parse().unwrap());
+            match entry.network {
+                Some(network) => prop_assert!(list.allows(&peer, network.addr())),
+                None => prop_assert!(list.allows(&peer, Endpoint::None)),
+            }
             prop_assert!(list.remove(&entry));
             prop_assert_eq!(list.entries(), []);
         }

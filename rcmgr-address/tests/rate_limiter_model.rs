@@ -38,21 +38,34 @@ enum Target {
     Network,
 }
 
-/// A bucket's content, in nanoseconds of refill time: one token is one period.
+/// A bucket's content, in nanoseconds of refill time: one token is one period. It can be less than
+/// zero by a tick, because a token is given out a tick early.
 struct Bucket {
-    content: u128,
+    content: i128,
     since: u64,
+}
+
+impl Bucket {
+    /// The content now. A bucket that became full less than a tick ago counts as just full, and has
+    /// more in it.
+    fn content(&self, rate: Rate, tick: i128, now: u64) -> i128 {
+        let full = period(rate) * i128::from(rate.burst);
+        let content = self.content + i128::from(now - self.since);
+        if content < full + tick { content } else { full }
+    }
 }
 
 struct Model {
     limits: RateLimits,
     buckets: HashMap<(Target, IpNet), (Rate, Bucket)>,
     now: u64,
+    /// The resolution of the clock, in nanoseconds.
+    tick: i128,
 }
 
-fn period(rate: Rate) -> u128 {
+fn period(rate: Rate) -> i128 {
     // The test uses only rates for which this is exact.
-    (1e9 / rate.per_second) as u128
+    (1e9 / rate.per_second) as i128
 }
 
 impl Model {
@@ -84,31 +97,43 @@ impl Model {
         rules
     }
 
-    /// The network that refuses (`None` for the global rate), and the time until the next token.
+    /// The network that refuses (`None` for the global rate), and the time until all buckets have a
+    /// token.
     fn allow(&mut self, ip: IpAddr) -> Result<(), (Option<IpNet>, Duration)> {
-        for (target, subnet, rate) in self.rules(ip) {
-            let refusing = (target != Target::All).then_some(subnet);
-            if rate.burst == 0 {
-                return Err((refusing, Duration::MAX));
-            }
-            let full = period(rate) * u128::from(rate.burst);
-            let (_, bucket) = self.buckets.entry((target, subnet)).or_insert((
-                rate,
-                Bucket {
-                    content: full,
-                    since: self.now,
-                },
-            ));
-            let came = u128::from(self.now - bucket.since);
-            bucket.content = (bucket.content + came).min(full);
-            bucket.since = self.now;
-            let Some(rest) = bucket.content.checked_sub(period(rate)) else {
-                let wait = period(rate) - bucket.content;
-                return Err((refusing, Duration::from_nanos(wait as u64)));
+        let rules = self.rules(ip);
+        for &(target, subnet, rate) in &rules {
+            let now = self.now;
+            let full = period(rate) * i128::from(rate.burst);
+            let bucket = || Bucket {
+                content: full,
+                since: now,
             };
-            bucket.content = rest;
+            let entry = self.buckets.entry((target, subnet));
+            let (_, bucket) = entry.or_insert_with(|| (rate, bucket()));
+            let content = bucket.content(rate, self.tick, now);
+            if rate.burst == 0 || content < period(rate) - self.tick {
+                let refusing = (target != Target::All).then_some(subnet);
+                let waits = rules.iter().map(|rule| self.wait(rule));
+                return Err((refusing, waits.max().unwrap()));
+            }
+            *bucket = Bucket {
+                content: content - period(rate),
+                since: now,
+            };
         }
         Ok(())
+    }
+
+    /// The time until the bucket of this rule has a token.
+    fn wait(&self, &(target, subnet, rate): &(Target, IpNet, Rate)) -> Duration {
+        if rate.burst == 0 {
+            return Duration::MAX;
+        }
+        let Some((_, bucket)) = self.buckets.get(&(target, subnet)) else {
+            return Duration::ZERO;
+        };
+        let missing = period(rate) - bucket.content(rate, self.tick, self.now);
+        Duration::from_nanos(missing.max(0) as u64)
     }
 
     fn set_limits(&mut self, limits: RateLimits) {
@@ -134,7 +159,7 @@ impl Model {
 
 fn rate() -> impl Strategy<Value = Rate> {
     // All of these have a whole number of nanoseconds per token.
-    let per_second = proptest::sample::select(&[0.1, 0.2, 0.5, 1.0, 50.0][..]);
+    let per_second = proptest::sample::select(&[0.1, 0.2, 0.5, 1.0, 50.0, 1000.0][..]);
     (per_second, 0..6_u32).prop_map(|(per_second, burst)| Rate { per_second, burst })
 }
 
@@ -179,6 +204,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => address.prop_map(|ip| Op::Allow(ip.parse().unwrap())),
         3 => (0..2_000_000_000_u64).prop_map(Op::Advance),
+        3 => (0..10_000_000_u64).prop_map(Op::Advance),
         3 => (0..200_u64).prop_map(|seconds| Op::Advance(seconds * 1_000_000_000)),
         1 => limits().prop_map(Op::SetLimits),
     ]
@@ -188,11 +214,13 @@ proptest! {
     #[test]
     fn the_limiter_agrees_with_exact_token_buckets(
         first in limits(),
+        tick in proptest::sample::select(&[0_u64, 1_000_000, 4_000_000][..]),
         ops in proptest::collection::vec(op(), 1..200),
     ) {
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(TestClock::with_resolution(Duration::from_nanos(tick)));
         let limiter = RateLimiter::new(first.clone(), clock.clone()).unwrap();
-        let mut model = Model { limits: first, buckets: HashMap::new(), now: 0 };
+        let tick = tick.into();
+        let mut model = Model { limits: first, buckets: HashMap::new(), now: 0, tick };
         let mut refused = 0;
 
         for op in ops {

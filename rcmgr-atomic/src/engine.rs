@@ -2,6 +2,8 @@
 //! a refusal is settled, and the records of operations.
 
 mod attempt;
+mod dry_run;
+mod evaluation;
 mod leaf_class;
 mod limits_in_force;
 mod nodes;
@@ -15,6 +17,8 @@ mod state;
 mod survey;
 mod user_code;
 
+pub use dry_run::Granted;
+pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};
 pub use state::{Engine, Path};

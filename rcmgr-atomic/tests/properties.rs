@@ -145,6 +145,12 @@ impl Pair {
             let want = (self.model.refusals(class), self.model.over_releases(class));
             prop_assert_eq!(got, want, "refusals and over-releases of class {}", class);
         }
+        let got = manager.dry_run_refusals();
+        let want = ScopeClass::ALL.map(|class| self.model.dry_run_refusals(class));
+        prop_assert_eq!(got, want, "refusals that the dry run let pass");
+        let got = manager.dry_run_addresses();
+        let got = got.map(|stat| (stat.refused_by_subnet, stat.permits));
+        prop_assert_eq!(got, self.model.dry_run_addresses());
         let permits = manager.addresses().stat().permits;
         prop_assert_eq!(permits, self.model.permits());
         Ok(())

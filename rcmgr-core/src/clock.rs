@@ -23,4 +23,12 @@ use std::time::Duration;
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time since a fixed moment in the past. It never goes backwards.
     fn now(&self) -> Duration;
+
+    /// The largest step by which [`now`](Self::now) advances: it reads less than this below the
+    /// true time. Limits on rates allow for it.
+    ///
+    /// The default, 4 ms, also suits a clock that follows the kernel's tick.
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(4)
+    }
 }

@@ -23,7 +23,6 @@
 pub mod address;
 mod amount;
 mod bad_configuration;
-mod canonical_ip;
 mod clock;
 mod direction;
 pub mod dynamic;
@@ -45,10 +44,9 @@ mod scope;
 mod shown;
 mod stat;
 
-pub use address::{AddressConfig, AddressLimits};
+pub use address::{AddressConfig, AddressLimits, canonical_ip};
 pub use amount::Amount;
 pub use bad_configuration::BadConfiguration;
-pub use canonical_ip::canonical_ip;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};

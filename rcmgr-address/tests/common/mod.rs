@@ -7,16 +7,32 @@ use rcmgr_core::Clock;
 
 /// A clock that moves only when the test advances it.
 #[derive(Debug, Default)]
-pub struct TestClock(AtomicU64);
+pub struct TestClock {
+    now: AtomicU64,
+    resolution: Duration,
+}
 
 impl TestClock {
+    #[allow(dead_code)]
+    pub fn with_resolution(resolution: Duration) -> Self {
+        Self {
+            resolution,
+            ..Self::default()
+        }
+    }
+
+    #[allow(dead_code)]
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+        self.now.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.now.load(Ordering::Relaxed))
+    }
+
+    fn resolution(&self) -> Duration {
+        self.resolution
     }
 }

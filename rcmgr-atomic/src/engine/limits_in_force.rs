@@ -6,7 +6,7 @@ use rcmgr_core::{Limit, Limits, ScopeId};
 
 use super::state::Engine;
 use crate::limits::LimitsVersion;
-use crate::node::Node;
+use crate::node::{Node, NodeLimit};
 
 impl Engine {
     pub fn limits(&self) -> Arc<Limits> {
@@ -25,37 +25,39 @@ impl Engine {
         self.versions.read(|version| node.limit(version))
     }
 
-    /// The limit that the node of this name must have under a version.
-    pub(super) fn limit_of(&self, id: &ScopeId, version: LimitsVersion) -> Limit {
-        if let Some(limit) = self.overrides.read(id, |limit| *limit) {
-            return limit;
-        }
-        self.limits[version.slot()].with(|limits| match id {
-            ScopeId::System => limits.system,
-            ScopeId::Transient => limits.transient,
-            ScopeId::AllowlistedSystem => limits.allowlisted_system,
-            ScopeId::AllowlistedTransient => limits.allowlisted_transient,
-            ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
-            ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
-            ScopeId::Protocol(id) => limits.protocol_limit(id),
-            ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
-            ScopeId::Peer(id) => limits.peer_limit(id),
-            ScopeId::Connection(_) => limits.conn,
-            ScopeId::Stream(_) => limits.stream,
+    /// The limit that the node of this name must have under a version. An override holds in a dry
+    /// run, too.
+    pub(super) fn limit_of(&self, id: &ScopeId, version: LimitsVersion) -> NodeLimit {
+        let limit_override = self.overrides.read(id, |limit| *limit);
+        let limit = |limits: &Limits| limit_override.unwrap_or_else(|| limit_in(limits, id));
+        self.limits[version.slot()].with(|limits| NodeLimit {
+            enforced: limit(limits),
+            dry_run: limits.dry_run.as_deref().map(limit),
         })
     }
 
     /// Puts a new version of the limits in force, with the changes that `write` writes.
     pub fn change_limits(&self, write: impl Fn(LimitsVersion)) {
         let _one_at_a_time = self.limits_lock.lock();
+        self.change_alone(write);
+    }
+
+    /// The same. The caller holds the lock.
+    fn change_alone(&self, write: impl Fn(LimitsVersion)) {
         let version = self.versions.change(write);
         self.lending.limits_changed(version);
     }
 
     pub fn set_limits(&self, limits: Limits) {
-        self.change_limits(|version| {
-            self.conn.limit.set(version, &limits.conn);
-            self.stream.limit.set(version, &limits.stream);
+        let _one_at_a_time = self.limits_lock.lock();
+        let had_dry_run = self.has_dry_run();
+        let evaluated = limits.dry_run.as_deref();
+        let dry_run_addresses = self.dry_run().addresses_for(&limits, self.clock());
+        self.change_alone(|version| {
+            let dry_run = evaluated.map(|dry_run| &dry_run.conn);
+            self.conn.set_limit(version, &limits.conn, dry_run);
+            let dry_run = evaluated.map(|dry_run| &dry_run.stream);
+            self.stream.set_limit(version, &limits.stream, dry_run);
             self.overrides
                 .retain(|id| matches!(id, ScopeId::Peer(_) | ScopeId::Protocol(_)));
             // First for the nodes that are made from now on, then for the nodes that are there.
@@ -65,7 +67,12 @@ impl Engine {
             });
             let conns = limits.allowlisted_system.conns;
             self.addresses().set(limits.addresses.clone(), conns);
+            self.dry_run().set(&limits, &dry_run_addresses);
         });
+        // With a dry run there is no credit. What is out is not valid under the new version.
+        if self.has_dry_run() && !had_dry_run {
+            self.lending.recall_all();
+        }
     }
 
     /// Sets the limit of one node, or takes that back.
@@ -76,8 +83,24 @@ impl Engine {
                 Some(limit) => self.overrides.insert(id.clone(), limit),
                 None => drop(self.overrides.remove_if(id, |_| true)),
             }
-            let limit = limit.unwrap_or_else(|| self.limit_of(id, version));
-            node.set_limit(version, &limit);
+            node.set_limit(version, &self.limit_of(id, version));
         });
+    }
+}
+
+/// The limit of the scope of this name in a set of limits.
+fn limit_in(limits: &Limits, id: &ScopeId) -> Limit {
+    match id {
+        ScopeId::System => limits.system,
+        ScopeId::Transient => limits.transient,
+        ScopeId::AllowlistedSystem => limits.allowlisted_system,
+        ScopeId::AllowlistedTransient => limits.allowlisted_transient,
+        ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
+        ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
+        ScopeId::Protocol(id) => limits.protocol_limit(id),
+        ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
+        ScopeId::Peer(id) => limits.peer_limit(id),
+        ScopeId::Connection(_) => limits.conn,
+        ScopeId::Stream(_) => limits.stream,
     }
 }

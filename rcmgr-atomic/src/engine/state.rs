@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, ScopeName, ScopeStat};
 
+use super::dry_run::DryRun;
 use super::leaf_class::LeafClass;
 use super::over_releases::OverReleases;
 use super::past_refusers::PastRefusers;
 use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
-use crate::counters::{ConnMemoryCounts, RefusalCounts, Slot};
+use crate::counters::{ClassRefusals, ConnMemoryCounts, Slot};
 use crate::lending::{CreditOptions, Lending};
 use crate::limits::{Addresses, CurrentVersion};
-use crate::node::{Node, Registry};
+use crate::node::{Node, NodeLimit, Registry};
 use crate::path::{self, Peers};
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
@@ -47,11 +48,9 @@ pub struct Engine {
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
 
-    /// Refusals by spans, and by nodes that were collected.
-    past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
     past_refusers: PastRefusers,
-    /// The largest numbers of refusals that were reported for each class.
-    pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
+    refusals: ClassRefusals,
+    dry_run: DryRun,
     over_releases: OverReleases,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
@@ -65,15 +64,25 @@ impl Engine {
         clock: Arc<dyn Clock>,
         credit: CreditOptions,
     ) -> Self {
-        let node = |id, parent, limit| Arc::new(Node::new(id, parent, [limit; 2]));
-        let system = node(ScopeId::System, None, limits.system);
-        let of_system = Some(system.clone());
-        let transient = node(ScopeId::Transient, of_system, limits.transient);
-        let limit = limits.allowlisted_system;
-        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, limit);
-        let of_system = Some(allowlisted_system.clone());
-        let limit = limits.allowlisted_transient;
-        let allowlisted_transient = node(ScopeId::AllowlistedTransient, of_system, limit);
+        let dry_run = DryRun::new(&limits, &clock);
+        let evaluated = limits.dry_run.as_deref();
+        let node = |id, parent, limit: fn(&Limits) -> Limit| {
+            let limit = NodeLimit {
+                enforced: limit(&limits),
+                dry_run: evaluated.map(limit),
+            };
+            Arc::new(Node::new(id, parent, &[limit; 2]))
+        };
+        let system = node(ScopeId::System, None, |limits| limits.system);
+        let parent = Some(system.clone());
+        let transient = node(ScopeId::Transient, parent, |limits| limits.transient);
+        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, |limits| {
+            limits.allowlisted_system
+        });
+        let parent = Some(allowlisted_system.clone());
+        let allowlisted_transient = node(ScopeId::AllowlistedTransient, parent, |limits| {
+            limits.allowlisted_transient
+        });
         Self {
             system,
             transient,
@@ -84,8 +93,8 @@ impl Engine {
             peers: Peers::new(),
             refused_peers: RefusedPeers::new(),
             shares: Registry::new(),
-            conn: LeafClass::new(&limits.conn),
-            stream: LeafClass::new(&limits.stream),
+            conn: LeafClass::new(&limits.conn, evaluated.map(|dry_run| &dry_run.conn)),
+            stream: LeafClass::new(&limits.stream, evaluated.map(|dry_run| &dry_run.stream)),
             conn_memory: ConnMemoryCounts::new(),
             addresses,
             lending: Lending::new(credit),
@@ -93,9 +102,9 @@ impl Engine {
             limits: [Published::new(limits.clone()), Published::new(limits)],
             overrides: Table::new(),
             limits_lock: RareLock::default(),
-            past_refusals: std::array::from_fn(|_| RefusalCounts::new()),
             past_refusers: PastRefusers::new(),
-            reported_refusals: std::array::from_fn(|_| RefusalCounts::new()),
+            refusals: ClassRefusals::new(),
+            dry_run,
             over_releases: OverReleases::new(),
             clock,
             closed: AtomicBool::new(false),
@@ -105,7 +114,15 @@ impl Engine {
 
     /// The same engine, with a recorder of its operations.
     pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
-        Self { recorder, ..self }
+        let dry_run = match recorder {
+            Some(_) => self.dry_run.with_recorder(),
+            None => self.dry_run,
+        };
+        Self {
+            recorder,
+            dry_run,
+            ..self
+        }
     }
 
     #[inline]
@@ -168,8 +185,16 @@ impl Engine {
         &self.refused_peers
     }
 
-    pub fn past_refusals(&self, class: ScopeClass) -> &RefusalCounts {
-        &self.past_refusals[class as usize]
+    pub fn class_refusals(&self) -> &ClassRefusals {
+        &self.refusals
+    }
+
+    pub fn dry_run(&self) -> &DryRun {
+        &self.dry_run
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     pub fn past_refusers(&self) -> &PastRefusers {

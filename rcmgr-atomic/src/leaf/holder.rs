@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::state::Leaf;
 use crate::lifetime::Shared;
-use crate::limits::BarePermit;
+use crate::limits::{BarePermit, Permit};
 
 /// The leaf of a connection, with its permit or address. All of it lies in one allocation, so that
 /// the handle is one word: returning a larger handle takes longer than several atomic steps.
@@ -13,8 +13,16 @@ pub struct ConnectionLeaf {
     pub leaf: Leaf,
     /// Its permit in the subnet of its address.
     pub permit: BarePermit,
-    /// The remote address of a connection that the allowlist let in. These are few, so it is boxed.
-    pub allowlisted: Option<Box<IpAddr>>,
+    /// What few connections have.
+    pub more: Option<Box<More>>,
+}
+
+/// What few connections have.
+pub struct More {
+    /// The remote address of a connection that the allowlist let in.
+    pub allowlisted: Option<IpAddr>,
+    /// Its permit by the limits by address of a dry run. Dropping it gives it back.
+    pub dry_run_permit: Option<Permit>,
 }
 
 /// A leaf that a handle and spans share.

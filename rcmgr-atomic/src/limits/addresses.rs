@@ -2,10 +2,10 @@
 //! admits every address, so that the rest of the engine does not change.
 
 #[cfg(feature = "address")]
-pub use rcmgr_address::{Addresses, BarePermit};
+pub use rcmgr_address::{Addresses, BarePermit, Permit};
 
 #[cfg(not(feature = "address"))]
-pub use none::{Addresses, BarePermit};
+pub use none::{Addresses, BarePermit, Permit};
 
 #[cfg(not(feature = "address"))]
 mod none {
@@ -23,6 +23,9 @@ mod none {
     #[derive(Debug)]
     pub struct BarePermit;
 
+    #[derive(Debug)]
+    pub struct Permit;
+
     impl Addresses {
         pub fn new(_: AddressLimits, _: LimitValue, _: Arc<dyn Clock>) -> Self {
             Self(Allowlist)
@@ -30,6 +33,10 @@ mod none {
 
         pub fn admit_bare(&self, _: Endpoint) -> Result<BarePermit> {
             Ok(BarePermit)
+        }
+
+        pub fn admit(&self, _: Endpoint) -> Result<Option<Permit>> {
+            Ok(None)
         }
 
         pub fn give_back(&self, _: &BarePermit) {}
@@ -55,6 +62,10 @@ mod none {
         pub fn allows(&self, _: &PeerId, _: IpAddr) -> bool {
             false
         }
+    }
+
+    impl Permit {
+        pub fn give_back(&self) {}
     }
 
     impl BarePermit {

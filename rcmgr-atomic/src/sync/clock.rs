@@ -21,20 +21,35 @@ use rcmgr_core::Clock;
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     start: Moment,
+    resolution: Duration,
 }
 
 // Without limits by address the clock is read once for each over-release: any clock will do.
 #[cfg(all(feature = "address", any(target_os = "linux", target_os = "android")))]
-use tick::Moment;
+use tick::{Moment, resolution};
 
 #[cfg(not(all(feature = "address", any(target_os = "linux", target_os = "android"))))]
 type Moment = std::time::Instant;
+
+#[cfg(not(all(feature = "address", any(target_os = "linux", target_os = "android"))))]
+const fn resolution() -> Duration {
+    Duration::ZERO
+}
 
 #[cfg(all(feature = "address", any(target_os = "linux", target_os = "android")))]
 mod tick {
     use std::time::Duration;
 
-    use nix::time::{ClockId, clock_gettime};
+    use nix::time::{ClockId, clock_getres, clock_gettime};
+
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC_COARSE;
+
+    /// The longest time between two ticks.
+    pub(crate) fn resolution() -> Duration {
+        let tick = clock_getres(CLOCK).map_or(Duration::from_millis(10), Duration::from);
+        // The kernel may be late with a tick, for example on a virtual machine that has to wait.
+        2 * tick
+    }
 
     /// A time since the machine was started.
     #[derive(Debug, Clone)]
@@ -42,7 +57,7 @@ mod tick {
 
     impl Moment {
         pub(crate) fn now() -> Self {
-            let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+            let now = clock_gettime(CLOCK);
             Self(now.expect("every Linux has this clock").into())
         }
 
@@ -57,6 +72,7 @@ impl SystemClock {
     pub fn new() -> Self {
         Self {
             start: Moment::now(),
+            resolution: resolution(),
         }
     }
 }
@@ -70,6 +86,10 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn resolution(&self) -> Duration {
+        self.resolution
     }
 }
 

@@ -70,7 +70,7 @@ fn dry_run(configuration: &Configuration<'_>) -> Vec<Beside> {
             let set_by = [Some(key.clone()), key.class_default()];
             let set_by = set_by.into_iter().flatten().find_map(|key| {
                 let field = LimitField { key, resource };
-                configuration.set_for_dry_run(&Setting::Field(field))
+                configuration.dry_run_line_of(&Setting::Field(field))
             });
             let from = set_by.map_or(String::new(), |(path, line)| {
                 let path = path.to_owned();

@@ -75,7 +75,7 @@ fn warnings(
     let of_limits = limits.warnings_over(&defaults.limits, machine);
     let lines = of_limits
         .iter()
-        .map(|warning| line("", warning, configuration.set_setting(&warning.setting)));
+        .map(|warning| line("", warning, configuration.line_of(&warning.setting)));
     let dry_run = limits.dry_run.as_ref();
     let of_dry_run = dry_run.map(|dry_run| dry_run.warnings_over(&defaults.limits, machine));
     // Where the dry run is as enforced, the warning is there already.
@@ -83,7 +83,7 @@ fn warnings(
     let own = own
         .filter(|warning| !of_limits.contains(warning))
         .map(|warning| {
-            let set_by = configuration.set_for_dry_run(&warning.setting);
+            let set_by = configuration.dry_run_line_of(&warning.setting);
             line("DryRun.", warning, set_by)
         });
     Ok(lines.chain(own).collect())

@@ -75,8 +75,8 @@ impl<'a> Configuration<'a> {
         self.latest(|file| file.line(key, resource))
     }
 
-    /// The file and the line that set a setting, if any.
-    pub fn set_setting(&self, setting: &Setting) -> Option<(&Path, usize)> {
+    /// The file and the line of a setting, if a file has it.
+    pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
         self.latest(|file| match setting {
             Setting::Field(field) => file.line(&field.key, field.resource),
             Setting::Address(key) => file.address_line(key),
@@ -84,8 +84,8 @@ impl<'a> Configuration<'a> {
         })
     }
 
-    /// The file and the line that set a setting of the dry run, if any.
-    pub fn set_for_dry_run(&self, setting: &Setting) -> Option<(&Path, usize)> {
+    /// The file and the line of a setting of the dry run, if a file has it.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
         self.latest(|file| match setting {
             Setting::Field(LimitField { key, resource }) => {
                 file.dry_run_lines.get(&(key.clone(), *resource)).copied()

@@ -58,7 +58,7 @@ fn with_origins(configuration: &Configuration<'_>, table: &str) -> String {
                 key: key.clone(),
                 resource: *resource,
             };
-            let set = configuration.set_for_dry_run(&Setting::Field(field));
+            let set = configuration.dry_run_line_of(&Setting::Field(field));
             let (path, line) = set.filter(|_| *line == number)?;
             let path = path.to_owned();
             Some(Origin::File { path, line })

@@ -14,7 +14,7 @@ use super::{AllowlistEntry, RateLimits, SubnetLimits};
 /// use rcmgr_core::address::{AddressConfig, SubnetLimit, SubnetLimits};
 ///
 /// let config = AddressConfig {
-///     allowlist: vec!["/ip4/192.0.2.0/ipcidr/24".parse()?],
+///     allowlist: vec!["192.0.2.0/24".parse()?],
 ///     subnets: SubnetLimits {
 ///         v4: vec![SubnetLimit { prefix_len: 32, conns: 16 }],
 ///         ..SubnetLimits::none()
@@ -29,14 +29,16 @@ pub struct AddressConfig {
     /// Networks that neither subnet limits nor rates apply to. By default loopback: 127.0.0.0/8
     /// and ::1/128.
     pub trusted: Vec<IpNet>,
-    /// Networks and peers that are admitted when the standard scopes refuse.
+    /// Networks and peers that are admitted when the standard scopes refuse. An entry that is
+    /// listed twice counts once.
     pub allowlist: Vec<AllowlistEntry>,
     /// Limits on the number of open connections.
     pub subnets: SubnetLimits,
     /// Limits on the rate of new connections.
     pub rates: RateLimits,
     /// Prefixes of NAT64 gateways, in addition to 64:ff9b::/96: an address in one of them counts
-    /// as the IPv4 address that it carries.
+    /// as the IPv4 address that it carries. Their lengths are those of RFC 6052: 32, 40, 48, 56,
+    /// 64 or 96 bits.
     pub nat64: Vec<Ipv6Net>,
 }
 

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-use super::AddressConfig;
+use super::check::{check_nat64, check_trusted};
+use super::{AddressConfig, AllowlistEntry};
 use crate::BadConfiguration;
 
 /// Limits by address that were checked, as part of [`Limits`](crate::Limits). A clone is cheap.
@@ -32,11 +33,27 @@ impl AddressLimits {
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`] if [`SubnetLimits`](super::SubnetLimits) or
-    /// [`RateLimits`](super::RateLimits) are not valid. It names the field.
+    /// [`BadConfiguration`] names the field:
+    ///
+    /// - `nat64`, if a prefix has a length that RFC 6052 does not have, is listed twice, or
+    ///   overlaps another prefix of addresses that carry an IPv4 address.
+    /// - `trusted`, if a network is listed twice.
+    /// - `allowlist`, if an entry names neither a network nor a peer.
+    /// - `subnets` or `rates`, as [`SubnetLimits::check`](super::SubnetLimits::check) and
+    ///   [`RateLimits::check`](super::RateLimits::check).
+    ///
+    /// Networks are compared in their canonical form, so 192.0.2.0/24 and ::ffff:192.0.2.0/120 are
+    /// the same. A network such as 2002::/16 is an error, because its addresses count as IPv4.
     pub fn new(config: AddressConfig) -> Result<Self, BadConfiguration> {
-        config.subnets.check()?;
-        config.rates.check()?;
+        let nat64 = &config.nat64;
+        check_nat64(nat64)?;
+        check_trusted(&config.trusted, nat64)?;
+        config
+            .allowlist
+            .iter()
+            .try_for_each(AllowlistEntry::check)?;
+        config.subnets.check_with(nat64)?;
+        config.rates.check_with(nat64)?;
         Ok(Self(Arc::new(config)))
     }
 

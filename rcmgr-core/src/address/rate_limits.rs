@@ -1,6 +1,6 @@
 //! The rate limits as plain values, and their validation.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::check::{Lists, bad};
 use super::network::LOOPBACK;
@@ -77,9 +77,10 @@ pub struct NetworkRate {
 /// Limits on the rate of new connections by remote address: the configuration of a
 /// `RateLimiter` of `rcmgr-address`. By default there are none.
 ///
-/// [`check`](Self::check) and a limiter check each [`Rate`], that prefix lengths are at most 32 for IPv4 and 128 for IPv6,
-/// that a family has at most 8 sizes and none twice, and that no network is listed twice or under
-/// the wrong family.
+/// [`check`](Self::check) and a limiter check each [`Rate`], that prefix lengths are at most 32 for
+/// IPv4 and 128 for IPv6, that a family has at most 8 sizes and none twice, and that no network is
+/// listed twice or under the wrong family. An IPv6 network of IPv4-mapped, 6to4 or NAT64 addresses
+/// is an IPv4 network, and may stand in either list.
 ///
 /// ```
 /// use rcmgr_core::address::{Rate, RateLimits};
@@ -151,6 +152,11 @@ impl RateLimits {
     /// IPv4 or 128 for IPv6, a family has more than 8 sizes or one twice, or a network is listed
     /// twice or under the wrong family.
     pub fn check(&self) -> Result<(), BadConfiguration> {
+        self.check_with(&[])
+    }
+
+    /// Checks the lists, with these prefixes of NAT64.
+    pub(super) fn check_with(&self, nat64: &[Ipv6Net]) -> Result<(), BadConfiguration> {
         self.check_rates()?;
         let sizes = |rates: &[SubnetRate]| rates.iter().map(|rate| rate.prefix_len).collect();
         let networks = |rates: &[NetworkRate]| rates.iter().map(|rate| rate.network).collect();
@@ -160,6 +166,7 @@ impl RateLimits {
             v6: sizes(&self.v6),
             v4_networks: networks(&self.v4_networks),
             v6_networks: networks(&self.v6_networks),
+            nat64,
         }
         .check()
     }

@@ -1,6 +1,6 @@
 //! The subnet limits as plain values.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::check::{Lists, MAX_SIZES};
 use super::network::LOOPBACK;
@@ -46,8 +46,10 @@ pub struct NetworkLimit {
 /// Limits on the number of open connections by remote address: the configuration of a
 /// `SubnetLimiter` of `rcmgr-address`. By default there are none.
 ///
-/// [`check`](Self::check) and a limiter check that prefix lengths are at most 32 for IPv4 and 128 for IPv6, that a family has
-/// at most 8 sizes and none twice, and that no network is listed twice or under the wrong family.
+/// [`check`](Self::check) and a limiter check that prefix lengths are at most 32 for IPv4 and 128
+/// for IPv6, that a family has at most 8 sizes and none twice, and that no network is listed twice
+/// or under the wrong family. An IPv6 network of IPv4-mapped, 6to4 or NAT64 addresses is an IPv4
+/// network, and may stand in either list.
 ///
 /// ```
 /// use rcmgr_core::LimitValue;
@@ -118,6 +120,11 @@ impl SubnetLimits {
     /// [`BadConfiguration`] if a prefix length is over 32 for IPv4 or 128 for IPv6, a family has
     /// more than 8 sizes or one twice, or a network is listed twice or under the wrong family.
     pub fn check(&self) -> Result<(), BadConfiguration> {
+        self.check_with(&[])
+    }
+
+    /// Checks the lists, with these prefixes of NAT64.
+    pub(super) fn check_with(&self, nat64: &[Ipv6Net]) -> Result<(), BadConfiguration> {
         let sizes = |limits: &[SubnetLimit]| limits.iter().map(|limit| limit.prefix_len).collect();
         let networks = |limits: &[NetworkLimit]| limits.iter().map(|limit| limit.network).collect();
         Lists {
@@ -126,6 +133,7 @@ impl SubnetLimits {
             v6: sizes(&self.v6),
             v4_networks: networks(&self.v4_networks),
             v6_networks: networks(&self.v6_networks),
+            nat64,
         }
         .check()
     }

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rcmgr_address::AddressConfig;
+use rcmgr_address::{AddressConfig, Listing};
+use rcmgr_core::address::canonical_network_with;
 use rcmgr_core::ipnet::IpNet;
 use rcmgr_core::{LimitValue, PeerId, Result, SubnetLimitExceeded};
 
 /// The addresses of a model. Rates are not limited here.
 #[derive(Debug)]
 pub struct Addresses {
-    /// Networks, for anyone or for one peer.
-    allowlist: Vec<(IpNet, Option<PeerId>)>,
+    /// Networks that no limit applies to.
+    trusted: Vec<IpNet>,
+    /// Networks, for anyone or for one peer, and peers at any address.
+    allowlist: Vec<(Option<IpNet>, Option<PeerId>)>,
     /// The networks that have a limit of their own.
     networks: BTreeMap<IpNet, LimitValue>,
     /// Those of the networks that have the allowlisted system scope's limit.
@@ -25,20 +28,22 @@ pub struct Addresses {
 
 impl Addresses {
     pub fn new(config: &AddressConfig, allowlisted_conns: LimitValue) -> Self {
+        let canonical = |&network: &IpNet| canonical_network_with(network, &config.nat64);
         let entries = config.allowlist.iter();
         let allowlist: Vec<_> = entries
-            .map(|entry| (entry.network.trunc(), entry.peer))
+            .map(|entry| (entry.network.as_ref().map(canonical), entry.peer))
             .collect();
         let limits = &config.subnets;
         let networks = limits.v4_networks.iter().chain(&limits.v6_networks);
         let mut networks: BTreeMap<_, _> = networks
-            .map(|limit| (limit.network.trunc(), limit.conns))
+            .map(|limit| (canonical(&limit.network), limit.conns))
             .collect();
         let mut of_allowlist = BTreeSet::new();
-        for (network, peer) in &allowlist {
-            if peer.is_none() && !networks.contains_key(network) {
-                networks.insert(*network, allowlisted_conns);
-                of_allowlist.insert(*network);
+        let open = allowlist.iter().filter(|(_, peer)| peer.is_none());
+        for network in open.filter_map(|(network, _)| *network) {
+            if !networks.contains_key(&network) {
+                networks.insert(network, allowlisted_conns);
+                of_allowlist.insert(network);
             }
         }
         let subnets = [&limits.v4, &limits.v6].map(|sizes| {
@@ -49,6 +54,7 @@ impl Addresses {
             sizes
         });
         Self {
+            trusted: config.trusted.iter().map(canonical).collect(),
             allowlist,
             networks,
             of_allowlist,
@@ -72,6 +78,9 @@ impl Addresses {
     /// The networks that a connection from here is counted in, with their limits: the most specific
     /// network that has a limit of its own, else every subnet.
     fn limits(&self, ip: IpAddr) -> Vec<(IpNet, LimitValue)> {
+        if self.trusted.iter().any(|net| net.contains(&ip)) {
+            return Vec::new();
+        }
         let around = self.networks.iter().filter(|(net, _)| net.contains(&ip));
         if let Some((network, limit)) = around.max_by_key(|(net, _)| net.prefix_len()) {
             return vec![(*network, *limit)];
@@ -122,15 +131,25 @@ impl Addresses {
         self.permits -= 1;
     }
 
-    /// Whether the address is in any entry of the allowlist.
-    pub fn is_allowlisted(&self, ip: IpAddr) -> bool {
-        self.allowlist.iter().any(|(net, _)| net.contains(&ip))
+    /// What the allowlist says about a remote whose peer is not known yet.
+    pub fn listing(&self, ip: Option<IpAddr>) -> Listing {
+        let around = self.allowlist.iter().filter(|(net, _)| contains(*net, ip));
+        let listing = around.map(|(_, peer)| match peer {
+            None => Listing::EveryPeer,
+            Some(_) => Listing::SomePeers,
+        });
+        listing.max().unwrap_or(Listing::NotListed)
     }
 
-    /// Whether the address is in an entry for anyone, or in one for this peer.
-    pub fn is_allowlisted_for(&self, peer: &PeerId, ip: IpAddr) -> bool {
+    /// Whether the remote is in an entry for anyone, or in one for this peer.
+    pub fn is_allowlisted_for(&self, peer: &PeerId, ip: Option<IpAddr>) -> bool {
         let is_for = |of: &Option<PeerId>| of.as_ref().is_none_or(|of| of == peer);
         let mut entries = self.allowlist.iter();
-        entries.any(|(net, of)| net.contains(&ip) && is_for(of))
+        entries.any(|(net, of)| contains(*net, ip) && is_for(of))
     }
+}
+
+/// Whether the network of an entry contains an address. An entry without one holds everywhere.
+fn contains(network: Option<IpNet>, ip: Option<IpAddr>) -> bool {
+    network.is_none_or(|network| ip.is_some_and(|ip| network.contains(&ip)))
 }

@@ -32,6 +32,8 @@ pub struct Leaf {
     pub ip: Option<IpAddr>,
     /// Whether it has a permit in the subnet of its address.
     pub has_permit: bool,
+    /// The dry run in which it has a permit, too, by number.
+    pub dry_run_permit: Option<u64>,
 }
 
 impl Leaf {

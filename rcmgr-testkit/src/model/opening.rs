@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rcmgr_address::Listing;
 use rcmgr_core::{
-    Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd,
+    Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd, canonical_ip,
 };
 
+use super::dry_run::LetPass;
 use super::leaf::{End, Leaf};
 use super::request::{Request, check};
 use super::{Holder, HolderKind, Model, Target, manager_closed};
@@ -23,7 +25,7 @@ impl Model {
             return Err(manager_closed());
         }
         // An IPv4 address in IPv6 form counts as itself.
-        let ip = endpoint.ip().map(|ip| ip.to_canonical());
+        let ip = endpoint.ip().map(canonical_ip);
         let has_permit = match ip {
             Some(ip) => self.addresses.take_permit(ip)?,
             None => false,
@@ -38,16 +40,17 @@ impl Model {
             end: End::Standard,
             ip,
             has_permit,
+            dry_run_permit: None,
         };
         let opened = self.open(leaf.clone());
-        let Some(ip) = ip.filter(|_| opened.is_err()) else {
+        if opened.is_ok() {
             return opened;
-        };
+        }
         // The standard scopes refused. The allowlisted ones need no permit.
-        if has_permit {
+        if let Some(ip) = ip.filter(|_| has_permit) {
             self.addresses.give_back(ip);
         }
-        if !self.addresses.is_allowlisted(ip) {
+        if self.addresses.listing(ip) == Listing::NotListed {
             return opened;
         }
         self.open(Leaf {
@@ -78,6 +81,7 @@ impl Model {
             end: End::Standard,
             ip: None,
             has_permit: false,
+            dry_run_permit: None,
         });
         // A service exists as soon as it was asked. The stream and the peer are asked before it.
         let was_asked = match &opened {
@@ -126,6 +130,7 @@ impl Model {
         };
         let path = leaf.path();
         let limit = self.limit(&leaf.id());
+        let refused = self.look_at_new(&leaf.id(), &path, &request);
         let at = self.holders.len();
         self.holders.push(Holder::new(HolderKind::Leaf(leaf)));
         let own = check(&limit, &ScopeStat::ZERO, &request);
@@ -136,10 +141,29 @@ impl Model {
         if opened.is_ok() || is_named {
             self.last_leaf[kind] += 1;
         }
-        if opened.is_err() {
-            self.holders.pop();
+        match &opened {
+            Ok(()) => self.evaluate_new(at, refused, &request),
+            Err(_) => drop(self.holders.pop()),
         }
         opened.map(|()| at)
+    }
+
+    /// Counts what the dry run would have refused of a new leaf. A connection is asked by the limits by
+    /// address first. On the allowlisted scopes it has no permit.
+    fn evaluate_new(&mut self, at: usize, refused: LetPass, request: &Request) {
+        let HolderKind::Leaf(leaf) = &self.holders[at].kind else {
+            return;
+        };
+        let (ip, is_allowlisted) = (leaf.ip, leaf.end == End::Allowlisted);
+        let (is_admitted, permit) = self.dry_run_permit(ip);
+        if is_admitted {
+            self.let_pass(refused, request);
+        }
+        if let (true, Some(ip), Some(begun)) = (is_allowlisted, ip, permit) {
+            self.dry_run.give_back(ip, begun);
+        } else if let HolderKind::Leaf(leaf) = &mut self.holders[at].kind {
+            leaf.dry_run_permit = permit;
+        }
     }
 
     /// The leaf at an index, if it is one.
@@ -152,6 +176,6 @@ impl Model {
 
     /// Whether an address in the allowlist lets a connection stay there with this peer.
     pub(super) fn may_stay(&self, peer: &PeerId, ip: Option<IpAddr>) -> bool {
-        ip.is_some_and(|ip| self.addresses.is_allowlisted_for(peer, ip))
+        self.addresses.is_allowlisted_for(peer, ip)
     }
 }
