@@ -39,8 +39,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::{BadConfiguration, Manager, ScopeClass};
-use rcmgr_config::PartialLimits;
+use rcmgr_atomic::{Manager, ScopeClass};
+use rcmgr_config::{LimitsFile, LimitsFileErrors, PartialLimits};
 use rcmgr_metrics::trace::TraceSink;
 use tokio::task::JoinSet;
 
@@ -66,7 +66,7 @@ use unguarded::Unguarded;
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Limits(#[from] BadConfiguration),
+    Limits(#[from] LimitsFileErrors),
     #[error("rcmgr: {0}")]
     Other(#[from] io::Error),
 }
@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn try_run(options: &Options) -> Result<bool, Failure> {
     let file = match &options.limits_file {
-        Some(path) => PartialLimits::read(path)?,
+        Some(path) => LimitsFile::read_with_all_errors(path)?.limits,
         None => PartialLimits::default(),
     };
     let mut notices = Vec::new();

@@ -1,22 +1,53 @@
 //! Warnings about limits that cannot have the effect that they seem to have.
 
+mod addresses;
+mod scopes;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
-use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
+use rcmgr_core::{LimitField, Limits, LimitsKey, Resource};
 
-use crate::{ByteSize, Machine};
+use crate::{AddressKey, ByteSize, Machine};
 
 /// A limit that cannot have the effect that it seems to have. It is not an error.
 ///
-/// [`LimitsExt::warnings`](crate::LimitsExt::warnings) lists the checks.
+/// [`LimitsExt::warnings`](crate::LimitsExt::warnings) lists the checks. Its text starts with the
+/// setting in the spelling of limits files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The scope.
-    pub key: LimitsKey,
-    /// The field of its limit.
-    pub resource: Resource,
+    /// The setting that it is about.
+    pub setting: Setting,
     /// The problem.
     pub kind: WarningKind,
+}
+
+/// A setting of a limits file: what a [`Warning`] is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Setting {
+    /// A field of a scope's limit.
+    Field(LimitField),
+    /// A limit by address.
+    Address(AddressKey),
+    /// The dry run.
+    DryRun,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(field) => fmt::Display::fmt(field, f),
+            Self::Address(key) => fmt::Display::fmt(key, f),
+            Self::DryRun => f.pad("DryRun"),
+        }
+    }
+}
+
+impl Setting {
+    fn field(key: LimitsKey, resource: Resource) -> Self {
+        Self::Field(LimitField { key, resource })
+    }
 }
 
 /// The problem that a [`Warning`] reports.
@@ -59,23 +90,75 @@ pub enum WarningKind {
         /// This limit.
         limit: u64,
     },
-    /// The limit allows nothing, so no memory can be reserved, or no connection opened.
+    /// The limit allows nothing, so nothing of the scope can be opened or reserved.
     BlocksEverything,
+    /// The scope has far fewer file descriptors than connections, and a TCP connection needs one.
+    FewDescriptors {
+        /// The file descriptors.
+        fds: u64,
+        /// The connections.
+        conns: u64,
+    },
+    /// The scope has fewer streams than connections, so some connections have no stream.
+    FewStreams {
+        /// The streams.
+        streams: u64,
+        /// The connections.
+        conns: u64,
+    },
+    /// The memory is too little for the buffers of all connections.
+    LittleMemory {
+        /// The memory, in bytes.
+        memory: u64,
+        /// The connections.
+        conns: u64,
+    },
+    /// A limit by address refuses first.
+    AddressFirst {
+        /// This limit.
+        limit: u64,
+        /// The limit by address.
+        by: AddressKey,
+        /// The number of connections that it lets in.
+        allowed: u64,
+    },
+    /// A rate lets fewer connections in at once than another setting allows.
+    SmallBurst {
+        /// The connections at once.
+        burst: u32,
+        /// The other setting.
+        other: Setting,
+        /// The connections that the other setting allows.
+        conns: u64,
+    },
+    /// A rate of zero refuses every connection after the first ones.
+    NoRefill {
+        /// The connections at once.
+        burst: u32,
+    },
+    /// All addresses that the limit is for are trusted, so it has no effect.
+    Trusted,
+    /// There is an allowlist, but the scopes of allowlisted connections let none in.
+    AllowlistBlocked {
+        /// The setting that lets none in.
+        by: LimitField,
+    },
+    /// The dry run is the same as the enforced limits, so it shows nothing.
+    SameAsEnforced,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            resource,
-            kind,
-        } = self;
+        let resource = match &self.setting {
+            Setting::Field(field) => field.resource,
+            Setting::Address(_) | Setting::DryRun => Resource::Conns,
+        };
         let amount = |amount: &u64| match resource {
             Resource::Memory => ByteSize(*amount).to_string(),
             _ => amount.to_string(),
         };
-        write!(f, "{key}.{}: ", resource.field_name())?;
-        match kind {
+        write!(f, "{}: ", self.setting)?;
+        match &self.kind {
             WarningKind::OverParent {
                 limit,
                 parent,
@@ -106,210 +189,93 @@ impl fmt::Display for Warning {
                 "{} cannot be used: the limits of both directions are 0",
                 amount(limit)
             ),
-            WarningKind::BlocksEverything if *resource == Resource::Memory => {
-                f.write_str("no memory is allowed, so none can be reserved")
+            WarningKind::BlocksEverything => f.write_str(match resource {
+                Resource::Memory => "no memory is allowed, so none can be reserved",
+                Resource::Fd => {
+                    "no file descriptors are allowed, so no TCP connection can be opened"
+                }
+                Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
+                    "no streams are allowed, so none can be opened"
+                }
+                Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => {
+                    "no connections are allowed, so none can be opened"
+                }
+            }),
+            WarningKind::FewDescriptors { fds, conns } => write!(
+                f,
+                "{fds} file descriptors stop TCP connections far below the {conns} that Conns allows"
+            ),
+            WarningKind::FewStreams { streams, conns } => write!(
+                f,
+                "{streams} streams are fewer than the {conns} connections that are allowed, and each \
+                 needs one"
+            ),
+            WarningKind::LittleMemory { memory, conns } => write!(
+                f,
+                "{} are less than 1 KiB for each of the {conns} connections that are allowed",
+                ByteSize(*memory)
+            ),
+            WarningKind::AddressFirst { limit, by, allowed } => write!(
+                f,
+                "{limit} cannot be reached from one address: {by} allows {allowed}"
+            ),
+            WarningKind::SmallBurst {
+                burst,
+                other,
+                conns,
+            } => write!(
+                f,
+                "lets {burst} connections in at once, fewer than the {conns} that {other} allows"
+            ),
+            WarningKind::NoRefill { burst } => write!(
+                f,
+                "lets {burst} connections in, and then none for as long as the process runs"
+            ),
+            WarningKind::Trusted => {
+                f.write_str("has no effect: all its addresses are in Addresses.Trusted")
             }
-            WarningKind::BlocksEverything => {
-                f.write_str("no connections are allowed, so none can be opened")
+            WarningKind::AllowlistBlocked { by } => {
+                write!(f, "has no effect: {by} lets no connection in")
+            }
+            WarningKind::SameAsEnforced => {
+                f.write_str("the limits are the same as the enforced ones, so it shows nothing")
             }
         }
     }
 }
-
-/// A number of streams is reported only above this multiple of the parent's: in go-libp2p's own
-/// table a service may have up to twice the streams of the system.
-const STREAM_TOLERANCE: u64 = 2;
 
 /// See [`LimitsExt::warnings`](crate::LimitsExt::warnings).
 pub(crate) fn warnings(limits: &Limits, machine: Option<&Machine>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for (key, limit) in limits.entries() {
-        let class = key.class_default();
-        let default = class.as_ref().and_then(|class| limits.lookup(class));
-        for resource in Resource::ALL {
-            let kinds = |key: &LimitsKey, limit: &Limit| {
-                let value = limit.get(resource);
-                [
-                    over_parent(limits, key, resource, value),
-                    over_machine(key, resource, value, machine),
-                    none_for_peers(limits, key, resource, value),
-                ]
-            };
-            // A named entry does not repeat a warning that the default of its class has.
-            let of_default = class.as_ref().zip(default);
-            let of_default = of_default.map(|(class, default)| kinds(class, &default));
-            let new =
-                |kind: &WarningKind| !of_default.iter().flatten().flatten().any(|old| old == kind);
-            let kinds = kinds(&key, &limit).into_iter().flatten().filter(new);
-            warnings.extend(kinds.map(|kind| Warning {
-                key: key.clone(),
-                resource,
-                kind,
-            }));
-        }
-        // The same for the directions of a limit, which are independent of other scopes.
-        let directions = directions(&limit).filter(|(resource, _)| {
-            default.is_none_or(|default| directions(&default).all(|(other, _)| other != *resource))
-        });
-        let blocked =
-            blocked(&key, &limit).map(|resource| (resource, WarningKind::BlocksEverything));
-        warnings.extend(directions.chain(blocked).map(|(resource, kind)| Warning {
-            key: key.clone(),
-            resource,
-            kind,
-        }));
-    }
+    of(limits, machine, false)
+}
+
+/// See [`LimitsExt::warnings_over`](crate::LimitsExt::warnings_over).
+pub(crate) fn warnings_over(
+    limits: &Limits,
+    defaults: &Limits,
+    machine: Option<&Machine>,
+) -> Vec<Warning> {
+    let known = of(defaults, machine, true);
+    let mut warnings = of(limits, machine, true);
+    warnings.retain(|warning| !known.contains(warning));
     warnings
 }
 
-/// Checks whether a limit is over the limit of the scope above.
-fn over_parent(
-    limits: &Limits,
-    key: &LimitsKey,
-    resource: Resource,
-    value: LimitValue,
-) -> Option<WarningKind> {
-    let parent = parent(limits, key)?;
-    let (LimitValue::Limited(limit), LimitValue::Limited(parent_limit)) =
-        (value, limits.lookup(&parent)?.get(resource))
-    else {
-        return None;
-    };
-    let allowed = match resource {
-        Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
-            parent_limit.saturating_mul(STREAM_TOLERANCE)
+/// `strict` reports also numbers that a table has on some machines.
+fn of(limits: &Limits, machine: Option<&Machine>, strict: bool) -> Vec<Warning> {
+    let mut warnings = scopes::warnings(limits, machine, strict);
+    warnings.extend(addresses::warnings(limits));
+    if let Some(dry_run) = &limits.dry_run {
+        let enforced = Limits {
+            dry_run: None,
+            ..limits.clone()
+        };
+        if **dry_run == enforced {
+            warnings.push(Warning {
+                setting: Setting::DryRun,
+                kind: WarningKind::SameAsEnforced,
+            });
         }
-        _ => parent_limit,
-    };
-    (limit > allowed).then_some(WarningKind::OverParent {
-        limit,
-        parent,
-        parent_limit,
-    })
-}
-
-/// Checks whether a service has connections or descriptors while each peer's share is zero.
-fn none_for_peers(
-    limits: &Limits,
-    key: &LimitsKey,
-    resource: Resource,
-    value: LimitValue,
-) -> Option<WarningKind> {
-    let share = match key {
-        LimitsKey::Service(name) if limits.service_peer.contains_key(name) => {
-            LimitsKey::ServicePeer(name.clone())
-        }
-        LimitsKey::Service(_) | LimitsKey::ServiceDefault => LimitsKey::ServicePeerDefault,
-        _ => return None,
-    };
-    match (resource, value) {
-        (Resource::Conns | Resource::Fd, LimitValue::Limited(limit @ 1..))
-            if limits.lookup(&share)?.get(resource) == LimitValue::BLOCK_ALL =>
-        {
-            Some(WarningKind::NoneForPeers { limit, share })
-        }
-        _ => None,
     }
+    warnings
 }
-
-/// The scope above: its limit applies to everything that this scope holds.
-fn parent(limits: &Limits, key: &LimitsKey) -> Option<LimitsKey> {
-    match key {
-        LimitsKey::System | LimitsKey::AllowlistedSystem => None,
-        LimitsKey::AllowlistedTransient => Some(LimitsKey::AllowlistedSystem),
-        LimitsKey::ServicePeerDefault if limits.service_default.is_some() => {
-            Some(LimitsKey::ServiceDefault)
-        }
-        LimitsKey::ServicePeer(name) => Some(match limits.service.contains_key(name) {
-            true => LimitsKey::Service(name.clone()),
-            false if limits.service_default.is_some() => LimitsKey::ServiceDefault,
-            false => LimitsKey::System,
-        }),
-        LimitsKey::ProtocolPeerDefault => Some(LimitsKey::ProtocolDefault),
-        LimitsKey::ProtocolPeer(id) => Some(match limits.protocol.contains_key(id) {
-            true => LimitsKey::Protocol(id.clone()),
-            false => LimitsKey::ProtocolDefault,
-        }),
-        _ => Some(LimitsKey::System),
-    }
-}
-
-/// Checks whether a system scope is over the machine.
-fn over_machine(
-    key: &LimitsKey,
-    resource: Resource,
-    value: LimitValue,
-    machine: Option<&Machine>,
-) -> Option<WarningKind> {
-    let machine = match (key, resource) {
-        (LimitsKey::System | LimitsKey::AllowlistedSystem, Resource::Memory) => machine?.memory,
-        (LimitsKey::System | LimitsKey::AllowlistedSystem, Resource::Fd) => machine?.fds,
-        _ => return None,
-    };
-    match value {
-        LimitValue::Limited(limit) if limit > machine => {
-            Some(WarningKind::OverMachine { limit, machine })
-        }
-        _ => None,
-    }
-}
-
-/// The directions that are over their total, and the totals whose directions are both zero.
-fn directions(limit: &Limit) -> impl Iterator<Item = (Resource, WarningKind)> + use<> {
-    let limit = *limit;
-    let none = |resource| limit.get(resource) == LimitValue::BLOCK_ALL;
-    let no_direction = [
-        (
-            Resource::Streams,
-            [Resource::StreamsInbound, Resource::StreamsOutbound],
-        ),
-        (
-            Resource::Conns,
-            [Resource::ConnsInbound, Resource::ConnsOutbound],
-        ),
-    ]
-    .map(|(total, directions)| match limit.get(total) {
-        LimitValue::Limited(limit @ 1..) if directions.into_iter().all(none) => {
-            Some((total, WarningKind::NoDirection { limit }))
-        }
-        _ => None,
-    });
-    let over_total = [
-        (Resource::StreamsInbound, Resource::Streams),
-        (Resource::StreamsOutbound, Resource::Streams),
-        (Resource::ConnsInbound, Resource::Conns),
-        (Resource::ConnsOutbound, Resource::Conns),
-    ]
-    .into_iter()
-    .filter_map(
-        move |(direction, total)| match (limit.get(direction), limit.get(total)) {
-            // A total of zero is explicit enough.
-            (LimitValue::Limited(limit), LimitValue::Limited(total @ 1..)) if limit > total => {
-                Some((direction, WarningKind::OverTotal { limit, total }))
-            }
-            _ => None,
-        },
-    );
-    over_total.chain(no_direction.into_iter().flatten())
-}
-
-/// The resources that every connection needs and the scope does not allow.
-fn blocked(key: &LimitsKey, limit: &Limit) -> impl Iterator<Item = Resource> + use<> {
-    let none = LimitValue::BLOCK_ALL;
-    let no_memory = *key == LimitsKey::System && limit.memory == none;
-    let needs_conns = matches!(
-        key,
-        LimitsKey::System | LimitsKey::Transient | LimitsKey::Conn
-    );
-    let no_conns =
-        limit.conns == none || (limit.conns_inbound == none && limit.conns_outbound == none);
-    [
-        no_memory.then_some(Resource::Memory),
-        (needs_conns && no_conns).then_some(Resource::Conns),
-    ]
-    .into_iter()
-    .flatten()
-}
-
-#[cfg(test)]
-mod tests;

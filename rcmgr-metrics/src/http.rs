@@ -122,12 +122,19 @@ use response::{guarded, refused};
 use scopes::View;
 use turn::Turn;
 
-const PAGE: &str = include_str!("http/page.html");
+/// The page in one piece, so that the policy can name its script and style by their hashes.
+const PAGE: &str = concat!(
+    include_str!("http/page/head.html"),
+    include_str!("http/page/style.css"),
+    include_str!("http/page/body.html"),
+    include_str!("http/page/script.js"),
+    include_str!("http/page/end.html"),
+);
 
 /// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-2Op6lEBYYoDpGwO2I9ZAe5oUHSpZeH7ipMehg6ly4V8='; \
-    style-src 'sha256-3jzrfRsrDZcYWhm5sDqHT88vf/9f+3+LL2H/lXMyjik='; \
+    script-src 'sha256-5ZIcSrB3B2WJ6XuDQrR/X+CYdui4T5IW1q27IPaPDNY='; \
+    style-src 'sha256-02hnR9S3tjLq5UX6W+hf3qSFqQ3bXtPiifuRyITZ1IY='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The format of prometheus-client.

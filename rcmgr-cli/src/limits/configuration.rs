@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rcmgr_atomic::{BadConfiguration, Limit, Limits, LimitsKey, Resource};
-use rcmgr_config::{LimitsFile, Machine, PartialLimits};
+use rcmgr_atomic::{Limit, Limits, LimitsKey, Resource};
+use rcmgr_config::{AddressKey, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting};
 
 use super::amount::printable;
 use super::defaults::Defaults;
@@ -24,9 +24,9 @@ impl<'a> Configuration<'a> {
     ///
     /// # Errors
     ///
-    /// The error of the first invalid file.
-    pub fn read(defaults: &'a Defaults, files: &[PathBuf]) -> Result<Self, BadConfiguration> {
-        let files = files.iter().map(LimitsFile::read);
+    /// All mistakes of the first invalid file.
+    pub fn read(defaults: &'a Defaults, files: &[PathBuf]) -> Result<Self, LimitsFileErrors> {
+        let files = files.iter().map(LimitsFile::read_with_all_errors);
         let files: Vec<_> = files.collect::<Result<_, _>>()?;
         let mut set = PartialLimits::default();
         for file in files.iter().rev() {
@@ -64,6 +64,78 @@ impl<'a> Configuration<'a> {
         latest_first.find_map(|file| Some((path(file), file.line(key, resource)?)))
     }
 
+    /// The file and the line of a setting, if a file has it.
+    pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let line = match setting {
+                Setting::Field(field) => file.line(&field.key, field.resource),
+                Setting::Address(key) => file.address_line(key),
+                Setting::DryRun => None,
+            };
+            Some((path(file), line?))
+        })
+    }
+
+    /// The file and the line of a setting of the dry run, if a file has it.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let line = match setting {
+                Setting::Field(field) => {
+                    let lines = &file.dry_run_lines;
+                    lines.get(&(field.key.clone(), field.resource)).copied()
+                }
+                Setting::Address(key) => file.dry_run_address_lines.get(key).copied(),
+                Setting::DryRun => None,
+            };
+            Some((path(file), line?))
+        })
+    }
+
+    /// The file and the line that set a field of the dry run, if any.
+    pub fn set_for_dry_run(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
+        let line = |file: &LimitsFile| {
+            let lines = &file.dry_run_lines;
+            lines.get(&(key.clone(), resource)).copied()
+        };
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| Some((path(file), line(file)?)))
+    }
+
+    /// The origin of a limit by address.
+    pub fn address_origin(&self, key: &AddressKey) -> Origin {
+        for file in self.files.iter().rev() {
+            let addresses = &file.limits.addresses;
+            if addresses.sets(key.list()) {
+                return of_file(file, file.address_line(key));
+            }
+            if addresses.starts_from_reference_defaults() {
+                return Origin::Reference {
+                    path: path(file).to_owned(),
+                };
+            }
+        }
+        self.defaults.address_origin()
+    }
+
+    /// The origin of a limit by address of the dry run, if a file sets it.
+    pub fn dry_run_address_origin(&self, key: &AddressKey) -> Option<Origin> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let addresses = &file.limits.dry_run.as_ref()?.addresses;
+            if addresses.sets(key.list()) {
+                return Some(of_file(file, file.dry_run_address_lines.get(key).copied()));
+            }
+            let reference = Origin::Reference {
+                path: path(file).to_owned(),
+            };
+            addresses
+                .starts_from_reference_defaults()
+                .then_some(reference)
+        })
+    }
+
     /// The origin of a value.
     pub fn origin(&self, key: &LimitsKey, resource: Resource) -> Origin {
         if let Some((path, line)) = self.set_by(key, resource) {
@@ -77,6 +149,14 @@ impl<'a> Configuration<'a> {
             },
             None => self.defaults.origin(key, resource),
         }
+    }
+}
+
+fn of_file(file: &LimitsFile, line: Option<usize>) -> Origin {
+    let path = path(file).to_owned();
+    match line {
+        Some(line) => Origin::File { path, line },
+        None => Origin::WholeList { path },
     }
 }
 

@@ -11,7 +11,7 @@ use rcmgr_config::{LimitsExt, Machine};
 use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
-use super::{table, written};
+use super::{beside, table, written};
 use crate::output::{print, print_error, terminal_columns};
 
 /// The options of `rcmgr limits` without a command.
@@ -98,15 +98,21 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
     let defaults = options.defaults.on(&machine);
     let configuration = Configuration::read(&defaults, &options.files)?;
     let entries = configuration.entries(&options.scopes);
+    let besides = match options.scopes.is_empty() {
+        true => beside::all(&configuration),
+        false => Vec::new(),
+    };
     print(match (options.json, options.explain) {
-        _ if options.toml => written::toml(&configuration, &entries),
-        (true, true) => written::explained_json(&configuration, &entries),
-        (true, false) => written::json(&entries),
-        (false, true) => written::explained(&configuration, &entries, terminal_columns()),
+        _ if options.toml => written::toml(&configuration, &options.scopes),
+        (true, true) => written::explained_json(&configuration, &entries, besides),
+        (true, false) => written::json(&configuration, &options.scopes),
+        (false, true) => written::explained(&configuration, &entries, &besides, terminal_columns()),
         (false, false) => {
             let description = configuration.description();
-            let table = table::table(&configuration, &entries, terminal_columns());
-            format!("{description}\n\n{table}")
+            let columns = terminal_columns();
+            let table = table::table(&configuration, &entries, columns);
+            let beside = table::beside(besides, columns);
+            format!("{description}\n\n{table}{beside}")
         }
     })?;
     for warning in configuration.limits.warnings(Some(&comparable(machine))) {

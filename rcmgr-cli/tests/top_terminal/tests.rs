@@ -53,7 +53,7 @@ fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let line = scopes
         .lines()
         .find(|line| line.split_whitespace().next() == Some(name))?;
-    let is_bar = |word: &str| word.chars().all(|char| "━─".contains(char));
+    let is_bar = |word: &str| word.chars().all(|char| "━─▁▂▃▄▅▆▇█".contains(char));
     let words = line.split_whitespace().skip(1);
     Some(words.filter(|word| !is_bar(word)).collect())
 }
@@ -62,22 +62,21 @@ fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
 fn expected(scope: &Value) -> Vec<String> {
     let number = |kind: &str, of: &str| scope[kind][of].as_u64();
     let used = |of: &str| number("used", of).expect("it is a number");
-    let mib = |bytes: u64| match bytes {
-        0 => "0B".to_owned(),
-        bytes => format!("{}M", bytes / MIB),
-    };
     let percent = scope["utilisation"].as_f64();
     let percent = percent.map_or("-".to_owned(), |part| format!("{:.0}%", part * 100.0));
-    let memory = match number("limit", "memory") {
-        Some(most) => format!("{}/{}", mib(used("memory")), mib(most)),
-        None => mib(used("memory")),
+    let memory = match (used("memory") / MIB, number("limit", "memory")) {
+        (0, Some(most)) => format!("0 B/{} MiB", most / MIB),
+        (used, Some(most)) => format!("{used}/{} MiB", most / MIB),
+        (0, None) => "0 B".to_owned(),
+        (used, None) => format!("{used} MiB"),
     };
+    let memory = memory.split(' ').map(str::to_owned).collect();
     let conns = match number("limit", "conns-inbound") {
         Some(most) => vec![format!("{}/{most}", used("conns-inbound")), "in".to_owned()],
         None => vec![used("conns-inbound").to_string()],
     };
     let rest = [used("streams-inbound"), used("fd")].map(|count| count.to_string());
-    [vec![percent, memory], conns, rest.into()].concat()
+    [vec![percent], memory, conns, rest.into()].concat()
 }
 
 /// Whether the row of each scope agrees with the JSON.
@@ -112,6 +111,8 @@ fn numbers() {
     let page = view.json("");
     assert_eq!(page["matched"], 6);
     let names = names(&page);
+    top.wait_for_text("\n3 scopes without limits: f shows them");
+    top.press(&["f"]);
     top.wait_for("row of each scope, in this order", |screen| {
         let place = |name: &&str| screen.rfind(&format!("\n{name} "));
         let in_order = names.iter().map(place).is_sorted();
@@ -179,7 +180,7 @@ fn refusals() {
     let view = View::serve(&manager, None);
     let top = watch(&view, &["--sort", "refusals"]);
     top.wait_for("row without refusals", |screen| {
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6..8] == ["0", "0"])
+        row(screen, "peer:192.0.2.1").is_some_and(|row| row[8..10] == ["0", "0/s"])
     });
     let refuse = || {
         let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
@@ -190,15 +191,17 @@ fn refusals() {
     // Refuse until the rate is shown, then stop.
     let screen = top.wait_for("rate", |screen| {
         refuse();
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6] != "0" && row[7] != "0")
+        row(screen, "peer:192.0.2.1").is_some_and(|row| row[8] != "0" && row[9] != "0/s")
     });
     let shown = row(&screen, "peer:192.0.2.1").expect("it was there");
-    let rate: f64 = shown[7].parse().expect("it is a number");
+    let rate = shown[9].trim_end_matches("/s").replace(',', "");
+    let rate: f64 = rate.parse().expect("it is a number");
     assert!(rate > 0.0, "{screen}");
     let page = view.json("search=peer:192.0.2.1");
     let count = page["scopes"][0]["refusals"]["conns-inbound"].to_string();
     top.wait_for("end of the refusals", |screen| {
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6..8] == [&*count, "0"])
+        row(screen, "peer:192.0.2.1")
+            .is_some_and(|row| row[8].replace(',', "") == count && row[9] == "0/s")
     });
     top.press(&["Escape"]);
     top.wait_for_end(0);
@@ -251,7 +254,7 @@ fn sizes() {
     top.wait_for_text("peer:peer-0 ");
     top.resize(20, 5);
     top.wait_for("small screen", |screen| {
-        screen.lines().count() == 5 && screen.contains("\nSCOPE ") && screen.contains("FULL")
+        screen.lines().count() == 5 && screen.contains("\nSCOPE ") && screen.contains(" NOW\n")
     });
     for (width, height) in [(1, 1), (2, 40), (200, 2), (9, 9)] {
         top.resize(width, height);

@@ -171,7 +171,11 @@ impl Cells {
                 format!("refused {}", count(refused))
             }),
             rate: now.map(rate).unwrap_or_default(),
-            dry_run: known(dry_run, &|refused| format!("dry run {}", count(refused))),
+            dry_run: known(dry_run, &|refused| {
+                let now = counted.and_then(|at| Some(rates.dry_run_of(scope)?[at]));
+                let now = now.map(|now| format!(", {}", rate(now)));
+                format!("dry run {}{}", count(refused), now.unwrap_or_default())
+            }),
         }
     }
 

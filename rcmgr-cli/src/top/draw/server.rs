@@ -11,7 +11,7 @@ use super::title::uptime;
 use crate::top::numbers::{count, rate};
 use crate::top::page::{Addresses, Network, Page, Reload};
 use crate::top::rates::Rates;
-use crate::top::text::wrapped;
+use crate::top::text::{first_words, wrapped};
 
 const GAP: &str = "  ";
 /// The widest line with a number at its right end: further right it would be hard to find.
@@ -19,44 +19,39 @@ const WIDEST: usize = 60;
 
 /// The view. Each line shows what fits.
 pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
-    let fact = |what: &str, text: String, style| {
-        fit::line(
-            vec![part(1, what, FAINT), part(0, text, style)],
-            Vec::new(),
-            width,
-        )
-    };
-    let mut lines = wrapped(
-        page.name.as_deref().unwrap_or("a server without a name"),
-        width,
-    )
-    .into_iter()
-    .map(|line| Line::styled(line, STRONG))
-    .collect::<Vec<_>>();
-    lines.push(Line::styled(uptime(page), FAINT));
-    if let Some(over_releases) = page.over_releases {
-        let style = if over_releases > 0 { FAILED } else { FAINT };
-        lines.push(fact("over-releases", count(over_releases), style));
-    }
-    lines.extend(
-        page.reload
-            .iter()
-            .flat_map(|reload| self::reload(reload, width)),
-    );
+    let mut lines = state(page, width);
     lines.push(Line::default());
     match &page.addresses {
-        Some(addresses) => {
-            lines.extend(totals(addresses, rates, width));
-            lines.push(Line::default());
-            lines.extend(networks(addresses, rates, width));
-        }
-        None => lines.push(fact(
-            "by address",
-            "the server does not say".to_owned(),
-            FAINT,
-        )),
+        Some(addresses) => lines.extend(totals(addresses, rates, width)),
+        None => lines.push(fact("by address", "the server does not say", FAINT, width)),
     }
+    lines.push(Line::default());
+    lines.extend(networks(page, rates, width));
     lines
+}
+
+/// The state of the server, as far as it says.
+pub fn state(page: &Page, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(name) = &page.name {
+        let name = wrapped(name, width).into_iter();
+        lines.extend(name.map(|line| Line::styled(line, STRONG)));
+    }
+    if page.uptime_seconds.is_some() {
+        lines.push(Line::styled(first_words(&uptime(page), width), FAINT));
+    }
+    if let Some(over_releases) = page.over_releases {
+        let style = if over_releases > 0 { FAILED } else { FAINT };
+        lines.push(fact("over-releases", &count(over_releases), style, width));
+    }
+    let reload = page.reload.iter();
+    lines.extend(reload.flat_map(|reload| self::reload(reload, width)));
+    lines
+}
+
+fn fact(what: &str, value: &str, style: Style, width: usize) -> Line<'static> {
+    let parts = vec![part(1, what, FAINT), part(0, value, style)];
+    fit::line(parts, Vec::new(), width)
 }
 
 fn reload(reload: &Reload, width: usize) -> Vec<Line<'static>> {
@@ -93,7 +88,7 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
         let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
         let right = vec![
             part(0, now(at).map(rate).unwrap_or_default(), style(now(at))),
-            part(1, count(counts[at]), STRONG),
+            part(1, format!("{} in all", count(counts[at])), STRONG),
         ];
         lines.push(fit::line(left, right, width.min(WIDEST)));
     }
@@ -103,12 +98,12 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
     lines
 }
 
-/// The networks with their refusals, as far as the server names them.
-fn networks(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'static>> {
-    let networks = &addresses.most_refused;
+/// The networks that are refused most, as far as the server names them.
+pub fn networks(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let networks = page.addresses.as_ref().map(|of| &*of.most_refused);
+    let networks = networks.unwrap_or_default();
     if networks.is_empty() {
-        let text = "no network was refused";
-        return vec![fit::line(vec![part(0, text, FAINT)], Vec::new(), width)];
+        return Vec::new();
     }
     let cells = |network: &Network| {
         let now = rates

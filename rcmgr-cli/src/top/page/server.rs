@@ -1,6 +1,7 @@
 //! What the server says about itself.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::top::text::escaped;
 
@@ -112,10 +113,31 @@ pub struct Reload {
     pub error: Option<String>,
 }
 
-/// Limits that are only evaluated.
+/// What limits that are only evaluated would have refused.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct DryRun {
     pub addresses: Option<Addresses>,
+    /// The refusals by scopes: counts, in any structure.
+    #[serde(flatten)]
+    by_scopes: Value,
+}
+
+impl DryRun {
+    /// The number of all refusals, by scopes and by address.
+    pub fn all_refused(&self) -> u64 {
+        let by_address = self.addresses.as_ref().map_or(0, Addresses::all_refused);
+        by_address.saturating_add(sum(&self.by_scopes))
+    }
+}
+
+/// The sum of all whole numbers.
+fn sum(value: &Value) -> u64 {
+    let sums: Vec<u64> = match value {
+        Value::Array(values) => values.iter().map(sum).collect(),
+        Value::Object(values) => values.values().map(sum).collect(),
+        number => number.as_u64().into_iter().collect(),
+    };
+    sums.into_iter().fold(0, u64::saturating_add)
 }
 
 pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
