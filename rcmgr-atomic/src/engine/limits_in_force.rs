@@ -65,6 +65,7 @@ impl Engine {
             self.visit_each(&mut |node| {
                 node.set_limit(version, &self.limit_of(node.id(), version));
             });
+            self.unproven().set_limit(version, &limits);
             let conns = limits.allowlisted_system.conns;
             self.addresses().set(limits.addresses.clone(), conns);
             self.dry_run().set(&limits, &dry_run_addresses);
