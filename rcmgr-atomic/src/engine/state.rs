@@ -46,6 +46,8 @@ pub struct Engine {
     /// made meanwhile with a limit that is not yet in force.
     pub(super) overrides: Table<ScopeId, Limit>,
     pub(super) limits_lock: RareLock,
+    /// Whether it was logged that some limits are not enforced.
+    pub(super) has_warned: AtomicBool,
     pub(super) conn: LeafClass,
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
@@ -105,6 +107,7 @@ impl Engine {
             limits: [Published::new(limits.clone()), Published::new(limits)],
             overrides: Table::new(),
             limits_lock: RareLock::default(),
+            has_warned: AtomicBool::new(false),
             refusals: ClassRefusals::new(),
             dry_run,
             past_refusers: PastRefusers::new(),
