@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rcmgr_atomic::{BadConfiguration, LimitsKey};
-use rcmgr_config::{LimitsExt, Machine};
+use rcmgr_config::Machine;
 
 use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
@@ -115,7 +115,7 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
             format!("{description}\n\n{table}{beside}")
         }
     })?;
-    for warning in configuration.limits.warnings(Some(&comparable(machine))) {
+    for warning in configuration.warnings(Some(&comparable(machine))) {
         print_error(format_args!("warning: {warning}"));
     }
     Ok(ExitCode::SUCCESS)
