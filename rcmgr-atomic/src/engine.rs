@@ -17,7 +17,7 @@ mod state;
 mod survey;
 mod user_code;
 
-pub use dry_run::Granted;
+pub use dry_run::{DryRunPermit, Granted};
 pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};

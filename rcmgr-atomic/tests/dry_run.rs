@@ -41,9 +41,11 @@ fn streams_inbound(streams_inbound: u64) -> Refusals {
     }
 }
 
+/// Of connections with a file descriptor.
 fn conns_inbound(conns_inbound: u64) -> Refusals {
     Refusals {
         conns_inbound,
+        conns_with_fd: conns_inbound,
         ..Refusals::default()
     }
 }
@@ -251,7 +253,8 @@ fn limits_by_address_of_a_dry_run_are_counted_and_not_enforced() {
         .map(|_| open(&manager, "192.0.2.1").unwrap())
         .collect();
     let stat = manager.dry_run_addresses().unwrap();
-    assert_eq!((stat.refused_by_subnet, stat.permits), (2, 1));
+    // All three are open, and are counted as that.
+    assert_eq!((stat.refused_by_subnet, stat.permits), (2, 3));
     // The address would have been refused before the scopes were asked.
     assert_eq!(let_pass(&manager), []);
     let of_second = open(&manager, "192.0.2.2").unwrap();
@@ -262,7 +265,7 @@ fn limits_by_address_of_a_dry_run_are_counted_and_not_enforced() {
     of_second.done();
     of_second.done();
     drop(of_second);
-    assert_eq!(manager.dry_run_addresses().unwrap().permits, 1);
+    assert_eq!(manager.dry_run_addresses().unwrap().permits, 3);
     drop(of_first);
     let stat = manager.dry_run_addresses().unwrap();
     assert_eq!((stat.permits, stat.tracked_subnets), (0, 0));

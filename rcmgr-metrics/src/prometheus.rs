@@ -68,9 +68,9 @@
 //! # Names chosen by remotes
 //!
 //! Only the [most used](Observer::most_names) protocols and services have their own series. The
-//! others are summed up in the series `other`, which has neither peak nor limit. At most 200 bytes
-//! of a name are shown, with `�` for control characters. Series whose names become equal are added
-//! up.
+//! others are summed up in the series `other`, which has neither peak nor limit. At most 200
+//! characters of a name are shown, with invisible characters escaped. Series whose names become
+//! equal are added up.
 
 use std::fmt;
 

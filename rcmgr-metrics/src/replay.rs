@@ -37,13 +37,12 @@
 //!   it.
 //! - Traces do not contain subnet and rate limits.
 
-mod chart;
+mod addresses;
 mod html;
 mod needs;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
-mod page;
 mod report;
 mod rules;
 mod scope;
@@ -58,6 +57,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rcmgr_config::PartialLimits;
 
+pub use addresses::SubnetNeed;
 pub use over_time::OverTime;
 pub use report::{Blocked, Class, Report, Scope};
 pub use suggest::HEADROOM;
@@ -229,6 +229,7 @@ impl Replay {
             transient: summary.usage("transient"),
             blocked_resources: summary.blocked(),
             classes: summary.classes(&needs),
+            subnets: summary.subnets(),
             scopes: summary.scopes(self.top),
             over_time: Vec::new(),
             what_if,
@@ -260,8 +261,12 @@ impl Report {
     /// For memory, the need is the limit at which the priority of a reservation is sufficient. A
     /// refused request counts as if it had been granted at that moment, also by the scopes that
     /// would have been asked next; a trace does not show how many refused requests would have
-    /// overlapped. A replay under these limits refuses nothing. Resources that were never used are left to the
-    /// defaults.
+    /// overlapped. A replay under these limits refuses nothing. Resources that were never used are
+    /// left to the defaults.
+    ///
+    /// If peers' ids are IP addresses, there are limits for the connections of an IPv4 address, and
+    /// of an IPv6 /56 and /48, too: the highest number at a time, with headroom. Loopback does not
+    /// count.
     pub fn suggest(&self, headroom: f64) -> PartialLimits {
         suggest::suggest(self, headroom)
     }

@@ -65,7 +65,7 @@ impl Connection {
 
     /// Whether the connection may stay on its path when the remote turns out to be this peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
-        let allowed = |ip| path.home().addresses().allowlist().allows(peer, ip);
+        let allowed = |endpoint| path.home().addresses().allowlist().allows(peer, endpoint);
         let more = self.leaf.more.as_ref();
         path.kind() != PathKind::AllowlistedConnection
             || more.and_then(|more| more.allowlisted).is_some_and(allowed)

@@ -25,7 +25,7 @@ use crate::leaf::{More, ask_refused_peer, charge_new, stream_path};
 use crate::lifetime::Use;
 #[cfg(feature = "address")]
 use crate::limits::Addresses;
-use crate::limits::BarePermit;
+use crate::limits::{BarePermit, Listing};
 use crate::node::Node;
 use crate::path::PathKind;
 use crate::span::{NodeUser, Owner};
@@ -85,6 +85,20 @@ impl Manager {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
+    /// How often a scope of each class would have refused in the [dry run](Builder::dry_run), in the
+    /// order of [`ScopeClass::ALL`]. The numbers never decrease, and stay when the dry run ends.
+    pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.engine.dry_run_refusals()
+    }
+
+    /// The counters of the limits by address of the [dry run](Builder::dry_run): its refusals, and
+    /// the permits of the connections that were opened since it began. `None` without a dry run.
+    #[cfg(feature = "address")]
+    pub fn dry_run_addresses(&self) -> Option<AddressStat> {
+        let addresses = self.engine.dry_run().addresses()?;
+        Some(addresses.stat())
+    }
+
     /// The scopes of a class that refused and no longer exist, with their refusals: those with the
     /// most, at most 16. A peer or protocol that may have nothing is found only here, because it is
     /// collected with each refusal. The numbers are also part of [`refusals`](Self::refusals). A
@@ -106,20 +120,6 @@ impl Manager {
     /// ```
     pub fn past_refusers(&self, class: ScopeClass) -> Vec<(ScopeId, Refusals)> {
         self.engine.past_refusers().of(class)
-    }
-
-    /// How often a scope of each class would have refused in the [dry run](Builder::dry_run), in the
-    /// order of [`ScopeClass::ALL`]. The numbers never decrease, and stay when the dry run ends.
-    pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
-        self.engine.dry_run_refusals()
-    }
-
-    /// The counters of the limits by address of the [dry run](Builder::dry_run): its refusals, and
-    /// the permits of the connections that were opened since it began. `None` without a dry run.
-    #[cfg(feature = "address")]
-    pub fn dry_run_addresses(&self) -> Option<AddressStat> {
-        let addresses = self.engine.dry_run().addresses()?;
-        Some(addresses.stat())
     }
 
     /// The limits by address, which are checked before the scopes: allowlist, limits of subnets,
@@ -272,23 +272,22 @@ impl ResourceManager for Manager {
             Err(refused) => refused,
         };
         addresses.give_back_last(&mut permit);
-        match endpoint.ip() {
-            Some(ip) if addresses.allowlist().allows_ip(ip) => {
-                let path = &self.allowlisted_opened;
-                charge_new(path, slot)?;
-                // On the allowlisted scopes it has no permit, in a dry run neither.
-                drop(self.engine.evaluate_connection(endpoint, path, slot));
-                let more = More {
-                    allowlisted: Some(ip),
-                    dry_run_permit: None,
-                };
-                let (permit, more) = (BarePermit::none(), Some(Box::new(more)));
-                let connection = Connection::new(path.join(), slot, permit, more);
-                connection.record_opened();
-                Ok(connection)
-            }
-            _ => Err(refused),
-        }
+        // The standard scopes refused. The allowlisted scopes need no permit.
+        let path = match addresses.allowlist().listing(endpoint) {
+            Listing::NotListed => return Err(refused),
+            _ => &self.allowlisted_opened,
+        };
+        charge_new(path, slot)?;
+        // On the allowlisted scopes it has no permit, in a dry run neither.
+        drop(self.engine.evaluate_connection(endpoint, path, slot));
+        let more = More {
+            allowlisted: Some(endpoint),
+            dry_run_permit: None,
+        };
+        let (permit, more) = (BarePermit::none(), Some(Box::new(more)));
+        let connection = Connection::new(path.join(), slot, permit, more);
+        connection.record_opened();
+        Ok(connection)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rcmgr_core::{Clock, Limit, LimitValue, Limits, Resource, ScopeStat};
 
 use crate::counters::{ClassRefusals, Slot};
-use crate::limits::Addresses;
+use crate::limits::{Addresses, BarePermit};
 use crate::sync::{AtomicBool, Ordering, Published};
 
 /// The state of the dry run of an engine.
@@ -99,11 +99,35 @@ fn new_addresses(limits: &Limits, clock: &Arc<dyn Clock>) -> Option<Arc<Addresse
     Some(Arc::new(addresses))
 }
 
+/// The place of a connection in the counts of a dry run by address. Dropping it gives it back.
+pub struct DryRunPermit {
+    addresses: Arc<Addresses>,
+    permit: BarePermit,
+}
+
+impl DryRunPermit {
+    pub fn new(addresses: Arc<Addresses>, permit: BarePermit) -> Self {
+        Self { addresses, permit }
+    }
+
+    /// Only the first call has an effect.
+    pub fn give_back(&self) {
+        self.addresses.give_back(&self.permit);
+    }
+}
+
+impl Drop for DryRunPermit {
+    fn drop(&mut self) {
+        self.addresses.give_back_last(&mut self.permit);
+    }
+}
+
 /// A request that was granted.
 #[derive(Debug, Clone, Copy)]
 pub struct Granted {
     /// What each scope was asked for.
     amount: ScopeStat,
+    slot: Option<Slot>,
     asked: Asked,
     /// The stream or connection that is new or moves.
     slot: Option<Slot>,
@@ -122,9 +146,10 @@ enum Asked {
 
 impl Granted {
     /// A new leaf.
-    pub fn slot(slot: Slot) -> Self {
+    pub fn new_leaf(slot: Slot) -> Self {
         Self {
             amount: slot.stat(0),
+            slot: Some(slot),
             asked: Asked::Slot,
             slot: Some(slot),
             level: u8::MAX,
@@ -136,11 +161,10 @@ impl Granted {
             memory: size,
             ..ScopeStat::ZERO
         };
-        let asked = Asked::Memory;
         Self {
             amount,
-            asked,
             slot: None,
+            asked: Asked::Memory,
             level,
         }
     }
@@ -149,6 +173,7 @@ impl Granted {
     pub fn moved(slot: Slot, memory: u64) -> Self {
         Self {
             amount: slot.stat(memory),
+            slot: Some(slot),
             asked: Asked::Everything,
             slot: Some(slot),
             level: u8::MAX,
@@ -193,10 +218,10 @@ impl Granted {
         })
     }
 
-    /// The stream or connection under which a refusal for this resource is counted.
-    pub fn slot_of(&self, resource: Resource) -> Option<Slot> {
-        // Not if only a total was checked, or memory, which has no direction.
-        let is_asked = resource != Resource::Memory && self.amount.get(resource) > 0;
-        self.slot.filter(|_| is_asked)
+    /// The slot under which a refusal for this resource is counted.
+    pub fn slot_for(&self, resource: Resource) -> Option<Slot> {
+        // Only a total was checked, or memory, which has no direction.
+        let is_about_slot = resource != Resource::Memory && self.amount.get(resource) > 0;
+        self.slot.filter(|_| is_about_slot)
     }
 }

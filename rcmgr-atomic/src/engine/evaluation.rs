@@ -2,11 +2,11 @@
 
 use rcmgr_core::{Endpoint, Resource};
 
-use super::dry_run::Granted;
+use super::dry_run::{DryRunPermit, Granted};
 use super::state::{Engine, Path};
 use super::user_code::call_user_code;
 use crate::counters::{RefusalCounts, Slot};
-use crate::limits::{LimitsVersion, Permit};
+use crate::limits::LimitsVersion;
 use crate::node::Node;
 
 /// A refusal that was let pass: where it is counted, and for which resource.
@@ -42,14 +42,14 @@ impl Engine {
             own(version).or_else(|| nodes.clone().find_map(|node| refused_by(node, version)))
         });
         if let Some((refusals, resource)) = refused {
-            refusals.count(resource, granted.slot_of(resource));
+            refusals.count(resource, granted.slot_for(resource));
         }
     }
 
     /// Evaluates a new leaf on this path.
     #[cold]
     pub fn evaluate_new(&self, path: &Path, slot: Slot) {
-        let (class, granted) = (self.leaf_class(slot), Granted::slot(slot));
+        let (class, granted) = (self.leaf_class(slot), Granted::new_leaf(slot));
         let own = |version| {
             let limit = class.dry_run_limit.get(version);
             let resource = granted.refused_by(&limit, granted.amount())?;
@@ -66,13 +66,15 @@ impl Engine {
         endpoint: Endpoint,
         path: &Path,
         slot: Slot,
-    ) -> Option<Permit> {
+    ) -> Option<DryRunPermit> {
         let addresses = self.dry_run().addresses()?;
-        let mut admitted = None;
+        let mut evaluated = None;
         // It reads the clock.
-        call_user_code(|| admitted = addresses.admit(endpoint).ok());
-        let permit = admitted?;
-        self.evaluate_new(path, slot);
-        permit
+        call_user_code(|| evaluated = Some(addresses.evaluate(endpoint)));
+        let (permit, refused) = evaluated?;
+        if refused.is_none() {
+            self.evaluate_new(path, slot);
+        }
+        Some(DryRunPermit::new(addresses, permit))
     }
 }

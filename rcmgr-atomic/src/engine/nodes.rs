@@ -94,8 +94,7 @@ impl Engine {
         //    That refusal is not counted.)
         if removed {
             self.record(|| Record::collected(node));
-            let class = node.class();
-            let refusals = node.refusals();
+            let (class, refusals) = (node.class(), node.refusals());
             self.class_refusals().past(class).add(refusals);
             self.past_refusers().add(node.id(), refusals);
             let dry_run = self.dry_run().refusals();

@@ -1,11 +1,13 @@
 //! The holders of a leaf: its handle, and its spans.
 
-use std::net::IpAddr;
 use std::ops::Deref;
 
+use rcmgr_core::Endpoint;
+
 use super::state::Leaf;
+use crate::engine::DryRunPermit;
 use crate::lifetime::Shared;
-use crate::limits::{BarePermit, Permit};
+use crate::limits::BarePermit;
 
 /// The leaf of a connection, with its permit or address. All of it lies in one allocation, so that
 /// the handle is one word: returning a larger handle takes longer than several atomic steps.
@@ -19,10 +21,10 @@ pub struct ConnectionLeaf {
 
 /// What few connections have.
 pub struct More {
-    /// The remote address of a connection that the allowlist let in.
-    pub allowlisted: Option<IpAddr>,
+    /// The remote endpoint of a connection that the allowlist let in.
+    pub allowlisted: Option<Endpoint>,
     /// Its permit by the limits by address of a dry run. Dropping it gives it back.
-    pub dry_run_permit: Option<Permit>,
+    pub dry_run_permit: Option<DryRunPermit>,
 }
 
 /// A leaf that a handle and spans share.

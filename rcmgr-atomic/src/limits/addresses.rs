@@ -2,17 +2,17 @@
 //! admits every address, so that the rest of the engine does not change.
 
 #[cfg(feature = "address")]
-pub use rcmgr_address::{Addresses, BarePermit, Permit};
+pub use rcmgr_address::{Addresses, BarePermit, Listing};
 
 #[cfg(not(feature = "address"))]
-pub use none::{Addresses, BarePermit, Permit};
+pub use none::{Addresses, BarePermit, Listing};
 
 #[cfg(not(feature = "address"))]
 mod none {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use rcmgr_core::{AddressLimits, Clock, Endpoint, LimitValue, PeerId, Result};
+    use rcmgr_core::{AddressLimits, Clock, Endpoint, Error, LimitValue, PeerId, Result};
 
     #[derive(Debug)]
     pub struct Addresses(Allowlist);
@@ -23,8 +23,10 @@ mod none {
     #[derive(Debug)]
     pub struct BarePermit;
 
-    #[derive(Debug)]
-    pub struct Permit;
+    #[derive(Debug, PartialEq, Eq)]
+    pub enum Listing {
+        NotListed,
+    }
 
     impl Addresses {
         pub fn new(_: AddressLimits, _: LimitValue, _: Arc<dyn Clock>) -> Self {
@@ -35,8 +37,8 @@ mod none {
             Ok(BarePermit)
         }
 
-        pub fn admit(&self, _: Endpoint) -> Result<Option<Permit>> {
-            Ok(None)
+        pub fn evaluate(&self, _: Endpoint) -> (BarePermit, Option<Error>) {
+            (BarePermit, None)
         }
 
         pub fn give_back(&self, _: &BarePermit) {}
@@ -55,17 +57,13 @@ mod none {
     }
 
     impl Allowlist {
-        pub fn allows_ip(&self, _: IpAddr) -> bool {
-            false
+        pub fn listing(&self, _: Endpoint) -> Listing {
+            Listing::NotListed
         }
 
-        pub fn allows(&self, _: &PeerId, _: IpAddr) -> bool {
+        pub fn allows(&self, _: &PeerId, _: Endpoint) -> bool {
             false
         }
-    }
-
-    impl Permit {
-        pub fn give_back(&self) {}
     }
 
     impl BarePermit {

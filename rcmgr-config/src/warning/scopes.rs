@@ -10,7 +10,7 @@ use crate::Machine;
 const STREAM_TOLERANCE: u64 = 2;
 
 /// A scope has far fewer descriptors than connections if it has less than one for this many.
-const FEW_DESCRIPTORS: u64 = 4;
+const FEW_DESCRIPTORS: u64 = 5;
 
 /// The bytes that even the smallest buffers of a connection need.
 const LEAST_MEMORY: u64 = 1024;

@@ -88,5 +88,11 @@ pub fn count_refusal(refusals: &mut Refusals, request: &Request, over: &Over) ->
         }
     };
     *count += 1;
+    // Two parts of these counts.
+    if over.resource == Resource::Fd {
+        refusals.fd_outbound += u64::from(outbound);
+    } else if direction.is_some() {
+        refusals.conns_with_fd += request.stat.fd;
+    }
     direction
 }

@@ -119,12 +119,8 @@ impl Model {
         let (Some(ip), Some(addresses)) = (ip, &mut dry_run.addresses) else {
             return (true, None);
         };
-        match addresses.take_permit(ip) {
-            Ok(has_permit) => (true, has_permit.then_some(dry_run.begun)),
-            Err(_) => {
-                dry_run.refused_by_address += 1;
-                (false, None)
-            }
-        }
+        let (has_permit, is_refused) = addresses.evaluate(ip);
+        dry_run.refused_by_address += u64::from(is_refused);
+        (!is_refused, has_permit.then_some(dry_run.begun))
     }
 }
