@@ -129,8 +129,6 @@ pub struct Granted {
     amount: ScopeStat,
     slot: Option<Slot>,
     asked: Asked,
-    /// The stream or connection that is new or moves.
-    slot: Option<Slot>,
     /// The level of the priority.
     level: u8,
 }
@@ -151,7 +149,6 @@ impl Granted {
             amount: slot.stat(0),
             slot: Some(slot),
             asked: Asked::Slot,
-            slot: Some(slot),
             level: u8::MAX,
         }
     }
@@ -175,7 +172,6 @@ impl Granted {
             amount: slot.stat(memory),
             slot: Some(slot),
             asked: Asked::Everything,
-            slot: Some(slot),
             level: u8::MAX,
         }
     }
