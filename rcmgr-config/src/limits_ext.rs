@@ -41,7 +41,7 @@ pub trait LimitsExt: Sized {
     /// - A scope lets nothing in: no connections, no file descriptors while it has connections, no
     ///   streams, or no memory. Zeros that a table has for good reason are not reported, and no
     ///   named entry without connections or streams, because that blocks one name.
-    /// - A scope has less than one file descriptor for four connections, so TCP connections stop
+    /// - A scope has less than one file descriptor for five connections, so TCP connections stop
     ///   there.
     /// - A system scope has fewer streams than connections, or less than 1 KiB of memory for each
     ///   connection.

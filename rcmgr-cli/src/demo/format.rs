@@ -26,13 +26,14 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
-/// Nanoseconds, microseconds or milliseconds.
+/// Nanoseconds, microseconds, milliseconds or seconds.
 pub fn duration(time: Duration) -> String {
     let nanos = time.as_nanos();
     match nanos {
         0..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
-        _ => format!("{:.1} ms", nanos as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
+        _ => format!("{:.1} s", nanos as f64 / 1e9),
     }
 }
 
@@ -69,5 +70,6 @@ mod tests {
         assert_eq!(duration(Duration::from_nanos(999)), "999 ns");
         assert_eq!(duration(Duration::from_nanos(1500)), "1.5 µs");
         assert_eq!(duration(Duration::from_millis(25)), "25.0 ms");
+        assert_eq!(duration(Duration::from_millis(2990)), "3.0 s");
     }
 }

@@ -13,7 +13,7 @@ use super::latency::Recorder;
 use super::plan::{Plan, most_connections};
 use super::scopes::{Summary, connections_refused};
 use super::tally::{ClientTally, Tally};
-use super::verdict::Check;
+use super::verdict::{self, Check};
 use crate::fitted::fitted;
 
 /// The results of the demo.
@@ -100,8 +100,17 @@ impl Report<'_> {
         ] {
             row(class.as_str(), &self.manager.refusals(class));
         }
+        // Only a limits file limits the addresses of the demo.
+        let addresses = Refusals {
+            conns_inbound: verdict::refused_by_address(self.manager),
+            ..Refusals::default()
+        };
+        if addresses.conns_inbound > 0 {
+            row("addresses", &addresses);
+        }
         let all = ScopeClass::ALL.into_iter();
-        row("all", &all.map(|class| self.manager.refusals(class)).sum());
+        let all = all.map(|class| self.manager.refusals(class));
+        row("all", &all.chain([addresses]).sum());
         table
     }
 

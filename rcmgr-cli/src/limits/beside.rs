@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use rcmgr_atomic::{AddressLimits, Limits, Resource};
-use rcmgr_config::{AddressKey, AddressValue, PartialAddresses, PartialLimits, address_settings};
+use rcmgr_atomic::{AddressLimits, LimitField, Limits, Resource};
+use rcmgr_config::{
+    AddressKey, AddressValue, PartialAddresses, PartialLimits, Setting, address_settings,
+};
 use serde_json::{Value, json};
 
 use super::amount;
 use super::configuration::Configuration;
 use super::origin::Origin;
 
-/// One setting.
+/// One setting beside those of scopes.
 #[derive(Debug)]
-pub struct Setting {
+pub struct Beside {
     /// Its path in a limits file.
     pub field: String,
     /// The value.
@@ -26,19 +28,19 @@ pub struct Setting {
 }
 
 /// The limits by address, then the dry run.
-pub fn all(configuration: &Configuration<'_>) -> Vec<Setting> {
+pub fn all(configuration: &Configuration<'_>) -> Vec<Beside> {
     let mut settings = addresses(configuration);
     settings.extend(dry_run(configuration));
     settings
 }
 
 /// The limits by address, unless there are none.
-fn addresses(configuration: &Configuration<'_>) -> Vec<Setting> {
+fn addresses(configuration: &Configuration<'_>) -> Vec<Beside> {
     let addresses = &configuration.limits.addresses;
     if *addresses == AddressLimits::default() {
         return Vec::new();
     }
-    let setting = |(key, value): (AddressKey, AddressValue)| Setting {
+    let setting = |(key, value): (AddressKey, AddressValue)| Beside {
         field: key.to_string(),
         limit: value.to_string(),
         json: in_json(&value),
@@ -49,7 +51,7 @@ fn addresses(configuration: &Configuration<'_>) -> Vec<Setting> {
 }
 
 /// The limits of the dry run that differ from the enforced ones.
-fn dry_run(configuration: &Configuration<'_>) -> Vec<Setting> {
+fn dry_run(configuration: &Configuration<'_>) -> Vec<Beside> {
     let limits = &configuration.limits;
     let Some(dry_run) = &limits.dry_run else {
         return Vec::new();
@@ -65,15 +67,16 @@ fn dry_run(configuration: &Configuration<'_>) -> Vec<Setting> {
             }
             let enforced = enforced.map(|enforced| amount::limit(resource, enforced));
             // A name without a line of its own has the limit of its class in the dry run.
-            let set_by = configuration.set_for_dry_run(&key, resource).or_else(|| {
-                let class = key.class_default()?;
-                configuration.set_for_dry_run(&class, resource)
+            let set_by = [Some(key.clone()), key.class_default()];
+            let set_by = set_by.into_iter().flatten().find_map(|key| {
+                let field = LimitField { key, resource };
+                configuration.dry_run_line_of(&Setting::Field(field))
             });
             let from = set_by.map_or(String::new(), |(path, line)| {
                 let path = path.to_owned();
                 Origin::File { path, line }.to_string()
             });
-            settings.push(Setting {
+            settings.push(Beside {
                 field: format!("DryRun.{key}.{resource}"),
                 limit: amount::limit(resource, value),
                 json: value.number().map_or(json!("unlimited"), Value::from),
@@ -84,7 +87,7 @@ fn dry_run(configuration: &Configuration<'_>) -> Vec<Setting> {
     }
     let of_addresses = changes(limits, dry_run).into_iter();
     settings.extend(of_addresses.map(|(key, [enforced, value])| {
-        Setting {
+        Beside {
             field: format!("DryRun.{key}"),
             limit: text(value.as_ref()),
             json: value.as_ref().map_or(json!("unlimited"), in_json),

@@ -67,31 +67,24 @@ fn warnings(
     machine: Option<&Machine>,
 ) -> Result<Vec<String>, LimitsFileErrors> {
     let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
-    let limits = &configuration.limits;
     let line = |place: &str, warning: &Warning, set_by: Option<(&Path, usize)>| {
         let line = set_by.map_or(" ".to_owned(), |(_, line)| format!("{line}: "));
         format!("{}:{line}warning: {place}{warning}", file.display())
     };
-    let known = defaults.limits.warnings(machine);
-    let of_limits = limits.warnings(machine);
-    let mut lines: Vec<_> = of_limits
+    let limits = &configuration.limits;
+    let of_limits = limits.warnings_over(&defaults.limits, machine);
+    let lines = of_limits
         .iter()
-        .filter(|warning| !known.contains(warning))
+        .map(|warning| line("", warning, configuration.line_of(&warning.setting)));
+    let dry_run = limits.dry_run.as_ref();
+    let of_dry_run = dry_run.map(|dry_run| dry_run.warnings_over(&defaults.limits, machine));
+    // Where the dry run is as enforced, the warning is there already.
+    let own = of_dry_run.iter().flatten();
+    let own = own
+        .filter(|warning| !of_limits.contains(warning))
         .map(|warning| {
-            let set_by = configuration.line_of(&warning.setting);
-            line("", warning, set_by)
-        })
-        .collect();
-    if let Some(dry_run) = &limits.dry_run {
-        let of_dry_run = dry_run.warnings(machine);
-        // Where the dry run is as enforced, the warning is there already.
-        let own = of_dry_run
-            .iter()
-            .filter(|warning| !of_limits.contains(warning) && !known.contains(warning));
-        lines.extend(own.map(|warning| {
             let set_by = configuration.dry_run_line_of(&warning.setting);
             line("DryRun.", warning, set_by)
-        }));
-    }
-    Ok(lines)
+        });
+    Ok(lines.chain(own).collect())
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcmgr_atomic::{Limit, Limits, LimitsKey, Resource};
-use rcmgr_config::{AddressKey, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting};
+use rcmgr_atomic::{Limit, LimitField, Limits, LimitsKey, Resource};
+use rcmgr_config::{
+    AddressKey, LimitsExt, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting, Warning,
+};
 
 use super::amount::printable;
 use super::defaults::Defaults;
@@ -39,6 +41,16 @@ impl<'a> Configuration<'a> {
         })
     }
 
+    /// The warnings about the limits, those of the defaults included.
+    pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
+        let mut warnings = self.limits.warnings(machine);
+        let of_files = self.limits.warnings_over(&self.defaults.limits, machine);
+        let new = of_files.into_iter();
+        let new: Vec<_> = new.filter(|warning| !warnings.contains(warning)).collect();
+        warnings.extend(new);
+        warnings
+    }
+
     /// A description of the limits.
     pub fn description(&self) -> String {
         let files: Vec<_> = self.files.iter().map(path).collect();
@@ -60,45 +72,31 @@ impl<'a> Configuration<'a> {
 
     /// The file and the line that set a field, if any.
     pub fn set_by(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
-        let mut latest_first = self.files.iter().rev();
-        latest_first.find_map(|file| Some((path(file), file.line(key, resource)?)))
+        self.latest(|file| file.line(key, resource))
     }
 
     /// The file and the line of a setting, if a file has it.
     pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
-        let mut latest_first = self.files.iter().rev();
-        latest_first.find_map(|file| {
-            let line = match setting {
-                Setting::Field(field) => file.line(&field.key, field.resource),
-                Setting::Address(key) => file.address_line(key),
-                Setting::DryRun => None,
-            };
-            Some((path(file), line?))
+        self.latest(|file| match setting {
+            Setting::Field(field) => file.line(&field.key, field.resource),
+            Setting::Address(key) => file.address_line(key),
+            Setting::DryRun => None,
         })
     }
 
     /// The file and the line of a setting of the dry run, if a file has it.
     pub fn dry_run_line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
-        let mut latest_first = self.files.iter().rev();
-        latest_first.find_map(|file| {
-            let line = match setting {
-                Setting::Field(field) => {
-                    let lines = &file.dry_run_lines;
-                    lines.get(&(field.key.clone(), field.resource)).copied()
-                }
-                Setting::Address(key) => file.dry_run_address_lines.get(key).copied(),
-                Setting::DryRun => None,
-            };
-            Some((path(file), line?))
+        self.latest(|file| match setting {
+            Setting::Field(LimitField { key, resource }) => {
+                file.dry_run_lines.get(&(key.clone(), *resource)).copied()
+            }
+            Setting::Address(key) => file.dry_run_address_lines.get(key).copied(),
+            Setting::DryRun => None,
         })
     }
 
-    /// The file and the line that set a field of the dry run, if any.
-    pub fn set_for_dry_run(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
-        let line = |file: &LimitsFile| {
-            let lines = &file.dry_run_lines;
-            lines.get(&(key.clone(), resource)).copied()
-        };
+    /// The latest file that has a line, and the line.
+    fn latest(&self, line: impl Fn(&LimitsFile) -> Option<usize>) -> Option<(&Path, usize)> {
         let mut latest_first = self.files.iter().rev();
         latest_first.find_map(|file| Some((path(file), line(file)?)))
     }

@@ -8,7 +8,7 @@ use rcmgr_atomic::{Limit, LimitsKey, Resource};
 use unicode_width::UnicodeWidthStr;
 
 use super::amount::{printable, short_size};
-use super::beside::Setting;
+use super::beside::Beside;
 use super::configuration::Configuration;
 use crate::fitted::fitted;
 
@@ -87,12 +87,12 @@ fn lines(
 }
 
 /// The sections below the table: the limits by address, and the dry run. Empty without them.
-pub fn beside(settings: Vec<Setting>, columns: Option<usize>) -> String {
+pub fn beside(settings: Vec<Beside>, columns: Option<usize>) -> String {
     let (dry_run, addresses): (Vec<_>, Vec<_>) = settings
         .into_iter()
         .partition(|setting| setting.enforced.is_some());
     let mut text = String::new();
-    let mut section = |header: &[&str], settings: Vec<Setting>| {
+    let mut section = |header: &[&str], settings: Vec<Beside>| {
         if settings.is_empty() {
             return;
         }

@@ -1,12 +1,12 @@
 //! Limits as text for programs: limits files, and all values with their origins.
 
-use rcmgr_atomic::{Limit, LimitValue, LimitsKey, Resource};
-use rcmgr_config::{AddressKey, LimitsFile, PartialLimits};
+use rcmgr_atomic::{Limit, LimitField, LimitValue, LimitsKey, Resource};
+use rcmgr_config::{AddressKey, LimitsFile, PartialLimits, Setting};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::amount::{limit, printable};
-use super::beside::{self, Setting};
+use super::beside::{self, Beside};
 use super::configuration::Configuration;
 use super::origin::Origin;
 use super::table::columns;
@@ -54,7 +54,11 @@ fn with_origins(configuration: &Configuration<'_>, table: &str) -> String {
             (*line == number).then(|| configuration.address_origin(key))
         };
         let of_dry_run = |((key, resource), line): (&(LimitsKey, Resource), &usize)| {
-            let set = configuration.set_for_dry_run(key, *resource);
+            let field = LimitField {
+                key: key.clone(),
+                resource: *resource,
+            };
+            let set = configuration.dry_run_line_of(&Setting::Field(field));
             let (path, line) = set.filter(|_| *line == number)?;
             let path = path.to_owned();
             Some(Origin::File { path, line })
@@ -82,7 +86,7 @@ fn with_origins(configuration: &Configuration<'_>, table: &str) -> String {
 pub fn explained(
     configuration: &Configuration<'_>,
     entries: &[(LimitsKey, Limit)],
-    besides: &[Setting],
+    besides: &[Beside],
     width: Option<usize>,
 ) -> String {
     let mut table = columns(["field", "limit", "from"]);
@@ -91,7 +95,7 @@ pub fn explained(
         let origin = configuration.origin(key, resource).to_string();
         table.add_row([field, limit(resource, value), origin]);
     }
-    for Setting {
+    for Beside {
         field, limit, from, ..
     } in besides
     {
@@ -104,7 +108,7 @@ pub fn explained(
 pub fn explained_json(
     configuration: &Configuration<'_>,
     entries: &[(LimitsKey, Limit)],
-    besides: Vec<Setting>,
+    besides: Vec<Beside>,
 ) -> String {
     let scopes = values(entries).map(|(key, resource, value)| Explained {
         scope: key.exact(),

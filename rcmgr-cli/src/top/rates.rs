@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rcmgr_atomic::{Refusals, Resource};
 
-use super::page::{Addresses, Name, Network, Page, Scope};
+use super::page::{Addresses, DryRun, Name, Network, Page, Scope};
 use counted::Counted;
 pub use minute::{MOMENTS, Minute, Moment};
 
@@ -27,7 +27,7 @@ pub struct Rates {
     addresses: Option<Counted<3>>,
     networks: HashMap<String, Counted<2>>,
     /// What the limits of the dry run would have refused.
-    dry_run: Option<Counted<1>>,
+    dry_run: Option<Counted<8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,8 +94,8 @@ impl Rates {
             (network.network.clone(), counted)
         });
         self.networks = networks.collect();
-        let dry_run = page.dry_run.as_ref().map(|run| [run.all_refused()]);
-        self.dry_run = dry_run.map(|count| Counted::next(self.dry_run, count, now, soonest));
+        let dry_run = page.dry_run.as_ref().map(DryRun::counts);
+        self.dry_run = dry_run.map(|counts| Counted::next(self.dry_run, counts, now, soonest));
     }
 
     fn seen(&self, scope: &Scope, now: Instant) -> Seen {
@@ -156,9 +156,9 @@ impl Rates {
         self.seen_of(scope)?.refused?.rates()
     }
 
-    /// What the limits of the dry run would refuse per second; `None` if there is no dry run.
-    pub fn dry_run(&self) -> Option<f64> {
-        self.dry_run?.rates().map(sum)
+    /// The rates of [`DryRun::counts`]; `None` if there is no dry run.
+    pub fn dry_run(&self) -> Option<[f64; 8]> {
+        self.dry_run?.rates()
     }
 
     /// What the limits of the dry run would refuse per second in a scope, in the order of

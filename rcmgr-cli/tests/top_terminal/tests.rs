@@ -10,10 +10,11 @@ use crate::tmux::Tmux;
 use crate::view::{View, answer, page_of, says};
 
 /// All tests, by name.
-pub const ALL: [(&str, fn()); 9] = [
+pub const ALL: [(&str, fn()); 10] = [
     ("the_numbers_are_those_that_the_view_tells", numbers),
     ("a_change_is_seen_and_a_peer_is_found", change_and_search),
     ("refusals_are_told_with_their_rate", refusals),
+    ("no_width_shows_a_part_of_a_number", widths),
     ("a_server_that_goes_away_is_waited_for", outage),
     ("a_server_that_is_slow_stops_no_key", slow_server),
     ("the_terminal_may_have_any_size", sizes),
@@ -208,6 +209,45 @@ fn refusals() {
     drop(full);
 }
 
+/// The number of refusals that was shown as `1` at 80 columns.
+const REFUSALS: u64 = 133_564;
+
+fn widths() {
+    let manager = manager();
+    let full: Vec<_> = (0..4).map(|_| connect(&manager, "192.0.2.1", 0)).collect();
+    let view = View::serve(&manager, None);
+    let top = watch(&view, &["--sort", "refusals"]);
+    top.wait_for_text("REFUSED NOW  nothing");
+    let peer = "192.0.2.1".parse().expect("it is a peer");
+    for _ in 0..REFUSALS {
+        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
+        let conn = conn.expect("there is room");
+        assert!(conn.set_peer(&peer).is_err());
+    }
+    top.press(&["Enter"]);
+    for width in [200, 120, 80, 40] {
+        top.resize(width, 24);
+        top.wait_for("details with the whole number", |screen| {
+            let is_resized = screen
+                .lines()
+                .all(|line| line.chars().count() <= width.into());
+            is_resized && screen.contains("refused 134k") && screen.contains("Esc back")
+        });
+        top.press(&["Escape"]);
+        top.wait_for(
+            "row with the whole number and no rate any longer",
+            |screen| {
+                let row = row(screen, "peer:192.0.2.1");
+                row.is_some_and(|row| row.contains(&"0/s") && row.contains(&"134k"))
+            },
+        );
+        top.press(&["Enter"]);
+    }
+    top.press(&["C-c"]);
+    top.wait_for_end(0);
+    drop(full);
+}
+
 fn outage() {
     let manager = manager();
     let held = connect(&manager, "192.0.2.1", 12 * MIB);
@@ -220,6 +260,9 @@ fn outage() {
         let reason = screen.contains("no answer for") && screen.contains(": connection refused");
         reason && screen.contains("12 MiB of 16 MiB")
     });
+    // What was refused per second is not known now.
+    let screen = top.wait_for_text("REFUSED NOW  unknown: no answer");
+    assert!(!screen.contains("/s"), "{screen}");
     held.release_memory(4 * MIB);
     let again = View::serve(&manager, Some(address));
     top.wait_for("answer", |screen| {

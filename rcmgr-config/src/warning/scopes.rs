@@ -2,7 +2,7 @@
 
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
-use super::{Setting, Warning, WarningKind};
+use super::kind::{Setting, Warning, WarningKind};
 use crate::Machine;
 
 /// A number of streams is reported only above this multiple of the parent's: in go-libp2p's own
@@ -10,7 +10,7 @@ use crate::Machine;
 const STREAM_TOLERANCE: u64 = 2;
 
 /// A scope has far fewer descriptors than connections if it has less than one for this many.
-const FEW_DESCRIPTORS: u64 = 4;
+const FEW_DESCRIPTORS: u64 = 5;
 
 /// The bytes that even the smallest buffers of a connection need.
 const LEAST_MEMORY: u64 = 1024;

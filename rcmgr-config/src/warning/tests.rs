@@ -227,7 +227,7 @@ fn descriptors_far_below_the_connections_of_the_same_scope_are_reported() {
         )
     };
     let cases = [
-        ("[Transient]\nFD = 100", line("Transient", 100, 1152)),
+        ("[Transient]\nFD = 229", line("Transient", 229, 1152)),
         (
             "[PeerDefault]\nFD = 2\nConns = 16",
             line("PeerDefault", 2, 16),
@@ -258,8 +258,8 @@ fn descriptors_far_below_the_connections_of_the_same_scope_are_reported() {
         &few.limits_of(&ScalingLimits::server()),
     );
     assert_eq!(found, [line("System", 100, 4500)]);
-    // A quarter is not far below, and a scope without connections needs none.
-    assert_eq!(of_file("[Transient]\nFD = 288", &server()), [""; 0]);
+    // A fifth is not far below, and a scope without connections needs none.
+    assert_eq!(of_file("[Transient]\nFD = 231", &server()), [""; 0]);
     assert_eq!(
         of_file("[Service.a]\nFD = 1", &go()),
         ["Service.a.FD: 1 cannot be used: ServicePeerDefault allows none",]

@@ -45,7 +45,8 @@ fn heading(app: &App, found: Option<&[Refusing]>, width: usize) -> Line<'static>
         }
     };
     let left = vec![part(0, "REFUSED NOW", STRONG), part(1, text, style)];
-    let dry_run = app.rates.dry_run().map(|dry_run| {
+    let dry_run = app.rates.dry_run().map(|rates| {
+        let dry_run = rates.iter().sum::<f64>();
         let style = if dry_run > 0.0 { WOULD_REFUSE } else { FAINT };
         part(
             2,

@@ -2,6 +2,7 @@
 
 use ratatui::style::Style;
 use ratatui::text::Line;
+use rcmgr_atomic::Resource;
 use unicode_width::UnicodeWidthStr;
 
 use super::bar;
@@ -9,7 +10,7 @@ use super::fit::{self, part};
 use super::styles::{FAILED, FAINT, STRONG};
 use super::title::uptime;
 use crate::top::numbers::{count, rate};
-use crate::top::page::{Addresses, Network, Page, Reload};
+use crate::top::page::{Addresses, DryRun, Network, Page, Reload};
 use crate::top::rates::Rates;
 use crate::top::text::{first_words, wrapped};
 
@@ -27,6 +28,11 @@ pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
     }
     lines.push(Line::default());
     lines.extend(networks(page, rates, width));
+    lines.extend(
+        page.dry_run
+            .iter()
+            .flat_map(|run| dry_run(run, rates, width)),
+    );
     lines
 }
 
@@ -83,18 +89,49 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
         ("asked to verify the address", ""),
     ];
     let counts = addresses.counts();
-    let mut lines = Vec::new();
-    for (at, (what, setting)) in counters.into_iter().enumerate() {
-        let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
-        let right = vec![
-            part(0, now(at).map(rate).unwrap_or_default(), style(now(at))),
-            part(1, format!("{} in all", count(counts[at])), STRONG),
-        ];
-        lines.push(fit::line(left, right, width.min(WIDEST)));
-    }
+    let counters = counters.into_iter().enumerate();
+    let mut lines: Vec<_> = counters
+        .map(|(at, (what, setting))| counter(what, setting, counts[at], now(at), width))
+        .collect();
     let left = vec![part(1, "connections that count now", FAINT)];
     let right = vec![part(0, count(addresses.permits), STRONG)];
     lines.push(fit::line(left, right, width.min(WIDEST)));
+    lines
+}
+
+fn counter(
+    what: &str,
+    setting: &str,
+    number: u64,
+    now: Option<f64>,
+    width: usize,
+) -> Line<'static> {
+    let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
+    let right = vec![
+        part(0, now.map(rate).unwrap_or_default(), style(now)),
+        part(1, format!("{} in all", count(number)), STRONG),
+    ];
+    fit::line(left, right, width.min(WIDEST))
+}
+
+/// What the limits of the dry run would have refused.
+fn dry_run(dry_run: &DryRun, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let fields = Resource::COUNTED.map(Resource::field_name).into_iter();
+    let names = fields.chain(["Addresses.Rates", "Addresses.Subnets"]);
+    let title = "the dry run would have refused";
+    let mut lines = vec![
+        Line::default(),
+        Line::styled(first_words(title, width), STRONG),
+    ];
+    for (at, (name, number)) in names.zip(dry_run.counts()).enumerate() {
+        let now = rates.dry_run().map(|rates| rates[at]);
+        if number > 0 {
+            lines.push(counter(name, "", number, now, width));
+        }
+    }
+    if lines.len() == 2 {
+        lines.push(Line::styled("nothing", FAINT));
+    }
     lines
 }
 

@@ -1,7 +1,7 @@
 //! What the server says about itself.
 
+use rcmgr_atomic::{Refusals, Resource};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use crate::top::text::escaped;
 
@@ -114,30 +114,32 @@ pub struct Reload {
 }
 
 /// What limits that are only evaluated would have refused.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct DryRun {
+    /// By all scopes.
+    #[serde(deserialize_with = "super::refusals")]
+    pub refusals: Refusals,
     pub addresses: Option<Addresses>,
-    /// The refusals by scopes: counts, in any structure.
-    #[serde(flatten)]
-    by_scopes: Value,
 }
 
 impl DryRun {
-    /// The number of all refusals, by scopes and by address.
-    pub fn all_refused(&self) -> u64 {
-        let by_address = self.addresses.as_ref().map_or(0, Addresses::all_refused);
-        by_address.saturating_add(sum(&self.by_scopes))
+    /// The counters: those of [`Resource::COUNTED`], refused by rate, refused by subnet.
+    pub fn counts(&self) -> [u64; 8] {
+        let by_address = self.addresses.as_ref().map(Addresses::counts);
+        let [by_rate, by_subnet, _] = by_address.unwrap_or_default();
+        let [memory, fd, streams_in, streams_out, conns_in, conns_out] =
+            Resource::COUNTED.map(|resource| self.refusals.get(resource));
+        [
+            memory,
+            fd,
+            streams_in,
+            streams_out,
+            conns_in,
+            conns_out,
+            by_rate,
+            by_subnet,
+        ]
     }
-}
-
-/// The sum of all whole numbers.
-fn sum(value: &Value) -> u64 {
-    let sums: Vec<u64> = match value {
-        Value::Array(values) => values.iter().map(sum).collect(),
-        Value::Object(values) => values.values().map(sum).collect(),
-        number => number.as_u64().into_iter().collect(),
-    };
-    sums.into_iter().fold(0, u64::saturating_add)
 }
 
 pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
