@@ -1,5 +1,6 @@
 //! Plain counters, and the kinds that they count.
 
+mod class_refusals;
 mod conn_memory;
 mod kind;
 mod missed;
@@ -9,6 +10,7 @@ mod per_thread;
 mod refusals;
 mod slot;
 
+pub use class_refusals::ClassRefusals;
 pub use conn_memory::{ConnMemory, ConnMemoryBucket, ConnMemoryCounts};
 pub use kind::Kind;
 pub use missed::{Change, MissedCell};

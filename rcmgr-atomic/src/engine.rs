@@ -2,6 +2,8 @@
 //! a refusal is settled, and the records of operations.
 
 mod attempt;
+mod dry_run;
+mod evaluation;
 mod leaf_class;
 mod limits_in_force;
 mod nodes;
@@ -13,8 +15,11 @@ mod refused_peers;
 mod scope_ref;
 mod state;
 mod survey;
+mod unproven;
 mod user_code;
 
+pub use dry_run::{DryRunPermit, Granted};
+pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};
 pub use state::{Engine, Path};

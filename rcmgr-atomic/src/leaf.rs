@@ -18,6 +18,7 @@
 //!   again.
 
 mod allowlist;
+mod evaluated;
 mod holder;
 mod move_step;
 mod mover;
@@ -29,7 +30,7 @@ mod reserve;
 mod state;
 
 pub use allowlist::leave_allowlist;
-pub use holder::{ConnectionLeaf, SharedLeaf};
+pub use holder::{ConnectionLeaf, More, SharedLeaf};
 pub use mover::LeafMover;
 pub use new_stream::{ask_first, ask_refused_peer, stream_path};
 pub use open::{charge_new, join_charged};

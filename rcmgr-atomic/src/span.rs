@@ -2,6 +2,7 @@
 //! reserved directly on a node.
 
 mod direct;
+mod evaluated;
 mod state;
 
 pub use direct::NodeUser;

@@ -181,13 +181,13 @@ fn a_refusal_is_recorded_with_the_scope_that_refused() {
     assert_eq!(
         *refusals.0.lock().unwrap(),
         [
-            "Open stream-2 peer:a streams",
-            "Open stream-3 peer:a streams",
-            "Join stream-1 protocol:/a streams",
-            "Reserve stream-1  memory",
-            "Reserve  system memory",
-            "Reserve stream-1  memory",
-            "Reserve stream-1.span-1  memory",
+            "Open stream-2 peer:a Streams",
+            "Open stream-3 peer:a Streams",
+            "Join stream-1 protocol:/a Streams",
+            "Reserve stream-1  Memory",
+            "Reserve  system Memory",
+            "Reserve stream-1  Memory",
+            "Reserve stream-1.span-1  Memory",
         ]
     );
 }

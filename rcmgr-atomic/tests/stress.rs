@@ -8,6 +8,7 @@ mod by_memory;
 
 use std::env;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -192,6 +193,8 @@ fn stress(threads: u64, reload: Reload, room: u64) {
 fn nothing_is_left(manager: Manager) {
     assert_eq!(manager.conn_memory(), ConnMemory::default());
     assert_eq!(manager.addresses().stat().permits, 0);
+    let dry_run = manager.dry_run_addresses();
+    assert_eq!(dry_run.map_or(0, |stat| stat.permits), 0);
     let session = Session::new(manager.clone(), 1);
     for scope in manager.scopes() {
         if let Some(view) = session.view(&scope.id) {
@@ -235,6 +238,11 @@ fn change_limits(manager: &Manager, round: u64, room: u64) {
     let mut limits = limits(room);
     limits.system.memory = ((5_000 + round % 7 * 1_000) * room).into();
     limits.peer_default.streams = ((3 + round % 4) * room).into();
+    if round % 3 == 0 {
+        let mut dry_run = limits.clone();
+        dry_run.peer_default.memory = (1_000 * room).into();
+        limits.dry_run = Some(Arc::new(dry_run));
+    }
     manager.set_limits(limits);
     let allowlist = manager.addresses().allowlist();
     let entry = ALLOWLIST[0].parse().expect("an entry of the allowlist");

@@ -39,8 +39,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_atomic::{BadConfiguration, Manager, ScopeClass};
-use rcmgr_config::PartialLimits;
+use rcmgr_atomic::{Manager, ScopeClass};
+use rcmgr_config::{LimitsFile, LimitsFileErrors, PartialLimits};
 use rcmgr_metrics::trace::TraceSink;
 use tokio::task::JoinSet;
 
@@ -66,7 +66,7 @@ use unguarded::Unguarded;
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Limits(#[from] BadConfiguration),
+    Limits(#[from] LimitsFileErrors),
     #[error("rcmgr: {0}")]
     Other(#[from] io::Error),
 }
@@ -88,12 +88,11 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn try_run(options: &Options) -> Result<bool, Failure> {
-    let file = match &options.limits_file {
-        Some(path) => PartialLimits::read(path)?,
-        None => PartialLimits::default(),
-    };
+    let file = options.limits_file.as_ref();
+    let file = file.map(LimitsFile::read_with_all_errors).transpose()?;
+    let limits = file.as_ref().map(|file| file.limits.clone());
     let mut notices = Vec::new();
-    let plan = plan(options, &file, &mut notices)?;
+    let plan = plan(options, &limits.unwrap_or_default(), &mut notices)?;
     let naming = naming(options, &plan, &mut notices);
     print_plan(options, &plan, &notices);
 
@@ -115,7 +114,7 @@ fn try_run(options: &Options) -> Result<bool, Failure> {
             interrupt: Interrupt::listen(),
         };
         if let Some(address) = options.http() {
-            let served = view::serve(address, &manager).await?;
+            let served = view::serve(address, &manager, file).await?;
             eprintln!("live view: http://{served}/");
         }
         play_all(&setting, &manager, &bar).await
@@ -197,7 +196,7 @@ fn naming(options: &Options, plan: &Plan, notices: &mut Vec<String>) -> Naming {
 }
 
 fn print_plan(options: &Options, plan: &Plan, notices: &[String]) {
-    eprintln!(
+    output::print_error(format_args!(
         "honest connections: {} (addresses: {}), flooding addresses: {}, seconds: {}, file \
          descriptors: up to {}",
         grouped(plan.connections),
@@ -205,9 +204,9 @@ fn print_plan(options: &Options, plan: &Plan, notices: &[String]) {
         plan.floods.len(),
         options.seconds,
         grouped(plan.fds()),
-    );
+    ));
     for notice in notices {
-        eprintln!("note: {notice}");
+        output::print_error(format_args!("note: {notice}"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! know the [origin](origin::Origin) of each value.
 
 pub mod amount;
+mod beside;
 mod check;
 mod command_error;
 pub mod configuration;

@@ -85,20 +85,21 @@ enum Command {
     /// With --suggest, prints limits that would have granted everything in the trace.
     ///
     /// A file that is cut off is used up to that point. This and skipped unknown events and fields
-    /// are reported on stderr. Any other line that is not an event is an error.
+    /// are reported on stderr. Any other line that is not an event is an error, and so are files
+    /// without any event.
     ///
-    /// The exit status is 0 if everything was read, 1 if a file cannot be read or written, and 2 if
-    /// an argument is wrong.
+    /// The exit status is 0 if everything was read, 1 if a file cannot be read or written or is not
+    /// a trace, and 2 if an argument is wrong or has no effect.
     Replay(replay::Options),
 
     /// Watch the manager of a server in a terminal
     ///
-    /// Shows the data of the live view at the URL, for example that of the demo: usage and limits
-    /// of each scope, those closest to a limit first, refusals, and the rate of refusals. Press ?
-    /// for the keys. If the server does not answer, the last data stays on the screen and the
-    /// program tries again.
+    /// Shows the data of the live view at the URL, for example that of the demo: what is refused
+    /// now, with the setting to change, and usage, limits and refusals of each scope, those closest
+    /// to a limit first. Press ? for the keys. If the server does not answer, the last data stays on
+    /// the screen and the program tries again.
     ///
-    /// If the output is not a terminal, prints the current state once, as with --once.
+    /// If the output is not a terminal, prints the state once, as with --once.
     ///
     /// The exit status is 0 if the view was quit or printed, 1 if there was no answer to print or
     /// no terminal, and 2 if an argument is wrong.

@@ -8,8 +8,7 @@ mod table;
 use std::io;
 use std::process::ExitCode;
 
-use rcmgr_atomic::BadConfiguration;
-use rcmgr_config::Machine;
+use rcmgr_config::{LimitsFileErrors, Machine};
 use rcmgr_metrics::replay::{Options as Wanted, ReplayLimits, replay};
 use rcmgr_metrics::trace::TraceError;
 
@@ -27,7 +26,7 @@ enum Failure {
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
-    Limits(#[from] BadConfiguration),
+    Limits(#[from] LimitsFileErrors),
     #[error("rcmgr: {0}")]
     File(#[from] OutputError),
     #[error("rcmgr: cannot write the output: {0}")]

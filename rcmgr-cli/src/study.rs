@@ -63,7 +63,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
         }
         outputs.push((Output::begin(path)?, format));
     }
-    eprintln!("{}", Machine::detect().describe());
+    print_error(Machine::detect().describe());
     if cfg!(debug_assertions) {
         eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
     }

@@ -169,6 +169,25 @@ fn limits_of_a_file_apply_unless_an_argument_overrides_them() {
 }
 
 #[test]
+fn limits_by_address_of_a_file_are_enforced() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-addresses.toml");
+    let text = "[Addresses]\nTrusted = []\n[Addresses.Subnets]\n\"IPv4/32\" = 3\n";
+    fs::write(&file, text).expect("a file can be written");
+    let file = format!("--limits-file={}", file.display());
+    let run = rcmgr(&[
+        "demo",
+        "--seconds=1",
+        "--connections=64",
+        "--flooding=1",
+        &file,
+    ]);
+    let report = report(&run);
+    assert!(number(row(report, "addresses")[0]) > 0, "{report}");
+    let honest = row(report, "peer:127.0.1.1 to peer:127.0.1.16, highest");
+    assert!(honest[0].starts_with("3 of"), "{honest:?}");
+}
+
+#[test]
 fn a_bad_file_of_limits_is_a_clear_error() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-bad.toml");
     fs::write(&file, "[System]\nMemry = 1\n").expect("a file can be written");

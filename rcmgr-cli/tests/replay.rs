@@ -91,6 +91,9 @@ peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.
 conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
 inbound+outbound   - not live at the end
 
+scope   closest limit      peak
+conn-1  Memory         64.0 KiB  of 0 B
+
 refused by  what                requests
 peer        fd                         1
 peer        inbound connection         1
@@ -209,7 +212,7 @@ fn the_json_has_summary_usage_over_time_and_what_if() {
     assert!(
         table
             .out
-            .contains("\nunder limits.toml, over preset default"),
+            .contains("\nunder limits.toml, over preset server"),
         "{}",
         table.out
     );
@@ -225,7 +228,7 @@ fn the_json_has_summary_usage_over_time_and_what_if() {
     assert!(
         table
             .out
-            .contains("\nunder preset default, within a budget of 16 KiB"),
+            .contains("\nunder preset server, within a budget of 16 KiB"),
         "{}",
         table.out
     );
@@ -285,6 +288,48 @@ fn the_page_is_self_contained_and_hostile_names_stay_text() {
     assert!(!page.contains("<script") && !page.contains('\u{1b}'));
     assert!(page.contains("peer:&lt;script&gt;alert(&#39;&quot;1&quot;&#39;)&lt;/script&gt;"));
     assert!(page.contains("<svg") && !page.contains("http"));
+}
+
+#[test]
+fn the_page_and_the_table_show_the_limits_that_the_trace_has() {
+    let limit = r#""Limit":{"Conns":4,"ConnsInbound":2,"ConnsOutbound":9223372036854775807,"FD":1,"Memory":98304}"#;
+    let created = format!(
+        r#"{{"Time":"2026-11-22T01:00:00Z","Type":"create_scope","Scope":{{"Class":"peer","Peer":"p"}},"Name":"peer:p",{limit}}}"#
+    );
+    let trace = format!("{created}\n{TRACE}");
+    // The scope exists before the manager is created again, so only a trace without `start` has it.
+    let trace = trace.replace(TRACE.lines().next().unwrap(), "");
+    let folder = Folder::new("limits", &[("trace.json", trace.as_bytes())]);
+    let run = folder.replay(&["trace.json", "--html", "page.html"]);
+    assert_eq!(run.status, 0, "{}", run.err);
+    let mut rows = run.out.lines().map(str::split_whitespace);
+    assert!(
+        rows.any(|row| row.eq(["peer:p", "FD", "1", "of", "1"])),
+        "{}",
+        run.out
+    );
+    let page = fs::read_to_string(folder.0.join("page.html")).unwrap();
+    let page: String = page.lines().collect();
+    for cell in [
+        r#"<td class="" data-title="ConnsInbound"><b>1</b><i>of 2</i><small>1</small></td>"#,
+        r#"<td class="unused" data-title="ConnsOutbound"><b>0</b><small>0</small></td>"#,
+        r#"<td class="full" data-title="FD"><b>1</b><i>of 1</i><small>1</small></td>"#,
+        r#"<td class="" data-title="Memory"><b>64.0 KiB</b><i>of 96.0 KiB</i><small>64.0 KiB</small></td>"#,
+        r#"<span class="look0">ConnsInbound 1 of 2</span>"#,
+        r#"<span class="look0">Memory 64.0 KiB of 96.0 KiB</span>"#,
+        r#"<title>limit: Memory 64.0 KiB of 96.0 KiB</title>"#,
+    ] {
+        assert!(page.contains(cell), "{cell}\n{page}");
+    }
+    let json: Value = serde_json::from_str(&folder.replay(&["trace.json", "--json"]).out).unwrap();
+    let scopes = json["scopes"].as_array().unwrap();
+    let peer = scopes
+        .iter()
+        .find(|scope| scope["name"] == "peer:p")
+        .unwrap();
+    let limit = serde_json::json!({"Conns": 4, "ConnsInbound": 2, "FD": 1, "Memory": 98304, "Streams": 0, "StreamsInbound": 0, "StreamsOutbound": 0});
+    assert_eq!(peer["limit"], limit);
+    assert_eq!(json["over_time"][0]["conns"].as_array().unwrap().len(), 120);
 }
 
 #[test]

@@ -87,18 +87,20 @@ fn the_current_state_is_printed_once() {
             "peer:192.0.2.7",
             "100%",
             bars[0],
-            "16K/64K",
+            "16/64",
+            "KiB",
             bars[1],
             "2/2",
             "in",
             "0",
             "2",
             "1",
+            "0/s",
         ];
-        assert_eq!(row(&printed, "peer:192.0.2.7")[..10], expected, "{printed}");
+        assert_eq!(row(&printed, "peer:192.0.2.7")[..12], expected, "{printed}");
         assert_eq!(
             row(&printed, "system")[1..5],
-            ["-", "16K", "3", "0"],
+            ["-", "16", "KiB", "3"],
             "{printed}"
         );
     }

@@ -7,6 +7,7 @@ mod addresses;
 mod foreign;
 mod format;
 mod interpret;
+mod interpreted;
 mod json;
 mod mistakes;
 mod names;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
-use crate::{AddressKey, PartialLimits};
+use crate::{AddressKey, PartialLimits, Setting};
 use text::{LARGEST, read_text, too_long};
 
 pub use format::FileFormat;
@@ -57,16 +58,6 @@ pub struct LimitsFile {
     pub dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
     /// The line of each limit by address that its dry run sets.
     pub dry_run_address_lines: BTreeMap<AddressKey, usize>,
-}
-
-/// The limits of a text, and the lines of its settings.
-#[derive(Debug, Default)]
-struct Interpreted {
-    limits: PartialLimits,
-    lines: BTreeMap<(LimitsKey, Resource), usize>,
-    address_lines: BTreeMap<AddressKey, usize>,
-    dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
-    dry_run_address_lines: BTreeMap<AddressKey, usize>,
 }
 
 impl LimitsFile {
@@ -192,6 +183,31 @@ impl LimitsFile {
         self.lines.get(&(key.clone(), resource)).copied()
     }
 
+    /// The line, from 1, that sets what a [`Warning`](crate::Warning) is about; `None` if the file
+    /// does not set it. For the dry run it is its first line.
+    pub fn line_of(&self, setting: &Setting) -> Option<usize> {
+        match setting {
+            Setting::Field(field) => self.line(&field.key, field.resource),
+            Setting::Address(key) => self.address_line(key),
+            Setting::DryRun => {
+                let addresses = self.dry_run_address_lines.values();
+                self.dry_run_lines.values().chain(addresses).min().copied()
+            }
+        }
+    }
+
+    /// As [`line_of`](Self::line_of), in the file's dry run.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<usize> {
+        match setting {
+            Setting::Field(field) => {
+                let field = (field.key.clone(), field.resource);
+                self.dry_run_lines.get(&field).copied()
+            }
+            Setting::Address(key) => self.dry_run_address_lines.get(key).copied(),
+            Setting::DryRun => None,
+        }
+    }
+
     /// The line, from 1, that sets a limit by address; `None` if the file does not set it.
     pub fn address_line(&self, key: &AddressKey) -> Option<usize> {
         self.address_lines.get(key).copied()
@@ -235,16 +251,26 @@ impl PartialLimits {
     /// | --- | --- |
     /// | `System`, `Transient`, `AllowlistedSystem`, `AllowlistedTransient`, `Conn`, `Stream`, `ServiceDefault`, `ServicePeerDefault`, `ProtocolDefault`, `ProtocolPeerDefault`, `PeerDefault` | `Streams`, `StreamsInbound`, `StreamsOutbound`, `Conns`, `ConnsInbound`, `ConnsOutbound`, `FD`, `Memory` |
     /// | `Service`, `ServicePeer`, `Protocol`, `ProtocolPeer`, `Peer` | a table for each name, protocol id or peer id |
+    /// | `Addresses` | `Trusted`, `Allowlist`, `NAT64`, `ReferenceDefaults`, and the tables `Subnets`, `Networks`, `Rates` |
+    /// | `DryRun` | the same tables again: limits that are evaluated and not enforced |
     ///
     /// A field is a whole number, which may also be a string; `"unlimited"`; `"blockAll"` or 0,
     /// which grants nothing; or `"default"`, which is the same as omitting the field. `Memory` is
-    /// in bytes, and may have a unit, as in `"512 MiB"` (see [`ByteSize`](crate::ByteSize)). The
-    /// names and rules are go-libp2p's, with two differences: go-libp2p has no units, and it
-    /// ignores unknown keys.
+    /// in bytes, and may have a unit, as in `"512 MiB"` (see [`ByteSize`](crate::ByteSize)). A
+    /// whole number may have a fraction or an exponent, as in `1.073741824e+09`. The names and rules
+    /// of scopes are go-libp2p's, with two differences: go-libp2p has no units, and it ignores
+    /// unknown keys.
     ///
-    /// `SystemLimit` is another name for `System`, which the BNB Greenfield storage provider uses.
-    /// A file may contain only one of the two. An empty TOML text sets nothing; the JSON equivalent
-    /// is `{}`.
+    /// In `Subnets` the keys are sizes such as `"IPv4/32"` and the values numbers of connections; in
+    /// `Networks` the keys are networks. `Rates` has both, and `Global`; the values are tables with
+    /// `PerSecond` and `Burst`. All these values may also be the words above. A file replaces each
+    /// [list](crate::AddressList) as a whole. A list is emptied with `[]`, or with `"unlimited"` for
+    /// `Subnets`, `Networks` or `Rates`, or for `IPv4`, `IPv6`, `Global` and `Networks` within them.
+    ///
+    /// `SystemLimit` is another name for `System`, which an early version of the BNB Greenfield
+    /// storage provider used. A file may contain only one of the two. The limits may also be in
+    /// `Swarm.ResourceMgr.Limits`, as in a configuration of kubo. An empty TOML text sets nothing;
+    /// the JSON equivalent is `{}`.
     ///
     /// ```
     /// use rcmgr_config::PartialLimits;

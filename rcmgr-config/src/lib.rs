@@ -51,4 +51,4 @@ pub use partial_limits::PartialLimits;
 pub use per_scope::PerScope;
 pub use scaling::{LimitIncrease, ScalingLimit, ScalingLimits};
 pub use size::{ByteSize, ByteSizeError};
-pub use warning::{Warning, WarningKind};
+pub use warning::{Setting, Warning, WarningKind};

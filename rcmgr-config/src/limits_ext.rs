@@ -24,24 +24,34 @@ pub trait LimitsExt: Sized {
     #[must_use]
     fn auto_scale() -> Self;
 
-    /// Limits that cannot have the effect that they seem to have, in the order of
-    /// [`LimitsKey`](rcmgr_core::LimitsKey).
+    /// Limits that cannot have the effect that they seem to have: first those of scopes in the order
+    /// of [`LimitsKey`](rcmgr_core::LimitsKey), then those by address, then the dry run.
     ///
     /// Only numbers are checked: an unlimited field leaves the decision to other scopes. The checks
     /// are:
     ///
     /// - A limit is over the same limit of the scope above: the system for most scopes, the service
-    ///   or protocol for a share per peer. Streams are reported only if they are more than twice as
-    ///   many, because go-libp2p's own table goes up to that. A named entry is not reported if the
-    ///   default of its class has the same fault.
+    ///   or protocol for a share per peer, the peer for the memory of a connection or stream.
+    ///   Streams are reported only if they are more than twice as many, because go-libp2p's own
+    ///   table goes up to that. A named entry is not reported if the default of its class has the
+    ///   same fault.
     /// - One direction is over the total of both directions, or a total is above zero while both
     ///   directions are zero. The second happens if only `Conns` of a service is set over
     ///   go-libp2p's table.
-    /// - The system scope has no memory, so nothing can be reserved; or a system, transient or conn
-    ///   scope has no connections, so nothing can be opened. Other zero limits are not reported,
-    ///   because many scopes need no such resource.
+    /// - A scope lets nothing in: no connections, no file descriptors while it has connections, no
+    ///   streams, or no memory. Zeros that a table has for good reason are not reported, and no
+    ///   named entry without connections or streams, because that blocks one name.
+    /// - A scope has less than one file descriptor for five connections, so TCP connections stop
+    ///   there.
+    /// - A system scope has fewer streams than connections, or less than 1 KiB of memory for each
+    ///   connection.
     /// - A service has connections or file descriptors, but each peer's share of them is zero.
     /// - A system scope is over the memory or file descriptors of `machine`, if one is given.
+    /// - A limit by address refuses before a limit of peers does, is over the limit of the system or
+    ///   of a wider subnet, blocks everything, or is for a network that is trusted. A rate lets
+    ///   fewer connections in at once than its subnets may have. An allowlist has scopes without
+    ///   connections.
+    /// - The dry run is the same as the enforced limits.
     ///
     /// ```
     /// use rcmgr_config::{Budget, LimitsExt};
@@ -56,6 +66,33 @@ pub trait LimitsExt: Sized {
     /// ```
     #[must_use]
     fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning>;
+
+    /// The warnings that a file causes: those of these limits that `defaults`, over which the file
+    /// was built, do not have.
+    ///
+    /// The tables have more connections than file descriptors on a machine with much memory and few
+    /// descriptors, and no connections of services in go-libp2p's table. [`warnings`](Self::warnings)
+    /// leaves these out. This method reports them if they are not those of the defaults.
+    ///
+    /// ```
+    /// use rcmgr_config::{Budget, LimitsExt, PartialLimits};
+    /// use rcmgr_core::MIB;
+    ///
+    /// let defaults = Budget { memory: 512 * MIB, fds: 512 }.limits();
+    /// let file = PartialLimits::from_toml("System = { Conns = 5000, ConnsInbound = 5000 }")?;
+    /// let warnings = file.build(&defaults).warnings_over(&defaults, None);
+    /// let lines: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    /// assert_eq!(
+    ///     lines,
+    ///     [
+    ///         "System.FD: 512 file descriptors stop TCP connections far below the 5000 that Conns allows",
+    ///         "System.Streams: 3072 streams are fewer than the 5000 connections that are allowed, and each needs one",
+    ///     ],
+    /// );
+    /// # Ok::<(), rcmgr_core::BadConfiguration>(())
+    /// ```
+    #[must_use]
+    fn warnings_over(&self, defaults: &Self, machine: Option<&Machine>) -> Vec<Warning>;
 }
 
 impl LimitsExt for Limits {
@@ -66,5 +103,9 @@ impl LimitsExt for Limits {
 
     fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
         warning::warnings(self, machine)
+    }
+
+    fn warnings_over(&self, defaults: &Self, machine: Option<&Machine>) -> Vec<Warning> {
+        warning::warnings_over(self, defaults, machine)
     }
 }

@@ -1,6 +1,7 @@
 //! The presets of scaling limits: go-libp2p's table, and a table for plain servers.
 
-use rcmgr_core::{AddressLimits, GIB, KIB, Limit, LimitValue, MIB};
+use rcmgr_core::address::{AddressConfig, AddressLimits, SubnetLimit, SubnetLimits};
+use rcmgr_core::{GIB, KIB, Limit, LimitValue, MIB};
 
 use crate::{LimitIncrease, PerScope, ScalingLimit, ScalingLimits};
 
@@ -8,6 +9,9 @@ use crate::{LimitIncrease, PerScope, ScalingLimit, ScalingLimits};
 type InOutTotal = [u64; 3];
 
 const NONE: InOutTotal = [0; 3];
+
+/// The connections of one peer in the table for servers.
+const PEER_CONNS: u64 = 16;
 
 fn base(conns: InOutTotal, streams: InOutTotal, memory: u64, fd: u64) -> Limit {
     let [conns_inbound, conns_outbound, conns] = conns.map(LimitValue::from);
@@ -61,6 +65,10 @@ impl Default for ScalingLimits {
     /// | peer | 8 / 8 / 8 | 256 / 512 / 512, + 128 / 256 / 256 | 64 MiB, + 128 MiB | 4, or 1/64 |
     /// | conn | 1 / 1 / 1 | none | 32 MiB | 1 |
     /// | stream | none | 1 / 1 / 1 | 16 MiB | none |
+    ///
+    /// There are no limits by address. go-libp2p has some in its connection limiter:
+    /// [`AddressConfig::reference_defaults`](rcmgr_core::AddressConfig::reference_defaults), in a
+    /// file `ReferenceDefaults`.
     fn default() -> Self {
         let system = scaling(
             base([64, 128, 128], [1024, 2048, 2048], 128 * MIB, 256),
@@ -127,12 +135,22 @@ impl ScalingLimits {
     /// | conn | 1 / 1 / 1 | none | 8 MiB | 1 |
     /// | stream | none | 1 / 1 / 1 | 4 MiB | none |
     ///
+    /// Limits by address, on every machine: 16 connections from an IPv4 address and from an IPv6 /56,
+    /// and 128 from an IPv6 /48. There is no limit on the rate of new connections. Loopback is
+    /// trusted.
+    ///
     /// Each connection is assumed to need 256 KiB, so 4096 fit into a GiB, and to have four
     /// streams, as with HTTP/2 or QUIC. A server dials less than it accepts, so a quarter of the
     /// connections may be outbound. A quarter may be in the handshake. A service may have three
     /// quarters, so that a busy service leaves room for others. A peer is one client or the address
     /// of a few; a browser opens six connections. A connection's buffers, 8 MiB, are a quarter of
     /// its peer's memory, and a stream's half of a connection's.
+    ///
+    /// An address may have as many connections as one peer, so that one client cannot use up the
+    /// transient scope before it is identified. A household or a server usually has one IPv6 /56,
+    /// and so counts like an IPv4 address. A /48 holds 256 of them, and costs an attacker little: it
+    /// may have as many connections as eight. Clients behind one address translator share its 16:
+    /// raise the number, or trust the network, where that is not enough.
     ///
     /// ```
     /// use rcmgr_config::{Budget, ScalingLimits};
@@ -163,7 +181,7 @@ impl ScalingLimits {
             per_gib(conns(CONNS / 4 * 3), [STREAMS / 4 * 3; 3], 768 * MIB, 0.75),
         );
         let peer = scaling(
-            base([16; 3], [128; 3], 32 * MIB, 16),
+            base([PEER_CONNS; 3], [128; 3], 32 * MIB, 16),
             per_gib(NONE, [64; 3], 32 * MIB, 1.0 / 64.0),
         );
         let scopes = PerScope {
@@ -186,7 +204,50 @@ impl ScalingLimits {
         };
         Self {
             scopes,
-            addresses: AddressLimits::default(),
+            addresses: server_addresses(),
+        }
+    }
+}
+
+/// The limits by address of [`ScalingLimits::server`].
+fn server_addresses() -> AddressLimits {
+    let size = |prefix_len, conns| SubnetLimit { prefix_len, conns };
+    let subnets = SubnetLimits {
+        v4: vec![size(32, PEER_CONNS)],
+        v6: vec![size(56, PEER_CONNS), size(48, 8 * PEER_CONNS)],
+        ..SubnetLimits::none()
+    };
+    let config = AddressConfig {
+        subnets,
+        ..AddressConfig::none()
+    };
+    AddressLimits::new(config).expect("the sizes are different and valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Budget;
+
+    #[test]
+    fn only_the_table_for_servers_limits_connections_by_address() {
+        let budget = Budget {
+            memory: GIB,
+            fds: 4096,
+        };
+        let server = budget.limits_of(&ScalingLimits::server());
+        let sizes = |subnets: &[SubnetLimit]| -> Vec<_> {
+            let sizes = subnets.iter();
+            sizes.map(|size| (size.prefix_len, size.conns)).collect()
+        };
+        assert_eq!(sizes(&server.addresses.subnets.v4), [(32, 16)]);
+        assert_eq!(sizes(&server.addresses.subnets.v6), [(56, 16), (48, 128)]);
+        let per_address = LimitValue::of(server.addresses.subnets.v4[0].conns);
+        assert_eq!(server.peer_default.conns, per_address);
+        assert_eq!(server.addresses.rates, AddressConfig::none().rates);
+        assert_eq!(server.addresses.trusted, AddressConfig::none().trusted);
+        for limits in [budget.limits(), ScalingLimits::default().scale(GIB, 4096)] {
+            assert!(limits.addresses.limit_nothing());
         }
     }
 }

@@ -66,7 +66,7 @@ use std::time::Duration;
 use rcmgr_core::{Limits, Result};
 
 use crate::LimitsFile;
-use errors::{bad, with_file};
+use errors::{Failure, bad};
 use follower::Follower;
 use inbox::Inbox;
 use options::Options;
@@ -202,10 +202,10 @@ impl Builder {
         A: Fn(Limits) + Send + 'static,
     {
         let load = move |text: &str, path: &Path| {
-            let file = LimitsFile::from_text_of(path, text)?;
+            let file = LimitsFile::from_text_of_with_all_errors(path, text)?;
             Ok(file.limits.build(&defaults))
         };
-        self.start_with(path, load, apply)
+        self.follow(path, load, apply)
     }
 
     /// Starts a watcher for a file in another format. `load` converts the text to limits. It is
@@ -224,19 +224,28 @@ impl Builder {
         L: Fn(&str, &Path) -> Result<Limits> + Send + 'static,
         A: Fn(Limits) + Send + 'static,
     {
+        let load = move |text: &str, path: &Path| Ok(load(text, path)?);
+        self.follow(path, load, apply)
+    }
+
+    fn follow<L, A>(self, path: impl AsRef<Path>, load: L, apply: A) -> Result<LimitsWatcher>
+    where
+        L: Fn(&str, &Path) -> Result<Limits, Failure> + Send + 'static,
+        A: Fn(Limits) + Send + 'static,
+    {
         let given = path.as_ref();
         let path = std::path::absolute(given).map_err(|error| bad(given, &error))?;
         let load_and_apply = {
             let path = path.clone();
             move |text: &str| {
-                let limits = load(text, &path).map_err(|error| with_file(error, &path))?;
+                let limits = load(text, &path).map_err(|failure| failure.with_file(&path))?;
                 apply(limits);
                 Ok(())
             }
         };
         // The first load is on the caller's thread, so that the caller gets its error.
         let text = Reading::of(&path).text?;
-        load_and_apply(&text)?;
+        load_and_apply(&text).map_err(|failure: Failure| failure.error)?;
 
         let follower = Follower {
             path: path.clone(),

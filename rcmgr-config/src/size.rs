@@ -9,7 +9,7 @@ use rcmgr_core::{GIB, KIB, MIB};
 ///
 /// Parsing accepts a whole number of bytes, or a number with an optional fraction and a unit: `B`;
 /// `KiB`, `MiB`, `GiB`, `TiB`, `PiB`, `EiB` (powers of 1024); `kB` or `KB`, `MB`, `GB`, `TB`, `PB`,
-/// `EB` (powers of 1000). Spaces may stand before the unit. A fraction of a byte is cut off. A unit
+/// `EB` (powers of 1000). Spaces may stand before the unit and around the whole. A fraction of a byte is cut off. A unit
 /// such as `M` is refused, because it may mean 1000 or 1024.
 ///
 /// Printing uses the largest unit of 1024 in which the number is whole, so that nothing is lost.
@@ -85,7 +85,7 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, ByteSizeError> {
         // Split into whole number, fraction and unit.
-        let (whole, rest) = digits(text);
+        let (whole, rest) = digits(text.trim());
         let (fraction, rest) = match rest.strip_prefix('.') {
             Some(rest) => digits(rest),
             None => ("0", rest),
@@ -93,7 +93,7 @@ impl FromStr for ByteSize {
         if whole.is_empty() || fraction.is_empty() {
             return Err(ByteSizeError::NoNumber);
         }
-        let unit = match rest.trim_start_matches(' ') {
+        let unit = match rest.trim_start() {
             "" if rest.is_empty() => 1,
             name => BINARY
                 .iter()
@@ -176,6 +176,8 @@ mod tests {
             ("512 MiB", 512 * MIB),
             ("1GiB", GIB),
             ("64   KiB", 64 * KIB),
+            (" 512 MiB ", 512 * MIB),
+            ("\t7\n", 7),
             ("1.5 GiB", 1536 * MIB),
             ("1.0 B", 1),
             ("10 MB", 10_000_000),
@@ -198,16 +200,14 @@ mod tests {
             ("lots", NoNumber),
             ("-1", NoNumber),
             ("+1", NoNumber),
-            (" 1", NoNumber),
             (".5 GiB", NoNumber),
             ("1. GiB", NoNumber),
             ("٣ GiB", NoNumber),
             ("12x", unknown("x")),
-            ("1 ", unknown("")),
             ("1 M", unknown("M")),
             ("1 mib", unknown("mib")),
             ("1e3", unknown("e3")),
-            ("1 GiB ", unknown("GiB ")),
+            ("1 Gi B", unknown("Gi B")),
             ("1.2.3 GiB", unknown(".3 GiB")),
             ("1.5", PartOfAByte),
             ("1.5 B", PartOfAByte),

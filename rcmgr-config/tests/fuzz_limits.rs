@@ -26,7 +26,7 @@ enum Mutation {
 }
 
 /// Tokens that have a meaning in one of the formats.
-const TOKENS: [&str; 40] = [
+const TOKENS: [&str; 52] = [
     "{",
     "}",
     "[",
@@ -67,6 +67,18 @@ const TOKENS: [&str; 40] = [
     "512 MiB",
     "18446744073709551615",
     "99999999999999999999",
+    "Addresses",
+    "Subnets",
+    "Networks",
+    "Rates",
+    "Trusted",
+    "IPv4/32",
+    "IPv6/129",
+    "10.0.0.0/8",
+    "PerSecond",
+    "DryRun",
+    "Swarm",
+    "ResourceMgr",
 ];
 
 fn mutation() -> impl Strategy<Value = Mutation> {

@@ -22,6 +22,7 @@
 
 pub mod address;
 mod amount;
+mod bad_configuration;
 mod clock;
 mod direction;
 pub mod dynamic;
@@ -45,10 +46,11 @@ mod stat;
 
 pub use address::{AddressConfig, AddressLimits, canonical_ip};
 pub use amount::Amount;
+pub use bad_configuration::BadConfiguration;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{BadConfiguration, Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
+pub use error::{Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
 pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;

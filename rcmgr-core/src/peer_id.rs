@@ -90,6 +90,15 @@ pub enum PeerIdError {
     Mistyped,
 }
 
+impl From<libp2p::Mistake> for PeerIdError {
+    fn from(mistake: libp2p::Mistake) -> Self {
+        match mistake {
+            libp2p::Mistake::CutOff => Self::CutOff,
+            libp2p::Mistake::Mistyped => Self::Mistyped,
+        }
+    }
+}
+
 impl PeerId {
     /// The maximum length of a peer id, in bytes. The longest libp2p peer id, an inlined public
     /// key, has 44 bytes.
@@ -130,8 +139,8 @@ impl PeerId {
         }
         if len > Self::MAX_LEN {
             let text = str::from_utf8(bytes).unwrap_or_default();
-            let mistyped = libp2p::mistyped(text, LONGEST_MISTYPED);
-            return Err(mistyped.unwrap_or(PeerIdError::TooLong { len }));
+            let mistake = libp2p::mistake(text, LONGEST_MISTYPED);
+            return Err(mistake.map_or(PeerIdError::TooLong { len }, PeerIdError::from));
         }
         let mut peer = Self {
             len: len as u8,
@@ -150,9 +159,8 @@ impl PeerId {
             return Some(Ok(peer));
         }
         // Without digits it is no hexadecimal number.
-        let digits = text
-            .strip_prefix("0x")
-            .filter(|digits| !digits.is_empty())?;
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let digits = digits.filter(|digits| !digits.is_empty())?;
         let len = HEXLOWER_PERMISSIVE.decode_len(digits.len()).ok()?;
         let mut bytes = [0; libp2p::LONGEST];
         let Some(bytes) = bytes.get_mut(..len) else {
@@ -224,8 +232,8 @@ impl FromStr for PeerId {
         }
         match text {
             "0x" => Err(PeerIdError::Empty),
-            _ => match libp2p::mistyped(text, LONGEST_CUT) {
-                Some(error) => Err(error),
+            _ => match libp2p::mistake(text, LONGEST_CUT) {
+                Some(mistake) => Err(mistake.into()),
                 None => Self::exactly(text.as_bytes()),
             },
         }

@@ -8,9 +8,10 @@ use crate::Resource;
 /// How many requests were refused, by the resource that was missing and by the requested direction.
 ///
 /// A connection that is refused for lack of a file descriptor counts only under [`fd`](Self::fd), so
-/// that the first six counts together are the number of refused requests. The last two tell how
-/// many connections of each direction, and with a file descriptor, were refused in all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+/// that the first six counts together are the number of refused requests. The last two are details
+/// of these: they tell how many connections of each direction, and with a file descriptor, were
+/// refused in all. Two values are equal if the first six counts are.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Refusals {
     /// Refused memory reservations.
     pub memory: u64,
@@ -67,6 +68,14 @@ impl Refusals {
         self.iter().map(|(_, count)| count).sum()
     }
 }
+
+impl PartialEq for Refusals {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Refusals {}
 
 impl Add for Refusals {
     type Output = Self;

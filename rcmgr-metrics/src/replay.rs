@@ -5,7 +5,8 @@
 //! of scopes that are live at the same time, not by the length of the files. A destroyed scope is
 //! added to its class; only the one or two thousand most notable destroyed scopes are kept. Usage
 //! over time has a fixed number of [points](Options::points) and is reported for a few scopes.
-//! These are only known at the end, so the files are then read a second time.
+//! These are only known at the end, so the files are then read a second time. The time is in
+//! proportion to the number of events.
 //!
 //! # What if
 //!
@@ -29,21 +30,22 @@
 //! - **A refusal that would now be granted is counted, but not charged**, because its duration is
 //!   unknown. So with much higher limits, real usage would have been higher than in the replay, and
 //!   some of the requests granted here might have been refused.
-//! - **For a refused operation, the scopes after the one that refused** are not in the trace. For
-//!   an opened connection or stream, transient and system are checked as well; for memory, system.
-//!   The other scopes are assumed to grant. The requester of refused memory is not in the trace
-//!   either: its request is checked again even if its stream would not exist.
+//! - **For a refused operation, the scopes after the one that refused** are not in the trace. If a
+//!   connection, stream or span refused, the rest of its path is checked as well. If a shared scope
+//!   refused, transient and system are checked for an opened connection or stream, and system for
+//!   memory. The other scopes are assumed to grant. The requester of memory that a shared scope
+//!   refused is not in the trace either: its request is checked again even if its stream would not
+//!   exist.
 //! - **Usage from before the start of the trace is included**, as far as the totals of events show
 //!   it.
 //! - Traces do not contain subnet and rate limits.
 
-mod chart;
+mod addresses;
 mod html;
 mod needs;
 #[doc(hidden)]
 pub mod operation;
 mod over_time;
-mod page;
 mod report;
 mod rules;
 mod scope;
@@ -58,6 +60,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rcmgr_config::PartialLimits;
 
+pub use addresses::SubnetNeed;
 pub use over_time::OverTime;
 pub use report::{Blocked, Class, Report, Scope};
 pub use suggest::HEADROOM;
@@ -127,7 +130,8 @@ pub struct Progress {
 ///
 /// # Errors
 ///
-/// If a file cannot be read, or has a line that is not an event: see [`TraceReader`].
+/// If a file cannot be read or has a line that is not an event, or if there is no event at all: see
+/// [`TraceReader`].
 pub fn replay(
     files: &[PathBuf],
     options: &Options,
@@ -229,6 +233,7 @@ impl Replay {
             transient: summary.usage("transient"),
             blocked_resources: summary.blocked(),
             classes: summary.classes(&needs),
+            subnets: summary.subnets(),
             scopes: summary.scopes(self.top),
             over_time: Vec::new(),
             what_if,
@@ -260,8 +265,12 @@ impl Report {
     /// For memory, the need is the limit at which the priority of a reservation is sufficient. A
     /// refused request counts as if it had been granted at that moment, also by the scopes that
     /// would have been asked next; a trace does not show how many refused requests would have
-    /// overlapped. A replay under these limits refuses nothing. Resources that were never used are left to the
-    /// defaults.
+    /// overlapped. A replay under these limits refuses nothing. Resources that were never used are
+    /// left to the defaults.
+    ///
+    /// If peers' ids are IP addresses, there are limits for the connections of an IPv4 address, and
+    /// of an IPv6 /56 and /48, too: the highest number at a time, with headroom. Loopback does not
+    /// count.
     pub fn suggest(&self, headroom: f64) -> PartialLimits {
         suggest::suggest(self, headroom)
     }

@@ -2,11 +2,15 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use rcmgr_atomic::{Endpoint, Limit, Limits, Manager, Priority};
+use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, Priority, UsesFd};
+use rcmgr_config::PartialLimits;
+use rcmgr_core::address::SubnetLimit;
 use rcmgr_core::{AddressLimits, Error, Result};
 use rcmgr_metrics::replay::{Options, ReplayLimits, Report, WhatIfReport, replay};
 use rcmgr_metrics::trace::TraceSink;
@@ -146,6 +150,74 @@ fn what_a_peer_refused_is_in_the_needs_of_what_is_asked_after_it() {
     assert_eq!(streams(limits.system), 3.into());
     assert_eq!(streams(limits.protocol_default), 2.into());
     assert_eq!(streams(limits.protocol_peer_default), 2.into());
+}
+
+#[test]
+fn subnets_get_as_many_connections_as_any_has_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    // Opens a connection from each address, and closes the oldest if more than 12 are open.
+    let addresses: Vec<IpAddr> = (0..60_u16)
+        .map(|number| match number % 3 {
+            0 => Ipv4Addr::new(192, 0, 2, number as u8 % 2).into(),
+            subnet => Ipv6Addr::new(0x2001, 0xdb8, number % 2, subnet << 8, 0, 0, 0, number).into(),
+        })
+        .collect();
+    let open_all = |manager: &Manager| -> Result<()> {
+        let mut open = VecDeque::new();
+        for &ip in &addresses {
+            let endpoint = Endpoint::Ip(ip);
+            let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, endpoint)?;
+            connection.set_peer(&ip.into())?;
+            open.push_back(connection);
+            if open.len() > 12 {
+                open.pop_front();
+            }
+        }
+        Ok(())
+    };
+    let sink = TraceSink::builder(&path).start().unwrap();
+    let builder = Manager::builder().limits(Limits::unlimited());
+    let manager = builder.recorder(sink.recorder()).build().unwrap();
+    open_all(&manager).unwrap();
+    sink.close().unwrap();
+
+    let suggested = read(&path, None).suggest(1.0);
+    let sizes = |subnets: &[SubnetLimit]| -> Vec<(u8, u64)> {
+        subnets
+            .iter()
+            .map(|size| (size.prefix_len, size.conns))
+            .collect()
+    };
+    let limits = suggested.build(&Limits::unlimited());
+    let subnets = &limits.addresses.subnets;
+    assert_eq!(sizes(&subnets.v4), [(32, 3)]);
+    assert_eq!(sizes(&subnets.v6), [(56, 3), (48, 5)]);
+    for written in [
+        PartialLimits::from_toml(&suggested.to_toml()).unwrap(),
+        PartialLimits::from_json(&suggested.to_json()).unwrap(),
+    ] {
+        assert_eq!(written, suggested);
+    }
+    // Under these limits all are let in, and with one less not all.
+    let manager = |limits: &Limits| Manager::builder().limits(limits.clone()).build().unwrap();
+    open_all(&manager(&limits)).unwrap();
+    for at in 0..3 {
+        let mut config = (*limits.addresses).clone();
+        let sizes = config.subnets.v4.iter_mut().chain(&mut config.subnets.v6);
+        for size in sizes.skip(at).take(1) {
+            size.conns -= 1;
+        }
+        let addresses = AddressLimits::new(config).unwrap();
+        let limits = Limits {
+            addresses,
+            ..limits.clone()
+        };
+        assert!(
+            matches!(open_all(&manager(&limits)), Err(Error::SubnetLimit(_))),
+            "{at}"
+        );
+    }
 }
 
 fn operations(priorities: &[Priority]) -> RandomOps {

@@ -8,11 +8,14 @@
 mod addresses;
 mod attaching;
 mod charging;
+mod dry_run;
 mod leaf;
+mod looking;
 mod memory;
 mod opening;
 mod request;
 mod scopes;
+mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +27,7 @@ use rcmgr_core::{
 use crate::usage::{Usage, usage};
 use crate::{On, Op, Remote};
 use addresses::Addresses;
+use dry_run::DryRun;
 use leaf::Leaf;
 
 /// The model. It performs what a [`Session`](crate::Session) performs, with the same results.
@@ -52,6 +56,7 @@ pub struct Model {
     over_releases: BTreeMap<ScopeClass, u64>,
     closed: bool,
     addresses: Addresses,
+    dry_run: DryRun,
 }
 
 /// A connection, a stream or a span.
@@ -109,7 +114,10 @@ pub struct HandleFacts {
 impl Model {
     /// A model with this many slots for handles.
     pub fn new(limits: Limits, addresses: &AddressConfig, slots: usize) -> Self {
+        let mut dry_run = DryRun::default();
+        dry_run.set(&limits);
         Self {
+            dry_run,
             addresses: Addresses::new(addresses, limits.allowlisted_system.conns),
             limits,
             overrides: BTreeMap::new(),

@@ -208,8 +208,17 @@ fn roomy_limit(rng: &mut Rng) -> Limit {
     }
 }
 
-/// Limits of which each scope has tight ones now and then. Some of the names have their own.
+/// Limits of which each scope has tight ones now and then. Some of the names have their own. Some limits
+/// have a dry run.
 pub fn random_limits(rng: &mut Rng, names: &RandomOps) -> Limits {
+    let mut limits = limits_without_dry_run(rng, names);
+    if rng.u8(..3) == 0 {
+        limits.dry_run = Some(Arc::new(limits_without_dry_run(rng, names)));
+    }
+    limits
+}
+
+fn limits_without_dry_run(rng: &mut Rng, names: &RandomOps) -> Limits {
     let mut limits = Limits::unlimited();
     limits.addresses = names.addresses.clone();
     for limit in [

@@ -24,7 +24,7 @@ pub struct Screen {
 }
 
 pub const WIDE: Screen = Screen {
-    width: 1400,
+    width: 1600,
     height: 1000,
     scheme: "light",
 };

@@ -23,7 +23,7 @@ impl Server {
 
     /// Starts at the address of an earlier server, which must be dropped before.
     pub fn at(address: SocketAddr, manager: &Manager) -> Self {
-        let router = http::router(Observer::new(manager.clone()));
+        let router = http::router(Observer::new(manager.clone()).name("echo server"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime needs little");
         let listener = runtime.block_on(TcpListener::bind(address));

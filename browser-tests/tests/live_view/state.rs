@@ -52,7 +52,7 @@ pub fn rich() -> (Manager, Held) {
     let (mut streams, mut connections) = (Vec::new(), Vec::new());
     let protocols = ["/ipfs/kad/1.0.0", "/ipfs/id/1.0.0", "/meshsub/1.1.0"];
     for number in 0..24_u64 {
-        let peer = format!("12D3KooWPeer{number:02}");
+        let peer = format!("ClientPeer{number:02}");
         connections.extend((0..=number % 8).map(|_| connection(&manager, &peer)));
         for at in 0..number.min(20) {
             let protocol = protocols[(at % 3) as usize];
@@ -63,7 +63,7 @@ pub fn rich() -> (Manager, Held) {
             streams.push(one);
         }
     }
-    let full = "12D3KooWPeer23".parse().expect("a peer");
+    let full = "ClientPeer23".parse().expect("a peer");
     for _ in 0..1234 {
         let refused = manager.open_stream(&full, Direction::Inbound);
         refused.expect_err("it has as many as it may");

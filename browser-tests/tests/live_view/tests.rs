@@ -13,7 +13,8 @@ use crate::state::{connection, manager, rich, stream};
 
 pub type Test = fn(&Browser);
 
-pub const ALL: [(&str, Test); 10] = [
+pub const ALL: [(&str, Test); 11] = [
+    ("numbers_have_three_digits_or_are_shown_in_full", numbers),
     ("a_change_is_followed_without_reloading", change),
     ("a_peer_is_found_with_the_keyboard_alone", search),
     ("those_nearest_to_a_limit_come_first", order),
@@ -78,19 +79,16 @@ fn search(browser: &Browser) {
     let (manager, _held) = rich();
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
-    page.until_shown("12D3KooWPeer23");
+    page.until_shown("ClientPeer23");
     let all = names_on(&page).len();
     page.press("Tab");
     assert_eq!(page.value::<String>("document.activeElement.id"), "search");
-    page.type_in("peer:12d3koowPEER17");
+    page.type_in("peer:clientPEER17");
     page.until(&format!(
         "{NAMES}.length > 0 && {NAMES}.every((name) => name.endsWith('Peer17'))"
     ));
     let found = names_on(&page);
-    assert!(
-        found.contains(&"peer:12D3KooWPeer17".to_owned()),
-        "{found:?}"
-    );
+    assert!(found.contains(&"peer:ClientPeer17".to_owned()), "{found:?}");
     // The peer and its shares of protocols and services, but not those of other peers.
     assert_eq!(found.len(), 5, "{found:?}");
     page.type_in("no such peer");
@@ -137,7 +135,13 @@ fn order(browser: &Browser) {
 fn is_text(page: &Page) {
     let made = "[...new Set([...document.querySelectorAll('main *')].map((one) => one.localName))]";
     let made: BTreeSet<String> = page.value(made);
-    let may = BTreeSet::from(["ul", "li", "div", "span", "bdi", "p"].map(str::to_owned));
+    let may = BTreeSet::from(
+        [
+            "a", "bdi", "details", "div", "h2", "input", "label", "li", "option", "p", "path",
+            "section", "select", "span", "summary", "svg", "ul",
+        ]
+        .map(str::to_owned),
+    );
     let other: Vec<_> = made.difference(&may).collect();
     assert!(other.is_empty(), "{other:?}");
     assert_eq!(page.value::<String>("document.title"), "rcmgr");
@@ -153,7 +157,8 @@ fn names(browser: &Browser) {
     ));
     let shown: BTreeSet<String> = names_on(&page).into_iter().collect();
     for number in 0..2 * crowd::NASTY.len() {
-        let protocol = crowd::protocol(number).replace(char::is_control, "\u{fffd}");
+        let protocol = crowd::protocol(number).to_owned();
+        let protocol = rcmgr_atomic::shown(&protocol).to_string();
         let peer = crowd::peer(number);
         for name in [
             format!("peer:{peer}"),
@@ -176,14 +181,14 @@ fn crowd_of_names(browser: &Browser) {
     let (manager, _held) = crowd::crowd(100_000);
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
-    page.until_shown("300,004 scopes");
+    page.until_shown("300k scopes");
     assert_eq!(names_on(&page).len(), 200);
     let elements = page.value::<u32>("document.querySelectorAll('*').length");
     assert!(elements < 20_000, "{elements}");
     is_text(&page);
     // The time that the page is blocked when it redraws everything.
     let deaf = "(() => { const begin = performance.now(); \
-        draw(JSON.parse(drawn).scopes); document.body.offsetHeight; \
+        layout = ''; cards = new Map(); draw(JSON.parse(drawn).scopes); document.body.offsetHeight; \
         return performance.now() - begin; })()";
     let deaf = page.value::<f64>(deaf);
     assert!(deaf < 1000.0, "{deaf} ms");
@@ -228,7 +233,7 @@ fn outage(browser: &Browser) {
 fn fits(page: &Page, screen: Screen) {
     let width = page.value::<u32>("document.documentElement.scrollWidth");
     assert!(width <= screen.width, "{width} on {screen:?}");
-    let cut = "[...document.querySelectorAll('header *, #settings *, main .title *, main .words *')]\
+    let cut = "[...document.querySelectorAll('header *, #settings *, #rows *, #detail *, #by-address *, main .title *, main .words *')]\
         .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)\
         .map((one) => one.textContent)";
     let cut = page.value::<Vec<String>>(cut);
@@ -241,7 +246,7 @@ fn screens(browser: &Browser) {
     let _long = stream(&manager, "192.0.2.9", &"x".repeat(300), MIB);
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
-    page.until_shown("12D3KooWPeer23");
+    page.until_shown("ClientPeer23");
     for screen in [WIDE, PHONE] {
         for screen in [screen, screen.dark()] {
             page.show_on(screen);
@@ -309,7 +314,37 @@ fn under_flood(browser: &Browser) {
     let flood = Flood::start();
     let server = Server::start(&flood.manager);
     let page = Page::open(browser, server.url(), WIDE);
-    page.until_shown("peer:10.0.0.7");
+    // Those that refuse now are above everything else, with the setting to change.
+    let rows = "[...document.querySelectorAll('#rows .row')].map((row) => \
+        [...row.children].map((cell) => cell.textContent))";
+    page.until(&format!("{rows}.length >= 6"));
+    let found = page.value::<Vec<[String; 4]>>(rows);
+    let cell = |name: &str, at: usize| {
+        let row = found.iter().find(|row| row[1] == name);
+        row.unwrap_or_else(|| panic!("{name} in {found:#?}"))[at].clone()
+    };
+    assert_eq!(found[0][1], "peer:10.0.0.7", "{found:#?}");
+    assert_eq!(cell("peer:10.0.0.7", 2), "StreamsInbound, 20 of 20");
+    assert_eq!(cell("peer:10.0.0.7", 3), "PeerDefault.StreamsInbound");
+    assert_eq!(cell("system", 2), "ConnsInbound, 100k of 100k");
+    assert_eq!(cell("system", 3), "System.ConnsInbound");
+    assert_eq!(cell("peer:10.0.0.23", 3), "PeerDefault.Memory");
+    assert!(cell("system", 0).ends_with("/s"));
+    let above = "document.querySelector('#rows').getBoundingClientRect().bottom < \
+        Math.min(innerHeight, document.querySelector('#tree').getBoundingClientRect().top)";
+    assert!(page.value::<bool>(above));
+    // So are refusals by address and by the dry run, with their numbers.
+    page.until_shown("203.0.113.9/32");
+    page.until("document.querySelector('#by-address').innerText.includes('/s')");
+    page.until("/^StreamsInbound [0-9]+/.test(document.querySelector('#would').innerText)");
+    // A hundred thousand shares without limits are one line.
+    let lines = "[...document.querySelectorAll('#tree .scope')].filter((one) => one.checkVisibility()).length";
+    assert!(page.value::<u32>(lines) <= 203);
+    // Each scope has a minute of history. It is bounded, and the page stays responsive.
+    page.until("document.querySelector('#tree .usage').getAttribute('d').split('L').length > 6");
+    page.until("document.querySelector('#tree .refusals').getAttribute('d').includes('V20Z')");
+    assert!(page.value::<u32>("document.querySelectorAll('*').length") < 20_000);
+    assert!(page.value::<u32>("histories.size") <= 30 * 203);
     for screen in [WIDE, PHONE] {
         for screen in [screen, screen.dark()] {
             page.show_on(screen);
@@ -318,5 +353,81 @@ fn under_flood(browser: &Browser) {
             page.picture(format!("flood-{}-{}", screen.width, screen.scheme));
         }
     }
+    // The scope's own page has an address, and the browser's way back leads to all scopes.
+    page.show_on(WIDE);
+    page.value::<bool>("(document.querySelector('#rows a').click(), true)");
+    page.until_shown("PeerDefault.StreamsInbound");
+    page.until("document.querySelectorAll('#detail tbody tr').length === 8");
+    assert_eq!(
+        page.value::<String>("location.search"),
+        "?scope=peer%3A10.0.0.7"
+    );
+    page.until_shown("service:echo.peer:10.0.0.7");
+    for screen in [WIDE, PHONE] {
+        for screen in [screen, screen.dark()] {
+            page.show_on(screen);
+            page.until(&format!("innerWidth === {}", screen.width));
+            fits(&page, screen);
+            page.picture(format!("scope-{}-{}", screen.width, screen.scheme));
+        }
+    }
+    page.value::<bool>("(window.history.back(), true)");
+    page.until("document.getElementById('detail').hidden");
+    page.until_shown("peer:10.0.0.13");
+    page.close();
+}
+
+fn numbers(browser: &Browser) {
+    let server = Server::start(&manager(|_| {}));
+    let page = Page::open(browser, server.url(), WIDE);
+    // `rcmgr top` shows the same.
+    let cases: [(&str, &[(f64, &str)]); 3] = [
+        (
+            "count",
+            &[
+                (0.0, "0"),
+                (999.0, "999"),
+                (9_999.0, "9,999"),
+                (10_000.0, "10k"),
+                (10_049.0, "10.0k"),
+                (133_564.0, "134k"),
+                (999_499.0, "999k"),
+                (999_500.0, "1.00M"),
+                (1_234_567_890.0, "1.23G"),
+            ],
+        ),
+        (
+            "size",
+            &[
+                (1_023.0, "1,023 B"),
+                (1_024.0, "1 KiB"),
+                (1_536.0, "1.50 KiB"),
+                (1_048_575.0, "1.00 MiB"),
+                (1_047_552.0, "0.999 MiB"),
+                (50_780_438_528.0, "47.3 GiB"),
+            ],
+        ),
+        (
+            "rate",
+            &[
+                (0.0, "0/s"),
+                (0.04, "<0.1/s"),
+                (2.5, "2.5/s"),
+                (9.96, "10/s"),
+                (1_234.6, "1,235/s"),
+                (13_000.0, "13k/s"),
+            ],
+        ),
+    ];
+    for (function, cases) in cases {
+        for (number, text) in cases {
+            let shown = page.value::<String>(&format!("{function}({number})"));
+            assert_eq!(shown, *text, "{function} of {number}");
+        }
+    }
+    // The time, which changes with every answer, is not read out.
+    let quiet = "['clock', 'uptime'].every((id) => \
+        document.getElementById(id).closest('[aria-live], [role=status]').ariaLive === 'off')";
+    assert!(page.value::<bool>(quiet));
     page.close();
 }

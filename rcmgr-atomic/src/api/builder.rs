@@ -9,7 +9,7 @@ use rcmgr_core::{Clock, Limits, Result};
 use super::manager::Manager;
 use crate::engine::{Engine, Record, Recorder};
 use crate::lending::CreditOptions;
-use crate::limits::Addresses;
+use crate::limits::{Addresses, check_support};
 use crate::sync::SystemClock;
 
 impl Manager {
@@ -17,8 +17,9 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the configuration can't work.
-    /// (Limits alone always can.)
+    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the [limits by
+    /// address](Builder::addresses) are not valid, or if there are some and the feature `address`
+    /// is off.
     pub fn new(limits: Limits) -> Result<Self> {
         Self::builder().limits(limits).build()
     }
@@ -49,6 +50,7 @@ impl Manager {
 #[must_use]
 pub struct Builder {
     limits: Limits,
+    dry_run: Option<Limits>,
     #[cfg(feature = "address")]
     addresses: Option<AddressConfig>,
     clock: Arc<dyn Clock>,
@@ -60,6 +62,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             limits: Limits::unlimited(),
+            dry_run: None,
             #[cfg(feature = "address")]
             addresses: None,
             clock: Arc::new(SystemClock::new()),
@@ -73,6 +76,37 @@ impl Builder {
     /// The first limits. By default there are none.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// A dry run: limits that are evaluated and not enforced. They replace those in the
+    /// [limits](Self::limits). What they would have refused is counted:
+    /// [`Manager::dry_run_refusals`], [`Manager::dry_run_addresses`], and
+    /// [`ScopeReport::dry_run_refusals`](crate::ScopeReport::dry_run_refusals).
+    ///
+    /// Each request that is granted is evaluated on the usage with it: first the limits by address,
+    /// then the scopes in the order in which they were asked. The first that would have refused
+    /// counts that, and the request stays granted. A limit that is set on a single scope holds for
+    /// both. [`Manager::set_limits`] changes the dry run with all other limits. With a dry run
+    /// there is no [prepaid credit](Self::prepaid_credit).
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Limits, Manager, ScopeClass};
+    ///
+    /// let mut tighter = Limits::unlimited();
+    /// tighter.peer_default.streams = 1.into();
+    /// let manager = Manager::builder().dry_run(tighter).build()?;
+    ///
+    /// let peer = "tenant-7".parse()?;
+    /// let first = manager.open_stream(&peer, Direction::Inbound)?;
+    /// let second = manager.open_stream(&peer, Direction::Inbound)?;
+    /// let would_refuse = manager.dry_run_refusals()[ScopeClass::Peer as usize];
+    /// assert_eq!(would_refuse.streams_inbound, 1);
+    /// assert_eq!(manager.refusals(ScopeClass::Peer).total(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dry_run(mut self, limits: Limits) -> Self {
+        self.dry_run = Some(limits);
         self
     }
 
@@ -136,6 +170,10 @@ impl Builder {
         if let Some(addresses) = self.addresses {
             self.limits.addresses = AddressLimits::new(addresses)?;
         }
+        if let Some(dry_run) = self.dry_run {
+            self.limits.dry_run = Some(Arc::new(dry_run));
+        }
+        check_support(&self.limits)?;
         let addresses = self.limits.addresses.clone();
         let addresses = Addresses::new(addresses, allowlisted_conns, self.clock.clone());
         let engine = Engine::new(self.limits, addresses, self.clock, self.credit);

@@ -1,7 +1,5 @@
 //! The handle on a connection.
 
-use std::net::IpAddr;
-
 use rcmgr_core::{ConnectionScope, Direction, PeerId, Result, ScopeClass};
 
 use super::inherent::scope_methods;
@@ -9,7 +7,7 @@ use super::leaf_handle::leaf_handle;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::Slot;
 use crate::engine::Path;
-use crate::leaf::{ConnectionLeaf, Leaf, charge_new, join_charged, leave_allowlist};
+use crate::leaf::{ConnectionLeaf, Leaf, More, charge_new, join_charged, leave_allowlist};
 use crate::lifetime::{Shared, Use};
 use crate::limits::{Addresses, BarePermit};
 use crate::path::PathKind;
@@ -46,39 +44,31 @@ impl Connection {
     /// A connection on a path that is charged with it, with a permit in the subnet of its address,
     /// or none.
     #[inline(always)]
-    pub(super) fn new(path: Use<Path>, slot: Slot, permit: BarePermit) -> Self {
-        let is_recorded = path.home().recorder().is_some();
-        Self::opened(is_recorded, || ConnectionLeaf {
+    pub(super) fn new(
+        path: Use<Path>,
+        slot: Slot,
+        permit: BarePermit,
+        more: Option<Box<More>>,
+    ) -> Self {
+        let leaf = Shared::new_with(|| ConnectionLeaf {
             leaf: Leaf::charged(path, slot),
             permit,
-            allowlisted: None,
-        })
-    }
-
-    /// A connection from an address on the allowlist, on a path that is charged with it.
-    pub(super) fn allowlisted(path: Use<Path>, slot: Slot, ip: IpAddr) -> Self {
-        let is_recorded = path.home().recorder().is_some();
-        Self::opened(is_recorded, || ConnectionLeaf {
-            leaf: Leaf::charged(path, slot),
-            permit: BarePermit::none(),
-            allowlisted: Some(Box::new(ip)),
-        })
-    }
-
-    #[inline(always)]
-    fn opened(is_recorded: bool, leaf: impl FnOnce() -> ConnectionLeaf) -> Self {
-        let leaf = Shared::new_with(leaf);
-        if is_recorded {
-            leaf.leaf.record_opened();
-        }
+            more,
+        });
         Self { leaf }
+    }
+
+    /// Records that it was opened.
+    pub(super) fn record_opened(&self) {
+        self.leaf.record_opened();
     }
 
     /// Whether the connection may stay on its path when the remote turns out to be this peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
-        let allowed = |ip: &IpAddr| path.home().addresses().allowlist().allows(peer, *ip);
+        let allowed = |endpoint| path.home().addresses().allowlist().allows(peer, endpoint);
+        let more = self.leaf.more.as_ref();
         path.kind() != PathKind::AllowlistedConnection
-            || self.leaf.allowlisted.as_deref().is_some_and(allowed)
+            || more.and_then(|more| more.allowlisted).is_some_and(allowed)
     }
 }
 
@@ -225,5 +215,9 @@ impl ConnectionScope for Connection {
     fn done(&self) {
         self.leaf.close();
         addresses(&self.leaf).give_back(&self.leaf.permit);
+        let more = self.leaf.more.as_ref();
+        if let Some(permit) = more.and_then(|more| more.dry_run_permit.as_ref()) {
+            permit.give_back();
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+#[cfg(feature = "address")]
+use rcmgr_address::AddressStat;
 use rcmgr_core::{
     Direction, Endpoint, Limit, Limits, ManagerStat, PeerId, Refusals, ResourceManager, Result,
     ScopeClass, ScopeId, ScopeStat, UsesFd,
@@ -17,10 +19,11 @@ use super::span::Span;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::{ConnMemory, Slot};
 use crate::engine::{Engine, Path};
-use crate::leaf::{ask_refused_peer, charge_new, stream_path};
+use crate::leaf::{More, ask_refused_peer, charge_new, stream_path};
 use crate::lifetime::Use;
 #[cfg(feature = "address")]
 use crate::limits::Addresses;
+use crate::limits::{BarePermit, Listing};
 use crate::node::Node;
 use crate::path::PathKind;
 use crate::span::{NodeUser, Owner};
@@ -57,6 +60,8 @@ pub struct Manager {
     opened: Use<Path>,
     /// The path of a new connection that the allowlist lets in.
     allowlisted_opened: Use<Path>,
+    /// The same, if the allowlist lets in only peers, whatever their address.
+    unproven_opened: Use<Path>,
 }
 
 impl Manager {
@@ -64,6 +69,7 @@ impl Manager {
         Self {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),
+            unproven_opened: engine.unproven_opened_path(),
             engine,
         }
     }
@@ -78,6 +84,20 @@ impl Manager {
     /// once for each.
     pub fn all_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
+    }
+
+    /// How often a scope of each class would have refused in the [dry run](crate::Builder::dry_run), in the
+    /// order of [`ScopeClass::ALL`]. The numbers never decrease, and stay when the dry run ends.
+    pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        self.engine.dry_run_refusals()
+    }
+
+    /// The counters of the limits by address of the [dry run](crate::Builder::dry_run): its refusals, and
+    /// the permits of the connections that were opened since it began. `None` without a dry run.
+    #[cfg(feature = "address")]
+    pub fn dry_run_addresses(&self) -> Option<AddressStat> {
+        let addresses = self.engine.dry_run().addresses()?;
+        Some(addresses.stat())
     }
 
     /// The scopes of a class that refused and no longer exist, with their refusals: those with the
@@ -173,7 +193,8 @@ impl Manager {
                 stat: self.engine.stat(node),
                 limit: self.engine.limit(node),
                 peak: node.peak(),
-                refusals: node.refusals(),
+                refusals: self.engine.refused_by(node, Node::refusals),
+                dry_run_refusals: self.engine.refused_by(node, |node| node.dry_run.refused()),
             });
         })
     }
@@ -182,6 +203,27 @@ impl Manager {
     pub(super) fn holds_something(&self) -> bool {
         let nodes = [self.engine.system(), self.engine.allowlisted_system()];
         nodes.iter().any(|node| !self.engine.stat(node).is_zero())
+    }
+
+    /// A connection that the standard scopes let in, recorded, and evaluated in a dry run.
+    #[cold]
+    fn observed_connection(
+        &self,
+        endpoint: Endpoint,
+        slot: Slot,
+        permit: BarePermit,
+    ) -> Connection {
+        let path = &self.opened;
+        let evaluated = self.engine.evaluate_connection(endpoint, path, slot);
+        let more = evaluated.map(|permit| {
+            Box::new(More {
+                allowlisted: None,
+                dry_run_permit: Some(permit),
+            })
+        });
+        let connection = Connection::new(path.join(), slot, permit, more);
+        connection.record_opened();
+        connection
     }
 
     /// A handle on a node. The caller hands its use of the node over.
@@ -203,6 +245,8 @@ pub struct ScopeReport {
     pub peak: ScopeStat,
     /// How often it has refused since it was made.
     pub refusals: Refusals,
+    /// How often it would have refused in a dry run since it was made.
+    pub dry_run_refusals: Refusals,
 }
 
 impl ResourceManager for Manager {
@@ -222,18 +266,30 @@ impl ResourceManager for Manager {
         let addresses = self.engine.addresses();
         let mut permit = addresses.admit_bare(endpoint)?;
         let refused = match charge_new(&self.opened, slot) {
-            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, permit)),
+            Ok(()) if self.engine.is_observed() => {
+                return Ok(self.observed_connection(endpoint, slot, permit));
+            }
+            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, permit, None)),
             Err(refused) => refused,
         };
         addresses.give_back_last(&mut permit);
-        match endpoint.ip() {
-            Some(ip) if addresses.allowlist().allows_ip(ip) => {
-                let path = &self.allowlisted_opened;
-                charge_new(path, slot)?;
-                Ok(Connection::allowlisted(path.join(), slot, ip))
-            }
-            _ => Err(refused),
-        }
+        // The standard scopes refused. The allowlisted scopes need no permit.
+        let path = match addresses.allowlist().listing(endpoint) {
+            Listing::NotListed => return Err(refused),
+            Listing::SomePeers => &self.unproven_opened,
+            Listing::SomePeersHere | Listing::EveryPeer => &self.allowlisted_opened,
+        };
+        charge_new(path, slot)?;
+        // On the allowlisted scopes it has no permit, in a dry run neither.
+        drop(self.engine.evaluate_connection(endpoint, path, slot));
+        let more = More {
+            allowlisted: Some(endpoint),
+            dry_run_permit: None,
+        };
+        let (permit, more) = (BarePermit::none(), Some(Box::new(more)));
+        let connection = Connection::new(path.join(), slot, permit, more);
+        connection.record_opened();
+        Ok(connection)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

@@ -50,10 +50,10 @@ impl Stream {
 
     #[inline(always)]
     pub(super) fn new(path: Use<Path>, slot: Slot) -> Self {
-        let is_recorded = path.home().recorder().is_some();
+        let is_observed = path.home().is_observed();
         let leaf = Shared::new_with(|| Leaf::charged(path, slot));
-        if is_recorded {
-            leaf.record_opened();
+        if is_observed {
+            leaf.observe_opened();
         }
         Self { leaf }
     }

@@ -135,10 +135,13 @@ impl Engine {
         Ok(())
     }
 
-    /// After a charge of the nodes of a path: fills the credit that could have paid for it.
+    /// After a charge of the nodes of a path: fills the credit that could have paid for it. With a
+    /// dry run there is no credit.
     #[inline]
     pub fn fill_credit(&self, path: &Shared<Path>, version: LimitsVersion, charge: impl Charge) {
-        if let Some((kind, amount)) = charge.credit() {
+        if let Some((kind, amount)) = charge.credit()
+            && !self.has_dry_run()
+        {
             let fill = Fill {
                 lending: &self.lending,
                 versions: &self.versions,

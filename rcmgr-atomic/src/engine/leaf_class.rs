@@ -3,24 +3,38 @@
 use rcmgr_core::{Error, Limit, LimitExceeded};
 
 use crate::counters::{Numbers, RefusalCounts, Slot};
-use crate::limits::{LeafLimit, LimitReached};
+use crate::limits::{LimitReached, LimitsVersion, WholeLimit};
 
 /// The state that all connections, or all streams, share.
 pub struct LeafClass {
-    pub limit: LeafLimit,
+    pub limit: WholeLimit,
     pub refusals: RefusalCounts,
+    /// The limit of a dry run, or no limit.
+    pub dry_run_limit: WholeLimit,
+    pub dry_run_refusals: RefusalCounts,
     pub numbers: Numbers,
 }
 
 impl LeafClass {
-    pub fn new(limit: &Limit) -> Self {
+    /// `dry_run` is the limit of a dry run, if there is one.
+    pub fn new(limit: &Limit, dry_run: Option<&Limit>) -> Self {
         let refusals = RefusalCounts::new();
         refusals.spread();
         Self {
-            limit: LeafLimit::new(limit),
+            limit: WholeLimit::new(limit),
             refusals,
+            dry_run_limit: WholeLimit::new(dry_run.unwrap_or(&Limit::UNLIMITED)),
+            dry_run_refusals: RefusalCounts::new(),
             numbers: Numbers::new(),
         }
+    }
+
+    /// Only one thread at a time may call this, from within
+    /// [`CurrentVersion::change`](crate::limits::CurrentVersion::change).
+    pub fn set_limit(&self, version: LimitsVersion, limit: &Limit, dry_run: Option<&Limit>) {
+        self.limit.set(version, limit);
+        let dry_run = dry_run.unwrap_or(&Limit::UNLIMITED);
+        self.dry_run_limit.set(version, dry_run);
     }
 
     /// Counts the refusal of a new leaf by its own limit and returns its error, which names the

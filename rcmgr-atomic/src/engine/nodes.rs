@@ -58,7 +58,7 @@ impl Engine {
     fn make(&self, id: ScopeId, under_system: bool) -> Node {
         let parent = under_system.then(|| self.system().clone());
         let limits = LimitsVersion::FOR_EACH_SLOT.map(|version| self.limit_of(&id, version));
-        Node::new(id, parent, limits)
+        Node::new(id, parent, &limits)
     }
 
     /// One more user of a node that has one already.
@@ -94,9 +94,11 @@ impl Engine {
         //    That refusal is not counted.)
         if removed {
             self.record(|| Record::collected(node));
-            let refusals = node.refusals();
-            self.past_refusals(node.class()).add(refusals);
+            let (class, refusals) = (node.class(), node.refusals());
+            self.class_refusals().past(class).add(refusals);
             self.past_refusers().add(node.id(), refusals);
+            let dry_run = self.dry_run().refusals();
+            dry_run.past(class).add(node.dry_run.refused());
         }
     }
 }

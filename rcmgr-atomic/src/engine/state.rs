@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, ScopeName, ScopeStat};
 
+use super::dry_run::DryRun;
 use super::leaf_class::LeafClass;
 use super::over_releases::OverReleases;
 use super::past_refusers::PastRefusers;
 use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
-use crate::counters::{ConnMemoryCounts, RefusalCounts, Slot};
+use super::unproven::Unproven;
+use crate::counters::{ClassRefusals, ConnMemoryCounts, Slot};
 use crate::lending::{CreditOptions, Lending};
 use crate::limits::{Addresses, CurrentVersion};
-use crate::node::{Node, Registry};
+use crate::node::{Node, NodeLimit, Registry};
 use crate::path::{self, Peers};
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
 
@@ -26,6 +28,7 @@ pub struct Engine {
     transient: Arc<Node>,
     allowlisted_system: Arc<Node>,
     allowlisted_transient: Arc<Node>,
+    unproven: Unproven,
     pub(super) services: Table<Arc<str>, Arc<Node>>,
     pub(super) protocols: Registry<Arc<str>>,
     pub(super) peers: Peers<Self>,
@@ -43,15 +46,15 @@ pub struct Engine {
     /// made meanwhile with a limit that is not yet in force.
     pub(super) overrides: Table<ScopeId, Limit>,
     pub(super) limits_lock: RareLock,
+    /// Whether it was logged that some limits are not enforced.
+    pub(super) has_warned: AtomicBool,
     pub(super) conn: LeafClass,
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
 
-    /// Refusals by spans, and by nodes that were collected.
-    past_refusals: [RefusalCounts; ScopeClass::ALL.len()],
+    refusals: ClassRefusals,
+    dry_run: DryRun,
     past_refusers: PastRefusers,
-    /// The largest numbers of refusals that were reported for each class.
-    pub(super) reported_refusals: [RefusalCounts; ScopeClass::ALL.len()],
     over_releases: OverReleases,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
@@ -65,27 +68,38 @@ impl Engine {
         clock: Arc<dyn Clock>,
         credit: CreditOptions,
     ) -> Self {
-        let node = |id, parent, limit| Arc::new(Node::new(id, parent, [limit; 2]));
-        let system = node(ScopeId::System, None, limits.system);
-        let of_system = Some(system.clone());
-        let transient = node(ScopeId::Transient, of_system, limits.transient);
-        let limit = limits.allowlisted_system;
-        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, limit);
-        let of_system = Some(allowlisted_system.clone());
-        let limit = limits.allowlisted_transient;
-        let allowlisted_transient = node(ScopeId::AllowlistedTransient, of_system, limit);
+        let dry_run = DryRun::new(&limits, &clock);
+        let evaluated = limits.dry_run.as_deref();
+        let node = |id, parent, limit: fn(&Limits) -> Limit| {
+            let limit = NodeLimit {
+                enforced: limit(&limits),
+                dry_run: evaluated.map(limit),
+            };
+            Arc::new(Node::new(id, parent, &[limit; 2]))
+        };
+        let system = node(ScopeId::System, None, |limits| limits.system);
+        let parent = Some(system.clone());
+        let transient = node(ScopeId::Transient, parent, |limits| limits.transient);
+        let allowlisted_system = node(ScopeId::AllowlistedSystem, None, |limits| {
+            limits.allowlisted_system
+        });
+        let parent = Some(allowlisted_system.clone());
+        let allowlisted_transient = node(ScopeId::AllowlistedTransient, parent, |limits| {
+            limits.allowlisted_transient
+        });
         Self {
             system,
             transient,
             allowlisted_system,
             allowlisted_transient,
+            unproven: Unproven::new(&limits),
             services: Table::new(),
             protocols: Registry::new(),
             peers: Peers::new(),
             refused_peers: RefusedPeers::new(),
             shares: Registry::new(),
-            conn: LeafClass::new(&limits.conn),
-            stream: LeafClass::new(&limits.stream),
+            conn: LeafClass::new(&limits.conn, evaluated.map(|dry_run| &dry_run.conn)),
+            stream: LeafClass::new(&limits.stream, evaluated.map(|dry_run| &dry_run.stream)),
             conn_memory: ConnMemoryCounts::new(),
             addresses,
             lending: Lending::new(credit),
@@ -93,9 +107,10 @@ impl Engine {
             limits: [Published::new(limits.clone()), Published::new(limits)],
             overrides: Table::new(),
             limits_lock: RareLock::default(),
-            past_refusals: std::array::from_fn(|_| RefusalCounts::new()),
+            has_warned: AtomicBool::new(false),
+            refusals: ClassRefusals::new(),
+            dry_run,
             past_refusers: PastRefusers::new(),
-            reported_refusals: std::array::from_fn(|_| RefusalCounts::new()),
             over_releases: OverReleases::new(),
             clock,
             closed: AtomicBool::new(false),
@@ -105,7 +120,15 @@ impl Engine {
 
     /// The same engine, with a recorder of its operations.
     pub fn with_recorder(self, recorder: Option<Arc<dyn Recorder>>) -> Self {
-        Self { recorder, ..self }
+        let dry_run = match recorder {
+            Some(_) => self.dry_run.with_recorder(),
+            None => self.dry_run,
+        };
+        Self {
+            recorder,
+            dry_run,
+            ..self
+        }
     }
 
     #[inline]
@@ -159,6 +182,11 @@ impl Engine {
         &self.allowlisted_transient
     }
 
+    /// The part of the allowlisted transient scope for connections whose peer is not proven.
+    pub fn unproven(&self) -> &Unproven {
+        &self.unproven
+    }
+
     /// Peers by id, with the paths of leaves with a peer and nothing else.
     pub fn peers(&self) -> &Peers<Self> {
         &self.peers
@@ -168,8 +196,16 @@ impl Engine {
         &self.refused_peers
     }
 
-    pub fn past_refusals(&self, class: ScopeClass) -> &RefusalCounts {
-        &self.past_refusals[class as usize]
+    pub fn class_refusals(&self) -> &ClassRefusals {
+        &self.refusals
+    }
+
+    pub fn dry_run(&self) -> &DryRun {
+        &self.dry_run
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     pub fn past_refusers(&self) -> &PastRefusers {

@@ -4,12 +4,21 @@ use std::sync::Arc;
 
 use rcmgr_core::{Refusals, ScopeClass};
 
+use super::leaf_class::LeafClass;
 use super::state::Engine;
+use crate::counters::{ClassRefusals, RefusalCounts};
 use crate::node::Node;
 
 /// The number of nodes that are fetched at once where all are visited: as many as the nearest
 /// caches hold.
 const FETCHED_AT_ONCE: usize = 64;
+
+/// Where refusals of a kind are counted.
+struct Counted<'a> {
+    classes: &'a ClassRefusals,
+    of_leaves: fn(&LeafClass) -> &RefusalCounts,
+    of_node: fn(&Node) -> Refusals,
+}
 
 impl Engine {
     /// All refusals by scopes of this class, also by collected scopes. The numbers never decrease:
@@ -19,6 +28,17 @@ impl Engine {
         self.count_refusals([class], &mut |_| {})[0]
     }
 
+    /// All refusals that a dry run let pass, by class, as [`count_refusals`](Self::count_refusals)
+    /// counts those that were enforced.
+    pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
+        let counted = Counted {
+            classes: self.dry_run().refusals(),
+            of_leaves: |class| &class.dry_run_refusals,
+            of_node: |node| node.dry_run.refused(),
+        };
+        self.count(&counted, ScopeClass::ALL, &mut |_| {})
+    }
+
     /// All refusals by scopes of several classes. It visits each node once, and calls `f` for it,
     /// if one of the classes is a class of nodes.
     pub fn count_refusals<const N: usize>(
@@ -26,14 +46,28 @@ impl Engine {
         classes: [ScopeClass; N],
         f: &mut dyn FnMut(&Node),
     ) -> [Refusals; N] {
+        let counted = Counted {
+            classes: self.class_refusals(),
+            of_leaves: |class| &class.refusals,
+            of_node: Node::refusals,
+        };
+        self.count(&counted, classes, f)
+    }
+
+    fn count<const N: usize>(
+        &self,
+        counted: &Counted<'_>,
+        classes: [ScopeClass; N],
+        f: &mut dyn FnMut(&Node),
+    ) -> [Refusals; N] {
         // Past refusals are read first: a scope that is collected meanwhile is not counted twice.
-        let past = classes.map(|class| self.past_refusals(class).get());
+        let past = classes.map(|class| counted.classes.past(class).get());
         let mut live = [Refusals::default(); N];
         let mut has_nodes = false;
         for (live, class) in live.iter_mut().zip(classes) {
             match class {
-                ScopeClass::Connection => *live = self.conn.refusals.get(),
-                ScopeClass::Stream => *live = self.stream.refusals.get(),
+                ScopeClass::Connection => *live = (counted.of_leaves)(&self.conn).get(),
+                ScopeClass::Stream => *live = (counted.of_leaves)(&self.stream).get(),
                 ScopeClass::Span => {}
                 _ => has_nodes = true,
             }
@@ -42,14 +76,21 @@ impl Engine {
             self.visit_each(&mut |node| {
                 let at = classes.iter().position(|&class| class == node.class());
                 if let Some(at) = at {
-                    live[at] += node.refusals();
+                    live[at] += self.refused_by(node, counted.of_node);
                 }
                 f(node);
             });
         }
-        std::array::from_fn(|at| {
-            self.reported_refusals[classes[at] as usize].raise(past[at] + live[at])
-        })
+        std::array::from_fn(|at| counted.classes.report(classes[at], past[at] + live[at]))
+    }
+
+    /// The refusals of a node, by `of_node`. The allowlisted transient scope has a part.
+    pub fn refused_by(&self, node: &Node, of_node: fn(&Node) -> Refusals) -> Refusals {
+        if node.class() == ScopeClass::AllowlistedTransient {
+            of_node(node) + of_node(self.unproven().node())
+        } else {
+            of_node(node)
+        }
     }
 
     /// Calls `f` for every node that is there now, with no lock held.

@@ -1,9 +1,11 @@
 //! The holders of a leaf: its handle, and its spans.
 
-use std::net::IpAddr;
 use std::ops::Deref;
 
+use rcmgr_core::Endpoint;
+
 use super::state::Leaf;
+use crate::engine::DryRunPermit;
 use crate::lifetime::Shared;
 use crate::limits::BarePermit;
 
@@ -13,8 +15,16 @@ pub struct ConnectionLeaf {
     pub leaf: Leaf,
     /// Its permit in the subnet of its address.
     pub permit: BarePermit,
-    /// The remote address of a connection that the allowlist let in. These are few, so it is boxed.
-    pub allowlisted: Option<Box<IpAddr>>,
+    /// What few connections have.
+    pub more: Option<Box<More>>,
+}
+
+/// What few connections have.
+pub struct More {
+    /// The remote endpoint of a connection that the allowlist let in.
+    pub allowlisted: Option<Endpoint>,
+    /// Its permit by the limits by address of a dry run. Dropping it gives it back.
+    pub dry_run_permit: Option<DryRunPermit>,
 }
 
 /// A leaf that a handle and spans share.

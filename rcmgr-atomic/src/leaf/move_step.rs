@@ -12,9 +12,10 @@ use rcmgr_core::{Priority, Result};
 
 use super::state::Leaf;
 use crate::charge::{Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
-use crate::engine::{Operation, Path, Record};
+use crate::engine::{Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::node::Node;
+use crate::path::PathKind;
 use crate::words::LeafWord;
 
 /// A step of a leaf from its path to the next one. The gained nodes are charged already.
@@ -157,16 +158,40 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             path.release_lost(next, None, memory);
             return;
         }
-        if engine.recorder().is_some() && path.without(next).next().is_some() {
-            engine.record(|| {
-                let record = leaf.about(Operation::Leave, path);
-                record.memory(memory, memory).on(path.without(next))
-            });
+        if engine.is_observed() {
+            self.observe_finish();
         }
         path.release_lost(next, Some(leaf.slot), memory);
         // Here the slot was charged on the nodes. Fill the credit of the next path, which could pay
         // for the slot of the next leaf that moves there.
         engine.fill_credit(next, engine.versions().get(), whole.slot);
+    }
+}
+
+impl<S> MoveStep<'_, S> {
+    /// Records that the leaf leaves the lost nodes, and evaluates its move in a dry run.
+    #[cold]
+    fn observe_finish(&self) {
+        let Self {
+            leaf,
+            path,
+            next,
+            whole,
+        } = self;
+        let (engine, memory) = (path.home(), whole.memory);
+        if path.without(next).next().is_some() {
+            engine.record(|| {
+                let record = leaf.about(Operation::Leave, path);
+                record.memory(memory, memory).on(path.without(next))
+            });
+        }
+        // A stranded connection was refused.
+        if engine.has_dry_run() && next.kind() != PathKind::StrandedConnection {
+            let granted = Granted::moved(leaf.slot, memory);
+            next.with_gained(path, |gained| {
+                engine.evaluate(granted, |_| None, gained.iter().copied());
+            });
+        }
     }
 }
 

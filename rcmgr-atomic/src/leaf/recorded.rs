@@ -22,6 +22,16 @@ impl Leaf {
         path.home().record(|| self.about(Operation::Open, path));
     }
 
+    /// The same, and evaluates it in a dry run.
+    #[cold]
+    pub fn observe_opened(&self) {
+        self.record_opened();
+        let path = self.path();
+        if path.home().has_dry_run() {
+            path.home().evaluate_new(path, self.slot);
+        }
+    }
+
     /// Records that the leaf ends. Its charges are given back after this.
     #[inline]
     pub(super) fn record_end(&self, path: &Shared<Path>, memory: u64) {

@@ -10,11 +10,22 @@ use crate::node::threshold;
 use crate::path::PathKind;
 use crate::words::LeafWord;
 
+/// Whether a reservation is for the leaf itself, or else for a span of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsOwn {
+    Yes,
+    No,
+}
+
 impl Leaf {
     /// Reserves memory on the path and on the leaf, for the leaf itself.
     #[inline]
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
-        let word = self.charge(Memory::new(size, priority))?;
+        let charge = Memory::new(size, priority);
+        let word = match self.charge_from_credit(charge) {
+            Some(word) => word,
+            None => self.charge_slow(charge, IsOwn::Yes)?,
+        };
         if word.has_spans() {
             self.own_memory.add(size);
         }
@@ -23,15 +34,10 @@ impl Leaf {
 
     /// Reserves memory on the path and on the leaf, for a span of the leaf.
     pub fn reserve_for_span(&self, size: u64, priority: Priority) -> Result<()> {
-        self.charge(Memory::new(size, priority)).map(drop)
-    }
-
-    /// Charges the path and the leaf. Returns the word before.
-    #[inline]
-    fn charge(&self, charge: Memory) -> Result<LeafWord> {
+        let charge = Memory::new(size, priority);
         match self.charge_from_credit(charge) {
-            Some(word) => Ok(word),
-            None => self.charge_slow(charge),
+            Some(_) => Ok(()),
+            None => self.charge_slow(charge, IsOwn::No).map(drop),
         }
     }
 
@@ -65,12 +71,14 @@ impl Leaf {
         None
     }
 
-    /// Charges the path and the leaf in all cases that the fast path leaves.
+    /// Charges the path and the leaf in all cases that the fast path leaves. With a dry run there is
+    /// no credit, and so no fast path: each reservation of the leaf itself is evaluated here. Those
+    /// of a span are evaluated there.
     #[inline(never)]
-    fn charge_slow(&self, charge: Memory) -> Result<LeafWord> {
+    fn charge_slow(&self, charge: Memory, is_own: IsOwn) -> Result<LeafWord> {
         let engine = self.engine();
         let charged = engine.under_current_limits(|version| {
-            self.try_charge(engine, charge, version)
+            self.try_charge(engine, charge, is_own, version)
                 .map_err(|refused| engine.settle(refused, charge, version))
         });
         charged.inspect_err(|refused| self.record_refused(charge, refused))
@@ -87,6 +95,7 @@ impl Leaf {
         &self,
         engine: &Engine,
         charge: Memory,
+        is_own: IsOwn,
         version: LimitsVersion,
     ) -> Result<LeafWord, Refused<'_>> {
         let limit = self.memory_limit(engine, version);
@@ -122,6 +131,9 @@ impl Leaf {
                 }
                 // 4. Charge the leaf.
                 let Err(now) = self.set_memory(path, word, word.more(charge.size)) else {
+                    if engine.has_dry_run() && is_own == IsOwn::Yes {
+                        self.evaluate_reserved(charge);
+                    }
                     return Ok(word);
                 };
                 // The leaf moved, got its first span, or was closed: start again.

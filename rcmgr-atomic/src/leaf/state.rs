@@ -101,6 +101,11 @@ impl Leaf {
         })
     }
 
+    /// The limit that was set on the leaf itself, if one was.
+    pub(super) fn limit_override(&self, version: LimitsVersion) -> Option<Limit> {
+        self.limit_override.get(version)
+    }
+
     pub fn set_limit(&self, limit: Option<Limit>) {
         self.engine()
             .change_limits(|version| self.limit_override.set(version, limit));

@@ -107,9 +107,14 @@ impl<H: Home> Lending<H> {
     /// version. So all credit is recalled in time, before these bits repeat.
     pub fn limits_changed(&self, version: LimitsVersion) {
         if version.number().is_multiple_of(StockWord::VERSIONS / 2) {
-            for path in self.lenders() {
-                self.recall_path(&path);
-            }
+            self.recall_all();
+        }
+    }
+
+    /// Recalls the credit of all paths.
+    pub fn recall_all(&self) {
+        for path in self.lenders() {
+            self.recall_path(&path);
         }
     }
 

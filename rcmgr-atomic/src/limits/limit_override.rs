@@ -2,9 +2,9 @@
 
 use rcmgr_core::{Limit, LimitValue};
 
-use super::leaf_limit::LeafLimit;
 use super::slots::{LimitSlots, decode};
 use super::version::LimitsVersion;
+use super::whole_limit::WholeLimit;
 use crate::sync::OnceBox;
 
 /// A limit that was set on one leaf or span. Few have one, so it takes one pointer until it is set.
@@ -15,7 +15,7 @@ pub struct LimitOverride(OnceBox<Override>);
 struct Override {
     /// [`IN_FORCE`] or [`NOT_IN_FORCE`].
     state: LimitSlots<1>,
-    limit: LeafLimit,
+    limit: WholeLimit,
 }
 
 const IN_FORCE: LimitValue = LimitValue::Unlimited;
@@ -27,7 +27,7 @@ impl LimitOverride {
     }
 
     #[inline]
-    fn in_force(&self, version: LimitsVersion) -> Option<&LeafLimit> {
+    fn in_force(&self, version: LimitsVersion) -> Option<&WholeLimit> {
         let found = self.0.get()?;
         let in_force = decode(found.state.get_one(version, 0)) == IN_FORCE;
         in_force.then_some(&found.limit)
@@ -49,7 +49,7 @@ impl LimitOverride {
         let found = self.0.get_or_init(|| {
             Box::new(Override {
                 state: LimitSlots::new([[NOT_IN_FORCE]; 2]),
-                limit: LeafLimit::new(&Limit::UNLIMITED),
+                limit: WholeLimit::new(&Limit::UNLIMITED),
             })
         });
         if let Some(limit) = &limit {

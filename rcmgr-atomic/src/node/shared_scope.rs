@@ -10,6 +10,7 @@ use rcmgr_core::{
 };
 
 use super::cache_line::CacheLine;
+use super::dry_run::NodeDryRun;
 use super::gauge::{ConnsGauge, MemoryGauge, StreamsGauge};
 use super::users::Users;
 use crate::counters::{Kind, MissedCell, Numbers, RefusalCounts, Slot};
@@ -22,6 +23,14 @@ pub const MAX_NODES: usize = 6;
 
 /// The nodes of a path, in the order in which they are checked.
 pub type Nodes = ArrayVec<Arc<Node>, MAX_NODES>;
+
+/// The limit of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeLimit {
+    pub enforced: Limit,
+    /// The limit in the dry run, if there is one.
+    pub dry_run: Option<Limit>,
+}
 
 /// A scope that leaves are charged on.
 #[derive(Debug)]
@@ -41,6 +50,7 @@ pub struct Node {
     back_off: AtomicU32,
     users: Users,
     refusals: RefusalCounts,
+    pub dry_run: NodeDryRun,
     /// An upper bound of the credit of each kind on this node: the capacity of the open stocks of
     /// the paths through it.
     credit_bound: [AtomicU64; Kind::ALL.len()],
@@ -48,7 +58,12 @@ pub struct Node {
 
 impl Node {
     /// A node with limits for either slot.
-    pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: [Limit; 2]) -> Self {
+    pub fn new(id: ScopeId, parent: Option<Arc<Node>>, limits: &[NodeLimit; 2]) -> Self {
+        let dry_run = NodeDryRun::none();
+        for (limit, version) in limits.iter().zip(LimitsVersion::FOR_EACH_SLOT) {
+            dry_run.set_limit(version, limit.dry_run.as_ref());
+        }
+        let limits = limits.map(|limit| limit.enforced);
         let refusals = RefusalCounts::new();
         // There may be many nodes of the collected classes: they are prepared for several threads
         // when there is a second user.
@@ -66,6 +81,7 @@ impl Node {
             back_off: AtomicU32::new(0),
             users: Users::none(),
             refusals,
+            dry_run,
             credit_bound: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -239,7 +255,9 @@ impl Node {
 
     /// Only one thread at a time may call this, from within
     /// [`CurrentVersion::change`](crate::limits::CurrentVersion::change).
-    pub fn set_limit(&self, version: LimitsVersion, limit: &Limit) {
+    pub fn set_limit(&self, version: LimitsVersion, limit: &NodeLimit) {
+        self.dry_run.set_limit(version, limit.dry_run.as_ref());
+        let limit = &limit.enforced;
         self.memory.set_limit(version, limit.memory);
         self.streams.set_limit(version, limit);
         self.conns.set_limit(version, limit);

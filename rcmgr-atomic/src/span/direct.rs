@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rcmgr_core::{Priority, Resource, Result};
 
 use crate::charge::{Charge, Memory, cancel_all};
-use crate::engine::{Engine, Operation, Record};
+use crate::engine::{Engine, Granted, Operation, Record};
 use crate::limits::{LimitReached, UNLIMITED};
 use crate::node::Node;
 use crate::sync::Ordering;
@@ -48,6 +48,7 @@ impl NodeUser {
         // 1. Charge the node and its parents: they never hold less than the word says.
         charge_direct(&self.engine, &self.node, charge)?;
         if size == 0 {
+            self.evaluate_reserved(charge);
             return Ok(());
         }
         // 2. Add the amount to the word.
@@ -73,7 +74,7 @@ impl NodeUser {
                 .direct
                 .compare_exchange(held, sum, Ordering::AcqRel, Ordering::Acquire)
             {
-                Ok(_) => return Ok(()),
+                Ok(_) => break,
                 Err(now) => {
                     // The word changed: the user is not needed if another thread was first.
                     if joins {
@@ -82,6 +83,17 @@ impl NodeUser {
                     held = now;
                 }
             }
+        }
+        self.evaluate_reserved(charge);
+        Ok(())
+    }
+
+    /// Evaluates a reservation in a dry run, if there is one.
+    fn evaluate_reserved(&self, charge: Memory) {
+        if self.engine.has_dry_run() {
+            let granted = Granted::memory(charge.size, charge.level);
+            let nodes = self.node.lineage();
+            self.engine.evaluate(granted, |_| None, nodes);
         }
     }
 

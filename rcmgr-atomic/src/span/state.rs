@@ -18,7 +18,7 @@ use rcmgr_core::{
 use super::direct::{charge_direct, release_direct};
 use crate::charge::{Memory, Refused};
 use crate::counters::{LazyNumber, Numbers, OwnMemory};
-use crate::engine::{Engine, Operation, Record};
+use crate::engine::{Engine, Granted, Operation, Record};
 use crate::leaf::SharedLeaf;
 use crate::lifetime::Shared;
 use crate::limits::{LimitOverride, LimitReached, LimitsVersion};
@@ -231,6 +231,15 @@ impl SpanState {
         own.map_or(owner, |own| own.lower(&owner))
     }
 
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The limit that was set on the span itself, if one was.
+    pub(super) fn limit_override(&self, version: LimitsVersion) -> Option<Limit> {
+        self.limit_override.get(version)
+    }
+
     pub fn set_limit(&self, limit: Option<Limit>) {
         self.engine()
             .change_limits(|version| self.limit_override.set(version, limit));
@@ -247,6 +256,9 @@ impl SpanState {
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         if self.charge(size, priority)?.has_spans() {
             self.own_memory.add(size);
+        }
+        if self.engine().has_dry_run() {
+            self.evaluate_reserved(Granted::memory(size, priority.level()));
         }
         Ok(())
     }
@@ -344,7 +356,8 @@ impl SpanState {
     #[cold]
     fn refused(&self, size: u64, priority: Priority, reached: LimitReached) -> Error {
         self.engine()
-            .past_refusals(ScopeClass::Span)
+            .class_refusals()
+            .past(ScopeClass::Span)
             .count(reached.resource, None);
         LimitExceeded {
             scope: self.name(),

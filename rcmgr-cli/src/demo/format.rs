@@ -1,7 +1,9 @@
-//! Formats numbers for people.
+//! Formats numbers and tables for people.
 
 use std::time::Duration;
 
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
 use rcmgr_atomic::{KIB, LimitValue, MIB};
 
 /// A count with thousands separators: `12,345`.
@@ -26,13 +28,14 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
-/// Nanoseconds, microseconds or milliseconds.
+/// Nanoseconds, microseconds, milliseconds or seconds.
 pub fn duration(time: Duration) -> String {
     let nanos = time.as_nanos();
     match nanos {
         0..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
-        _ => format!("{:.1} ms", nanos as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
+        _ => format!("{:.1} s", nanos as f64 / 1e9),
     }
 }
 
@@ -42,6 +45,16 @@ pub fn of_limit(used: u64, limit: LimitValue, show: fn(u64) -> String) -> String
         LimitValue::Limited(limit) => format!("{} of {}", show(used), show(limit)),
         LimitValue::Unlimited => format!("{} of unlimited", show(used)),
     }
+}
+
+/// An empty table with names on the left and numbers on the right.
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -69,5 +82,6 @@ mod tests {
         assert_eq!(duration(Duration::from_nanos(999)), "999 ns");
         assert_eq!(duration(Duration::from_nanos(1500)), "1.5 µs");
         assert_eq!(duration(Duration::from_millis(25)), "25.0 ms");
+        assert_eq!(duration(Duration::from_millis(2990)), "3.0 s");
     }
 }

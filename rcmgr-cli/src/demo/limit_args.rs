@@ -44,7 +44,7 @@ enum Problem {
     Field(String),
     #[error("{0} has no effect: the demo's connections are not charged on it")]
     UnusedScope(LimitsKey),
-    #[error("{} has no effect: the demo has only inbound connections", .0.field_name())]
+    #[error("{0} has no effect: the demo has only inbound connections")]
     UnusedField(Resource),
     #[error("`{0}` is not a count: a whole number, unlimited or blockAll")]
     Count(String),
@@ -70,7 +70,7 @@ const FIELDS: [Resource; 4] = [
 const SHORT: [(&str, LimitsKey); 3] = [
     ("peer", LimitsKey::PeerDefault),
     ("service", LimitsKey::ServiceDefault),
-    ("servicepeer", LimitsKey::ServicePeerDefault),
+    ("service-peer", LimitsKey::ServicePeerDefault),
 ];
 
 impl LimitSettings {
@@ -118,36 +118,18 @@ impl FromStr for Setting {
     }
 }
 
-/// A name without the differences that are ignored.
-fn plain(name: &str) -> String {
-    let letters = name.chars().filter(|char| !matches!(char, '-' | '_'));
-    letters.flat_map(char::to_lowercase).collect()
-}
-
 fn read_scope(text: &str) -> Result<LimitsKey, Problem> {
-    let unknown = || Problem::Scope(text.to_owned());
-    let key = match text.split_once('.') {
-        None => {
-            let name = plain(text);
-            let short = SHORT.into_iter().find(|(short, _)| *short == name);
-            let full = || {
-                LimitsKey::SCOPES
-                    .into_iter()
-                    .find(|key| plain(key.scope()) == name)
-            };
-            short
-                .map(|(_, key)| key)
-                .or_else(full)
-                .ok_or_else(unknown)?
-        }
-        Some((class, name)) => {
-            let class = plain(class);
-            let mut classes = LimitsKey::CLASSES.into_iter();
-            let class = classes.find(|known| plain(known) == class);
-            let class = class.ok_or_else(unknown)?;
-            let key: Result<LimitsKey, BadConfiguration> = format!("{class}.{name}").parse();
-            key.map_err(|bad| Problem::Name(bad.reason))?
-        }
+    let mut short = SHORT.into_iter();
+    let short = short.find(|(short, _)| short.eq_ignore_ascii_case(&text.replace('_', "-")));
+    let key = match short {
+        Some((_, key)) => key,
+        None => text.parse().map_err(|bad: BadConfiguration| {
+            let class = text.split('.').next().unwrap_or_default();
+            match LimitsKey::CLASSES.contains(&class) {
+                true => Problem::Name(bad.reason),
+                false => Problem::Scope(text.to_owned()),
+            }
+        })?,
     };
     match &key {
         LimitsKey::System
@@ -163,13 +145,10 @@ fn read_scope(text: &str) -> Result<LimitsKey, Problem> {
 }
 
 fn read_field(text: &str) -> Result<Resource, Problem> {
-    let name = plain(text);
-    let mut fields = Resource::IN_FILES.into_iter();
-    let field = fields.find(|field| plain(field.field_name()) == name);
-    match field {
-        Some(field) if FIELDS.contains(&field) => Ok(field),
-        Some(field) => Err(Problem::UnusedField(field)),
-        None => Err(Problem::Field(text.to_owned())),
+    match text.parse() {
+        Ok(field) if FIELDS.contains(&field) => Ok(field),
+        Ok(field) => Err(Problem::UnusedField(field)),
+        Err(_) => Err(Problem::Field(text.to_owned())),
     }
 }
 

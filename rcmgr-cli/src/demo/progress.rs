@@ -15,6 +15,7 @@ use super::format::grouped;
 use super::scopes::connections_refused;
 use super::stage::Stage;
 use super::tally::Tally;
+use crate::output::{for_stderr, print_error};
 
 /// A bar on a terminal, otherwise nothing; and the begin of the demo.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ impl Write for Bar {
     }
 
     fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        let text = for_stderr(&String::from_utf8_lossy(text));
+        let text = text.as_bytes();
         match &self.0 {
             Some(bar) => bar.suspend(|| stderr().write_all(text)),
             None => stderr().write_all(text),
@@ -99,7 +102,7 @@ impl Progress {
                 None => {
                     let seconds = begin.elapsed().as_secs_f64();
                     let counts = self.counts().join(", ");
-                    eprintln!("{seconds:5.1} s  {run}, {stage}: {counts}");
+                    print_error(format_args!("{seconds:5.1} s  {run}, {stage}: {counts}"));
                 }
             }
         }

@@ -3,17 +3,16 @@
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::Ordering;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
 use super::contrast::Contrast;
-use super::format::{bytes, duration, grouped, of_limit};
+use super::format::{bytes, duration, grouped, of_limit, table};
 use super::latency::Recorder;
 use super::plan::{Plan, most_connections};
 use super::scopes::{Summary, connections_refused};
 use super::tally::{ClientTally, Tally};
-use super::verdict::Check;
+use super::verdict::{self, Check};
 use crate::fitted::fitted;
 
 /// The results of the demo.
@@ -100,8 +99,17 @@ impl Report<'_> {
         ] {
             row(class.as_str(), &self.manager.refusals(class));
         }
+        // Only a limits file limits the addresses of the demo.
+        let addresses = Refusals {
+            conns_inbound: verdict::refused_by_address(self.manager),
+            ..Refusals::default()
+        };
+        if addresses.conns_inbound > 0 {
+            row("addresses", &addresses);
+        }
         let all = ScopeClass::ALL.into_iter();
-        row("all", &all.map(|class| self.manager.refusals(class)).sum());
+        let all = all.map(|class| self.manager.refusals(class));
+        row("all", &all.chain([addresses]).sum());
         table
     }
 
@@ -215,14 +223,4 @@ impl Display for Report<'_> {
         }
         Ok(())
     }
-}
-
-/// An empty table with names on the left and numbers on the right.
-pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -68,13 +68,20 @@ fn limits_were_kept(watch: &LimitWatch) -> Check {
 /// Manager and server count refusals independently.
 fn counts_agree(manager: &Manager, tally: &Tally) -> Check {
     let classes = ScopeClass::ALL.into_iter();
-    let refused: u64 = classes.map(|class| manager.refusals(class).total()).sum();
+    let by_scopes: u64 = classes.map(|class| manager.refusals(class).total()).sum();
+    let refused = by_scopes + refused_by_address(manager);
     let seen = tally.server.refused.get() + tally.server.busy.get();
     let (by_manager, by_server) = (grouped(refused), grouped(seen));
     Check {
         passed: refused == seen,
         finding: format!("the manager counted {by_manager} refusals, the server {by_server}"),
     }
+}
+
+/// The connections that the limits by address refused, before any scope was asked.
+pub fn refused_by_address(manager: &Manager) -> u64 {
+    let stat = manager.addresses().stat();
+    stat.refused_by_rate + stat.refused_by_subnet
 }
 
 fn nothing_was_released_twice(manager: &Manager) -> Check {

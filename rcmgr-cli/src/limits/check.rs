@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::slice;
 
 use clap::Args;
-use rcmgr_atomic::BadConfiguration;
-use rcmgr_config::{LimitsExt, Machine, Warning};
+use rcmgr_config::{LimitsExt, LimitsFileErrors, Machine, Warning};
 
 use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
@@ -66,17 +65,26 @@ fn warnings(
     defaults: &Defaults,
     file: &Path,
     machine: Option<&Machine>,
-) -> Result<Vec<String>, BadConfiguration> {
+) -> Result<Vec<String>, LimitsFileErrors> {
     let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
-    let known = defaults.limits.warnings(machine);
-    let warnings = configuration.limits.warnings(machine);
-    let new = warnings.iter().filter(|warning| !known.contains(warning));
-    let line = |warning: &Warning| {
-        let line = configuration.set_by(&warning.key, warning.resource);
-        let line = line
-            .map(|(_, line)| format!("{line}: "))
-            .unwrap_or_else(|| " ".into());
-        format!("{}:{line}warning: {warning}", file.display())
+    let line = |place: &str, warning: &Warning, set_by: Option<(&Path, usize)>| {
+        let line = set_by.map_or(" ".to_owned(), |(_, line)| format!("{line}: "));
+        format!("{}:{line}warning: {place}{warning}", file.display())
     };
-    Ok(new.map(line).collect())
+    let limits = &configuration.limits;
+    let of_limits = limits.warnings_over(&defaults.limits, machine);
+    let lines = of_limits
+        .iter()
+        .map(|warning| line("", warning, configuration.line_of(&warning.setting)));
+    let dry_run = limits.dry_run.as_ref();
+    let of_dry_run = dry_run.map(|dry_run| dry_run.warnings_over(&defaults.limits, machine));
+    // Where the dry run is as enforced, the warning is there already.
+    let own = of_dry_run.iter().flatten();
+    let own = own
+        .filter(|warning| !of_limits.contains(warning))
+        .map(|warning| {
+            let set_by = configuration.dry_run_line_of(&warning.setting);
+            line("DryRun.", warning, set_by)
+        });
+    Ok(lines.chain(own).collect())
 }

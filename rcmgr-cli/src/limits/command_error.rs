@@ -2,13 +2,13 @@
 
 use std::io;
 
-use rcmgr_atomic::BadConfiguration;
+use rcmgr_config::LimitsFileErrors;
 
 /// An error that ends a command without a result.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error(transparent)]
-    Configuration(#[from] BadConfiguration),
+    File(#[from] LimitsFileErrors),
     #[error("rcmgr: cannot write the output: {0}")]
     Output(#[from] io::Error),
 }

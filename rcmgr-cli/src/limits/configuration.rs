@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcmgr_atomic::{BadConfiguration, Limit, Limits, LimitsKey, Resource};
-use rcmgr_config::{LimitsFile, Machine, PartialLimits};
+use rcmgr_atomic::{Limit, LimitField, Limits, LimitsKey, Resource};
+use rcmgr_config::{
+    AddressKey, LimitsExt, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting, Warning,
+};
 
 use super::amount::printable;
 use super::defaults::Defaults;
@@ -24,9 +26,9 @@ impl<'a> Configuration<'a> {
     ///
     /// # Errors
     ///
-    /// The error of the first invalid file.
-    pub fn read(defaults: &'a Defaults, files: &[PathBuf]) -> Result<Self, BadConfiguration> {
-        let files = files.iter().map(LimitsFile::read);
+    /// All mistakes of the first invalid file.
+    pub fn read(defaults: &'a Defaults, files: &[PathBuf]) -> Result<Self, LimitsFileErrors> {
+        let files = files.iter().map(LimitsFile::read_with_all_errors);
         let files: Vec<_> = files.collect::<Result<_, _>>()?;
         let mut set = PartialLimits::default();
         for file in files.iter().rev() {
@@ -37,6 +39,16 @@ impl<'a> Configuration<'a> {
             defaults,
             files,
         })
+    }
+
+    /// The warnings about the limits, those of the defaults included.
+    pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
+        let mut warnings = self.limits.warnings(machine);
+        let of_files = self.limits.warnings_over(&self.defaults.limits, machine);
+        let new = of_files.into_iter();
+        let new: Vec<_> = new.filter(|warning| !warnings.contains(warning)).collect();
+        warnings.extend(new);
+        warnings
     }
 
     /// A description of the limits.
@@ -60,8 +72,66 @@ impl<'a> Configuration<'a> {
 
     /// The file and the line that set a field, if any.
     pub fn set_by(&self, key: &LimitsKey, resource: Resource) -> Option<(&Path, usize)> {
+        self.latest(|file| file.line(key, resource))
+    }
+
+    /// The file and the line of a setting, if a file has it.
+    pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        self.latest(|file| match setting {
+            Setting::Field(field) => file.line(&field.key, field.resource),
+            Setting::Address(key) => file.address_line(key),
+            Setting::DryRun => None,
+        })
+    }
+
+    /// The file and the line of a setting of the dry run, if a file has it.
+    pub fn dry_run_line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
+        self.latest(|file| match setting {
+            Setting::Field(LimitField { key, resource }) => {
+                file.dry_run_lines.get(&(key.clone(), *resource)).copied()
+            }
+            Setting::Address(key) => file.dry_run_address_lines.get(key).copied(),
+            Setting::DryRun => None,
+        })
+    }
+
+    /// The latest file that has a line, and the line.
+    fn latest(&self, line: impl Fn(&LimitsFile) -> Option<usize>) -> Option<(&Path, usize)> {
         let mut latest_first = self.files.iter().rev();
-        latest_first.find_map(|file| Some((path(file), file.line(key, resource)?)))
+        latest_first.find_map(|file| Some((path(file), line(file)?)))
+    }
+
+    /// The origin of a limit by address.
+    pub fn address_origin(&self, key: &AddressKey) -> Origin {
+        for file in self.files.iter().rev() {
+            let addresses = &file.limits.addresses;
+            if addresses.sets(key.list()) {
+                return of_file(file, file.address_line(key));
+            }
+            if addresses.starts_from_reference_defaults() {
+                return Origin::Reference {
+                    path: path(file).to_owned(),
+                };
+            }
+        }
+        self.defaults.address_origin()
+    }
+
+    /// The origin of a limit by address of the dry run, if a file sets it.
+    pub fn dry_run_address_origin(&self, key: &AddressKey) -> Option<Origin> {
+        let mut latest_first = self.files.iter().rev();
+        latest_first.find_map(|file| {
+            let addresses = &file.limits.dry_run.as_ref()?.addresses;
+            if addresses.sets(key.list()) {
+                return Some(of_file(file, file.dry_run_address_lines.get(key).copied()));
+            }
+            let reference = Origin::Reference {
+                path: path(file).to_owned(),
+            };
+            addresses
+                .starts_from_reference_defaults()
+                .then_some(reference)
+        })
     }
 
     /// The origin of a value.
@@ -77,6 +147,14 @@ impl<'a> Configuration<'a> {
             },
             None => self.defaults.origin(key, resource),
         }
+    }
+}
+
+fn of_file(file: &LimitsFile, line: Option<usize>) -> Origin {
+    let path = path(file).to_owned();
+    match line {
+        Some(line) => Origin::File { path, line },
+        None => Origin::WholeList { path },
     }
 }
 

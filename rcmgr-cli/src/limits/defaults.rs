@@ -164,6 +164,11 @@ impl Defaults {
         }
     }
 
+    /// The origin of the limits by address that no file sets.
+    pub fn address_origin(&self) -> Origin {
+        Origin::Fixed(self.preset)
+    }
+
     fn share(&self, key: &LimitsKey, resource: Resource, budget: u64) -> Origin {
         let whole = self.scaled.system.get(resource);
         let part = self.scaled.lookup(key).map(|limit| limit.get(resource));

@@ -10,6 +10,7 @@ use rcmgr_atomic::{Limits, LimitsKey, Resource};
 use rcmgr_config::Machine;
 
 use super::amount::{limit, printable};
+use super::beside;
 use super::command_error::CommandError;
 use super::configuration::Configuration;
 use super::defaults::DefaultsOptions;
@@ -35,11 +36,35 @@ pub fn run(options: &DiffOptions) -> Result<ExitCode, CommandError> {
     let defaults = options.defaults.on(&Machine::detect());
     let read = |file| Configuration::read(&defaults, slice::from_ref(file));
     let (old, new) = (read(&options.old)?.limits, read(&options.new)?.limits);
-    print(differences(&old, &new).concat())?;
+    print(all_differences(&old, &new).concat())?;
     Ok(match old == new {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// The differences of the enforced limits and of the dry runs. A missing dry run is compared as
+/// one that has the enforced limits.
+fn all_differences(old: &Limits, new: &Limits) -> Vec<String> {
+    let mut lines = differences(old, new);
+    match (&old.dry_run, &new.dry_run) {
+        (None, None) => {}
+        (old_run, new_run) => {
+            if old_run.is_none() {
+                lines.push("DryRun: added\n".to_owned());
+            }
+            if new_run.is_none() {
+                lines.push("DryRun: removed\n".to_owned());
+            }
+            let old = old_run.as_deref().unwrap_or(old);
+            let new = new_run.as_deref().unwrap_or(new);
+            // A field that the dry run leaves out is as enforced: its change is listed already.
+            let own = differences(old, new).into_iter();
+            let own: Vec<_> = own.filter(|line| !lines.contains(line)).collect();
+            lines.extend(own.into_iter().map(|line| format!("DryRun.{line}")));
+        }
+    }
+    lines
 }
 
 /// A line for each entry that only one of them has, and for each different value. A missing entry
@@ -67,6 +92,10 @@ fn differences(old: &Limits, new: &Limits) -> Vec<String> {
                 lines.push(format!("{name}.{field}: {before} -> {after}\n"));
             }
         }
+    }
+    for (key, [before, after]) in beside::changes(old, new) {
+        let [before, after] = [before, after].map(|value| beside::text(value.as_ref()));
+        lines.push(format!("{key}: {before} -> {after}\n"));
     }
     lines
 }

@@ -19,6 +19,16 @@ pub enum Origin {
         /// The line, counted from 1.
         line: usize,
     },
+    /// A file sets the list that it belongs to, and has no line for it.
+    WholeList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file takes the limits by address of go-libp2p.
+    Reference {
+        /// The file.
+        path: PathBuf,
+    },
     /// No file sets it for this name, so the default of its class applies.
     Class {
         /// The class's default.
@@ -67,7 +77,7 @@ impl Origin {
     /// A single word, for the table of limits.
     pub const fn short(&self) -> &'static str {
         match self {
-            Self::File { .. } => "file",
+            Self::File { .. } | Self::WholeList { .. } | Self::Reference { .. } => "file",
             Self::Class { .. } => "class",
             Self::Budget | Self::Share { .. } => "budget",
             Self::Scaled { .. } | Self::Fds { .. } => "scaled",
@@ -82,6 +92,12 @@ impl Display for Origin {
             Self::File { path, line } => {
                 f.write_str(&printable(&format!("{}:{line}", path.display())))
             }
+            Self::WholeList { path } => f.write_str(&printable(&path.display().to_string())),
+            Self::Reference { path } => write!(
+                f,
+                "ReferenceDefaults in {}",
+                printable(&path.display().to_string())
+            ),
             Self::Class { default, origin } => write!(f, "as {default}: {origin}"),
             Self::Budget => f.write_str("the budget"),
             Self::Share {

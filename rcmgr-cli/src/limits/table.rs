@@ -8,7 +8,9 @@ use rcmgr_atomic::{Limit, LimitsKey, Resource};
 use unicode_width::UnicodeWidthStr;
 
 use super::amount::{printable, short_size};
+use super::beside::Beside;
 use super::configuration::Configuration;
+use crate::fitted::fitted;
 
 /// The columns of numbers, with their headers.
 const COLUMNS: [(Resource, &str); 8] = [
@@ -82,6 +84,30 @@ fn lines(
     let lines = lines.flat_map(|(above, line)| above.into_iter().chain([line]));
     let lines: String = lines.map(|line| format!("{}\n", line.trim_end())).collect();
     lines + if is_wide { LEGEND } else { NARROW_LEGEND }
+}
+
+/// The sections below the table: the limits by address, and the dry run. Empty without them.
+pub fn beside(settings: Vec<Beside>, columns: Option<usize>) -> String {
+    let (dry_run, addresses): (Vec<_>, Vec<_>) = settings
+        .into_iter()
+        .partition(|setting| setting.enforced.is_some());
+    let mut text = String::new();
+    let mut section = |header: &[&str], settings: Vec<Beside>| {
+        if settings.is_empty() {
+            return;
+        }
+        let mut table = self::columns(header.iter().copied());
+        for setting in settings {
+            let field = printable(&setting.field);
+            let values = [Some(setting.limit), setting.enforced, Some(setting.from)];
+            table.add_row([field].into_iter().chain(values.into_iter().flatten()));
+        }
+        text += &format!("\n{}\n", fitted(table, columns, &[]));
+    };
+    section(&["limit by address", "value", "from"], addresses);
+    let header = ["evaluated, not enforced", "value", "enforced", "from"];
+    section(&header, dry_run);
+    text
 }
 
 /// An empty table without borders.

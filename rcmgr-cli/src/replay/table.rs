@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table};
+use rcmgr_atomic::{LimitValue, Resource};
 use rcmgr_config::ByteSize;
 use rcmgr_metrics::replay::{Report, Scope, WhatIfReport};
 
@@ -17,6 +18,7 @@ pub fn text(report: &Report, limits: Option<&str>) -> String {
     let mut text = String::new();
     head(&mut text, report);
     scopes(&mut text, &report.scopes);
+    closest_limits(&mut text, &report.scopes);
     refusals(&mut text, report);
     if let (Some(what_if), Some(limits)) = (&report.what_if, limits) {
         asked_again(&mut text, what_if, limits);
@@ -91,6 +93,44 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
         text,
         format_args!("inbound+outbound   - not live at the end\n"),
     );
+}
+
+/// For each scope the limit that its peak came closest to, if the trace has limits.
+fn closest_limits(text: &mut String, scopes: &[Scope]) {
+    let rows = scopes.iter().filter_map(|scope| {
+        let (resource, peak, limit) = closest(scope)?;
+        let shown = |amount| match resource {
+            Resource::Memory => size(amount),
+            _ => amount.to_string(),
+        };
+        let cells = vec![
+            resource.field_name().to_owned(),
+            shown(peak),
+            format!("of {}", shown(limit)),
+        ];
+        Some((printable(&scope.name), cells))
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    let mut table = numbers(&["scope", "closest limit", "peak", ""], 2);
+    named(text, &mut table, 1, rows.into_iter());
+    line(text, format_args!(""));
+}
+
+fn closest(scope: &Scope) -> Option<(Resource, u64, u64)> {
+    let limits = Resource::ALL.into_iter().filter_map(|resource| {
+        let peak = scope.peak.get(resource);
+        match scope.limit?.get(resource) {
+            LimitValue::Limited(limit) if peak > 0 => Some((resource, peak, limit)),
+            _ => None,
+        }
+    });
+    limits.max_by(|(_, peak, limit), (_, other_peak, other)| {
+        let part = |peak: &u64, limit: &u64| *peak as f64 / *limit as f64;
+        part(peak, limit).total_cmp(&part(other_peak, other))
+    })
 }
 
 fn refusals(text: &mut String, report: &Report) {

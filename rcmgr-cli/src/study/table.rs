@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use rcmgr_study::{Report, Row, Sharing, Workload};
 
 use crate::fitted::fitted;
+use crate::output::wrapped;
 
 /// The engines that all others are compared with.
 const FLOOR: &str = "floor";
@@ -19,6 +20,11 @@ const BY_IMPORTANCE: [usize; 5] = [5, 10, 6, 8, 7];
 /// The report: a table for each workload, one for each of the other parts, and the ratios.
 pub fn text(report: &Report, columns: Option<usize>) -> String {
     let mut text = String::new();
+    let section = |text: &mut String, name: &str, about: &str| {
+        let line = format!("{name}: {about}\n");
+        let line = columns.map_or_else(|| line.clone(), |columns| wrapped(&line, columns));
+        writeln!(text, "{line}").expect("text takes anything");
+    };
     let table = |text: &mut String, table: Table, droppable: &[usize]| {
         let lines = fitted(table, columns, droppable);
         writeln!(text, "{lines}\n").expect("text takes anything");
@@ -85,10 +91,6 @@ fn notes(text: &mut String, report: &Report) {
         report.machine.describe(),
         method.took_seconds,
     ));
-}
-
-fn section(text: &mut String, name: &str, about: &str) {
-    writeln!(text, "{name}: {about}\n").expect("text takes anything");
 }
 
 fn by_threads(report: &Report, workload: Workload) -> Table {

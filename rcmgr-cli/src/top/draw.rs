@@ -136,10 +136,12 @@ impl Lines {
 
 /// The view as plain text, with all that was asked for and no name cut.
 pub fn text(app: &App, place: &str) -> String {
-    let mut lines = vec![title::server(app, place)];
-    lines.push(title::settings(app, EVERYTHING));
+    let mut lines = vec![Line::from(escaped(place)), title::settings(app, EVERYTHING)];
     if let Some(page) = &app.page {
+        lines[0].push_span(format!("  {} scopes", count(page.total)));
+        lines.extend(server::state(page, EVERYTHING));
         lines.extend(now::lines(app, page, EVERYTHING, EVERYTHING));
+        lines.extend(server::networks(page, &app.rates, EVERYTHING));
         let table = Table::of(page, &app.rates, EVERYTHING);
         lines.push(table.header());
         let above = [&page.system, &page.transient].into_iter().flatten();
@@ -213,7 +215,12 @@ fn keys(app: &App, width: usize) -> Line<'static> {
         ("i", "server"),
         fold,
     ];
-    let keys = keys.into_iter().filter(|(key, _)| !key.is_empty());
+    let is_shown = |(key, _): &(&str, &str)| match app.view {
+        // Enter goes back, as Esc does.
+        View::Details => !["", "Enter"].contains(key),
+        _ => !key.is_empty(),
+    };
+    let keys = keys.into_iter().filter(is_shown);
     let parts = keys.enumerate().map(|(rank, (key, what))| Part {
         spans: vec![
             Span::styled(key, STRONG),

@@ -14,7 +14,7 @@ const BINARY: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 pub fn count(number: u64) -> String {
     match number {
         ..1000 => number.to_string(),
-        ..=LARGEST_IN_FULL => format!("{},{:03}", number / 1000, number % 1000),
+        1000..=LARGEST_IN_FULL => format!("{},{:03}", number / 1000, number % 1000),
         _ => {
             let (number, unit) = scaled(number, 1000, THOUSANDS);
             format!("{}{unit}", three_digits(number))
@@ -62,14 +62,17 @@ pub fn rate(rate: f64) -> String {
     }
 }
 
-/// A utilisation as a percentage.
+/// A utilisation as a percentage, rounded down below the limit: it never shows 100 % too early.
 pub fn percent(part: f64) -> String {
-    match part {
-        // Below the limit it never shows 100 %.
-        0.0..1.0 => format!("{:.0}%", (part * 100.0).round().min(99.0)),
-        ..100.0 => format!("{:.0}%", part * 100.0),
+    let percent = match part {
+        // A float may be a little less than the number that it stands for: 57 of 100 is 57 %.
+        ..1.0 => (part * 100.0 + 1e-9).floor().clamp(0.0, 99.0),
+        _ => (part * 100.0).round(),
+    };
+    match percent {
         // The limit was lowered far below the usage.
-        _ => ">9999%".to_owned(),
+        10_000.0.. => ">9999%".to_owned(),
+        percent => format!("{percent}%"),
     }
 }
 
@@ -170,6 +173,9 @@ mod tests {
     #[test]
     fn a_nearly_reached_limit_is_not_shown_as_reached() {
         assert_eq!(percent(0.9999), "99%");
+        assert_eq!(percent(0.005), "0%");
+        assert_eq!(percent(0.57), "57%");
+        assert_eq!(percent(99.996), ">9999%");
         assert_eq!(percent(1.0), "100%");
         assert_eq!(percent(1.5), "150%");
         assert_eq!(percent(1e300), ">9999%");

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
-use rcmgr_atomic::Resource;
 
 use super::address::Address;
 
@@ -58,7 +57,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// The argument in the query.
+    /// The name: on the command line, in the query and on the screen.
     pub const fn argument(self) -> &'static str {
         match self {
             Self::Utilisation => "utilisation",
@@ -67,16 +66,6 @@ impl Sort {
             Self::Conns => "conns",
             Self::Refusals => "refusals",
             Self::Name => "name",
-        }
-    }
-
-    /// The text on the screen.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Memory => Resource::Memory.field_name(),
-            Self::Streams => Resource::Streams.field_name(),
-            Self::Conns => Resource::Conns.field_name(),
-            plain => plain.argument(),
         }
     }
 

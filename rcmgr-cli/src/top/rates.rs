@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rcmgr_atomic::{Refusals, Resource};
 
-use super::page::{Addresses, Name, Network, Page, Scope};
+use super::page::{Addresses, DryRun, Name, Network, Page, Scope};
 use counted::Counted;
 pub use minute::{MOMENTS, Minute, Moment};
 
@@ -26,6 +26,8 @@ pub struct Rates {
     scopes: HashMap<Name, Option<Seen>>,
     addresses: Option<Counted<3>>,
     networks: HashMap<String, Counted<2>>,
+    /// What the limits of the dry run would have refused.
+    dry_run: Option<Counted<8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,20 +47,21 @@ impl Rates {
             scopes: HashMap::new(),
             addresses: None,
             networks: HashMap::new(),
+            dry_run: None,
         }
     }
 
     /// Takes an update of all scopes of a page.
     pub fn look(&mut self, page: &Page, now: Instant) {
         self.scopes = self.seen_in(&[page.pinned(), page.scopes.iter().collect()], now);
-        self.look_at_addresses(page, now);
+        self.look_at_totals(page, now);
     }
 
     /// Takes an update of one scope. The other scopes of the page were not read.
     pub fn look_at(&mut self, scope: Option<&Scope>, page: &Page, now: Instant) {
         let seen = self.seen_in(&[page.pinned(), scope.into_iter().collect()], now);
         self.scopes.extend(seen);
-        self.look_at_addresses(page, now);
+        self.look_at_totals(page, now);
     }
 
     fn seen_in(&self, lists: &[Vec<&Scope>], now: Instant) -> HashMap<Name, Option<Seen>> {
@@ -78,7 +81,7 @@ impl Rates {
         scopes
     }
 
-    fn look_at_addresses(&mut self, page: &Page, now: Instant) {
+    fn look_at_totals(&mut self, page: &Page, now: Instant) {
         let soonest = self.soonest;
         let addresses = page.addresses.as_ref();
         let counts = addresses.map(Addresses::counts);
@@ -91,6 +94,8 @@ impl Rates {
             (network.network.clone(), counted)
         });
         self.networks = networks.collect();
+        let dry_run = page.dry_run.as_ref().map(DryRun::counts);
+        self.dry_run = dry_run.map(|counts| Counted::next(self.dry_run, counts, now, soonest));
     }
 
     fn seen(&self, scope: &Scope, now: Instant) -> Seen {
@@ -128,6 +133,7 @@ impl Rates {
         }
         self.addresses = None;
         self.networks.clear();
+        self.dry_run = None;
     }
 
     /// Whether there are rates: not before the second update, nor without an answer.
@@ -150,9 +156,14 @@ impl Rates {
         self.seen_of(scope)?.refused?.rates()
     }
 
-    /// Refusals per second that the limits of the dry run would have added, in the order of
+    /// The rates of [`DryRun::counts`]; `None` if there is no dry run.
+    pub fn dry_run(&self) -> Option<[f64; 8]> {
+        self.dry_run?.rates()
+    }
+
+    /// What the limits of the dry run would refuse per second in a scope, in the order of
     /// [`Resource::COUNTED`].
-    pub fn dry_run(&self, scope: &Scope) -> Option<[f64; COUNTED]> {
+    pub fn dry_run_of(&self, scope: &Scope) -> Option<[f64; COUNTED]> {
         self.seen_of(scope)?.dry_run?.rates()
     }
 

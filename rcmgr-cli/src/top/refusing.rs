@@ -71,15 +71,23 @@ fn told(refuser: &Refuser) -> Refusing {
 
 /// The name of what has no name.
 fn several(refuser: &Refuser) -> String {
-    match (&*refuser.class, refuser.scopes) {
-        ("address", _) => match refuser.setting.as_deref() {
-            Some("Addresses.Subnets") => "addresses, by subnet".to_owned(),
-            _ => "addresses, by rate".to_owned(),
+    let many = match &*refuser.class {
+        "address" => match refuser.setting.as_deref() {
+            Some("Addresses.Subnets") => return "addresses, by subnet".to_owned(),
+            _ => return "addresses, by rate".to_owned(),
         },
-        ("connection", _) => "single connections".to_owned(),
-        ("stream", _) => "single streams".to_owned(),
-        (class, 0) => format!("others of class {class}"),
-        (class, scopes) => format!("{} others of class {class}", count(scopes)),
+        "connection" => return "connections".to_owned(),
+        "stream" => return "streams".to_owned(),
+        "peer" => "peers",
+        "service" => "services",
+        "protocol" => "protocols",
+        "service-peer" => "peers of services",
+        "protocol-peer" => "peers of protocols",
+        class => class,
+    };
+    match refuser.scopes {
+        0 => format!("other {many}"),
+        scopes => format!("{} other {many}", count(scopes)),
     }
 }
 
@@ -144,4 +152,121 @@ fn table(class: &str) -> Option<&'static str> {
         "peer" => "PeerDefault",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+
+    use super::super::fixture::{page, scope};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The rates after a second without refusals.
+    fn rates(before: &Page, after: &Page) -> Rates {
+        let mut rates = Rates::new(SECOND);
+        let begin = Instant::now();
+        rates.look(before, begin);
+        rates.look(after, begin + SECOND);
+        rates
+    }
+
+    fn shown(found: &[Refusing]) -> Vec<String> {
+        let text =
+            |one: &Refusing| format!("{} {} {} {}", one.rate, one.name, one.usage, one.setting);
+        found.iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_the_server_names_comes_with_its_setting_the_highest_rate_first() {
+        let mut page = page([]);
+        let row = |scope: Option<&str>, class, scopes, resource, rate, setting: Option<&str>| {
+            json!({"scope": scope, "class": class, "scopes": scopes, "resource": resource,
+                "count": 1, "per_second": rate, "setting": setting, "used": 2048, "limit": 4096})
+        };
+        let conns = "conns-inbound";
+        let now = [
+            row(
+                Some("peer:a"),
+                "peer",
+                1,
+                conns,
+                1.5,
+                Some("PeerDefault.Conns"),
+            ),
+            row(
+                None,
+                "peer",
+                12_000,
+                conns,
+                0.5,
+                Some("PeerDefault.ConnsInbound"),
+            ),
+            row(
+                Some("service:b"),
+                "service",
+                1,
+                "memory",
+                9.0,
+                Some("Service.b.Memory"),
+            ),
+            row(None, "address", 0, conns, 3.0, Some("Addresses.Subnets")),
+            row(None, "connection", 0, "memory", 0.2, Some("Conn.Memory")),
+            row(Some("peer:c"), "peer", 1, "streams-outbound", 0.1, None),
+            row(Some("peer:quiet"), "peer", 1, conns, 0.0, None),
+        ];
+        let refusing = json!({"seconds": 1.0, "now": now});
+        page.refusing = Some(serde_json::from_value(refusing).unwrap());
+        let found = super::refusing(&page, &rates(&page, &page)).unwrap();
+        let expected = [
+            "9 service:b 2/4 KiB Service.b.Memory",
+            "3 addresses, by subnet 2,048/4,096 Addresses.Subnets",
+            "1.5 peer:a 2,048/4,096 PeerDefault.Conns",
+            "0.5 12k other peers 2,048/4,096 PeerDefault.ConnsInbound",
+            "0.2 connections 2/4 KiB Conn.Memory",
+            "0.1 peer:c 2,048/4,096 StreamsOutbound",
+        ];
+        assert_eq!(shown(&found), expected);
+        assert_eq!(found[0].field(), "Memory");
+    }
+
+    #[test]
+    fn without_a_reading_before_it_is_not_known_what_refuses() {
+        let mut page = page([scope("peer:a")]);
+        let known = rates(&page, &page);
+        let refusing = json!({"seconds": null, "now": []});
+        page.refusing = Some(serde_json::from_value(refusing).unwrap());
+        assert_eq!(super::refusing(&page, &known), None);
+        page.refusing = None;
+        assert_eq!(super::refusing(&page, &known), Some(vec![]));
+        assert_eq!(super::refusing(&page, &Rates::new(SECOND)), None);
+    }
+
+    #[test]
+    fn of_an_earlier_server_the_scopes_of_the_page_are_known() {
+        let mut full = scope("peer:a");
+        full.used.conns_inbound = 8;
+        full.limit.conns = 8.into();
+        full.limit.conns_inbound = 16.into();
+        let mut own = scope("system");
+        own.limit.memory = 1024.into();
+        let before = page([full.clone(), own.clone()]);
+        full.refusals.conns_inbound = 5;
+        own.refusals.memory = 7;
+        let mut after = page([full, own.clone()]);
+        after.system = Some(own);
+        let found = super::refusing(&after, &rates(&before, &after)).unwrap();
+        let expected = [
+            "7 system 0 B/1 KiB System.Memory",
+            "5 peer:a 8/8 PeerDefault.Conns",
+        ];
+        assert_eq!(
+            shown(&found),
+            expected,
+            "the total is full, and each scope is named once"
+        );
+    }
 }

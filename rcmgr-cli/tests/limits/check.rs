@@ -1,11 +1,13 @@
 //! `rcmgr limits check`.
 
-use crate::{DEFAULTS, Folder, Run, SERVER};
+use crate::{DEFAULTS, Folder, Run};
+
+const GOOD: &str = "[System]\nMemory = '512 MiB'\nFD = 900\n[PeerDefault]\nConns = 16\n";
 
 #[test]
 fn all_files_are_checked() {
     let files = [
-        ("good.toml", SERVER),
+        ("good.toml", GOOD),
         ("typo.toml", "[System]\nMemry = 1\n"),
         ("odd.json", "{\n\"PeerDefault\": {\n\"FD\": 5000}}"),
         ("low.toml", "[System]\nFD = 5\nMemory = '1 GiB'\n"),
@@ -53,4 +55,50 @@ fn machine_resources_are_not_checked_if_defaults_suit_any_machine() {
         here.err.starts_with("many.toml:2: warning: System.FD: "),
         "{here:?}"
     );
+}
+
+/// What users of kubo are told to look at, and what else refuses first.
+#[test]
+fn a_limit_that_refuses_before_another_one_is_a_warning() {
+    let cases = [
+        (
+            "[System]\nConns = 5000\nConnsInbound = 5000\nFD = 100\nStreams = 9000\n",
+            "bad.toml:4: warning: System.FD: 100 file descriptors stop TCP connections far below",
+        ),
+        (
+            "[PeerDefault]\nConns = 64\nConnsInbound = 64\nFD = 8\n",
+            "bad.toml:4: warning: PeerDefault.FD: 8 file descriptors stop TCP connections",
+        ),
+        (
+            "[Transient]\nFD = 0\n",
+            "bad.toml:2: warning: Transient.FD: no file descriptors are allowed",
+        ),
+        (
+            "[PeerDefault]\nStreams = 'blockAll'\n",
+            "bad.toml:2: warning: PeerDefault.Streams: no streams are allowed",
+        ),
+        (
+            "[PeerDefault]\nConns = 32\nConnsInbound = 32\n[Addresses.Subnets]\n'IPv4/32' = 4\n",
+            "bad.toml:2: warning: PeerDefault.Conns: 32 cannot be reached from one address",
+        ),
+        (
+            "[Addresses.Subnets]\n'IPv4/32' = 0\n",
+            "bad.toml:2: warning: Addresses.Subnets.\"IPv4/32\": no connections are allowed",
+        ),
+    ];
+    for (file, warning) in cases {
+        let folder = Folder::new("first", &[("bad.toml", file)]);
+        let run = folder.limits(&["check", "bad.toml"]);
+        let found = run.err.lines().any(|line| line.starts_with(warning));
+        assert!(found, "{warning} in {}", run.err);
+        assert_eq!(run.status, 0);
+        assert!(run.out.starts_with("bad.toml: ok, "), "{}", run.out);
+        // The same when the limits are shown.
+        let (_, short) = warning.split_once(": ").unwrap();
+        let shown = folder.limits(&["bad.toml"]);
+        assert!(
+            shown.err.lines().any(|line| line.starts_with(short)),
+            "{shown:?}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Runs `rcmgr limits`.
 
+mod addresses;
 mod check;
 mod diff;
 mod origins;

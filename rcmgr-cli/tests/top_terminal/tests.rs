@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
 
+use rcmgr_atomic::address::{AddressConfig, AddressLimits, SubnetLimits};
 use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, MIB, Manager, Priority, UsesFd};
 use serde_json::Value;
 
@@ -10,10 +12,15 @@ use crate::tmux::Tmux;
 use crate::view::{View, answer, page_of, says};
 
 /// All tests, by name.
-pub const ALL: [(&str, fn()); 9] = [
+pub const ALL: [(&str, fn()); 11] = [
     ("the_numbers_are_those_that_the_view_tells", numbers),
     ("a_change_is_seen_and_a_peer_is_found", change_and_search),
     ("refusals_are_told_with_their_rate", refusals),
+    (
+        "refusals_by_address_and_those_of_a_dry_run_are_told",
+        addresses_and_dry_run,
+    ),
+    ("no_width_shows_a_part_of_a_number", widths),
     ("a_server_that_goes_away_is_waited_for", outage),
     ("a_server_that_is_slow_stops_no_key", slow_server),
     ("the_terminal_may_have_any_size", sizes),
@@ -53,7 +60,7 @@ fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let line = scopes
         .lines()
         .find(|line| line.split_whitespace().next() == Some(name))?;
-    let is_bar = |word: &str| word.chars().all(|char| "━─".contains(char));
+    let is_bar = |word: &str| word.chars().all(|char| "━─▁▂▃▄▅▆▇█".contains(char));
     let words = line.split_whitespace().skip(1);
     Some(words.filter(|word| !is_bar(word)).collect())
 }
@@ -62,22 +69,21 @@ fn row<'a>(screen: &'a str, name: &str) -> Option<Vec<&'a str>> {
 fn expected(scope: &Value) -> Vec<String> {
     let number = |kind: &str, of: &str| scope[kind][of].as_u64();
     let used = |of: &str| number("used", of).expect("it is a number");
-    let mib = |bytes: u64| match bytes {
-        0 => "0B".to_owned(),
-        bytes => format!("{}M", bytes / MIB),
-    };
     let percent = scope["utilisation"].as_f64();
     let percent = percent.map_or("-".to_owned(), |part| format!("{:.0}%", part * 100.0));
-    let memory = match number("limit", "memory") {
-        Some(most) => format!("{}/{}", mib(used("memory")), mib(most)),
-        None => mib(used("memory")),
+    let memory = match (used("memory") / MIB, number("limit", "memory")) {
+        (0, Some(most)) => format!("0 B/{} MiB", most / MIB),
+        (used, Some(most)) => format!("{used}/{} MiB", most / MIB),
+        (0, None) => "0 B".to_owned(),
+        (used, None) => format!("{used} MiB"),
     };
+    let memory = memory.split(' ').map(str::to_owned).collect();
     let conns = match number("limit", "conns-inbound") {
         Some(most) => vec![format!("{}/{most}", used("conns-inbound")), "in".to_owned()],
         None => vec![used("conns-inbound").to_string()],
     };
     let rest = [used("streams-inbound"), used("fd")].map(|count| count.to_string());
-    [vec![percent, memory], conns, rest.into()].concat()
+    [vec![percent], memory, conns, rest.into()].concat()
 }
 
 /// Whether the row of each scope agrees with the JSON.
@@ -112,6 +118,8 @@ fn numbers() {
     let page = view.json("");
     assert_eq!(page["matched"], 6);
     let names = names(&page);
+    top.wait_for_text("\n3 scopes without limits: f shows them");
+    top.press(&["f"]);
     top.wait_for("row of each scope, in this order", |screen| {
         let place = |name: &&str| screen.rfind(&format!("\n{name} "));
         let in_order = names.iter().map(place).is_sorted();
@@ -179,7 +187,7 @@ fn refusals() {
     let view = View::serve(&manager, None);
     let top = watch(&view, &["--sort", "refusals"]);
     top.wait_for("row without refusals", |screen| {
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6..8] == ["0", "0"])
+        row(screen, "peer:192.0.2.1").is_some_and(|row| row[8..10] == ["0", "0/s"])
     });
     let refuse = || {
         let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
@@ -190,17 +198,103 @@ fn refusals() {
     // Refuse until the rate is shown, then stop.
     let screen = top.wait_for("rate", |screen| {
         refuse();
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6] != "0" && row[7] != "0")
+        row(screen, "peer:192.0.2.1").is_some_and(|row| row[8] != "0" && row[9] != "0/s")
     });
     let shown = row(&screen, "peer:192.0.2.1").expect("it was there");
-    let rate: f64 = shown[7].parse().expect("it is a number");
+    let rate = shown[9].trim_end_matches("/s").replace(',', "");
+    let rate: f64 = rate.parse().expect("it is a number");
     assert!(rate > 0.0, "{screen}");
     let page = view.json("search=peer:192.0.2.1");
     let count = page["scopes"][0]["refusals"]["conns-inbound"].to_string();
     top.wait_for("end of the refusals", |screen| {
-        row(screen, "peer:192.0.2.1").is_some_and(|row| row[6..8] == [&*count, "0"])
+        row(screen, "peer:192.0.2.1")
+            .is_some_and(|row| row[8].replace(',', "") == count && row[9] == "0/s")
     });
     top.press(&["Escape"]);
+    top.wait_for_end(0);
+    drop(full);
+}
+
+fn addresses_and_dry_run() {
+    let addresses = AddressConfig {
+        subnets: SubnetLimits::reference_defaults(),
+        ..AddressConfig::none()
+    };
+    let mut limits = Limits::unlimited();
+    limits.addresses = AddressLimits::new(addresses).expect("the limits are good");
+    let mut dry_run = limits.clone();
+    dry_run.peer_default.conns_inbound = 2.into();
+    limits.dry_run = Some(Arc::new(dry_run));
+    let manager = Manager::new(limits).expect("the limits are good");
+    let view = View::serve(&manager, None);
+    let top = watch(&view, &[]);
+    top.wait_for_text("the dry run would refuse 0/s");
+    // Eight connections may come from one address, and the dry run lets a peer have two.
+    let peer = "192.0.2.1".parse().expect("it is a peer");
+    let from = Endpoint::Ip("198.51.100.7".parse().expect("it is an address"));
+    let held: Vec<_> = (0..12)
+        .filter_map(|_| {
+            manager
+                .open_connection(Direction::Inbound, UsesFd::Yes, from)
+                .ok()
+        })
+        .collect();
+    for conn in &held {
+        conn.set_peer(&peer).expect("there is no limit");
+    }
+    assert_eq!(held.len(), 8);
+    top.wait_for("refusals by address", |screen| {
+        let line = screen.lines().find(|line| line.starts_with("by address  "));
+        line.is_some_and(|line| line.ends_with("  4 in all"))
+    });
+    top.press(&["i"]);
+    top.wait_for("totals", |screen| {
+        let ends = |start: &str, end: &str| {
+            let mut lines = screen.lines().map(str::trim_end);
+            lines.any(|line| line.starts_with(start) && line.ends_with(end))
+        };
+        ends("refused by subnet", "  4 in all") && ends("ConnsInbound", "  6 in all")
+    });
+    top.press(&["Escape", "q"]);
+    top.wait_for_end(0);
+    drop(held);
+}
+
+/// The number of refusals that was shown as `1` at 80 columns.
+const REFUSALS: u64 = 133_564;
+
+fn widths() {
+    let manager = manager();
+    let full: Vec<_> = (0..4).map(|_| connect(&manager, "192.0.2.1", 0)).collect();
+    let view = View::serve(&manager, None);
+    let top = watch(&view, &["--sort", "refusals"]);
+    top.wait_for_text("REFUSED NOW  nothing");
+    let peer = "192.0.2.1".parse().expect("it is a peer");
+    for _ in 0..REFUSALS {
+        let conn = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
+        let conn = conn.expect("there is room");
+        assert!(conn.set_peer(&peer).is_err());
+    }
+    top.press(&["Enter"]);
+    for width in [200, 120, 80, 40] {
+        top.resize(width, 24);
+        top.wait_for("details with the whole number", |screen| {
+            let is_resized = screen
+                .lines()
+                .all(|line| line.chars().count() <= width.into());
+            is_resized && screen.contains("refused 134k") && screen.contains("Esc back")
+        });
+        top.press(&["Escape"]);
+        top.wait_for(
+            "row with the whole number and no rate any longer",
+            |screen| {
+                let row = row(screen, "peer:192.0.2.1");
+                row.is_some_and(|row| row.contains(&"0/s") && row.contains(&"134k"))
+            },
+        );
+        top.press(&["Enter"]);
+    }
+    top.press(&["C-c"]);
     top.wait_for_end(0);
     drop(full);
 }
@@ -217,6 +311,9 @@ fn outage() {
         let reason = screen.contains("no answer for") && screen.contains(": connection refused");
         reason && screen.contains("12 MiB of 16 MiB")
     });
+    // What was refused per second is not known now.
+    let screen = top.wait_for_text("REFUSED NOW  unknown: no answer");
+    assert!(!screen.contains("/s"), "{screen}");
     held.release_memory(4 * MIB);
     let again = View::serve(&manager, Some(address));
     top.wait_for("answer", |screen| {
@@ -251,7 +348,7 @@ fn sizes() {
     top.wait_for_text("peer:peer-0 ");
     top.resize(20, 5);
     top.wait_for("small screen", |screen| {
-        screen.lines().count() == 5 && screen.contains("\nSCOPE ") && screen.contains("FULL")
+        screen.lines().count() == 5 && screen.contains("\nSCOPE ") && screen.contains(" NOW\n")
     });
     for (width, height) in [(1, 1), (2, 40), (200, 2), (9, 9)] {
         top.resize(width, height);

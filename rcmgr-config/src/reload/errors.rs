@@ -1,9 +1,11 @@
-//! Errors that name the followed file.
+//! Errors that name the followed file, and all mistakes of one reading.
 
 use std::fmt;
 use std::path::Path;
 
 use rcmgr_core::{BadConfiguration, Error};
+
+use crate::LimitsFileErrors;
 
 /// An error about the file.
 pub(super) fn bad(path: &Path, reason: &dyn fmt::Display) -> Error {
@@ -15,12 +17,44 @@ pub(super) fn bad(path: &Path, reason: &dyn fmt::Display) -> Error {
     bad.into()
 }
 
-/// Adds the file to an error that does not name one.
-pub(super) fn with_file(mut error: Error, path: &Path) -> Error {
-    if let Error::BadConfiguration(bad) = &mut error
-        && bad.file.is_none()
-    {
-        bad.file = Some(path.to_owned());
+/// Why a text was not applied.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// The other mistakes of the file.
+    pub(super) others: Vec<BadConfiguration>,
+    /// The number of mistakes that are only counted.
+    pub(super) more: usize,
+}
+
+impl Failure {
+    /// Adds the file to errors that do not name one.
+    pub(super) fn with_file(mut self, path: &Path) -> Self {
+        if let Error::BadConfiguration(bad) = &mut self.error
+            && bad.file.is_none()
+        {
+            bad.file = Some(path.to_owned());
+        }
+        self
     }
-    error
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            others: Vec::new(),
+            more: 0,
+        }
+    }
+}
+
+impl From<LimitsFileErrors> for Failure {
+    fn from(errors: LimitsFileErrors) -> Self {
+        Self {
+            others: errors.iter().skip(1).cloned().collect(),
+            more: errors.more(),
+            error: errors.into(),
+        }
+    }
 }

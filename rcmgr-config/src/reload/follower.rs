@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use rcmgr_core::{BadConfiguration, Error};
 
-use super::errors::with_file;
+use super::errors::Failure;
 use super::inbox::{Inbox, Woken};
 use super::options::Options;
 use super::reading::{Reading, Text};
-use super::stats::Counts;
+use super::stats::{Counts, ReloadStats};
 use super::watches::Watches;
 
 /// The state of the thread.
@@ -28,7 +28,7 @@ pub struct Follower<T> {
     pub counts: Arc<Counts>,
 }
 
-impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
+impl<T: FnMut(&str) -> Result<(), Failure>> Follower<T> {
     /// Follows the file until the watcher is dropped.
     pub fn run(mut self) {
         let wanted = self.options.events;
@@ -81,7 +81,7 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
                     file = %self.path.display(),
                     "the limits file is valid again; its limits are already in force",
                 );
-                self.counts.change(|stats| stats.error = None);
+                self.counts.change(ReloadStats::succeeded);
             }
             Ok(text) => match self.try_to_apply(text) {
                 Ok(()) => {
@@ -89,18 +89,18 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
                     tracing::info!(file = %self.path.display(), "limits reloaded");
                     self.counts.change(|stats| {
                         stats.reloads += 1;
-                        stats.error = None;
+                        stats.succeeded();
                     });
                 }
-                Err(error) => self.fail(error),
+                Err(failure) => self.fail(failure),
             },
-            Err(bad) => self.fail(bad.clone().into()),
+            Err(bad) => self.fail(Error::from(bad.clone()).into()),
         }
         self.last_text = text;
     }
 
     /// Loads and applies a text. A panic of either counts as a failure and must not end the thread.
-    fn try_to_apply(&mut self, text: &str) -> Result<(), Error> {
+    fn try_to_apply(&mut self, text: &str) -> Result<(), Failure> {
         let result = catch_unwind(AssertUnwindSafe(|| (self.load_and_apply)(text)));
         result.unwrap_or_else(|_| {
             // The panic may have come before or after the limits were set.
@@ -109,24 +109,36 @@ impl<T: FnMut(&str) -> Result<(), Error>> Follower<T> {
                 reason: "loading or applying it panicked".to_owned(),
                 ..BadConfiguration::default()
             };
-            Err(with_file(panicked.into(), &self.path))
+            Err(Failure::from(Error::from(panicked)).with_file(&self.path))
         })
     }
 
-    /// Logs and records an error.
-    fn fail(&self, error: Error) {
+    /// Logs all mistakes, and records them.
+    fn fail(&self, failure: Failure) {
+        let Failure {
+            error,
+            others,
+            more,
+        } = failure;
         let kept = "the limits file is invalid; the limits stay as they are";
+        let log = |bad: &BadConfiguration| {
+            let file = bad.file.as_deref().unwrap_or(&self.path).display();
+            let (line, field, reason) = (bad.line, &bad.field, &bad.reason);
+            tracing::warn!(%file, line, field, reason, "{kept}");
+        };
         match &error {
-            Error::BadConfiguration(bad) => {
-                let file = bad.file.as_deref().unwrap_or(&self.path).display();
-                let (line, field, reason) = (bad.line, &bad.field, &bad.reason);
-                tracing::warn!(%file, line, field, reason, "{kept}");
-            }
+            Error::BadConfiguration(bad) => log(bad),
             error => tracing::warn!(file = %self.path.display(), %error, "{kept}"),
+        }
+        others.iter().for_each(log);
+        if more > 0 {
+            let file = self.path.display();
+            tracing::warn!(%file, more, "the limits file has more mistakes");
         }
         self.counts.change(|stats| {
             stats.failures += 1;
             stats.error = Some(error);
+            stats.other_errors = others;
         });
     }
 }

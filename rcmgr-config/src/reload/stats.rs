@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rcmgr_core::Error;
+use rcmgr_core::{BadConfiguration, Error};
 
 /// The counters of a [`LimitsWatcher`](super::LimitsWatcher) since its start, and the last error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +15,18 @@ pub struct ReloadStats {
     pub failures: u64,
     /// The error of the last reading; `None` while the file's limits are in force.
     pub error: Option<Error>,
+    /// The other mistakes of the last reading, after the one in `error`: at most 49.
+    pub other_errors: Vec<BadConfiguration>,
     /// How many times the file was checked, whether it had changed or not.
     pub looks: u64,
+}
+
+impl ReloadStats {
+    /// The file's limits are in force.
+    pub(super) fn succeeded(&mut self) {
+        self.error = None;
+        self.other_errors.clear();
+    }
 }
 
 /// The counters, behind a lock.

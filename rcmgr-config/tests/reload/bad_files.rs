@@ -1,10 +1,11 @@
 //! A bad file leaves the limits unchanged, and is reported once.
 
 use std::fs::{self, File};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_core::{Error, MIB};
+use rcmgr_core::{Error, Limits, MIB};
 
 use super::support::{UNLUCKY, Watched, load, quick, start};
 
@@ -181,4 +182,53 @@ fn limits_applied_with_a_panic_are_replaced_when_the_earlier_file_returns() {
     watched.rename_over("conns 1");
     watched.expect(1);
     assert_eq!(watched.all(), [1.into(), UNLUCKY.into(), 1.into()]);
+}
+
+#[test]
+fn limits_by_address_and_a_dry_run_are_reloaded_as_one_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("limits.toml");
+    let next = directory.path().join("limits.new");
+    fs::write(&file, "[Addresses.Subnets]\n\"IPv4/32\" = 8").unwrap();
+    let (send, applied) = mpsc::channel();
+    let apply = move |limits| send.send(limits).unwrap();
+    let watcher = quick().start(&file, Limits::unlimited(), apply).unwrap();
+    let first: Limits = applied.recv().unwrap();
+    assert_eq!(first.addresses.subnets.v4[0].conns, 8);
+
+    // A bad file changes nothing, and all its mistakes are there.
+    let bad = "[System]\nConns = 5\nFDs = 1\n[Addresses.Subnets]\n\"IPv4/33\" = 4\n\"IPv4/32\" = 9";
+    fs::write(&next, bad).unwrap();
+    fs::rename(&next, &file).unwrap();
+    let begun = Instant::now();
+    let stats = loop {
+        let stats = watcher.stats();
+        if stats.error.is_some() {
+            break stats;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{stats:?}");
+        std::thread::yield_now();
+    };
+    let error = stats.error.unwrap().to_string();
+    assert!(
+        error.ends_with(":3: System.FDs: unknown key; did you mean \"FD\"?"),
+        "{error}"
+    );
+    let others: Vec<_> = stats
+        .other_errors
+        .iter()
+        .map(|bad| bad.field.as_str())
+        .collect();
+    assert_eq!(others, ["Addresses.Subnets.\"IPv4/33\""]);
+
+    let good =
+        "[System]\nConns = 5\n[Addresses.Subnets]\n\"IPv4/32\" = 9\n[DryRun.System]\nConns = 4";
+    fs::write(&next, good).unwrap();
+    fs::rename(&next, &file).unwrap();
+    let limits = applied.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(limits.system.conns, 5.into());
+    assert_eq!(limits.addresses.subnets.v4[0].conns, 9);
+    assert_eq!(limits.dry_run.unwrap().system.conns, 4.into());
+    drop(watcher);
+    assert!(applied.try_recv().is_err());
 }

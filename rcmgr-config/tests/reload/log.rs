@@ -1,13 +1,18 @@
 //! The log messages about a bad file.
 
 use std::fmt::Debug;
+use std::fs;
 use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcmgr_core::Limits;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use super::support::Watched;
+use super::support::{Watched, quick};
 
 /// All warnings of the process, as lines of `name=value`.
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -60,5 +65,25 @@ fn a_bad_file_is_logged_once_with_its_file_line_and_field() {
     };
     for part in ["line=2 ", "field=\"conns\" ", "reason=\"not a number\" "] {
         assert!(line.contains(part), "{part} is missing in {line}");
+    }
+
+    // A limits file is logged with all its mistakes, a line for each.
+    let path = watched.path("limits.toml");
+    fs::write(&path, "[System]\nConns = 5").unwrap();
+    let watcher = quick().start(&path, Limits::unlimited(), |_| {}).unwrap();
+    let next = watched.path("limits.next");
+    fs::write(&next, "[System]\nMemry = 1\nFD = -1\n[Sevice.a]\n").unwrap();
+    fs::rename(&next, &path).unwrap();
+    let begun = Instant::now();
+    while watcher.stats().error.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        thread::yield_now();
+    }
+    let mut logged = WARNINGS.lock().unwrap().clone();
+    logged.retain(|line| line.contains("limits.toml"));
+    let fields = ["System.Memry", "System.FD", "Sevice"];
+    assert_eq!(logged.len(), fields.len(), "{logged:?}");
+    for (line, field) in logged.iter().zip(fields) {
+        assert!(line.contains(&format!("field=\"{field}\" ")), "{line}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{LONGEST_MISTYPED, PeerId, ip::ZonedIp, libp2p};
+use super::{LONGEST_MISTYPED, PeerId, PeerIdError, ip::ZonedIp, libp2p};
 use crate::shown::is_visible;
 use crate::{BadConfiguration, shown};
 
@@ -56,11 +56,10 @@ fn read(text: &str) -> Result<PeerId, String> {
     if let Some(mistake) = mistake(text) {
         return Err(mistake);
     }
-    if let Some(error) = libp2p::mistyped(text, LONGEST_MISTYPED) {
-        return Err(error.to_string());
+    if let Some(mistake) = libp2p::mistake(text, LONGEST_MISTYPED) {
+        return Err(PeerIdError::from(mistake).to_string());
     }
-    text.parse()
-        .map_err(|error: super::PeerIdError| error.to_string())
+    text.parse().map_err(|error: PeerIdError| error.to_string())
 }
 
 /// The canonical text of an address, or of a libp2p peer id.
@@ -85,13 +84,15 @@ fn mistake(text: &str) -> Option<String> {
     if let Some((why, name)) = decorated(text) {
         return write(why, name);
     }
-    let pieces = text.split([',', ';', ' ', '-', '|']);
-    let mut pieces = pieces.filter(|piece| !piece.is_empty()).map(canonical);
-    if pieces.next().flatten().is_some() && pieces.next().flatten().is_some() {
-        return Some("it names more than one peer; write an entry for each".into());
+    if let Some(mistake) = several(text) {
+        return Some(mistake);
     }
     if text.starts_with("<peer.ID") {
         return Some("it is a peer id that a log has shortened; write the whole peer id".into());
+    }
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        return Some("a name in hexadecimal needs two digits for each byte".into());
     }
     if is_like_ipv4(text) {
         let how = "write four numbers from 0 to 255 without leading zeros";
@@ -101,6 +102,18 @@ fn mistake(text: &str) -> Option<String> {
     }
     is_like_ipv6(text)
         .then(|| "it looks like an IPv6 address but is not valid; check its spelling".into())
+}
+
+/// What is wrong with a text of several words, if the first is the name of a peer.
+fn several(text: &str) -> Option<String> {
+    let (first, rest) =
+        text.split_once(|char: char| char.is_whitespace() || ",;|".contains(char))?;
+    let name = canonical(first)?;
+    let mut rest = rest.split(|char: char| char.is_whitespace() || ",;|".contains(char));
+    Some(match rest.any(|word| canonical(word).is_some()) {
+        true => "it names more than one peer; write an entry for each".into(),
+        false => format!("other text follows the name; write {name:?}"),
+    })
 }
 
 /// The name of a peer that stands within other text, and what is wrong with that text.
@@ -144,6 +157,17 @@ fn decorated(text: &str) -> Option<(&'static str, String)> {
             (IpAddr::V6(_), _) => "its zone is not the name or number of an interface",
         };
         return Some((why, name));
+    }
+    // `'192.0.2.7'`
+    let unquoted = text.trim_matches(['"', '\'', '`', '<', '>', '(', ')']);
+    if unquoted.len() < text.len() {
+        return Some(("quotes or brackets stand around it", canonical(unquoted)?));
+    }
+    // `192.0.2.7-192.0.2.9`
+    if let Some((first, last)) = text.split_once('-')
+        && let (Some(name), Some(_)) = (address(first), address(last))
+    {
+        return Some(("a range of addresses is not a peer's name", name));
     }
     // `[192.0.2.7]`, `[2001:db8::7`
     if bare.len() < text.len() {
@@ -203,6 +227,10 @@ mod tests {
             "ünïcode",
             "[7]",
             "100%",
+            "a, b",
+            "192.0.2.7-a",
+            "0xyz",
+            "'a'",
         ];
         for name in names {
             assert_eq!(PeerId::from_key(name), Ok(name.parse().unwrap()), "{name}");

@@ -6,8 +6,6 @@
 
 use data_encoding::{BASE32_NOPAD_NOCASE, Encoding, HEXLOWER_PERMISSIVE};
 
-use super::PeerIdError;
-
 /// The maximum length of a multihash in bytes: its code, its length, and a digest of 64 bytes.
 pub const LONGEST: usize = 2 + 64;
 
@@ -121,11 +119,20 @@ const STARTS: [(&str, usize); 14] = [
 /// short to tell on its own.
 const HASHED: (&str, usize) = ("Qm", 46);
 
-/// The error for a text that starts like a libp2p peer id, and is not one.
+/// What is wrong with a text that looks like a libp2p peer id.
+#[derive(Debug)]
+pub enum Mistake {
+    /// It is too short.
+    CutOff,
+    /// It has the length of one, or more.
+    Mistyped,
+}
+
+/// What is wrong with a text that starts like a libp2p peer id, and is not one.
 ///
-/// Accepted as an opaque name, a mistyped id would set a limit that applies to no peer. `is_longest`
-/// is the maximum length of a text that starts with `Qm`, in bytes.
-pub fn mistyped(text: &str, longest_hashed: usize) -> Option<PeerIdError> {
+/// Accepted as an opaque name, a mistyped id would set a limit that applies to no peer.
+/// `longest_hashed` is the maximum length of a text that starts with `Qm`, in bytes.
+pub fn mistake(text: &str, longest_hashed: usize) -> Option<Mistake> {
     let starts_with = |start: &str| {
         let head = text.get(..start.len());
         // Base 32 and 36 have no case; the other starts are long enough to need none.
@@ -146,7 +153,7 @@ pub fn mistyped(text: &str, longest_hashed: usize) -> Option<PeerIdError> {
     };
     let (_, length) = plain.or_else(hashed)?;
     Some(match text.len() < length {
-        true => PeerIdError::CutOff,
-        false => PeerIdError::Mistyped,
+        true => Mistake::CutOff,
+        false => Mistake::Mistyped,
     })
 }

@@ -15,6 +15,10 @@ pub struct OverTime {
     /// For each part of the time, the highest value of each of the six counters, in the order of
     /// [`Report::system`](super::Report::system). All parts have the same length.
     pub usage: Vec<[u64; 6]>,
+    /// For each part of the time, the highest number of streams of both directions together.
+    pub streams: Vec<u64>,
+    /// For each part of the time, the highest number of connections of both directions together.
+    pub conns: Vec<u64>,
     /// For each part of the time, the number of requests that the scope refused.
     pub refused: Vec<u64>,
 }
@@ -42,6 +46,8 @@ impl Follower {
             let over_time = OverTime {
                 name: name.clone(),
                 usage: vec![[0; 6]; points],
+                streams: vec![0; points],
+                conns: vec![0; points],
                 refused: vec![0; points],
             };
             let now = ScopeStat::ZERO;
@@ -116,9 +122,11 @@ impl Followed {
     }
 
     fn see(&mut self) {
-        let most = &mut self.over_time.usage[self.at];
-        for (most, now) in most.iter_mut().zip(six(&self.now)) {
+        let (over_time, at) = (&mut self.over_time, self.at);
+        for (most, now) in over_time.usage[at].iter_mut().zip(six(&self.now)) {
             *most = (*most).max(now);
         }
+        over_time.streams[at] = over_time.streams[at].max(self.now.streams());
+        over_time.conns[at] = over_time.conns[at].max(self.now.conns());
     }
 }

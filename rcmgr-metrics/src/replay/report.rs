@@ -1,7 +1,9 @@
 //! The report of a replay, as plain data.
 
-use serde::Serialize;
+use rcmgr_core::{Limit, LimitValue, Resource};
+use serde::{Serialize, Serializer};
 
+use super::addresses::SubnetNeed;
 use super::over_time::OverTime;
 use super::tally::{Peak, Refused};
 use super::what_if::WhatIfReport;
@@ -30,6 +32,8 @@ pub struct Report {
     pub blocked_resources: Vec<Blocked>,
     /// The classes that have scopes.
     pub classes: Vec<Class>,
+    /// The needs of subnets, if peers have IP addresses as ids.
+    pub subnets: Vec<SubnetNeed>,
     /// The most notable scopes: system and transient first, then by the number of refusals, then by
     /// the number of events.
     pub scopes: Vec<Scope>,
@@ -88,6 +92,22 @@ pub struct Scope {
     pub usage: Option<[u64; 6]>,
     /// The highest usage.
     pub peak: Peak,
+    /// Its limit when it was created, if the trace has it.
+    #[serde(serialize_with = "limited")]
+    pub limit: Option<Limit>,
     /// The refusals.
     pub refused: Refused,
+}
+
+/// Writes the fields of a limit that are not unlimited, with their names in limits files.
+fn limited<S: Serializer>(limit: &Option<Limit>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(limit) = limit else {
+        return serializer.serialize_none();
+    };
+    serializer.collect_map(Resource::ALL.into_iter().filter_map(
+        |resource| match limit.get(resource) {
+            LimitValue::Limited(limit) => Some((resource.field_name(), limit)),
+            LimitValue::Unlimited => None,
+        },
+    ))
 }

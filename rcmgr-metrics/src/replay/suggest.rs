@@ -3,6 +3,7 @@
 use rcmgr_config::PartialLimits;
 use rcmgr_core::{LimitValue, LimitsKey, MIB, Resource};
 
+use super::addresses;
 use super::report::Report;
 use super::tally::Peak;
 
@@ -30,16 +31,16 @@ const ENTRIES: [(&str, LimitsKey); 11] = [
 
 /// Limits that would have granted everything in the trace, with headroom.
 ///
-/// A class gets the highest need of any of its scopes. The need is the peak, or usage plus the
-/// request at a refusal. For memory it is the limit at which the priority of the request is
+/// A class gets the highest need of any of its scopes: see [`Needs`](super::needs::Needs). For memory it is the limit at which the priority of the request is
 /// sufficient, which is more than the memory itself. The need, times the headroom, is rounded up to
 /// a number that is easy to read. Resources that were never used are left to the defaults. So are
 /// entries of single names, because the default of a class applies to each of its scopes.
 ///
-/// System gets at least as much as any scope below it, because a refused request never reached
-/// system, which is checked last. A direction that was never used gets as much as both together.
-/// Connections and streams get exactly the counts that were seen, since a connection is one
-/// connection.
+/// System gets at least as much as any scope below it. A direction that was never used gets as much
+/// as both together. Connections and streams get exactly the counts that were seen, since a
+/// connection is one connection.
+///
+/// Where peers' ids are IP addresses, each subnet may have as many connections as any has had.
 ///
 /// Each refused request counts on its own. A trace does not show how many of them would have
 /// overlapped, because their duration is unknown.
@@ -63,6 +64,8 @@ pub fn suggest(report: &Report, headroom: f64) -> PartialLimits {
         entry.conns_inbound = entry.conns_inbound.or(entry.conns);
         entry.conns_outbound = entry.conns_outbound.or(entry.conns);
     }
+    let limit = |conns| readable_count(with(conns, headroom));
+    limits.addresses = addresses::limits(&report.subnets, limit);
     limits
 }
 

@@ -1,15 +1,16 @@
 //! The summary of all scopes. Its memory is bounded by the number of live scopes.
 
 use ahash::{HashMap, HashMapExt};
-use rcmgr_core::{ScopeClass, ScopeStat};
+use rcmgr_core::{Limit, ScopeClass, ScopeStat};
 
+use super::addresses::{SubnetNeed, Subnets};
 use super::needs::Needs;
 use super::report::{Blocked, Class, Scope};
 use super::scope::{class_of, counts_in, metric_label};
 use super::tally::{Peak, Refused};
 use super::top::Top;
 use crate::counters::six;
-use crate::trace::{Event, EventKind};
+use crate::trace::{Event, EventKind, RecordedLimit};
 
 /// The summary of all scopes.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub struct Summary {
     /// The most notable destroyed scopes.
     gone: Top<Seen>,
     classes: HashMap<&'static str, Totals>,
+    subnets: Subnets,
     pub restarts: u64,
     is_running: bool,
 }
@@ -36,6 +38,8 @@ struct Live {
 struct Seen {
     events: u64,
     peak: Peak,
+    /// The recorded limit of the latest scope with this name.
+    limit: Option<RecordedLimit>,
     refused: Refused,
 }
 
@@ -54,6 +58,7 @@ impl Seen {
     fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.peak.raise(&other.peak);
+        self.limit = other.limit.or(self.limit);
         let mine = &mut self.refused;
         let theirs = &other.refused;
         mine.requests += theirs.requests;
@@ -66,6 +71,9 @@ impl Seen {
         mine.fd = mine.fd.saturating_add(theirs.fd);
     }
 }
+
+/// The beginning of the names of peers' scopes.
+const PEER: &str = "peer:";
 
 /// The scopes that come first in the report.
 const FIRST: [&str; 2] = ["system", "transient"];
@@ -80,12 +88,14 @@ impl Summary {
                 if std::mem::replace(&mut self.is_running, true) {
                     self.restarts += 1;
                 }
+                self.subnets.clear();
                 for (name, live) in std::mem::take(&mut self.live) {
                     self.fold(&name, &live);
                 }
             }
             EventKind::DestroyScope => {
                 if let Some(mut live) = self.live.remove(name) {
+                    self.leaves(name, &live);
                     live.seen.events += 1;
                     self.fold(name, &live);
                 }
@@ -93,6 +103,7 @@ impl Summary {
             EventKind::CreateScope => {
                 self.is_running = true;
                 if let Some(before) = self.live.remove(name) {
+                    self.leaves(name, &before);
                     self.fold(name, &before);
                 }
                 let mut live = Live {
@@ -100,6 +111,7 @@ impl Summary {
                     ..self.found(name)
                 };
                 live.seen.events += 1;
+                live.seen.limit = event.limit.or(live.seen.limit);
                 self.live.insert(name.into(), Box::new(live));
                 if class_of(name) != Some(ScopeClass::Span) {
                     self.classes.entry(counts_in(name)).or_default().created += 1;
@@ -119,22 +131,48 @@ impl Summary {
             return;
         };
         live.seen.events += 1;
+        let before = live.usage.conns();
         event.set_totals(&mut live.usage);
-        let totals = self.classes.entry(counts_in(name)).or_default();
-        if event.kind.is_release() {
-            if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
-                let live = self.live.remove(name).unwrap_or_default();
-                self.fold(name, &live);
-            }
-            return;
+        if event.kind.is_of_conns()
+            && let Some(peer) = name.strip_prefix(PEER)
+        {
+            let refused = match event.kind {
+                EventKind::BlockAddConn => event.amount().conns(),
+                _ => 0,
+            };
+            let after = live.usage.conns();
+            self.subnets.change(peer, before, after, refused);
         }
+        let totals = self.classes.entry(counts_in(name)).or_default();
         if event.kind.is_refusal() {
             live.seen.refused.add(event);
             totals.refused.add(event);
         }
-        let peak = Peak::of(&live.usage);
-        live.seen.peak.raise(&peak);
-        totals.peak.raise(&peak);
+        if !event.kind.is_release() {
+            let peak = Peak::of(&live.usage);
+            live.seen.peak.raise(&peak);
+            totals.peak.raise(&peak);
+        }
+        // The end of a scope without a creation may not be in the trace.
+        if !live.is_created && live.usage.is_zero() && !FIRST.contains(&name) {
+            let live = self.live.remove(name).unwrap_or_default();
+            self.fold(name, &live);
+        }
+    }
+
+    /// A scope is gone with the connections that it had.
+    fn leaves(&mut self, name: &str, live: &Live) {
+        let conns = live.usage.conns();
+        if let Some(peer) = name.strip_prefix(PEER)
+            && conns > 0
+        {
+            self.subnets.change(peer, conns, 0, 0);
+        }
+    }
+
+    /// The needs of subnets.
+    pub fn subnets(&self) -> Vec<SubnetNeed> {
+        self.subnets.needs()
     }
 
     /// A new scope. If one with this name existed before, its history continues.
@@ -230,6 +268,7 @@ impl Summary {
             events: seen.events,
             usage: usage.as_ref().map(six),
             peak: seen.peak,
+            limit: seen.limit.map(Limit::from),
             refused: seen.refused,
         };
         let live = self.live.iter();

@@ -95,15 +95,28 @@ impl Addresses {
 
     /// Counts a connection. Whether it has a permit, which it has to give back.
     pub fn take_permit(&mut self, ip: IpAddr) -> Result<bool> {
-        let limits = self.limits(ip);
-        let limited = limits
-            .into_iter()
-            .filter_map(|(network, limit)| match limit {
-                LimitValue::Limited(limit) => Some((network, limit)),
-                LimitValue::Unlimited => None,
-            });
-        let limited: Vec<_> = limited.collect();
-        for &(network, limit) in &limited {
+        self.check(ip)?;
+        Ok(self.count(ip))
+    }
+
+    /// Counts a connection in a dry run. Whether it has a permit, and whether it would have been
+    /// refused.
+    pub fn evaluate(&mut self, ip: IpAddr) -> (bool, bool) {
+        let is_refused = self.check(ip).is_err();
+        (self.count(ip), is_refused)
+    }
+
+    fn limited(&self, ip: IpAddr) -> Vec<(IpNet, u64)> {
+        let limits = self.limits(ip).into_iter();
+        let limited = limits.filter_map(|(network, limit)| match limit {
+            LimitValue::Limited(limit) => Some((network, limit)),
+            LimitValue::Unlimited => None,
+        });
+        limited.collect()
+    }
+
+    fn check(&self, ip: IpAddr) -> Result<()> {
+        for (network, limit) in self.limited(ip) {
             let used = self.used.get(&network).copied().unwrap_or_default();
             if used >= limit {
                 return Err(SubnetLimitExceeded {
@@ -115,11 +128,16 @@ impl Addresses {
                 .into());
             }
         }
+        Ok(())
+    }
+
+    fn count(&mut self, ip: IpAddr) -> bool {
+        let limited = self.limited(ip);
         for (network, _) in &limited {
             *self.used.entry(*network).or_default() += 1;
         }
         self.permits += u64::from(!limited.is_empty());
-        Ok(!limited.is_empty())
+        !limited.is_empty()
     }
 
     /// Gives back a permit. The networks that it was taken in are still the same: limits may change,
@@ -134,9 +152,10 @@ impl Addresses {
     /// What the allowlist says about a remote whose peer is not known yet.
     pub fn listing(&self, ip: Option<IpAddr>) -> Listing {
         let around = self.allowlist.iter().filter(|(net, _)| contains(*net, ip));
-        let listing = around.map(|(_, peer)| match peer {
-            None => Listing::EveryPeer,
-            Some(_) => Listing::SomePeers,
+        let listing = around.map(|(network, peer)| match (network, peer) {
+            (_, None) => Listing::EveryPeer,
+            (Some(_), Some(_)) => Listing::SomePeersHere,
+            (None, Some(_)) => Listing::SomePeers,
         });
         listing.max().unwrap_or(Listing::NotListed)
     }

@@ -61,7 +61,11 @@ impl Model {
         let mut gained: Vec<_> = standard.path().into_iter().filter(is_new).collect();
         gained.reverse();
         let stat = self.stat(&Target::Holder(at));
+        let refused = self.look_at(&[], &gained, &to_move(stat));
         let charged = self.charge(&gained, to_move(stat));
+        if charged.is_ok() {
+            self.dry_run.count(refused, &to_move(stat));
+        }
         let end = match &charged {
             Ok(()) => End::Standard,
             Err(refused) => {
@@ -113,7 +117,9 @@ impl Model {
         gained.sort_by_key(|id| matches!(id, ScopeId::ServicePeer(..) | ScopeId::ProtocolPeer(..)));
         let lost: Vec<_> = old.iter().filter(|id| !new.contains(id)).cloned().collect();
         let stat = self.stat(&Target::Holder(at));
+        let refused = self.look_at(&[], &gained, &to_move(stat));
         self.charge(&gained, to_move(stat))?;
+        self.dry_run.count(refused, &to_move(stat));
         self.give_back(&lost, stat);
         self.holders[at].kind = HolderKind::Leaf(after);
         Ok(())

@@ -1,8 +1,8 @@
 //! Charging shared scopes, and refusing.
 
-use rcmgr_core::{Direction, Error, Limit, LimitExceeded, Resource, Result, ScopeId, ScopeStat};
+use rcmgr_core::{Error, Limit, LimitExceeded, Resource, Result, ScopeId, ScopeStat};
 
-use super::request::{Over, Request, check, minus, plus};
+use super::request::{Over, Request, check, count_refusal, minus, plus};
 use super::{Model, Target};
 
 impl Model {
@@ -43,33 +43,8 @@ impl Model {
             used,
             requested,
         } = over;
-        let is_outbound = request.stat.streams_outbound + request.stat.conns_outbound > 0;
-        let direction = match resource {
-            Resource::Memory => None,
-            // Only the total was over its limit. Nothing was asked for.
-            _ if requested == 0 => None,
-            _ if is_outbound => Some(Direction::Outbound),
-            _ => Some(Direction::Inbound),
-        };
         let refusals = self.refusals.entry(scope.class()).or_default();
-        let outbound = direction == Some(Direction::Outbound);
-        let count = match (resource, outbound) {
-            (Resource::Memory, _) => &mut refusals.memory,
-            (Resource::Fd, _) => &mut refusals.fd,
-            (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, true) => {
-                &mut refusals.streams_outbound
-            }
-            (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, false) => {
-                &mut refusals.streams_inbound
-            }
-            (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, true) => {
-                &mut refusals.conns_outbound
-            }
-            (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, false) => {
-                &mut refusals.conns_inbound
-            }
-        };
-        *count += 1;
+        let direction = count_refusal(refusals, request, &over);
         LimitExceeded {
             scope,
             resource,

@@ -32,7 +32,9 @@ impl Model {
             }
         }
         let charged = self.charged(target);
+        let refused = self.look_at(&chain, &charged, &request);
         self.charge(&charged, request)?;
+        self.dry_run.count(refused, &request);
         for at in chain {
             self.holders[at].memory += size;
         }
@@ -141,6 +143,9 @@ impl Model {
                 self.give_back(&leaf.path(), stat);
                 if let Some(ip) = leaf.ip.filter(|_| leaf.has_permit) {
                     self.addresses.give_back(ip);
+                }
+                if let (Some(ip), Some(begun)) = (leaf.ip, leaf.dry_run_permit) {
+                    self.dry_run.give_back(ip, begun);
                 }
             }
             HolderKind::Span { owner, .. } => self.take(&owner, stat.memory),

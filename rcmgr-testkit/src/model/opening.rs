@@ -8,6 +8,7 @@ use rcmgr_core::{
     Direction, Endpoint, Error, PeerId, Priority, Result, ScopeId, ScopeStat, UsesFd, canonical_ip,
 };
 
+use super::dry_run::LetPass;
 use super::leaf::{End, Leaf};
 use super::request::{Request, check};
 use super::{Holder, HolderKind, Model, Target, manager_closed};
@@ -37,8 +38,10 @@ impl Model {
             protocol: None,
             service: None,
             end: End::Standard,
+            is_unproven: false,
             ip,
             has_permit,
+            dry_run_permit: None,
         };
         let opened = self.open(leaf.clone());
         if opened.is_ok() {
@@ -48,11 +51,13 @@ impl Model {
         if let Some(ip) = ip.filter(|_| has_permit) {
             self.addresses.give_back(ip);
         }
-        if self.addresses.listing(ip) == Listing::NotListed {
+        let listing = self.addresses.listing(ip);
+        if listing == Listing::NotListed {
             return opened;
         }
         self.open(Leaf {
             end: End::Allowlisted,
+            is_unproven: listing == Listing::SomePeers,
             has_permit: false,
             ..leaf
         })
@@ -77,8 +82,10 @@ impl Model {
             protocol: protocol.cloned(),
             service: service.cloned(),
             end: End::Standard,
+            is_unproven: false,
             ip: None,
             has_permit: false,
+            dry_run_permit: None,
         });
         // A service exists as soon as it was asked. The stream and the peer are asked before it.
         let was_asked = match &opened {
@@ -127,20 +134,48 @@ impl Model {
         };
         let path = leaf.path();
         let limit = self.limit(&leaf.id());
+        let refused = self.look_at_new(&leaf, &path, &request);
+        let unproven = match leaf.is_unproven {
+            true => self.check_unproven(&self.limits, &request),
+            false => Ok(()),
+        };
         let at = self.holders.len();
         self.holders.push(Holder::new(HolderKind::Leaf(leaf)));
         let own = check(&limit, &ScopeStat::ZERO, &request);
         let own = own.map_err(|over| self.refuse(&Target::Holder(at), &limit, &request, over));
         let is_named = own.is_err();
-        let opened = own.and_then(|()| self.charge(&path, request));
+        let transient = Target::Scope(ScopeId::AllowlistedTransient);
+        let opened = own.and_then(|()| {
+            unproven.map_err(|(limit, over)| self.refuse(&transient, &limit, &request, over))
+        });
+        let opened = opened.and_then(|()| self.charge(&path, request));
         // The number is used up by a leaf that is open, and by one that its own error names.
         if opened.is_ok() || is_named {
             self.last_leaf[kind] += 1;
         }
-        if opened.is_err() {
-            self.holders.pop();
+        match &opened {
+            Ok(()) => self.evaluate_new(at, refused, &request),
+            Err(_) => drop(self.holders.pop()),
         }
         opened.map(|()| at)
+    }
+
+    /// Counts what the dry run would have refused of a new leaf. A connection is asked by the limits by
+    /// address first. On the allowlisted scopes it has no permit.
+    fn evaluate_new(&mut self, at: usize, refused: LetPass, request: &Request) {
+        let HolderKind::Leaf(leaf) = &self.holders[at].kind else {
+            return;
+        };
+        let (ip, is_allowlisted) = (leaf.ip, leaf.end == End::Allowlisted);
+        let (is_admitted, permit) = self.dry_run.evaluate_address(ip);
+        if is_admitted {
+            self.dry_run.count(refused, request);
+        }
+        if let (true, Some(ip), Some(begun)) = (is_allowlisted, ip, permit) {
+            self.dry_run.give_back(ip, begun);
+        } else if let HolderKind::Leaf(leaf) = &mut self.holders[at].kind {
+            leaf.dry_run_permit = permit;
+        }
     }
 
     /// The leaf at an index, if it is one.

@@ -53,44 +53,31 @@ impl Model {
     }
 
     pub(super) fn limit_of(&self, target: &Target) -> Limit {
+        self.limit_in(&self.limits, target)
+    }
+
+    /// The limit of a scope in a set of limits. Limits that were set on single scopes hold in any.
+    pub(super) fn limit_in(&self, limits: &Limits, target: &Target) -> Limit {
         match target {
             Target::Scope(id) => self
                 .overrides
                 .get(id)
                 .copied()
-                .unwrap_or_else(|| self.class_limit(id)),
+                .unwrap_or_else(|| class_limit(limits, id)),
             Target::Holder(at) => {
                 let holder = &self.holders[*at];
                 match &holder.kind {
                     HolderKind::Leaf(leaf) => {
-                        let class = self.class_limit(&leaf.id());
+                        let class = class_limit(limits, &leaf.id());
                         holder.own_limit.unwrap_or(class)
                     }
                     // A span obeys its owner's limit too.
                     HolderKind::Span { owner, .. } => {
-                        let owner = self.limit_of(owner);
+                        let owner = self.limit_in(limits, owner);
                         holder.own_limit.map_or(owner, |own| own.lower(&owner))
                     }
                 }
             }
-        }
-    }
-
-    /// What the manager's limits say of a scope.
-    fn class_limit(&self, id: &ScopeId) -> Limit {
-        let limits = &self.limits;
-        match id {
-            ScopeId::System => limits.system,
-            ScopeId::Transient => limits.transient,
-            ScopeId::AllowlistedSystem => limits.allowlisted_system,
-            ScopeId::AllowlistedTransient => limits.allowlisted_transient,
-            ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
-            ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
-            ScopeId::Protocol(id) => limits.protocol_limit(id),
-            ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
-            ScopeId::Peer(peer) => limits.peer_limit(peer),
-            ScopeId::Connection(_) => limits.conn,
-            ScopeId::Stream(_) => limits.stream,
         }
     }
 
@@ -105,6 +92,7 @@ impl Model {
     pub(super) fn set_limits(&mut self, limits: Limits) {
         let conns = limits.allowlisted_system.conns;
         self.addresses.set_allowlisted_conns(conns);
+        self.dry_run.set(&limits);
         self.limits = limits;
         // Only the overrides of peers and protocols stay.
         self.overrides
@@ -182,5 +170,22 @@ impl Model {
                 HolderKind::Span { owner, .. } => self.root(owner),
             },
         }
+    }
+}
+
+/// What a set of limits says of a scope.
+fn class_limit(limits: &Limits, id: &ScopeId) -> Limit {
+    match id {
+        ScopeId::System => limits.system,
+        ScopeId::Transient => limits.transient,
+        ScopeId::AllowlistedSystem => limits.allowlisted_system,
+        ScopeId::AllowlistedTransient => limits.allowlisted_transient,
+        ScopeId::Service(name) => limits.service_limit(name).unwrap_or(Limit::UNLIMITED),
+        ScopeId::ServicePeer(name, _) => limits.service_peer_limit(name),
+        ScopeId::Protocol(id) => limits.protocol_limit(id),
+        ScopeId::ProtocolPeer(id, _) => limits.protocol_peer_limit(id),
+        ScopeId::Peer(peer) => limits.peer_limit(peer),
+        ScopeId::Connection(_) => limits.conn,
+        ScopeId::Stream(_) => limits.stream,
     }
 }

@@ -123,7 +123,7 @@ fn resources(scope: &Scope, rates: &Rates, width: usize) -> Vec<Line<'static>> {
             return lines;
         }
     }
-    let lines = rows.iter().flat_map(|row| row.two_lines(width));
+    let lines = rows.iter().flat_map(|row| row.lines(width));
     lines.collect()
 }
 
@@ -171,7 +171,11 @@ impl Cells {
                 format!("refused {}", count(refused))
             }),
             rate: now.map(rate).unwrap_or_default(),
-            dry_run: known(dry_run, &|refused| format!("dry run {}", count(refused))),
+            dry_run: known(dry_run, &|refused| {
+                let now = counted.and_then(|at| Some(rates.dry_run_of(scope)?[at]));
+                let now = now.map(|now| format!(", {}", rate(now)));
+                format!("dry run {}{}", count(refused), now.unwrap_or_default())
+            }),
         }
     }
 
@@ -208,22 +212,23 @@ impl Cells {
         line
     }
 
-    /// For narrow screens: usage, and below it peak and refusals.
-    fn two_lines(&self, width: usize) -> Vec<Line<'static>> {
+    /// For narrow screens: usage, and below it peak and refusals, on as many lines as needed.
+    fn lines(&self, width: usize) -> Vec<Line<'static>> {
         let style = bar::style(self.part);
         let usage = format!("{} {}", self.used, self.limit);
-        let above = vec![part(1, &*self.label, FAINT)];
-        let at_right = vec![part(0, usage, style), part(2, &*self.percent, style)];
-        let mut lines = vec![fit::line(above, at_right, width)];
-        if !self.peak.is_empty() {
-            let below = vec![
-                part(1, format!("{GAP}{}", self.peak), FAINT),
-                part(2, &*self.refused, FAINT),
-                part(0, &*self.rate, self.rate_style()),
-                part(3, &*self.dry_run, FAINT),
-            ];
-            lines.push(fit::line(below, Vec::new(), width));
-        }
+        let above = [
+            part(0, &*self.label, FAINT),
+            part(0, usage, style),
+            part(0, &*self.percent, style),
+        ];
+        let below = [
+            part(0, &*self.peak, FAINT),
+            part(0, &*self.refused, FAINT),
+            part(0, &*self.rate, self.rate_style()),
+            part(0, &*self.dry_run, FAINT),
+        ];
+        let mut lines = fit::flow(above, "", width);
+        lines.extend(fit::flow(below, GAP, width));
         lines
     }
 }

@@ -70,6 +70,30 @@ pub fn line(left: Vec<Part>, right: Vec<Part>, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
+/// All parts, on as many lines as they need, with an indent. A part that is wider than a line is
+/// left out.
+pub fn flow<const N: usize>(parts: [Part; N], indent: &str, width: usize) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line> = Vec::new();
+    for part in parts {
+        let text = part.width();
+        if text == 0 || indent.width() + text > width {
+            continue;
+        }
+        match lines.last_mut() {
+            Some(line) if line.width() + GAP + text <= width => {
+                line.push_span(Span::raw(" ".repeat(GAP)));
+                line.extend(part.spans);
+            }
+            _ => {
+                let mut line = Line::raw(indent.to_owned());
+                line.extend(part.spans);
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
 /// The first text that fits; nothing if none does.
 pub fn first_that_fits<const N: usize>(texts: [String; N], width: usize) -> String {
     let found = texts.into_iter().find(|text| text.width() <= width);
@@ -85,6 +109,20 @@ mod tests {
         let left = vec![plain(1, "place"), plain(3, ""), plain(2, "name")];
         let right = vec![plain(3, "133k scopes"), plain(0, "answers in 13 ms")];
         line(left, right, width).to_string()
+    }
+
+    #[test]
+    fn parts_take_as_many_lines_as_they_need() {
+        let parts =
+            || ["refused 134k", "", "2.5/s", "peak 16"].map(|text| part(0, text, Style::new()));
+        let shown = |width| {
+            let lines = flow(parts(), "  ", width).into_iter();
+            lines.map(|line| line.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(30), ["  refused 134k  2.5/s  peak 16"]);
+        assert_eq!(shown(29), ["  refused 134k  2.5/s", "  peak 16"]);
+        assert_eq!(shown(14), ["  refused 134k", "  2.5/s", "  peak 16"]);
+        assert_eq!(shown(13), ["  2.5/s", "  peak 16"]);
     }
 
     #[test]

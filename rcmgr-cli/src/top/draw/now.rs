@@ -1,6 +1,6 @@
 //! What refuses now. It is at the top, because it is what an operator under attack looks for.
 
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
@@ -17,16 +17,16 @@ use crate::top::text::cut;
 /// A name has at least this width, if there is a column to remove for it.
 const NAME: usize = 16;
 const GAP: &str = "  ";
+/// Nothing is refused yet.
+const WOULD_REFUSE: Style = Style::new().fg(Color::Yellow);
 
 /// The section, with at most `most` lines.
 pub fn lines(app: &App, page: &Page, width: usize, most: usize) -> Vec<Line<'static>> {
     let found = refusing(page, &app.rates);
     let mut lines = vec![heading(app, found.as_deref(), width)];
-    lines.extend(
-        page.addresses
-            .as_ref()
-            .map(|of| by_address(of, &app.rates, width)),
-    );
+    // Most servers have no limits by address.
+    let addresses = page.addresses.as_ref().filter(|of| of.counts() != [0; 3]);
+    lines.extend(addresses.map(|of| by_address(of, &app.rates, width)));
     lines.truncate(most);
     let mut found = found.unwrap_or_default();
     found.truncate(most - lines.len());
@@ -45,7 +45,16 @@ fn heading(app: &App, found: Option<&[Refusing]>, width: usize) -> Line<'static>
         }
     };
     let left = vec![part(0, "REFUSED NOW", STRONG), part(1, text, style)];
-    fit::line(left, Vec::new(), width)
+    let dry_run = app.rates.dry_run().map(|rates| {
+        let dry_run = rates.iter().sum::<f64>();
+        let style = if dry_run > 0.0 { WOULD_REFUSE } else { FAINT };
+        part(
+            2,
+            format!("the dry run would refuse {}", rate(dry_run)),
+            style,
+        )
+    });
+    fit::line(left, dry_run.into_iter().collect(), width)
 }
 
 /// The refusals by address, all since the start and now.

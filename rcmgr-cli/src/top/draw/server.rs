@@ -2,6 +2,7 @@
 
 use ratatui::style::Style;
 use ratatui::text::Line;
+use rcmgr_atomic::Resource;
 use unicode_width::UnicodeWidthStr;
 
 use super::bar;
@@ -9,9 +10,9 @@ use super::fit::{self, part};
 use super::styles::{FAILED, FAINT, STRONG};
 use super::title::uptime;
 use crate::top::numbers::{count, rate};
-use crate::top::page::{Addresses, Network, Page, Reload};
+use crate::top::page::{Addresses, DryRun, Network, Page, Reload};
 use crate::top::rates::Rates;
-use crate::top::text::wrapped;
+use crate::top::text::{first_words, wrapped};
 
 const GAP: &str = "  ";
 /// The widest line with a number at its right end: further right it would be hard to find.
@@ -19,44 +20,47 @@ const WIDEST: usize = 60;
 
 /// The view. Each line shows what fits.
 pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
-    let fact = |what: &str, text: String, style| {
-        fit::line(
-            vec![part(1, what, FAINT), part(0, text, style)],
-            Vec::new(),
-            width,
-        )
-    };
-    let mut lines = wrapped(
-        page.name.as_deref().unwrap_or("a server without a name"),
-        width,
-    )
-    .into_iter()
-    .map(|line| Line::styled(line, STRONG))
-    .collect::<Vec<_>>();
-    lines.push(Line::styled(uptime(page), FAINT));
-    if let Some(over_releases) = page.over_releases {
-        let style = if over_releases > 0 { FAILED } else { FAINT };
-        lines.push(fact("over-releases", count(over_releases), style));
-    }
-    lines.extend(
-        page.reload
-            .iter()
-            .flat_map(|reload| self::reload(reload, width)),
-    );
+    let mut lines = state(page, width);
     lines.push(Line::default());
     match &page.addresses {
-        Some(addresses) => {
-            lines.extend(totals(addresses, rates, width));
-            lines.push(Line::default());
-            lines.extend(networks(addresses, rates, width));
-        }
-        None => lines.push(fact(
-            "by address",
-            "the server does not say".to_owned(),
-            FAINT,
-        )),
+        Some(addresses) => lines.extend(totals(addresses, rates, width)),
+        None => lines.push(fact("by address", "the server does not say", FAINT, width)),
     }
+    let networks = networks(page, rates, width);
+    if !networks.is_empty() {
+        lines.push(Line::default());
+        lines.extend(networks);
+    }
+    lines.extend(
+        page.dry_run
+            .iter()
+            .flat_map(|run| dry_run(run, rates, width)),
+    );
     lines
+}
+
+/// The state of the server, as far as it says.
+pub fn state(page: &Page, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(name) = &page.name {
+        let name = wrapped(name, width).into_iter();
+        lines.extend(name.map(|line| Line::styled(line, STRONG)));
+    }
+    if page.uptime_seconds.is_some() {
+        lines.push(Line::styled(first_words(&uptime(page), width), FAINT));
+    }
+    if let Some(over_releases) = page.over_releases {
+        let style = if over_releases > 0 { FAILED } else { FAINT };
+        lines.push(fact("over-releases", &count(over_releases), style, width));
+    }
+    let reload = page.reload.iter();
+    lines.extend(reload.flat_map(|reload| self::reload(reload, width)));
+    lines
+}
+
+fn fact(what: &str, value: &str, style: Style, width: usize) -> Line<'static> {
+    let parts = vec![part(1, what, FAINT), part(0, value, style)];
+    fit::line(parts, Vec::new(), width)
 }
 
 fn reload(reload: &Reload, width: usize) -> Vec<Line<'static>> {
@@ -88,27 +92,58 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
         ("asked to verify the address", ""),
     ];
     let counts = addresses.counts();
-    let mut lines = Vec::new();
-    for (at, (what, setting)) in counters.into_iter().enumerate() {
-        let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
-        let right = vec![
-            part(0, now(at).map(rate).unwrap_or_default(), style(now(at))),
-            part(1, count(counts[at]), STRONG),
-        ];
-        lines.push(fit::line(left, right, width.min(WIDEST)));
-    }
+    let counters = counters.into_iter().enumerate();
+    let mut lines: Vec<_> = counters
+        .map(|(at, (what, setting))| counter(what, setting, counts[at], now(at), width))
+        .collect();
     let left = vec![part(1, "connections that count now", FAINT)];
     let right = vec![part(0, count(addresses.permits), STRONG)];
     lines.push(fit::line(left, right, width.min(WIDEST)));
     lines
 }
 
-/// The networks with their refusals, as far as the server names them.
-fn networks(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'static>> {
-    let networks = &addresses.most_refused;
+fn counter(
+    what: &str,
+    setting: &str,
+    number: u64,
+    now: Option<f64>,
+    width: usize,
+) -> Line<'static> {
+    let left = vec![part(2, what, FAINT), part(3, setting, FAINT)];
+    let right = vec![
+        part(0, now.map(rate).unwrap_or_default(), style(now)),
+        part(1, format!("{} in all", count(number)), STRONG),
+    ];
+    fit::line(left, right, width.min(WIDEST))
+}
+
+/// What the limits of the dry run would have refused.
+fn dry_run(dry_run: &DryRun, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let fields = Resource::COUNTED.map(Resource::field_name).into_iter();
+    let names = fields.chain(["Addresses.Rates", "Addresses.Subnets"]);
+    let title = "the dry run would have refused";
+    let mut lines = vec![
+        Line::default(),
+        Line::styled(first_words(title, width), STRONG),
+    ];
+    for (at, (name, number)) in names.zip(dry_run.counts()).enumerate() {
+        let now = rates.dry_run().map(|rates| rates[at]);
+        if number > 0 {
+            lines.push(counter(name, "", number, now, width));
+        }
+    }
+    if lines.len() == 2 {
+        lines.push(Line::styled("nothing", FAINT));
+    }
+    lines
+}
+
+/// The networks that are refused most, as far as the server names them.
+pub fn networks(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
+    let networks = page.addresses.as_ref().map(|of| &*of.most_refused);
+    let networks = networks.unwrap_or_default();
     if networks.is_empty() {
-        let text = "no network was refused";
-        return vec![fit::line(vec![part(0, text, FAINT)], Vec::new(), width)];
+        return Vec::new();
     }
     let cells = |network: &Network| {
         let now = rates

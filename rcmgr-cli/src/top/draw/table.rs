@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use rcmgr_atomic::{LimitValue, Resource};
 use unicode_width::UnicodeWidthStr;
 
-use super::fit::first_that_fits;
+use super::fit::{EVERYTHING, first_that_fits};
 use super::styles::FAINT;
 use super::{bar, spark};
 use crate::top::numbers::{amount, amount_of, count, percent, rate, size};
@@ -35,13 +35,15 @@ enum Column {
     Fd,
     Refused,
     Rate,
+    /// What the dry run would refuse.
+    DryRun,
     /// The last minute.
     Minute,
     Peak,
 }
 
 /// The columns from left to right.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column::Fullest,
     Column::Memory,
     Column::Conns,
@@ -49,6 +51,7 @@ const COLUMNS: [Column; 9] = [
     Column::Fd,
     Column::Refused,
     Column::Rate,
+    Column::DryRun,
     Column::Minute,
     Column::Peak,
 ];
@@ -63,10 +66,11 @@ enum Extra {
 
 /// The order in which space is given, and the width that is left for names then. The rate of
 /// refusals says most about an attack: it comes first.
-const EXTRAS: [(Extra, usize); 10] = [
+const EXTRAS: [(Extra, usize); 11] = [
     (Extra::Column(Column::Rate), NAME),
     (Extra::Column(Column::Fullest), NAME),
     (Extra::Column(Column::Refused), NAME),
+    (Extra::Column(Column::DryRun), NAME),
     (Extra::Column(Column::Conns), NAME),
     (Extra::Bar, NAME),
     (Extra::Column(Column::Memory), NAME),
@@ -96,6 +100,7 @@ impl Column {
             Self::Fd => "FD",
             Self::Refused => "REFUSED",
             Self::Rate => "NOW",
+            Self::DryRun => "DRY RUN",
             Self::Minute => "LAST MINUTE",
             Self::Peak => "PEAK MEMORY",
         }
@@ -117,7 +122,7 @@ impl Column {
                 Resource::StreamsOutbound,
             ],
             Self::Fd => &[Resource::Fd],
-            Self::Refused | Self::Rate | Self::Minute | Self::Peak => &[],
+            Self::Refused | Self::Rate | Self::DryRun | Self::Minute | Self::Peak => &[],
         }
     }
 
@@ -136,6 +141,10 @@ impl Column {
             }
             Self::Refused => count(scope.all_refused()),
             Self::Rate => rates.of(scope).map_or_else(|| "-".to_owned(), rate),
+            Self::DryRun => {
+                let rates = rates.dry_run_of(scope);
+                rates.map_or_else(|| "-".to_owned(), |rates| rate(rates.iter().sum()))
+            }
             // Drawn, not written.
             Self::Minute => String::new(),
             Self::Peak => size(scope.peak.memory),
@@ -192,6 +201,9 @@ impl Table {
         };
         for (extra, name) in EXTRAS {
             let with = match extra {
+                // A text is printed once, after an interval: there is no minute.
+                Extra::Column(Column::Minute) if width == EVERYTHING => continue,
+                Extra::Column(Column::DryRun) if page.dry_run.is_none() => continue,
                 Extra::Column(column) => table.with(widest(column)),
                 Extra::Bar => table.with_bars(Bars::Fullest),
             };
@@ -202,9 +214,9 @@ impl Table {
             table = with;
         }
         // Without its column, the fullest limit would have no bar.
-        let shows_all = table.columns.len() == COLUMNS.len();
+        let shows_all = |of: &Self| of.columns.iter().any(|(column, _)| *column == Column::Fd);
         let with = table.with_bars(Bars::Each);
-        if shows_all && with.leaves(longest.min(NAME_BESIDE_BARS), width) {
+        if shows_all(&table) && with.leaves(longest.min(NAME_BESIDE_BARS), width) {
             table = with;
         }
         table.name = width

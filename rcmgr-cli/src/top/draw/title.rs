@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 
-use super::fit::{self, part};
+use super::fit::{self, Part, part};
 use super::styles::{FAILED, FAINT, STRONG};
 use crate::top::app::{App, Connection};
 use crate::top::numbers::count;
@@ -28,7 +28,11 @@ pub fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static
     let left = vec![
         part(5, "rcmgr top", FAINT),
         part(2, escaped(short_place), STRONG),
-        part(1, name.map(short).unwrap_or_default(), STRONG),
+        part(
+            1,
+            name.map(|name| cut(name, LONGEST)).unwrap_or_default(),
+            STRONG,
+        ),
         part(3, page.map(uptime).unwrap_or_default(), FAINT),
     ];
     let right = vec![
@@ -36,17 +40,6 @@ pub fn title(app: &App, place: &str, now: Instant, width: usize) -> Line<'static
         part(0, first_words(&state, width), style),
     ];
     fit::line(left, right, width)
-}
-
-/// The server in a text that is printed once.
-pub fn server(app: &App, place: &str) -> Line<'static> {
-    let mut parts = vec![part(0, escaped(place), STRONG)];
-    if let Some(page) = &app.page {
-        parts.push(part(0, format!("{} scopes", count(page.total)), FAINT));
-        parts.push(part(0, page.name.clone().unwrap_or_default(), STRONG));
-        parts.push(part(0, uptime(page), FAINT));
-    }
-    fit::line(parts, Vec::new(), fit::EVERYTHING)
 }
 
 /// How long the server has been observed.
@@ -78,46 +71,37 @@ fn state(app: &App, now: Instant) -> (String, Style) {
 
 /// The settings, the number of scopes found, and what an operator has to know of the server.
 pub fn settings(app: &App, width: usize) -> Line<'static> {
-    let sorted = format!("sorted by {}", app.sort.describe());
-    let (mut search, mut found) = (String::new(), String::new());
+    let mut left = vec![part(2, format!("sorted by {}", app.sort.argument()), FAINT)];
     if !app.search.is_empty() {
-        search = format!("search: {}", short(&escaped(&app.search)));
-        found = match app.matched() {
-            0 => "found: nothing".to_owned(),
-            matched => format!("found: {}", count(matched)),
+        let found = match app.matched() {
+            0 => "nothing".to_owned(),
+            matched => count(matched),
         };
+        let found = format!("found: {found}");
+        let search = cut(&escaped(&app.search), width.saturating_sub(20).min(LONGEST));
+        left.push(part(0, format!(" search: {search}   {found}"), FAINT));
     }
-    let left = vec![
-        part(2, sorted, FAINT),
-        part(1, search, FAINT),
-        part(0, found, FAINT),
-    ];
     let mut right = Vec::new();
-    if let Some(page) = &app.page {
+    // A text that is printed has this in lines of their own.
+    if let Some(page) = app.page.as_ref().filter(|_| width != fit::EVERYTHING) {
         let over_releases = page.over_releases.filter(|&number| number > 0);
         let over_releases = over_releases.map(|number| format!("{} over-releases", count(number)));
-        right.push(part(3, over_releases.unwrap_or_default(), FAILED));
-        let (reload, style) = reload(page);
-        right.push(part(4, reload, style));
+        right.push(part(1, over_releases.unwrap_or_default(), FAILED));
+        right.push(reload(page));
     }
     fit::line(left, right, width)
 }
 
 /// The state of the reloading of limits.
-fn reload(page: &Page) -> (String, Style) {
-    match &page.reload {
-        None => (String::new(), FAINT),
-        Some(reload) if reload.error.is_some() => {
-            ("the limits' file is wrong: i shows why".to_owned(), FAILED)
-        }
-        Some(reload) if reload.reloads == 0 => ("limits not reloaded yet".to_owned(), FAINT),
-        Some(reload) => {
-            let times = match reload.reloads {
-                1 => "once".to_owned(),
-                times => format!("{} times", count(times)),
-            };
-            (format!("limits reloaded {times}"), FAINT)
-        }
+fn reload(page: &Page) -> Part {
+    let Some(reload) = &page.reload else {
+        return part(3, "", FAINT);
+    };
+    match reload.reloads {
+        _ if reload.error.is_some() => part(1, "the limits' file is wrong: i shows why", FAILED),
+        0 => part(3, "limits not reloaded yet", FAINT),
+        1 => part(3, "limits reloaded once", FAINT),
+        times => part(3, format!("limits reloaded {} times", count(times)), FAINT),
     }
 }
 
@@ -134,8 +118,4 @@ pub fn since(time: Duration) -> String {
 /// A number of seconds from a server, which may be anything.
 fn seconds_of(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
-fn short(text: &str) -> String {
-    cut(text, LONGEST)
 }

@@ -1,5 +1,6 @@
 //! What the server says about itself.
 
+use rcmgr_atomic::{Refusals, Resource};
 use serde::{Deserialize, Deserializer};
 
 use crate::top::text::escaped;
@@ -112,10 +113,33 @@ pub struct Reload {
     pub error: Option<String>,
 }
 
-/// Limits that are only evaluated.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// What limits that are only evaluated would have refused.
+#[derive(Debug, Clone, Deserialize)]
 pub struct DryRun {
+    /// By all scopes.
+    #[serde(deserialize_with = "super::refusals")]
+    pub refusals: Refusals,
     pub addresses: Option<Addresses>,
+}
+
+impl DryRun {
+    /// The counters: those of [`Resource::COUNTED`], refused by rate, refused by subnet.
+    pub fn counts(&self) -> [u64; 8] {
+        let by_address = self.addresses.as_ref().map(Addresses::counts);
+        let [by_rate, by_subnet, _] = by_address.unwrap_or_default();
+        let [memory, fd, streams_in, streams_out, conns_in, conns_out] =
+            Resource::COUNTED.map(|resource| self.refusals.get(resource));
+        [
+            memory,
+            fd,
+            streams_in,
+            streams_out,
+            conns_in,
+            conns_out,
+            by_rate,
+            by_subnet,
+        ]
+    }
 }
 
 pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

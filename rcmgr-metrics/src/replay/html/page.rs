@@ -31,7 +31,7 @@ impl Page {
         titles: &[&str],
         rows: impl Iterator<Item = R>,
     ) {
-        self.add("<div class=\"scroll\"><table>\n<thead><tr>");
+        self.add("<table>\n<thead><tr>");
         titles
             .iter()
             .for_each(|title| self.element("th", "", title));
@@ -43,7 +43,7 @@ impl Page {
             }
             self.add("</tr>");
         }
-        self.add("</tbody>\n</table></div>");
+        self.add("</tbody>\n</table>");
     }
 }
 

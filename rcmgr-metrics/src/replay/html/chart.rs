@@ -1,4 +1,4 @@
-//! A small chart of usage over time as SVG, for a web page.
+//! A small chart of usage over time, for a web page: its legend, and an SVG.
 
 use std::fmt::Write;
 
@@ -7,11 +7,15 @@ use rcmgr_config::ByteSize;
 use super::page::escape;
 
 const WIDTH: f64 = 356.0;
-const HEIGHT: f64 = 170.0;
+const HEIGHT: f64 = 142.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 350.0;
-const TOP: f64 = 34.0;
-const BOTTOM: f64 = 146.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 120.0;
+
+/// A limit is drawn if it is at most this many times the highest value. A higher one would flatten
+/// the lines.
+const DRAWN: u64 = 3;
 
 /// A chart of lines over the same time.
 pub struct Chart {
@@ -29,27 +33,40 @@ pub struct Chart {
 pub struct Line {
     pub name: &'static str,
     pub values: Vec<u64>,
+    pub limit: Option<u64>,
 }
 
 impl Chart {
     /// The chart; `None` if all values are zero.
-    pub fn svg(&self) -> Option<String> {
+    pub fn html(&self) -> Option<String> {
         let values = || self.lines.iter().flat_map(|line| &line.values);
         let most = *values().max()?;
         if most == 0 {
             return None;
         }
-        let place = |value: u64| BOTTOM - (BOTTOM - TOP) * value as f64 / (most as f64 * 1.06);
-        let mut svg = String::new();
+        let used = || {
+            let lines = self.lines.iter().enumerate();
+            lines.filter(|(_, line)| line.peak() > 0)
+        };
+        let is_drawn = |limit: &u64| *limit / DRAWN <= most;
+        let limits = used().filter_map(|(_, line)| line.limit);
+        let highest = limits.filter(is_drawn).max().unwrap_or(0).max(most);
+        let place = |value: u64| BOTTOM - (BOTTOM - TOP) * value as f64 / (highest as f64 * 1.06);
+        let mut html = String::new();
         let mut add = |what: std::fmt::Arguments<'_>| {
-            svg.write_fmt(what).expect("text takes anything");
-            svg.push('\n');
+            html.write_fmt(what).expect("text takes anything");
+            html.push('\n');
         };
         let title = escape(self.title);
+        add(format_args!("<figure><figcaption><b>{title}</b>"));
+        for (look, line) in used() {
+            let text = escape(&self.peak_of_limit(line));
+            add(format_args!("<span class=\"look{look}\">{text}</span>"));
+        }
         add(format_args!(
-            r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="title" x="{LEFT}" y="13">{title}</text>"#
+            r#"</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">"#
         ));
-        for tick in ticks(most, self.is_size) {
+        for tick in ticks(highest, self.is_size) {
             let (at, text) = (place(tick), escape(&self.tick(tick)));
             add(format_args!(
                 r#"<line class="grid" x1="{LEFT}" y1="{at:.1}" x2="{RIGHT}" y2="{at:.1}"/><text class="tick y" x="{:.1}" y="{:.1}">{text}</text>"#,
@@ -65,27 +82,36 @@ impl Chart {
             r#"<text class="tick" x="{LEFT}" y="{0}">{begin}</text><text class="tick end" x="{RIGHT}" y="{0}">{end}</text>"#,
             BOTTOM + 15.0
         ));
-        for (look, line) in self.lines.iter().enumerate() {
-            let Line { name, values } = line;
-            let peak = values.iter().copied().max().unwrap_or(0);
-            if peak == 0 {
-                continue;
+        for (look, line) in used() {
+            let text = escape(&self.peak_of_limit(line));
+            if let Some(limit) = line.limit.filter(is_drawn) {
+                let at = place(limit);
+                add(format_args!(
+                    r#"<line class="limit look{look}" x1="{LEFT}" y1="{at:.1}" x2="{RIGHT}" y2="{at:.1}"><title>limit: {text}</title></line>"#
+                ));
             }
-            let peak = escape(&(self.show)(peak));
-            let path = path(values, place);
+            let path = path(&line.values, place);
             add(format_args!(
-                r#"<path class="line look{look}" d="{path}"><title>{}: at most {peak}</title></path>"#,
-                escape(name),
-            ));
-            // The names are in a row above the lines.
-            let at = LEFT + 76.0 * look as f64;
-            add(format_args!(
-                r#"<text class="name look{look}" x="{at:.1}" y="27">{}</text>"#,
-                escape(name)
+                r#"<path class="line look{look}" d="{path}"><title>{text}</title></path>"#
             ));
         }
-        add(format_args!("</svg>"));
-        Some(svg)
+        add(format_args!("</svg></figure>"));
+        Some(html)
+    }
+
+    /// The name of a line, its highest value and its limit.
+    fn peak_of_limit(&self, line: &Line) -> String {
+        let (name, peak) = (line.name, (self.show)(line.peak()));
+        match line.limit {
+            Some(limit) => format!("{name} {peak} of {}", (self.show)(limit)),
+            None => format!("{name} {peak}"),
+        }
+    }
+}
+
+impl Line {
+    fn peak(&self) -> u64 {
+        self.values.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -156,5 +182,31 @@ mod tests {
     fn a_line_goes_in_steps_to_the_end() {
         let path = path(&[1, 1, 3, 3], |value| value as f64);
         assert_eq!(path, "M56.0 1.0H203.0V3.0H276.5V3.0H350.0");
+    }
+
+    #[test]
+    fn a_limit_is_a_line_if_it_is_near_and_always_in_the_text() {
+        let chart = |limit| Chart {
+            title: "connections",
+            lines: vec![Line {
+                name: "Conns",
+                values: vec![1, 4],
+                limit,
+            }],
+            ends: [String::new(), String::new()],
+            show: |value| value.to_string(),
+            is_size: false,
+        };
+        let near = chart(Some(12)).html().unwrap();
+        assert!(
+            near.contains("<span class=\"look0\">Conns 4 of 12</span>"),
+            "{near}"
+        );
+        assert_eq!(near.matches("class=\"limit look0\"").count(), 1);
+        let far = chart(Some(1000)).html().unwrap();
+        assert!(far.contains(">Conns 4 of 1000</span>"), "{far}");
+        assert!(!far.contains("class=\"limit"));
+        let none = chart(None).html().unwrap();
+        assert!(none.contains(">Conns 4</span>"), "{none}");
     }
 }

@@ -1,4 +1,4 @@
-//! The whole limit of a class of leaves.
+//! A whole limit: all eight fields.
 
 use rcmgr_core::{Limit, LimitValue, Resource};
 
@@ -7,9 +7,9 @@ use super::slots::{LimitSlots, decode};
 use super::version::LimitsVersion;
 use crate::counters::Slot;
 
-/// The whole limit of a class of leaves.
+/// A whole limit: that of a class of leaves, or one that is evaluated and not enforced.
 #[derive(Debug)]
-pub struct LeafLimit(LimitSlots<8>);
+pub struct WholeLimit(LimitSlots<8>);
 
 const MEMORY: usize = Resource::Memory as usize;
 
@@ -17,7 +17,7 @@ fn fields(limit: &Limit) -> [LimitValue; 8] {
     Resource::ALL.map(|resource| limit.get(resource))
 }
 
-impl LeafLimit {
+impl WholeLimit {
     /// The same limit for either slot.
     pub fn new(limit: &Limit) -> Self {
         Self(LimitSlots::new([fields(limit); 2]))
