@@ -2,12 +2,11 @@
 
 mod chart;
 mod charts;
+mod format;
 mod page;
 mod scopes;
 
-use rcmgr_config::ByteSize;
-use rcmgr_core::Resource;
-
+use format::{name, seconds, size};
 use page::Page;
 
 use super::report::Report;
@@ -117,28 +116,8 @@ fn what_if_section(page: &mut Page, what_if: &WhatIfReport) {
             what_if.scopes.iter().map(|scope| {
                 let counts = [scope.would_refuse, scope.would_grant].map(|count| count.to_string());
                 let [refuse, grant] = counts;
-                [scope.name.clone(), refuse, grant]
+                [name(&scope.name), refuse, grant]
             }),
         );
-    }
-}
-
-/// Seconds with a useful number of digits.
-fn seconds(nanos: u64) -> String {
-    match nanos as f64 / 1e9 {
-        seconds @ ..10.0 => format!("{seconds:.3}"),
-        seconds => format!("{seconds:.0}"),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    format!("{:.1}", ByteSize(bytes))
-}
-
-/// An amount of a resource, for people.
-fn amount(resource: Resource, amount: u64) -> String {
-    match resource {
-        Resource::Memory => size(amount),
-        _ => amount.to_string(),
     }
 }
