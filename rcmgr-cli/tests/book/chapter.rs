@@ -1,0 +1,187 @@
+//! The checks of a chapter, in the order of its blocks: a command finds the files that blocks
+//! before it made.
+
+use std::path::Path;
+
+use snapbox::filter::{Filter, FilterNewlines, FilterPaths};
+use snapbox::{Data, IntoData};
+
+use crate::blocks::{self, Block, Span};
+use crate::project;
+use crate::sandbox::{Output, Sandbox};
+use crate::sources;
+
+/// Programs of this workspace, as a reader runs them.
+const RUN: &str = "cargo run --release -- ";
+
+/// Commands that take long. Tests of their own run them, so only the arguments are checked: up to
+/// `--help`, clap reads them as it does without it.
+const LONG: [&str; 2] = ["demo", "study"];
+
+/// Checks a chapter. The error has a line for each fault.
+pub fn check(path: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(project().join(path)).expect("the chapter is readable");
+    let (blocks, spans) = blocks::read(&text);
+    let sandbox = Sandbox::new();
+    let mut faults = Vec::new();
+    let mut found = |line: usize, result: Result<(), String>| {
+        if let Err(fault) = result {
+            faults.push(format!("{}:{line}: {fault}", path.display()));
+        }
+    };
+    for block in &blocks {
+        found(block.line, check_block(path, block, &sandbox));
+    }
+    for Span { line, text } in &spans {
+        found(*line, check_span(text, &sandbox));
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\n"))
+    }
+}
+
+fn check_block(path: &Path, block: &Block, sandbox: &Sandbox) -> Result<(), String> {
+    match block.language.as_str() {
+        "rust" => sources::is_doc_test(path),
+        "sh" => commands(&block.text)
+            .iter()
+            .try_for_each(|command| succeeds(command, sandbox)),
+        "console" => check_console(block, sandbox),
+        "toml" if block.has("manifest") => is_manifest(&block.text),
+        "toml" | "json" => is_limits_file(block, sandbox),
+        "text" if block.has("asserted") => block.text.lines().try_for_each(sources::is_asserted),
+        "text" if block.has("diagram") || block.has("formula") => Ok(()),
+        other => Err(format!(
+            "nothing checks a block {other:?} {:?}",
+            block.attributes
+        )),
+    }
+}
+
+/// The commands of a block: without comments, and with continued lines joined.
+fn commands(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", "");
+    let lines = joined.lines().map(|line| match line.split_once(" #") {
+        Some((command, _)) => command.trim().to_owned(),
+        None => line.trim().to_owned(),
+    });
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+fn succeeds(command: &str, sandbox: &Sandbox) -> Result<(), String> {
+    // CI runs these two by themselves, as a new user starts them.
+    if sources::ci_has(command) {
+        return Ok(());
+    }
+    match command.strip_prefix(RUN) {
+        Some(arguments) if LONG.iter().any(|long| arguments.starts_with(long)) => {
+            run(&format!("rcmgr {arguments} --help"), sandbox)
+        }
+        Some(arguments) => run(&format!("rcmgr {arguments}"), sandbox),
+        None if command.contains("cargo ") => sources::is_cargo_command(command),
+        None => run(command, sandbox),
+    }
+}
+
+fn run(command: &str, sandbox: &Sandbox) -> Result<(), String> {
+    let Output { status, text } = sandbox.run(command);
+    if status == Some(0) {
+        return Ok(());
+    }
+    Err(format!("{command:?} ended with status {status:?}:\n{text}"))
+}
+
+/// Runs each command of the block and compares what it prints. The exit status of the last one is
+/// that of the attribute `exit`, or 0.
+fn check_console(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
+    let (mut command, mut expected) = (None, String::new());
+    let mut status = Some(0);
+    for line in block.text.lines().map(Some).chain([None]) {
+        let next = line.map(|line| line.strip_prefix("$ "));
+        if let (Some(line), Some(None)) = (line, next) {
+            expected.push_str(line);
+            expected.push('\n');
+            continue;
+        }
+        if let Some(command) = command.take() {
+            let output = sandbox.run(command);
+            compare(command, &output.text, &std::mem::take(&mut expected))?;
+            status = output.status;
+        } else if !expected.is_empty() {
+            return Err("the block does not start with a command: `$ rcmgr ...`".to_owned());
+        }
+        command = next.flatten();
+    }
+    let wanted = block.value("exit").unwrap_or("0");
+    if status.map(|status| status.to_string()).as_deref() != Some(wanted) {
+        return Err(format!(
+            "the last command ended with status {status:?}, not {wanted}"
+        ));
+    }
+    Ok(())
+}
+
+fn compare(command: &str, printed: &str, expected: &str) -> Result<(), String> {
+    let printed = FilterPaths.filter(FilterNewlines.filter(trimmed(printed).into_data()));
+    let expected = FilterNewlines.filter(trimmed(expected).into_data());
+    let printed = snapbox::filter::NormalizeToExpected::new()
+        .redact()
+        .normalize(printed, &expected);
+    if printed == expected {
+        return Ok(());
+    }
+    let show = |data: Data| data.render().unwrap_or_default();
+    Err(format!(
+        "{command:?} printed\n{}\nand the book says\n{}",
+        show(printed),
+        show(expected)
+    ))
+}
+
+/// Without spaces at the ends of lines.
+fn trimmed(text: &str) -> String {
+    text.lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
+}
+
+fn is_manifest(text: &str) -> Result<(), String> {
+    let manifest: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
+    let version = &manifest["dependencies"]["rcmgr"];
+    let own = env!("CARGO_PKG_VERSION");
+    match version.as_str() {
+        Some(version) if own.starts_with(version) => Ok(()),
+        other => Err(format!("the version of rcmgr is {own}, not {other:?}")),
+    }
+}
+
+fn is_limits_file(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
+    let unnamed = format!("unnamed.{}", block.language);
+    let name = block.value("file").unwrap_or(&unnamed);
+    sandbox.write(name, &block.text);
+    let check = format!("rcmgr limits check {name}");
+    if !block.has("bad") {
+        return run(&check, sandbox);
+    }
+    match sandbox.run(&check).status {
+        Some(1) => Ok(()),
+        other => Err(format!("{check:?} ended with status {other:?}, not 1")),
+    }
+}
+
+/// A command in the text is one that the program knows.
+fn check_span(text: &str, sandbox: &Sandbox) -> Result<(), String> {
+    let arguments = text
+        .strip_prefix(RUN)
+        .or_else(|| text.strip_prefix("rcmgr "));
+    // Not a variable part such as `COMMAND`, nor a path.
+    match arguments {
+        Some(arguments) if arguments.starts_with(char::is_lowercase) => {
+            let arguments = arguments.replace("...", "");
+            run(&format!("rcmgr {arguments} --help"), sandbox)
+        }
+        _ => Ok(()),
+    }
+}
