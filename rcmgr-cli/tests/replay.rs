@@ -212,7 +212,7 @@ fn the_json_has_summary_usage_over_time_and_what_if() {
     assert!(
         table
             .out
-            .contains("\nunder limits.toml, over preset default"),
+            .contains("\nunder limits.toml, over preset server"),
         "{}",
         table.out
     );
@@ -228,7 +228,7 @@ fn the_json_has_summary_usage_over_time_and_what_if() {
     assert!(
         table
             .out
-            .contains("\nunder preset default, within a budget of 16 KiB"),
+            .contains("\nunder preset server, within a budget of 16 KiB"),
         "{}",
         table.out
     );
