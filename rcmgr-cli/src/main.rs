@@ -85,10 +85,11 @@ enum Command {
     /// With --suggest, prints limits that would have granted everything in the trace.
     ///
     /// A file that is cut off is used up to that point. This and skipped unknown events and fields
-    /// are reported on stderr. Any other line that is not an event is an error.
+    /// are reported on stderr. Any other line that is not an event is an error, and so are files
+    /// without any event.
     ///
-    /// The exit status is 0 if everything was read, 1 if a file cannot be read or written, and 2 if
-    /// an argument is wrong.
+    /// The exit status is 0 if everything was read, 1 if a file cannot be read or written or is not
+    /// a trace, and 2 if an argument is wrong or has no effect.
     Replay(replay::Options),
 
     /// Watch the manager of a server in a terminal

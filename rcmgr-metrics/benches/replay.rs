@@ -47,7 +47,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         run("summary", &path, events, None)?;
         run("other limits", &path, events, Some(limits()))?;
     }
-    Ok(())
+    // Twenty thousand streams that all wait before the first gets its protocol.
+    let mut text = Vec::new();
+    let events = streams::write_streams(&mut text, 220_000, 120_000)?;
+    fs::write(&path, &text)?;
+    run("all waiting", &path, events, Some(limits()))?;
+    // Releases of the same size on as many scopes.
+    text.clear();
+    for peer in 0..50_000 {
+        writeln!(
+            text,
+            r#"{{"Time":"2026-11-22T01:00:00Z","Type":"release_memory","Name":"peer:{peer}","Delta":-64}}"#
+        )?;
+    }
+    fs::write(&path, &text)?;
+    run("same releases", &path, 50_000, Some(limits()))
 }
 
 /// Limits that refuse some of the streams and some of the memory.

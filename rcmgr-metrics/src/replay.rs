@@ -5,7 +5,8 @@
 //! of scopes that are live at the same time, not by the length of the files. A destroyed scope is
 //! added to its class; only the one or two thousand most notable destroyed scopes are kept. Usage
 //! over time has a fixed number of [points](Options::points) and is reported for a few scopes.
-//! These are only known at the end, so the files are then read a second time.
+//! These are only known at the end, so the files are then read a second time. The time is in
+//! proportion to the number of events.
 //!
 //! # What if
 //!
@@ -29,10 +30,12 @@
 //! - **A refusal that would now be granted is counted, but not charged**, because its duration is
 //!   unknown. So with much higher limits, real usage would have been higher than in the replay, and
 //!   some of the requests granted here might have been refused.
-//! - **For a refused operation, the scopes after the one that refused** are not in the trace. For
-//!   an opened connection or stream, transient and system are checked as well; for memory, system.
-//!   The other scopes are assumed to grant. The requester of refused memory is not in the trace
-//!   either: its request is checked again even if its stream would not exist.
+//! - **For a refused operation, the scopes after the one that refused** are not in the trace. If a
+//!   connection, stream or span refused, the rest of its path is checked as well. If a shared scope
+//!   refused, transient and system are checked for an opened connection or stream, and system for
+//!   memory. The other scopes are assumed to grant. The requester of memory that a shared scope
+//!   refused is not in the trace either: its request is checked again even if its stream would not
+//!   exist.
 //! - **Usage from before the start of the trace is included**, as far as the totals of events show
 //!   it.
 //! - Traces do not contain subnet and rate limits.
@@ -127,7 +130,8 @@ pub struct Progress {
 ///
 /// # Errors
 ///
-/// If a file cannot be read, or has a line that is not an event: see [`TraceReader`].
+/// If a file cannot be read or has a line that is not an event, or if there is no event at all: see
+/// [`TraceReader`].
 pub fn replay(
     files: &[PathBuf],
     options: &Options,

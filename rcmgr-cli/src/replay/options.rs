@@ -38,7 +38,8 @@ pub struct Options {
     /// Print a limits file that would have granted everything in the trace
     ///
     /// A class of scopes gets the highest need of any of its scopes, times the headroom, rounded
-    /// up. Resources that were never used are left to the defaults.
+    /// up. Resources that were never used are left to the defaults. If peers' ids are IP addresses,
+    /// connections of an address and its subnets are limited, too.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "toml")]
     #[arg(conflicts_with_all = ["json", "html", "limits", "top", "preset", "memory", "fds", "budget"])]

@@ -2,12 +2,11 @@
 
 mod chart;
 mod charts;
+mod format;
 mod page;
 mod scopes;
 
-use rcmgr_config::ByteSize;
-use rcmgr_core::Resource;
-
+use format::{seconds, size};
 use page::Page;
 
 use super::report::Report;
@@ -120,25 +119,5 @@ fn what_if_section(page: &mut Page, what_if: &WhatIfReport) {
                 [scope.name.clone(), refuse, grant]
             }),
         );
-    }
-}
-
-/// Seconds with a useful number of digits.
-fn seconds(nanos: u64) -> String {
-    match nanos as f64 / 1e9 {
-        seconds @ ..10.0 => format!("{seconds:.3}"),
-        seconds => format!("{seconds:.0}"),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    format!("{:.1}", ByteSize(bytes))
-}
-
-/// An amount of a resource, for people.
-fn amount(resource: Resource, amount: u64) -> String {
-    match resource {
-        Resource::Memory => size(amount),
-        _ => amount.to_string(),
     }
 }

@@ -26,7 +26,8 @@ pub use report::{Change, ScopeChanges, WhatIfReport};
 pub use scopes::ReplayLimits;
 
 use next::{Held, Next};
-use scopes::{Name, Scopes, Step};
+use scopes::{Scopes, Step};
+use waiting::Name;
 
 /// The state of the replay of the operations.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use rcmgr_core::{LimitValue, Resource};
 
 use super::chart::{Chart, Line};
+use super::format::{amount, seconds};
 use super::page::Page;
-use super::{amount, seconds};
 use crate::replay::over_time::OverTime;
 use crate::replay::report::{Report, Scope};
 

@@ -2,7 +2,7 @@
 
 use rcmgr_core::{LimitValue, Resource};
 
-use super::amount;
+use super::format::amount;
 use super::page::Page;
 use crate::replay::report::{Report, Scope};
 

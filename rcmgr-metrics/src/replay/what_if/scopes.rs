@@ -1,11 +1,9 @@
 //! The scopes of a trace, and the part of their usage that would not exist.
 
-use std::rc::Rc;
-
 use ahash::HashMap;
 use rcmgr_core::{Limit, Limits, Resource, ScopeClass, ScopeStat};
 
-use super::waiting::{Mover, Waiting};
+use super::waiting::{Mover, Name, Waiting};
 use crate::counters::{lower, minus, plus};
 use crate::replay::rules::refused_by;
 use crate::replay::scope::{base_of, class_of, counts_in, limit_of};
@@ -19,9 +17,6 @@ pub enum ReplayLimits {
     /// The recorded limit of each scope at its creation. The replay should show no differences.
     Recorded,
 }
-
-/// A shared name: many paths refer to it.
-pub type Name = Rc<str>;
 
 #[derive(Debug, Default)]
 struct Node {

@@ -1,11 +1,13 @@
 //! Finds the connection or stream that moved: an index of those that may move.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ahash::HashMap;
 use rcmgr_core::ScopeStat;
 
-use super::scopes::Name;
+/// A shared name: many paths refer to it.
+pub type Name = Rc<str>;
 
 /// What a trace shows of a connection or stream that moves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
