@@ -44,6 +44,7 @@ pub fn check(path: &Path) -> Result<(), String> {
 
 fn check_block(path: &Path, block: &Block, sandbox: &Sandbox) -> Result<(), String> {
     match block.language.as_str() {
+        "rust" if block.has("ignore") => Err("nothing compiles the program".to_owned()),
         "rust" => sources::is_doc_test(path),
         "sh" => commands(&block.text)
             .iter()
@@ -94,7 +95,7 @@ fn run(command: &str, sandbox: &Sandbox) -> Result<(), String> {
 }
 
 /// Runs each command of the block and compares what it prints. The exit status of the last one is
-/// that of the attribute `exit`, or 0.
+/// that of the attribute `exit`, or 0; the others succeed.
 fn check_console(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
     let (mut command, mut expected) = (None, String::new());
     let mut status = Some(0);
@@ -106,6 +107,9 @@ fn check_console(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
             continue;
         }
         if let Some(command) = command.take() {
+            if status != Some(0) {
+                return Err(format!("the command before {command:?} ended with {status:?}"));
+            }
             let output = sandbox.run(command);
             compare(command, &output.text, &std::mem::take(&mut expected))?;
             status = output.status;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use crate::project;
+use crate::{blocks, project};
 
-/// The Rust code of the workspace, without spaces: tests, examples and doc tests.
+/// The Rust code of the workspace and the book, without spaces and comments: tests, examples and
+/// doc tests.
 static CODE: LazyLock<String> = LazyLock::new(|| {
     let mut code = String::new();
     let mut folders = vec![project().to_owned()];
@@ -18,12 +19,39 @@ static CODE: LazyLock<String> = LazyLock::new(|| {
             if path.is_dir() && !is_hidden {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                code.push_str(&without_spaces(&read(&path)));
+                code.push_str(&without_spaces(&without_comments(&read(&path))));
             }
         }
     }
+    for chapter in crate::chapters() {
+        let (blocks, _) = blocks::read(&read(&project().join(chapter)));
+        let programs = blocks.iter().filter(|block| block.language == "rust");
+        programs.for_each(|program| code.push_str(&without_spaces(&program.text)));
+    }
     code
 });
+
+/// Without comments, but with the programs in doc comments. A comment asserts nothing.
+fn without_comments(code: &str) -> String {
+    let mut kept = String::new();
+    // Between the fences of a block in a comment: whether it is a program.
+    let mut block = None;
+    for line in code.lines() {
+        let line = line.trim_start();
+        let comment = line.strip_prefix("//!").or(line.strip_prefix("///"));
+        match comment.map(str::trim) {
+            Some(fence) if fence.starts_with("```") => {
+                let is_program = !fence.contains("text") && !fence.contains("ignore");
+                block = block.is_none().then_some(is_program);
+            }
+            Some(text) if block == Some(true) => kept.push_str(text),
+            Some(_) => {}
+            None if line.starts_with("//") => {}
+            None => kept.push_str(line),
+        }
+    }
+    kept
+}
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
