@@ -311,3 +311,24 @@ async fn the_state_of_the_limits_file_is_shown() {
     assert_eq!(origin["from"], format!("{}:2", file.display()));
     assert_eq!(origin["setting"], "System.Conns");
 }
+
+#[tokio::test]
+async fn what_a_dry_run_would_have_refused_is_shown() {
+    let mut dry_run = Limits::unlimited();
+    dry_run.peer_default.streams_inbound = 1.into();
+    let manager = Manager::builder().dry_run(dry_run).build().unwrap();
+    let held = ["a", "a", "a", "b"].map(|peer| stream(&manager, peer, "/x", 0));
+    let router = view(&manager);
+    let page = json(&router, "/rcmgr.json?scope=peer:a").await;
+    assert_eq!(page["dry_run"]["refusals"]["streams-inbound"], 2);
+    let addresses = &page["dry_run"]["addresses"];
+    assert_eq!(addresses["refused_by_rate"], 0);
+    assert_eq!(page["scope"]["dry_run_refusals"]["streams-inbound"], 2);
+    assert_eq!(page["scope"]["refusals"]["streams-inbound"], 0);
+    assert_eq!(page["system"]["dry_run_refusals"]["memory"], 0);
+    // Without a dry run there is none.
+    manager.set_limits(Limits::unlimited());
+    let page = json(&router, "/rcmgr.json").await;
+    assert_eq!(page["dry_run"], Value::Null);
+    drop(held);
+}

@@ -14,6 +14,7 @@ mod memory;
 mod opening;
 mod request;
 mod scopes;
+mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
 

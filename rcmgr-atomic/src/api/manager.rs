@@ -62,6 +62,8 @@ pub struct Manager {
     opened: Use<Path>,
     /// The path of a new connection that the allowlist lets in.
     allowlisted_opened: Use<Path>,
+    /// The same, if the allowlist lets in only peers, whatever their address.
+    unproven_opened: Use<Path>,
 }
 
 impl Manager {
@@ -69,6 +71,7 @@ impl Manager {
         Self {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),
+            unproven_opened: engine.unproven_opened_path(),
             engine,
         }
     }
@@ -192,8 +195,8 @@ impl Manager {
                 stat: self.engine.stat(node),
                 limit: self.engine.limit(node),
                 peak: node.peak(),
-                refusals: node.refusals(),
-                dry_run_refusals: node.dry_run.refused(),
+                refusals: self.engine.refused_by(node, Node::refusals),
+                dry_run_refusals: self.engine.refused_by(node, |node| node.dry_run.refused()),
             });
         })
     }
@@ -275,7 +278,8 @@ impl ResourceManager for Manager {
         // The standard scopes refused. The allowlisted scopes need no permit.
         let path = match addresses.allowlist().listing(endpoint) {
             Listing::NotListed => return Err(refused),
-            _ => &self.allowlisted_opened,
+            Listing::SomePeers => &self.unproven_opened,
+            Listing::SomePeersHere | Listing::EveryPeer => &self.allowlisted_opened,
         };
         charge_new(path, slot)?;
         // On the allowlisted scopes it has no permit, in a dry run neither.

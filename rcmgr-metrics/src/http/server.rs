@@ -5,6 +5,7 @@ use rcmgr_atomic::address::AddressStat;
 use rcmgr_core::ScopeClass;
 use serde::Serialize;
 
+use super::counters::Counters;
 use crate::label::shown;
 use crate::observer::Observer;
 
@@ -18,6 +19,15 @@ pub(super) struct Server {
     /// `None` if no file is followed.
     reload: Option<Reload>,
     addresses: Addresses,
+    /// `None` if there are no limits that are only evaluated.
+    dry_run: Option<DryRun>,
+}
+
+/// What the limits that are only evaluated would have refused.
+#[derive(Debug, Serialize)]
+struct DryRun {
+    refusals: Counters,
+    addresses: Option<Addresses>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +65,10 @@ impl Server {
                 }
             }),
             addresses: addresses(&manager.addresses().stat()),
+            dry_run: manager.limits().dry_run.as_ref().map(|_| DryRun {
+                refusals: Counters::of_refusals(&manager.dry_run_refusals().into_iter().sum()),
+                addresses: manager.dry_run_addresses().as_ref().map(addresses),
+            }),
         }
     }
 }

@@ -152,9 +152,10 @@ impl Addresses {
     /// What the allowlist says about a remote whose peer is not known yet.
     pub fn listing(&self, ip: Option<IpAddr>) -> Listing {
         let around = self.allowlist.iter().filter(|(net, _)| contains(*net, ip));
-        let listing = around.map(|(_, peer)| match peer {
-            None => Listing::EveryPeer,
-            Some(_) => Listing::SomePeers,
+        let listing = around.map(|(network, peer)| match (network, peer) {
+            (_, None) => Listing::EveryPeer,
+            (Some(_), Some(_)) => Listing::SomePeersHere,
+            (None, Some(_)) => Listing::SomePeers,
         });
         listing.max().unwrap_or(Listing::NotListed)
     }

@@ -8,6 +8,7 @@ use rcmgr_core::{Limit, Limits, Refusals, ScopeClass, ScopeId, ScopeStat};
 
 use super::addresses::Addresses;
 use super::charging::count_refusal;
+use super::leaf::Leaf;
 use super::request::{Over, Request, check};
 use super::{Model, Target};
 
@@ -66,18 +67,18 @@ impl Model {
     }
 
     /// Looks whether the dry run would refuse a new leaf.
-    pub(super) fn look_at_new(
-        &self,
-        leaf: &ScopeId,
-        path: &[ScopeId],
-        request: &Request,
-    ) -> LetPass {
+    pub(super) fn look_at_new(&self, leaf: &Leaf, path: &[ScopeId], request: &Request) -> LetPass {
         let dry_run = self.limits.dry_run.as_ref()?;
-        let limit = self.limit_in(dry_run, &Target::Scope(leaf.clone()));
-        match check(&limit, &ScopeStat::ZERO, request) {
-            Err(over) => Some((leaf.class(), over)),
-            Ok(()) => self.look_at(&[], path, request),
+        let limit = self.limit_in(dry_run, &Target::Scope(leaf.id()));
+        if let Err(over) = check(&limit, &ScopeStat::ZERO, request) {
+            return Some((leaf.id().class(), over));
         }
+        if leaf.is_unproven
+            && let Err((_, over)) = self.check_unproven(dry_run, request)
+        {
+            return Some((ScopeClass::AllowlistedTransient, over));
+        }
+        self.look_at(&[], path, request)
     }
 
     /// Looks whether the dry run would refuse: the limits of these holders on memory, then those of
