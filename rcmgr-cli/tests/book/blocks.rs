@@ -1,4 +1,4 @@
-//! The code blocks of a chapter, and the commands in its text.
+//! The code blocks of a chapter, the commands in its text, and its links.
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
@@ -33,9 +33,36 @@ pub struct Span {
     pub text: String,
 }
 
-/// The blocks and the code spans of a chapter.
-pub fn read(text: &str) -> (Vec<Block>, Vec<Span>) {
-    let (mut blocks, mut spans) = (Vec::new(), Vec::new());
+/// A link to another place of the project.
+pub struct Link {
+    pub line: usize,
+    pub target: String,
+}
+
+/// What is checked of a chapter.
+#[derive(Default)]
+pub struct Parts {
+    pub blocks: Vec<Block>,
+    pub spans: Vec<Span>,
+    pub links: Vec<Link>,
+    /// The names by which links reach the headings.
+    pub anchors: Vec<String>,
+}
+
+/// The name of a heading, as mdbook makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        _ if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+/// Reads a chapter.
+pub fn read(text: &str) -> Parts {
+    let mut parts = Parts::default();
+    let mut heading: Option<String> = None;
     let mut block: Option<Block> = None;
     let line_at = |offset: usize| text[..offset].matches('\n').count() + 1;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
@@ -57,14 +84,32 @@ pub fn read(text: &str) -> (Vec<Block>, Vec<Span>) {
                 if let Some(block) = &mut block {
                     block.text.push_str(&text);
                 }
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
             }
-            Event::End(TagEnd::CodeBlock) => blocks.extend(block.take()),
-            Event::Code(text) => spans.push(Span {
-                line: line_at(range.start),
-                text: text.to_string(),
-            }),
+            Event::End(TagEnd::CodeBlock) => parts.blocks.extend(block.take()),
+            Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+                parts.spans.push(Span {
+                    line: line_at(range.start),
+                    text: text.to_string(),
+                });
+            }
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::End(TagEnd::Heading(_)) => {
+                parts.anchors.extend(heading.take().as_deref().map(anchor));
+            }
+            Event::Start(Tag::Link { dest_url, .. }) if !dest_url.contains("://") => {
+                parts.links.push(Link {
+                    line: line_at(range.start),
+                    target: dest_url.to_string(),
+                });
+            }
             _ => {}
         }
     }
-    (blocks, spans)
+    parts
 }

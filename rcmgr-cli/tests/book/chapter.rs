@@ -6,7 +6,7 @@ use std::path::Path;
 use snapbox::filter::{Filter, FilterNewlines, FilterPaths};
 use snapbox::{Data, IntoData};
 
-use crate::blocks::{self, Block, Span};
+use crate::blocks::{self, Block, Link, Span};
 use crate::project;
 use crate::sandbox::{Output, Sandbox};
 use crate::sources;
@@ -21,7 +21,7 @@ const LONG: [&str; 2] = ["demo", "study"];
 /// Checks a chapter. The error has a line for each fault.
 pub fn check(path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(project().join(path)).expect("the chapter is readable");
-    let (blocks, spans) = blocks::read(&text);
+    let parts = blocks::read(&text);
     let sandbox = Sandbox::new();
     let mut faults = Vec::new();
     let mut found = |line: usize, result: Result<(), String>| {
@@ -29,11 +29,21 @@ pub fn check(path: &Path) -> Result<(), String> {
             faults.push(format!("{}:{line}: {fault}", path.display()));
         }
     };
-    for block in &blocks {
+    for block in &parts.blocks {
         found(block.line, check_block(path, block, &sandbox));
     }
-    for Span { line, text } in &spans {
+    let is_index = path.ends_with("errors.md");
+    for Span { line, text } in &parts.spans {
         found(*line, check_span(text, &sandbox));
+        if is_index {
+            found(*line, is_message(text));
+        }
+    }
+    for Link { line, target } in &parts.links {
+        found(*line, leads_somewhere(path, &parts.anchors, target));
+    }
+    if path.ends_with("SUMMARY.md") {
+        found(1, has_all_chapters(path, &parts.links));
     }
     if faults.is_empty() {
         Ok(())
@@ -108,7 +118,9 @@ fn check_console(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
         }
         if let Some(command) = command.take() {
             if status != Some(0) {
-                return Err(format!("the command before {command:?} ended with {status:?}"));
+                return Err(format!(
+                    "the command before {command:?} ended with {status:?}"
+                ));
             }
             let output = sandbox.run(command);
             compare(command, &output.text, &std::mem::take(&mut expected))?;
@@ -173,6 +185,55 @@ fn is_limits_file(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
         Some(1) => Ok(()),
         other => Err(format!("{check:?} ended with status {other:?}, not 1")),
     }
+}
+
+/// The index of errors has the messages of the program: their words are in its sources, around the
+/// numbers, the names in capitals, and what `...` leaves out.
+fn is_message(text: &str) -> Result<(), String> {
+    // A field, a call or a type is no message.
+    if text.matches(' ').count() < 2 || text.starts_with(char::is_uppercase) {
+        return Ok(());
+    }
+    let is_variable = |word: &str| {
+        word.contains("...")
+            || word.contains(|c: char| c.is_ascii_digit())
+            || word.starts_with(|c: char| c.is_uppercase())
+    };
+    let words: Vec<_> = text.split(' ').collect();
+    let fixed = words.split(|word| is_variable(word));
+    let mut fixed = fixed.filter(|words| words.len() > 1);
+    fixed.try_for_each(|words| sources::has(&words.join(" ")))
+}
+
+/// mdbook leaves out a chapter that the summary has no link to.
+fn has_all_chapters(path: &Path, links: &[Link]) -> Result<(), String> {
+    let folder = path.parent().expect("the summary is in a folder");
+    for chapter in crate::chapters() {
+        let Ok(chapter) = chapter.strip_prefix(folder) else {
+            continue;
+        };
+        let is_linked = links.iter().any(|link| Path::new(&link.target) == chapter);
+        if !is_linked && !path.ends_with(chapter) {
+            return Err(format!("there is no link to {}", chapter.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The file and the heading that a link names exist.
+fn leads_somewhere(path: &Path, own: &[String], target: &str) -> Result<(), String> {
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let in_folder = path.parent().expect("a chapter is in a folder").join(file);
+    let mut anchors = own.to_vec();
+    if !file.is_empty() {
+        let read = std::fs::read_to_string(project().join(in_folder));
+        let text = read.map_err(|error| format!("the link to {target}: {error}"))?;
+        anchors = blocks::read(&text).anchors;
+    }
+    if anchor.is_empty() || anchors.iter().any(|known| known == anchor) {
+        return Ok(());
+    }
+    Err(format!("the link to {target} names no heading"))
 }
 
 /// A command in the text is one that the program knows.

@@ -12,7 +12,8 @@
 //! | `text,diagram`, `text,formula` | nothing: a person reads it |
 //!
 //! A command in the text, such as `rcmgr limits check FILE`, is checked to be one that the program
-//! knows.
+//! knows. The messages in the index of errors are checked to be in the code, and a link to lead to a
+//! heading that exists. Every chapter is in `SUMMARY.md`.
 
 mod blocks;
 mod chapter;
@@ -30,6 +31,10 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    if let Err(missing) = sandbox::tools() {
+        eprintln!("{missing}");
+        return ExitCode::FAILURE;
+    }
     let trials = chapters().into_iter().map(|path| {
         let name = path.display().to_string();
         Trial::test(name, move || chapter::check(&path).map_err(Into::into))

@@ -29,6 +29,19 @@ pub struct Output {
     pub text: String,
 }
 
+/// The programs that commands of the book use are installed.
+pub fn tools() -> Result<(), String> {
+    for tool in ["curl", "sh"] {
+        let found = Command::new(tool).arg("--version").output();
+        if found.is_err() {
+            return Err(format!(
+                "the book uses {tool}: install it, such as with `apt-get install {tool}`"
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl Sandbox {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");

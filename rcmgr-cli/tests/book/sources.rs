@@ -24,7 +24,7 @@ static CODE: LazyLock<String> = LazyLock::new(|| {
         }
     }
     for chapter in crate::chapters() {
-        let (blocks, _) = blocks::read(&read(&project().join(chapter)));
+        let blocks = blocks::read(&read(&project().join(chapter))).blocks;
         let programs = blocks.iter().filter(|block| block.language == "rust");
         programs.for_each(|program| code.push_str(&without_spaces(&program.text)));
     }
@@ -75,10 +75,15 @@ pub fn is_doc_test(chapter: &Path) -> Result<(), String> {
 
 /// A test compares a message with this line.
 pub fn is_asserted(line: &str) -> Result<(), String> {
-    if CODE.contains(&without_spaces(line)) {
+    has(line).map_err(|_| format!("no test has the text {line:?}"))
+}
+
+/// These words are in the code.
+pub fn has(words: &str) -> Result<(), String> {
+    if CODE.contains(&without_spaces(words)) {
         return Ok(());
     }
-    Err(format!("no test has the text {line:?}"))
+    Err(format!("the program does not say {words:?}"))
 }
 
 /// CI runs this very command.
