@@ -6,14 +6,14 @@
 //! | `rust` | it is a doc test: the crate `rcmgr` includes the chapter in `src/pages.rs` |
 //! | `sh` | each command succeeds |
 //! | `console` | each command prints the text after it; `[..]` stands for any text, a line of `...` for any lines |
-//! | `toml`, `json` | it is a limits file without mistakes, or with `bad` one with a mistake; with `file=NAME`, later commands find it under this name |
+//! | `toml`, `json` | it is a limits file without mistakes or warnings about its numbers, or with `warned` one with warnings, or with `bad` one with mistakes; with `file=NAME`, later commands find it under this name |
 //! | `toml,manifest` | it is a part of a `Cargo.toml` |
 //! | `text,asserted` | each line is in a test of the workspace |
 //! | `text,diagram`, `text,formula` | nothing: a person reads it |
 //!
 //! A command in the text, such as `rcmgr limits check FILE`, is checked to be one that the program
 //! knows. The messages in the index of errors are checked to be in the code, and a link to lead to a
-//! heading that exists. Every chapter is in `SUMMARY.md`.
+//! heading that exists. Metrics are in the code too. Every chapter is in `SUMMARY.md`.
 
 mod blocks;
 mod chapter;
