@@ -34,7 +34,7 @@ use rcmgr_core::{Endpoint, PeerId};
 /// let stranger: PeerId = "other-peer".parse()?;
 /// let [any, own]: [std::net::IpAddr; 2] = ["192.0.2.7".parse()?, "9.8.7.6".parse()?];
 /// assert_eq!(list.listing(any), Listing::EveryPeer);
-/// assert_eq!(list.listing(own), Listing::SomePeers);
+/// assert_eq!(list.listing(own), Listing::SomePeersHere);
 /// assert!(list.allows(&friend, own));
 /// assert!(!list.allows(&stranger, own));
 /// assert!(list.allows(&stranger, any));
@@ -64,9 +64,12 @@ pub struct Allowlist {
 pub enum Listing {
     /// No entry admits a connection from here.
     NotListed,
-    /// Entries admit some peers from here. Whether the remote is one of them is not proven yet. If
-    /// an entry admits a peer at any address, every endpoint is listed like this at least.
+    /// Entries admit some peers at any address. Whether the remote is one of them is not proven yet.
+    /// If there is such an entry, every endpoint is listed like this at least.
     SomePeers,
+    /// Entries admit some peers from a network that contains the endpoint. Whether the remote is
+    /// one of them is not proven yet.
+    SomePeersHere,
     /// An entry admits all peers from here.
     EveryPeer,
 }
@@ -234,7 +237,7 @@ impl Allowlist {
             if in_network.every_peer {
                 return Listing::EveryPeer;
             }
-            listing = Listing::SomePeers;
+            listing = Listing::SomePeersHere;
         }
         listing
     }

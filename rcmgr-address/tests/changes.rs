@@ -176,8 +176,8 @@ fn a_peer_alone_is_admitted_from_everywhere_and_nobody_else_is() {
         (Endpoint::None, Listing::SomePeers, [true, false]),
         (at("203.0.113.1"), Listing::SomePeers, [true, false]),
         (at("2001:db8::1"), Listing::SomePeers, [true, false]),
-        (at("192.0.2.7"), Listing::SomePeers, [true, true]),
-        (at("2002:c000:207::1"), Listing::SomePeers, [true, true]),
+        (at("192.0.2.7"), Listing::SomePeersHere, [true, true]),
+        (at("2002:c000:207::1"), Listing::SomePeersHere, [true, true]),
         (at("198.51.100.9"), Listing::EveryPeer, [true, true]),
     ];
     for (endpoint, listing, allowed) in cases {

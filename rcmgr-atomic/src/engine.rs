@@ -15,6 +15,7 @@ mod refused_peers;
 mod scope_ref;
 mod state;
 mod survey;
+mod unproven;
 mod user_code;
 
 pub use dry_run::{DryRunPermit, Granted};

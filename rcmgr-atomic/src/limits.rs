@@ -8,7 +8,7 @@ mod slots;
 mod version;
 mod whole_limit;
 
-pub use addresses::{Addresses, BarePermit, Listing};
+pub use addresses::{Addresses, BarePermit, Listing, check_support};
 pub use limit_override::LimitOverride;
 pub use limit_reached::LimitReached;
 pub use slots::{LimitSlots, UNLIMITED, decode};

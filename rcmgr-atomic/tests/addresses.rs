@@ -225,6 +225,26 @@ fn the_allowlist_and_the_limits_by_address_change_while_the_manager_runs() {
 }
 
 #[test]
+fn the_limits_of_a_manager_are_those_in_force_by_address_too() {
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let rates = RateLimits::reference_defaults();
+    let change = |config: &mut AddressConfig| config.rates = rates.clone();
+    manager.addresses().change(change).unwrap();
+    assert_eq!(manager.limits().addresses.rates, rates);
+
+    // Limits that were taken from the manager and set again keep them.
+    let mut limits = Limits::clone(&manager.limits());
+    limits.system.conns = 7.into();
+    manager.set_limits(limits.clone());
+    assert_eq!(manager.addresses().limits().rates, rates);
+    assert_eq!(*manager.limits(), limits);
+
+    // Others replace them with all the rest.
+    manager.set_limits(Limits::unlimited());
+    assert!(manager.addresses().limits().limit_nothing());
+}
+
+#[test]
 fn the_limit_of_an_allowlisted_network_follows_the_allowlisted_system_scope() {
     let manager = manager(|limits| limits.allowlisted_system.conns = 2.into());
     let first = [(); 2].map(|()| open(&manager, FOR_ALL).unwrap());

@@ -24,18 +24,24 @@ const PEERS: [&str; 2] = [
     "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
     "tenant-7",
 ];
-/// The allowlist has the network of the first for anyone, and the second for the first peer.
 const ADDRESSES: [&str; 3] = ["10.1.2.3", "192.0.2.1", "198.51.100.1"];
+/// The network of the first address for anyone, and the second address for the first peer.
 const ALLOWLIST: [&str; 2] = [
     "/ip4/10.0.0.0/ipcidr/8",
     "/ip4/192.0.2.1/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
+];
+/// The same, and the first peer from everywhere.
+const WITH_PEER_ALONE: [&str; 3] = [
+    ALLOWLIST[0],
+    ALLOWLIST[1],
+    "/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
 ];
 /// Few enough that operations meet on the same handles.
 const SLOTS: usize = 12;
 /// As many threads as the engine has shards.
 const THREADS: usize = 8;
 
-fn operations() -> RandomOps {
+fn operations(allowlist: &[&str]) -> RandomOps {
     let ip = |ip: &str| Endpoint::from(ip.parse::<IpAddr>().expect("an address"));
     let mut endpoints: Vec<_> = ADDRESSES.map(ip).to_vec();
     endpoints.push(Endpoint::None);
@@ -64,7 +70,7 @@ fn operations() -> RandomOps {
         protocols: vec!["/ipfs/kad/1.0.0".into(), "/ping".into()],
         services: vec!["dht".into(), "relay".into()],
         endpoints,
-        addresses: AddressLimits::new(addresses()).expect("the configuration works"),
+        addresses: AddressLimits::new(addresses(allowlist)).expect("the configuration works"),
         priorities: vec![
             Priority::Always,
             Priority::Always,
@@ -83,11 +89,12 @@ fn operations() -> RandomOps {
     }
 }
 
-fn addresses() -> AddressConfig {
+fn addresses(allowlist: &[&str]) -> AddressConfig {
     AddressConfig {
-        allowlist: ALLOWLIST
+        allowlist: allowlist
+            .iter()
             .map(|entry| entry.parse().expect("an entry of the allowlist"))
-            .to_vec(),
+            .collect(),
         subnets: SubnetLimits {
             v4: vec![SubnetLimit {
                 prefix_len: 32,
@@ -100,14 +107,14 @@ fn addresses() -> AddressConfig {
 }
 
 /// A random operation. A failing sequence is made shorter, its operations stay as they are.
-fn op() -> impl Strategy<Value = Op> {
-    let operations = operations();
+fn op(allowlist: &[&str]) -> impl Strategy<Value = Op> + use<> {
+    let operations = operations(allowlist);
     let seed = any::<u64>().no_shrink();
     seed.prop_map(move |seed| operations.draw(&mut Rng::with_seed(seed)))
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
-    let operations = operations();
+fn limits(allowlist: &[&str]) -> impl Strategy<Value = Limits> + use<> {
+    let operations = operations(allowlist);
     let seed = any::<u64>().no_shrink();
     seed.prop_map(move |seed| random_limits(&mut Rng::with_seed(seed), &operations))
 }
@@ -129,7 +136,7 @@ impl Pair {
         let manager = manager.build().expect("the configuration works");
         Self {
             session: Session::new(manager, SLOTS),
-            model: Model::new(limits, &addresses(), SLOTS),
+            model: Model::new(limits.clone(), &limits.addresses, SLOTS),
             has_credit: credit > 0,
         }
     }
@@ -283,11 +290,24 @@ proptest! {
 
     #[test]
     fn the_engine_does_what_the_model_does(
-        limits in limits(),
+        limits in limits(&ALLOWLIST),
         credit in select(&[0, 1, 50, 1000, 1 << 18, u64::MAX][..]),
         after in select(&[0, 1, 2][..]),
         threads in 1..=THREADS,
-        ops in vec((0..THREADS, op()), 1..200),
+        ops in vec((0..THREADS, op(&ALLOWLIST)), 1..200),
+    ) {
+        let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
+        let pair = Pair::new(limits, credit, after);
+        pair.perform_in_turns(&ops)?.end()?;
+    }
+
+    #[test]
+    fn the_engine_does_what_the_model_does_with_a_peer_alone_on_the_allowlist(
+        limits in limits(&WITH_PEER_ALONE),
+        credit in select(&[0, 1, 50, 1000, 1 << 18, u64::MAX][..]),
+        after in select(&[0, 1, 2][..]),
+        threads in 1..=THREADS,
+        ops in vec((0..THREADS, op(&WITH_PEER_ALONE)), 1..200),
     ) {
         let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
         let pair = Pair::new(limits, credit, after);

@@ -94,12 +94,12 @@ enum Command {
 
     /// Watch the manager of a server in a terminal
     ///
-    /// Shows the data of the live view at the URL, for example that of the demo: usage and limits
-    /// of each scope, those closest to a limit first, refusals, and the rate of refusals. Press ?
-    /// for the keys. If the server does not answer, the last data stays on the screen and the
-    /// program tries again.
+    /// Shows the data of the live view at the URL, for example that of the demo: what is refused
+    /// now, with the setting to change, and usage, limits and refusals of each scope, those closest
+    /// to a limit first. Press ? for the keys. If the server does not answer, the last data stays on
+    /// the screen and the program tries again.
     ///
-    /// If the output is not a terminal, prints the current state once, as with --once.
+    /// If the output is not a terminal, prints the state once, as with --once.
     ///
     /// The exit status is 0 if the view was quit or printed, 1 if there was no answer to print or
     /// no terminal, and 2 if an argument is wrong.

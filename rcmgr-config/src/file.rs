@@ -7,6 +7,7 @@ mod addresses;
 mod foreign;
 mod format;
 mod interpret;
+mod interpreted;
 mod json;
 mod mistakes;
 mod names;
@@ -57,16 +58,6 @@ pub struct LimitsFile {
     pub dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
     /// The line of each limit by address that its dry run sets.
     pub dry_run_address_lines: BTreeMap<AddressKey, usize>,
-}
-
-/// The limits of a text, and the lines of its settings.
-#[derive(Debug, Default)]
-struct Interpreted {
-    limits: PartialLimits,
-    lines: BTreeMap<(LimitsKey, Resource), usize>,
-    address_lines: BTreeMap<AddressKey, usize>,
-    dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,
-    dry_run_address_lines: BTreeMap<AddressKey, usize>,
 }
 
 impl LimitsFile {

@@ -55,6 +55,7 @@
 //!   "name": "echo", "uptime_seconds": 86400.5, "over_releases": 0,
 //!   "reload": {"file": "/etc/limits.toml", "reloads": 3, "failures": 0, "error": null},
 //!   "addresses": {"refused_by_rate": 12, "refused_by_subnet": 0, "permits": 80, "...": 0},
+//!   "dry_run": {"refusals": {"memory": 5, "...": 0}, "addresses": null},
 //!   "total": 1042, "matched": 2, "offset": 0,
 //!   "refusing": {"seconds": 2.0, "now": [{
 //!     "scope": "peer:192.0.2.7", "class": "peer", "scopes": 1, "resource": "streams-inbound",
@@ -69,7 +70,8 @@
 //!     "used": {"memory": 8388608, "fd": 0, "streams-inbound": 3, "...": 0},
 //!     "peak": {"memory": 9000000, "...": 0},
 //!     "limit": {"memory": 16777216, "fd": "unlimited", "streams": 256, "...": 0},
-//!     "refusals": {"memory": 2, "...": 0}
+//!     "refusals": {"memory": 2, "...": 0},
+//!     "dry_run_refusals": {"memory": 5, "...": 0}
 //!   }]
 //! }
 //! ```
@@ -79,7 +81,8 @@
 //! | `name`, `uptime_seconds` | the [name](Observer::name) of the server, and the time since the observer was created |
 //! | `over_releases` | the number of releases of more than was held: a bug of the program |
 //! | `reload` | the state of the limits file of the [watcher](Observer::watcher), with the reason if the file is not in force; `null` without a watcher |
-//! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat) |
+//! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat), and `most_refused`: up to ten networks with the number of connections that were refused `by_rate` and `by_subnet` |
+//! | `dry_run`, `dry_run_refusals` | what the limits of a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, by all scopes and by this one; `null` without a dry run |
 //! | `total`, `matched` | the number of all scopes, and of those that the search found |
 //! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
 //! | `setting` | the field of the limits to change; `null` for an override of the scope, and if it is not known |
@@ -89,6 +92,7 @@
 //!
 //! Long names are cut, as in [metrics](crate::prometheus).
 
+mod counters;
 mod far;
 mod host;
 mod limits;

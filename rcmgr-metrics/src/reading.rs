@@ -31,11 +31,20 @@ pub(crate) struct Reading {
     /// if no scope has a limit.
     pub utilisation: [[Option<f64>; Resource::ALL.len()]; ScopeClass::ALL.len()],
     pub refusals: Vec<(ScopeClass, Refusals)>,
+    /// What a dry run would have refused; `None` without a dry run.
+    pub dry_run: Option<DryRun>,
     pub over_releases: Vec<(ScopeClass, u64)>,
     pub addresses: AddressStat,
     pub reloads: Option<ReloadStats>,
     /// The numbers of operations that a sink has written and dropped.
     pub traced: Option<[u64; 2]>,
+}
+
+/// What the limits of a dry run would have refused.
+#[derive(Debug)]
+pub(crate) struct DryRun {
+    pub refusals: Vec<(ScopeClass, Refusals)>,
+    pub addresses: Option<AddressStat>,
 }
 
 /// A scope, or several scopes under one name.
@@ -111,6 +120,10 @@ impl Reading {
             .into(),
             utilisation: Default::default(),
             refusals: Vec::new(),
+            dry_run: manager.limits().dry_run.as_ref().map(|_| DryRun {
+                refusals: by_class.clone().zip(manager.dry_run_refusals()).collect(),
+                addresses: manager.dry_run_addresses(),
+            }),
             over_releases: by_class
                 .clone()
                 .map(|class| (class, manager.over_releases(class)))

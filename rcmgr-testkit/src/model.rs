@@ -10,10 +10,12 @@ mod attaching;
 mod charging;
 mod dry_run;
 mod leaf;
+mod looking;
 mod memory;
 mod opening;
 mod request;
 mod scopes;
+mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
 

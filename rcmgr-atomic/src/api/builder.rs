@@ -9,7 +9,7 @@ use rcmgr_core::{Clock, Limits, Result};
 use super::manager::Manager;
 use crate::engine::{Engine, Record, Recorder};
 use crate::lending::CreditOptions;
-use crate::limits::Addresses;
+use crate::limits::{Addresses, check_support};
 use crate::sync::SystemClock;
 
 impl Manager {
@@ -17,8 +17,9 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the configuration can't work.
-    /// (Limits alone always can.)
+    /// [`BadConfiguration`](rcmgr_core::Error::BadConfiguration) if the [limits by
+    /// address](Builder::addresses) are not valid, or if there are some and the feature `address`
+    /// is off.
     pub fn new(limits: Limits) -> Result<Self> {
         Self::builder().limits(limits).build()
     }
@@ -172,6 +173,7 @@ impl Builder {
         if let Some(dry_run) = self.dry_run {
             self.limits.dry_run = Some(Arc::new(dry_run));
         }
+        check_support(&self.limits)?;
         let addresses = self.limits.addresses.clone();
         let addresses = Addresses::new(addresses, allowlisted_conns, self.clock.clone());
         let engine = Engine::new(self.limits, addresses, self.clock, self.credit);

@@ -12,8 +12,6 @@ use rcmgr_core::{
     ScopeClass, ScopeId, ScopeStat, UsesFd,
 };
 
-#[cfg(doc)]
-use super::builder::Builder;
 use super::connection::Connection;
 use super::scope::Scope;
 use super::service::Service;
@@ -62,6 +60,8 @@ pub struct Manager {
     opened: Use<Path>,
     /// The path of a new connection that the allowlist lets in.
     allowlisted_opened: Use<Path>,
+    /// The same, if the allowlist lets in only peers, whatever their address.
+    unproven_opened: Use<Path>,
 }
 
 impl Manager {
@@ -69,6 +69,7 @@ impl Manager {
         Self {
             opened: engine.opened_path(),
             allowlisted_opened: engine.allowlisted_opened_path(),
+            unproven_opened: engine.unproven_opened_path(),
             engine,
         }
     }
@@ -85,13 +86,13 @@ impl Manager {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
-    /// How often a scope of each class would have refused in the [dry run](Builder::dry_run), in the
+    /// How often a scope of each class would have refused in the [dry run](crate::Builder::dry_run), in the
     /// order of [`ScopeClass::ALL`]. The numbers never decrease, and stay when the dry run ends.
     pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
         self.engine.dry_run_refusals()
     }
 
-    /// The counters of the limits by address of the [dry run](Builder::dry_run): its refusals, and
+    /// The counters of the limits by address of the [dry run](crate::Builder::dry_run): its refusals, and
     /// the permits of the connections that were opened since it began. `None` without a dry run.
     #[cfg(feature = "address")]
     pub fn dry_run_addresses(&self) -> Option<AddressStat> {
@@ -192,8 +193,8 @@ impl Manager {
                 stat: self.engine.stat(node),
                 limit: self.engine.limit(node),
                 peak: node.peak(),
-                refusals: node.refusals(),
-                dry_run_refusals: node.dry_run.refused(),
+                refusals: self.engine.refused_by(node, Node::refusals),
+                dry_run_refusals: self.engine.refused_by(node, |node| node.dry_run.refused()),
             });
         })
     }
@@ -275,7 +276,8 @@ impl ResourceManager for Manager {
         // The standard scopes refused. The allowlisted scopes need no permit.
         let path = match addresses.allowlist().listing(endpoint) {
             Listing::NotListed => return Err(refused),
-            _ => &self.allowlisted_opened,
+            Listing::SomePeers => &self.unproven_opened,
+            Listing::SomePeersHere | Listing::EveryPeer => &self.allowlisted_opened,
         };
         charge_new(path, slot)?;
         // On the allowlisted scopes it has no permit, in a dry run neither.

@@ -2,22 +2,37 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::{Limit, Limits, ScopeId};
+use rcmgr_core::{Error, Limit, Limits, ScopeId};
 
 use super::state::Engine;
-use crate::limits::LimitsVersion;
+use super::user_code::call_user_code;
+use crate::limits::{LimitsVersion, check_support};
 use crate::node::{Node, NodeLimit};
+use crate::sync::Ordering;
 
 impl Engine {
     pub fn limits(&self) -> Arc<Limits> {
-        self.versions
-            .read(|version| self.limits[version.slot()].get())
+        let limits = self
+            .versions
+            .read(|version| self.limits[version.slot()].get());
+        // The limits by address can be changed alone, too.
+        let addresses = self.addresses().limits();
+        if addresses == limits.addresses {
+            return limits;
+        }
+        Arc::new(Limits {
+            addresses,
+            ..Limits::clone(&limits)
+        })
     }
 
     /// Whether a service of this name has a limit of its own or by default.
     pub fn has_service_limit(&self, name: &str) -> bool {
         let id = ScopeId::Service(name.into());
-        self.overrides.read(&id, |_| ()).is_some() || self.limits().service_limit(name).is_some()
+        let has_limit = |version: LimitsVersion| {
+            self.limits[version.slot()].with(|limits| limits.service_limit(name).is_some())
+        };
+        self.overrides.read(&id, |_| ()).is_some() || self.versions.read(has_limit)
     }
 
     /// The limit of a node.
@@ -49,6 +64,9 @@ impl Engine {
     }
 
     pub fn set_limits(&self, limits: Limits) {
+        if let Err(why) = check_support(&limits) {
+            self.warn_once(&why);
+        }
         let _one_at_a_time = self.limits_lock.lock();
         let had_dry_run = self.has_dry_run();
         let evaluated = limits.dry_run.as_deref();
@@ -65,6 +83,7 @@ impl Engine {
             self.visit_each(&mut |node| {
                 node.set_limit(version, &self.limit_of(node.id(), version));
             });
+            self.unproven().set_limit(version, &limits);
             let conns = limits.allowlisted_system.conns;
             self.addresses().set(limits.addresses.clone(), conns);
             self.dry_run().set(&limits, &dry_run_addresses);
@@ -72,6 +91,15 @@ impl Engine {
         // With a dry run there is no credit. What is out is not valid under the new version.
         if self.has_dry_run() && !had_dry_run {
             self.lending.recall_all();
+        }
+    }
+
+    /// Logs, the first time, that some limits are not enforced.
+    #[cold]
+    fn warn_once(&self, why: &Error) {
+        // Relaxed: the flag publishes nothing.
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            call_user_code(|| tracing::warn!("limits that are not enforced: {why}"));
         }
     }
 

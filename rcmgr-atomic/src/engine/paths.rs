@@ -77,8 +77,9 @@ impl Engine {
     /// caller hands its use of `node` over.
     fn make_branch(self: &Arc<Self>, from: Use<Path>, node: Arc<Node>) -> Path {
         let share = from.peer().map(|peer| self.share(&node, peer));
-        // A leaf with a protocol or service is not transient any longer.
-        let kept = from.nodes().iter().filter(|node| !is_transient(node));
+        // A leaf with a protocol or service is not transient any longer. A service proves no peer.
+        let is_kept = |node: &&Arc<Node>| !is_transient(node) || self.unproven().is(node);
+        let kept = from.nodes().iter().filter(is_kept);
         let mut nodes: Nodes = kept.cloned().chain(share).collect();
         nodes.push(node.clone());
         nodes.sort_by_key(|node| rank(node.class()));
@@ -97,6 +98,17 @@ impl Engine {
     /// The path of a new connection that the allowlist lets in.
     pub fn allowlisted_opened_path(self: &Arc<Self>) -> Use<Path> {
         let nodes = [self.allowlisted_transient(), self.allowlisted_system()];
+        self.lasting_path(PathKind::AllowlistedConnection, nodes)
+    }
+
+    /// The path of a new connection that the allowlist lets in although it knows only peers: whether
+    /// the remote is one of them is not proven yet.
+    pub fn unproven_opened_path(self: &Arc<Self>) -> Use<Path> {
+        let nodes = [
+            self.unproven().node(),
+            self.allowlisted_transient(),
+            self.allowlisted_system(),
+        ];
         self.lasting_path(PathKind::AllowlistedConnection, nodes)
     }
 

@@ -283,7 +283,12 @@ impl Record {
         });
         let lineage = std::iter::successors(lineage, |node| node.parent());
         let all = all.into_iter().flatten();
-        all.chain(some).chain(lineage).chain(nodes).map(ScopeRef)
+        // The part for connections that are not proven is no scope of its own.
+        let engine = self.engine();
+        let is_scope =
+            move |node: &&Arc<Node>| !engine.is_some_and(|engine| engine.unproven().is(node));
+        let all = all.chain(some).chain(lineage).chain(nodes);
+        all.filter(is_scope).map(ScopeRef)
     }
 
     /// The connection, stream or span whose operation it is, if it is one of these.

@@ -11,6 +11,7 @@ use super::over_releases::OverReleases;
 use super::past_refusers::PastRefusers;
 use super::record::Recorder;
 use super::refused_peers::RefusedPeers;
+use super::unproven::Unproven;
 use crate::counters::{ClassRefusals, ConnMemoryCounts, Slot};
 use crate::lending::{CreditOptions, Lending};
 use crate::limits::{Addresses, CurrentVersion};
@@ -27,6 +28,7 @@ pub struct Engine {
     transient: Arc<Node>,
     allowlisted_system: Arc<Node>,
     allowlisted_transient: Arc<Node>,
+    unproven: Unproven,
     pub(super) services: Table<Arc<str>, Arc<Node>>,
     pub(super) protocols: Registry<Arc<str>>,
     pub(super) peers: Peers<Self>,
@@ -44,6 +46,8 @@ pub struct Engine {
     /// made meanwhile with a limit that is not yet in force.
     pub(super) overrides: Table<ScopeId, Limit>,
     pub(super) limits_lock: RareLock,
+    /// Whether it was logged that some limits are not enforced.
+    pub(super) has_warned: AtomicBool,
     pub(super) conn: LeafClass,
     pub(super) stream: LeafClass,
     conn_memory: ConnMemoryCounts,
@@ -88,6 +92,7 @@ impl Engine {
             transient,
             allowlisted_system,
             allowlisted_transient,
+            unproven: Unproven::new(&limits),
             services: Table::new(),
             protocols: Registry::new(),
             peers: Peers::new(),
@@ -102,6 +107,7 @@ impl Engine {
             limits: [Published::new(limits.clone()), Published::new(limits)],
             overrides: Table::new(),
             limits_lock: RareLock::default(),
+            has_warned: AtomicBool::new(false),
             refusals: ClassRefusals::new(),
             dry_run,
             past_refusers: PastRefusers::new(),
@@ -174,6 +180,11 @@ impl Engine {
 
     pub fn allowlisted_transient(&self) -> &Arc<Node> {
         &self.allowlisted_transient
+    }
+
+    /// The part of the allowlisted transient scope for connections whose peer is not proven.
+    pub fn unproven(&self) -> &Unproven {
+        &self.unproven
     }
 
     /// Peers by id, with the paths of leaves with a peer and nothing else.

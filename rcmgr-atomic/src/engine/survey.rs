@@ -76,12 +76,21 @@ impl Engine {
             self.visit_each(&mut |node| {
                 let at = classes.iter().position(|&class| class == node.class());
                 if let Some(at) = at {
-                    live[at] += (counted.of_node)(node);
+                    live[at] += self.refused_by(node, counted.of_node);
                 }
                 f(node);
             });
         }
         std::array::from_fn(|at| counted.classes.report(classes[at], past[at] + live[at]))
+    }
+
+    /// The refusals of a node, by `of_node`. The allowlisted transient scope has a part.
+    pub fn refused_by(&self, node: &Node, of_node: fn(&Node) -> Refusals) -> Refusals {
+        if node.class() == ScopeClass::AllowlistedTransient {
+            of_node(node) + of_node(self.unproven().node())
+        } else {
+            of_node(node)
+        }
     }
 
     /// Calls `f` for every node that is there now, with no lock held.

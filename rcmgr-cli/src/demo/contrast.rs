@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::format::{duration, grouped};
-use super::report::table;
+use super::format::{duration, grouped, table};
 use super::tally::Tally;
 
 /// The counters of both runs.

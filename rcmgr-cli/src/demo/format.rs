@@ -1,7 +1,9 @@
-//! Formats numbers for people.
+//! Formats numbers and tables for people.
 
 use std::time::Duration;
 
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
 use rcmgr_atomic::{KIB, LimitValue, MIB};
 
 /// A count with thousands separators: `12,345`.
@@ -43,6 +45,16 @@ pub fn of_limit(used: u64, limit: LimitValue, show: fn(u64) -> String) -> String
         LimitValue::Limited(limit) => format!("{} of {}", show(used), show(limit)),
         LimitValue::Unlimited => format!("{} of unlimited", show(used)),
     }
+}
+
+/// An empty table with names on the left and numbers on the right.
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::Ordering;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
 use super::contrast::Contrast;
-use super::format::{bytes, duration, grouped, of_limit};
+use super::format::{bytes, duration, grouped, of_limit, table};
 use super::latency::Recorder;
 use super::plan::{Plan, most_connections};
 use super::scopes::{Summary, connections_refused};
@@ -224,14 +223,4 @@ impl Display for Report<'_> {
         }
         Ok(())
     }
-}
-
-/// An empty table with names on the left and numbers on the right.
-pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -1,24 +1,24 @@
 //! `rcmgr limits`: shows the resulting limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::{PathBufValueParser, TypedValueParser};
 use rcmgr_atomic::{BadConfiguration, LimitsKey};
 use rcmgr_config::Machine;
 
+use super::amount::printable;
 use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::DefaultsOptions;
 use super::{beside, table, written};
-use crate::output::{print, print_error, terminal_columns};
+use crate::output::{print, print_error, terminal_columns, wrong_use};
 
 /// The options of `rcmgr limits` without a command.
 #[derive(Debug, Clone, Args)]
 pub struct ShowOptions {
     /// Limits files, .json or .toml; if two set the same field, the later one wins
-    #[arg(value_name = "FILE", value_parser = PathBufValueParser::new().try_map(file))]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Show only this scope, such as System, PeerDefault, Service.NAME or Peer.ID; can be repeated
@@ -50,16 +50,16 @@ const COMMANDS: [&str; 3] = ["check", "diff", "help"];
 /// Names that are at least this similar are taken for mistyped ones, as by clap.
 const SIMILAR: f64 = 0.7;
 
-/// A command after an option, and a mistyped command, are parsed as a file. Reject them with a
-/// helpful message: the name of a limits file has an ending.
-fn file(path: PathBuf) -> Result<PathBuf, String> {
+/// A command after an option, and a mistyped command, are parsed as a file. This is a helpful
+/// message for them: the name of a limits file has an ending.
+fn not_a_file(path: &Path) -> Option<String> {
     let word = match path.to_str() {
         Some(word) if path.extension().is_none() && !path.exists() => word,
         Some(command) if COMMANDS.contains(&command) => command,
-        _ => return Ok(path),
+        _ => return None,
     };
     if COMMANDS.contains(&word) {
-        return Err(format!(
+        return Some(format!(
             "the command must come before all options and files: rcmgr limits {word} ..."
         ));
     }
@@ -69,13 +69,16 @@ fn file(path: PathBuf) -> Result<PathBuf, String> {
         one.total_cmp(&other)
     });
     let similar = similar.filter(|command| likeness(command) > SIMILAR);
-    Err(match similar {
-        Some(command) => format!("there is no such command or file; did you mean `{command}`?"),
+    let word = printable(word);
+    Some(match similar {
+        Some(command) => {
+            format!("there is no command or file `{word}`; did you mean `{command}`?")
+        }
         None => {
             let commands = COMMANDS.join(", ");
             format!(
-                "there is no such command or file; the commands are {commands}, and the name of a \
-                 limits file ends in .json or .toml"
+                "there is no command or file `{word}`; the commands are {commands}, and the name \
+                 of a limits file ends in .json or .toml"
             )
         }
     })
@@ -94,6 +97,9 @@ fn scope(text: &str) -> Result<LimitsKey, String> {
 
 /// Prints the limits, then the warnings.
 pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
+    if let Some(error) = options.files.iter().find_map(|file| not_a_file(file)) {
+        return Ok(wrong_use(error));
+    }
     let machine = Machine::detect();
     let defaults = options.defaults.on(&machine);
     let configuration = Configuration::read(&defaults, &options.files)?;

@@ -14,7 +14,7 @@ const BINARY: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 pub fn count(number: u64) -> String {
     match number {
         ..1000 => number.to_string(),
-        ..=LARGEST_IN_FULL => format!("{},{:03}", number / 1000, number % 1000),
+        1000..=LARGEST_IN_FULL => format!("{},{:03}", number / 1000, number % 1000),
         _ => {
             let (number, unit) = scaled(number, 1000, THOUSANDS);
             format!("{}{unit}", three_digits(number))

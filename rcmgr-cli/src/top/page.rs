@@ -214,14 +214,15 @@ fn counters<'de, D: Deserializer<'de>>(from: D) -> Result<ScopeStat, D::Error> {
 
 fn refusals<'de, D: Deserializer<'de>>(from: D) -> Result<Refusals, D::Error> {
     let counters = Counters::deserialize(from)?;
-    let mut refusals = Refusals::default();
-    refusals.memory = counters.memory;
-    refusals.fd = counters.fd;
-    refusals.streams_inbound = counters.streams_inbound;
-    refusals.streams_outbound = counters.streams_outbound;
-    refusals.conns_inbound = counters.conns_inbound;
-    refusals.conns_outbound = counters.conns_outbound;
-    Ok(refusals)
+    Ok(Refusals {
+        memory: counters.memory,
+        fd: counters.fd,
+        streams_inbound: counters.streams_inbound,
+        streams_outbound: counters.streams_outbound,
+        conns_inbound: counters.conns_inbound,
+        conns_outbound: counters.conns_outbound,
+        ..Refusals::default()
+    })
 }
 
 #[derive(Deserialize)]

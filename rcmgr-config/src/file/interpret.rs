@@ -6,11 +6,11 @@ use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
 use super::addresses::Addresses;
 use super::foreign::{self, Found};
-use super::mistakes::Mistakes;
+use super::interpreted::Interpreted;
+use super::mistakes::{LimitsFileErrors, Mistakes};
 use super::names::{bad, path, table, unique, unknown};
 use super::tree::{Entry, Value};
 use super::value::limit_value;
-use super::{Interpreted, LimitsFileErrors};
 use crate::FileFormat;
 
 /// Another name for `System`, used by the BNB Greenfield storage provider.

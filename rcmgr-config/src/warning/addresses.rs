@@ -6,7 +6,7 @@ use rcmgr_core::address::{Rate, canonical_network};
 use rcmgr_core::ipnet::IpNet;
 use rcmgr_core::{LimitField, LimitValue, Limits, LimitsKey, Resource};
 
-use super::{Setting, Warning, WarningKind};
+use super::kind::{Setting, Warning, WarningKind};
 use crate::AddressKey;
 
 /// The warnings about the limits by address, in the order of limits files.

@@ -2,7 +2,7 @@
 
 use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey, Resource};
 
-use super::{Setting, Warning, WarningKind};
+use super::kind::{Setting, Warning, WarningKind};
 use crate::Machine;
 
 /// A number of streams is reported only above this multiple of the parent's: in go-libp2p's own

@@ -1,6 +1,6 @@
 //! The metrics that go-libp2p does not have.
 
-use rcmgr_core::{Resource, ScopeClass, ScopeStat};
+use rcmgr_core::{Refusals, Resource, ScopeClass, ScopeStat};
 
 use super::metric::{Family, Kind, Series, Value, count, limits, resource_name};
 use crate::reading::{Reading, Shown};
@@ -48,6 +48,12 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         ],
     );
     family(
+        "rcmgr_address_verifications",
+        "Connections whose address should have been verified first",
+        Kind::Counter,
+        vec![count([], addresses.verifications_asked)],
+    );
+    family(
         "rcmgr_address_tracked",
         "Subnets that a limiter keeps state for",
         Kind::Gauge,
@@ -56,6 +62,26 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
             count([("limiter", "subnet")], addresses.tracked_subnets),
         ],
     );
+    if let Some(dry_run) = &reading.dry_run {
+        family(
+            "rcmgr_dry_run_refusals",
+            "Requests that the limits of the dry run would have refused, by the class of the scope",
+            Kind::Counter,
+            dry_run_refusals(&dry_run.refusals),
+        );
+        let limiters = dry_run.addresses.iter().flat_map(|addresses| {
+            [
+                count([("limiter", "rate")], addresses.refused_by_rate),
+                count([("limiter", "subnet")], addresses.refused_by_subnet),
+            ]
+        });
+        family(
+            "rcmgr_dry_run_address_refusals",
+            "Connections that the dry run would have refused by their address",
+            Kind::Counter,
+            limiters.collect(),
+        );
+    }
     if let Some([written, dropped]) = reading.traced {
         family(
             "rcmgr_trace_operations",
@@ -144,6 +170,28 @@ fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
         kind: Kind::Gauge,
         series,
     })
+}
+
+/// A series for each resource that a class refused. A connection counts under what is missing.
+fn dry_run_refusals(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
+    let of_class = |&(class, refusals): &(ScopeClass, Refusals)| {
+        let counts = refusals.iter().filter(|&(_, refused)| refused > 0);
+        counts.map(move |(resource, refused)| {
+            let (dir, resource) = match resource {
+                Resource::StreamsInbound => ("inbound", "stream"),
+                Resource::StreamsOutbound => ("outbound", "stream"),
+                Resource::ConnsInbound => ("inbound", "connection"),
+                Resource::ConnsOutbound => ("outbound", "connection"),
+                other => ("", resource_name(other)),
+            };
+            let scope = class.as_str();
+            count(
+                [("dir", dir), ("resource", resource), ("scope", scope)],
+                refused,
+            )
+        })
+    };
+    refusals.iter().flat_map(of_class).collect()
 }
 
 fn by_scope(counts: impl IntoIterator<Item = (ScopeClass, u64)>) -> Vec<Series> {

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rcmgr_atomic::ScopeReport;
-use rcmgr_core::{LimitValue, Refusals, Resource, ScopeId, ScopeStat};
+use rcmgr_core::{LimitValue, Resource, ScopeId};
 use serde::{Serialize, Serializer};
 
+use super::counters::Counters;
 use super::far;
 use super::names::{name, parent};
 use super::order::{fullest, order};
@@ -68,6 +69,7 @@ struct Scope {
     peak: Counters,
     limit: Limits,
     refusals: Counters,
+    dry_run_refusals: Counters,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,17 +78,6 @@ struct Detail {
     scope: Scope,
     /// For each limit: where it comes from.
     origins: Origins,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Counters {
-    memory: u64,
-    fd: u64,
-    streams_inbound: u64,
-    streams_outbound: u64,
-    conns_inbound: u64,
-    conns_outbound: u64,
 }
 
 #[derive(Debug)]
@@ -187,10 +178,10 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
 }
 
 /// The largest offset for which all scopes before it are kept: the memory for an answer is bounded.
-const NEAR: usize = 10_000;
+const NEAR: usize = 4000;
 
 /// The number of scopes that are kept in addition before some are dropped.
-const EXTRA: usize = 4096;
+const EXTRA: usize = 3000;
 
 /// Keeps the first `count` scopes, in any order.
 fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
@@ -208,32 +199,11 @@ fn scope(report: &ScopeReport) -> Scope {
         parent: parent(&report.id).as_ref().map(name),
         utilisation: fullest.map(|(_, part)| part),
         fullest: fullest.map(|(resource, _)| resource.as_str()),
-        used: of_stat(&report.stat),
-        peak: of_stat(&report.peak),
+        used: Counters::of_stat(&report.stat),
+        peak: Counters::of_stat(&report.peak),
         limit: Limits(report.limit),
-        refusals: of_refusals(&report.refusals),
-    }
-}
-
-const fn of_stat(stat: &ScopeStat) -> Counters {
-    Counters {
-        memory: stat.memory,
-        fd: stat.fd,
-        streams_inbound: stat.streams_inbound,
-        streams_outbound: stat.streams_outbound,
-        conns_inbound: stat.conns_inbound,
-        conns_outbound: stat.conns_outbound,
-    }
-}
-
-const fn of_refusals(refusals: &Refusals) -> Counters {
-    Counters {
-        memory: refusals.memory,
-        fd: refusals.fd,
-        streams_inbound: refusals.streams_inbound,
-        streams_outbound: refusals.streams_outbound,
-        conns_inbound: refusals.conns_inbound,
-        conns_outbound: refusals.conns_outbound,
+        refusals: Counters::of_refusals(&report.refusals),
+        dry_run_refusals: Counters::of_refusals(&report.dry_run_refusals),
     }
 }
 

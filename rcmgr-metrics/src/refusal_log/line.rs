@@ -1,10 +1,13 @@
 //! One line of the log, as text and as fields.
 
 use std::fmt;
+use std::sync::Arc;
 
+use rcmgr_atomic::address::ipnet::IpNet;
 use rcmgr_core::{Direction, Limit, Limits, LimitsKey, Resource, ScopeClass};
 
 use super::limit;
+use super::mode::Mode;
 use super::scopes::{Found, Refuser};
 use super::tally::New;
 use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
@@ -13,6 +16,7 @@ use crate::reached::{Reached, Setting, default_of, limited, reached, reached_bef
 /// A line of the log.
 #[derive(Debug)]
 pub(super) struct Line {
+    mode: Mode,
     source: Source,
     asked: Resource,
     new: New,
@@ -39,16 +43,24 @@ enum Source {
     /// Connections or streams, by their own limit.
     Each(ScopeClass, Option<(Setting, u64)>),
     Spans,
-    Limiter(&'static str),
+    /// A limiter of addresses, and the network that it refused most often.
+    Limiter(&'static str, Option<(IpNet, u64)>),
 }
 
 impl Line {
     /// A line about a scope, and others of its class.
-    pub fn of_scope(found: Found, asked: Resource, new: New, limits: &Limits) -> Self {
+    pub fn of_scope(
+        mode: Mode,
+        found: Found,
+        asked: Resource,
+        new: New,
+        enforced: &Arc<Limits>,
+    ) -> Self {
         let Found { scopes, most, .. } = found;
+        let limits = mode.limits(enforced);
         let reached = match &most {
-            Refuser::Live(report) => reached(report, asked, limits),
-            Refuser::Destroyed(id) => reached_before(id, asked, limits),
+            Refuser::Live(report) => reached(&mode.with_limit(report, enforced), asked, &limits),
+            Refuser::Destroyed(id) => reached_before(id, asked, &limits),
         };
         let source = Source::Scope {
             class: most.id().class(),
@@ -58,11 +70,22 @@ impl Line {
             some_destroyed: found.refused < new.count,
             reached,
         };
-        Self { source, asked, new }
+        Self {
+            mode,
+            source,
+            asked,
+            new,
+        }
     }
 
     /// A line about scopes that no longer exist.
-    pub fn of_destroyed(class: ScopeClass, asked: Resource, new: New, limits: &Limits) -> Self {
+    pub fn of_destroyed(
+        mode: Mode,
+        class: ScopeClass,
+        asked: Resource,
+        new: New,
+        limits: &Limits,
+    ) -> Self {
         let entry = default_of(class);
         let limit = entry.as_ref().and_then(|entry| limits.lookup(entry));
         // If two limits apply, it is unknown which one refused.
@@ -73,6 +96,7 @@ impl Line {
         let key = entry.zip(resource);
         let key = key.map(|(entry, (resource, _))| Setting { entry, resource });
         Self {
+            mode,
             source: Source::Destroyed(class, key),
             asked,
             new,
@@ -80,7 +104,7 @@ impl Line {
     }
 
     /// A line about connections or streams, which all have this limit.
-    pub fn of_each(class: ScopeClass, asked: Resource, new: New, limit: Limit) -> Self {
+    pub fn of_each(mode: Mode, class: ScopeClass, asked: Resource, new: New, limit: Limit) -> Self {
         let entry = match class {
             ScopeClass::Connection => LimitsKey::Conn,
             _ => LimitsKey::Stream,
@@ -88,6 +112,7 @@ impl Line {
         let lowest = limited(asked, &limit).min_by_key(|&(_, limit)| limit);
         let key = lowest.map(|(resource, limit)| (Setting { entry, resource }, limit));
         Self {
+            mode,
             source: Source::Each(class, key),
             asked,
             new,
@@ -95,15 +120,26 @@ impl Line {
     }
 
     /// A line about spans.
-    pub const fn of_spans(asked: Resource, new: New) -> Self {
+    pub const fn of_spans(mode: Mode, asked: Resource, new: New) -> Self {
         let source = Source::Spans;
-        Self { source, asked, new }
+        Self {
+            mode,
+            source,
+            asked,
+            new,
+        }
     }
 
-    /// A line about an address limiter.
-    pub const fn of_limiter(limiter: &'static str, new: New) -> Self {
+    /// A line about an address limiter, and the network that it refused most often.
+    pub const fn of_limiter(
+        mode: Mode,
+        limiter: &'static str,
+        new: New,
+        most: Option<(IpNet, u64)>,
+    ) -> Self {
         Self {
-            source: Source::Limiter(limiter),
+            mode,
+            source: Source::Limiter(limiter, most),
             asked: Resource::ConnsInbound,
             new,
         }
@@ -118,9 +154,11 @@ impl Line {
     /// Writes the line to `tracing`.
     pub fn log(&self) {
         let (count, seconds) = (self.new.count, self.seconds());
-        if let Source::Limiter(limiter) = self.source {
+        let dry_run = (self.mode == Mode::DryRun).then_some(true);
+        if let Source::Limiter(limiter, most) = self.source {
             let key = addresses_key(limiter);
-            tracing::warn!(limiter, count, seconds, key, "{self}");
+            let network = most.map(|(network, _)| tracing::field::display(network));
+            tracing::warn!(limiter, count, seconds, network, key, dry_run, "{self}");
             return;
         }
         // The fields of the source,
@@ -133,7 +171,7 @@ impl Line {
             } => (*class, Some(scope.as_str()), Some(*scopes)),
             Source::Destroyed(class, _) => (*class, None, Some(0)),
             Source::Each(class, _) => (*class, None, None),
-            Source::Spans | Source::Limiter(_) => (ScopeClass::Span, None, None),
+            Source::Spans | Source::Limiter(..) => (ScopeClass::Span, None, None),
         };
         // and those of the limit.
         let (key, used, limit) = match &self.source {
@@ -156,6 +194,7 @@ impl Line {
             key = key.as_ref().map(tracing::field::display),
             used,
             limit,
+            dry_run,
             "{self}"
         );
     }
@@ -166,6 +205,8 @@ impl fmt::Display for Line {
         let when = format!("in the last {} s", self.seconds());
         let count = grouped(self.new.count);
         let asked = asked(self.asked, self.new.count);
+        let [begin, refused_word] = self.mode.words();
+        f.write_str(begin)?;
         match &self.source {
             Source::Scope {
                 class,
@@ -177,7 +218,7 @@ impl fmt::Display for Line {
             } => {
                 let alone = *scopes == 1 && !some_destroyed;
                 if alone {
-                    write!(f, "{scope} refused {count} {asked} {when}")?;
+                    write!(f, "{scope} {refused_word} {count} {asked} {when}")?;
                 } else {
                     let others = if *some_destroyed {
                         " and others that no longer exist"
@@ -186,7 +227,10 @@ impl fmt::Display for Line {
                     };
                     let (live, of_scope) = (grouped(*scopes), grouped(*refused));
                     let class = classes(*class, *scopes);
-                    write!(f, "{live} {class}{others} refused {count} {asked} {when}")?;
+                    write!(
+                        f,
+                        "{live} {class}{others} {refused_word} {count} {asked} {when}"
+                    )?;
                     write!(f, ", {of_scope} of them by {scope}")?;
                 }
                 let there = if alone { "" } else { " there" };
@@ -196,7 +240,7 @@ impl fmt::Display for Line {
                 let class = classes(*class, 2);
                 write!(
                     f,
-                    "{class} that no longer exist refused {count} {asked} {when}"
+                    "{class} that no longer exist {refused_word} {count} {asked} {when}"
                 )?;
                 key.iter()
                     .try_for_each(|key| write!(f, "; the limit is {key}"))
@@ -205,7 +249,7 @@ impl fmt::Display for Line {
                 let class = classes(*class, 1);
                 write!(
                     f,
-                    "the limit of each {class} refused {count} {asked} {when}"
+                    "the limit of each {class} {refused_word} {count} {asked} {when}"
                 )?;
                 let Some((key, limit)) = key else {
                     return Ok(());
@@ -217,17 +261,21 @@ impl fmt::Display for Line {
                 }
             }
             Source::Spans => {
-                write!(f, "spans refused {count} {asked} {when}")?;
+                write!(f, "spans {refused_word} {count} {asked} {when}")?;
                 f.write_str(": the limit is an override of the span, or that of its owner")
             }
-            Source::Limiter(limiter) => {
+            Source::Limiter(limiter, most) => {
                 let plural = if self.new.count == 1 { "" } else { "s" };
                 write!(
                     f,
-                    "the {limiter} limiter refused {count} connection{plural} "
+                    "the {limiter} limiter {refused_word} {count} connection{plural} "
                 )?;
                 let key = addresses_key(limiter);
-                write!(f, "by address {when}; the limits are {key}")
+                write!(f, "by address {when}")?;
+                if let Some((network, refused)) = most {
+                    write!(f, ", {} of them from {network}", grouped(*refused))?;
+                }
+                write!(f, "; the limits are {key}")
             }
         }
     }

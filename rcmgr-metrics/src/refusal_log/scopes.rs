@@ -6,6 +6,7 @@ use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Refusals, Resource, ScopeClass, ScopeId};
 
 use super::asked::{ASKED, by_asked};
+use super::mode::Mode;
 use super::tally::New;
 
 /// The refusals that are due, by class and resource.
@@ -45,8 +46,9 @@ type FoundScopes = BTreeMap<(ScopeClass, Resource), Found>;
 type Counts = [u64; ASKED.len()];
 
 /// For each scope: the number of refusals that were logged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
+    mode: Mode,
     /// Live scopes that have refused. So the map is smaller than the engine's own tables.
     live: HashMap<ScopeId, Counts, ahash::RandomState>,
     /// The destroyed scopes that the engine still knows by name. These are few.
@@ -54,6 +56,14 @@ pub(super) struct Known {
 }
 
 impl Known {
+    pub fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            live: HashMap::default(),
+            destroyed: BTreeMap::new(),
+        }
+    }
+
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.live.is_empty()
@@ -62,13 +72,14 @@ impl Known {
     /// Treats all refusals so far as logged.
     pub fn note_all(&mut self, manager: &Manager) {
         for class in ScopeClass::ALL {
-            let past = manager.past_refusers(class).into_iter();
+            let past = self.mode.past_refusers(manager, class).into_iter();
             let past = past.map(|(id, refusals)| (id, by_asked(&refusals)));
             self.destroyed.extend(past);
         }
         manager.for_each_scope(|report| {
-            let refused = by_asked(&report.refusals);
-            if report.refusals.total() > 0 {
+            let refusals = self.mode.refusals(&report);
+            let refused = by_asked(&refusals);
+            if refusals.total() > 0 {
                 self.live.insert(report.id, refused);
             }
         });
@@ -82,13 +93,14 @@ impl Known {
         // Destroyed scopes are read first: a scope that is destroyed meanwhile counts once.
         let classes = ScopeClass::ALL.into_iter().filter(|&class| is_due(class));
         let past: Vec<_> = classes
-            .flat_map(|class| manager.past_refusers(class))
+            .flat_map(|class| self.mode.past_refusers(manager, class))
             .collect();
         let mut seen = Vec::new();
         manager.for_each_scope(|report| {
             let class = report.id.class();
-            let refused = by_asked(&report.refusals);
-            if !is_due(class) || report.refusals.total() == 0 {
+            let refusals = self.mode.refusals(&report);
+            let refused = by_asked(&refusals);
+            if !is_due(class) || refusals.total() == 0 {
                 return;
             }
             let mut logged = self.live.remove(&report.id).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The limits by address: how many connections a network may have, and the allowlist.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -41,8 +42,8 @@ impl Addresses {
         let mut of_allowlist = BTreeSet::new();
         let open = allowlist.iter().filter(|(_, peer)| peer.is_none());
         for network in open.filter_map(|(network, _)| *network) {
-            if !networks.contains_key(&network) {
-                networks.insert(network, allowlisted_conns);
+            if let Entry::Vacant(vacant) = networks.entry(network) {
+                vacant.insert(allowlisted_conns);
                 of_allowlist.insert(network);
             }
         }
@@ -152,9 +153,10 @@ impl Addresses {
     /// What the allowlist says about a remote whose peer is not known yet.
     pub fn listing(&self, ip: Option<IpAddr>) -> Listing {
         let around = self.allowlist.iter().filter(|(net, _)| contains(*net, ip));
-        let listing = around.map(|(_, peer)| match peer {
-            None => Listing::EveryPeer,
-            Some(_) => Listing::SomePeers,
+        let listing = around.map(|(network, peer)| match (network, peer) {
+            (_, None) => Listing::EveryPeer,
+            (Some(_), Some(_)) => Listing::SomePeersHere,
+            (None, Some(_)) => Listing::SomePeers,
         });
         listing.max().unwrap_or(Listing::NotListed)
     }

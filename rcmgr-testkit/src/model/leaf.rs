@@ -28,6 +28,8 @@ pub struct Leaf {
     pub protocol: Option<Arc<str>>,
     pub service: Option<Arc<str>>,
     pub end: End,
+    /// Whether an allowlist of peers alone let it in.
+    pub is_unproven: bool,
     /// The remote address, in the form that counts.
     pub ip: Option<IpAddr>,
     /// Whether it has a permit in the subnet of its address.

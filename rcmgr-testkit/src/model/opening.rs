@@ -38,6 +38,7 @@ impl Model {
             protocol: None,
             service: None,
             end: End::Standard,
+            is_unproven: false,
             ip,
             has_permit,
             dry_run_permit: None,
@@ -50,11 +51,13 @@ impl Model {
         if let Some(ip) = ip.filter(|_| has_permit) {
             self.addresses.give_back(ip);
         }
-        if self.addresses.listing(ip) == Listing::NotListed {
+        let listing = self.addresses.listing(ip);
+        if listing == Listing::NotListed {
             return opened;
         }
         self.open(Leaf {
             end: End::Allowlisted,
+            is_unproven: listing == Listing::SomePeers,
             has_permit: false,
             ..leaf
         })
@@ -79,6 +82,7 @@ impl Model {
             protocol: protocol.cloned(),
             service: service.cloned(),
             end: End::Standard,
+            is_unproven: false,
             ip: None,
             has_permit: false,
             dry_run_permit: None,
@@ -130,13 +134,21 @@ impl Model {
         };
         let path = leaf.path();
         let limit = self.limit(&leaf.id());
-        let refused = self.look_at_new(&leaf.id(), &path, &request);
+        let refused = self.look_at_new(&leaf, &path, &request);
+        let unproven = match leaf.is_unproven {
+            true => self.check_unproven(&self.limits, &request),
+            false => Ok(()),
+        };
         let at = self.holders.len();
         self.holders.push(Holder::new(HolderKind::Leaf(leaf)));
         let own = check(&limit, &ScopeStat::ZERO, &request);
         let own = own.map_err(|over| self.refuse(&Target::Holder(at), &limit, &request, over));
         let is_named = own.is_err();
-        let opened = own.and_then(|()| self.charge(&path, request));
+        let transient = Target::Scope(ScopeId::AllowlistedTransient);
+        let opened = own.and_then(|()| {
+            unproven.map_err(|(limit, over)| self.refuse(&transient, &limit, &request, over))
+        });
+        let opened = opened.and_then(|()| self.charge(&path, request));
         // The number is used up by a leaf that is open, and by one that its own error names.
         if opened.is_ok() || is_named {
             self.last_leaf[kind] += 1;
@@ -155,9 +167,9 @@ impl Model {
             return;
         };
         let (ip, is_allowlisted) = (leaf.ip, leaf.end == End::Allowlisted);
-        let (is_admitted, permit) = self.dry_run_permit(ip);
+        let (is_admitted, permit) = self.dry_run.evaluate_address(ip);
         if is_admitted {
-            self.let_pass(refused, request);
+            self.dry_run.count(refused, request);
         }
         if let (true, Some(ip), Some(begun)) = (is_allowlisted, ip, permit) {
             self.dry_run.give_back(ip, begun);

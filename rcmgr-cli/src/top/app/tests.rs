@@ -143,6 +143,105 @@ fn an_answer_to_outdated_settings_is_dropped() {
 }
 
 #[test]
+fn a_view_opens_by_its_key_and_closes_by_the_same_or_esc() {
+    let mut app = app();
+    let now = Instant::now();
+    look(&mut app, &["a", "b"], now);
+    for (key, view) in [('\n', View::Details), ('i', View::Server)] {
+        for close in [key, '\x1b'] {
+            press(&mut app, &key.to_string());
+            assert_eq!(app.view, view);
+            press(&mut app, &close.to_string());
+            assert_eq!(app.view, View::Scopes);
+        }
+    }
+    // A search or another order is about the list.
+    press(&mut app, "\ns");
+    assert_eq!(app.view, View::Scopes);
+    press(&mut app, "i/");
+    assert_eq!(app.view, View::Scopes);
+}
+
+#[test]
+fn only_a_server_that_knows_details_is_asked_for_them() {
+    let mut app = app();
+    let now = Instant::now();
+    look(&mut app, &["a", "b"], now);
+    press(&mut app, "\n");
+    assert_eq!(app.question(now), None, "an earlier server");
+    let query = app.question(now + SECOND).unwrap();
+    assert_eq!(query.scope, None);
+    let mut known = page([scope("a"), scope("b")]);
+    known.refusing = Some(serde_json::from_str(r#"{"seconds": null}"#).unwrap());
+    let result = Ok(known.clone());
+    app.answer(Answer { query, result }, now + SECOND);
+    let query = app.question(now + SECOND).unwrap();
+    assert_eq!(query.scope.as_deref(), Some("a"));
+    // The scope has gone: the list stays as it is.
+    let mut gone = known;
+    gone.scopes.clear();
+    gone.matched = 0;
+    let result = Ok(gone);
+    app.answer(Answer { query, result }, now + SECOND);
+    assert_eq!((selected(&app), app.matched()), ("a", 2));
+    assert!(matches!(app.detail, Some(None)));
+    // Another scope is asked for at once.
+    press(&mut app, "j");
+    let query = app.question(now + SECOND).unwrap();
+    assert_eq!(query.scope.as_deref(), Some("b"));
+}
+
+#[test]
+fn a_scope_that_was_looked_at_does_not_change_the_rates_of_the_others() {
+    let mut app = app();
+    let begin = Instant::now();
+    let with = |count| {
+        let mut known = page(["a", "b"].map(scope));
+        known.refusing = Some(serde_json::from_str(r#"{"seconds": null}"#).unwrap());
+        for scope in &mut known.scopes {
+            scope.refusals.memory = count;
+        }
+        known
+    };
+    let answer = |app: &mut App, mut page: Page, now| {
+        let query = app.question(now).expect("something is asked");
+        if query.scope.is_some() {
+            let scope = page.scopes.remove(0);
+            page.scope = Some(Detail {
+                scope,
+                origins: Default::default(),
+            });
+            page.scopes.clear();
+        }
+        app.answer(
+            Answer {
+                query,
+                result: Ok(page),
+            },
+            now,
+        );
+    };
+    answer(&mut app, with(0), begin);
+    press(&mut app, "\n");
+    for second in 1..=9 {
+        answer(
+            &mut app,
+            with(10 * u64::from(second)),
+            begin + second * SECOND,
+        );
+    }
+    assert_eq!(app.rates.of(&scope("a")), Some(10.0));
+    assert_eq!(app.rates.of(&scope("b")), None, "it was read once");
+    press(&mut app, "\x1b");
+    answer(&mut app, with(100), begin + 10 * SECOND);
+    assert_eq!(
+        app.rates.of(&scope("b")),
+        Some(10.0),
+        "over the ten seconds"
+    );
+}
+
+#[test]
 fn keys_quit_in_every_mode() {
     let control = |char| KeyEvent::new(KeyCode::Char(char), KeyModifiers::CONTROL);
     for open in ["", "/x", "?"] {

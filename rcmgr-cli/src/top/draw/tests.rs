@@ -172,8 +172,13 @@ fn no_size_is_too_small() {
         now + Duration::from_secs(1),
     );
     for app in [&mut app, &mut { reading }, &mut failing] {
-        for key in [' ', '?', ' ', '/'] {
-            app.key(KeyCode::Char(key).into());
+        for key in [' ', '?', ' ', '\n', 'i', '/'] {
+            let code = if key == '\n' {
+                KeyCode::Enter
+            } else {
+                KeyCode::Char(key)
+            };
+            app.key(code.into());
             for (width, height) in
                 (0..40).flat_map(|width| (0..26).map(move |height| (width, height)))
             {
@@ -207,7 +212,7 @@ fn a_name_sends_nothing_to_the_terminal() {
             for cell in &buffer.content {
                 let shown = cell.symbol();
                 assert!(!shown.contains(char::is_control), "{shown:?}");
-                assert_eq!(escaped(shown).replace("\\\\", "\\"), shown, "it is seen");
+                assert_eq!(escaped(shown), shown, "it is seen");
             }
             let screen = lines(&buffer).join("\n");
             assert!(screen.contains("p\\u{1b}"), "{screen}");

@@ -22,7 +22,7 @@ fn the_memory_for_an_answer_is_bounded_for_every_offset_and_limit() {
     let most = 10 << 20;
     assert!(PEERS * size_of::<ScopeReport>() > most as usize);
     for sort in ["utilisation", "name"] {
-        for offset in [0, 10_000, 10_001, PEERS - 500] {
+        for offset in [0, 4000, 4001, PEERS - 500] {
             let (scopes, used) = answer(format!("sort={sort}&offset={offset}&limit=1000"));
             assert_eq!(scopes, 1000.min(PEERS + 4 - offset));
             assert!(used < most, "{used} bytes for {offset} by {sort}");
@@ -57,7 +57,7 @@ fn far_pages_are_those_of_the_whole_list() {
         let mut all = manager.scopes();
         all.sort_by(|a, b| order(a, b, query.sort));
         let all: Vec<_> = all.iter().map(|report| name(&report.id)).collect();
-        for offset in [10_001, 12_345, all.len() - 1] {
+        for offset in [4001, 12_345, all.len() - 1] {
             let page = page(&view, &sorted(&format!("offset={offset}&limit=300")));
             let names: Vec<_> = page.scopes.into_iter().map(|scope| scope.name).collect();
             let end = all.len().min(offset + 300);

@@ -1,5 +1,7 @@
 //! Tests of the lines of the refusal log.
 
+mod dry_run;
+
 use std::sync::Mutex;
 
 use rcmgr_atomic::address::{
@@ -274,7 +276,7 @@ fn scopes_that_no_longer_exist_keep_their_name_and_limit() {
     case.pass(59.0);
     assert_eq!(case.look(), [""; 0]);
     assert_eq!(case.said(), [line]);
-    assert!(case.log.known.is_empty());
+    assert!(case.log.of_modes[0].known.is_empty());
     // Nothing is logged twice.
     case.pass(60.0);
     assert_eq!(case.said(), [""; 0]);
@@ -474,10 +476,10 @@ fn refusals_by_address_are_logged() {
     assert_eq!(
         case.said(),
         [
-            "the rate limiter refused 2 connections by address in the last 1 s; the limits are \
-             AddressConfig.rates",
-            "the subnet limiter refused 1 connection by address in the last 1 s; the limits are \
-             AddressConfig.subnets",
+            "the rate limiter refused 2 connections by address in the last 1 s, 2 of them from \
+             192.0.2.0/24; the limits are Addresses.Rates",
+            "the subnet limiter refused 1 connection by address in the last 1 s, 1 of them from \
+             198.51.100.0/24; the limits are Addresses.Subnets",
         ]
     );
 }

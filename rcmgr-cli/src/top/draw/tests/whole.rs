@@ -19,13 +19,16 @@ impl Texts {
     fn of(pages: &[Page; 2]) -> Self {
         let mut texts = Self::default();
         for page in pages {
-            for number in [page.total, page.matched, page.over_releases.unwrap_or(0)] {
+            let reload = page.reload.as_ref().unwrap();
+            let of_server = [page.over_releases.unwrap(), reload.reloads, reload.failures];
+            for number in [page.total, page.matched].into_iter().chain(of_server) {
                 texts.add(&count(number));
             }
             texts.add_scopes(page);
             texts.add_addresses(page);
         }
         texts.add_rates(pages);
+        texts.add_dry_run(pages);
         // The address and the time of an answer.
         for text in ["127.0.0.1:9500", "0", "0/s", "<0.1/s"] {
             texts.add(text);
@@ -43,7 +46,12 @@ impl Texts {
             for resource in Resource::ALL {
                 let used = scope.used(resource);
                 let peak = scope.peak(resource).unwrap_or(0);
-                self.add(&count(scope.refused(resource).unwrap_or(0)));
+                for refused in [scope.refused(resource), scope.refused_by_dry_run(resource)] {
+                    let text = count(refused.unwrap_or(0));
+                    self.add(&text);
+                    // Before its rate.
+                    self.add(&format!("{text},"));
+                }
                 self.add(&amount(resource, used));
                 self.add(&amount(resource, peak));
                 self.add(&scope.part(resource).map_or_else(String::new, percent));
@@ -75,16 +83,29 @@ impl Texts {
         }
     }
 
+    fn add_dry_run(&mut self, [before, after]: &[Page; 2]) {
+        let [before, after] = [before, after].map(|page| page.dry_run.as_ref().unwrap().counts());
+        let rates: [_; 8] = std::array::from_fn(|at| (after[at] - before[at]) as f64);
+        for number in before.into_iter().chain(after) {
+            self.add(&count(number));
+        }
+        for number in rates.into_iter().chain([rates.iter().sum()]) {
+            self.add(&rate(number));
+        }
+    }
+
     fn add_rates(&mut self, [before, after]: &[Page; 2]) {
         for (before, after) in before.scopes.iter().zip(&after.scopes) {
             let new = |of: fn(&Scope, Resource) -> Option<u64>, resource| {
                 Some(of(after, resource)? - of(before, resource)?)
             };
-            let rates = Resource::ALL.map(|one| new(Scope::refused, one).unwrap_or(0) as f64);
-            for number in rates {
-                self.add(&rate(number));
+            for of in [Scope::refused, Scope::refused_by_dry_run] {
+                let rates = Resource::ALL.map(|one| new(of, one).unwrap_or(0) as f64);
+                for number in rates {
+                    self.add(&rate(number));
+                }
+                self.add(&rate(rates.iter().sum()));
             }
-            self.add(&rate(rates.iter().sum()));
         }
         let refusers = &after.refusing.as_ref().unwrap().now;
         self.add(&rate(refusers.iter().map(|one| one.per_second).sum()));
@@ -132,6 +153,8 @@ fn page_with(numbers: &[u64], later: u64) -> Page {
         scope.limit.memory = next().into();
         scope.limit.conns_inbound = next().into();
         scope.limit.streams = next().into();
+        scope.dry_run_refusals.memory = next() + later * next();
+        scope.dry_run_refusals.fd = next() + later * next();
         scope.refusals.memory = next() + later * next();
         scope.refusals.conns_inbound = next() + later * next();
         // The last scope has no limits that the others have: its numbers have other widths.
@@ -161,6 +184,13 @@ fn page_with(numbers: &[u64], later: u64) -> Page {
         refuser("protocol:/files/a.peer:bob", next(), next(), next()),
     ]});
     page.refusing = Some(serde_json::from_value(refusing).unwrap());
+    let dry_run = json!({"refusals": {"memory": next() + later * next(), "fd": 0,
+        "streams-inbound": 0, "streams-outbound": 0,
+        "conns-inbound": next() + later * next(), "conns-outbound": 0},
+        "addresses": {"refused_by_rate": next() + later * next(), "refused_by_subnet": 0}});
+    page.dry_run = Some(serde_json::from_value(dry_run).unwrap());
+    let reload = json!({"file": "limits.toml", "reloads": next(), "failures": next()});
+    page.reload = Some(serde_json::from_value(reload).unwrap());
     page.name = Some("echo".to_owned());
     page.over_releases = Some(next());
     page.total = next();
@@ -221,10 +251,31 @@ proptest! {
         for (scope, refused) in pages[0].scopes.iter().zip(&pages[1].scopes) {
             let new = refused.all_refused() - scope.all_refused();
             let start = &scope.name.shown[..4];
-            let rows = screens[0].lines().filter(|line| line.starts_with(start));
+            let mut rows = screens[0].lines().filter(|line| line.starts_with(start));
             let expected = rate(new as f64);
-            let shown = rows.map(|row| row.split_whitespace().any(|word| word == expected));
-            prop_assert_eq!(shown.last(), Some(true), "{} of {}\n{}", expected, start, &screens[0]);
+            let row = rows.next_back().unwrap_or_default();
+            let is_shown = row.split_whitespace().any(|word| word == expected);
+            prop_assert!(is_shown, "{} of {}\n{}", expected, start, &screens[0]);
+        }
+    }
+}
+
+#[test]
+fn a_number_in_the_help_is_whole() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    app.key(KeyCode::Char('?').into());
+    for width in 20..80 {
+        let screen = lines(&drawn(&mut app, now, width, 60)).join("\n");
+        for number in ["powers of 1000", "of 1024"] {
+            let words: Vec<_> = screen
+                .split(['│', '\n', ' '])
+                .filter(|word| !word.is_empty())
+                .collect();
+            assert!(
+                words.join(" ").contains(number),
+                "{number} at {width}\n{screen}"
+            );
         }
     }
 }
