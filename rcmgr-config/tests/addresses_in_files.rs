@@ -148,7 +148,34 @@ fn a_list_of_the_file_replaces_the_list_of_the_defaults() {
     assert_eq!(addresses.subnets.v4_networks.len(), 1);
     assert_eq!(addresses.subnets.v6_networks, []);
     let addresses = built("Addresses.Trusted = []", &Limits::unlimited());
-    assert_eq!(addresses.trusted, []);
+    assert_eq!(addresses.trusted_networks().count(), 0);
+}
+
+#[test]
+fn loopback_stays_trusted_beside_other_networks_unless_the_file_says_otherwise() {
+    let trusted = |text: &str| {
+        let built = built(text, &Limits::unlimited());
+        built
+            .trusted_networks()
+            .map(|network| network.to_string())
+            .collect::<Vec<_>>()
+    };
+    let loopback = ["127.0.0.0/8", "::1/128"];
+    assert_eq!(trusted("Addresses.Allowlist = []"), loopback);
+    assert_eq!(
+        trusted("Addresses.Trusted = ['10.0.0.0/8']"),
+        ["127.0.0.0/8", "::1/128", "10.0.0.0/8"],
+    );
+    assert_eq!(
+        trusted("[Addresses]\nTrusted = ['10.0.0.0/8']\nTrustLoopback = false"),
+        ["10.0.0.0/8"],
+    );
+    assert_eq!(trusted("Addresses.TrustLoopback = false"), [""; 0]);
+    assert_eq!(trusted("Addresses.Trusted = []"), [""; 0]);
+    assert_eq!(
+        trusted("[Addresses]\nTrusted = []\nTrustLoopback = true"),
+        loopback,
+    );
 }
 
 #[test]
@@ -163,7 +190,7 @@ fn a_list_can_be_emptied_or_left_to_the_defaults() {
     ];
     for text in emptied {
         let none = AddressConfig {
-            trusted: Vec::new(),
+            trust_loopback: false,
             ..AddressConfig::none()
         };
         assert_eq!(*built(text, &defaults), none, "{text}");

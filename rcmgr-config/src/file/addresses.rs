@@ -79,13 +79,11 @@ fn network(text: &str) -> Option<IpNet> {
 
 impl<'m> Addresses<'m> {
     pub(super) fn new(format: FileFormat, mistakes: &'m mut Mistakes) -> Self {
-        let mut config = AddressConfig::none();
-        config.trusted.clear();
         Self {
             format,
             mistakes,
             reference_defaults: false,
-            config,
+            config: AddressConfig::none(),
             set: BTreeSet::new(),
             lines: BTreeMap::new(),
             given: BTreeMap::new(),
@@ -93,7 +91,16 @@ impl<'m> Addresses<'m> {
     }
 
     /// The settings and their lines.
-    pub(super) fn finish(self) -> (PartialAddresses, AddressLines) {
+    pub(super) fn finish(mut self) -> (PartialAddresses, AddressLines) {
+        // An empty list says that nothing is trusted, loopback included.
+        let is_silent = !self.set.contains(&AddressList::TrustLoopback);
+        if let Some(&line) = self.lines.get(&AddressKey::Trusted)
+            && self.config.trusted.is_empty()
+            && is_silent
+        {
+            self.config.trust_loopback = false;
+            self.sets(AddressKey::TrustLoopback, line);
+        }
         let values = AddressLimits::new(self.config).expect("every setting was checked");
         let partial = PartialAddresses::new(values, self.set);
         let partial = partial.start_from_reference_defaults(self.reference_defaults);
@@ -105,6 +112,7 @@ impl<'m> Addresses<'m> {
         let known = [
             "ReferenceDefaults",
             "Trusted",
+            "TrustLoopback",
             "Allowlist",
             "NAT64",
             "Subnets",
@@ -120,6 +128,7 @@ impl<'m> Addresses<'m> {
             match entry.name.as_ref() {
                 "ReferenceDefaults" => self.reference_defaults(entry, &path),
                 "Trusted" => self.trusted(entry, &path),
+                "TrustLoopback" => self.trust_loopback(entry, &path),
                 "Allowlist" => self.allowlist(entry, &path),
                 "NAT64" => self.nat64(entry, &path),
                 "Subnets" => self.subnets(entry, &path),
@@ -131,14 +140,29 @@ impl<'m> Addresses<'m> {
     }
 
     fn reference_defaults(&mut self, entry: &Entry<'_>, path: &str) {
+        if let Some(value) = self.flag(entry, path) {
+            self.reference_defaults = value;
+        }
+    }
+
+    fn trust_loopback(&mut self, entry: &Entry<'_>, path: &str) {
+        if let Some(value) = self.flag(entry, path) {
+            self.config.trust_loopback = value;
+            self.sets(AddressKey::TrustLoopback, entry.line);
+        }
+    }
+
+    /// Yes or no; `None` for the default.
+    fn flag(&mut self, entry: &Entry<'_>, path: &str) -> Option<bool> {
         match &entry.value {
-            Value::Boolean(value) => self.reference_defaults = *value,
-            Value::Null => {}
-            Value::Text(text) if text == "default" => {}
+            Value::Boolean(value) => Some(*value),
+            Value::Null => None,
+            Value::Text(text) if text == "default" => None,
             other => {
                 let found = kind(other, self.format);
                 let reason = format!("expected true or false, found {found}");
                 self.mistakes.add(bad(entry, path, reason));
+                None
             }
         }
     }

@@ -183,22 +183,26 @@ pub fn address_limits() -> BoxedStrategy<AddressLimits> {
     ];
     const NAT64: [&str; 2] = ["64:ff9b:1::/96", "2001:db8:64::/96"];
     (
+        any::<bool>(),
         some(&TRUSTED),
         some(&ALLOWED),
         subnet_limits(),
         rate_limits(),
         some(&NAT64),
     )
-        .prop_map(|(trusted, allowlist, subnets, rates, nat64)| {
-            let config = AddressConfig {
-                trusted,
-                allowlist,
-                subnets,
-                rates,
-                nat64,
-            };
-            AddressLimits::new(config).expect("the generated limits are valid")
-        })
+        .prop_map(
+            |(trust_loopback, trusted, allowlist, subnets, rates, nat64)| {
+                let config = AddressConfig {
+                    trust_loopback,
+                    trusted,
+                    allowlist,
+                    subnets,
+                    rates,
+                    nat64,
+                };
+                AddressLimits::new(config).expect("the generated limits are valid")
+            },
+        )
         .boxed()
 }
 
