@@ -18,6 +18,13 @@ fn with_dry_run(memory: u64) -> Limits {
     limits
 }
 
+/// An engine with such a dry run. It begins later, because the stack of a model is small.
+fn engine_with_dry_run(memory: u64) -> Arc<Engine> {
+    let engine = engine(Limits::unlimited());
+    engine.set_limits(with_dry_run(memory));
+    engine
+}
+
 /// How often system would have refused memory.
 fn let_pass(engine: &Engine) -> u64 {
     engine.dry_run_refusals()[ScopeClass::System as usize].memory
@@ -26,7 +33,7 @@ fn let_pass(engine: &Engine) -> u64 {
 #[test]
 fn two_reservations_are_evaluated_at_once() {
     within(3, || {
-        let engine = engine(with_dry_run(1));
+        let engine = engine_with_dry_run(1);
         let leaves = [(); 2].map(|()| connection(&engine));
         let other = leaves[1].clone();
         let thread = thread::spawn(move || other.reserve(1, Priority::Always).unwrap());
@@ -44,7 +51,7 @@ fn two_reservations_are_evaluated_at_once() {
 #[test]
 fn a_reservation_that_fits_beside_a_release_is_not_counted() {
     within(3, || {
-        let engine = engine(with_dry_run(2));
+        let engine = engine_with_dry_run(2);
         let leaves = [(); 2].map(|()| connection(&engine));
         leaves[1].reserve(1, Priority::Always).unwrap();
         let other = leaves[1].clone();

@@ -223,3 +223,31 @@ fn server_addresses() -> AddressLimits {
     };
     AddressLimits::new(config).expect("the sizes are different and valid")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Budget;
+
+    #[test]
+    fn only_the_table_for_servers_limits_connections_by_address() {
+        let budget = Budget {
+            memory: GIB,
+            fds: 4096,
+        };
+        let server = budget.limits_of(&ScalingLimits::server());
+        let sizes = |subnets: &[SubnetLimit]| -> Vec<_> {
+            let sizes = subnets.iter();
+            sizes.map(|size| (size.prefix_len, size.conns)).collect()
+        };
+        assert_eq!(sizes(&server.addresses.subnets.v4), [(32, 16)]);
+        assert_eq!(sizes(&server.addresses.subnets.v6), [(56, 16), (48, 128)]);
+        let per_address = LimitValue::of(server.addresses.subnets.v4[0].conns);
+        assert_eq!(server.peer_default.conns, per_address);
+        assert_eq!(server.addresses.rates, AddressConfig::none().rates);
+        assert_eq!(server.addresses.trusted, AddressConfig::none().trusted);
+        for limits in [budget.limits(), ScalingLimits::default().scale(GIB, 4096)] {
+            assert!(limits.addresses.limit_nothing());
+        }
+    }
+}

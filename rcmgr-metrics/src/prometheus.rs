@@ -60,6 +60,7 @@
 //! | `address_refusals_total` | `limiter` | connections that the `rate` or the `subnet` limiter refused |
 //! | `dry_run_refusals_total` | `dir`, `resource`, `scope` | requests that a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, with the labels of `blocked_resources`, but under the missing resource only; if there is a dry run |
 //! | `dry_run_address_refusals_total` | `limiter` | connections that a dry run would have refused by their address |
+//! | `address_verifications_total` | | connections whose address should have been verified first: see [`verify_source_address`](rcmgr_atomic::address::Addresses::verify_source_address) |
 //! | `address_tracked` | `limiter` | subnets that the limiters keep state for |
 //! | `trace_operations_total` | `outcome` | operations that a trace's sink has `written` or `dropped`, if the observer has its [counters](Observer::trace) |
 //! | `reloads_total`, `reload_failures_total`, `limits_file_bad` | | state of the limits file, if the observer has its [watcher](Observer::watcher) |

@@ -2,10 +2,13 @@
 
 mod client;
 
+use std::net::IpAddr;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use client::{get, json, manager, names, send, stream, text, view};
+use rcmgr_atomic::address::{AddressConfig, NetworkRate, Rate, SubnetLimit};
 use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
 use rcmgr_config::LimitsFile;
 use rcmgr_config::reload::LimitsWatcher;
@@ -331,4 +334,69 @@ async fn what_a_dry_run_would_have_refused_is_shown() {
     let page = json(&router, "/rcmgr.json").await;
     assert_eq!(page["dry_run"], Value::Null);
     drop(held);
+}
+
+#[tokio::test]
+async fn refusals_by_address_are_shown_in_total_now_and_by_network() {
+    let mut config = AddressConfig::none();
+    config.subnets.v4 = vec![SubnetLimit {
+        prefix_len: 32,
+        conns: 8,
+    }];
+    config.rates.v4_networks = vec![NetworkRate {
+        network: "198.51.100.0/24".parse().unwrap(),
+        rate: Some(Rate {
+            per_second: 0.0,
+            burst: 3,
+        }),
+    }];
+    let manager = Manager::builder().addresses(config).build().unwrap();
+    let router = view(&manager);
+    json(&router, "/rcmgr.json").await;
+    later();
+    let open = |from: &str| {
+        let from: IpAddr = from.parse().unwrap();
+        manager.open_connection(Direction::Inbound, UsesFd::No, from)
+    };
+    let held: Vec<_> = (0..20).filter_map(|_| open("192.0.2.7").ok()).collect();
+    let more: Vec<_> = (0..8).filter_map(|_| open("198.51.100.9").ok()).collect();
+    assert_eq!((held.len(), more.len()), (8, 3));
+    let page = json(&router, "/rcmgr.json").await;
+    let addresses = &page["addresses"];
+    assert_eq!(addresses["refused_by_subnet"], 12);
+    assert_eq!(addresses["refused_by_rate"], 5);
+    assert_eq!(addresses["verifications_asked"], 0);
+    assert_eq!(
+        addresses["most_refused"],
+        object!([
+            {"network": "192.0.2.7/32", "by_subnet": 12, "by_rate": 0},
+            {"network": "198.51.100.0/24", "by_subnet": 0, "by_rate": 5},
+        ])
+    );
+    let now = page["refusing"]["now"].as_array().unwrap();
+    let rows: Vec<_> = now
+        .iter()
+        .map(|row| {
+            (
+                row["class"].as_str(),
+                row["count"].as_u64(),
+                row["setting"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (Some("address"), Some(12), Some("Addresses.Subnets")),
+            (Some("address"), Some(5), Some("Addresses.Rates")),
+        ]
+    );
+    let scraped = text(get(&router, "/metrics").await).await;
+    for line in [
+        "rcmgr_address_refusals_total{limiter=\"subnet\"} 12",
+        "rcmgr_address_refusals_total{limiter=\"rate\"} 5",
+        "rcmgr_address_verifications_total 0",
+    ] {
+        assert!(scraped.contains(line), "{line}");
+    }
 }

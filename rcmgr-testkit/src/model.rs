@@ -10,6 +10,7 @@ mod attaching;
 mod charging;
 mod dry_run;
 mod leaf;
+mod looking;
 mod memory;
 mod opening;
 mod request;

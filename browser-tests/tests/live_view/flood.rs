@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rcmgr_atomic::address::{AddressConfig, NetworkRate, Rate, SubnetLimit};
 use rcmgr_atomic::{
     Connection, Direction, Endpoint, GIB, KIB, Limits, MIB, Manager, PeerId, Priority, Stream,
     UsesFd,
@@ -31,7 +32,7 @@ fn limits() -> Limits {
     let mut limits = Limits::unlimited();
     limits.system.memory = (6 * GIB).into();
     limits.system.conns = u64::from(PEERS + 20_000).into();
-    limits.system.conns_inbound = u64::from(PEERS).into();
+    limits.system.conns_inbound = u64::from(PEERS + 20).into();
     limits.system.fd = u64::from(2 * PEERS).into();
     limits.transient.conns_inbound = 4096.into();
     limits.service.insert("echo".into(), {
@@ -46,9 +47,36 @@ fn limits() -> Limits {
     limits
 }
 
+/// Limits that are only evaluated.
+fn dry_run() -> Limits {
+    let mut limits = limits();
+    limits.peer_default.streams_inbound = 10.into();
+    limits.system.memory = GIB.into();
+    limits
+}
+
+/// Four connections for each address, and few from one network.
+fn addresses() -> AddressConfig {
+    let mut config = AddressConfig::none();
+    config.subnets.v4 = vec![SubnetLimit {
+        prefix_len: 32,
+        conns: 4,
+    }];
+    config.rates.v4_networks = vec![NetworkRate {
+        network: "198.51.100.0/24".parse().expect("a network"),
+        rate: Some(Rate {
+            per_second: 1.0,
+            burst: 1,
+        }),
+    }];
+    config
+}
+
 impl Flood {
     pub fn start() -> Self {
-        let manager = Manager::new(limits()).expect("limits alone work");
+        let builder = Manager::builder().limits(limits()).dry_run(dry_run());
+        let manager = builder.addresses(addresses()).build();
+        let manager = manager.expect("the limits are valid");
         let open = |number| {
             let connection =
                 manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
@@ -86,6 +114,15 @@ fn attack(manager: &Manager, stop: &AtomicBool) {
         for (number, times) in [(7, 60), (11, 9), (13, 4), (17, 1)] {
             for _ in 0..times {
                 streams.extend(manager.open_stream(&peer(number), Direction::Inbound));
+            }
+        }
+        for (address, times) in [("203.0.113.9", 8), ("203.0.113.77", 2), ("198.51.100.4", 5)] {
+            let address: IpAddr = address.parse().expect("an address");
+            for _ in 0..times {
+                let opened = manager.open_connection(Direction::Inbound, UsesFd::Yes, address);
+                if let Ok(connection) = opened {
+                    conns.push(connection);
+                }
             }
         }
         let greedy = manager.view_peer(&peer(23));

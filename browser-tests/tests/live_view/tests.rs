@@ -13,7 +13,8 @@ use crate::state::{connection, manager, rich, stream};
 
 pub type Test = fn(&Browser);
 
-pub const ALL: [(&str, Test); 10] = [
+pub const ALL: [(&str, Test); 11] = [
+    ("numbers_have_three_digits_or_are_shown_in_full", numbers),
     ("a_change_is_followed_without_reloading", change),
     ("a_peer_is_found_with_the_keyboard_alone", search),
     ("those_nearest_to_a_limit_come_first", order),
@@ -332,6 +333,10 @@ fn under_flood(browser: &Browser) {
     let above = "document.querySelector('#rows').getBoundingClientRect().bottom < \
         Math.min(innerHeight, document.querySelector('#tree').getBoundingClientRect().top)";
     assert!(page.value::<bool>(above));
+    // So are refusals by address and by the dry run, with their numbers.
+    page.until_shown("203.0.113.9/32");
+    page.until("document.querySelector('#by-address').innerText.includes('/s')");
+    page.until("/^StreamsInbound [0-9]+/.test(document.querySelector('#would').innerText)");
     // A hundred thousand shares without limits are one line.
     let lines = "[...document.querySelectorAll('#tree .scope')].filter((one) => one.checkVisibility()).length";
     assert!(page.value::<u32>(lines) <= 203);
@@ -369,5 +374,60 @@ fn under_flood(browser: &Browser) {
     page.value::<bool>("(window.history.back(), true)");
     page.until("document.getElementById('detail').hidden");
     page.until_shown("peer:10.0.0.13");
+    page.close();
+}
+
+fn numbers(browser: &Browser) {
+    let server = Server::start(&manager(|_| {}));
+    let page = Page::open(browser, server.url(), WIDE);
+    // `rcmgr top` shows the same.
+    let cases: [(&str, &[(f64, &str)]); 3] = [
+        (
+            "count",
+            &[
+                (0.0, "0"),
+                (999.0, "999"),
+                (9_999.0, "9,999"),
+                (10_000.0, "10k"),
+                (10_049.0, "10.0k"),
+                (133_564.0, "134k"),
+                (999_499.0, "999k"),
+                (999_500.0, "1.00M"),
+                (1_234_567_890.0, "1.23G"),
+            ],
+        ),
+        (
+            "size",
+            &[
+                (1_023.0, "1,023 B"),
+                (1_024.0, "1 KiB"),
+                (1_536.0, "1.50 KiB"),
+                (1_048_575.0, "1.00 MiB"),
+                (1_047_552.0, "0.999 MiB"),
+                (50_780_438_528.0, "47.3 GiB"),
+            ],
+        ),
+        (
+            "rate",
+            &[
+                (0.0, "0/s"),
+                (0.04, "<0.1/s"),
+                (2.5, "2.5/s"),
+                (9.96, "10/s"),
+                (1_234.6, "1,235/s"),
+                (13_000.0, "13k/s"),
+            ],
+        ),
+    ];
+    for (function, cases) in cases {
+        for (number, text) in cases {
+            let shown = page.value::<String>(&format!("{function}({number})"));
+            assert_eq!(shown, *text, "{function} of {number}");
+        }
+    }
+    // The time, which changes with every answer, is not read out.
+    let quiet = "['clock', 'uptime'].every((id) => \
+        document.getElementById(id).closest('[aria-live], [role=status]').ariaLive === 'off')";
+    assert!(page.value::<bool>(quiet));
     page.close();
 }

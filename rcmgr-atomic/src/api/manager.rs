@@ -12,8 +12,6 @@ use rcmgr_core::{
     ScopeClass, ScopeId, ScopeStat, UsesFd,
 };
 
-#[cfg(doc)]
-use super::builder::Builder;
 use super::connection::Connection;
 use super::scope::Scope;
 use super::service::Service;
@@ -88,13 +86,13 @@ impl Manager {
         self.engine.count_refusals(ScopeClass::ALL, &mut |_| {})
     }
 
-    /// How often a scope of each class would have refused in the [dry run](Builder::dry_run), in the
+    /// How often a scope of each class would have refused in the [dry run](crate::Builder::dry_run), in the
     /// order of [`ScopeClass::ALL`]. The numbers never decrease, and stay when the dry run ends.
     pub fn dry_run_refusals(&self) -> [Refusals; ScopeClass::ALL.len()] {
         self.engine.dry_run_refusals()
     }
 
-    /// The counters of the limits by address of the [dry run](Builder::dry_run): its refusals, and
+    /// The counters of the limits by address of the [dry run](crate::Builder::dry_run): its refusals, and
     /// the permits of the connections that were opened since it began. `None` without a dry run.
     #[cfg(feature = "address")]
     pub fn dry_run_addresses(&self) -> Option<AddressStat> {

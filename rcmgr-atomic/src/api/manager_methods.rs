@@ -133,12 +133,18 @@ impl Manager {
         ResourceManager::stat(self)
     }
 
-    /// The limits that were set last. Limits of single scopes are not among them.
+    /// The limits in force: those that were set last, with limits by address that were changed alone.
+    /// Limits of single scopes are not among them.
     pub fn limits(&self) -> Arc<Limits> {
         ResourceManager::limits(self)
     }
 
-    /// Changes all limits in place, for open scopes too: see [`ResourceManager::set_limits`].
+    /// Changes all limits in place, for open scopes too: see [`ResourceManager::set_limits`]. The
+    /// limits by address and the dry run change with them.
+    ///
+    /// No request to scopes is checked against a mixture of old and new limits. A connection that is
+    /// opened meanwhile is checked against limits by address and then against those of the scopes:
+    /// in each of the two checks the old or the new ones. After this has returned, both are new.
     pub fn set_limits(&self, limits: Limits) {
         ResourceManager::set_limits(self, limits);
     }

@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
 
+use rcmgr_atomic::address::{AddressConfig, AddressLimits, SubnetLimits};
 use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, MIB, Manager, Priority, UsesFd};
 use serde_json::Value;
 
@@ -10,10 +12,14 @@ use crate::tmux::Tmux;
 use crate::view::{View, answer, page_of, says};
 
 /// All tests, by name.
-pub const ALL: [(&str, fn()); 10] = [
+pub const ALL: [(&str, fn()); 11] = [
     ("the_numbers_are_those_that_the_view_tells", numbers),
     ("a_change_is_seen_and_a_peer_is_found", change_and_search),
     ("refusals_are_told_with_their_rate", refusals),
+    (
+        "refusals_by_address_and_those_of_a_dry_run_are_told",
+        addresses_and_dry_run,
+    ),
     ("no_width_shows_a_part_of_a_number", widths),
     ("a_server_that_goes_away_is_waited_for", outage),
     ("a_server_that_is_slow_stops_no_key", slow_server),
@@ -207,6 +213,51 @@ fn refusals() {
     top.press(&["Escape"]);
     top.wait_for_end(0);
     drop(full);
+}
+
+fn addresses_and_dry_run() {
+    let addresses = AddressConfig {
+        subnets: SubnetLimits::reference_defaults(),
+        ..AddressConfig::none()
+    };
+    let mut limits = Limits::unlimited();
+    limits.addresses = AddressLimits::new(addresses).expect("the limits are good");
+    let mut dry_run = limits.clone();
+    dry_run.peer_default.conns_inbound = 2.into();
+    limits.dry_run = Some(Arc::new(dry_run));
+    let manager = Manager::new(limits).expect("the limits are good");
+    let view = View::serve(&manager, None);
+    let top = watch(&view, &[]);
+    top.wait_for_text("the dry run would refuse 0/s");
+    // Eight connections may come from one address, and the dry run lets a peer have two.
+    let peer = "192.0.2.1".parse().expect("it is a peer");
+    let from = Endpoint::Ip("198.51.100.7".parse().expect("it is an address"));
+    let held: Vec<_> = (0..12)
+        .filter_map(|_| {
+            manager
+                .open_connection(Direction::Inbound, UsesFd::Yes, from)
+                .ok()
+        })
+        .collect();
+    for conn in &held {
+        conn.set_peer(&peer).expect("there is no limit");
+    }
+    assert_eq!(held.len(), 8);
+    top.wait_for("refusals by address", |screen| {
+        let line = screen.lines().find(|line| line.starts_with("by address  "));
+        line.is_some_and(|line| line.ends_with("  4 in all"))
+    });
+    top.press(&["i"]);
+    top.wait_for("totals", |screen| {
+        let ends = |start: &str, end: &str| {
+            let mut lines = screen.lines().map(str::trim_end);
+            lines.any(|line| line.starts_with(start) && line.ends_with(end))
+        };
+        ends("refused by subnet", "  4 in all") && ends("ConnsInbound", "  6 in all")
+    });
+    top.press(&["Escape", "q"]);
+    top.wait_for_end(0);
+    drop(held);
 }
 
 /// The number of refusals that was shown as `1` at 80 columns.

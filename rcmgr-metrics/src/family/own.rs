@@ -48,6 +48,12 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         ],
     );
     family(
+        "rcmgr_address_verifications",
+        "Connections whose address should have been verified first",
+        Kind::Counter,
+        vec![count([], addresses.verifications_asked)],
+    );
+    family(
         "rcmgr_address_tracked",
         "Subnets that a limiter keeps state for",
         Kind::Gauge,

@@ -1,7 +1,7 @@
 //! What the view shows of the server as a whole.
 
 use rcmgr_atomic::Manager;
-use rcmgr_atomic::address::AddressStat;
+use rcmgr_atomic::address::{AddressStat, RefusedNetwork};
 use rcmgr_core::ScopeClass;
 use serde::Serialize;
 
@@ -43,10 +43,24 @@ struct Reload {
 struct Addresses {
     refused_by_rate: u64,
     refused_by_subnet: u64,
+    verifications_asked: u64,
     permits: u64,
     tracked_subnets: u64,
     tracked_buckets: u64,
+    /// The networks that were refused most often; not known in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_refused: Option<Vec<Network>>,
 }
+
+#[derive(Debug, Serialize)]
+struct Network {
+    network: String,
+    by_subnet: u64,
+    by_rate: u64,
+}
+
+/// The number of networks that are named.
+const NETWORKS: usize = 10;
 
 impl Server {
     pub fn of(observer: &Observer) -> Self {
@@ -64,7 +78,10 @@ impl Server {
                     error: stats.error.map(|error| error.to_string()),
                 }
             }),
-            addresses: addresses(&manager.addresses().stat()),
+            addresses: Addresses {
+                most_refused: Some(most_refused(manager)),
+                ..addresses(&manager.addresses().stat())
+            },
             dry_run: manager.limits().dry_run.as_ref().map(|_| DryRun {
                 refusals: Counters::of_refusals(&manager.dry_run_refusals().into_iter().sum()),
                 addresses: manager.dry_run_addresses().as_ref().map(addresses),
@@ -82,8 +99,20 @@ const fn addresses(stat: &AddressStat) -> Addresses {
     Addresses {
         refused_by_rate: stat.refused_by_rate,
         refused_by_subnet: stat.refused_by_subnet,
+        verifications_asked: stat.verifications_asked,
         permits: stat.permits,
         tracked_subnets: stat.tracked_subnets,
         tracked_buckets: stat.tracked_buckets,
+        most_refused: None,
     }
+}
+
+fn most_refused(manager: &Manager) -> Vec<Network> {
+    let refused = manager.addresses().most_refused(NETWORKS).into_iter();
+    let network = |refused: RefusedNetwork| Network {
+        network: refused.network.to_string(),
+        by_subnet: refused.by_subnet,
+        by_rate: refused.by_rate,
+    };
+    refused.map(network).collect()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rcmgr_atomic::address::ipnet::IpNet;
 use rcmgr_core::{Direction, Limit, Limits, LimitsKey, Resource, ScopeClass};
 
 use super::limit;
@@ -42,7 +43,8 @@ enum Source {
     /// Connections or streams, by their own limit.
     Each(ScopeClass, Option<(Setting, u64)>),
     Spans,
-    Limiter(&'static str),
+    /// A limiter of addresses, and the network that it refused most often.
+    Limiter(&'static str, Option<(IpNet, u64)>),
 }
 
 impl Line {
@@ -128,11 +130,16 @@ impl Line {
         }
     }
 
-    /// A line about an address limiter.
-    pub const fn of_limiter(mode: Mode, limiter: &'static str, new: New) -> Self {
+    /// A line about an address limiter, and the network that it refused most often.
+    pub const fn of_limiter(
+        mode: Mode,
+        limiter: &'static str,
+        new: New,
+        most: Option<(IpNet, u64)>,
+    ) -> Self {
         Self {
             mode,
-            source: Source::Limiter(limiter),
+            source: Source::Limiter(limiter, most),
             asked: Resource::ConnsInbound,
             new,
         }
@@ -148,9 +155,10 @@ impl Line {
     pub fn log(&self) {
         let (count, seconds) = (self.new.count, self.seconds());
         let dry_run = (self.mode == Mode::DryRun).then_some(true);
-        if let Source::Limiter(limiter) = self.source {
+        if let Source::Limiter(limiter, most) = self.source {
             let key = addresses_key(limiter);
-            tracing::warn!(limiter, count, seconds, key, dry_run, "{self}");
+            let network = most.map(|(network, _)| tracing::field::display(network));
+            tracing::warn!(limiter, count, seconds, network, key, dry_run, "{self}");
             return;
         }
         // The fields of the source,
@@ -163,7 +171,7 @@ impl Line {
             } => (*class, Some(scope.as_str()), Some(*scopes)),
             Source::Destroyed(class, _) => (*class, None, Some(0)),
             Source::Each(class, _) => (*class, None, None),
-            Source::Spans | Source::Limiter(_) => (ScopeClass::Span, None, None),
+            Source::Spans | Source::Limiter(..) => (ScopeClass::Span, None, None),
         };
         // and those of the limit.
         let (key, used, limit) = match &self.source {
@@ -256,14 +264,18 @@ impl fmt::Display for Line {
                 write!(f, "spans {refused_word} {count} {asked} {when}")?;
                 f.write_str(": the limit is an override of the span, or that of its owner")
             }
-            Source::Limiter(limiter) => {
+            Source::Limiter(limiter, most) => {
                 let plural = if self.new.count == 1 { "" } else { "s" };
                 write!(
                     f,
                     "the {limiter} limiter {refused_word} {count} connection{plural} "
                 )?;
                 let key = addresses_key(limiter);
-                write!(f, "by address {when}; the limits are {key}")
+                write!(f, "by address {when}")?;
+                if let Some((network, refused)) = most {
+                    write!(f, ", {} of them from {network}", grouped(*refused))?;
+                }
+                write!(f, "; the limits are {key}")
             }
         }
     }

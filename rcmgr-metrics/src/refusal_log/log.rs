@@ -42,7 +42,8 @@ use super::tallies::Tallies;
 /// Besides the message, a line has these fields, each if it is known: `class`, `scope`, `scopes`
 /// (the number of live scopes of the class that refused), `resource`, `direction`, `count`,
 /// `seconds`, `key` (such as `System.ConnsInbound`), `used` and `limit` (in bytes for memory).
-/// Refusals by address have the field `limiter`, `rate` or `subnet`, instead of a class. Lines about a
+/// Refusals by address have the field `limiter`, `rate` or `subnet`, instead of a class, and
+/// `network`: the one that was refused most often. Lines about a
 /// dry run have the field `dry_run`.
 ///
 /// ```

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rcmgr_atomic::address::AddressStat;
+use rcmgr_atomic::address::{AddressStat, RefusedNetwork};
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Limit, Limits, Refusals, ScopeClass, ScopeId};
 
@@ -52,6 +52,14 @@ impl Mode {
         match self {
             Self::Enforced => Some(manager.addresses().stat()),
             Self::DryRun => manager.dry_run_addresses(),
+        }
+    }
+
+    /// The networks that were refused most often. In a dry run they are not known.
+    pub fn most_refused(self, manager: &Manager, most: usize) -> Vec<RefusedNetwork> {
+        match self {
+            Self::Enforced => manager.addresses().most_refused(most),
+            Self::DryRun => Vec::new(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The refusals of one mode that were logged, and the lines about those that were not.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::Manager;
+use rcmgr_atomic::address::ipnet::IpNet;
 use rcmgr_core::{Limits, Resource, ScopeClass};
 
 use super::asked::{ASKED, LIMITERS, by_asked, by_limiter};
@@ -12,12 +14,26 @@ use super::mode::Mode;
 use super::scopes::{Due, Known};
 use super::tally::{New, Tally};
 
+/// The number of networks that are looked at.
+const NETWORKS: usize = 100;
+
+/// The networks that were refused most often, with their refusals by limiter.
+fn networks(
+    mode: Mode,
+    manager: &Manager,
+) -> impl Iterator<Item = (IpNet, [u64; LIMITERS.len()])> + use<> {
+    let refused = mode.most_refused(manager, NETWORKS).into_iter();
+    refused.map(|refused| (refused.network, [refused.by_rate, refused.by_subnet]))
+}
+
 #[derive(Debug)]
 pub(super) struct Tallies {
     mode: Mode,
     /// By class and by resource, in the order of [`ScopeClass::ALL`] and [`ASKED`].
     of_scopes: [[Tally; ASKED.len()]; ScopeClass::ALL.len()],
     of_limiters: [Tally; LIMITERS.len()],
+    /// For the networks that were refused most often: the refusals that were logged, by limiter.
+    networks: HashMap<IpNet, [u64; LIMITERS.len()]>,
     pub known: Known,
 }
 
@@ -33,6 +49,7 @@ impl Tallies {
             mode,
             of_scopes: of_scopes.map(|refusals| by_asked(&refusals).map(before)),
             of_limiters: of_limiters.map(before),
+            networks: networks(mode, manager).collect(),
             known,
         }
     }
@@ -64,14 +81,29 @@ impl Tallies {
         let Some(addresses) = self.mode.addresses(manager) else {
             return lines;
         };
-        let refused = by_limiter(&addresses);
-        for ((limiter, refused), tally) in
-            LIMITERS.into_iter().zip(refused).zip(&mut self.of_limiters)
-        {
-            let new = tally.due(refused, now, interval);
-            lines.extend(new.map(|new| Line::of_limiter(self.mode, limiter, new)));
+        for (at, refused) in by_limiter(&addresses).into_iter().enumerate() {
+            if let Some(new) = self.of_limiters[at].due(refused, now, interval) {
+                let most = self.most_refused(manager, at);
+                lines.push(Line::of_limiter(self.mode, LIMITERS[at], new, most));
+            }
         }
         lines
+    }
+
+    /// The network that a limiter refused most often since its last line, and how often.
+    fn most_refused(&mut self, manager: &Manager, limiter: usize) -> Option<(IpNet, u64)> {
+        let before = std::mem::take(&mut self.networks);
+        let mut most = None;
+        for (network, refused) in networks(self.mode, manager) {
+            let mut logged = before.get(&network).copied().unwrap_or_default();
+            let new = refused[limiter].saturating_sub(logged[limiter]);
+            if new > most.map_or(0, |(_, most)| most) {
+                most = Some((network, new));
+            }
+            logged[limiter] = refused[limiter];
+            self.networks.insert(network, logged);
+        }
+        most
     }
 
     fn lines_of_scopes(&mut self, manager: &Manager, due: &Due) -> Vec<Line> {

@@ -56,8 +56,8 @@ pub(super) const fn classes(class: ScopeClass, count: u64) -> &'static str {
 /// The field of the configuration that has the limits of a limiter.
 pub(super) fn addresses_key(limiter: &str) -> &'static str {
     match limiter {
-        "rate" => "AddressConfig.rates",
-        _ => "AddressConfig.subnets",
+        "rate" => "Addresses.Rates",
+        _ => "Addresses.Subnets",
     }
 }
 

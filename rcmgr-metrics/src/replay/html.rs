@@ -6,7 +6,7 @@ mod format;
 mod page;
 mod scopes;
 
-use format::{seconds, size};
+use format::{name, seconds, size};
 use page::Page;
 
 use super::report::Report;
@@ -116,7 +116,7 @@ fn what_if_section(page: &mut Page, what_if: &WhatIfReport) {
             what_if.scopes.iter().map(|scope| {
                 let counts = [scope.would_refuse, scope.would_grant].map(|count| count.to_string());
                 let [refuse, grant] = counts;
-                [scope.name.clone(), refuse, grant]
+                [name(&scope.name), refuse, grant]
             }),
         );
     }

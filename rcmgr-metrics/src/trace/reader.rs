@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
+use rcmgr_core::shown;
 
 use super::event::Event;
 use super::kind::EventKind;
@@ -114,6 +115,9 @@ const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 const FORMAT: &str = "a trace has one JSON object a line, in the format of go-libp2p's resource \
                       manager, such as {\"Time\":\"2026-11-22T01:03:48Z\",\"Type\":\"start\"}; \
                       plain or gzipped";
+
+/// The number of characters of a reason: it may quote the file.
+const MOST_CHARS: usize = 200;
 
 /// A line that is not an event.
 struct NoEvent {
@@ -309,16 +313,16 @@ fn length(path: &Path) -> io::Result<u64> {
 
 /// Parses an event, and collects the unknown fields.
 fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<Event, NoEvent> {
-    let no_event = |reason: String| NoEvent {
-        reason: format!("not an event: {reason}"),
+    let no_event = |reason: &str| NoEvent {
+        reason: format!("not an event: {:.MOST_CHARS$}", shown(reason)),
         is_beginning: false,
     };
     // An array would be read as the fields in order.
     if line.starts_with(b"[") {
-        return Err(no_event("expected a JSON object, at column 1".to_owned()));
+        return Err(no_event("expected a JSON object, at column 1"));
     }
     if UTF_16.iter().any(|mark| line.starts_with(mark)) {
-        return Err(no_event("text in UTF-16, not in UTF-8".to_owned()));
+        return Err(no_event("text in UTF-16, not in UTF-8"));
     }
     let mut json = serde_json::Deserializer::from_slice(line);
     let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string()));
@@ -330,7 +334,7 @@ fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<Event, NoEvent> {
             let reason = text.split(" at line ").next().unwrap_or(&text);
             NoEvent {
                 is_beginning: error.is_eof() && line.starts_with(b"{") || GZIP.starts_with(line),
-                ..no_event(format!("{reason}, at column {}", error.column()))
+                reason: format!("{}, at column {}", no_event(reason).reason, error.column()),
             }
         })?;
     // Early traces have the name only in `Scope`.
@@ -339,7 +343,7 @@ fn parse(line: &[u8], unknown: &mut Vec<String>) -> Result<Event, NoEvent> {
     }
     let is_of_a_scope = !matches!(event.kind, EventKind::Start | EventKind::Other(_));
     if is_of_a_scope && event.name.is_none() {
-        return Err(no_event(format!("a {} without a Name", event.kind)));
+        return Err(no_event(&format!("a {} without a Name", event.kind)));
     }
     Ok(event)
 }
@@ -387,7 +391,7 @@ impl OpenFile {
             }
         };
         time.map_err(|reason| NoEvent {
-            reason: format!("not an event: {reason}"),
+            reason: format!("not an event: {:.MOST_CHARS$}", shown(&reason)),
             is_beginning: false,
         })
     }

@@ -64,7 +64,7 @@ impl Model {
         let refused = self.look_at(&[], &gained, &to_move(stat));
         let charged = self.charge(&gained, to_move(stat));
         if charged.is_ok() {
-            self.let_pass(refused, &to_move(stat));
+            self.dry_run.count(refused, &to_move(stat));
         }
         let end = match &charged {
             Ok(()) => End::Standard,
@@ -119,7 +119,7 @@ impl Model {
         let stat = self.stat(&Target::Holder(at));
         let refused = self.look_at(&[], &gained, &to_move(stat));
         self.charge(&gained, to_move(stat))?;
-        self.let_pass(refused, &to_move(stat));
+        self.dry_run.count(refused, &to_move(stat));
         self.give_back(&lost, stat);
         self.holders[at].kind = HolderKind::Leaf(after);
         Ok(())

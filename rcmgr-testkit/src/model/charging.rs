@@ -1,10 +1,8 @@
 //! Charging shared scopes, and refusing.
 
-use rcmgr_core::{
-    Direction, Error, Limit, LimitExceeded, Refusals, Resource, Result, ScopeId, ScopeStat,
-};
+use rcmgr_core::{Error, Limit, LimitExceeded, Resource, Result, ScopeId, ScopeStat};
 
-use super::request::{Over, Request, check, minus, plus};
+use super::request::{Over, Request, check, count_refusal, minus, plus};
 use super::{Model, Target};
 
 impl Model {
@@ -58,41 +56,4 @@ impl Model {
         }
         .into()
     }
-}
-
-/// Counts a refusal. The direction that its error names.
-pub fn count_refusal(refusals: &mut Refusals, request: &Request, over: &Over) -> Option<Direction> {
-    let is_outbound = request.stat.streams_outbound + request.stat.conns_outbound > 0;
-    let direction = match over.resource {
-        Resource::Memory => None,
-        // Only the total was over its limit. Nothing was asked for.
-        _ if over.requested == 0 => None,
-        _ if is_outbound => Some(Direction::Outbound),
-        _ => Some(Direction::Inbound),
-    };
-    let outbound = direction == Some(Direction::Outbound);
-    let count = match (over.resource, outbound) {
-        (Resource::Memory, _) => &mut refusals.memory,
-        (Resource::Fd, _) => &mut refusals.fd,
-        (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, true) => {
-            &mut refusals.streams_outbound
-        }
-        (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, false) => {
-            &mut refusals.streams_inbound
-        }
-        (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, true) => {
-            &mut refusals.conns_outbound
-        }
-        (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, false) => {
-            &mut refusals.conns_inbound
-        }
-    };
-    *count += 1;
-    // Two parts of these counts.
-    if over.resource == Resource::Fd {
-        refusals.fd_outbound += u64::from(outbound);
-    } else if direction.is_some() {
-        refusals.conns_with_fd += request.stat.fd;
-    }
-    direction
 }

@@ -34,7 +34,7 @@ impl Model {
         let charged = self.charged(target);
         let refused = self.look_at(&chain, &charged, &request);
         self.charge(&charged, request)?;
-        self.let_pass(refused, &request);
+        self.dry_run.count(refused, &request);
         for at in chain {
             self.holders[at].memory += size;
         }

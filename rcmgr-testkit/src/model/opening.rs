@@ -167,9 +167,9 @@ impl Model {
             return;
         };
         let (ip, is_allowlisted) = (leaf.ip, leaf.end == End::Allowlisted);
-        let (is_admitted, permit) = self.dry_run_permit(ip);
+        let (is_admitted, permit) = self.dry_run.evaluate_address(ip);
         if is_admitted {
-            self.let_pass(refused, request);
+            self.dry_run.count(refused, request);
         }
         if let (true, Some(ip), Some(begun)) = (is_allowlisted, ip, permit) {
             self.dry_run.give_back(ip, begun);

@@ -1,6 +1,6 @@
 //! What one operation asks of a scope, and what the limit of the scope answers.
 
-use rcmgr_core::{Limit, LimitValue, Priority, Resource, ScopeStat};
+use rcmgr_core::{Direction, Limit, LimitValue, Priority, Refusals, Resource, ScopeStat};
 
 /// What one operation asks of a scope.
 #[derive(Debug, Clone, Copy)]
@@ -112,4 +112,41 @@ pub fn minus(a: ScopeStat, b: ScopeStat) -> ScopeStat {
         fd: a.fd - b.fd,
         memory: a.memory - b.memory,
     }
+}
+
+/// Counts a refusal. The direction that its error names.
+pub fn count_refusal(refusals: &mut Refusals, request: &Request, over: &Over) -> Option<Direction> {
+    let is_outbound = request.stat.streams_outbound + request.stat.conns_outbound > 0;
+    let direction = match over.resource {
+        Resource::Memory => None,
+        // Only the total was over its limit. Nothing was asked for.
+        _ if over.requested == 0 => None,
+        _ if is_outbound => Some(Direction::Outbound),
+        _ => Some(Direction::Inbound),
+    };
+    let outbound = direction == Some(Direction::Outbound);
+    let count = match (over.resource, outbound) {
+        (Resource::Memory, _) => &mut refusals.memory,
+        (Resource::Fd, _) => &mut refusals.fd,
+        (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, true) => {
+            &mut refusals.streams_outbound
+        }
+        (Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound, false) => {
+            &mut refusals.streams_inbound
+        }
+        (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, true) => {
+            &mut refusals.conns_outbound
+        }
+        (Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound, false) => {
+            &mut refusals.conns_inbound
+        }
+    };
+    *count += 1;
+    // Two parts of these counts.
+    if over.resource == Resource::Fd {
+        refusals.fd_outbound += u64::from(outbound);
+    } else if direction.is_some() {
+        refusals.conns_with_fd += request.stat.fd;
+    }
+    direction
 }

@@ -26,8 +26,11 @@ pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
         Some(addresses) => lines.extend(totals(addresses, rates, width)),
         None => lines.push(fact("by address", "the server does not say", FAINT, width)),
     }
-    lines.push(Line::default());
-    lines.extend(networks(page, rates, width));
+    let networks = networks(page, rates, width);
+    if !networks.is_empty() {
+        lines.push(Line::default());
+        lines.extend(networks);
+    }
     lines.extend(
         page.dry_run
             .iter()

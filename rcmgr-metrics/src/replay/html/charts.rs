@@ -3,7 +3,7 @@
 use rcmgr_core::{LimitValue, Resource};
 
 use super::chart::{Chart, Line};
-use super::format::{amount, seconds};
+use super::format::{amount, name, seconds};
 use super::page::Page;
 use crate::replay::over_time::OverTime;
 use crate::replay::report::{Report, Scope};
@@ -48,7 +48,7 @@ pub fn write(page: &mut Page, report: &Report) {
             .iter()
             .find(|scope| scope.name == over_time.name);
         page.add("<section>");
-        page.element("h3", "", &over_time.name);
+        page.element("h3", "", &name(&over_time.name));
         page.add("<div class=\"charts\">");
         of_scope(page, over_time, scope, report.nanos);
         page.add("</div>\n</section>");

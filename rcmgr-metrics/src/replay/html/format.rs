@@ -1,7 +1,7 @@
 //! Numbers for people.
 
 use rcmgr_config::ByteSize;
-use rcmgr_core::Resource;
+use rcmgr_core::{Resource, shown};
 
 /// Seconds with a useful number of digits.
 pub fn seconds(nanos: u64) -> String {
@@ -22,4 +22,9 @@ pub fn amount(resource: Resource, amount: u64) -> String {
         Resource::Memory => size(amount),
         _ => amount.to_string(),
     }
+}
+
+/// A name from the trace: without invisible characters, and cut.
+pub fn name(name: &str) -> String {
+    format!("{:.200}", shown(name))
 }

@@ -2,7 +2,7 @@
 
 use rcmgr_core::{LimitValue, Resource};
 
-use super::format::amount;
+use super::format::{amount, name};
 use super::page::Page;
 use crate::replay::report::{Report, Scope};
 
@@ -42,7 +42,7 @@ pub fn write(page: &mut Page, report: &Report) {
 /// A row. Each cell has its title, which is shown where the table has no room for columns.
 fn row(page: &mut Page, scope: &Scope) {
     page.add("<tr>");
-    page.element("th", "", &scope.name);
+    page.element("th", "", &name(&scope.name));
     for (title, count) in [
         ("refused", scope.refused.requests),
         ("events", scope.events),
