@@ -74,6 +74,9 @@ impl Active {
 
     #[inline(never)]
     pub(crate) fn trusts(&self, address: Address) -> bool {
+        if !self.may_be_special(address) {
+            return false;
+        }
         let host = IpNet::from(IpAddr::from(address));
         self.trusted.get_spm(&host).is_some()
     }

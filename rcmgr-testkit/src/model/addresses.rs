@@ -1,5 +1,6 @@
 //! The limits by address: how many connections a network may have, and the allowlist.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -41,8 +42,8 @@ impl Addresses {
         let mut of_allowlist = BTreeSet::new();
         let open = allowlist.iter().filter(|(_, peer)| peer.is_none());
         for network in open.filter_map(|(network, _)| *network) {
-            if !networks.contains_key(&network) {
-                networks.insert(network, allowlisted_conns);
+            if let Entry::Vacant(vacant) = networks.entry(network) {
+                vacant.insert(allowlisted_conns);
                 of_allowlist.insert(network);
             }
         }
