@@ -53,7 +53,7 @@ impl Sandbox {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rcmgr"), bin.join("rcmgr"))
             .expect("the folder is writable");
         // An answer that is an error is the failure of a command.
-        fs::write(path.join(".curlrc"), "fail\n").expect("the folder is writable");
+        fs::write(path.join(".curlrc"), "fail-with-body\n").expect("the folder is writable");
         for name in trace::NAMES {
             trace::record(&path.join(name));
         }
