@@ -10,8 +10,9 @@ use rcmgr_metrics::replay::{Report, Scope, WhatIfReport};
 use crate::limits::amount::printable;
 use crate::limits::table::columns;
 
-/// A longer name, such as a peer id, gets its own line, so that it can be copied.
-const LONGEST_NAME: usize = 22;
+/// A longer name, such as a peer id, gets its own line, so that it can be copied. The table then has
+/// room on 80 columns.
+const LONGEST_NAME: usize = 9;
 
 /// The report. `limits` describes the limits of the replay, if there are any.
 pub fn text(report: &Report, limits: Option<&str>) -> String {
@@ -57,7 +58,7 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
     let headers = [
         "\nscope",
         "\nrefused",
-        "at the end\nconns",
+        "end\nconns",
         "\nstreams",
         "\nfds",
         "\nmemory",
@@ -91,7 +92,7 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
     named(text, &mut table, 2, rows);
     line(
         text,
-        format_args!("inbound+outbound   - not live at the end\n"),
+        format_args!("inbound+outbound   end: usage at the end   -: not live then\n"),
     );
 }
 
@@ -184,8 +185,14 @@ fn asked_again(text: &mut String, what_if: &WhatIfReport, limits: &str) {
     named(text, &mut table, 1, rows);
 }
 
+/// Bytes in the largest unit, with about three digits.
 fn size(bytes: u64) -> String {
-    format!("{:.1}", ByteSize(bytes))
+    let size = ByteSize(bytes);
+    let text = format!("{size:.1}");
+    match text.find('.') {
+        Some(3..) => format!("{size:.0}"),
+        _ => text,
+    }
 }
 
 /// A table with columns of names on the left, and numbers on the right.
