@@ -81,7 +81,7 @@ line 3: no
 
 refused by rate  Addresses.Rates         120/s  12.5k in all
 refused by subnet  Addresses.Subnets         3.0/s  9 in all
-asked to verify the address                    0/s  7 in all
+asked to verify                                0/s  7 in all
 connections that count now                                80
 
 NETWORK           NOW  REFUSED  BY RATE  BY SUBNET
