@@ -54,8 +54,8 @@ impl Sandbox {
             .expect("the folder is writable");
         // An answer that is an error is the failure of a command.
         fs::write(path.join(".curlrc"), "fail-with-body\n").expect("the folder is writable");
-        for name in trace::NAMES {
-            trace::record(&path.join(name));
+        for (name, text) in &*trace::FILES {
+            fs::write(path.join(name), text).expect("the folder is writable");
         }
         Self {
             view: View::serve(&served(), None),
