@@ -16,7 +16,7 @@ fn told(name: &str, setting: &str, error: &str) -> serde_json::Value {
         },
         "dry_run": {"refusals": {"memory": 0, "fd": 0, "streams-inbound": 0, "streams-outbound": 0,
             "conns-inbound": 54_321, "conns-outbound": 0},
-            "addresses": {"refused_by_rate": 40, "refused_by_subnet": 0}},
+            "addresses": {"refused_by_rate": 40, "refused_by_subnet": 0, "most_refused": null}},
         "refusing": {"seconds": 1.0, "now": [{"scope": name, "class": "peer", "scopes": 1,
             "resource": "conns-inbound", "count": 3, "per_second": 3.0, "setting": setting,
             "used": 8, "limit": 8}]},
