@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .limits(rcmgr::ScalingLimits::server().auto_scale())
         .addresses(AddressConfig {
             // By default loopback is trusted. The clients of this example are on loopback.
-            trusted: Vec::new(),
+            trust_loopback: false,
             subnets: SubnetLimits {
                 v4: vec![SubnetLimit {
                     prefix_len: 32,

@@ -11,8 +11,8 @@
 //!
 //! let mut limits = Limits::unlimited();
 //! limits.addresses = AddressLimits::new(AddressConfig {
-//!     // Loopback is trusted by default: name it again.
-//!     trusted: vec!["127.0.0.0/8".parse()?, "::1/128".parse()?, "10.0.0.0/8".parse()?],
+//!     // In addition to loopback.
+//!     trusted: vec!["10.0.0.0/8".parse()?],
 //!     // These addresses have scopes of their own: a flood from others does not shut them out.
 //!     allowlist: vec!["192.0.2.0/24".parse()?],
 //!     subnets: SubnetLimits {
