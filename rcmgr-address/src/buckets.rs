@@ -143,7 +143,7 @@ impl Buckets {
     /// # Errors
     ///
     /// The time until the next token.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn take(
         &self,
         subnet: Hashed,
