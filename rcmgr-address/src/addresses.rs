@@ -171,8 +171,7 @@ impl Addresses {
     pub fn evaluate(&self, endpoint: Endpoint) -> (BarePermit, Option<Error>) {
         let active = self.active.load();
         let address = active.address(endpoint);
-        let limited =
-            |address: &Address| !(active.may_be_special(*address) && active.trusts(*address));
+        let limited = |&address: &Address| !active.trusts(address);
         let Some(address) = address.filter(limited) else {
             return (BarePermit::none(), None);
         };
@@ -214,7 +213,7 @@ impl Addresses {
         let Some(address) = active.address(ip.into()) else {
             return false;
         };
-        if active.may_be_special(address) && active.trusts(address) {
+        if active.trusts(address) {
             return false;
         }
         let rates = &active.unverified;

@@ -138,18 +138,18 @@ impl Buckets {
     }
 
     /// Takes a token at the time `now`, in nanoseconds. The subnet contains the number of the rule.
-    /// A refusal counts for the subnet `refused`.
+    /// A refusal counts for the subnet that `refused` makes of it.
     ///
     /// # Errors
     ///
     /// The time until the next token.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         &self,
         subnet: Hashed,
         quota: &Quota,
-        refused: Subnet,
         now: u64,
+        refused: impl FnOnce(Subnet) -> Subnet,
     ) -> Result<(), Wait> {
         let mut shard = self.shards.lock(subnet.shard());
         let known = index_in(&shard.full_at, &subnet);
@@ -163,7 +163,7 @@ impl Buckets {
                 Ok(())
             }
             Err(wait) => {
-                shard.count_refusal(refused);
+                shard.count_refusal(refused(subnet.subnet));
                 Err(wait)
             }
         }
@@ -177,8 +177,9 @@ impl Buckets {
     }
 
     /// Counts a refusal by a rule that has no buckets.
-    pub(crate) fn count_refusal(&self, subnet: Hashed, refused: Subnet) {
-        self.shards.lock(subnet.shard()).count_refusal(refused);
+    pub(crate) fn count_refusal(&self, subnet: Hashed, refused: impl FnOnce(Subnet) -> Subnet) {
+        let mut shard = self.shards.lock(subnet.shard());
+        shard.count_refusal(refused(subnet.subnet));
     }
 
     /// Calls `count` with the subnets that were refused most, and how often they were.

@@ -41,7 +41,7 @@ impl Active {
         // The networks for verification are those of the subnet limits.
         special.add_all(subnets.rules().named());
         let mut trusted = JointPrefixSet::new();
-        for &network in &limits.trusted {
+        for network in limits.trusted_networks() {
             let network = canonical_network_with(network, &limits.nat64);
             special.add(&network);
             trusted.insert(network);
@@ -74,6 +74,9 @@ impl Active {
 
     #[inline(never)]
     pub(crate) fn trusts(&self, address: Address) -> bool {
+        if !self.may_be_special(address) {
+            return false;
+        }
         let host = IpNet::from(IpAddr::from(address));
         self.trusted.get_spm(&host).is_some()
     }

@@ -29,33 +29,36 @@ impl Meter {
     }
 
     /// Takes a token from the subnet's bucket at the time `now`, in nanoseconds. A refusal counts
-    /// for the subnet `refused`.
+    /// for the subnet that `refused` makes of it.
     ///
     /// # Errors
     ///
     /// The time until the next token.
     #[inline(always)]
-    pub(crate) fn take(&self, subnet: Hashed, refused: Subnet, now: u64) -> Result<(), Wait> {
+    pub(crate) fn take(
+        &self,
+        subnet: Hashed,
+        now: u64,
+        refused: impl FnOnce(Subnet) -> Subnet,
+    ) -> Result<(), Wait> {
         let Some(quota) = &self.quota else {
             self.buckets.count_refusal(subnet, refused);
-            return Err(None);
+            return Err(Wait::FOREVER);
         };
-        self.buckets
-            .take(subnet.of_rule(self.rule), quota, refused, now)
+        let subnet = subnet.of_rule(self.rule);
+        self.buckets.take(subnet, quota, now, refused)
     }
 
-    /// The time until the subnet's bucket has a token, if that is longer than `at_least`.
-    pub(crate) fn wait_over(&self, at_least: u64, subnet: Hashed, now: u64) -> Wait {
-        let quota = self.quota.as_ref()?;
+    /// The time until the subnet's bucket has a token, or `at_least`, if that is longer.
+    pub(crate) fn wait(&self, at_least: Wait, subnet: Hashed, now: u64) -> Wait {
+        let Some(quota) = &self.quota else {
+            return Wait::FOREVER;
+        };
         // Most buckets refill faster than the wait that is known already: do not lock them.
-        if quota
-            .longest_wait()
-            .is_some_and(|longest| longest <= at_least)
-        {
-            return Some(at_least);
+        if quota.longest_wait() <= at_least {
+            return at_least;
         }
         let full_at = self.buckets.full_at(subnet.of_rule(self.rule));
-        let wait = quota.wait_for_token(full_at, now)?;
-        Some(wait.max(at_least))
+        quota.wait_for_token(full_at, now).max(at_least)
     }
 }

@@ -15,6 +15,8 @@
 //! A bucket that starts full still never gives out more than its burst, plus its rate in the time
 //! that has passed and one tick.
 
+use std::time::Duration;
+
 use crate::Rate;
 
 /// The maximum time to fill a bucket, in nanoseconds, so that no sum overflows.
@@ -33,9 +35,26 @@ pub(crate) struct Quota {
     refills: bool,
 }
 
-/// An empty bucket: the time until its next token, in nanoseconds; `None` if there will never be
-/// one.
-pub(crate) type Wait = Option<u64>;
+/// The time until an empty bucket has its next token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wait {
+    nanos: u64,
+}
+
+impl Wait {
+    /// The bucket has a token.
+    const NONE: Self = Self { nanos: 0 };
+
+    /// There will never be a token.
+    pub(crate) const FOREVER: Self = Self { nanos: u64::MAX };
+
+    pub(crate) const fn duration(self) -> Duration {
+        match self {
+            Self::FOREVER => Duration::MAX,
+            Self { nanos } => Duration::from_nanos(nanos),
+        }
+    }
+}
 
 impl Quota {
     /// The quota of a rate that was checked; `None` if its burst is zero, so that there is never a
@@ -76,15 +95,17 @@ impl Quota {
     pub(crate) fn wait_for_token(&self, full_at: Option<u64>, now: u64) -> Wait {
         match full_at.map(|full_at| self.due(full_at)) {
             Some(due) if due > now => self.wait(due, now),
-            _ => Some(0),
+            _ => Wait::NONE,
         }
     }
 
     /// The longest wait for a token.
     pub(crate) const fn longest_wait(&self) -> Wait {
         match self.refills {
-            true => Some(self.period.saturating_add(self.tick)),
-            false => None,
+            true => Wait {
+                nanos: self.period.saturating_add(self.tick),
+            },
+            false => Wait::FOREVER,
         }
     }
 
@@ -97,8 +118,8 @@ impl Quota {
     #[inline]
     const fn wait(&self, due: u64, now: u64) -> Wait {
         match self.refills {
-            true => Some(due - now),
-            false => None,
+            true => Wait { nanos: due - now },
+            false => Wait::FOREVER,
         }
     }
 }

@@ -77,16 +77,16 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// The rules for an address in any network.
-    #[inline]
-    pub(crate) fn applicable(&self, address: Address) -> Applicable<'_, Meter> {
-        self.rules.applicable(address)
-    }
-
     /// The form that lookups use.
     #[inline]
     pub(crate) const fn rules(&self) -> &Rules<Meter> {
         &self.rules
+    }
+
+    /// The global rate, if it applies too. An address in a named network skips it.
+    #[inline]
+    fn global_for(&self, applicable: Applicable<'_, Meter>) -> Option<&Meter> {
+        self.global.as_ref().filter(|_| !applicable.by_network)
     }
 }
 
@@ -228,7 +228,7 @@ impl RateLimiter {
     pub fn allow(&self, ip: IpAddr) -> Result<(), RateLimitExceeded> {
         let active = self.active.load();
         let address = Address::from(ip);
-        self.allow_by(&active, active.applicable(address), address)?;
+        self.allow_by(&active, active.rules.applicable(address), address)?;
         Ok(())
     }
 
@@ -248,25 +248,74 @@ impl RateLimiter {
         let now = nanos(self.clock.now());
         self.buckets.sweep_if_due(now);
 
-        let call = Call {
-            limiter: self,
-            rules: applicable.rules,
-            // An address in a named network skips the global rate.
-            global: active.global.as_ref().filter(|_| !applicable.by_network),
-            address,
-            now,
-        };
         // The most specific bucket comes first: in a flood it refuses, and no other is locked.
-        let [rule, wider @ ..] = call.rules else {
-            call.take_global()?;
+        let [first, wider @ ..] = applicable.rules else {
+            self.take_wider(&[], active.global_for(applicable), address, now)?;
             return Ok(None);
         };
-        let first = call.take(rule)?;
+        let subnet = self.subnet(address, first);
+        let global = active.global_for(applicable);
         // An IPv4 address usually has only one rule.
-        if !wider.is_empty() || call.global.is_some() {
-            call.take_wider(wider)?;
+        let is_only = wider.is_empty() && global.is_none();
+        if let Err(mut wait) = first.value.take(subnet, now, itself) {
+            if !is_only {
+                wait = self.wait_for(wider, global, address, now, wait);
+            }
+            return Err(refusal(address, Some(subnet), wait));
         }
-        Ok(Some(first))
+        if !is_only {
+            self.take_wider(applicable.rules, global, address, now)?;
+        }
+        Ok(Some(subnet))
+    }
+
+    /// Takes a token from all buckets but the first.
+    #[inline(never)]
+    fn take_wider(
+        &self,
+        rules: &[Rule<Meter>],
+        global: Option<&Meter>,
+        address: Address,
+        now: u64,
+    ) -> Result<(), RateLimitExceeded> {
+        for (at, rule) in rules.iter().enumerate().skip(1) {
+            let subnet = self.subnet(address, rule);
+            if let Err(wait) = rule.value.take(subnet, now, itself) {
+                // Also for the buckets that gave a token.
+                let wait = self.wait_for(&rules[..at], None, address, now, wait);
+                let wait = self.wait_for(&rules[at + 1..], global, address, now, wait);
+                return Err(refusal(address, Some(subnet), wait));
+            }
+        }
+        let Some(global) = global else {
+            return Ok(());
+        };
+        let taken = global.take(Hashed::ALL, now, |_| Subnet::typical(address));
+        taken.map_err(|wait| {
+            let wait = self.wait_for(rules, None, address, now, wait);
+            refusal(address, None, wait)
+        })
+    }
+
+    #[inline(always)]
+    fn subnet(&self, address: Address, rule: &Rule<Meter>) -> Hashed {
+        Hashed::new(Subnet::containing(address, rule.len), &self.hasher)
+    }
+
+    /// The time until all these buckets have a token, or `at_least`, if that is longer.
+    #[inline(never)]
+    fn wait_for(
+        &self,
+        rules: &[Rule<Meter>],
+        global: Option<&Meter>,
+        address: Address,
+        now: u64,
+        at_least: Wait,
+    ) -> Wait {
+        let wait = rules.iter().fold(at_least, |wait, rule| {
+            rule.value.wait(wait, self.subnet(address, rule), now)
+        });
+        global.map_or(wait, |global| global.wait(wait, Hashed::ALL, now))
     }
 
     /// The number of subnets and networks that have a bucket: those seen recently.
@@ -287,73 +336,19 @@ impl RateLimiter {
     }
 }
 
-/// One connection that asks for tokens.
-struct Call<'a> {
-    limiter: &'a RateLimiter,
-    /// Most specific first.
-    rules: &'a [Rule<Meter>],
-    global: Option<&'a Meter>,
-    address: Address,
-    now: u64,
+/// The subnet that counts the refusals of its bucket.
+#[inline]
+const fn itself(subnet: Subnet) -> Subnet {
+    subnet.of_rule(0)
 }
 
-impl Call<'_> {
-    #[inline(always)]
-    fn subnet(&self, rule: &Rule<Meter>) -> Hashed {
-        let subnet = Subnet::containing(self.address, rule.len);
-        Hashed::new(subnet, &self.limiter.hasher)
-    }
-
-    #[inline(always)]
-    fn take(&self, rule: &Rule<Meter>) -> Result<Hashed, RateLimitExceeded> {
-        let subnet = self.subnet(rule);
-        match rule.value.take(subnet, subnet.subnet, self.now) {
-            Ok(()) => Ok(subnet),
-            Err(wait) => Err(self.refused(Some(subnet.subnet), wait)),
-        }
-    }
-
-    #[inline(never)]
-    fn take_wider(&self, wider: &[Rule<Meter>]) -> Result<(), RateLimitExceeded> {
-        for rule in wider {
-            self.take(rule)?;
-        }
-        self.take_global()
-    }
-
-    fn take_global(&self) -> Result<(), RateLimitExceeded> {
-        let Some(global) = self.global else {
-            return Ok(());
-        };
-        global
-            .take(Hashed::ALL, Subnet::typical(self.address), self.now)
-            .map_err(|wait| self.refused(None, wait))
-    }
-
-    /// The refusal by the bucket of a subnet, or by the global one, that has its next token after
-    /// `wait`.
-    #[cold]
-    fn refused(&self, subnet: Option<Subnet>, wait: Wait) -> RateLimitExceeded {
-        RateLimitExceeded {
-            ip: self.address.into(),
-            network: subnet.map(Into::into),
-            retry_after: self
-                .wait_for_all(subnet, wait)
-                .map_or(Duration::MAX, Duration::from_nanos),
-        }
-    }
-
-    /// The time until all buckets have a token.
-    fn wait_for_all(&self, refused: Option<Subnet>, mut wait: Wait) -> Wait {
-        for rule in self.rules {
-            if refused.is_none_or(|refused| refused.len() != rule.len) {
-                wait = rule.value.wait_over(wait?, self.subnet(rule), self.now);
-            }
-        }
-        match self.global {
-            Some(global) if refused.is_some() => global.wait_over(wait?, Hashed::ALL, self.now),
-            _ => wait,
-        }
+/// The error of a subnet's bucket, or of the global one.
+#[inline(always)]
+fn refusal(address: Address, subnet: Option<Hashed>, wait: Wait) -> RateLimitExceeded {
+    RateLimitExceeded {
+        ip: address.into(),
+        network: subnet.map(|subnet| subnet.subnet.into()),
+        retry_after: wait.duration(),
     }
 }
 

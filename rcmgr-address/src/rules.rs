@@ -159,12 +159,22 @@ pub(crate) struct Rule<T> {
 }
 
 /// The rules for one address, most specific first.
+#[derive(Debug)]
 pub(crate) struct Applicable<'a, T> {
     pub(crate) rules: &'a [Rule<T>],
     /// Whether a named network decided. Then there is one rule, or none if the network is
     /// unlimited.
     pub(crate) by_network: bool,
 }
+
+// Not derived, because the values need not be `Copy`.
+impl<T> Clone for Applicable<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Applicable<'_, T> {}
 
 impl<T> Rules<T> {
     /// Converts each value with `make`.

@@ -150,7 +150,7 @@ impl Counts {
     }
 
     /// Checks and increments with one lookup.
-    #[inline]
+    #[inline(always)]
     fn try_add(
         &mut self,
         address: Address,

@@ -329,6 +329,7 @@ fn networks_are_compared_with_the_configured_prefixes_of_nat64() {
 #[test]
 fn what_is_not_a_mistake_is_accepted() {
     let config = AddressConfig {
+        trust_loopback: true,
         trusted: networks(&["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "::1/128"]),
         allowlist: ["192.0.2.7", "/ip4/192.0.2.7/tcp/1"]
             .map(|text| text.parse().unwrap())

@@ -144,7 +144,7 @@ fn entries_that_were_added_or_removed_by_hand_stay_and_configured_ones_follow_th
 
     // The same entries, with other limits: what was done by hand stays.
     let mut config = AddressConfig::clone(&both);
-    config.trusted.clear();
+    config.trust_loopback = false;
     addresses.set(config.try_into().unwrap(), LimitValue::Unlimited);
     assert_eq!(sorted(list.entries()), sorted(now));
 

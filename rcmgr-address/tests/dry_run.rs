@@ -44,7 +44,10 @@ fn rules(config: &AddressConfig, ip: IpAddr) -> Vec<(IpNet, u64)> {
         v4_networks,
         v6_networks,
     } = &config.subnets;
-    if config.trusted.iter().any(|network| network.contains(&ip)) {
+    if config
+        .trusted_networks()
+        .any(|network| network.contains(&ip))
+    {
         return Vec::new();
     }
     let named = v4_networks.iter().chain(v6_networks);
@@ -91,6 +94,7 @@ fn config() -> impl Strategy<Value = AddressConfig> {
     )
         .prop_map(
             |(trusted, v4, v6, named, (per_subnet, global))| AddressConfig {
+                trust_loopback: false,
                 trusted: trusted
                     .into_iter()
                     .map(|text| text.parse().unwrap())
@@ -163,7 +167,7 @@ proptest! {
                     let (permit, refused) = addresses.evaluate(ip.into());
                     let ip = canonical_ip(ip);
                     let rules = rules(&config, ip);
-                    let is_trusted = config.trusted.iter().any(|network| network.contains(&ip));
+                    let is_trusted = config.trusted_networks().any(|network| network.contains(&ip));
                     let rate = if is_trusted { Ok(()) } else { rates.allow(ip) };
                     let count = |subnet| counts.get(subnet).copied().unwrap_or(0);
                     let full = rules.iter().find(|(subnet, limit)| count(subnet) >= *limit);

@@ -46,6 +46,7 @@ fn closed(trusted: Option<&[&str]>) -> Addresses {
     };
     if let Some(trusted) = trusted {
         config.trusted = trusted.iter().map(|text| text.parse().unwrap()).collect();
+        config.trust_loopback = false;
     }
     let clock = Arc::new(TestClock::default());
     Addresses::new(config.try_into().unwrap(), LimitValue::Limited(0), clock)

@@ -13,16 +13,16 @@ use tokio::net::{TcpListener, TcpStream};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::builder()
-        .limits(Limits::auto_scale())
+        .limits(rcmgr::ScalingLimits::server().auto_scale())
         .addresses(AddressConfig {
+            // By default loopback is trusted. The clients of this example are on loopback.
+            trust_loopback: false,
             subnets: SubnetLimits {
                 v4: vec![SubnetLimit {
                     prefix_len: 32,
                     conns: 2,
                 }],
-                // By default loopback is not limited. The clients of this example are on loopback.
-                v4_networks: Vec::new(),
-                ..SubnetLimits::default()
+                ..SubnetLimits::none()
             },
             ..AddressConfig::default()
         })

@@ -49,7 +49,7 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `address` | yes | limits by remote address. Without it, addresses are not looked at |
+//! | `address` | yes | limits by remote address. Without it, a manager with such limits is an error |
 //! | `files` | yes | limits from files in TOML and JSON |
 //! | `auto-scale` | yes | limits for the memory and file descriptors of this machine |
 //! | `reload` | | limits that follow a file |

@@ -103,19 +103,12 @@ impl Flood {
     }
 }
 
-/// Every ten milliseconds: 40 connections that the full system refuses; streams of four peers that
-/// have as many as they may, the first one most often; memory that a fifth peer may not have.
+/// Every ten milliseconds: connections of three addresses that have as many as they may; 40 others
+/// that the full system refuses; streams of four peers that have as many as they may, the first one
+/// most often; memory that a fifth peer may not have.
 fn attack(manager: &Manager, stop: &AtomicBool) {
     let (mut conns, mut streams) = (Vec::new(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
-        for _ in 0..40 {
-            conns.extend(manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None));
-        }
-        for (number, times) in [(7, 60), (11, 9), (13, 4), (17, 1)] {
-            for _ in 0..times {
-                streams.extend(manager.open_stream(&peer(number), Direction::Inbound));
-            }
-        }
         for (address, times) in [("203.0.113.9", 8), ("203.0.113.77", 2), ("198.51.100.4", 5)] {
             let address: IpAddr = address.parse().expect("an address");
             for _ in 0..times {
@@ -123,6 +116,14 @@ fn attack(manager: &Manager, stop: &AtomicBool) {
                 if let Ok(connection) = opened {
                     conns.push(connection);
                 }
+            }
+        }
+        for _ in 0..40 {
+            conns.extend(manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None));
+        }
+        for (number, times) in [(7, 60), (11, 9), (13, 4), (17, 1)] {
+            for _ in 0..times {
+                streams.extend(manager.open_stream(&peer(number), Direction::Inbound));
             }
         }
         let greedy = manager.view_peer(&peer(23));

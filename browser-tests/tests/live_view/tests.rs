@@ -206,15 +206,23 @@ fn crowd_of_names(browser: &Browser) {
 }
 
 fn outage(browser: &Browser) {
-    let manager = manager(|_| {});
+    let manager = manager(|limits| limits.peer_default.streams = 1.into());
     let one = stream(&manager, "192.0.2.1", "/echo", MIB);
     let server = Server::start(&manager);
     let address = server.address();
     let page = Page::open(browser, server.url(), WIDE);
     page.until_shown("192.0.2.1");
+    let full = "192.0.2.1".parse().unwrap();
+    let refused = manager.open_stream(&full, Direction::Inbound);
+    refused.expect_err("it has as many as it may");
+    let rates = "(document.body.innerText.match(/[0-9]\\/s/g) ?? []).length";
+    page.until(&format!("{rates} >= 2"));
     drop(server);
     page.until("document.getElementById('state').textContent.startsWith('no answer since ')");
     assert!(page.value::<bool>("document.body.innerText.includes('192.0.2.1')"));
+    // The totals stay, and the rates go.
+    page.until_shown("refused 1");
+    assert_eq!(page.value::<u32>(rates), 0);
     page.picture("outage");
     drop(one);
     let _two = stream(&manager, "192.0.2.2", "/echo", MIB);
@@ -336,7 +344,7 @@ fn under_flood(browser: &Browser) {
     // So are refusals by address and by the dry run, with their numbers.
     page.until_shown("203.0.113.9/32");
     page.until("document.querySelector('#by-address').innerText.includes('/s')");
-    page.until("/^StreamsInbound [0-9]+/.test(document.querySelector('#would').innerText)");
+    page.until("document.querySelector('#would').innerText.includes('StreamsInbound ')");
     // A hundred thousand shares without limits are one line.
     let lines = "[...document.querySelectorAll('#tree .scope')].filter((one) => one.checkVisibility()).length";
     assert!(page.value::<u32>(lines) <= 203);

@@ -160,5 +160,6 @@ fn in_json(value: &AddressValue) -> Value {
             json!({ "PerSecond": rate.per_second, "Burst": rate.burst })
         }
         AddressValue::List(entries) => json!(entries),
+        AddressValue::Flag(value) => json!(value),
     }
 }

@@ -29,7 +29,7 @@ use unicode_width::UnicodeWidthStr;
 use super::app::{App, Mode, View};
 use super::numbers::count;
 use super::page::Page;
-use super::text::{escaped, first_words};
+use super::text::{cut, escaped, first_words};
 use fit::{EVERYTHING, Part};
 use styles::{FAINT, SELECTED, STRONG};
 use table::Table;
@@ -183,7 +183,7 @@ fn scopes(app: &App, page: &Page, table: &Table, area: Rect, buffer: &mut Buffer
 
 fn keys(app: &App, width: usize) -> Line<'static> {
     if let Mode::Search(_) = app.mode {
-        let typed = escaped(&app.search);
+        let typed = cut(&escaped(&app.search), width.saturating_sub(9));
         let help = first_words(
             "  Enter keeps it, Esc drops it",
             width.saturating_sub(9 + typed.width()),

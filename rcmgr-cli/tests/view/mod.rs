@@ -9,6 +9,9 @@ use rcmgr_metrics::{Observer, http};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+/// The token of the route that sets limits.
+pub const TOKEN: &str = "a token for tests";
+
 /// The live view of a manager, served until it is dropped.
 pub struct View {
     pub address: SocketAddr,
@@ -24,6 +27,8 @@ impl View {
         let listener = listener.expect("there is a port");
         let address = listener.local_addr().expect("it is bound");
         let router = http::router(Observer::new(manager.clone()));
+        let limits = http::limits_router(manager.clone(), TOKEN);
+        let router = router.nest("/admin", limits);
         runtime.spawn(axum::serve(listener, router).into_future());
         Self {
             address,

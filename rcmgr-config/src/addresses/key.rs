@@ -16,8 +16,10 @@ use rcmgr_core::{AddressConfig, LimitValue};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressKey {
-    /// The networks that neither subnet limits nor rates apply to.
+    /// The networks that neither subnet limits nor rates apply to, in addition to loopback.
     Trusted,
+    /// Whether loopback is trusted, too.
+    TrustLoopback,
     /// The networks and peers that are admitted when the standard scopes refuse.
     Allowlist,
     /// The prefixes of NAT64 gateways.
@@ -44,6 +46,8 @@ pub enum AddressKey {
 pub enum AddressList {
     /// [`AddressConfig::trusted`].
     Trusted,
+    /// [`AddressConfig::trust_loopback`].
+    TrustLoopback,
     /// [`AddressConfig::allowlist`].
     Allowlist,
     /// [`AddressConfig::nat64`].
@@ -66,8 +70,9 @@ pub enum AddressList {
 
 impl AddressList {
     /// All lists, in the order of limits files.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Trusted,
+        Self::TrustLoopback,
         Self::Allowlist,
         Self::Nat64,
         Self::SubnetsV4,
@@ -83,6 +88,7 @@ impl AddressList {
     pub(crate) fn copy(self, from: &AddressConfig, to: &mut AddressConfig) {
         match self {
             Self::Trusted => to.trusted.clone_from(&from.trusted),
+            Self::TrustLoopback => to.trust_loopback = from.trust_loopback,
             Self::Allowlist => to.allowlist.clone_from(&from.allowlist),
             Self::Nat64 => to.nat64.clone_from(&from.nat64),
             Self::SubnetsV4 => to.subnets.v4.clone_from(&from.subnets.v4),
@@ -108,6 +114,7 @@ impl AddressList {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Trusted => "Trusted",
+            Self::TrustLoopback => "TrustLoopback",
             Self::Allowlist => "Allowlist",
             Self::Nat64 => "NAT64",
             Self::SubnetsV4 | Self::RatesV4 => "IPv4",
@@ -123,6 +130,7 @@ impl AddressKey {
     pub const fn list(&self) -> AddressList {
         match self {
             Self::Trusted => AddressList::Trusted,
+            Self::TrustLoopback => AddressList::TrustLoopback,
             Self::Allowlist => AddressList::Allowlist,
             Self::Nat64 => AddressList::Nat64,
             Self::SubnetV4(_) => AddressList::SubnetsV4,
@@ -149,7 +157,10 @@ impl AddressKey {
 impl fmt::Display for AddressKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = match self.list() {
-            AddressList::Trusted | AddressList::Allowlist | AddressList::Nat64 => "",
+            AddressList::Trusted
+            | AddressList::TrustLoopback
+            | AddressList::Allowlist
+            | AddressList::Nat64 => "",
             AddressList::SubnetsV4 | AddressList::SubnetsV6 => "Subnets.",
             AddressList::Networks => "Networks.",
             _ => "Rates.",
@@ -171,6 +182,8 @@ pub enum AddressValue {
     Rate(Option<Rate>),
     /// The entries of a list, as text.
     List(Vec<String>),
+    /// Yes or no.
+    Flag(bool),
 }
 
 impl fmt::Display for AddressValue {
@@ -183,6 +196,7 @@ impl fmt::Display for AddressValue {
             }
             Self::List(entries) if entries.is_empty() => f.pad("none"),
             Self::List(entries) => f.pad(&entries.join(", ")),
+            Self::Flag(value) => fmt::Display::fmt(value, f),
         }
     }
 }
@@ -248,6 +262,10 @@ pub fn address_settings(
         .map(|rate| (AddressKey::GlobalRate, AddressValue::Rate(Some(rate))));
     [
         (AddressKey::Trusted, list(&config.trusted)),
+        (
+            AddressKey::TrustLoopback,
+            AddressValue::Flag(config.trust_loopback),
+        ),
         (AddressKey::Allowlist, list(&config.allowlist)),
         (AddressKey::Nat64, list(&config.nat64)),
     ]

@@ -146,7 +146,10 @@ fn addresses(addresses: &PartialAddresses) -> Table {
 /// The table that contains the settings of a list.
 const fn group(list: AddressList) -> Option<&'static str> {
     match list {
-        AddressList::Trusted | AddressList::Allowlist | AddressList::Nat64 => None,
+        AddressList::Trusted
+        | AddressList::TrustLoopback
+        | AddressList::Allowlist
+        | AddressList::Nat64 => None,
         AddressList::SubnetsV4 | AddressList::SubnetsV6 => Some("Subnets"),
         AddressList::Networks => Some("Networks"),
         AddressList::GlobalRate
@@ -167,5 +170,6 @@ fn setting(value: &AddressValue) -> Output {
             (BURST, rate.burst.to_string()),
         ]),
         AddressValue::List(entries) => Output::List(entries.clone()),
+        AddressValue::Flag(value) => Output::Number(value.to_string()),
     }
 }

@@ -94,7 +94,10 @@ fn first_of_any(limits: &Limits) -> Option<(AddressKey, u64)> {
 fn first_of(limits: &Limits, ip: IpAddr) -> Option<(AddressKey, u64)> {
     let addresses = &limits.addresses;
     let contains = |network: &IpNet| canonical_network(*network).contains(&ip);
-    if addresses.trusted.iter().any(contains) {
+    if addresses
+        .trusted_networks()
+        .any(|network| contains(&network))
+    {
         return None;
     }
     let subnets = &addresses.subnets;
@@ -172,8 +175,8 @@ fn networks(limits: &Limits) -> Vec<Warning> {
     let addresses = &limits.addresses;
     let is_trusted = |network: &IpNet| {
         let network = canonical_network(*network);
-        let mut trusted = addresses.trusted.iter();
-        trusted.any(|trusted| canonical_network(*trusted).contains(&network))
+        let mut trusted = addresses.trusted_networks();
+        trusted.any(|trusted| canonical_network(trusted).contains(&network))
     };
     let subnets = &addresses.subnets;
     let counts = subnets.v4_networks.iter().chain(&subnets.v6_networks);

@@ -26,9 +26,11 @@ use super::{AllowlistEntry, RateLimits, SubnetLimits};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddressConfig {
-    /// Networks that neither subnet limits nor rates apply to. By default loopback: 127.0.0.0/8
-    /// and ::1/128.
+    /// Networks that neither subnet limits nor rates apply to, in addition to loopback. By default
+    /// there are none.
     pub trusted: Vec<IpNet>,
+    /// Whether loopback is trusted, too: 127.0.0.0/8 and ::1/128. By default it is.
+    pub trust_loopback: bool,
     /// Networks and peers that are admitted when the standard scopes refuse. An entry that is
     /// listed twice counts once.
     pub allowlist: Vec<AllowlistEntry>,
@@ -46,7 +48,8 @@ impl AddressConfig {
     /// No limits and an empty allowlist. Loopback is trusted.
     pub fn none() -> Self {
         Self {
-            trusted: LOOPBACK.to_vec(),
+            trusted: Vec::new(),
+            trust_loopback: true,
             allowlist: Vec::new(),
             subnets: SubnetLimits::none(),
             rates: RateLimits::none(),
@@ -58,11 +61,27 @@ impl AddressConfig {
     /// [`RateLimits::reference_defaults`], which leave loopback unlimited. No network is trusted.
     pub fn reference_defaults() -> Self {
         Self {
-            trusted: Vec::new(),
+            trust_loopback: false,
             subnets: SubnetLimits::reference_defaults(),
             rates: RateLimits::reference_defaults(),
             ..Self::none()
         }
+    }
+
+    /// All trusted networks: [`trusted`](Self::trusted), and loopback if it is trusted.
+    ///
+    /// ```
+    /// use rcmgr_core::address::AddressConfig;
+    ///
+    /// let mut config = AddressConfig::none();
+    /// config.trusted.push("10.0.0.0/8".parse()?);
+    /// let networks: Vec<_> = config.trusted_networks().map(|network| network.to_string()).collect();
+    /// assert_eq!(networks, ["127.0.0.0/8", "::1/128", "10.0.0.0/8"]);
+    /// # Ok::<(), rcmgr_core::ipnet::AddrParseError>(())
+    /// ```
+    pub fn trusted_networks(&self) -> impl Iterator<Item = IpNet> {
+        let loopback = LOOPBACK.into_iter().filter(|_| self.trust_loopback);
+        loopback.chain(self.trusted.iter().copied())
     }
 }
 

@@ -61,6 +61,7 @@ impl AddressLimits {
     pub fn limit_nothing(&self) -> bool {
         let none = AddressConfig {
             trusted: self.trusted.clone(),
+            trust_loopback: self.trust_loopback,
             nat64: self.nat64.clone(),
             ..AddressConfig::none()
         };

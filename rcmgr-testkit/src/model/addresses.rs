@@ -55,7 +55,10 @@ impl Addresses {
             sizes
         });
         Self {
-            trusted: config.trusted.iter().map(canonical).collect(),
+            trusted: config
+                .trusted_networks()
+                .map(|network| canonical(&network))
+                .collect(),
             allowlist,
             networks,
             of_allowlist,

@@ -8,7 +8,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let manager = Manager::new(Limits::auto_scale())?;
+//!     let manager = Manager::new(rcmgr::ScalingLimits::server().auto_scale())?;
 //!     let listener = TcpListener::bind("0.0.0.0:4001").await?;
 //!     loop {
 //!         let (socket, remote) = listener.accept().await?;
@@ -30,8 +30,8 @@
 //!   it after the socket. Then everything that it holds is released.
 //! - [`UsesFd::Yes`](crate::UsesFd) also charges one file descriptor. A connection that shares its
 //!   socket with others, as with QUIC, says `UsesFd::No`.
-//! - The address is checked first, then the scopes. With the default settings, one IPv4 address may
-//!   have 8 connections: see [`by_address`](super::by_address).
+//! - The address is checked first, then the scopes. With these limits, one IPv4 address may have 16
+//!   connections: see [`by_address`](super::by_address).
 //! - No call waits for room. Each answers at once, so it can be made from async code.
 //!
 //! # Name the peer

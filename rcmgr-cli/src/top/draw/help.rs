@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
 use super::styles::{FAINT, STRONG};
+use crate::top::text::{first_words, wrapped};
 
 const KEYS: [(&str, &str); 13] = [
     ("q, Esc, Ctrl-C", "quit"),
@@ -33,14 +34,14 @@ const NOTES: [&str; 5] = [
 
 /// Draws the help in the middle of the screen.
 pub fn draw(area: Rect, buffer: &mut Buffer) {
-    let keys = KEYS.map(|(key, what)| {
-        Line::from_iter([
-            Span::styled(format!(" {key:<17} "), STRONG),
-            Span::raw(what),
-        ])
-    });
-    let notes = NOTES.map(|note| Line::styled(format!(" {note}"), FAINT));
-    let lines: Vec<_> = keys.into_iter().chain(notes).collect();
+    // The border and a space on both sides.
+    let most = usize::from(area.width.saturating_sub(4));
+    let keys = KEYS
+        .into_iter()
+        .flat_map(|(key, what)| key_lines(key, what, most));
+    let notes = NOTES.into_iter().flat_map(|note| wrapped(note, most));
+    let notes = notes.map(|note| Line::styled(format!(" {note}"), FAINT));
+    let lines: Vec<_> = keys.chain(notes).collect();
     let widest = lines.iter().map(Line::width).max().unwrap_or(0);
     let width = u16::try_from(widest).unwrap_or(u16::MAX).saturating_add(3);
     let height = lines.len() as u16 + 2;
@@ -48,4 +49,19 @@ pub fn draw(area: Rect, buffer: &mut Buffer) {
     Clear.render(place, buffer);
     let block = Block::bordered().title(" rcmgr top ");
     Paragraph::new(lines).block(block).render(place, buffer);
+}
+
+/// A key and its effect, beside each other if there is space.
+fn key_lines(key: &'static str, what: &'static str, most: usize) -> Vec<Line<'static>> {
+    let beside = Line::from_iter([
+        Span::styled(format!(" {key:<17} "), STRONG),
+        Span::raw(what),
+    ]);
+    if beside.width() <= most + 1 {
+        return vec![beside];
+    }
+    let mut lines = vec![Line::styled(format!(" {}", first_words(key, most)), STRONG)];
+    let what = wrapped(what, most.saturating_sub(2)).into_iter();
+    lines.extend(what.map(|line| Line::from(format!("   {line}"))));
+    lines
 }

@@ -4,6 +4,8 @@ const SIZE = 200;
 const EVERY = 2000;
 const MINUTE = 60000;
 const SHOWN_ROWS = 8;
+// The parts that show the last answer.
+const PARTS = ["addresses", "dry-run", "detail", "tree"];
 const $ = (id) => document.getElementById(id);
 const here = location.pathname.endsWith("/") ? location.pathname : location.pathname + "/";
 // The names of resources in the answer, on this page, and in limits files.
@@ -461,6 +463,21 @@ function scopeName() {
   return new URLSearchParams(location.search).get("scope");
 }
 
+// Without an answer the totals stay, as old ones. What was refused some time ago is not refused now, so
+// the rates go.
+function forget(of) {
+  $("refusing").hidden = true;
+  for (const id of PARTS) $(id).className = "old";
+  if (before === null) return;
+  const { page } = before;
+  before = null;
+  for (const points of histories.values()) points.at(-1).per = 0;
+  drawAddresses(page.addresses);
+  drawDryRun(page.dry_run);
+  if (of === page.scope?.name) drawDetail(of, page.scope);
+  draw(page.scopes);
+}
+
 async function refresh() {
   clearTimeout(timer);
   // Abort the previous request, so that the server can stop reading for it.
@@ -498,16 +515,14 @@ async function refresh() {
     $("back").disabled = offset === 0;
     $("more").disabled = last >= page.matched;
     answered = new Date().toLocaleTimeString();
-    $("tree").className = "";
+    for (const id of PARTS) $(id).className = "";
     put("state", count(page.total) + " scopes");
     put("clock", "at " + answered);
     // The scopes of this page no longer exist: go to the last page.
     if (page.scopes.length === 0 && offset > 0) go(Math.max(0, Math.floor((page.matched - 1) / SIZE) * SIZE));
   } catch (error) {
     if (mine !== asked) return;
-    // What was refused some time ago is not refused now.
-    $("refusing").hidden = true;
-    $("tree").className = "old";
+    forget(of);
     put("state", "no answer" + (answered && " since " + answered) + ", trying again: " + error.message, "bad");
     put("clock", "");
     put("uptime", "");

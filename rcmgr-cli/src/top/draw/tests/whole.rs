@@ -260,6 +260,26 @@ proptest! {
     }
 }
 
+#[test]
+fn a_number_in_the_help_is_whole() {
+    let now = Instant::now();
+    let mut app = app_of(busy(), now);
+    app.key(KeyCode::Char('?').into());
+    for width in 20..80 {
+        let screen = lines(&drawn(&mut app, now, width, 60)).join("\n");
+        for number in ["powers of 1000", "of 1024"] {
+            let words: Vec<_> = screen
+                .split(['│', '\n', ' '])
+                .filter(|word| !word.is_empty())
+                .collect();
+            assert!(
+                words.join(" ").contains(number),
+                "{number} at {width}\n{screen}"
+            );
+        }
+    }
+}
+
 /// The example of the report: at 80 columns 133,564 was shown as `1`.
 #[test]
 fn a_count_of_refusals_is_rounded_not_cut_in_the_details_at_80_columns() {
