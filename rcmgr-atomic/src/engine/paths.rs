@@ -75,6 +75,8 @@ impl Engine {
 
     /// The path `from` with a protocol or service, and with the share of its peer in that. The
     /// caller hands its use of `node` over.
+    // Not inlined, so that the lookup of a branch that is there is.
+    #[inline(never)]
     fn make_branch(self: &Arc<Self>, from: Use<Path>, node: Arc<Node>) -> Path {
         let share = from.peer().map(|peer| self.share(&node, peer));
         // A leaf with a protocol or service is not transient any longer. A service proves no peer.

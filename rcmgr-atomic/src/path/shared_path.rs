@@ -260,6 +260,7 @@ impl<H: Home> Path<H> {
 impl<H: Home> Shared<Path<H>> {
     /// The branch with a protocol or service of this name, made if absent. `None` if it is absent
     /// and this path has no use.
+    #[inline(always)]
     pub fn branch(
         &self,
         name: &str,
