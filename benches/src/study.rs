@@ -276,12 +276,14 @@ impl Run<'_> {
         for cell in missed {
             *counts.entry((cell.case.workload, cell.engine)).or_insert(0) += 1;
         }
-        let left_out = counts
-            .into_iter()
-            .map(|((workload, engine), cases)| LeftOut {
-                what: format!("{}, {workload}, {cases} cases", self.engines[engine].name()),
+        let left_out = counts.into_iter().map(|((workload, engine), count)| {
+            let cases = if count == 1 { "case" } else { "cases" };
+            let engine = self.engines[engine].name();
+            LeftOut {
+                what: format!("{engine}, {workload}, {count} {cases}"),
                 why: "the time was over".to_owned(),
-            });
+            }
+        });
         left_out.collect()
     }
 

@@ -238,7 +238,7 @@ fn change_limits(manager: &Manager, round: u64, room: u64) {
     let mut limits = limits(room);
     limits.system.memory = ((5_000 + round % 7 * 1_000) * room).into();
     limits.peer_default.streams = ((3 + round % 4) * room).into();
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         let mut dry_run = limits.clone();
         dry_run.peer_default.memory = (1_000 * room).into();
         limits.dry_run = Some(Arc::new(dry_run));

@@ -74,7 +74,7 @@ enum Failure {
 /// Runs the demo. The exit status is 0 if all checks pass: every counter is zero at the end, no
 /// limit was ever exceeded, and so on.
 pub fn run(options: &Options) -> ExitCode {
-    if let Err(error) = options.fit_together() {
+    if let Err(error) = plan::fit_together(options) {
         return wrong_use(error);
     }
     match try_run(options) {

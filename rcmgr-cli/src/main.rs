@@ -64,7 +64,8 @@ enum Command {
     /// --fds, or fitted into a --budget. The first line names them. Each scope's line has the
     /// origin of its limits: `scaled` and `fixed` are from the table, `budget` is a share of the
     /// budget, `file.toml:3-5` are lines of a file, and `as` names the class whose limits a named
-    /// scope inherits. Use --explain for the calculation of every value.
+    /// scope inherits. Use --explain for the calculation of every value. Limits by address, and what
+    /// a dry run evaluates, follow below the table.
     ///
     /// Prints a warning on stderr for each limit that cannot work as written: above the limit of
     /// its parent scope or the resources of this machine, one direction above the total, or a limit

@@ -443,6 +443,8 @@ fn an_option_without_effect_is_an_error() {
     assert!(honest.contains("--honest 4 has no effect"), "{honest}");
     let stream = complaint(&["demo", "--limits=Stream.Memory=1"]);
     assert!(stream.contains("Stream has no effect"), "{stream}");
+    let peer = complaint(&["demo", "--limits=Peer.192.0.2.7.Conns=1"]);
+    assert!(peer.contains("Peer.192.0.2.7 has no effect"), "{peer}");
     let outbound = complaint(&["demo", "--limits=System.ConnsOutbound=1"]);
     assert!(
         outbound.contains("ConnsOutbound has no effect"),

@@ -83,13 +83,13 @@ fn the_table_has_usage_peaks_and_refusals() {
     let expected = "11 events in 8.000 s
 from 2026-11-22T01:00:00Z to 2026-11-22T01:00:08Z
 
-                    at the end                           peak
-scope      refused       conns  streams  fds    memory  conns  streams  fds    memory
-system           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
-transient        0         0+0      0+0    0       0 B    1+0      0+0    1       0 B
-peer:p           1         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
-conn-1           0         1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
-inbound+outbound   - not live at the end
+                      end                           peak
+scope      refused  conns  streams  fds    memory  conns  streams  fds    memory
+system           0    1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+transient        0    0+0      0+0    0       0 B    1+0      0+0    1       0 B
+peer:p           1    1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+conn-1           0    1+0      0+0    1  64.0 KiB    1+0      0+0    1  64.0 KiB
+inbound+outbound   end: usage at the end   -: not live then
 
 scope   closest limit      peak
 conn-1  Memory         64.0 KiB  of 0 B

@@ -112,6 +112,18 @@ fn the_current_state_is_printed_once() {
     assert!(searched.contains("\npeer:a+b &=%?# ") && !searched.contains("peer:192"));
     let sorted = printed(view.address, &["--sort", "name"]);
     assert!(sorted.contains("sorted by name\n"), "{sorted}");
+    // The names of fields are those of limits files.
+    for (field, order) in [
+        ("Conns", "conns"),
+        ("Memory", "memory"),
+        ("STREAMS", "streams"),
+    ] {
+        let printed = printed(view.address, &["--sort", field, "--interval", "100ms"]);
+        assert!(
+            printed.contains(&format!("sorted by {order}\n")),
+            "{printed}"
+        );
+    }
     let place = |name| sorted.rfind(&format!("\n{name} ")).expect("it is there");
     assert!(place("peer:192.0.2.7") < place("peer:a+b"));
     drop(held);

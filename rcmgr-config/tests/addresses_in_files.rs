@@ -506,3 +506,97 @@ fn a_mistake_in_a_dry_run_has_its_line_and_field() {
         assert_eq!(error.to_string(), expected);
     }
 }
+
+#[test]
+fn networks_that_contradict_each_other_are_mistakes_and_never_a_panic() {
+    let cases = [
+        (
+            "Trusted = ['10.0.0.0/8',\n'10.1.2.3/8']",
+            3,
+            "Addresses.Trusted",
+            "listed twice",
+        ),
+        (
+            "Trusted = ['10.0.0.1',\n'::ffff:10.0.0.1']",
+            3,
+            "Addresses.Trusted",
+            "listed twice",
+        ),
+        (
+            "Trusted = ['2002::/16']",
+            2,
+            "Addresses.Trusted",
+            "2002::/16",
+        ),
+        (
+            "NAT64 = ['2001:db8::/33']",
+            2,
+            "Addresses.NAT64",
+            "RFC 6052",
+        ),
+        (
+            "NAT64 = ['2001:db8::/96',\n'2001:db8::/96']",
+            3,
+            "Addresses.NAT64",
+            "listed twice",
+        ),
+        (
+            "NAT64 = ['2001:db8::/32',\n'2001:db8::/96']",
+            3,
+            "Addresses.NAT64",
+            "overlaps",
+        ),
+        (
+            "Networks.'2001:db8:64::/96' = 8\nNAT64 = ['2001:db8:64::/96']",
+            2,
+            "Addresses.Networks.\"2001:db8:64::/96\"",
+            "IPv4",
+        ),
+        (
+            "Rates.'2001:db8:64::/96' = 'unlimited'\nNAT64 = ['2001:db8:64::/96']",
+            2,
+            "Addresses.Rates.\"2001:db8:64::/96\"",
+            "IPv4",
+        ),
+        // The same address in two forms that only the prefix makes the same.
+        (
+            "NAT64 = ['2001:db8:64::/96']\nNetworks.'192.0.2.7' = 8\nNetworks.'2001:db8:64::c000:207' = 9",
+            2,
+            "Addresses",
+            "listed twice",
+        ),
+    ];
+    for (text, line, field, reason) in cases {
+        let text = format!("[Addresses]\n{text}");
+        let error = PartialLimits::from_toml(&text).expect_err(&text);
+        assert_eq!(
+            (error.line, error.field.as_str()),
+            (Some(line), field),
+            "{error}"
+        );
+        assert!(error.reason.contains(reason), "{error}");
+    }
+    let many: Vec<_> = (0..17).map(|n| format!("'2001:db8:{n:x}::/96'")).collect();
+    let error = PartialLimits::from_toml(&format!("Addresses.NAT64 = [{}]", many.join(",")));
+    assert!(error.unwrap_err().reason.contains("at most 16"));
+}
+
+#[test]
+fn a_list_of_the_defaults_that_contradicts_the_file_is_left_out() {
+    let nat64 = "Addresses.NAT64 = ['2001:db8:64::/96']";
+    let network = "Addresses.Networks.'2001:db8:64::/96' = 8";
+    for (defaults, file) in [(nat64, network), (network, nat64)] {
+        let defaults = PartialLimits::from_toml(defaults).unwrap();
+        let defaults = defaults.build(&reference());
+        let file = PartialLimits::from_toml(file).unwrap();
+        let built = file.build(&defaults).addresses;
+        let of_file = file.addresses.values();
+        assert_eq!(built.nat64, of_file.nat64);
+        assert_eq!(built.subnets.v6_networks, of_file.subnets.v6_networks);
+        assert_eq!(built.subnets.v4, reference().addresses.subnets.v4);
+        assert_eq!(built.rates, reference().addresses.rates);
+        let mut both = file.clone();
+        both.apply(&PartialLimits::from(&defaults));
+        assert_eq!(both.build(&Limits::unlimited()).addresses, built);
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use rcmgr_atomic::{BadConfiguration, Limit, LimitValue, Limits, LimitsKey, Resource};
+use rcmgr_atomic::{BadConfiguration, Limit, LimitValue, Limits, LimitsKey, PeerId, Resource};
 use rcmgr_config::{ByteSize, ByteSizeError, PartialLimit};
 
 use super::server::SERVICE;
@@ -74,6 +74,14 @@ const SHORT: [(&str, LimitsKey); 3] = [
 ];
 
 impl LimitSettings {
+    /// The peers whose limits are set by name.
+    pub fn peers(&self) -> impl Iterator<Item = PeerId> {
+        self.0.iter().filter_map(|setting| match setting.scope {
+            LimitsKey::Peer(peer) => Some(peer),
+            _ => None,
+        })
+    }
+
     /// Applies the settings to `limits`. If two set the same field, the later one wins.
     pub fn apply(&self, limits: &mut Limits) {
         for setting in &self.0 {

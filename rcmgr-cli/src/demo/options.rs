@@ -62,20 +62,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// # Errors
-    ///
-    /// If options contradict each other, or if one has no effect.
-    pub fn fit_together(&self) -> Result<(), String> {
-        match self.honest {
-            Some(honest) if u64::from(honest) > self.connections => Err(format!(
-                "--honest {honest} has no effect: there are only {} honest connections, and an \
-                 address has at least one",
-                self.connections,
-            )),
-            _ => Ok(()),
-        }
-    }
-
     /// The time of the flood in each run.
     pub fn length_of_a_run(&self) -> Duration {
         let runs = if self.flooding == 0 { 1 } else { 2 };

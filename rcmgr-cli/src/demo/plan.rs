@@ -1,10 +1,11 @@
 //! The numbers of the demo: clients, limits, and file descriptors.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use rcmgr_atomic::{KIB, Limit, LimitValue, Limits};
+use rcmgr_atomic::{KIB, Limit, LimitValue, Limits, PeerId};
 use rcmgr_config::PartialLimits;
 
+use super::limit_args::LimitSettings;
 use super::options::Options;
 use super::stage::Stage;
 
@@ -80,10 +81,9 @@ impl Plan {
 
     /// The plan for this number of honest connections, with the limits of a file.
     pub fn new(options: &Options, file: &PartialLimits, connections: u64) -> Self {
-        let addresses = connections.min(options.honest.unwrap_or(HONEST).into());
-        let honest = (1..=addresses).map(|n| Ipv4Addr::new(127, 0, 1, n as u8));
-        let floods = (0..options.flooding).map(Flood::numbered);
-
+        let honest = honest(options, connections);
+        let floods: Vec<_> = floods(options).collect();
+        let addresses = honest.len() as u64;
         let share = connections.div_ceil(addresses);
         let per_peer = share + share / 4 + 1;
         let transient = (connections / 8).clamp(8, 64);
@@ -99,8 +99,8 @@ impl Plan {
         }
         Self {
             connections,
-            honest: honest.collect(),
-            floods: floods.collect(),
+            honest,
+            floods,
             limits,
             machine: demo_limits.system,
             honest_openings: transient / 2,
@@ -146,6 +146,57 @@ impl Plan {
         stages.dedup();
         stages
     }
+}
+
+/// The addresses of honest clients.
+fn honest(options: &Options, connections: u64) -> Vec<Ipv4Addr> {
+    let addresses = connections.min(options.honest.unwrap_or(HONEST).into());
+    let numbered = (1..=addresses).map(|n| Ipv4Addr::new(127, 0, 1, n as u8));
+    numbered.collect()
+}
+
+fn floods(options: &Options) -> impl Iterator<Item = Flood> {
+    (0..options.flooding).map(Flood::numbered)
+}
+
+/// Checks that the options fit together.
+///
+/// # Errors
+///
+/// If one of them has no effect.
+pub fn fit_together(options: &Options) -> Result<(), String> {
+    if let Some(honest) = options.honest
+        && u64::from(honest) > options.connections
+    {
+        let connections = options.connections;
+        return Err(format!(
+            "--honest {honest} has no effect: there are only {connections} honest connections, and \
+             an address has at least one"
+        ));
+    }
+    let there = peers(options);
+    let is_there = |peer: &PeerId| {
+        let mut there = there.iter();
+        there.any(|ip| PeerId::from(IpAddr::V4(*ip)) == *peer)
+    };
+    let mut named = options.limits.iter().flat_map(LimitSettings::peers);
+    match named.find(|peer| !is_there(peer)) {
+        Some(peer) => {
+            let there: Vec<_> = there.iter().map(ToString::to_string).collect();
+            Err(format!(
+                "--limits for Peer.{peer} has no effect: the demo's peers are {}",
+                there.join(", ")
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The addresses that have a peer scope of their own: silent ones never say who they are.
+fn peers(options: &Options) -> Vec<Ipv4Addr> {
+    let hoarders = floods(options).filter(|flood| flood.behaviour == Behaviour::Hoard);
+    let honest = honest(options, options.connections).into_iter();
+    honest.chain(hoarders.map(|flood| flood.from)).collect()
 }
 
 impl Flood {

@@ -124,7 +124,9 @@ impl Progress {
             ),
             Refused::ByCrash => {
                 counts.push(format!("{} lost", grouped(honest.lost.get())));
-                counts.push(format!("{} crashes", grouped(server.crashes.get())));
+                let crashes = server.crashes.get();
+                let word = if crashes == 1 { "crash" } else { "crashes" };
+                counts.push(format!("{} {word}", grouped(crashes)));
             }
         }
         counts

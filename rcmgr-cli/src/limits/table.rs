@@ -171,3 +171,39 @@ fn from(configuration: &Configuration<'_>, key: &LimitsKey) -> String {
     };
     files.chain(rest).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rcmgr_config::Machine;
+
+    use super::*;
+    use crate::limits::defaults::DefaultsOptions;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        defaults: DefaultsOptions,
+    }
+
+    #[test]
+    fn a_narrow_table_has_the_same_whole_numbers() {
+        let arguments = ["limits", "--memory=64GiB", "--fds=1000000"];
+        let arguments = Arguments::parse_from(arguments);
+        let machine = Machine { memory: 0, fds: 0 };
+        let defaults = arguments.defaults.on(&machine);
+        let configuration = Configuration::read(&defaults, &[]).unwrap();
+        let entries = configuration.entries(&[]);
+        let numbers = |columns| {
+            let text = table(&configuration, &entries, columns);
+            let words = text.split_whitespace().map(str::to_owned);
+            let digits = words.filter(|word| word.starts_with(|char: char| char.is_ascii_digit()));
+            let widest = text.lines().map(UnicodeWidthStr::width).max().unwrap();
+            (digits.collect::<Vec<_>>(), widest)
+        };
+        let (wide, _) = numbers(None);
+        let (narrow, widest) = numbers(Some(80));
+        assert_eq!(narrow, wide);
+        assert!(widest <= 80, "{widest}");
+    }
+}

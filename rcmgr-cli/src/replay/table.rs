@@ -13,6 +13,9 @@ use crate::limits::table::columns;
 /// A longer name, such as a peer id, gets its own line, so that it can be copied.
 const LONGEST_NAME: usize = 22;
 
+/// The same for the widest table, so that it fits 80 columns.
+const LONGEST_NAME_OF_SCOPE: usize = 9;
+
 /// The report. `limits` describes the limits of the replay, if there are any.
 pub fn text(report: &Report, limits: Option<&str>) -> String {
     let mut text = String::new();
@@ -57,7 +60,7 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
     let headers = [
         "\nscope",
         "\nrefused",
-        "at the end\nconns",
+        "end\nconns",
         "\nstreams",
         "\nfds",
         "\nmemory",
@@ -88,10 +91,10 @@ fn scopes(text: &mut String, scopes: &[Scope]) {
         let cells = refused.into_iter().chain(at_end).chain(peaks);
         (printable(&scope.name), cells.collect())
     });
-    named(text, &mut table, 2, rows);
+    named(text, &mut table, (2, LONGEST_NAME_OF_SCOPE), rows);
     line(
         text,
-        format_args!("inbound+outbound   - not live at the end\n"),
+        format_args!("inbound+outbound   end: usage at the end   -: not live then\n"),
     );
 }
 
@@ -115,7 +118,7 @@ fn closest_limits(text: &mut String, scopes: &[Scope]) {
         return;
     }
     let mut table = numbers(&["scope", "closest limit", "peak", ""], 2);
-    named(text, &mut table, 1, rows.into_iter());
+    named(text, &mut table, (1, LONGEST_NAME), rows.into_iter());
     line(text, format_args!(""));
 }
 
@@ -181,11 +184,17 @@ fn asked_again(text: &mut String, what_if: &WhatIfReport, limits: &str) {
         let counts = counts.iter().map(u64::to_string);
         (printable(&scope.name), counts.collect())
     });
-    named(text, &mut table, 1, rows);
+    named(text, &mut table, (1, LONGEST_NAME), rows);
 }
 
+/// Bytes in the largest unit, with about three digits.
 fn size(bytes: u64) -> String {
-    format!("{:.1}", ByteSize(bytes))
+    let size = ByteSize(bytes);
+    let text = format!("{size:.1}");
+    match text.find('.') {
+        Some(3..) => format!("{size:.0}"),
+        _ => text,
+    }
 }
 
 /// A table with columns of names on the left, and numbers on the right.
@@ -197,17 +206,17 @@ fn numbers(headers: &[&str], names: usize) -> Table {
     table
 }
 
-/// Adds a table of named rows. Long names are on a line above their row.
+/// Adds a table of named rows. Names that are longer than `longest` are on a line above their row.
 fn named(
     text: &mut String,
     table: &mut Table,
-    header_lines: usize,
+    (header_lines, longest): (usize, usize),
     rows: impl Iterator<Item = (String, Vec<String>)>,
 ) {
     let mut above = vec![None; header_lines];
     for (name, cells) in rows {
         let (name, long) = match name.chars().count() {
-            ..=LONGEST_NAME => (name, None),
+            length if length <= longest => (name, None),
             _ => (String::new(), Some(name)),
         };
         above.push(long);

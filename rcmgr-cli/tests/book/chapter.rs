@@ -261,6 +261,20 @@ fn leads_somewhere(path: &Path, own: &[String], target: &str) -> Result<(), Stri
     Err(format!("the link to {target} names no heading"))
 }
 
+/// The words before the first argument are a command. Help takes a mistyped one for an argument.
+fn is_known(arguments: &str, sandbox: &Sandbox) -> Result<(), String> {
+    let words = arguments
+        .split(' ')
+        .take_while(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()));
+    let command = format!("rcmgr {}", words.collect::<Vec<_>>().join(" "));
+    let help = sandbox.run(&format!("{command} --help")).text;
+    if help.contains(&format!("Usage: {command} ")) {
+        return Ok(());
+    }
+    // The last word may be a value, such as the name of a shell.
+    run(&command, sandbox)
+}
+
 /// A command in the text is one that the program knows.
 fn check_span(text: &str, sandbox: &Sandbox) -> Result<(), String> {
     let arguments = text
@@ -270,7 +284,8 @@ fn check_span(text: &str, sandbox: &Sandbox) -> Result<(), String> {
     match arguments {
         Some(arguments) if arguments.starts_with(char::is_lowercase) => {
             let arguments = arguments.replace("...", "");
-            run(&format!("rcmgr {arguments} --help"), sandbox)
+            run(&format!("rcmgr {arguments} --help"), sandbox)?;
+            is_known(&arguments, sandbox)
         }
         _ => Ok(()),
     }

@@ -52,8 +52,10 @@ impl Sandbox {
         // The program, under the name that the book uses.
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rcmgr"), bin.join("rcmgr"))
             .expect("the folder is writable");
-        for name in trace::NAMES {
-            trace::record(&path.join(name));
+        // An answer that is an error is the failure of a command.
+        fs::write(path.join(".curlrc"), "fail-with-body\n").expect("the folder is writable");
+        for (name, text) in &*trace::FILES {
+            fs::write(path.join(name), text).expect("the folder is writable");
         }
         Self {
             view: View::serve(&served(), None),
@@ -79,6 +81,7 @@ impl Sandbox {
             .current_dir(folder)
             .env("PATH", format!("{}:{path}", folder.join("bin").display()))
             .env("TOKEN", crate::view::TOKEN)
+            .env("CURL_HOME", folder)
             .env("COLUMNS", "100")
             .stdin(Stdio::null())
             .output()

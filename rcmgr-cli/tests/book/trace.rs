@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
-use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -15,7 +15,7 @@ use rcmgr_metrics::trace::{Event, TraceSink};
 
 /// The names under which the book replays it. Those after the first are the parts of a longer one,
 /// the oldest first.
-pub const NAMES: [&str; 4] = [
+const NAMES: [&str; 4] = [
     "trace.json.gz",
     "trace.2.json.gz",
     "trace.1.json.gz",
@@ -26,8 +26,12 @@ pub const NAMES: [&str; 4] = [
 const START: &str = "2026-11-22T01:00:00Z";
 const BETWEEN: Duration = Duration::from_millis(900);
 
-/// Writes a part of the trace; gzipped if its name says so.
-pub fn record(path: &Path) {
+/// The files, with their names: recorded once for all chapters.
+pub static FILES: LazyLock<Vec<(&str, Vec<u8>)>> =
+    LazyLock::new(|| NAMES.map(|name| (name, record(name))).to_vec());
+
+/// A part of the trace; gzipped if its name says so.
+fn record(name: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("there is a folder for temporary files");
     let raw = folder.path().join("raw.json.gz");
     let sink = TraceSink::create(&raw).expect("the folder is writable");
@@ -35,7 +39,7 @@ pub fn record(path: &Path) {
     sink.close().expect("the folder is writable");
 
     // The times of the events are those of the machine: here they are always the same.
-    let part = NAMES.iter().position(|name| path.ends_with(name));
+    let part = NAMES.iter().position(|known| *known == name);
     let start: Timestamp = START.parse().expect("a time");
     // The parts follow each other.
     let mut time = start + Duration::from_secs(3600) * part.unwrap_or(0) as u32;
@@ -48,12 +52,12 @@ pub fn record(path: &Path) {
         time += BETWEEN;
         text.extend(event.to_line().bytes().chain([b'\n']));
     }
-    if path.extension().is_some_and(|extension| extension == "gz") {
+    if name.ends_with(".gz") {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&text).expect("memory takes everything");
         text = gzip.finish().expect("memory takes everything");
     }
-    fs::write(path, text).expect("the folder is writable");
+    text
 }
 
 /// What the server does: six clients connect, open streams and reserve memory, more than their

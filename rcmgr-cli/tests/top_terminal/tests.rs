@@ -253,7 +253,9 @@ fn addresses_and_dry_run() {
             let mut lines = screen.lines().map(str::trim_end);
             lines.any(|line| line.starts_with(start) && line.ends_with(end))
         };
-        ends("refused by subnet", "  4 in all") && ends("ConnsInbound", "  6 in all")
+        ends("refused by subnet", "  4 in all")
+            && ends("198.51.100.7/32", "  4        0          4")
+            && ends("ConnsInbound", "  6 in all")
     });
     top.press(&["Escape", "q"]);
     top.wait_for_end(0);

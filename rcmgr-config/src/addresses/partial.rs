@@ -33,12 +33,13 @@ pub struct PartialAddresses {
 }
 
 impl PartialAddresses {
-    /// Sets these lists to those of `values`.
+    /// Sets these lists to those of `values`. A list is left unset if it is valid only together with
+    /// prefixes of NAT64 that are not set.
     pub fn new(values: AddressLimits, set: impl IntoIterator<Item = AddressList>) -> Self {
         let set: BTreeSet<_> = set.into_iter().collect();
         Self {
             reference_defaults: false,
-            values: copied(&set, &values, AddressConfig::none()),
+            values: combined(&set, &values, AddressConfig::none()),
             set,
         }
     }
@@ -80,12 +81,20 @@ impl PartialAddresses {
             return;
         }
         let missing: BTreeSet<_> = other.set.difference(&self.set).copied().collect();
-        self.values = copied(&missing, &other.values, (*self.values).clone());
+        // The lists that are set here have precedence.
+        let theirs = combined(&missing, &other.values, AddressConfig::none());
+        let set = std::mem::take(&mut self.set);
+        self.values = combined(&set, &self.values, (*theirs).clone());
+        self.set = set;
         self.set.extend(missing);
         self.reference_defaults = other.reference_defaults;
     }
 
     /// The limits, with the lists of `default`, or go-libp2p's, for unset lists.
+    ///
+    /// An unset list stays empty if it contradicts the lists that are set: if they name networks
+    /// whose addresses count as IPv4 addresses because of the default's prefixes of NAT64, or the
+    /// reverse.
     #[must_use]
     pub fn build(&self, default: &AddressLimits) -> AddressLimits {
         if self.is_default() {
@@ -95,21 +104,37 @@ impl PartialAddresses {
             true => AddressConfig::reference_defaults(),
             false => (**default).clone(),
         };
-        copied(&self.set, &self.values, start)
+        combined(&self.set, &self.values, start)
     }
 }
 
-/// `start` with these lists from `values`.
-fn copied(
+/// `start` with these lists from `values`, which are valid together. Other lists of `start` are left
+/// out if they contradict these.
+fn combined(
     lists: &BTreeSet<AddressList>,
     values: &AddressLimits,
-    mut start: AddressConfig,
+    start: AddressConfig,
 ) -> AddressLimits {
+    let mut all = start.clone();
     for list in lists {
-        list.copy(values, &mut start);
+        list.copy(values, &mut all);
     }
-    AddressLimits::new(start)
-        .expect("every list was checked, and lists do not depend on each other")
+    if let Ok(all) = AddressLimits::new(all) {
+        return all;
+    }
+    // Add one list after the other, first those of `values`.
+    let others = AddressList::ALL.iter().filter(|list| !lists.contains(list));
+    let of_values = lists.iter().map(|list| (list, &**values));
+    let of_start = others.map(|list| (list, &start));
+    let mut kept = AddressLimits::default();
+    for (list, from) in of_values.chain(of_start) {
+        let mut more = (*kept).clone();
+        list.copy(from, &mut more);
+        if let Ok(more) = AddressLimits::new(more) {
+            kept = more;
+        }
+    }
+    kept
 }
 
 impl From<&AddressLimits> for PartialAddresses {

@@ -1,6 +1,6 @@
 //! Interprets the limits by address of a file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use rcmgr_core::address::{
@@ -18,6 +18,9 @@ use crate::{AddressKey, AddressList, FileFormat, PartialAddresses};
 
 /// The line of each setting by address.
 pub(super) type AddressLines = BTreeMap<AddressKey, usize>;
+
+/// The maximum number of NAT64 prefixes, which are compared with each other and with each network.
+const MAX_NAT64: usize = 16;
 
 pub(super) struct Addresses<'m> {
     format: FileFormat,
@@ -91,7 +94,7 @@ impl<'m> Addresses<'m> {
     }
 
     /// The settings and their lines.
-    pub(super) fn finish(mut self) -> (PartialAddresses, AddressLines) {
+    pub(super) fn finish(mut self, within: &str) -> (PartialAddresses, AddressLines) {
         // An empty list says that nothing is trusted, loopback included.
         let is_silent = !self.set.contains(&AddressList::TrustLoopback);
         if let Some(&line) = self.lines.get(&AddressKey::Trusted)
@@ -101,7 +104,16 @@ impl<'m> Addresses<'m> {
             self.config.trust_loopback = false;
             self.sets(AddressKey::TrustLoopback, line);
         }
-        let values = AddressLimits::new(self.config).expect("every setting was checked");
+        // Each setting was checked by itself. What is left are networks that are the same because
+        // of the prefixes of NAT64.
+        let values = match AddressLimits::new(self.config) {
+            Ok(values) => values,
+            Err(error) => {
+                let line = self.lines.values().min().copied().unwrap_or(1);
+                self.mistakes.add(bad_at(line, within, error.reason));
+                return Default::default();
+            }
+        };
         let partial = PartialAddresses::new(values, self.set);
         let partial = partial.start_from_reference_defaults(self.reference_defaults);
         (partial, self.lines)
@@ -123,7 +135,10 @@ impl<'m> Addresses<'m> {
         let Some(entries) = self.mistakes.ok(entries) else {
             return;
         };
-        for entry in unique(entries, within, self.mistakes) {
+        let mut entries = unique(entries, within, self.mistakes);
+        // The prefixes of NAT64 decide which networks are valid, so they come first.
+        entries.sort_by_key(|entry| entry.name != "NAT64");
+        for entry in entries {
             let path = path(within, &entry.name);
             match entry.name.as_ref() {
                 "ReferenceDefaults" => self.reference_defaults(entry, &path),
@@ -168,13 +183,24 @@ impl<'m> Addresses<'m> {
     }
 
     fn trusted(&mut self, entry: &Entry<'_>, path: &str) {
+        let nat64 = self.config.nat64.clone();
+        let mut seen = HashSet::new();
         let read = |text: &str| {
-            network(text).ok_or_else(|| {
+            let network = network(text).ok_or_else(|| {
                 format!(
                     "{:?} is neither a network such as \"10.0.0.0/8\" nor an address",
                     shown(text)
                 )
-            })
+            })?;
+            if !seen.insert(network) {
+                return Err(format!("{network} is listed twice"));
+            }
+            check(AddressConfig {
+                trusted: vec![network],
+                nat64: nat64.clone(),
+                ..AddressConfig::none()
+            })?;
+            Ok(network)
         };
         if let Some(networks) = self.list(entry, path, "networks", AddressKey::Trusted, read) {
             self.config.trusted = networks;
@@ -195,6 +221,7 @@ impl<'m> Addresses<'m> {
     }
 
     fn nat64(&mut self, entry: &Entry<'_>, path: &str) {
+        let mut prefixes = Vec::new();
         let read = |text: &str| {
             let prefix: Ipv6Net = text.trim().parse().map_err(|_| {
                 format!(
@@ -202,9 +229,14 @@ impl<'m> Addresses<'m> {
                     shown(text)
                 )
             })?;
-            let mut config = AddressConfig::none();
-            config.nat64.push(prefix);
-            check(config)?;
+            if prefixes.len() == MAX_NAT64 {
+                return Err(format!("at most {MAX_NAT64} prefixes are allowed"));
+            }
+            check(AddressConfig {
+                nat64: [prefixes.as_slice(), &[prefix]].concat(),
+                ..AddressConfig::none()
+            })?;
+            prefixes.push(prefix);
             Ok(prefix)
         };
         if let Some(prefixes) = self.list(entry, path, "IPv6 prefixes", AddressKey::Nat64, read) {
@@ -219,7 +251,7 @@ impl<'m> Addresses<'m> {
         path: &str,
         of: &str,
         key: AddressKey,
-        read: impl Fn(&str) -> Result<T, String>,
+        mut read: impl FnMut(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
         let elements = match &entry.value {
             Value::List(elements) => elements,
@@ -309,11 +341,10 @@ impl<'m> Addresses<'m> {
         let key = AddressKey::Network(network);
         self.once(key, path, entry)?;
         if let Some(conns) = limit_value(Resource::Conns, &entry.value, self.format)? {
-            let limit = NetworkLimit { network, conns };
-            match network {
-                IpNet::V4(_) => self.config.subnets.v4_networks.push(limit),
-                IpNet::V6(_) => self.config.subnets.v6_networks.push(limit),
-            }
+            let mut checked = self.only_nat64();
+            add_network(&mut checked, network, conns);
+            check(checked)?;
+            add_network(&mut self.config, network, conns);
             self.sets(key, entry.line);
         }
         Ok(())
@@ -358,7 +389,7 @@ impl<'m> Addresses<'m> {
         };
         // The lists of sizes are checked as a whole; networks by themselves, because there can be
         // many.
-        let mut checked = AddressConfig::none();
+        let mut checked = self.only_nat64();
         if rate.is_some() {
             checked.rates.v4.clone_from(&self.config.rates.v4);
             checked.rates.v6.clone_from(&self.config.rates.v6);
@@ -407,6 +438,14 @@ impl<'m> Addresses<'m> {
         }
     }
 
+    /// A configuration to check one network in.
+    fn only_nat64(&self) -> AddressConfig {
+        AddressConfig {
+            nat64: self.config.nat64.clone(),
+            ..AddressConfig::none()
+        }
+    }
+
     /// Refuses a setting that was set before under another name.
     fn once(&mut self, key: AddressKey, path: &str, entry: &Entry<'_>) -> Result<(), String> {
         match self.given.get(&key) {
@@ -433,6 +472,14 @@ fn add_subnet(config: &mut AddressConfig, key: AddressKey, conns: u64) {
         AddressKey::SubnetV4(prefix_len) => subnets.v4.push(SubnetLimit { prefix_len, conns }),
         AddressKey::SubnetV6(prefix_len) => subnets.v6.push(SubnetLimit { prefix_len, conns }),
         _ => {}
+    }
+}
+
+fn add_network(config: &mut AddressConfig, network: IpNet, conns: LimitValue) {
+    let limit = NetworkLimit { network, conns };
+    match network {
+        IpNet::V4(_) => config.subnets.v4_networks.push(limit),
+        IpNet::V6(_) => config.subnets.v6_networks.push(limit),
     }
 }
 

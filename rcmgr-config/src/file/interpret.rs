@@ -52,7 +52,7 @@ pub(super) fn interpret(
             if let Some(entry) = allowlist {
                 let mut addresses = Addresses::new(format, &mut mistakes);
                 addresses.allowlist(entry, "Swarm.ResourceMgr.Allowlist");
-                let (allowlist, lines) = addresses.finish();
+                let (allowlist, lines) = addresses.finish("");
                 result.limits.addresses.apply(&allowlist);
                 result.address_lines.extend(lines);
             }
@@ -86,7 +86,7 @@ impl<'m> Interpreter<'m> {
             } else if name == ADDRESSES {
                 let mut addresses = Addresses::new(self.format, self.mistakes);
                 addresses.table(entry, &path);
-                (self.result.limits.addresses, self.result.address_lines) = addresses.finish();
+                (self.result.limits.addresses, self.result.address_lines) = addresses.finish(&path);
             } else if name == DRY_RUN {
                 self.dry_run(&path, entry);
             } else {

@@ -123,7 +123,12 @@ fn rates(longest: u8) -> impl Strategy<Value = Vec<SubnetRate>> {
 }
 
 const V4: [&str; 4] = ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.0/24", "192.0.2.7/32"];
-const V6: [&str; 4] = ["::/0", "2001:db8::/32", "2001:db8:0:ff00::/56", "::1/128"];
+const V6: [&str; 4] = [
+    "fd00::/8",
+    "2001:db8:1::/48",
+    "2001:db8:0:ff00::/56",
+    "::1/128",
+];
 
 /// Some of these texts as what they stand for.
 fn some<T>(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<T>>
@@ -176,7 +181,9 @@ fn rate_limits() -> impl Strategy<Value = RateLimits> {
 
 pub fn address_limits() -> BoxedStrategy<AddressLimits> {
     const TRUSTED: [&str; 3] = ["127.0.0.0/8", "::1/128", "10.0.0.0/8"];
-    const ALLOWED: [&str; 3] = [
+    const ALLOWED: [&str; 5] = [
+        "198.51.100.0/24",
+        "/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5",
         "/ip4/192.0.2.0/ipcidr/24",
         "/ip4/192.0.2.7",
         "/ip6/2001:db8::/ipcidr/32/p2p/QmbFgm5zan8P6eWWmeyfncR5feYEMPbht5b1FW1C37aQ7y",

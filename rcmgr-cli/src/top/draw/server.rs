@@ -89,7 +89,7 @@ fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'stati
     let counters = [
         ("refused by rate", "Addresses.Rates"),
         ("refused by subnet", "Addresses.Subnets"),
-        ("asked to verify the address", ""),
+        ("asked to verify", ""),
     ];
     let counts = addresses.counts();
     let counters = counters.into_iter().enumerate();

@@ -58,8 +58,8 @@ pub struct Addresses {
     /// The connections that count now.
     #[serde(default)]
     pub permits: u64,
-    /// The networks with the most refusals, the first with the most.
-    #[serde(default)]
+    /// The networks with the most refusals, the first with the most; not said of a dry run.
+    #[serde(default, deserialize_with = "networks")]
     pub most_refused: Vec<Network>,
 }
 
@@ -140,6 +140,10 @@ impl DryRun {
             by_subnet,
         ]
     }
+}
+
+fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Network>, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

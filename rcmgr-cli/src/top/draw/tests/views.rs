@@ -16,7 +16,7 @@ fn told(name: &str, setting: &str, error: &str) -> serde_json::Value {
         },
         "dry_run": {"refusals": {"memory": 0, "fd": 0, "streams-inbound": 0, "streams-outbound": 0,
             "conns-inbound": 54_321, "conns-outbound": 0},
-            "addresses": {"refused_by_rate": 40, "refused_by_subnet": 0}},
+            "addresses": {"refused_by_rate": 40, "refused_by_subnet": 0, "most_refused": null}},
         "refusing": {"seconds": 1.0, "now": [{"scope": name, "class": "peer", "scopes": 1,
             "resource": "conns-inbound", "count": 3, "per_second": 3.0, "setting": setting,
             "used": 8, "limit": 8}]},
@@ -81,7 +81,7 @@ line 3: no
 
 refused by rate  Addresses.Rates         120/s  12.5k in all
 refused by subnet  Addresses.Subnets         3.0/s  9 in all
-asked to verify the address                    0/s  7 in all
+asked to verify                                0/s  7 in all
 connections that count now                                80
 
 NETWORK           NOW  REFUSED  BY RATE  BY SUBNET
