@@ -82,7 +82,7 @@
 //! | `over_releases` | the number of releases of more than was held: a bug of the program |
 //! | `reload` | the state of the limits file of the [watcher](Observer::watcher), with the reason if the file is not in force; `null` without a watcher |
 //! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat), and `most_refused`: up to ten networks with the number of connections that were refused `by_rate` and `by_subnet` |
-//! | `dry_run`, `dry_run_refusals` | what the limits of a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, by all scopes and by this one; `null` without a dry run |
+//! | `dry_run`, `dry_run_refusals` | what the limits of a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, by all scopes and by this one; without a dry run `null`, and left out of scopes |
 //! | `total`, `matched` | the number of all scopes, and of those that the search found |
 //! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
 //! | `setting` | the field of the limits to change; `null` for an override of the scope, and if it is not known |

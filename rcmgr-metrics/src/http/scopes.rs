@@ -69,7 +69,9 @@ struct Scope {
     peak: Counters,
     limit: Limits,
     refusals: Counters,
-    dry_run_refusals: Counters,
+    /// `None` without a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run_refusals: Option<Counters>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +107,8 @@ impl Serialize for Number {
 /// Reads the manager and returns the requested scopes.
 pub(super) fn page(view: &View, query: &Query) -> Page {
     let manager = &view.observer.manager;
+    let has_dry_run = manager.limits().dry_run.is_some();
+    let of_report = |report: &ScopeReport| scope(report, has_dry_run);
     let is_far = query.offset > NEAR;
     let end = if is_far {
         0
@@ -128,8 +132,8 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
             reading.see(&report);
         }
         match report.id {
-            ScopeId::System => system = Some(scope(&report)),
-            ScopeId::Transient => transient = Some(scope(&report)),
+            ScopeId::System => system = Some(of_report(&report)),
+            ScopeId::Transient => transient = Some(of_report(&report)),
             _ => {}
         }
         if query.is_of(&report.id) && detail.is_none() {
@@ -156,7 +160,7 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
     keep_first(&mut found, query.limit.max(end), query.sort);
     found.sort_by(|a, b| order(a, b, query.sort));
     let skipped = if is_far { 0 } else { query.offset };
-    let scopes = found.iter().skip(skipped).map(scope).collect();
+    let scopes = found.iter().skip(skipped).map(of_report).collect();
     Page {
         server: Server::of(&view.observer),
         total,
@@ -164,7 +168,7 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
         offset: query.offset,
         refusing: last_reading.answer(),
         scope: detail.map(|report| Detail {
-            scope: scope(&report),
+            scope: of_report(&report),
             origins: Origins::of(
                 &report,
                 &manager.limits(),
@@ -191,7 +195,7 @@ fn keep_first(found: &mut Vec<ScopeReport>, count: usize, sort: Sort) {
     }
 }
 
-fn scope(report: &ScopeReport) -> Scope {
+fn scope(report: &ScopeReport, has_dry_run: bool) -> Scope {
     let fullest = fullest(report);
     Scope {
         name: name(&report.id),
@@ -203,7 +207,7 @@ fn scope(report: &ScopeReport) -> Scope {
         peak: Counters::of_stat(&report.peak),
         limit: Limits(report.limit),
         refusals: Counters::of_refusals(&report.refusals),
-        dry_run_refusals: Counters::of_refusals(&report.dry_run_refusals),
+        dry_run_refusals: has_dry_run.then(|| Counters::of_refusals(&report.dry_run_refusals)),
     }
 }
 
