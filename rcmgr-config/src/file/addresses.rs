@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use rcmgr_core::address::{Rate, canonical_network};
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::ipnet::{IpNet, Ipv6Net};
 use rcmgr_core::{AddressConfig, AddressLimits, BadConfiguration, LimitValue, Resource, shown};
 
