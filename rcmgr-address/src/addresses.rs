@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use rcmgr_core::{Clock, Endpoint, Error, LimitValue, Result};
 
@@ -58,8 +58,11 @@ pub struct Addresses {
     /// All limits in force, in one pointer: each connection loads it once. So it sees all of the
     /// old limits or all of the new ones.
     active: ArcSwap<Active>,
-    /// The source of the limits in force. Locked during every change of limits.
-    source: Mutex<Source>,
+    /// The source of the limits in force. It is not locked while the limits change, so that the
+    /// code of a caller can read the limits that it changes.
+    source: ArcSwap<Source>,
+    /// Locked during every change of limits.
+    changes: Mutex<()>,
 }
 
 impl Addresses {
@@ -104,7 +107,8 @@ impl Addresses {
             subnets: Arc::new(subnets),
             unverified,
             active: ArcSwap::from_pointee(active),
-            source: Mutex::new(source),
+            source: ArcSwap::from_pointee(source),
+            changes: Mutex::default(),
         }
     }
 
@@ -228,11 +232,7 @@ impl Addresses {
 
     /// The limits that were set last.
     pub fn limits(&self) -> AddressLimits {
-        self.source().limits.clone()
-    }
-
-    fn source(&self) -> MutexGuard<'_, Source> {
-        self.source.lock()
+        self.source.load().limits.clone()
     }
 
     /// Replaces all limits, and the configured entries of the allowlist. `allowlisted_conns` is as
@@ -242,10 +242,13 @@ impl Addresses {
     /// A connection that opens meanwhile gets all of the old limits or all of the new ones.
     pub fn set(&self, limits: AddressLimits, allowlisted_conns: LimitValue) {
         let conns = allowlisted_conns;
-        self.replace(&mut self.source(), Source { limits, conns });
+        let _one_at_a_time = self.changes.lock();
+        self.replace(Source { limits, conns });
     }
 
-    fn replace(&self, source: &mut Source, next: Source) {
+    /// The caller holds the lock of changes.
+    fn replace(&self, next: Source) {
+        let source = self.source.load();
         if next.limits == source.limits && next.conns == source.conns {
             return;
         }
@@ -267,21 +270,23 @@ impl Addresses {
         if limits.allowlist != source.limits.allowlist || limits.nat64 != source.limits.nat64 {
             self.allowlist.configure(&limits.allowlist, &limits.nat64);
         }
-        *source = next;
+        self.source.store(Arc::new(next));
     }
 
-    /// Changes the limits; see [`set`](Self::set).
+    /// Changes the limits; see [`set`](Self::set). `change` may read the limits, but it must not set
+    /// them: other changes wait until it returns.
     ///
     /// # Errors
     ///
     /// As [`AddressLimits::new`]; then nothing has changed.
     pub fn change(&self, change: impl FnOnce(&mut AddressConfig)) -> Result<()> {
-        let mut source = self.source();
+        let _one_at_a_time = self.changes.lock();
+        let source = self.source.load_full();
         let mut config = AddressConfig::clone(&source.limits);
         change(&mut config);
         let limits = AddressLimits::new(config)?;
         let conns = source.conns;
-        self.replace(&mut source, Source { limits, conns });
+        self.replace(Source { limits, conns });
         Ok(())
     }
 

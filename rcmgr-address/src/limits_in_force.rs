@@ -133,10 +133,7 @@ pub(crate) fn verification_rates(limits: &SubnetLimits) -> RateLimits {
     };
     let network = |limit: &NetworkLimit| NetworkRate {
         network: limit.network,
-        rate: match limit.conns {
-            LimitValue::Limited(conns) => Some(rate(conns)),
-            LimitValue::Unlimited => None,
-        },
+        rate: limit.conns.number().map(rate),
     };
     RateLimits {
         global: None,

@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
-use rcmgr_core::LimitValue;
-
 use crate::subnet::{Address, MAPPED, shared_bits};
 use crate::{NetworkLimit, NetworkRate, Rate, RateLimits, SubnetLimit, SubnetLimits, SubnetRate};
 
@@ -30,10 +28,7 @@ impl Listed<u64> {
             limits.iter().map(size).collect()
         };
         let networks = |limits: &[NetworkLimit]| {
-            let network = |limit: &NetworkLimit| match limit.conns {
-                LimitValue::Limited(conns) => (limit.network, Some(conns)),
-                LimitValue::Unlimited => (limit.network, None),
-            };
+            let network = |limit: &NetworkLimit| (limit.network, limit.conns.number());
             limits.iter().map(network).collect()
         };
         Self {

@@ -10,8 +10,8 @@ use std::thread;
 
 use common::TestClock;
 use rcmgr_address::{
-    AddressConfig, AddressLimits, Addresses, AllowlistEntry, Listing, Rate, RateLimits,
-    SubnetLimit, SubnetLimits, SubnetRate,
+    AddressConfig, AddressLimits, Addresses, AllowlistEntry, Listing, NetworkLimit, Rate,
+    RateLimits, SubnetLimit, SubnetLimits, SubnetRate,
 };
 use rcmgr_core::{Endpoint, LimitValue, PeerId};
 
@@ -117,6 +117,40 @@ fn an_opening_connection_sees_the_nat64_prefixes_of_the_same_limits() {
     change_while([v4, v6], |addresses| {
         addresses.admit(remote.into()).is_err()
     });
+}
+
+#[test]
+fn the_code_of_a_change_may_read_the_limits_that_it_changes() {
+    let before = limits(|config| config.subnets = no_connections());
+    let addresses = addresses(&before);
+    let changed = addresses.change(|config| {
+        assert_eq!(addresses.limits(), before);
+        assert!(addresses.admit(ip().into()).is_err());
+        config.subnets = SubnetLimits::none();
+    });
+    changed.unwrap();
+    assert!(addresses.admit(ip().into()).is_ok());
+    assert_eq!(addresses.limits(), limits(|_| ()));
+}
+
+#[test]
+fn a_network_with_a_number_over_the_largest_limit_is_unlimited() {
+    let of = |number| {
+        let limits = limits(|config| {
+            config.subnets.v4_networks = vec![NetworkLimit {
+                network: "192.0.2.0/24".parse().unwrap(),
+                conns: LimitValue::Limited(number),
+            }];
+        });
+        let addresses = addresses(&limits);
+        let _permit = addresses.admit(ip().into()).unwrap();
+        addresses.verify_source_address(ip());
+        let stat = addresses.stat();
+        (stat.permits, stat.tracked_subnets, stat.tracked_buckets)
+    };
+    assert_eq!(of(LimitValue::LARGEST), (1, 1, 1));
+    assert_eq!(of(LimitValue::LARGEST + 1), (0, 0, 0));
+    assert_eq!(of(u64::MAX), (0, 0, 0));
 }
 
 #[test]

@@ -231,6 +231,22 @@ fn a_dry_run_is_switched_on_over_and_off_with_all_other_limits() {
 }
 
 #[test]
+fn limits_that_were_in_force_and_are_evaluated_do_not_keep_their_own_dry_run() {
+    let manager = with_dry_run(|limits| limits.dry_run = Some(Arc::new(Limits::unlimited())));
+    for memory in 1..4 {
+        let before = manager.limits();
+        assert_eq!(before.dry_run.as_ref().unwrap().dry_run, None);
+        let mut limits = Limits::unlimited();
+        limits.system.memory = memory.into();
+        limits.dry_run = Some(before.clone());
+        manager.set_limits(limits);
+        // All else of them is evaluated.
+        let evaluated = manager.limits().dry_run.clone().unwrap();
+        assert_eq!(evaluated.system, before.system);
+    }
+}
+
+#[test]
 fn a_service_without_a_limit_in_the_dry_run_would_not_be_refused() {
     let mut limits = Limits::unlimited();
     limits.service_default = Some(Limit::all(LimitValue::Limited(10)));

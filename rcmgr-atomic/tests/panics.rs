@@ -242,6 +242,37 @@ fn a_recorder_that_panics_while_a_thread_unwinds_does_not_abort_the_program() {
     nothing_is_left(&manager);
 }
 
+/// The payload of a panic is a value of the user: its destructor is code of the user, too.
+#[test]
+fn a_recorder_that_panics_with_a_value_whose_destructor_panics_leaves_no_charge_behind() {
+    struct Payload;
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            std::panic::panic_any("call of a destructor".to_owned());
+        }
+    }
+
+    #[derive(Debug)]
+    struct PanicsTwice;
+
+    impl Recorder for PanicsTwice {
+        fn record(&self, _: Record) {
+            std::panic::resume_unwind(Box::new(Payload));
+        }
+    }
+
+    without_reports();
+    let builder = Manager::builder().recorder(Arc::new(PanicsTwice));
+    let manager = builder.build().unwrap();
+    let open = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
+    let connection = open.unwrap();
+    connection.reserve_memory(100, Priority::Always).unwrap();
+    connection.set_peer(&"alice".parse().unwrap()).unwrap();
+    drop(connection);
+    nothing_is_left(&manager);
+}
+
 #[test]
 fn a_clock_that_panics_at_any_call_leaves_no_permit_and_no_charge_behind() {
     without_reports();

@@ -103,8 +103,9 @@ impl Manager {
     /// The scopes of a class that refused and no longer exist, with their refusals: those with the
     /// most, at most 16. A peer or protocol that may have nothing is found only here, because it is
     /// collected with each refusal. The numbers are also part of [`refusals`](Self::refusals). A
-    /// scope is dropped from the list if others have more, and then counts from zero. Names of more
-    /// than 1024 bytes are not kept.
+    /// scope is dropped from the list if others have more, and then counts from zero. Where several
+    /// threads are refused at the same moment, some of these refusals may be missing in the list.
+    /// Names of more than 1024 bytes are not kept.
     ///
     /// ```
     /// use rcmgr_atomic::{Direction, Limit, Limits, Manager, PeerId, ResourceManager, ScopeClass};

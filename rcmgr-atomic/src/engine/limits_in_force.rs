@@ -64,6 +64,7 @@ impl Engine {
     }
 
     pub fn set_limits(&self, limits: Limits) {
+        let limits = with_flat_dry_run(limits);
         if let Err(why) = check_support(&limits) {
             self.warn_once(&why);
         }
@@ -114,6 +115,17 @@ impl Engine {
             node.set_limit(version, &self.limit_of(id, version));
         });
     }
+}
+
+/// These limits, without the dry run that their dry run has. It has no effect, and it would keep
+/// memory: if each reload evaluates the limits that were in force before, it has a dry run of its
+/// own, and so on.
+pub(super) fn with_flat_dry_run(mut limits: Limits) -> Limits {
+    let dry_run = limits.dry_run.as_mut();
+    if let Some(dry_run) = dry_run.filter(|dry_run| dry_run.dry_run.is_some()) {
+        Arc::make_mut(dry_run).dry_run = None;
+    }
+    limits
 }
 
 /// The limit of the scope of this name in a set of limits.

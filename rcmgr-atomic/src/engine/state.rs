@@ -7,6 +7,7 @@ use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, Scope
 
 use super::dry_run::DryRun;
 use super::leaf_class::LeafClass;
+use super::limits_in_force::with_flat_dry_run;
 use super::over_releases::OverReleases;
 use super::past_refusers::PastRefusers;
 use super::record::Recorder;
@@ -68,6 +69,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         credit: CreditOptions,
     ) -> Self {
+        let limits = with_flat_dry_run(limits);
         let dry_run = DryRun::new(&limits, &clock);
         let evaluated = limits.dry_run.as_deref();
         let node = |id, parent, limit: fn(&Limits) -> Limit| {

@@ -34,6 +34,12 @@ impl<T> BriefLock<T> {
         }
     }
 
+    /// Without waiting: `None` if another thread holds it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
+
     #[cold]
     fn lock_slow(&self) -> MutexGuard<'_, T> {
         for _ in 0..LOOKS {

@@ -193,6 +193,11 @@ impl<T> Guarded<T> {
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.lock().unwrap())
     }
+
+    /// Without waiting: `None` if another thread holds the lock.
+    pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.0.try_lock().ok().map(|mut value| f(&mut value))
+    }
 }
 
 /// A value that is set once. The lock shows loom that a reader of the value comes after the thread

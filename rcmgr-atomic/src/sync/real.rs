@@ -113,6 +113,12 @@ impl<T> Guarded<T> {
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.lock())
     }
+
+    /// Without waiting: `None` if another thread holds the lock.
+    #[inline]
+    pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.0.try_lock().map(|mut value| f(&mut value))
+    }
 }
 
 /// A value that is set once, and read without waiting.
