@@ -21,6 +21,18 @@ pub(super) type AddressLines = BTreeMap<AddressKey, usize>;
 /// The maximum number of NAT64 prefixes, which are compared with each other and with each network.
 const MAX_NAT64: usize = 16;
 
+/// The settings of the table.
+pub(super) const KEYS: [&str; 8] = [
+    "ReferenceDefaults",
+    "Trusted",
+    "TrustLoopback",
+    "Allowlist",
+    "NAT64",
+    "Subnets",
+    "Networks",
+    "Rates",
+];
+
 pub(super) struct Addresses<'m> {
     format: FileFormat,
     mistakes: &'m mut Mistakes,
@@ -28,6 +40,8 @@ pub(super) struct Addresses<'m> {
     config: AddressConfig,
     /// The lists that the file sets.
     set: BTreeSet<AddressList>,
+    /// Whether the file says anything about loopback, `default` included.
+    names_loopback: bool,
     lines: AddressLines,
     /// The path and line of each setting, to detect one that is set under two names.
     given: BTreeMap<AddressKey, (String, usize)>,
@@ -87,6 +101,7 @@ impl<'m> Addresses<'m> {
             reference_defaults: false,
             config: AddressConfig::none(),
             set: BTreeSet::new(),
+            names_loopback: false,
             lines: BTreeMap::new(),
             given: BTreeMap::new(),
         }
@@ -95,10 +110,9 @@ impl<'m> Addresses<'m> {
     /// The settings and their lines.
     pub(super) fn finish(mut self, within: &str) -> (PartialAddresses, AddressLines) {
         // An empty list says that nothing is trusted, loopback included.
-        let is_silent = !self.set.contains(&AddressList::TrustLoopback);
         if let Some(&line) = self.lines.get(&AddressKey::Trusted)
             && self.config.trusted.is_empty()
-            && is_silent
+            && !self.names_loopback
         {
             self.config.trust_loopback = false;
             self.sets(AddressKey::TrustLoopback, line);
@@ -120,16 +134,6 @@ impl<'m> Addresses<'m> {
 
     /// Interprets the table of all settings.
     pub(super) fn table(&mut self, entry: &Entry<'_>, within: &str) {
-        let known = [
-            "ReferenceDefaults",
-            "Trusted",
-            "TrustLoopback",
-            "Allowlist",
-            "NAT64",
-            "Subnets",
-            "Networks",
-            "Rates",
-        ];
         let entries = table(entry, within, "settings such as Subnets", self.format);
         let Some(entries) = self.mistakes.ok(entries) else {
             return;
@@ -148,7 +152,7 @@ impl<'m> Addresses<'m> {
                 "Subnets" => self.subnets(entry, &path),
                 "Networks" => self.networks(entry, &path),
                 "Rates" => self.rates(entry, &path),
-                _ => self.mistakes.add(unknown(entry, &path, &known)),
+                _ => self.mistakes.add(unknown(entry, &path, &KEYS)),
             }
         }
     }
@@ -160,6 +164,7 @@ impl<'m> Addresses<'m> {
     }
 
     fn trust_loopback(&mut self, entry: &Entry<'_>, path: &str) {
+        self.names_loopback = true;
         if let Some(value) = self.flag(entry, path) {
             self.config.trust_loopback = value;
             self.sets(AddressKey::TrustLoopback, entry.line);
