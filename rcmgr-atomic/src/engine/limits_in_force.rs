@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rcmgr_core::{Error, Limit, Limits, ScopeId};
 
+use super::dry_run::with_flat_dry_run;
 use super::state::Engine;
 use super::user_code::call_user_code;
 use crate::limits::{LimitsVersion, check_support};
@@ -121,17 +122,6 @@ impl Engine {
             node.set_limit(version, &self.limit_of(id, version));
         });
     }
-}
-
-/// These limits, without the dry run that their dry run has. It has no effect, and it would keep
-/// memory: if each reload evaluates the limits that were in force before, it has a dry run of its
-/// own, and so on.
-pub(super) fn with_flat_dry_run(mut limits: Limits) -> Limits {
-    let dry_run = limits.dry_run.as_mut();
-    if let Some(dry_run) = dry_run.filter(|dry_run| dry_run.dry_run.is_some()) {
-        Arc::make_mut(dry_run).dry_run = None;
-    }
-    limits
 }
 
 /// The limit of the scope of this name in a set of limits.
