@@ -3,6 +3,7 @@
 //! All commands build [files over defaults](configuration::Configuration) as a server does, and
 //! know the [origin](origin::Origin) of each value.
 
+mod advice;
 pub mod amount;
 mod beside;
 mod check;
@@ -41,7 +42,8 @@ enum Command {
     ///
     /// Reads every file and builds it over the defaults. Prints on stderr a line for each invalid
     /// file, as `file:line: field: reason`, and a line for each limit that cannot work as written
-    /// because of the file, as `file:line: warning: field: reason`.
+    /// because of the file, as `file:line: warning: field: reason`. All defaults that one field puts
+    /// out of reach are one warning.
     ///
     /// Limits are also compared with the resources of this machine, except with --budget, or with
     /// --memory and --fds together: then the result is the same on every machine.

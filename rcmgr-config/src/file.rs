@@ -3,6 +3,7 @@
 //! Both syntaxes are parsed into the same small tree with line numbers. One interpreter turns the
 //! tree into limits, so that both have the same rules and errors.
 
+mod address_lists;
 mod addresses;
 mod foreign;
 mod format;

@@ -13,6 +13,7 @@ Trusted = [
     "127.0.0.0/8",
     "192.0.2.1",
 ]
+TrustLoopback = true
 Allowlist = ["/ip4/198.51.100.0/ipcidr/24"]
 NAT64 = ["2001:db8:64::/96"]
 
@@ -37,6 +38,7 @@ Global = { PerSecond = 1000, Burst = 4000 }
 const JSON: &str = r#"{
     "Addresses": {
         "Trusted": ["127.0.0.0/8", "192.0.2.1"],
+        "TrustLoopback": true,
         "Allowlist": ["/ip4/198.51.100.0/ipcidr/24"],
         "NAT64": ["2001:db8:64::/96"],
         "Subnets": {"IPv4/32": 8, "ipv4/24": "64", "IPv6/56": "blockAll", "IPv6/48": "unlimited"},
@@ -116,20 +118,21 @@ fn each_limit_by_address_has_its_line() {
     let file = LimitsFile::from_toml(TOML).unwrap();
     let lines = [
         (AddressKey::Trusted, 3),
-        (AddressKey::Allowlist, 7),
-        (AddressKey::Nat64, 8),
-        (AddressKey::SubnetV4(24), 12),
-        (AddressKey::SubnetV6(48), 14),
-        (AddressKey::Network(net("198.51.100.0/24")), 17),
-        (AddressKey::GlobalRate, 21),
-        (AddressKey::RateV6(56), 23),
-        (AddressKey::NetworkRate(net("203.0.113.0/24")), 25),
+        (AddressKey::TrustLoopback, 7),
+        (AddressKey::Allowlist, 8),
+        (AddressKey::Nat64, 9),
+        (AddressKey::SubnetV4(24), 13),
+        (AddressKey::SubnetV6(48), 15),
+        (AddressKey::Network(net("198.51.100.0/24")), 18),
+        (AddressKey::GlobalRate, 22),
+        (AddressKey::RateV6(56), 24),
+        (AddressKey::NetworkRate(net("203.0.113.0/24")), 26),
     ];
     for (key, line) in lines {
         assert_eq!(file.address_line(&key), Some(line), "{key}");
     }
     assert_eq!(file.address_line(&AddressKey::SubnetV4(16)), None);
-    assert_eq!(file.address_lines.len(), 14);
+    assert_eq!(file.address_lines.len(), 15);
 }
 
 #[test]
@@ -176,6 +179,10 @@ fn loopback_stays_trusted_beside_other_networks_unless_the_file_says_otherwise()
         trusted("[Addresses]\nTrusted = []\nTrustLoopback = true"),
         loopback,
     );
+    let as_default = "[Addresses]\nTrusted = []\nTrustLoopback = \"default\"\n";
+    assert_eq!(trusted(as_default), loopback);
+    let file = PartialLimits::from_toml(as_default).unwrap();
+    assert_eq!(file.to_toml(), as_default);
 }
 
 #[test]
@@ -358,6 +365,7 @@ fn limits_by_address_are_written_as_they_are_read() {
         written,
         r#"[Addresses]
 Trusted = ["127.0.0.0/8", "192.0.2.1/32"]
+TrustLoopback = true
 Allowlist = ["/ip4/198.51.100.0/ipcidr/24"]
 NAT64 = ["2001:db8:64::/96"]
 
@@ -395,7 +403,8 @@ IPv6 = "unlimited"
     );
     let nothing = PartialLimits::from(&Limits::unlimited()).to_toml();
     let (_, written) = nothing.split_once("[Addresses]\n").unwrap();
-    assert!(written.starts_with("Trusted = [\"127.0.0.0/8\", \"::1/128\"]\nAllowlist = []\n"));
+    let start = "Trusted = []\nTrustLoopback = true\nAllowlist = []\n";
+    assert!(written.starts_with(start), "{written}");
     assert!(
         written.contains("\nNetworks = \"unlimited\"\n"),
         "{written}"

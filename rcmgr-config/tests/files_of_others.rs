@@ -126,6 +126,9 @@ fn old_scaling_keys_are_explained() {
         "ProtocolLimitIncrease",
         "ServiceLimits",
         "ConnBaseLimit",
+        "SystemMemory",
+        "ConnMemory",
+        "ProtocolPeerMemory",
     ] {
         let text = format!("{{\"{key}\": {{\"Memory\": 1}}}}");
         assert_refused(

@@ -438,3 +438,36 @@ proptest! {
         prop_assert_eq!(toml.map(|partial| partial.build(&defaults)), Ok(limits));
     }
 }
+
+#[test]
+fn a_known_key_in_the_wrong_table_is_told_where_it_belongs() {
+    let cases = [
+        (
+            "Conns = 5\n",
+            "line 1: Conns: a limit of no scope; it must be in the table of one, such as \
+             System.Conns",
+        ),
+        (
+            "StreamsInbound = 5\n",
+            "line 1: StreamsInbound: a limit of no scope; it must be in the table of one, such as \
+             System.StreamsInbound",
+        ),
+        (
+            "[DryRun]\nfd = 5\n",
+            "line 2: DryRun.fd: a limit of no scope; it must be in the table of one, such as \
+             System.FD",
+        ),
+        (
+            "[System]\nFD = 5\n[Subnets]\n'IPv4/32' = 8\n",
+            "line 3: Subnets: this key must be in Addresses",
+        ),
+        (
+            "Trusted = ['10.0.0.0/8']\n",
+            "line 1: Trusted: this key must be in Addresses",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = PartialLimits::from_toml(text).expect_err(text);
+        assert_eq!(error.to_string(), expected, "{text}");
+    }
+}

@@ -137,7 +137,7 @@ const PAGE: &str = concat!(
 
 /// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-j0dra28Y5qbsFfXCXicUSVkxN2R7IIgh3I+TYjCNbVE='; \
+    script-src 'sha256-m8RDfHSOWcg6wgGxHkr5vfGC35c1xmgJoA/MKboh3Rc='; \
     style-src 'sha256-02hnR9S3tjLq5UX6W+hf3qSFqQ3bXtPiifuRyITZ1IY='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -44,6 +44,7 @@ fn head(page: &mut Page, report: &Report) {
     );
     let times = match (report.least_rounds(), method.rounds) {
         (least, asked) if least < asked => format!("{least} to {asked} times"),
+        (_, 1) => "once".to_owned(),
         (_, asked) => format!("{asked} times"),
     };
     page.add("<dl>");

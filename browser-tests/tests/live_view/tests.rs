@@ -65,7 +65,7 @@ fn change(browser: &Browser) {
     page.value::<bool>("(window.isTheSame = true)");
     let more = stream(&manager, "192.0.2.1", "/echo", 2 * MIB);
     page.until(&format!("{of_peer}.includes('3 MiB of 4 MiB')"));
-    page.until(&format!("{of_peer}.includes('75 % of memory')"));
+    page.until(&format!("{of_peer}.includes('75 % of Memory')"));
     assert_eq!(page.value::<String>(width), "75%");
     let other = stream(&manager, "192.0.2.2", "/echo", 1);
     page.until_shown("192.0.2.2");
@@ -108,7 +108,7 @@ fn order(browser: &Browser) {
     }
     let server = Server::start(&manager);
     let page = Page::open(browser, server.url(), WIDE);
-    page.until_shown("100 % of streams");
+    page.until_shown("100 % of Streams");
     let peers = || {
         let names = names_on(&page);
         let peers = names.into_iter().filter(|name| name.starts_with("peer:"));

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::slice;
 
 use clap::Args;
-use rcmgr_config::{LimitsExt, LimitsFileErrors, Machine, Warning};
+use rcmgr_config::{LimitsExt, LimitsFileErrors, Machine};
 
+use super::advice::Advice;
 use super::command_error::CommandError;
 use super::configuration::{Configuration, comparable};
 use super::defaults::{Defaults, DefaultsOptions};
@@ -67,24 +68,18 @@ fn warnings(
     machine: Option<&Machine>,
 ) -> Result<Vec<String>, LimitsFileErrors> {
     let configuration = Configuration::read(defaults, slice::from_ref(&file.to_owned()))?;
-    let line = |place: &str, warning: &Warning, set_by: Option<(&Path, usize)>| {
-        let line = set_by.map_or(" ".to_owned(), |(_, line)| format!("{line}: "));
-        format!("{}:{line}warning: {place}{warning}", file.display())
-    };
     let limits = &configuration.limits;
     let of_limits = limits.warnings_over(&defaults.limits, machine);
-    let lines = of_limits
-        .iter()
-        .map(|warning| line("", warning, configuration.line_of(&warning.setting)));
     let dry_run = limits.dry_run.as_ref();
     let of_dry_run = dry_run.map(|dry_run| dry_run.warnings_over(&defaults.limits, machine));
+    let mut of_dry_run = of_dry_run.unwrap_or_default();
     // Where the dry run is as enforced, the warning is there already.
-    let own = of_dry_run.iter().flatten();
-    let own = own
-        .filter(|warning| !of_limits.contains(warning))
-        .map(|warning| {
-            let set_by = configuration.dry_run_line_of(&warning.setting);
-            line("DryRun.", warning, set_by)
-        });
-    Ok(lines.chain(own).collect())
+    of_dry_run.retain(|warning| !of_limits.contains(warning));
+    let of_limits = configuration.folded(&of_limits).into_iter();
+    let advices = of_limits.chain(configuration.folded_dry_run(&of_dry_run));
+    let line = |Advice { set_by, text }| {
+        let line = set_by.map_or(" ".to_owned(), |(_, line)| format!("{line}: "));
+        format!("{}:{line}warning: {text}", file.display())
+    };
+    Ok(advices.map(line).collect())
 }

@@ -7,6 +7,7 @@ use rcmgr_config::{
     AddressKey, LimitsExt, LimitsFile, LimitsFileErrors, Machine, PartialLimits, Setting, Warning,
 };
 
+use super::advice::{self, Advice};
 use super::amount::printable;
 use super::defaults::Defaults;
 use super::origin::Origin;
@@ -42,13 +43,28 @@ impl<'a> Configuration<'a> {
     }
 
     /// The warnings about the limits, those of the defaults included.
-    pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Warning> {
+    pub fn warnings(&self, machine: Option<&Machine>) -> Vec<Advice<'_>> {
         let mut warnings = self.limits.warnings(machine);
         let of_files = self.limits.warnings_over(&self.defaults.limits, machine);
         let new = of_files.into_iter();
         let new: Vec<_> = new.filter(|warning| !warnings.contains(warning)).collect();
         warnings.extend(new);
-        warnings
+        self.folded(&warnings)
+    }
+
+    /// The warnings, with one line for all defaults that one set field makes unreachable.
+    pub fn folded(&self, warnings: &[Warning]) -> Vec<Advice<'_>> {
+        let line_of = |setting: &Setting| self.line_of(setting);
+        advice::folded(warnings, "", line_of, |setting| line_of(setting).is_none())
+    }
+
+    /// The warnings of the dry run, folded in the same way.
+    pub fn folded_dry_run(&self, warnings: &[Warning]) -> Vec<Advice<'_>> {
+        let line_of = |setting: &Setting| self.dry_run_line_of(setting);
+        // A limit that the dry run leaves out is as enforced.
+        advice::folded(warnings, "DryRun.", line_of, |setting| {
+            line_of(setting).is_none() && self.line_of(setting).is_none()
+        })
     }
 
     /// A description of the limits.
@@ -77,11 +93,7 @@ impl<'a> Configuration<'a> {
 
     /// The file and the line of a setting, if a file has it.
     pub fn line_of(&self, setting: &Setting) -> Option<(&Path, usize)> {
-        self.latest(|file| match setting {
-            Setting::Field(field) => file.line(&field.key, field.resource),
-            Setting::Address(key) => file.address_line(key),
-            Setting::DryRun => None,
-        })
+        self.latest(|file| advice::line_in(file, setting))
     }
 
     /// The file and the line of a setting of the dry run, if a file has it.

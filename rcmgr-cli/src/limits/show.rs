@@ -122,7 +122,7 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
         }
     })?;
     for warning in configuration.warnings(Some(&comparable(machine))) {
-        print_error(format_args!("warning: {warning}"));
+        print_error(format_args!("warning: {}", warning.text));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,9 +31,12 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(missing) = sandbox::tools() {
-        eprintln!("{missing}");
-        return ExitCode::FAILURE;
+    if !sandbox::has_curl() {
+        eprintln!("Commands of the book that use curl are not tested: install curl.");
+        // In CI nothing is left out.
+        if std::env::var("CI").is_ok_and(|value| value == "true") {
+            return ExitCode::FAILURE;
+        }
     }
     let trials = chapters().into_iter().map(|path| {
         let name = path.display().to_string();

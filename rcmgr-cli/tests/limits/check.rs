@@ -33,12 +33,65 @@ fn all_files_are_checked() {
     );
     let denied = folder.limits(&["check", "--deny-warnings", "good.toml", "odd.json"]);
     assert_eq!((denied.status, denied.out.as_str()), (1, "good.toml: ok\n"));
-    // A warning about a limit that the file does not set has no line number.
+    // A warning about limits that the file does not set has the line of the field that causes it.
     let low = folder.limits(&["check", "low.toml"]);
-    let line = "low.toml: warning: PeerDefault.FD: 15 cannot be reached: System allows 5\n";
+    let line = "low.toml:2: warning: System.FD: 5 is below 2 defaults";
     assert!(low.err.contains(line), "{}", low.err);
     assert_eq!(low.status, 0);
     assert!(folder.run(&["check"]).wrong_use().contains("<FILE>"));
+}
+
+#[test]
+fn defaults_that_one_set_field_makes_unreachable_are_one_warning() {
+    let cases = [
+        (
+            "[System]\nFD = 3\n",
+            "2: warning: System.FD: 3 is below 4 defaults, which cannot be reached: Transient.FD, \
+             ServiceDefault.FD, ProtocolDefault.FD and 1 other",
+        ),
+        (
+            "[PeerDefault]\nFD = 4\n[System]\nConns = 20\n",
+            "4: warning: System.Conns: 20 is below 6 defaults, which cannot be reached: \
+             System.ConnsInbound, System.ConnsOutbound, Transient.Conns and 3 others",
+        ),
+        (
+            "[System]\nMemory = '8 MiB'\n[PeerDefault]\nConns = 2\n",
+            "2: warning: System.Memory: 8 MiB is below 4 defaults",
+        ),
+        (
+            "[PeerDefault]\nStreamsInbound = 5\nStreams = 5\n",
+            "3: warning: PeerDefault.Streams: 5 is below 1 default, which cannot be reached: \
+             PeerDefault.StreamsOutbound",
+        ),
+        // The limits that a file sets keep a line each.
+        (
+            "[System]\nConns = 20\n[Transient]\nConns = 30\n",
+            "4: warning: Transient.Conns: 30 cannot be reached: System allows 20",
+        ),
+        (
+            "[DryRun.System]\nFD = 3\n",
+            "2: warning: DryRun.System.FD: 3 is below 4 defaults, which cannot be reached: \
+             Transient.FD, ServiceDefault.FD, ProtocolDefault.FD and 1 other",
+        ),
+    ];
+    for (file, expected) in cases {
+        let folder = Folder::new("folded", &[("small.toml", file)]);
+        let check = folder.run(&["check", "small.toml", "--memory=1GiB", "--fds=1000"]);
+        let expected = format!("small.toml:{expected}");
+        let lines: Vec<_> = check.err.lines().collect();
+        assert!(
+            lines.iter().any(|line| line.starts_with(&expected)),
+            "{file}: {lines:#?}"
+        );
+        assert!(lines.len() <= 5, "{file}: {lines:#?}");
+        let about_others = lines.iter().filter(|line| line.contains(".toml: warning"));
+        assert_eq!(about_others.count(), 0, "{file}: {lines:#?}");
+    }
+    // `limits` without a command prints the same, without the place.
+    let folder = Folder::new("folded-show", &[("small.toml", cases[0].0)]);
+    let shown = folder.run(&["small.toml", "--memory=1GiB", "--fds=1000"]);
+    let line = "warning: System.FD: 3 is below 4 defaults, which cannot be reached: ";
+    assert!(shown.err.contains(line), "{}", shown.err);
 }
 
 #[test]

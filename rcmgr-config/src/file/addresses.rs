@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use rcmgr_core::address::{
-    NetworkLimit, NetworkRate, Rate, SubnetLimit, SubnetRate, canonical_network,
-};
+use rcmgr_core::address::canonical_network;
 use rcmgr_core::ipnet::{IpNet, Ipv6Net};
 use rcmgr_core::{AddressConfig, AddressLimits, BadConfiguration, LimitValue, Resource, shown};
 
+use super::address_lists::{add_network, add_rate, add_subnet, check};
 use super::mistakes::Mistakes;
 use super::names::{bad, bad_at, kind, path, quoted_path, table, unique, unknown};
 use super::rate::{BLOCK_ALL, rate_value};
@@ -22,6 +21,18 @@ pub(super) type AddressLines = BTreeMap<AddressKey, usize>;
 /// The maximum number of NAT64 prefixes, which are compared with each other and with each network.
 const MAX_NAT64: usize = 16;
 
+/// The settings of the table.
+pub(super) const KEYS: [&str; 8] = [
+    "ReferenceDefaults",
+    "Trusted",
+    "TrustLoopback",
+    "Allowlist",
+    "NAT64",
+    "Subnets",
+    "Networks",
+    "Rates",
+];
+
 pub(super) struct Addresses<'m> {
     format: FileFormat,
     mistakes: &'m mut Mistakes,
@@ -29,6 +40,8 @@ pub(super) struct Addresses<'m> {
     config: AddressConfig,
     /// The lists that the file sets.
     set: BTreeSet<AddressList>,
+    /// Whether the file says anything about loopback, `default` included.
+    names_loopback: bool,
     lines: AddressLines,
     /// The path and line of each setting, to detect one that is set under two names.
     given: BTreeMap<AddressKey, (String, usize)>,
@@ -88,6 +101,7 @@ impl<'m> Addresses<'m> {
             reference_defaults: false,
             config: AddressConfig::none(),
             set: BTreeSet::new(),
+            names_loopback: false,
             lines: BTreeMap::new(),
             given: BTreeMap::new(),
         }
@@ -96,10 +110,9 @@ impl<'m> Addresses<'m> {
     /// The settings and their lines.
     pub(super) fn finish(mut self, within: &str) -> (PartialAddresses, AddressLines) {
         // An empty list says that nothing is trusted, loopback included.
-        let is_silent = !self.set.contains(&AddressList::TrustLoopback);
         if let Some(&line) = self.lines.get(&AddressKey::Trusted)
             && self.config.trusted.is_empty()
-            && is_silent
+            && !self.names_loopback
         {
             self.config.trust_loopback = false;
             self.sets(AddressKey::TrustLoopback, line);
@@ -121,16 +134,6 @@ impl<'m> Addresses<'m> {
 
     /// Interprets the table of all settings.
     pub(super) fn table(&mut self, entry: &Entry<'_>, within: &str) {
-        let known = [
-            "ReferenceDefaults",
-            "Trusted",
-            "TrustLoopback",
-            "Allowlist",
-            "NAT64",
-            "Subnets",
-            "Networks",
-            "Rates",
-        ];
         let entries = table(entry, within, "settings such as Subnets", self.format);
         let Some(entries) = self.mistakes.ok(entries) else {
             return;
@@ -149,7 +152,7 @@ impl<'m> Addresses<'m> {
                 "Subnets" => self.subnets(entry, &path),
                 "Networks" => self.networks(entry, &path),
                 "Rates" => self.rates(entry, &path),
-                _ => self.mistakes.add(unknown(entry, &path, &known)),
+                _ => self.mistakes.add(unknown(entry, &path, &KEYS)),
             }
         }
     }
@@ -161,6 +164,7 @@ impl<'m> Addresses<'m> {
     }
 
     fn trust_loopback(&mut self, entry: &Entry<'_>, path: &str) {
+        self.names_loopback = true;
         if let Some(value) = self.flag(entry, path) {
             self.config.trust_loopback = value;
             self.sets(AddressKey::TrustLoopback, entry.line);
@@ -464,46 +468,4 @@ impl<'m> Addresses<'m> {
         self.set.insert(key.list());
         self.lines.insert(key, line);
     }
-}
-
-fn add_subnet(config: &mut AddressConfig, key: AddressKey, conns: u64) {
-    let subnets = &mut config.subnets;
-    match key {
-        AddressKey::SubnetV4(prefix_len) => subnets.v4.push(SubnetLimit { prefix_len, conns }),
-        AddressKey::SubnetV6(prefix_len) => subnets.v6.push(SubnetLimit { prefix_len, conns }),
-        _ => {}
-    }
-}
-
-fn add_network(config: &mut AddressConfig, network: IpNet, conns: LimitValue) {
-    let limit = NetworkLimit { network, conns };
-    match network {
-        IpNet::V4(_) => config.subnets.v4_networks.push(limit),
-        IpNet::V6(_) => config.subnets.v6_networks.push(limit),
-    }
-}
-
-/// Adds a rate. `None` is no limit: a subnet size without one is not in the list.
-fn add_rate(config: &mut AddressConfig, key: AddressKey, rate: Option<Rate>) {
-    let rates = &mut config.rates;
-    match (key, rate) {
-        (AddressKey::GlobalRate, rate) => rates.global = rate,
-        (AddressKey::RateV4(prefix_len), Some(rate)) => {
-            rates.v4.push(SubnetRate { prefix_len, rate });
-        }
-        (AddressKey::RateV6(prefix_len), Some(rate)) => {
-            rates.v6.push(SubnetRate { prefix_len, rate });
-        }
-        (AddressKey::NetworkRate(network), rate) => match network {
-            IpNet::V4(_) => rates.v4_networks.push(NetworkRate { network, rate }),
-            IpNet::V6(_) => rates.v6_networks.push(NetworkRate { network, rate }),
-        },
-        _ => {}
-    }
-}
-
-/// The reason why a configuration is not valid.
-fn check(config: AddressConfig) -> Result<(), String> {
-    let checked = AddressLimits::new(config).map(drop);
-    checked.map_err(|error| error.reason)
 }

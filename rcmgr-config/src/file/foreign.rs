@@ -124,6 +124,10 @@ pub(super) fn unknown_table(name: &str) -> Option<&'static str> {
         "Rcmgr" => Some(GREENFIELD),
         "ServiceLimits" | "ServicePeerLimits" | "ProtocolLimits" | "ProtocolPeerLimits"
         | "PeerLimits" => Some(SCALING),
+        // Every scope of go-libp2p 0.18 has a key of its own for memory.
+        "SystemMemory" | "TransientMemory" | "ServiceMemory" | "ServicePeerMemory"
+        | "ProtocolMemory" | "ProtocolPeerMemory" | "PeerMemory" | "ConnMemory"
+        | "StreamMemory" => Some(SCALING),
         _ if name.ends_with("BaseLimit") || name.ends_with("LimitIncrease") => Some(SCALING),
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rcmgr_core::{BadConfiguration, LimitsKey, Resource};
 
-use super::addresses::Addresses;
+use super::addresses::{self, Addresses};
 use super::foreign::{self, Found};
 use super::interpreted::Interpreted;
 use super::mistakes::{LimitsFileErrors, Mistakes};
@@ -195,6 +195,9 @@ fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
     if let Some(reason) = foreign::unknown_table(&entry.name) {
         return bad(entry, path, reason.into());
     }
+    if let Some(reason) = misplaced(&entry.name) {
+        return bad(entry, path, reason);
+    }
     let known: Vec<&str> = LimitsKey::SCOPES
         .iter()
         .map(LimitsKey::scope)
@@ -202,4 +205,18 @@ fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
         .chain([SYSTEM_LIMIT, ADDRESSES, DRY_RUN])
         .collect();
     unknown(entry, path, &known)
+}
+
+/// The table of a known key that stands at the top of a file instead. `Conns` is not a mistyped
+/// `Conn`.
+fn misplaced(name: &str) -> Option<String> {
+    let resources = Resource::IN_FILES;
+    let mut fields = resources.into_iter().map(Resource::field_name);
+    if let Some(field) = fields.find(|field| field.eq_ignore_ascii_case(name)) {
+        return Some(format!(
+            "a limit of no scope; it must be in the table of one, such as System.{field}"
+        ));
+    }
+    let is_of_addresses = addresses::KEYS.contains(&name);
+    is_of_addresses.then(|| format!("this key must be in {ADDRESSES}"))
 }

@@ -114,6 +114,13 @@ fn addresses(addresses: &PartialAddresses) -> Table {
     let settings: Vec<_> = address_settings(addresses.values()).collect();
     for list in AddressList::ALL {
         if !addresses.sets(list) {
+            // Beside an empty list of networks, a reader takes silence for `false`.
+            let is_silent = addresses.sets(AddressList::Trusted)
+                && addresses.values().trusted.is_empty()
+                && list == AddressList::TrustLoopback;
+            if is_silent {
+                table.add(list.name(), Output::word("default"));
+            }
             continue;
         }
         let group = group(list);

@@ -8,15 +8,13 @@ const SHOWN_ROWS = 8;
 const PARTS = ["addresses", "dry-run", "detail", "tree"];
 const $ = (id) => document.getElementById(id);
 const here = location.pathname.endsWith("/") ? location.pathname : location.pathname + "/";
-// The names of resources in the answer, on this page, and in limits files.
+// The names of resources in the answer, and in limits files.
 const RESOURCES = [
-  ["memory", "memory", "Memory"], ["fd", "fds", "FD"],
-  ["conns", "connections", "Conns"], ["conns-inbound", "connections in", "ConnsInbound"],
-  ["conns-outbound", "connections out", "ConnsOutbound"], ["streams", "streams", "Streams"],
-  ["streams-inbound", "streams in", "StreamsInbound"], ["streams-outbound", "streams out", "StreamsOutbound"],
+  ["memory", "Memory"], ["fd", "FD"],
+  ["conns", "Conns"], ["conns-inbound", "ConnsInbound"], ["conns-outbound", "ConnsOutbound"],
+  ["streams", "Streams"], ["streams-inbound", "StreamsInbound"], ["streams-outbound", "StreamsOutbound"],
 ];
-const LABELS = new Map(RESOURCES.map(([resource, label]) => [resource, label]));
-const FIELDS = new Map(RESOURCES.map(([resource, , field]) => [resource, field]));
+const FIELDS = new Map(RESOURCES);
 const CLASSES = {
   "service": "services", "service-peer": "peers' shares of services", "protocol": "protocols",
   "protocol-peer": "peers' shares of protocols", "peer": "peers", "conn": "each connection",
@@ -179,13 +177,13 @@ function drawMinute(svg, of) {
   svg.setAttribute("aria-label", "last minute: " + text + ", up to " + rate(most) + " refused");
 }
 
-function bar(scope, resource, label) {
+function bar(scope, resource, field) {
   const [now, limit] = [used(scope, resource), scope.limit[resource]];
   const part = Math.min(now / Math.max(limit, 1), 1);
   const made = element("div", "bar " + level(part));
   const words = element("div", "words");
   const text = amount(resource, now) + " of " + amount(resource, limit);
-  words.append(element("span", "", label), element("span", "amount", text));
+  words.append(element("span", "", field), element("span", "amount", text));
   const track = element("div", "track");
   if (part > 0) {
     const fill = element("div", "fill");
@@ -200,7 +198,7 @@ function bar(scope, resource, label) {
 function facts(scope) {
   const made = element("span", "facts");
   if (scope.utilisation !== null) {
-    const text = percent(scope.utilisation) + " of " + LABELS.get(scope.fullest);
+    const text = percent(scope.utilisation) + " of " + FIELDS.get(scope.fullest);
     made.append(element("span", level(scope.utilisation), text));
   }
   const refused = sum(scope.refusals);
@@ -210,7 +208,7 @@ function facts(scope) {
   }
   const would = sum(scope.dry_run_refusals);
   if (would > 0) made.append(element("span", "high", "dry run " + count(would)));
-  if (scope.peak.memory > 0) made.append(element("span", "", "memory peak " + size(scope.peak.memory)));
+  if (scope.peak.memory > 0) made.append(element("span", "", "Memory peak " + size(scope.peak.memory)));
   return made;
 }
 
@@ -222,11 +220,11 @@ function card(scope) {
   title.append(link(scope.name, scope.parent), right);
   const bars = element("div", "bars");
   const free = [];
-  for (const [resource, label] of RESOURCES) {
-    if (typeof scope.limit[resource] === "number") bars.append(bar(scope, resource, label));
+  for (const [resource, field] of RESOURCES) {
+    if (typeof scope.limit[resource] === "number") bars.append(bar(scope, resource, field));
     // Without a limit only used resources are shown, by direction.
     else if (used(scope, resource) > 0 && resource !== "conns" && resource !== "streams")
-      free.push(label + " " + amount(resource, used(scope, resource)));
+      free.push(field + " " + amount(resource, used(scope, resource)));
   }
   made.append(title, bars);
   if (free.length) made.append(element("div", "free", "no limit: " + free.join(", ")));
@@ -419,7 +417,7 @@ function table(scope) {
   line.append(...heads.map((text, at) => element("th", at > 5 ? "left" : "", text)));
   head.append(line);
   const body = element("tbody");
-  for (const [resource, , field] of RESOURCES) {
+  for (const [resource, field] of RESOURCES) {
     const limit = scope.limit[resource];
     const part = typeof limit === "number" ? used(scope, resource) / Math.max(limit, 1) : null;
     const optional = (number) => number === undefined ? "" : amount(resource, number);
