@@ -197,7 +197,10 @@ fn a_file_that_is_no_trace_is_an_error_that_names_the_format() {
             "0.json:1: not an event: expected a JSON object",
         ),
         (b"12", "0.json:1: not an event: invalid type: integer `12`"),
-        (b"null", "0.json:1: not an event: invalid type: null"),
+        (
+            b"null",
+            "0.json:1: not an event: invalid type: null, expected a JSON object",
+        ),
         (b"\"start\"", "0.json:1: not an event: invalid type: string"),
         (
             b"\x7fELF\x02\x01\0\0",

@@ -15,6 +15,7 @@ use super::format::grouped;
 use super::scopes::connections_refused;
 use super::stage::Stage;
 use super::tally::Tally;
+use super::verdict::refused_by_address;
 use crate::output::{for_stderr, print_error};
 
 /// A bar on a terminal, otherwise nothing; and the begin of the demo.
@@ -116,12 +117,18 @@ impl Progress {
             format!("{} echoes", grouped(honest.echoes.get())),
         ];
         match &self.refused {
-            Refused::By(manager) => counts.extend(
-                [ScopeClass::Peer, ScopeClass::Transient, ScopeClass::System].map(|class| {
+            Refused::By(manager) => {
+                // Only a limits file limits the addresses of the demo.
+                let by_address = refused_by_address(manager);
+                if by_address > 0 {
+                    counts.push(format!("{} refused by address", grouped(by_address)));
+                }
+                let classes = [ScopeClass::Peer, ScopeClass::Transient, ScopeClass::System];
+                counts.extend(classes.map(|class| {
                     let refused = connections_refused(&manager.refusals(class));
                     format!("{} refused by {class}", grouped(refused))
-                }),
-            ),
+                }));
+            }
             Refused::ByCrash => {
                 counts.push(format!("{} lost", grouped(honest.lost.get())));
                 let crashes = server.crashes.get();
@@ -153,7 +160,37 @@ fn stderr_columns() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use rcmgr_atomic::address::{AddressConfig, AddressLimits, SubnetLimit};
+    use rcmgr_atomic::{Direction, Limits, UsesFd};
+
     use super::*;
+
+    #[test]
+    fn refusals_by_address_are_among_the_counters() {
+        let mut config = AddressConfig::none();
+        config.subnets.v4.push(SubnetLimit {
+            prefix_len: 32,
+            conns: 0,
+        });
+        let limits = Limits {
+            addresses: AddressLimits::new(config).unwrap(),
+            ..Limits::unlimited()
+        };
+        let manager = Manager::new(limits).unwrap();
+        let progress = Progress {
+            bar: Bar(None, Instant::now()),
+            tally: Arc::default(),
+            refused: Refused::By(manager.clone()),
+        };
+        let by_address = |count: &String| count.ends_with("refused by address");
+        assert!(!progress.counts().iter().any(by_address));
+        let from: SocketAddr = "192.0.2.7:4001".parse().unwrap();
+        let refused = manager.open_connection(Direction::Inbound, UsesFd::Yes, from);
+        refused.unwrap_err();
+        assert!(progress.counts().contains(&"1 refused by address".into()));
+    }
 
     #[test]
     fn a_narrow_progress_line_has_whole_counters() {

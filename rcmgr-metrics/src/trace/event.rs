@@ -26,7 +26,7 @@ use crate::json;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "a JSON object")]
 pub struct Event {
     /// The time, in RFC 3339; empty in traces of go-libp2p's first releases.
     #[serde(default, skip_serializing_if = "String::is_empty")]
