@@ -1,5 +1,6 @@
 //! The limits by address in force, and their source.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,9 +105,10 @@ impl Source {
         let mut limits = self.limits.subnets.clone();
         let open = self.limits.allowlist.iter();
         let open = open.filter(|entry| entry.peer.is_none());
+        let named = limits.v4_networks.iter().chain(&limits.v6_networks);
+        let mut named: HashSet<IpNet> = named.map(|named| canonical(named.network)).collect();
         for network in open.filter_map(|entry| entry.network).map(&canonical) {
-            let mut named = limits.v4_networks.iter().chain(&limits.v6_networks);
-            if named.any(|named| canonical(named.network) == network) {
+            if !named.insert(network) {
                 continue;
             }
             let conns = self.conns;

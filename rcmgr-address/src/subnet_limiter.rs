@@ -442,7 +442,7 @@ impl<'a> Locked<'a> {
         locked
     }
 
-    /// Counts a connection in the subnets, .
+    /// Counts a connection in the first `len` subnets.
     fn count(&mut self, len: usize) {
         for at in 0..len {
             let (subnet, counts) = self.counts(at);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::TestClock;
 use rcmgr_address::{
@@ -151,6 +152,26 @@ fn a_network_with_a_number_over_the_largest_limit_is_unlimited() {
     assert_eq!(of(LimitValue::LARGEST), (1, 1, 1));
     assert_eq!(of(LimitValue::LARGEST + 1), (0, 0, 0));
     assert_eq!(of(u64::MAX), (0, 0, 0));
+}
+
+/// With a search of the whole list for each network, this took a minute.
+#[test]
+fn a_long_allowlist_of_networks_is_put_in_force_in_proportion_to_its_length() {
+    let long = limits(|config| {
+        let network = |n: u32| format!("10.{}.{}.0/24", n / 256, n % 256);
+        config.allowlist = (0..20_000).map(|n| network(n).parse().unwrap()).collect();
+    });
+    let addresses = addresses(&AddressLimits::default());
+    let start = Instant::now();
+    addresses.set(long, LimitValue::Limited(1));
+    assert!(start.elapsed() < Duration::from_secs(15));
+    let permit = addresses.admit(IpAddr::from([10, 78, 31, 1]).into());
+    assert!(permit.is_ok());
+    assert!(
+        addresses
+            .admit(IpAddr::from([10, 78, 31, 2]).into())
+            .is_err()
+    );
 }
 
 #[test]

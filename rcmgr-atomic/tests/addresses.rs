@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use rcmgr_atomic::address::{AddressConfig, AddressLimits, AllowlistEntry, RateLimits};
+use rcmgr_atomic::address::{
+    AddressConfig, AddressLimits, AllowlistEntry, RateLimits, SubnetLimit, SubnetLimits,
+};
 use rcmgr_atomic::{
     Clock, Connection, Direction, Endpoint, Error, Limit, Limits, Manager, PeerId, Priority,
     Result, ScopeId, UsesFd,
@@ -348,4 +351,42 @@ fn a_source_address_must_be_verified_when_many_connections_come_from_it() {
     }
     assert!(manager.verify_source_address(ip));
     assert!(!manager.verify_source_address([127, 0, 0, 1].into()));
+}
+
+/// The longer the list of scopes, the longer a change of all limits takes.
+#[test]
+fn a_change_of_the_limits_by_address_right_after_a_change_of_all_limits_stays() {
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let peers = (0..5_000).map(|peer| format!("peer-{peer}").parse().unwrap());
+    let open = |peer| manager.open_stream(&peer, Direction::Inbound).unwrap();
+    let _streams: Vec<_> = peers.map(open).collect();
+    let with_conns = |conns| {
+        let v4 = vec![SubnetLimit {
+            prefix_len: 32,
+            conns,
+        }];
+        SubnetLimits {
+            v4,
+            ..SubnetLimits::none()
+        }
+    };
+    for round in 0..20 {
+        let mut limits = Limits::unlimited();
+        let mut config = AddressConfig::none();
+        config.subnets = with_conns(2 * round);
+        limits.addresses = AddressLimits::new(config).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| manager.set_limits(limits.clone()));
+            let addresses = manager.addresses();
+            while addresses.limits() != limits.addresses {
+                thread::yield_now();
+            }
+            let changed = addresses.change(|config| config.subnets = with_conns(2 * round + 1));
+            changed.unwrap();
+        });
+        assert_eq!(
+            manager.limits().addresses.subnets,
+            with_conns(2 * round + 1)
+        );
+    }
 }

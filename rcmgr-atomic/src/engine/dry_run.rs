@@ -92,6 +92,17 @@ impl DryRun {
     }
 }
 
+/// These limits, without the dry run that their dry run has. It has no effect, and it would keep
+/// memory: if each reload evaluates the limits that were in force before, it has a dry run of its
+/// own, and so on.
+pub fn with_flat_dry_run(mut limits: Limits) -> Limits {
+    let dry_run = limits.dry_run.as_mut();
+    if let Some(dry_run) = dry_run.filter(|dry_run| dry_run.dry_run.is_some()) {
+        Arc::make_mut(dry_run).dry_run = None;
+    }
+    limits
+}
+
 fn new_addresses(limits: &Limits, clock: &Arc<dyn Clock>) -> Option<Arc<Addresses>> {
     let dry_run = limits.dry_run.as_ref()?;
     let conns = dry_run.allowlisted_system.conns;

@@ -1,9 +1,11 @@
 //! The limits in force: of all scopes, and of single ones.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rcmgr_core::{Error, Limit, Limits, ScopeId};
 
+use super::dry_run::with_flat_dry_run;
 use super::state::Engine;
 use super::user_code::call_user_code;
 use crate::limits::{LimitsVersion, check_support};
@@ -72,6 +74,7 @@ impl Engine {
         let had_dry_run = self.has_dry_run();
         let evaluated = limits.dry_run.as_deref();
         let dry_run_addresses = self.dry_run().addresses_for(&limits, self.clock());
+        let are_addresses_set = Cell::new(false);
         self.change_alone(|version| {
             let dry_run = evaluated.map(|dry_run| &dry_run.conn);
             self.conn.set_limit(version, &limits.conn, dry_run);
@@ -85,9 +88,13 @@ impl Engine {
                 node.set_limit(version, &self.limit_of(node.id(), version));
             });
             self.unproven().set_limit(version, &limits);
-            let conns = limits.allowlisted_system.conns;
-            self.addresses().set(limits.addresses.clone(), conns);
-            self.dry_run().set(&limits, &dry_run_addresses);
+            // Only in the first of two calls: the limits by address can be changed alone, and the
+            // second call must not undo a change that was made since the first.
+            if !are_addresses_set.replace(true) {
+                let conns = limits.allowlisted_system.conns;
+                self.addresses().set(limits.addresses.clone(), conns);
+                self.dry_run().set(&limits, &dry_run_addresses);
+            }
         });
         // With a dry run there is no credit. What is out is not valid under the new version.
         if self.has_dry_run() && !had_dry_run {
@@ -115,17 +122,6 @@ impl Engine {
             node.set_limit(version, &self.limit_of(id, version));
         });
     }
-}
-
-/// These limits, without the dry run that their dry run has. It has no effect, and it would keep
-/// memory: if each reload evaluates the limits that were in force before, it has a dry run of its
-/// own, and so on.
-pub(super) fn with_flat_dry_run(mut limits: Limits) -> Limits {
-    let dry_run = limits.dry_run.as_mut();
-    if let Some(dry_run) = dry_run.filter(|dry_run| dry_run.dry_run.is_some()) {
-        Arc::make_mut(dry_run).dry_run = None;
-    }
-    limits
 }
 
 /// The limit of the scope of this name in a set of limits.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use rcmgr_core::{Clock, Error, Limit, Limits, Result, ScopeClass, ScopeId, ScopeName, ScopeStat};
 
-use super::dry_run::DryRun;
+use super::dry_run::{DryRun, with_flat_dry_run};
 use super::leaf_class::LeafClass;
-use super::limits_in_force::with_flat_dry_run;
 use super::over_releases::OverReleases;
 use super::past_refusers::PastRefusers;
 use super::record::Recorder;
