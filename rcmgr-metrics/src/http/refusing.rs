@@ -203,14 +203,15 @@ impl Reading<'_> {
         refusals: &[Refusals; ScopeClass::ALL.len()],
         addresses: &AddressStat,
     ) {
-        let round = self.last.round;
-        self.last.scopes.retain(|_, known| known.round == round);
         let before = std::mem::replace(&mut self.last.classes, refusals.map(|of| counts(&of)));
         let new: [Counts; ScopeClass::ALL.len()] = std::array::from_fn(|class| {
             let now = &self.last.classes[class];
             std::array::from_fn(|at| now[at].saturating_sub(before[class][at]))
         });
         self.see_destroyed(manager, &new);
+        // Only now are the live scopes of the last reading forgotten.
+        let round = self.last.round;
+        self.last.scopes.retain(|_, known| known.round == round);
         self.keep_first();
         let limiters = [addresses.refused_by_rate, addresses.refused_by_subnet];
         let before = std::mem::replace(&mut self.last.limiters, limiters);
@@ -255,8 +256,14 @@ impl Reading<'_> {
             for (id, refusals) in manager.past_refusers(class) {
                 let refused = counts(&refusals);
                 let known = before.remove(&id).unwrap_or_default();
+                // A scope that lived at the last reading had refused this often by then.
+                let hash = self.last.scopes.hasher().hash_one(&id);
+                let lived = self.last.scopes.get(&hash);
+                let lived = lived.filter(|lived| lived.round != self.last.round);
+                let lived = lived.map(|lived| lived.counts).unwrap_or_default();
                 for (at, asked) in Resource::COUNTED.into_iter().enumerate() {
-                    let count = refused[at].saturating_sub(known[at]).min(left[at]);
+                    let known = known[at].saturating_add(lived[at].into());
+                    let count = refused[at].saturating_sub(known).min(left[at]);
                     if count > 0 && self.during.is_some() {
                         left[at] -= count;
                         let refuser = Refuser::Destroyed(id.clone());
