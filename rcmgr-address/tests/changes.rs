@@ -247,7 +247,7 @@ fn a_peer_alone_is_admitted_from_everywhere_and_nobody_else_is() {
     assert_eq!(list.listing(Endpoint::None), Listing::NotListed);
     assert_eq!(list.listing(at("203.0.113.1")), Listing::NotListed);
     assert!(!list.allows(&alice, Endpoint::None));
-    // An entry with neither a network nor a peer admits nobody.
+    // An entry with neither a network nor a peer admits no connection.
     list.add(AllowlistEntry {
         network: None,
         peer: None,

@@ -30,7 +30,7 @@ fn allowlist() -> AddressConfig {
     }
 }
 
-/// Limits with which the standard scopes let nobody in, and the allowlisted scopes `most`
+/// Limits with which the standard scopes refuse every connection, and the allowlisted scopes `most`
 /// connections.
 fn full(most: u64) -> Limits {
     let mut limits = Limits::unlimited();

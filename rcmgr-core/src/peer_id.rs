@@ -81,11 +81,11 @@ pub enum PeerIdError {
         /// The number of bytes.
         len: usize,
     },
-    /// It is the start of a libp2p peer id. Taken as a name, it would name nobody.
+    /// It is the start of a libp2p peer id. As a name it would match no peer.
     #[error("it looks like a libp2p peer id that is cut off or mistyped; check its spelling")]
     CutOff,
-    /// It starts like a libp2p peer id, has its length, and is none. Taken as a name, it would name
-    /// nobody.
+    /// It starts like a libp2p peer id, has its length, and is none. As a name it would match no
+    /// peer.
     #[error("it starts like a libp2p peer id but is not valid; check its spelling")]
     Mistyped,
 }

@@ -1,4 +1,4 @@
-//! Reads a peer as a person writes it in a limits file, and refuses what can name nobody.
+//! Reads a peer as a person writes it in a limits file, and refuses text that can name no peer.
 
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ impl PeerId {
     ///
     /// # Errors
     ///
-    /// If the text is empty or too long, or can name nobody: it has spaces or invisible characters
+    /// If the text is empty or too long, or can name no peer: it has spaces or invisible characters
     /// around it; it is an address with a port, a prefix length, an empty zone or misplaced
     /// brackets; it is several addresses, a multiaddr or a URL; it looks like an address or a libp2p
     /// peer id, but is not valid. The error's `field` is empty.
