@@ -8,7 +8,7 @@ use rcmgr::prelude::*;
 const FILE: &str = r#"
 [PeerDefault]
 ConnsInbound = 8
-Memory = "16 MiB"
+Memory = "48 MiB"
 "#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     .limits();
     let limits = LimitsFile::read(&path)?.limits.build(&defaults);
     assert_eq!(limits.peer_default.conns_inbound, LimitValue::Limited(8));
-    assert_eq!(limits.peer_default.memory, LimitValue::Limited(16 * MIB));
+    assert_eq!(limits.peer_default.memory, LimitValue::Limited(48 * MIB));
     assert_eq!(limits.system, defaults.system);
 
     // Limits that cannot work as they read, such as one above that of the whole system.
