@@ -266,7 +266,7 @@ fn a_mistake_in_trusted_networks_nat64_or_the_allowlist_is_named_after_its_own_l
         nat64: texts.iter().map(|text| text.parse().unwrap()).collect(),
         ..AddressConfig::none()
     };
-    let nobody = AllowlistEntry {
+    let empty = AllowlistEntry {
         network: None,
         peer: None,
     };
@@ -301,7 +301,7 @@ fn a_mistake_in_trusted_networks_nat64_or_the_allowlist_is_named_after_its_own_l
         ),
         (
             AddressConfig {
-                allowlist: vec![nobody],
+                allowlist: vec![empty],
                 ..AddressConfig::none()
             },
             "allowlist: an entry names neither a network nor a peer",

@@ -180,7 +180,7 @@ fn limit_value(rng: &mut Rng, below: u64) -> LimitValue {
     }
 }
 
-/// A limit of which most fields are tight: sequences of some dozens of operations exceed it.
+/// A limit with mostly tight fields: sequences of some dozens of operations exceed it.
 pub fn random_limit(rng: &mut Rng) -> Limit {
     let memory = any(rng, &[3000, 40_000, 400_000]);
     let count = |rng: &mut Rng| match rng.u8(..5) {
@@ -208,8 +208,7 @@ fn roomy_limit(rng: &mut Rng) -> Limit {
     }
 }
 
-/// Limits of which each scope has tight ones now and then. Some of the names have their own. Some limits
-/// have a dry run.
+/// Limits for all scopes. Some are tight, some names have their own, and some limits have a dry run.
 pub fn random_limits(rng: &mut Rng, names: &RandomOps) -> Limits {
     let mut limits = limits_without_dry_run(rng, names);
     if rng.u8(..3) == 0 {

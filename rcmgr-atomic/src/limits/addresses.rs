@@ -49,6 +49,7 @@ mod none {
     #[derive(Debug)]
     pub struct Addresses {
         allowlist: Allowlist,
+        /// A lock, because a change of limits is rare. No connection takes it.
         limits: Mutex<AddressLimits>,
     }
 

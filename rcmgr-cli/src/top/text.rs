@@ -59,8 +59,8 @@ fn bytes_within(chars: impl Iterator<Item = char>, width: usize) -> usize {
     chars.take_while(fits).map(char::len_utf8).sum()
 }
 
-/// Whether there are digits on both sides. Many digits in a row are an id, of which a part is
-/// better than nothing.
+/// Whether there are digits on both sides. Many digits in a row are an id: a part of an
+/// id is better than nothing.
 fn cuts_a_number(before: &str, behind: &str) -> bool {
     const MOST_DIGITS_OF_A_PORT: usize = 5;
     let digit = |byte: &&u8| byte.is_ascii_digit();
