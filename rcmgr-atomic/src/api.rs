@@ -11,6 +11,7 @@ mod service;
 mod show;
 mod span;
 mod stream;
+mod wait;
 
 pub use builder::Builder;
 pub use connection::Connection;
@@ -19,3 +20,6 @@ pub use scope::Scope;
 pub use service::Service;
 pub use span::Span;
 pub use stream::Stream;
+pub use wait::{
+    OpenConnectionWhenAvailable, OpenStreamWhenAvailable, ReserveWhenAvailable, Waiting,
+};

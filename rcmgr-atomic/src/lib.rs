@@ -86,7 +86,10 @@ mod span;
 mod sync;
 mod words;
 
-pub use api::{Builder, Connection, Manager, Scope, ScopeReport, Service, Span, Stream};
+pub use api::{
+    Builder, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
+    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting,
+};
 pub use counters::ConnMemory;
 #[cfg(feature = "address")]
 pub use rcmgr_address as address;

@@ -16,6 +16,12 @@ pub enum Error {
     /// A scope's limit leaves no room for the request.
     #[error(transparent)]
     LimitExceeded(#[from] LimitExceeded),
+    /// Other requests wait for room in the scope, and this one does not overtake them.
+    #[error(transparent)]
+    WaitersFirst(#[from] WaitersFirst),
+    /// As many requests wait for room in the scope as may.
+    #[error(transparent)]
+    QueueFull(#[from] QueueFull),
     /// The scope, its owner or the manager was closed.
     #[error("{scope} is closed")]
     ScopeClosed {
@@ -74,7 +80,11 @@ impl Error {
     /// ```
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::LimitExceeded(_) | Self::SubnetLimit(_) | Self::RateLimit(_) => true,
+            Self::LimitExceeded(_)
+            | Self::WaitersFirst(_)
+            | Self::QueueFull(_)
+            | Self::SubnetLimit(_)
+            | Self::RateLimit(_) => true,
             Self::ScopeClosed { .. }
             | Self::AlreadyAttached { .. }
             | Self::NoProtocol { .. }
@@ -88,6 +98,8 @@ impl Error {
     pub const fn scope(&self) -> Option<&ScopeName> {
         match self {
             Self::LimitExceeded(LimitExceeded { scope, .. })
+            | Self::WaitersFirst(WaitersFirst { scope, .. })
+            | Self::QueueFull(QueueFull { scope, .. })
             | Self::ScopeClosed { scope }
             | Self::AlreadyAttached { scope, .. }
             | Self::NoProtocol { scope }
@@ -117,9 +129,11 @@ impl From<Error> for io::Error {
     /// ```
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::LimitExceeded(_) | Error::SubnetLimit(_) | Error::RateLimit(_) => {
-                io::ErrorKind::QuotaExceeded
-            }
+            Error::LimitExceeded(_)
+            | Error::WaitersFirst(_)
+            | Error::QueueFull(_)
+            | Error::SubnetLimit(_)
+            | Error::RateLimit(_) => io::ErrorKind::QuotaExceeded,
             Error::ScopeClosed { .. } => io::ErrorKind::NotConnected,
             Error::AlreadyAttached { .. } => io::ErrorKind::AlreadyExists,
             Error::NoProtocol { .. } | Error::NoPeer { .. } | Error::SpansTooDeep { .. } => {
@@ -211,6 +225,96 @@ impl fmt::Display for RateLimitExceeded {
     }
 }
 
+/// Other requests wait for room in a scope, and a request does not overtake them: it was refused
+/// although there may be room for it.
+///
+/// ```
+/// use rcmgr_core::{Resource, ScopeId, WaitersFirst};
+///
+/// let refused = WaitersFirst {
+///     scope: ScopeId::System.into(),
+///     resource: Resource::Memory,
+///     requested: 4096,
+/// };
+/// assert_eq!(
+///     refused.to_string(),
+///     "system refused 4096 bytes of memory: earlier requests wait for room",
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{scope} refused {}: earlier requests wait for room",
+    Requested(*requested, *resource, None)
+)]
+pub struct WaitersFirst {
+    /// The scope that refused.
+    pub scope: ScopeName,
+    /// The resource that others wait for.
+    pub resource: Resource,
+    /// The amount requested: bytes for memory, a count for other resources.
+    pub requested: u64,
+}
+
+/// As many requests wait for room in a scope as may, so one more was refused.
+///
+/// ```
+/// use rcmgr_core::{QueueFull, Resource, ScopeId};
+///
+/// let refused = QueueFull {
+///     scope: ScopeId::System.into(),
+///     resource: Resource::ConnsInbound,
+///     requested: 1,
+///     waiting: 1024,
+/// };
+/// assert_eq!(
+///     refused.to_string(),
+///     "system refused 1 inbound connection: 1024 requests wait for room, and no more may",
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{scope} refused {}: {waiting} requests wait for room, and no more may",
+    Requested(*requested, *resource, None)
+)]
+pub struct QueueFull {
+    /// The scope that refused.
+    pub scope: ScopeName,
+    /// The resource that the others wait for.
+    pub resource: Resource,
+    /// The amount requested: bytes for memory, a count for other resources.
+    pub requested: u64,
+    /// How many requests wait for this resource of the scope.
+    pub waiting: u64,
+}
+
+/// An amount of a resource, as a sentence has it: `2 inbound streams`.
+struct Requested(u64, Resource, Option<Direction>);
+
+impl fmt::Display for Requested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self(amount, resource, direction) = self;
+        let plural = if amount == 1 { "" } else { "s" };
+        let direction = match resource {
+            Resource::StreamsInbound | Resource::ConnsInbound => Some(Direction::Inbound),
+            Resource::StreamsOutbound | Resource::ConnsOutbound => Some(Direction::Outbound),
+            Resource::Memory | Resource::Fd | Resource::Streams | Resource::Conns => direction,
+        };
+        let space = if direction.is_some() { " " } else { "" };
+        let direction = direction.map_or("", Direction::as_str);
+        write!(f, "{amount} ")?;
+        match resource {
+            Resource::Memory => write!(f, "byte{plural} of memory"),
+            Resource::Fd => write!(f, "file descriptor{plural}"),
+            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
+                write!(f, "{direction}{space}stream{plural}")
+            }
+            Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => {
+                write!(f, "{direction}{space}connection{plural}")
+            }
+        }
+    }
+}
+
 /// The limit that was reached, with the numbers.
 ///
 /// ```
@@ -251,6 +355,35 @@ pub struct LimitExceeded {
     pub priority: Option<Priority>,
 }
 
+impl LimitExceeded {
+    /// Whether the request is larger than the limit, or than the part of it that its priority may
+    /// use. Then it is refused even when the scope holds nothing, until the limit is raised.
+    ///
+    /// ```
+    /// use rcmgr_core::{LimitExceeded, LimitValue, Priority, Resource, ScopeId};
+    ///
+    /// let refused = |requested| LimitExceeded {
+    ///     scope: ScopeId::System.into(),
+    ///     resource: Resource::Memory,
+    ///     direction: None,
+    ///     requested,
+    ///     used: 50,
+    ///     limit: LimitValue::Limited(100),
+    ///     priority: Some(Priority::Medium), // 60 % of the limit
+    /// };
+    /// assert!(!refused(60).is_larger_than_limit());
+    /// assert!(refused(61).is_larger_than_limit());
+    /// ```
+    pub fn is_larger_than_limit(&self) -> bool {
+        let LimitValue::Limited(limit) = self.limit else {
+            return false;
+        };
+        let level = self.priority.map_or(u8::MAX, Priority::level);
+        let most = u128::from(limit) * (u128::from(level) + 1) / 256;
+        u128::from(self.requested) > most
+    }
+}
+
 impl std::error::Error for LimitExceeded {}
 
 impl fmt::Display for LimitExceeded {
@@ -263,20 +396,8 @@ impl fmt::Display for LimitExceeded {
             limit,
             ..
         } = self;
-        let plural = if *requested == 1 { "" } else { "s" };
-        write!(f, "{scope} refused {requested} ")?;
-        let direction = self.direction.map_or("", Direction::as_str);
-        let space = if direction.is_empty() { "" } else { " " };
-        match resource {
-            Resource::Memory => write!(f, "byte{plural} of memory")?,
-            Resource::Fd => write!(f, "file descriptor{plural}")?,
-            Resource::Streams | Resource::StreamsInbound | Resource::StreamsOutbound => {
-                write!(f, "{direction}{space}stream{plural}")?;
-            }
-            Resource::Conns | Resource::ConnsInbound | Resource::ConnsOutbound => {
-                write!(f, "{direction}{space}connection{plural}")?;
-            }
-        }
+        let requested = Requested(*requested, *resource, self.direction);
+        write!(f, "{scope} refused {requested}")?;
         if let Some(priority) = self.priority.filter(|&p| p != Priority::Always) {
             let percent = ((u32::from(priority.level()) + 1) * 100 + 128) / 256;
             write!(f, " at priority {priority} ({percent} % of the limit)")?;

@@ -50,7 +50,9 @@ pub use bad_configuration::BadConfiguration;
 pub use clock::Clock;
 pub use direction::{Direction, UsesFd};
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{Error, LimitExceeded, RateLimitExceeded, SubnetLimitExceeded};
+pub use error::{
+    Error, LimitExceeded, QueueFull, RateLimitExceeded, SubnetLimitExceeded, WaitersFirst,
+};
 pub use ipnet;
 #[cfg(feature = "libp2p-identity")]
 pub use libp2p_identity;

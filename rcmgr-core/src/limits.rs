@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{AddressLimits, Limit, LimitsKey, PeerId};
+use crate::{AddressLimits, Limit, LimitValue, LimitsKey, PeerId};
 
 /// The limits of all scopes: a default for each class of scopes, and entries for single scopes by
 /// name. Every limit has a value.
@@ -54,6 +54,10 @@ pub struct Limits {
     pub conn: Limit,
     /// Every stream.
     pub stream: Limit,
+    /// How many requests may wait for room in a scope at a time, for each of its resources: see
+    /// `reserve_when_available`. Without an entry in a limits file it is
+    /// [`WAITERS`](Self::WAITERS). Zero: none may wait.
+    pub waiters: LimitValue,
     /// Limits by remote address, checked before the scopes. By default there are none.
     pub addresses: AddressLimits,
     /// A dry run: other limits that are evaluated and not enforced. What they would have refused
@@ -62,6 +66,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many requests may wait for a resource of a scope, where a limits file says nothing else.
+    pub const WAITERS: LimitValue = LimitValue::Limited(1024);
+
     /// No limit on any scope or address: a starting point for setting some limits.
     pub fn unlimited() -> Self {
         Self {
@@ -81,6 +88,7 @@ impl Limits {
             peer: BTreeMap::new(),
             conn: Limit::UNLIMITED,
             stream: Limit::UNLIMITED,
+            waiters: LimitValue::Unlimited,
             addresses: AddressLimits::default(),
             dry_run: None,
         }

@@ -153,6 +153,21 @@ where
         Ok(Self { scope, size })
     }
 
+    /// Takes over `size` bytes that are reserved on `scope` already, such as by
+    /// [`reserve_memory`](ResourceScope::reserve_memory): the guard releases them.
+    ///
+    /// ```
+    /// use rcmgr_core::{MemoryGuard, NullScope, Priority, ResourceScope};
+    ///
+    /// NullScope.reserve_memory(4096, Priority::Always)?;
+    /// let held = MemoryGuard::adopt(&NullScope, 4096);
+    /// assert_eq!(held.size(), 4096);
+    /// # Ok::<(), rcmgr_core::Error>(())
+    /// ```
+    pub const fn adopt(scope: S, size: u64) -> Self {
+        Self { scope, size }
+    }
+
     /// The amount held, in bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -74,7 +74,8 @@ pub mod prelude;
 #[cfg(feature = "address")]
 pub use rcmgr_address as address;
 pub use rcmgr_atomic::{
-    Builder, ConnMemory, Connection, Manager, Scope, ScopeReport, Service, Span, Stream, record,
+    Builder, ConnMemory, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
+    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting, record,
 };
 pub use rcmgr_config as config;
 #[cfg(feature = "files")]
@@ -104,3 +105,8 @@ pub mod trace {
 /// The programs in README and in the book, compiled and run as tests.
 #[cfg(doctest)]
 mod pages;
+
+#[cfg(feature = "tokio")]
+pub use rcmgr_tokio as tokio;
+#[cfg(feature = "tower")]
+pub use rcmgr_tower as tower;

@@ -50,6 +50,16 @@ macro_rules! scope_methods {
                 ::rcmgr_core::MemoryGuard::new(self, size.bytes(), priority)
             }
 
+            /// Reserves memory, in bytes, as soon as there is room. The guard releases it when it is
+            /// dropped.
+            pub fn reserve_when_available(
+                &self,
+                size: impl ::rcmgr_core::Amount,
+                priority: ::rcmgr_core::Priority,
+            ) -> $crate::ReserveWhenAvailable<&Self> {
+                $crate::ReserveWhenAvailable::new(self, size.bytes(), priority)
+            }
+
             /// Reserves `size` bytes without a guard. Give them back with
             /// [`release_memory`](Self::release_memory).
             ///
