@@ -369,10 +369,10 @@ impl LimitExceeded {
     ///     requested,
     ///     used: 50,
     ///     limit: LimitValue::Limited(100),
-    ///     priority: Some(Priority::Medium), // 60 % of the limit
+    ///     priority: Some(Priority::Medium), // 153/256 of the limit
     /// };
-    /// assert!(!refused(60).is_larger_than_limit());
-    /// assert!(refused(61).is_larger_than_limit());
+    /// assert!(!refused(59).is_larger_than_limit());
+    /// assert!(refused(60).is_larger_than_limit());
     /// ```
     pub fn is_larger_than_limit(&self) -> bool {
         let LimitValue::Limited(limit) = self.limit else {
