@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
 
+use super::asker::{Asker, Asks};
 use super::inherent::scope_methods;
 use super::show::show;
 use crate::lifetime::Shared;
@@ -86,6 +87,12 @@ impl ResourceScope for Span {
 
     fn begin_span(&self) -> Result<Self> {
         Self::begin(Owner::Span(self.0.clone()))
+    }
+}
+
+impl Asks for Span {
+    fn asker(&self) -> Asker<'_> {
+        Asker::span(&self.0)
     }
 }
 
