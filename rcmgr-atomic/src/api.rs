@@ -21,5 +21,5 @@ pub use service::Service;
 pub use span::Span;
 pub use stream::Stream;
 pub use wait::{
-    OpenConnectionWhenAvailable, OpenStreamWhenAvailable, ReserveWhenAvailable, Waiting,
+    OpenConnectionWhenAvailable, OpenStreamWhenAvailable, ReserveWhenAvailable, WaitTotals, Waiting,
 };

@@ -88,7 +88,7 @@ mod words;
 
 pub use api::{
     Builder, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
-    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting,
+    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, WaitTotals, Waiting,
 };
 pub use counters::ConnMemory;
 #[cfg(feature = "address")]

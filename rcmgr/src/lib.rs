@@ -75,7 +75,7 @@ pub mod prelude;
 pub use rcmgr_address as address;
 pub use rcmgr_atomic::{
     Builder, ConnMemory, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
-    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting, record,
+    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, WaitTotals, Waiting, record,
 };
 pub use rcmgr_config as config;
 #[cfg(feature = "files")]

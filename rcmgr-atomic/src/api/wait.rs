@@ -149,6 +149,26 @@ impl Manager {
     pub fn waiting(&self) -> Vec<Waiting> {
         Vec::new()
     }
+
+    /// The waits so far, in the order of [`ScopeClass::ALL`](rcmgr_core::ScopeClass::ALL).
+    pub fn wait_totals(&self) -> [WaitTotals; rcmgr_core::ScopeClass::ALL.len()] {
+        Default::default()
+    }
+}
+
+/// The waits of a class of scopes so far: see [`Manager::wait_totals`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaitTotals {
+    /// Waits that began.
+    pub begun: u64,
+    /// Waits that ended with a grant.
+    pub granted: u64,
+    /// Waits that ended with an error.
+    pub refused: u64,
+    /// Waits that were given up: their future was dropped.
+    pub given_up: u64,
+    /// The time that all ended waits took together.
+    pub waited: std::time::Duration,
 }
 
 /// The requests that wait for one resource of one scope: see [`Manager::waiting`].
