@@ -13,6 +13,7 @@ const LONGEST: &str = "rcmgr_waiting_longest_seconds";
 const SECONDS: &str = "rcmgr_wait_seconds";
 
 /// The metrics of this module whose values are fractions.
+#[cfg(feature = "opentelemetry")]
 pub(super) const OF_PARTS: [&str; 2] = [LONGEST, SECONDS];
 
 /// All metrics of this module.
