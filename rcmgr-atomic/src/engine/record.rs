@@ -22,7 +22,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use rcmgr_core::{Error, Limit, LimitExceeded, Resource, ScopeName, ScopeStat};
+use rcmgr_core::{
+    Error, Limit, LimitExceeded, QueueFull, Resource, ScopeName, ScopeStat, WaitersFirst,
+};
 
 use super::scope_ref::{KnownScope, ScopeRef};
 use super::state::{Engine, Path};
@@ -233,9 +235,15 @@ impl Record {
     /// The record of a refusal, if the error is a refusal by one of the scopes that were asked. (It
     /// may also say that a scope is closed. And a leaf may have moved since it was refused.)
     pub(crate) fn refused(mut self, why: &Error) -> Option<Self> {
-        let Error::LimitExceeded(LimitExceeded {
+        let (Error::LimitExceeded(LimitExceeded {
             scope, resource, ..
-        }) = why
+        })
+        | Error::WaitersFirst(WaitersFirst {
+            scope, resource, ..
+        })
+        | Error::QueueFull(QueueFull {
+            scope, resource, ..
+        })) = why
         else {
             return None;
         };
