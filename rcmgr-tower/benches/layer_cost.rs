@@ -13,20 +13,20 @@
 //!
 //! `RCMGR_LAYER_COST_ROUNDS` sets the number of rounds, by default 7. With
 //! `RCMGR_LAYER_COST_INSTRUCTIONS` set, the servers run under Valgrind instead, and the output is
-//! the number of instructions per request in user space, which does not depend on the machine's
-//! load.
+//! the number of instructions per small request in user space, which does not depend on the load of
+//! the machine.
+
+mod child;
 
 use std::env;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::net::SocketAddr;
-use std::process::{self, Child, ChildStdin, Command, Stdio};
-use std::thread;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use cpu_time::ProcessTime;
+use child::{Child, median};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,18 +83,13 @@ impl Load {
     }
 }
 
-/// Serves until the standard input is closed, and prints its address first.
+/// Serves until the process ends.
 async fn serve(kind: Kind) -> io::Result<()> {
-    thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
-        process::exit(0);
-    });
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    println!("{}", listener.local_addr()?);
+    child::obey(listener.local_addr()?);
     let app = Router::new()
         .route("/small", get(async || "Hello, world!"))
-        .route("/upload", post(upload))
-        .route("/cpu", get(cpu));
+        .route("/upload", post(upload));
     match kind {
         Kind::Plain => axum::serve(listener, app).await,
         Kind::Listener | Kind::Layer => axum::serve(listener, app).await,
@@ -109,65 +104,6 @@ async fn upload(mut body: Body) -> Result<String, StatusCode> {
         size += frame.data_ref().map_or(0, |data| data.len());
     }
     Ok(size.to_string())
-}
-
-/// The CPU time of the server so far, in nanoseconds.
-async fn cpu() -> String {
-    ProcessTime::now().as_duration().as_nanos().to_string()
-}
-
-/// A server in a process of its own.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-    // The server ends when this is closed.
-    stdin: Option<ChildStdin>,
-}
-
-impl Server {
-    fn start(kind: Kind, valgrind: bool) -> io::Result<Self> {
-        let program = env::current_exe()?;
-        let mut command = if valgrind {
-            let mut command = Command::new("valgrind");
-            command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-            command.arg(program).stderr(Stdio::piped());
-            command
-        } else {
-            Command::new(program)
-        };
-        command.args(["serve", kind.name()]);
-        let mut process = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line)?;
-        Ok(Self {
-            address: line.trim().parse().map_err(io::Error::other)?,
-            stdin: process.stdin.take(),
-            process,
-        })
-    }
-
-    /// The CPU time so far, in nanoseconds.
-    async fn cpu(&self) -> io::Result<f64> {
-        let mut client = Client::connect(self.address).await?;
-        let answer = client.request(b"GET /cpu HTTP/1.1\r\nHost: a\r\n\r\n").await?;
-        answer.parse().map_err(io::Error::other)
-    }
-
-    /// Ends the server. Under Valgrind, returns how many instructions it took.
-    fn end(mut self) -> io::Result<Option<f64>> {
-        drop(self.stdin.take());
-        let mut report = String::new();
-        if let Some(mut stderr) = self.process.stderr.take() {
-            stderr.read_to_string(&mut report)?;
-        }
-        self.process.wait()?;
-        let collected = report.lines().find_map(|line| line.split_once("Collected : "));
-        Ok(collected.and_then(|(_, count)| count.trim().parse().ok()))
-    }
 }
 
 /// A connection that is kept alive.
@@ -272,53 +208,39 @@ async fn send(address: SocketAddr, load: Load, requests: usize) -> io::Result<()
 }
 
 /// The server's CPU time per request, in microseconds.
-async fn round(server: &Server, load: Load, requests: usize) -> io::Result<f64> {
-    let before = server.cpu().await?;
-    send(server.address, load, requests).await?;
-    let after = server.cpu().await?;
-    Ok((after - before) / 1000.0 / requests as f64)
+fn round(runtime: &Runtime, server: &mut Child, load: Load, requests: usize) -> io::Result<f64> {
+    let before = server.cpu()?;
+    runtime.block_on(send(server.address, load, requests))?;
+    let took = server.cpu()? - before;
+    Ok(took.as_secs_f64() * 1e6 / requests as f64)
 }
 
-/// The instructions per request, from two runs of a server with different numbers of requests, so
-/// that its start and its end do not count.
-fn instructions(runtime: &Runtime, kind: Kind, load: Load, requests: usize) -> io::Result<f64> {
+/// The instructions per small request, from two runs of a server with different numbers of
+/// requests, so that its start and its end do not count.
+fn instructions(runtime: &Runtime, kind: Kind, requests: usize) -> io::Result<f64> {
     let mut counts = [0.0; 2];
     for (count, requests) in counts.iter_mut().zip([requests, 2 * requests]) {
-        let server = Server::start(kind, true)?;
-        runtime.block_on(send(server.address, load, requests))?;
+        let server = Child::start_counted(kind.name())?;
+        runtime.block_on(send(server.address, Load::Small, requests))?;
         *count = server.end()?.ok_or_else(|| io::Error::other("no count"))?;
     }
     Ok((counts[1] - counts[0]) / requests as f64)
 }
 
 fn count_instructions(runtime: &Runtime) -> io::Result<()> {
-    for (load, requests) in Load::ALL.into_iter().zip([1600, 1, 1]) {
-        let mut plain = 0.0;
-        for kind in Kind::ALL {
-            let count = instructions(runtime, kind, load, requests)?;
-            if kind == Kind::Plain {
-                plain = count;
-            }
-            let more = count - plain;
-            let percent = 100.0 * more / plain;
-            println!(
-                "{:8} {:8} {count:12.0} instructions, {more:+10.0}, {percent:+6.2} %",
-                load.name(),
-                kind.name()
-            );
+    let mut plain = 0.0;
+    for kind in Kind::ALL {
+        let count = instructions(runtime, kind, 1600)?;
+        if kind == Kind::Plain {
+            plain = count;
         }
+        let (more, percent) = (count - plain, 100.0 * (count / plain - 1.0));
+        println!(
+            "{:8} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
+            kind.name()
+        );
     }
     Ok(())
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() % 2 {
-        1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    }
 }
 
 fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result<()> {
@@ -329,15 +251,15 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
             // New processes in each round, because the layout of memory has an effect too.
             let servers: io::Result<Vec<_>> = Kind::ALL
                 .into_iter()
-                .map(|kind| Server::start(kind, false))
+                .map(|kind| Child::start(kind.name()))
                 .collect();
-            let servers = servers?;
-            for server in &servers {
-                runtime.block_on(round(server, load, requests.div_ceil(10)))?;
+            let mut servers = servers?;
+            for server in &mut servers {
+                round(runtime, server, load, requests.div_ceil(10))?;
             }
             for turn in 0..Kind::ALL.len() {
                 let which = (number + turn) % Kind::ALL.len();
-                took[which].push(runtime.block_on(round(&servers[which], load, requests))?);
+                took[which].push(round(runtime, &mut servers[which], load, requests)?);
             }
             for server in servers {
                 server.end()?;
@@ -367,10 +289,7 @@ fn main() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    if let [first, name, ..] = arguments.as_slice()
-        && first == "serve"
-    {
+    if let Some(name) = child::server_name() {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         let kind = kind.ok_or_else(|| io::Error::other("no such server"))?;
         return runtime.block_on(serve(kind));
@@ -379,7 +298,7 @@ fn main() -> io::Result<()> {
         return count_instructions(&runtime);
     }
     // `cargo test` runs benches too: then only check that they work.
-    let (rounds, requests) = match arguments.iter().any(|argument| argument == "--bench") {
+    let (rounds, requests) = match env::args().any(|argument| argument == "--bench") {
         true => (7, [32_000, 10, 10]),
         false => (1, [160, 1, 1]),
     };
