@@ -2,3 +2,10 @@
 //! manager.
 
 #![forbid(unsafe_code)]
+
+mod conn_scope;
+mod descriptors;
+mod stream;
+
+pub use conn_scope::ConnScope;
+pub use stream::GuardedStream;
