@@ -2,3 +2,16 @@
 //! manager.
 
 #![forbid(unsafe_code)]
+
+mod accept;
+mod conn_scope;
+mod descriptors;
+mod listener;
+mod refusal;
+mod stream;
+
+pub use accept::{Accept, AcceptFuture};
+pub use conn_scope::ConnScope;
+pub use listener::{Guarded, Incoming};
+pub use refusal::{Decide, Refusal};
+pub use stream::GuardedStream;
