@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use child::{Child, median};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use rcmgr_atomic::{Limits, Manager};
+use rcmgr_tokio::Guarded;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -38,23 +40,25 @@ enum Kind {
     Continue,
     Axum,
     Tonic,
+    Guarded,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Continue, Self::Axum, Self::Tonic];
+    const ALL: [Self; 4] = [Self::Continue, Self::Axum, Self::Tonic, Self::Guarded];
 
     fn name(self) -> &'static str {
         match self {
             Self::Continue => "continue",
             Self::Axum => "axum",
             Self::Tonic => "tonic",
+            Self::Guarded => "guarded",
         }
     }
 
     /// What a client says first, for which there is an answer.
     fn greeting(self) -> &'static [u8] {
         match self {
-            Self::Continue => b"x",
+            Self::Continue | Self::Guarded => b"x",
             Self::Axum => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             // The preface and empty settings, which the server answers with its own.
             Self::Tonic => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
@@ -82,6 +86,13 @@ async fn serve(kind: Kind) -> io::Result<()> {
             tokio::spawn(echo(socket));
         },
         Kind::Axum => axum::serve(listener, app()).await,
+        Kind::Guarded => {
+            let manager = Manager::new(Limits::unlimited()).map_err(io::Error::other)?;
+            let listener = Guarded::new(listener, manager);
+            loop {
+                tokio::spawn(echo(listener.accept().await));
+            }
+        }
         Kind::Tonic => unreachable!("it has returned"),
     }
 }
@@ -97,7 +108,7 @@ fn app() -> Router {
     Router::new().route("/", get(async || "Hello, world!"))
 }
 
-async fn echo(mut socket: TcpStream) -> io::Result<()> {
+async fn echo(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut buffer = [0; 64];
     loop {
         match socket.read(&mut buffer).await? {
