@@ -3,9 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod conn_scope;
 mod descriptors;
 mod stream;
 
+pub use buffer::Buffer;
 pub use conn_scope::ConnScope;
 pub use stream::GuardedStream;
