@@ -6,12 +6,14 @@
 mod accept;
 mod conn_scope;
 mod descriptors;
+mod incoming;
 mod listener;
 mod refusal;
 mod stream;
 
 pub use accept::{Accept, AcceptFuture};
 pub use conn_scope::ConnScope;
-pub use listener::{Guarded, Incoming};
+pub use incoming::Incoming;
+pub use listener::Guarded;
 pub use refusal::{Decide, Refusal};
 pub use stream::GuardedStream;
