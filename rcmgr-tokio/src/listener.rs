@@ -1,7 +1,6 @@
 //! The guarded listener: it admits connections, and refuses the others.
 
 mod acceptors;
-mod incoming;
 mod pauses;
 
 use std::fmt;
@@ -21,7 +20,6 @@ use crate::refusal::{Answer, Refusal, Refused, Replies};
 use crate::stream::GuardedStream;
 
 use acceptors::Acceptors;
-pub use incoming::Incoming;
 use pauses::{IsFirst, Pauses};
 
 /// How many connections are taken from the listener, refused ones and errors included, until other
@@ -167,11 +165,6 @@ impl<L: Accept> Guarded<L> {
     /// The same for a task that has the listener alone.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<GuardedStream<L::Io>> {
         self.poll_next(cx)
-    }
-
-    /// A stream of the connections that are admitted, which never ends.
-    pub fn incoming(self) -> Incoming<L> {
-        Incoming::new(self)
     }
 
     /// The listener.

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::Guarded;
 use crate::accept::Accept;
+use crate::listener::Guarded;
 use crate::stream::GuardedStream;
 
 /// The connections of a guarded listener, as a stream of results that are never errors: servers
@@ -16,9 +16,10 @@ use crate::stream::GuardedStream;
 #[must_use = "streams do nothing unless polled"]
 pub struct Incoming<L>(Guarded<L>);
 
-impl<L: Accept> Incoming<L> {
-    pub(super) fn new(listener: Guarded<L>) -> Self {
-        Self(listener)
+impl<L: Accept> Guarded<L> {
+    /// A stream of the connections that are admitted, which never ends.
+    pub fn incoming(self) -> Incoming<L> {
+        Incoming(self)
     }
 }
 
