@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
+use rcmgr_core::{
+    Limit, LimitValue, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat,
+};
 
 use super::inherent::scope_methods;
 use super::show::show;
@@ -34,6 +36,25 @@ pub struct Span(Shared<SpanState>);
 impl Span {
     pub(super) fn begin(owner: Owner) -> Result<Self> {
         SpanState::begin(owner).map(Self)
+    }
+
+    /// The largest reservation, in bytes, that could be granted here at this priority if nothing
+    /// else held memory: the lowest bound that the limits of the span and of all scopes that it is
+    /// charged on set now. A larger one is refused until a limit is raised.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{LimitValue, Limits, Manager, Priority, ResourceManager};
+    ///
+    /// let mut limits = Limits::unlimited();
+    /// limits.system.memory = 1000.into();
+    /// limits.service_default.memory = 800.into();
+    /// let span = Manager::new(limits)?.view_service("web").begin_span()?;
+    /// assert_eq!(span.largest_reservation(Priority::Always), LimitValue::Limited(800));
+    /// assert_eq!(span.largest_reservation(Priority::Low), LimitValue::Limited(318));
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn largest_reservation(&self, priority: Priority) -> LimitValue {
+        self.0.largest_reservation(priority)
     }
 
     /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the

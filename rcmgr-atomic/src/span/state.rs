@@ -12,7 +12,8 @@
 use std::sync::Arc;
 
 use rcmgr_core::{
-    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeClass, ScopeName, ScopeStat,
+    Error, Limit, LimitExceeded, LimitValue, Priority, Resource, Result, ScopeClass, ScopeName,
+    ScopeStat,
 };
 
 use super::direct::{charge_direct, release_direct};
@@ -21,7 +22,7 @@ use crate::counters::{LazyNumber, Numbers, OwnMemory};
 use crate::engine::{Engine, Granted, Operation, Record};
 use crate::leaf::SharedLeaf;
 use crate::lifetime::Shared;
-use crate::limits::{LimitOverride, LimitReached, LimitsVersion};
+use crate::limits::{LimitOverride, LimitReached, LimitsVersion, UNLIMITED};
 use crate::node::{Node, threshold};
 use crate::sync::{AtomicU64, Ordering, RareLock};
 use crate::words::SpanWord;
@@ -250,6 +251,20 @@ impl SpanState {
         let owner = self.owner.memory_limit(engine, version);
         let own = self.limit_override.memory(version);
         own.map_or(owner, |own| own.min(owner))
+    }
+
+    /// The most memory that the span could hold if nothing else held any: the lowest of the bounds
+    /// that the limits of the span, its owners and its nodes set for this priority.
+    pub fn largest_reservation(&self, priority: Priority) -> LimitValue {
+        let engine = self.engine();
+        let bound = |limit| threshold(limit, priority.level(), UNLIMITED);
+        let lowest = engine.versions().read(|version| {
+            let own = bound(self.memory_limit(engine, version));
+            let nodes = self.nodes();
+            let bounds = nodes.iter().map(|node| bound(node.memory.limit(version)));
+            bounds.fold(own, u64::min)
+        });
+        LimitValue::of(lowest)
     }
 
     /// Reserves memory on the owner and on the span, for the span itself.
