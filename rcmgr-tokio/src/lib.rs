@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod buffer;
 mod conn_scope;
 mod descriptors;
 mod incoming;
@@ -12,6 +13,7 @@ mod refusal;
 mod stream;
 
 pub use accept::{Accept, AcceptFuture};
+pub use buffer::Buffer;
 pub use conn_scope::ConnScope;
 pub use incoming::Incoming;
 pub use listener::Guarded;
