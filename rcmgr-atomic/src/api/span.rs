@@ -43,12 +43,13 @@ impl Span {
     /// charged on set now. A larger one is refused until a limit is raised.
     ///
     /// ```
-    /// use rcmgr_atomic::{LimitValue, Limits, Manager, Priority, ResourceManager};
+    /// use rcmgr_atomic::{Limit, LimitValue, Limits, Manager, Priority};
     ///
     /// let mut limits = Limits::unlimited();
     /// limits.system.memory = 1000.into();
-    /// limits.service_default.memory = 800.into();
-    /// let span = Manager::new(limits)?.view_service("web").begin_span()?;
+    /// let manager = Manager::new(limits)?;
+    /// let span = manager.view_system().begin_span()?;
+    /// span.set_limit(Limit { memory: 800.into(), ..Limit::UNLIMITED });
     /// assert_eq!(span.largest_reservation(Priority::Always), LimitValue::Limited(800));
     /// assert_eq!(span.largest_reservation(Priority::Low), LimitValue::Limited(318));
     /// # Ok::<(), rcmgr_atomic::Error>(())

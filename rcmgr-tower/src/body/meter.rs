@@ -67,7 +67,7 @@ impl<D> Meter<D> {
         };
         meter.check_length(declared)?;
         // A streamed body is never held as a whole.
-        if !budget.is_streamed {
+        if !budget.is_streamed && declared > 0 {
             meter.check_fits(declared)?;
         }
         Ok(meter)
@@ -81,21 +81,22 @@ impl<D> Meter<D> {
         Ok(())
     }
 
-    /// Checks whether the body could hold `size` bytes if nothing else held memory.
-    fn check_fits(&self, size: u64) -> Result<(), Refusal> {
-        let in_all = self.base.saturating_add(size);
+    /// Checks whether the body could hold `more` bytes if nothing else held memory.
+    fn check_fits(&self, more: u64) -> Result<(), Refusal> {
+        let in_all = self.base.saturating_add(self.held).saturating_add(more);
         let LimitValue::Limited(most) = self.span.largest_reservation(self.priority) else {
             return Ok(());
         };
-        if size == 0 || in_all <= most {
+        if in_all <= most {
             return Ok(());
         }
-        // The scope that refuses gives the error, and counts the refusal.
-        match self.span.reserve_memory(in_all, self.priority) {
+        // It fails: the request holds the rest. So the scope that refuses gives the error, and counts
+        // the refusal.
+        match self.span.reserve_memory(more, self.priority) {
             Err(error) => Err(Refusal::of_body(error, in_all)),
             // The limit was raised in between.
             Ok(()) => {
-                self.span.release_memory(in_all);
+                self.span.release_memory(more);
                 Ok(())
             }
         }
@@ -156,7 +157,7 @@ impl<D> Meter<D> {
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.refused(error, size))),
             Poll::Pending => {
                 // Its own bytes are in its way: no other request can make room.
-                self.check_fits(self.held.saturating_add(size))?;
+                self.check_fits(size)?;
                 self.waiting = Some(Box::pin(Waiting {
                     frame: Some(frame),
                     size,
