@@ -192,8 +192,8 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} connections and {} tasks did not end by the deadline and were cut, {} connections and \
-             {} tasks still hang; in use: {}",
+            "cut at the deadline: connections {}, tasks {}; still there after the cut: connections {}, \
+             tasks {}; in use: {}",
             self.connections.len(),
             self.tasks,
             self.hanging.len(),
