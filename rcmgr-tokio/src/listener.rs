@@ -5,6 +5,7 @@ mod pauses;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::{Connection, Manager};
 use rcmgr_core::{Direction, Endpoint, Error};
+use tokio::task::yield_now;
 
 use crate::accept::{Accept, AcceptError};
 use crate::conn_scope::ConnScope;
@@ -163,13 +165,18 @@ impl<L: Accept> Guarded<L> {
     pub async fn accept(&self) -> GuardedStream<L::Io> {
         loop {
             // Before the attempt, so that no wake-up after it is lost.
-            let woken = self.acceptors.woken();
+            let mut woken = pin!(self.acceptors.woken());
             let accepted = self.poll_next(&mut self.acceptors.context());
             if let Poll::Ready(stream) = accepted {
                 // The caller has it now: nothing is awaited in between.
                 return stream;
             }
-            woken.await;
+            // A task that was woken while it tried lets others have their turn first.
+            if woken.as_mut().enable() {
+                yield_now().await;
+            } else {
+                woken.await;
+            }
         }
     }
 
@@ -206,8 +213,7 @@ impl<L: Accept> Guarded<L> {
         ready!(self.pauses.poll_ready(cx));
         loop {
             if self.is_turn_of_others() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return poll_yield(cx);
             }
             let Poll::Ready(accepted) = self.listener.poll_accept(cx) else {
                 // Relaxed: a throttle, as all uses of this counter.
@@ -295,6 +301,14 @@ impl<L: Accept> Guarded<L> {
             Answer::Reply(reply) => self.replies.send(refused, reply),
         }
     }
+}
+
+/// Lets the other tasks have their turn, those with new input or output included: a task that only
+/// wakes itself is run again before the runtime looks for that.
+fn poll_yield<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // The first poll arranges the wake-up.
+    let _ = pin!(yield_now()).poll(cx);
+    Poll::Pending
 }
 
 /// The endpoint, with an IPv4 address in an IPv6 one as the IPv4 address.
