@@ -4,10 +4,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rcmgr_core::Endpoint;
+use rcmgr_core::{Endpoint, Priority};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::ConnScope;
+use crate::buffer::Buffer;
+use crate::conn_scope::ConnScope;
 use crate::descriptors::WakeAcceptors;
 
 /// A socket, or another stream, with the scope of its connection. When it is dropped, it closes the
@@ -41,6 +42,11 @@ impl<S> GuardedStream<S> {
     /// The remote endpoint.
     pub fn peer(&self) -> Endpoint {
         self.peer
+    }
+
+    /// An empty read buffer whose memory is reserved in the scope of the connection.
+    pub fn buffer(&self, priority: Priority) -> Buffer {
+        Buffer::new(self.scope.clone(), priority)
     }
 }
 

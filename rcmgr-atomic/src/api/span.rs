@@ -6,6 +6,7 @@ use rcmgr_core::{
     Limit, LimitValue, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat,
 };
 
+use super::asker::{Asker, Asks};
 use super::inherent::scope_methods;
 use super::show::show;
 use crate::lifetime::Shared;
@@ -108,6 +109,12 @@ impl ResourceScope for Span {
 
     fn begin_span(&self) -> Result<Self> {
         Self::begin(Owner::Span(self.0.clone()))
+    }
+}
+
+impl Asks for Span {
+    fn asker(&self) -> Asker<'_> {
+        Asker::span(&self.0)
     }
 }
 

@@ -1,0 +1,119 @@
+//! What a refused client gets: a close, a reset, or a short reply.
+
+mod reply;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rcmgr_atomic::Connection;
+use rcmgr_core::{Endpoint, Error};
+
+use crate::descriptors::WakeAcceptors;
+
+pub(crate) use reply::Replies;
+
+/// What [`Guarded`](crate::Guarded) does with a connection that the manager refuses.
+///
+/// ```
+/// use rcmgr_core::Error;
+/// use rcmgr_tokio::Refusal;
+///
+/// let refusal = Refusal::with(|error, peer| {
+///     println!("{peer}: {error}");
+///     match error {
+///         Error::RateLimit(_) => Refusal::Reset,
+///         _ => Refusal::Reply(b"busy\r\n"),
+///     }
+/// });
+/// # drop(refusal);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The connection is closed.
+    #[default]
+    Close,
+    /// The connection is reset: the client sees an error at once, and the operating system keeps
+    /// nothing of the connection. A listener that cannot reset closes.
+    Reset,
+    /// The client gets these bytes, and then the end of the stream.
+    ///
+    /// So that the reply arrives, the connection is closed after the client has closed its side, or
+    /// has sent 64 KiB, or after a second. At most 64 connections of a listener wait so at a time; with
+    /// more, the reply is sent and the connection is closed at once. Then the reply may be lost if the
+    /// client has sent something. The descriptors of these connections are not counted by the manager.
+    Reply(&'static [u8]),
+    /// The same, with bytes that are not known when the program is compiled.
+    ReplyBytes(Bytes),
+    /// A function decides for each connection: see [`Refusal::with`].
+    With(Decide),
+}
+
+impl Refusal {
+    /// Calls a function with the error and the remote endpoint of each refused connection, and does
+    /// what the function returns. The function runs in the accept loop, so it must not block. If it
+    /// returns another [`With`](Self::With), the connection is closed.
+    pub fn with(decide: impl Fn(&Error, Endpoint) -> Self + Send + Sync + 'static) -> Self {
+        Self::With(Decide(Arc::new(decide)))
+    }
+
+    /// What to do with one connection.
+    pub(crate) fn answer(&self, error: &Error, peer: Endpoint) -> Answer {
+        match self {
+            Self::With(Decide(decide)) => decide(error, peer).fixed_answer(),
+            _ => self.fixed_answer(),
+        }
+    }
+
+    /// The same, without a function.
+    fn fixed_answer(&self) -> Answer {
+        match self {
+            Self::Close | Self::With(_) => Answer::Close,
+            Self::Reset => Answer::Reset,
+            Self::Reply(bytes) => Answer::Reply(Bytes::from_static(bytes)),
+            Self::ReplyBytes(bytes) => Answer::Reply(bytes.clone()),
+        }
+    }
+}
+
+/// The function of [`Refusal::with`].
+#[derive(Clone)]
+pub struct Decide(Arc<DecideFn>);
+
+type DecideFn = dyn Fn(&Error, Endpoint) -> Refusal + Send + Sync;
+
+impl fmt::Debug for Decide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decide").finish_non_exhaustive()
+    }
+}
+
+/// What happens to one refused connection.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Close,
+    Reset,
+    Reply(Bytes),
+}
+
+/// The socket of a refused connection. When it is dropped, the socket is closed before its connection
+/// is given back.
+#[derive(Debug)]
+pub(crate) struct Refused<S> {
+    // The order matters: fields are dropped from the first to the last.
+    pub(crate) io: S,
+    _wake: WakeAcceptors,
+    /// Counted in the manager, if it was the service that refused.
+    _connection: Option<Connection>,
+}
+
+impl<S> Refused<S> {
+    pub(crate) fn new(io: S, connection: Option<Connection>) -> Self {
+        Self {
+            io,
+            _wake: WakeAcceptors,
+            _connection: connection,
+        }
+    }
+}
