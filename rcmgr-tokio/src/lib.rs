@@ -7,9 +7,11 @@ mod accept;
 mod buffer;
 mod conn_scope;
 mod descriptors;
+mod first_byte;
 mod incoming;
 mod listener;
 mod refusal;
+mod split;
 mod stream;
 
 pub use accept::{Accept, AcceptFuture};
@@ -18,4 +20,5 @@ pub use conn_scope::ConnScope;
 pub use incoming::Incoming;
 pub use listener::Guarded;
 pub use refusal::{Decide, Refusal};
+pub use split::{GuardedReadHalf, GuardedWriteHalf};
 pub use stream::GuardedStream;

@@ -16,7 +16,6 @@ impl RetryAfter {
     }
 
     /// A random time in the range, for protocols that have exact times; its start if the range is empty.
-    #[cfg(any(test, feature = "tonic"))]
     pub(crate) fn pick(&self) -> Duration {
         let Range { start, end } = self.range;
         start + end.saturating_sub(start).mul_f64(fastrand::f64())

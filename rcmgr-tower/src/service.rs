@@ -59,7 +59,7 @@ impl Config {
         let (mut head, body) = request.into_parts();
         let priority = self.priority.of(&head);
         let base = self.memory_per_request;
-        let opened = begin_span(&head.extensions, &self.scope).and_then(|span| {
+        let opened = begin_span(&mut head.extensions, &self.scope).and_then(|span| {
             span.reserve_memory(base, priority)?;
             Ok(RequestSpan::new(span))
         });

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use http::Extensions;
 use rcmgr_atomic::{ReserveWhenAvailable, Scope, Span};
 use rcmgr_core::{Amount, MemoryGuard, Priority, Result};
-use rcmgr_tokio::ConnScope;
 
+use crate::conn_info::connection_of;
 use crate::refusal::Refusal;
 
 /// A handle on the span of a request: the scope of all memory that is held for it.
@@ -119,10 +119,10 @@ impl Deref for RequestSpan {
 
 /// Opens the span of a request: of the span that a layer outside opened for it, else of its
 /// connection, else of `otherwise`.
-pub(crate) fn begin_span(extensions: &Extensions, otherwise: &Scope) -> Result<Span> {
+pub(crate) fn begin_span(extensions: &mut Extensions, otherwise: &Scope) -> Result<Span> {
     if let Some(outer) = extensions.get::<RequestSpan>() {
         outer.begin_span()
-    } else if let Some(connection) = extensions.get::<ConnScope>() {
+    } else if let Some(connection) = connection_of(extensions) {
         connection.begin_span()
     } else {
         otherwise.begin_span()
