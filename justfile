@@ -83,6 +83,15 @@ browser:
 bench-on-off:
     cargo bench -p rcmgr-metrics --bench on_off
 
+# the guarded listener and the request layer: their cost, and servers without file descriptors; three minutes
+bench-servers:
+    cargo bench -p rcmgr-tower --features axum,tonic --bench layer_cost --bench out_of_descriptors
+
+# the instructions of reservations and releases, and of a small request with the layers (with Valgrind)
+bench-instructions:
+    cargo bench -p rcmgr-atomic --bench instructions
+    RCMGR_LAYER_COST_INSTRUCTIONS=1 cargo bench -p rcmgr-tower --features axum --bench layer_cost
+
 # formatting and clippy
 lint:
     cargo fmt --all --check

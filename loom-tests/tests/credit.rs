@@ -9,7 +9,7 @@ use loom_tests::{
     connection, conserved, lenders, lending_engine, one_lender_engine, peers, set_peer, stream,
     usage, within,
 };
-use rcmgr_atomic::internals::{Engine, Kind, Leaf, Memory, Path, Shared};
+use rcmgr_atomic::internals::{Engine, Kind, Leaf, Memory, Path, Shared, Ticket};
 use rcmgr_atomic::{Error, Limits, Priority};
 
 /// A limit that is high enough to have credit below it.
@@ -20,6 +20,7 @@ const MOST: u64 = 4;
 
 /// A charge that credit can pay for.
 const ONE_BYTE: Memory = Memory {
+    ticket: Ticket::NOW,
     size: 1,
     level: u8::MAX,
 };

@@ -16,10 +16,11 @@ mod scope_ref;
 mod state;
 mod survey;
 mod unproven;
-mod user_code;
+mod wait;
 
 pub use dry_run::{DryRunPermit, Granted};
 pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};
 pub use state::{Engine, Path};
+pub use wait::{Request, Wait};

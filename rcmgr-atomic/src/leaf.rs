@@ -33,5 +33,5 @@ pub use allowlist::leave_allowlist;
 pub use holder::{ConnectionLeaf, More, SharedLeaf};
 pub use mover::LeafMover;
 pub use new_stream::{ask_first, ask_refused_peer, stream_path};
-pub use open::{charge_new, join_charged};
+pub use open::{charge_in_turn, charge_new, check_new_alone, join_charged};
 pub use state::Leaf;

@@ -61,6 +61,7 @@
 //! lending/   which paths have credit; how it is filled, recalled, and left out of the usage
 //! path/      the nodes that a leaf is charged on, branches, credit, the lend state
 //! charge/    charges of memory, streams, connections and a whole leaf; all nodes or none
+//! waiting/   the queues of requests that wait for room, and how they are woken
 //! node/      a scope that leaves share: its users and its gauges
 //! limits/    the version of the limits, limits of leaves, overrides
 //! lifetime/  reference counts and staged slots: all the `unsafe` code
@@ -84,10 +85,11 @@ mod node;
 mod path;
 mod span;
 mod sync;
+mod waiting;
 mod words;
 
 pub use api::{
-    Builder, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
+    Builder, CanWait, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
     ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting,
 };
 pub use counters::ConnMemory;
@@ -95,6 +97,7 @@ pub use counters::ConnMemory;
 pub use rcmgr_address as address;
 pub use rcmgr_core::*;
 pub use sync::SystemClock;
+pub use waiting::WaitTotals;
 
 /// Records of operations, for an observer of a manager: see [`Builder::recorder`].
 pub mod record {
@@ -109,6 +112,7 @@ pub mod internals {
     pub use crate::charge::Memory;
     pub use crate::counters::{Kind, Slot};
     pub use crate::engine::{Engine, Path};
+    pub use crate::engine::{Request, Wait};
     pub use crate::leaf::{Leaf, charge_new, join_charged, leave_allowlist, stream_path};
     pub use crate::lending::CreditOptions;
     pub use crate::lifetime::retire::Retire;
@@ -116,5 +120,6 @@ pub mod internals {
     pub use crate::node::Node;
     pub use crate::path::PathKind;
     pub use crate::span::{NodeUser, Owner, SpanState};
+    pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::LeafWord;
 }

@@ -4,6 +4,7 @@
 mod direct;
 mod evaluated;
 mod state;
+mod waiting;
 
 pub use direct::NodeUser;
 pub use state::{Owner, SpanState};

@@ -11,11 +11,13 @@ mod model;
 mod real;
 #[cfg(not(loom))]
 mod table;
+mod user_code;
 
 pub use clock::SystemClock;
 pub use hint::cold_path;
 #[cfg(loom)]
 pub use model::*;
 pub use once_cell::race::OnceBox;
+pub use user_code::call_user_code;
 #[cfg(not(loom))]
 pub use {real::*, table::Table};

@@ -53,6 +53,8 @@ pub struct LimitsFile {
     pub limits: PartialLimits,
     /// The line, from 1, of each field that it sets. A field with the value `default` sets nothing.
     pub lines: BTreeMap<(LimitsKey, Resource), usize>,
+    /// The line of `Waiters`, if it sets the number of requests that may wait.
+    pub waiters_line: Option<usize>,
     /// The line of each limit by address that it sets.
     pub address_lines: BTreeMap<AddressKey, usize>,
     /// The line of each field that its dry run sets.
@@ -173,6 +175,7 @@ impl LimitsFile {
             path: None,
             limits: interpreted.limits,
             lines: interpreted.lines,
+            waiters_line: interpreted.waiters_line,
             address_lines: interpreted.address_lines,
             dry_run_lines: interpreted.dry_run_lines,
             dry_run_address_lines: interpreted.dry_run_address_lines,
@@ -248,14 +251,15 @@ impl PartialLimits {
 
     /// Parses TOML. A file has a table for each scope that it sets, with any of eight fields:
     ///
-    /// | tables | fields |
+    /// | keys | fields |
     /// | --- | --- |
     /// | `System`, `Transient`, `AllowlistedSystem`, `AllowlistedTransient`, `Conn`, `Stream`, `ServiceDefault`, `ServicePeerDefault`, `ProtocolDefault`, `ProtocolPeerDefault`, `PeerDefault` | `Streams`, `StreamsInbound`, `StreamsOutbound`, `Conns`, `ConnsInbound`, `ConnsOutbound`, `FD`, `Memory` |
     /// | `Service`, `ServicePeer`, `Protocol`, `ProtocolPeer`, `Peer` | a table for each name, protocol id or peer id |
     /// | `Addresses` | `Trusted`, `Allowlist`, `NAT64`, `ReferenceDefaults`, and the tables `Subnets`, `Networks`, `Rates` |
+    /// | `Waiters` | no table, but a number at the top of the file: how many requests may wait for room in a scope, for each of its resources |
     /// | `DryRun` | the same tables again: limits that are evaluated and not enforced |
     ///
-    /// A field is a whole number, which may also be a string; `"unlimited"`; `"blockAll"` or 0,
+    /// A field, and `Waiters`, is a whole number, which may also be a string; `"unlimited"`; `"blockAll"` or 0,
     /// which grants nothing; or `"default"`, which is the same as omitting the field. `Memory` is
     /// in bytes, and may have a unit, as in `"512 MiB"` (see [`ByteSize`](crate::ByteSize)). A
     /// whole number may have a fraction or an exponent, as in `1.073741824e+09`. The names and rules

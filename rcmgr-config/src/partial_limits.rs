@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use rcmgr_core::{Limit, Limits, LimitsKey};
+use rcmgr_core::{Limit, LimitValue, Limits, LimitsKey};
 
 use crate::{PartialAddresses, PartialLimit, PerScope};
 
@@ -29,6 +29,9 @@ use crate::{PartialAddresses, PartialLimit, PerScope};
 pub struct PartialLimits {
     /// The limits of the scopes.
     pub scopes: PerScope<PartialLimit>,
+    /// How many requests may wait for room in a scope at a time, for each of its resources. A dry
+    /// run ignores it: it is as enforced there.
+    pub waiters: Option<LimitValue>,
     /// The limits by remote address.
     pub addresses: PartialAddresses,
     /// The limits of a dry run, which are evaluated and not enforced. Unset fields are as enforced.
@@ -70,6 +73,7 @@ impl PartialLimits {
         for (key, limit) in other.entries() {
             self.entry(key).apply(limit);
         }
+        self.waiters = self.waiters.or(other.waiters);
         self.addresses.apply(&other.addresses);
         match (&mut self.dry_run, &other.dry_run) {
             (Some(mine), Some(other)) => mine.apply(other),
@@ -100,6 +104,7 @@ impl PartialLimits {
             let default = built.lookup(&key).unwrap_or(Limit::UNLIMITED);
             built.set(key, partial.build(&default));
         }
+        built.waiters = self.waiters.unwrap_or(defaults.waiters);
         built.addresses = self.addresses.build(&defaults.addresses);
         if let Some(dry_run) = &self.dry_run {
             let enforced = Limits {
@@ -108,6 +113,8 @@ impl PartialLimits {
             };
             built.dry_run = Some(Arc::new(Limits {
                 dry_run: None,
+                // Nothing waits in a dry run.
+                waiters: built.waiters,
                 ..dry_run.build(&enforced)
             }));
         }
@@ -117,10 +124,11 @@ impl PartialLimits {
 
 impl From<&Limits> for PartialLimits {
     /// Sets every field of every entry. Building the result over defaults without named entries and
-    /// without a dry run gives the same limits again. The exception is a `service_default` of
-    /// `None`, which is taken from the defaults.
+    /// without a dry run gives the same limits again. There are two exceptions: a `service_default`
+    /// of `None` is taken from the defaults, and the `waiters` of a dry run are as enforced.
     fn from(limits: &Limits) -> Self {
         let mut partial = Self {
+            waiters: Some(limits.waiters),
             addresses: (&limits.addresses).into(),
             ..Self::default()
         };
@@ -138,6 +146,7 @@ impl From<&Limits> for PartialLimits {
                 }
             }
             partial.dry_run = None;
+            partial.waiters = None;
             Box::new(partial)
         });
         partial

@@ -184,10 +184,12 @@ impl DerefMut for ScalingLimits {
 
 impl ScalingLimits {
     /// The limits for `memory` bytes and `fds` file descriptors. Each entry is
-    /// [scaled](ScalingLimit::scale) by itself.
+    /// [scaled](ScalingLimit::scale) by itself. On every machine [`Limits::WAITERS`] requests may
+    /// wait for a resource of a scope.
     #[must_use]
     pub fn scale(&self, memory: u64, fds: u64) -> Limits {
         let mut limits = Limits {
+            waiters: Limits::WAITERS,
             addresses: self.addresses.clone(),
             ..Limits::unlimited()
         };

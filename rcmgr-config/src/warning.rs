@@ -36,6 +36,8 @@ fn of(limits: &Limits, machine: Option<&Machine>, strict: bool) -> Vec<Warning> 
     if let Some(dry_run) = &limits.dry_run {
         let enforced = Limits {
             dry_run: None,
+            // Nothing waits in a dry run.
+            waiters: dry_run.waiters,
             ..limits.clone()
         };
         if **dry_run == enforced {

@@ -26,7 +26,7 @@ enum Mutation {
 }
 
 /// Tokens that have a meaning in one of the formats.
-const TOKENS: [&str; 52] = [
+const TOKENS: [&str; 53] = [
     "{",
     "}",
     "[",
@@ -77,6 +77,7 @@ const TOKENS: [&str; 52] = [
     "10.0.0.0/8",
     "PerSecond",
     "DryRun",
+    "Waiters",
     "Swarm",
     "ResourceMgr",
 ];

@@ -55,8 +55,8 @@ pub struct Limits {
     /// Every stream.
     pub stream: Limit,
     /// How many requests may wait for room in a scope at a time, for each of its resources: see
-    /// `reserve_when_available`. Without an entry in a limits file it is
-    /// [`WAITERS`](Self::WAITERS). Zero: none may wait.
+    /// `reserve_when_available`. Zero: none may wait. The tables of limits, such as `auto_scale`,
+    /// have [`WAITERS`](Self::WAITERS). A dry run ignores it.
     pub waiters: LimitValue,
     /// Limits by remote address, checked before the scopes. By default there are none.
     pub addresses: AddressLimits,
@@ -66,7 +66,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many requests may wait for a resource of a scope, where a limits file says nothing else.
+    /// How many requests may wait for a resource of a scope in every table of limits. A limits file
+    /// may set another number.
     pub const WAITERS: LimitValue = LimitValue::Limited(1024);
 
     /// No limit on any scope or address: a starting point for setting some limits.

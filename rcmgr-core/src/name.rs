@@ -237,6 +237,23 @@ impl SpanIds {
         self.depth
     }
 
+    /// The path to the outermost of these spans; [`NONE`](Self::NONE) if there is none.
+    ///
+    /// ```
+    /// use rcmgr_core::SpanIds;
+    ///
+    /// let first = SpanIds::NONE.child(7);
+    /// assert_eq!(first.child(2).child(9).outermost(), first);
+    /// assert_eq!(SpanIds::NONE.outermost(), SpanIds::NONE);
+    /// ```
+    #[must_use]
+    pub fn outermost(&self) -> Self {
+        match self.depth {
+            0 => Self::NONE,
+            _ => Self::NONE.child(self.ids[0]),
+        }
+    }
+
     /// The path to a child span with this `id`, which its owner numbers from 1.
     #[must_use]
     pub fn child(mut self, id: u32) -> Self {

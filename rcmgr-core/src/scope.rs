@@ -173,6 +173,20 @@ where
         self.size
     }
 
+    /// Ends the guard and leaves its memory reserved on the scope. Returns the amount, in bytes. The
+    /// opposite of [`adopt`](Self::adopt).
+    ///
+    /// ```
+    /// use rcmgr_core::{MemoryGuard, NullScope, Priority};
+    ///
+    /// let held = MemoryGuard::new(&NullScope, 4096, Priority::Always)?;
+    /// assert_eq!(held.keep(), 4096);
+    /// # Ok::<(), rcmgr_core::Error>(())
+    /// ```
+    pub fn keep(mut self) -> u64 {
+        std::mem::take(&mut self.size)
+    }
+
     /// Reserves `more` additional bytes.
     ///
     /// # Errors
@@ -202,7 +216,9 @@ where
 {
     #[inline]
     fn drop(&mut self) {
-        self.scope.release_memory(self.size);
+        if self.size > 0 {
+            self.scope.release_memory(self.size);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod metric;
 mod own;
 mod reference;
+mod waiting;
 
 use crate::reading::Reading;
 
@@ -16,7 +17,7 @@ pub(crate) use metric::{Labels, Series};
 impl Family {
     /// Whether the values are fractions, even if there is no value now.
     pub(crate) fn is_of_parts(&self) -> bool {
-        self.name == own::UTILISATION
+        self.name == own::UTILISATION || waiting::OF_PARTS.contains(&self.name)
     }
 }
 
@@ -24,5 +25,6 @@ impl Family {
 pub(crate) fn families(reading: &Reading) -> Vec<Family> {
     let mut families = reference::families(reading);
     families.extend(own::families(reading));
+    families.extend(waiting::families(reading));
     families
 }

@@ -62,6 +62,12 @@
 //!     "count": 24, "per_second": 12.0, "setting": "PeerDefault.StreamsInbound",
 //!     "used": 256, "limit": 256
 //!   }]},
+//!   "waiting": [{
+//!     "scope": "peer:192.0.2.7", "class": "peer", "resource": "memory",
+//!     "requests": 3, "amount": 196608, "longest_seconds": 0.25
+//!   }],
+//!   "waiting_queues": 1, "waiting_requests": 3,
+//!   "wait_totals": {"begun": 12, "granted": 8, "refused": 0, "given_up": 1, "waited_seconds": 1.5},
 //!   "scope": null,
 //!   "system": {"name": "system", "...": 0}, "transient": {"name": "transient", "...": 0},
 //!   "scopes": [{
@@ -85,6 +91,9 @@
 //! | `dry_run`, `dry_run_refusals` | what the limits of a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, by all scopes and by this one; without a dry run `null`, and left out of scopes |
 //! | `total`, `matched` | the number of all scopes, and of those that the search found |
 //! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
+//! | `waiting` | the requests that wait for room now, for each scope and resource: up to 20 queues whose first request has waited longest. A scope in detail has its own `waiting`, with those of its spans |
+//! | `waiting_queues`, `waiting_requests` | the number of all queues, and of the requests in them |
+//! | `wait_totals` | the waits so far, of all scopes: how many have begun; how many have ended with a grant, with an error, and because they were given up; and the time that all ended waits took together |
 //! | `setting` | the field of the limits to change; `null` for an override of the scope, and if it is not known |
 //! | `utilisation` | usage divided by the limit, for the fullest limit (`fullest`); `null` for a scope without limits |
 //! | `scope` | the scope that the argument names, and its `origins`: for each limit the `setting` and the place that it comes `from`; `null` if it does not exist now |
@@ -105,6 +114,7 @@ mod response;
 mod scopes;
 mod server;
 mod turn;
+mod waiting;
 
 pub use limits::limits_router;
 
@@ -137,8 +147,8 @@ const PAGE: &str = concat!(
 
 /// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-m8RDfHSOWcg6wgGxHkr5vfGC35c1xmgJoA/MKboh3Rc='; \
-    style-src 'sha256-02hnR9S3tjLq5UX6W+hf3qSFqQ3bXtPiifuRyITZ1IY='; \
+    script-src 'sha256-62CSxnyYS4d+f4dKFnTU93fnjWOIdemiu3/SWFxLPrM='; \
+    style-src 'sha256-yOEQvrHxhG8hiXw83K5uwdlbczLZZWZzErc8jM8MOO4='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The format of prometheus-client.

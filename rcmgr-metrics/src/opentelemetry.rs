@@ -51,6 +51,8 @@ struct Observed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Observes {
     Counter,
+    /// A counter of fractions.
+    PartCounter,
     Gauge,
     /// A gauge of fractions.
     PartGauge,
@@ -64,6 +66,7 @@ fn readings(observer: &Observer) -> Vec<Observed> {
 fn observed(family: Family) -> Vec<Observed> {
     let kind = match family.kind {
         Kind::Histogram => return of_histogram(family).into(),
+        Kind::Counter if family.is_of_parts() => Observes::PartCounter,
         Kind::Counter => Observes::Counter,
         Kind::Gauge if family.is_of_parts() => Observes::PartGauge,
         Kind::Gauge => Observes::Gauge,
@@ -137,21 +140,27 @@ impl Source {
                 }
             }
         };
+        let parts = {
+            let name = name.clone();
+            move |to: &dyn AsyncInstrument<f64>| {
+                for series in self.take(&name) {
+                    if let Value::Part(part) = series.value {
+                        to.observe(part, &attributes(series.labels));
+                    }
+                }
+            }
+        };
         // The provider keeps the callback, so the instrument itself can be dropped.
         match kind {
             Observes::Counter => {
                 let builder = meter.u64_observable_counter(name).with_description(help);
                 builder.with_callback(counts).build();
             }
+            Observes::PartCounter => {
+                let builder = meter.f64_observable_counter(name).with_description(help);
+                builder.with_callback(parts).build();
+            }
             Observes::PartGauge => {
-                let of = name.clone();
-                let parts = move |to: &dyn AsyncInstrument<f64>| {
-                    for series in self.take(&of) {
-                        if let Value::Part(part) = series.value {
-                            to.observe(part, &attributes(series.labels));
-                        }
-                    }
-                };
                 let builder = meter.f64_observable_gauge(name).with_description(help);
                 builder.with_callback(parts).build();
             }

@@ -57,6 +57,10 @@
 //! | `utilisation` | `scope`, `resource` | usage divided by the limit, the highest of all scopes of the class, peers included |
 //! | `scopes` | `scope` | number of live services, protocols, peers, and peers' shares |
 //! | `over_releases_total` | `scope` | releases of more than was held |
+//! | `waiting`, `waiting_amount`, `waiting_longest_seconds` | `scope`, `resource` | requests that [wait](rcmgr_atomic::Manager::waiting) for room now, what they ask for together, and how long the first of them has waited; only where requests wait |
+//! | `waits_total` | `scope` | requests that have begun to wait |
+//! | `waits_ended_total` | `outcome`, `scope` | requests that no longer wait: `granted`, `refused`, or `given_up` because the future was dropped |
+//! | `wait_seconds_total` | `scope` | the time that all ended waits took together |
 //! | `address_refusals_total` | `limiter` | connections that the `rate` or the `subnet` limiter refused |
 //! | `dry_run_refusals_total` | `dir`, `resource`, `scope` | requests that a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, with the labels of `blocked_resources`, but under the missing resource only; if there is a dry run |
 //! | `dry_run_address_refusals_total` | `limiter` | connections that a dry run would have refused by their address |
@@ -117,6 +121,9 @@ fn encode_value(value: &Value, kind: Kind, encoder: &mut MetricEncoder<'_>) -> f
     match value {
         Value::Count(count) if kind == Kind::Counter => {
             encoder.encode_counter::<NoLabelSet, _, u64>(count, None)
+        }
+        Value::Part(part) if kind == Kind::Counter => {
+            encoder.encode_counter::<NoLabelSet, _, u64>(part, None)
         }
         Value::Count(count) => encoder.encode_gauge(count),
         Value::Part(part) => encoder.encode_gauge(part),

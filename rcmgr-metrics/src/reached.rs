@@ -86,19 +86,23 @@ pub(crate) fn reached_before(id: &ScopeId, asked: Resource, limits: &Limits) -> 
     })
 }
 
+/// The resource that counts both directions of `asked` together.
+pub(crate) const fn total_of(asked: Resource) -> Option<Resource> {
+    match asked {
+        Resource::StreamsInbound | Resource::StreamsOutbound => Some(Resource::Streams),
+        Resource::ConnsInbound | Resource::ConnsOutbound => Some(Resource::Conns),
+        _ => None,
+    }
+}
+
 /// The finite limits that a request is checked against, in the order of the checks.
 pub(crate) fn limited(
     asked: Resource,
     limit: &Limit,
 ) -> impl Iterator<Item = (Resource, u64)> + use<> {
-    let total = match asked {
-        Resource::StreamsInbound | Resource::StreamsOutbound => Some(Resource::Streams),
-        Resource::ConnsInbound | Resource::ConnsOutbound => Some(Resource::Conns),
-        _ => None,
-    };
     let limit = *limit;
     let number = move |resource| Some((resource, limit.get(resource).number()?));
-    [Some(asked), total]
+    [Some(asked), total_of(asked)]
         .into_iter()
         .flatten()
         .filter_map(number)

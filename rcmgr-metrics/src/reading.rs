@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use rcmgr_atomic::ScopeReport;
 use rcmgr_atomic::address::AddressStat;
+use rcmgr_atomic::{ScopeReport, WaitTotals, Waiting};
 use rcmgr_config::reload::ReloadStats;
 use rcmgr_core::{Limit, Refusals, Resource, ScopeClass, ScopeStat};
 
@@ -34,6 +34,9 @@ pub(crate) struct Reading {
     /// What a dry run would have refused; `None` without a dry run.
     pub dry_run: Option<DryRun>,
     pub over_releases: Vec<(ScopeClass, u64)>,
+    /// The queues of requests that wait for room.
+    pub waiting: Vec<Waiting>,
+    pub wait_totals: [WaitTotals; ScopeClass::ALL.len()],
     pub addresses: AddressStat,
     pub reloads: Option<ReloadStats>,
     /// The numbers of operations that a sink has written and dropped.
@@ -128,6 +131,8 @@ impl Reading {
                 .clone()
                 .map(|class| (class, manager.over_releases(class)))
                 .collect(),
+            waiting: manager.waiting(),
+            wait_totals: manager.wait_totals(),
             addresses: manager.addresses().stat(),
             traced: traced(observer),
             reloads: observer.watcher.as_ref().map(|watcher| watcher.stats()),

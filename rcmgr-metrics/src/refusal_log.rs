@@ -5,6 +5,7 @@ mod limit;
 mod line;
 mod log;
 mod mode;
+mod queued;
 mod scopes;
 mod tallies;
 mod tally;

@@ -4,16 +4,21 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod buffer;
 mod conn_scope;
 mod descriptors;
+mod first_byte;
 mod incoming;
 mod listener;
 mod refusal;
+mod split;
 mod stream;
 
 pub use accept::{Accept, AcceptFuture};
+pub use buffer::Buffer;
 pub use conn_scope::ConnScope;
 pub use incoming::Incoming;
 pub use listener::Guarded;
 pub use refusal::{Decide, Refusal};
+pub use split::{GuardedReadHalf, GuardedWriteHalf};
 pub use stream::GuardedStream;

@@ -262,7 +262,10 @@ impl<L: Accept> Guarded<L> {
             return None;
         }
         let stream = GuardedStream::new(io, ConnScope::new(connection), peer);
-        Some(stream)
+        Some(match self.first_byte_within {
+            Some(limit) => stream.first_byte_within(limit),
+            None => stream,
+        })
     }
 
     fn set_service(&self, connection: &Connection) -> Result<(), Error> {

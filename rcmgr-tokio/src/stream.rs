@@ -3,16 +3,45 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use rcmgr_core::Endpoint;
+use rcmgr_core::{Endpoint, Priority};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::ConnScope;
+use crate::buffer::Buffer;
+use crate::conn_scope::ConnScope;
 use crate::descriptors::WakeAcceptors;
+use crate::first_byte::{FirstByte, Side};
+use crate::split::{GuardedReadHalf, GuardedWriteHalf, split};
 
-/// A socket, or another stream, with the scope of its connection. When it is dropped, it closes the
-/// socket first and gives the scope back afterwards, so that the counts of the manager are never
-/// lower than the number of open sockets.
+/// A socket, or another stream, with the scope of its connection.
+///
+/// The scope is part of the stream, so it follows the socket through layers: TLS over the stream, an
+/// HTTP upgrade, a split. The connection stays counted until the last part of the socket is dropped.
+///
+/// When it is dropped, it closes the socket first and gives the scope back afterwards, so that the
+/// counts of the manager are never lower than the number of open sockets. A panic, a cancelled task
+/// and the end of the runtime drop it too. A stream that is leaked, for instance with
+/// [`std::mem::forget`], leaves its socket open and keeps its scope: both are lost until the process
+/// ends.
+///
+/// ```
+/// use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, UsesFd};
+/// use rcmgr_tokio::{ConnScope, GuardedStream};
+///
+/// let manager = Manager::new(Limits::unlimited())?;
+/// let scope = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None)?;
+/// let (client, server) = tokio::io::duplex(64);
+/// let stream = GuardedStream::new(server, ConnScope::new(scope), Endpoint::None);
+///
+/// let (reader, writer) = stream.into_split();
+/// drop(reader);
+/// assert_eq!(manager.stat().system.conns_inbound, 1);
+/// drop(writer);
+/// assert_eq!(manager.stat().system.conns_inbound, 0);
+/// # drop(client);
+/// # Ok::<(), rcmgr_atomic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct GuardedStream<S> {
     // The order of these three matters: fields are dropped from the first to the last.
@@ -20,6 +49,8 @@ pub struct GuardedStream<S> {
     _wake: WakeAcceptors,
     scope: ConnScope,
     peer: Endpoint,
+    /// Until the first byte is read, if there is a deadline.
+    first_byte: Option<Box<FirstByte>>,
 }
 
 impl<S> GuardedStream<S> {
@@ -30,17 +61,82 @@ impl<S> GuardedStream<S> {
             _wake: WakeAcceptors,
             scope,
             peer,
+            first_byte: None,
         }
     }
 
+    /// Sets a deadline for the first byte of the client, `limit` from now. By default there is none.
+    ///
+    /// After the deadline, a read that finds nothing fails with
+    /// [`TimedOut`](io::ErrorKind::TimedOut), and so does each operation after it. A server that
+    /// drops the stream at an error thus closes the socket of a client that never speaks. hyper does
+    /// that; its `auto` protocol detection has no timeout of its own.
+    ///
+    /// If the server speaks first, the deadline still counts from now. A write that has to wait fails
+    /// in the same way after the deadline, so a client that neither sends nor reads is closed too. A
+    /// write that need not wait never fails: a server that only writes serves a silent client for as
+    /// long as the client reads, and the deadline makes no sense for such a protocol.
+    ///
+    /// The first byte, or the end of the input, ends this. Nothing is kept after that. Until then it
+    /// takes about 200 bytes, and a timer of tokio only while an operation waits. The clock is the
+    /// monotonic one: the clock on the wall may jump.
+    ///
+    /// # Panics
+    ///
+    /// Reads and writes that have to wait panic in a runtime without time, as
+    /// [`tokio::time::sleep`] does.
+    #[must_use]
+    pub fn first_byte_within(mut self, limit: Duration) -> Self {
+        self.first_byte = FirstByte::within(limit);
+        self
+    }
+
     /// The scope of the connection.
-    pub fn scope(&self) -> &ConnScope {
+    pub const fn scope(&self) -> &ConnScope {
         &self.scope
     }
 
     /// The remote endpoint.
-    pub fn peer(&self) -> Endpoint {
+    pub const fn peer(&self) -> Endpoint {
         self.peer
+    }
+
+    /// The socket. [`readable`](tokio::net::TcpStream::readable) and options of the socket need no
+    /// more than that.
+    pub const fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// An empty read buffer whose memory is reserved in the scope of the connection. The buffer
+    /// holds the scope too: drop both, and the connection is no longer counted.
+    pub fn buffer(&self, priority: Priority) -> Buffer {
+        Buffer::new(self.scope.clone(), priority)
+    }
+
+    /// Splits the stream into a half to read from and a half to write to, which two tasks can own.
+    /// The socket is closed, and the scope given back, with the last half.
+    pub fn into_split(self) -> (GuardedReadHalf<S>, GuardedWriteHalf<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        split(self)
+    }
+
+    /// Runs an operation on the socket, under the deadline for the first byte if there is one.
+    fn poll_io<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        operation: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
+        let io = Pin::new(&mut self.io);
+        match &mut self.first_byte {
+            None => operation(io, cx),
+            Some(first_byte) => first_byte.check(cx, side, self.peer, |cx| operation(io, cx)),
+        }
     }
 }
 
@@ -56,7 +152,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        // A read into no space says nothing about the client.
+        let has_space = buf.remaining() > 0;
+        let read = self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));
+        if has_space && matches!(read, Poll::Ready(Ok(()))) {
+            self.first_byte = None;
+        }
+        read
     }
 }
 
@@ -66,14 +168,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        self.poll_io(cx, Side::Write, |io, cx| io.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.poll_io(cx, Side::Write, |io, cx| io.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Also after the deadline: the end may still reach the client.
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
@@ -82,7 +185,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        self.poll_io(cx, Side::Write, |io, cx| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -74,8 +74,9 @@ pub mod prelude;
 #[cfg(feature = "address")]
 pub use rcmgr_address as address;
 pub use rcmgr_atomic::{
-    Builder, ConnMemory, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
-    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting, record,
+    Builder, CanWait, ConnMemory, Connection, Manager, OpenConnectionWhenAvailable,
+    OpenStreamWhenAvailable, ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream,
+    WaitTotals, Waiting, record,
 };
 pub use rcmgr_config as config;
 #[cfg(feature = "files")]

@@ -58,6 +58,16 @@ impl Connection {
         Self { leaf }
     }
 
+    pub(super) fn shared_leaf(&self) -> Shared<ConnectionLeaf> {
+        self.leaf.clone()
+    }
+
+    /// The path on which its streams begin, with the caller as a user.
+    pub(super) fn streams_path(&self) -> Result<Use<Path>> {
+        let streams = self.leaf.streams()?.try_join();
+        streams.ok_or_else(|| self.leaf.closed())
+    }
+
     /// Records that it was opened.
     pub(super) fn record_opened(&self) {
         self.leaf.record_opened();
@@ -207,9 +217,7 @@ impl ConnectionScope for Connection {
         protocol: &str,
         service: Option<&str>,
     ) -> Result<Stream> {
-        let streams = self.leaf.streams()?.try_join();
-        let streams = streams.ok_or_else(|| self.leaf.closed())?;
-        open_stream_with(streams, direction, protocol, service)
+        open_stream_with(self.streams_path()?, direction, protocol, service)
     }
 
     fn done(&self) {

@@ -50,8 +50,12 @@ macro_rules! scope_methods {
                 ::rcmgr_core::MemoryGuard::new(self, size.bytes(), priority)
             }
 
-            /// Reserves memory, in bytes, as soon as there is room. The guard releases it when it is
-            /// dropped.
+            /// Reserves memory, in bytes, as soon as there is room: see
+            /// [`ReserveWhenAvailable`](crate::ReserveWhenAvailable). The guard releases it when it
+            /// is dropped.
+            ///
+            /// Requests that wait for the same scope are served in order, those of a higher priority
+            /// first. A request without `when_available` is refused if it would overtake them.
             pub fn reserve_when_available(
                 &self,
                 size: impl ::rcmgr_core::Amount,

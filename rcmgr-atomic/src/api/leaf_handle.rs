@@ -65,6 +65,12 @@ macro_rules! leaf_handle {
             }
         }
 
+        impl $crate::api::asker::Asks for $handle {
+            fn asker(&self) -> $crate::api::asker::Asker<'_> {
+                $crate::api::asker::Asker::leaf(&self.leaf)
+            }
+        }
+
         impl $handle {
             /// The right to move on, to a path that goes through a scope of this class.
             #[inline(always)]

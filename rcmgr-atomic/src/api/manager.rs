@@ -19,7 +19,7 @@ use super::span::Span;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::{ConnMemory, Slot};
 use crate::engine::{Engine, Path};
-use crate::leaf::{More, ask_refused_peer, charge_new, stream_path};
+use crate::leaf::{More, ask_refused_peer, charge_in_turn, charge_new, stream_path};
 use crate::lifetime::Use;
 #[cfg(feature = "address")]
 use crate::limits::Addresses;
@@ -27,6 +27,7 @@ use crate::limits::{BarePermit, Listing};
 use crate::node::Node;
 use crate::path::PathKind;
 use crate::span::{NodeUser, Owner};
+use crate::waiting::Ticket;
 
 /// The resource manager: it decides, for every connection, stream, file descriptor and byte of
 /// buffer, whether the server may take it on.
@@ -206,6 +207,73 @@ impl Manager {
         nodes.iter().any(|node| !self.engine.stat(node).is_zero())
     }
 
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The path of a connection from here that the allowlist lets in, if it lists the endpoint.
+    fn allowlisted_path(&self, endpoint: Endpoint) -> Option<&Use<Path>> {
+        match self.engine.addresses().allowlist().listing(endpoint) {
+            Listing::NotListed => None,
+            Listing::SomePeers => Some(&self.unproven_opened),
+            Listing::SomePeersHere | Listing::EveryPeer => Some(&self.allowlisted_opened),
+        }
+    }
+
+    /// The paths that a connection from here may begin on.
+    pub(super) fn paths_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &Use<Path>> {
+        std::iter::once(&self.opened).chain(self.allowlisted_path(endpoint))
+    }
+
+    /// Charges the standard scopes with a connection, or the allowlisted ones if those have no room.
+    /// Returns the path in the allowlisted scopes.
+    pub(super) fn charge_connection(
+        &self,
+        endpoint: Endpoint,
+        slot: Slot,
+        ticket: Ticket,
+    ) -> Result<Option<&Use<Path>>> {
+        let Err(refused) = charge_in_turn(&self.opened, slot, ticket) else {
+            return Ok(None);
+        };
+        let path = self.allowlisted_path(endpoint).ok_or(refused)?;
+        charge_in_turn(path, slot, ticket)?;
+        Ok(Some(path))
+    }
+
+    /// A connection that is charged on the standard scopes.
+    #[inline]
+    pub(super) fn admitted(
+        &self,
+        endpoint: Endpoint,
+        slot: Slot,
+        permit: BarePermit,
+    ) -> Connection {
+        if self.engine.is_observed() {
+            return self.observed_connection(endpoint, slot, permit);
+        }
+        Connection::new(self.opened.join(), slot, permit, None)
+    }
+
+    /// A connection that is charged on `path` in the allowlisted scopes. It has no permit, in a dry
+    /// run neither.
+    pub(super) fn allowlisted(
+        &self,
+        endpoint: Endpoint,
+        slot: Slot,
+        path: &Use<Path>,
+    ) -> Connection {
+        drop(self.engine.evaluate_connection(endpoint, path, slot));
+        let more = More {
+            allowlisted: Some(endpoint),
+            dry_run_permit: None,
+        };
+        let (permit, more) = (BarePermit::none(), Some(Box::new(more)));
+        let connection = Connection::new(path.join(), slot, permit, more);
+        connection.record_opened();
+        connection
+    }
+
     /// A connection that the standard scopes let in, recorded, and evaluated in a dry run.
     #[cold]
     fn observed_connection(
@@ -267,30 +335,14 @@ impl ResourceManager for Manager {
         let addresses = self.engine.addresses();
         let mut permit = addresses.admit_bare(endpoint)?;
         let refused = match charge_new(&self.opened, slot) {
-            Ok(()) if self.engine.is_observed() => {
-                return Ok(self.observed_connection(endpoint, slot, permit));
-            }
-            Ok(()) => return Ok(Connection::new(self.opened.join(), slot, permit, None)),
+            Ok(()) => return Ok(self.admitted(endpoint, slot, permit)),
             Err(refused) => refused,
         };
         addresses.give_back_last(&mut permit);
         // The standard scopes refused. The allowlisted scopes need no permit.
-        let path = match addresses.allowlist().listing(endpoint) {
-            Listing::NotListed => return Err(refused),
-            Listing::SomePeers => &self.unproven_opened,
-            Listing::SomePeersHere | Listing::EveryPeer => &self.allowlisted_opened,
-        };
+        let path = self.allowlisted_path(endpoint).ok_or(refused)?;
         charge_new(path, slot)?;
-        // On the allowlisted scopes it has no permit, in a dry run neither.
-        drop(self.engine.evaluate_connection(endpoint, path, slot));
-        let more = More {
-            allowlisted: Some(endpoint),
-            dry_run_permit: None,
-        };
-        let (permit, more) = (BarePermit::none(), Some(Box::new(more)));
-        let connection = Connection::new(path.join(), slot, permit, more);
-        connection.record_opened();
-        Ok(connection)
+        Ok(self.allowlisted(endpoint, slot, path))
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcmgr_core::{Limit, Priority, Refusals, ResourceScope, Result, ScopeName, ScopeStat};
 
+use super::asker::{Asker, Asks};
 use super::inherent::scope_methods;
 use super::show::show;
 use super::span::Span;
@@ -91,6 +92,12 @@ impl ResourceScope for Scope {
         let (node, engine) = (self.0.node(), self.0.engine());
         engine.retain_node(node);
         Span::begin(Owner::Node(node.clone(), engine.clone()))
+    }
+}
+
+impl Asks for Scope {
+    fn asker(&self) -> Asker<'_> {
+        Asker::node(&self.0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeStat};
 
+use super::asker::{Asker, Asks};
 use super::inherent::scope_methods;
 use super::scope::Scope;
 use super::span::Span;
@@ -16,6 +17,15 @@ pub enum Service {
     Scope(Scope),
     /// A span of the system scope.
     Span(Span),
+}
+
+impl Asks for Service {
+    fn asker(&self) -> Asker<'_> {
+        match self {
+            Self::Scope(scope) => scope.asker(),
+            Self::Span(span) => span.asker(),
+        }
+    }
 }
 
 impl Service {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use rcmgr_core::{Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
+use rcmgr_core::{
+    Limit, LimitValue, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat,
+};
 
+use super::asker::{Asker, Asks};
 use super::inherent::scope_methods;
 use super::show::show;
 use crate::lifetime::Shared;
@@ -34,6 +37,26 @@ pub struct Span(Shared<SpanState>);
 impl Span {
     pub(super) fn begin(owner: Owner) -> Result<Self> {
         SpanState::begin(owner).map(Self)
+    }
+
+    /// The largest reservation, in bytes, that could be granted here at this priority if nothing
+    /// else held memory: the lowest bound that the limits of the span and of all scopes that it is
+    /// charged on set now. A larger one is refused until a limit is raised.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Limit, LimitValue, Limits, Manager, Priority};
+    ///
+    /// let mut limits = Limits::unlimited();
+    /// limits.system.memory = 1000.into();
+    /// let manager = Manager::new(limits)?;
+    /// let span = manager.view_system().begin_span()?;
+    /// span.set_limit(Limit { memory: 800.into(), ..Limit::UNLIMITED });
+    /// assert_eq!(span.largest_reservation(Priority::Always), LimitValue::Limited(800));
+    /// assert_eq!(span.largest_reservation(Priority::Low), LimitValue::Limited(318));
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn largest_reservation(&self, priority: Priority) -> LimitValue {
+        self.0.largest_reservation(priority)
     }
 
     /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the
@@ -86,6 +109,12 @@ impl ResourceScope for Span {
 
     fn begin_span(&self) -> Result<Self> {
         Self::begin(Owner::Span(self.0.clone()))
+    }
+}
+
+impl Asks for Span {
+    fn asker(&self) -> Asker<'_> {
+        Asker::span(&self.0)
     }
 }
 

@@ -11,6 +11,7 @@ use super::charges::Charge;
 use super::refused::Refused;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::{MAX_NODES, Node};
+use crate::waiting::Waiters;
 
 /// Charges all nodes or none, under the limits of `version`. The caller must check at the end
 /// whether that version is still current.
@@ -23,6 +24,7 @@ pub fn charge_all<'a, C: Charge>(
     nodes: impl Iterator<Item = &'a Node> + Clone,
     version: LimitsVersion,
     charge: C,
+    waiters: &Waiters,
 ) -> Result<(), Refused<'a>> {
     // 1. Check each node, and keep the usage that the check saw.
     let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
@@ -38,7 +40,7 @@ pub fn charge_all<'a, C: Charge>(
         // The usage of this node changed since the check: check it again.
         if let Err(reached) = charge_one(node, version, charge) {
             // It has no room now. The nodes before it are charged already: take that back.
-            cancel_all(nodes.take(at), charge);
+            cancel_all(nodes.take(at), charge, waiters);
             return Err(Refused::Node(node, reached));
         }
     }
@@ -60,8 +62,14 @@ fn charge_one<C: Charge>(
     }
 }
 
-/// Takes a charge back from all nodes.
+/// Takes a charge back from all nodes. Another request may have been refused for the lack of this
+/// room, so those that wait are woken.
 #[inline]
-pub fn cancel_all<'a, C: Charge>(nodes: impl Iterator<Item = &'a Node>, charge: C) {
-    nodes.for_each(|node| charge.cancel(node));
+pub fn cancel_all<'a, C: Charge>(
+    nodes: impl Iterator<Item = &'a Node> + Clone,
+    charge: C,
+    waiters: &Waiters,
+) {
+    nodes.clone().for_each(|node| charge.cancel(node));
+    waiters.released(nodes, charge.resources());
 }

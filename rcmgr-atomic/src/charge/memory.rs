@@ -1,11 +1,13 @@
 //! A charge of memory.
 
-use rcmgr_core::{Error, Priority};
+use rcmgr_core::Priority;
 
 use super::charges::Charge;
-use crate::counters::Kind;
+use crate::counters::{Kind, Slot};
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
+use crate::waiting::Ticket;
+use crate::words::Resources;
 
 /// Memory.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +16,7 @@ pub struct Memory {
     pub size: u64,
     /// The level of the priority.
     pub level: u8,
+    pub ticket: Ticket,
 }
 
 impl Memory {
@@ -21,7 +24,13 @@ impl Memory {
         Self {
             size,
             level: priority.level(),
+            ticket: Ticket::NOW,
         }
+    }
+
+    /// The same, for a request with this ticket.
+    pub fn with_ticket(self, ticket: Ticket) -> Self {
+        Self { ticket, ..self }
     }
 }
 
@@ -49,8 +58,30 @@ impl Charge for Memory {
         (self.level == u8::MAX).then_some((Kind::Memory, self.size))
     }
 
-    #[cold]
-    fn refused(self, node: &Node, reached: LimitReached) -> Error {
-        node.refuse(reached, None, self.size, Some(self.level.into()))
+    fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
+        node.memory.check_alone(version, self.size, self.level)
+    }
+
+    #[inline]
+    fn resources(self) -> Resources {
+        Resources::MEMORY
+    }
+
+    #[inline]
+    fn ticket(self) -> Ticket {
+        self.ticket
+    }
+
+    #[inline]
+    fn level(self) -> u8 {
+        self.level
+    }
+
+    fn amount(self) -> u64 {
+        self.size
+    }
+
+    fn slot(self) -> Option<Slot> {
+        None
     }
 }

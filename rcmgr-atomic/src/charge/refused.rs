@@ -1,6 +1,6 @@
 //! Why a charge failed.
 
-use rcmgr_core::Error;
+use rcmgr_core::{Error, Resource};
 
 use crate::limits::LimitReached;
 use crate::node::Node;
@@ -11,6 +11,8 @@ pub enum Refused<'a> {
     Stale,
     /// A node has no room. The refusal is final if no credit can be recalled on it.
     Node(&'a Node, LimitReached),
+    /// Other requests wait for this resource of a node, and go first.
+    Waiters(&'a Node, Resource),
     /// A final error.
     Final(Error),
 }

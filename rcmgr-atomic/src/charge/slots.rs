@@ -1,32 +1,39 @@
 //! Charges of streams and of a connection.
 
-use rcmgr_core::{Direction, Error, Resource, ScopeClass, UsesFd};
+use rcmgr_core::{Direction, Resource, ScopeClass, UsesFd};
 
 use super::charges::{Charge, SlotCharge};
 use crate::counters::{Kind, Slot};
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
-use crate::words::{ConnsWord, StreamsWord};
+use crate::waiting::Ticket;
+use crate::words::{ConnsWord, Resources, StreamsWord};
 
 /// Streams in one direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Streams {
     pub direction: Direction,
     pub count: u64,
+    pub ticket: Ticket,
 }
 
 impl Streams {
-    pub const fn one(direction: Direction) -> Self {
+    pub const fn one(direction: Direction, ticket: Ticket) -> Self {
         Self {
             direction,
             count: 1,
+            ticket,
         }
     }
 }
 
 /// One connection, perhaps with a file descriptor.
 #[derive(Debug, Clone, Copy)]
-pub struct OneConnection(pub Direction, pub UsesFd);
+pub struct OneConnection {
+    pub direction: Direction,
+    pub uses_fd: UsesFd,
+    pub ticket: Ticket,
+}
 
 impl Charge for Streams {
     type Seen = StreamsWord;
@@ -51,10 +58,27 @@ impl Charge for Streams {
         Some((Kind::Streams(self.direction), self.count))
     }
 
-    #[cold]
-    fn refused(self, node: &Node, reached: LimitReached) -> Error {
-        let slot = Slot::Stream(self.direction);
-        node.refuse(reached, Some(slot), self.count, None)
+    fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
+        node.streams
+            .check_alone(version, self.direction, self.count)
+    }
+
+    #[inline]
+    fn resources(self) -> Resources {
+        Resources::of_stream(self.direction)
+    }
+
+    #[inline]
+    fn ticket(self) -> Ticket {
+        self.ticket
+    }
+
+    fn amount(self) -> u64 {
+        self.count
+    }
+
+    fn slot(self) -> Option<Slot> {
+        Some(Slot::Stream(self.direction))
     }
 }
 
@@ -81,23 +105,40 @@ impl Charge for OneConnection {
 
     #[inline]
     fn check(self, node: &Node, version: LimitsVersion) -> Result<ConnsWord, LimitReached> {
-        node.conns.check(version, self.0, self.1)
+        node.conns.check(version, self.direction, self.uses_fd)
     }
 
     #[inline]
     fn commit(self, node: &Node, seen: ConnsWord) -> bool {
-        node.conns.commit(seen, self.0, self.1)
+        node.conns.commit(seen, self.direction, self.uses_fd)
     }
 
     #[inline]
     fn cancel(self, node: &Node) {
-        node.conns.cancel(self.0, self.1);
+        node.conns.cancel(self.direction, self.uses_fd);
     }
 
-    #[cold]
-    fn refused(self, node: &Node, reached: LimitReached) -> Error {
-        let slot = Slot::Connection(self.0, self.1);
-        node.refuse(reached, Some(slot), 1, None)
+    fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
+        node.conns
+            .check_alone(version, self.direction, self.uses_fd)
+    }
+
+    #[inline]
+    fn resources(self) -> Resources {
+        Resources::of_connection(self.direction, self.uses_fd)
+    }
+
+    #[inline]
+    fn ticket(self) -> Ticket {
+        self.ticket
+    }
+
+    fn amount(self) -> u64 {
+        1
+    }
+
+    fn slot(self) -> Option<Slot> {
+        Some(Slot::Connection(self.direction, self.uses_fd))
     }
 }
 

@@ -4,8 +4,11 @@ use rcmgr_core::{Error, Priority, Resource};
 
 use super::charges::{Charge, SlotCharge};
 use super::memory::Memory;
+use crate::counters::Slot;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
+use crate::waiting::Ticket;
+use crate::words::Resources;
 
 /// All that a moving leaf holds: its memory and its slot. A node checks memory first, then streams,
 /// then connections.
@@ -84,13 +87,40 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
         self.cancel_memory(node);
     }
 
+    fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
+        self.all_memory().check_alone(node, version)?;
+        self.slot.check_alone(node, version)
+    }
+
+    #[inline]
+    fn resources(self) -> Resources {
+        self.slot.resources().union(Resources::MEMORY)
+    }
+
+    /// It moves with what it holds: it does not compete with those that wait.
+    #[inline]
+    fn ticket(self) -> Ticket {
+        Ticket::FIRST
+    }
+
+    fn amount(self) -> u64 {
+        self.slot.amount()
+    }
+
+    fn slot(self) -> Option<Slot> {
+        self.slot.slot()
+    }
+
     #[cold]
     fn refused(self, node: &Node, reached: LimitReached) -> Error {
         match reached.resource {
             Resource::Memory => self.all_memory().refused(node, reached),
             resource if S::is_about(resource) => self.slot.refused(node, reached),
             // Only the total of the other class was checked, and no more of it was requested.
-            _ => node.refuse(reached, None, 0, None),
+            _ => {
+                node.count_refusal(reached.resource, None);
+                node.limit_exceeded(reached, None, 0, None)
+            }
         }
     }
 }

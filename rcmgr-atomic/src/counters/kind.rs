@@ -2,6 +2,8 @@
 
 use rcmgr_core::{Direction, Resource};
 
+use crate::words::Resources;
+
 /// A kind of prepaid credit of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -23,6 +25,15 @@ impl Kind {
         match self {
             Self::Memory => 0,
             Self::Streams(direction) => 1 + direction as usize,
+        }
+    }
+
+    /// The limits that an amount of this kind counts in.
+    #[inline]
+    pub fn resources(self) -> Resources {
+        match self {
+            Self::Memory => Resources::MEMORY,
+            Self::Streams(direction) => Resources::of_stream(direction),
         }
     }
 

@@ -3,6 +3,7 @@
 use rcmgr_core::{Direction, Resource, ScopeId, ScopeName, ScopeStat, UsesFd};
 
 use super::kind::Kind;
+use crate::words::Resources;
 
 /// All that a leaf holds besides memory, from its birth to its end: one stream, or one connection,
 /// perhaps with a file descriptor.
@@ -43,6 +44,15 @@ impl Slot {
         match self {
             Self::Stream(direction) => [Resource::streams(direction), Resource::Streams],
             Self::Connection(direction, _) => [Resource::conns(direction), Resource::Conns],
+        }
+    }
+
+    /// The limits that it counts in, the descriptor included.
+    #[inline]
+    pub fn limits(self) -> Resources {
+        match self {
+            Self::Stream(direction) => Resources::of_stream(direction),
+            Self::Connection(direction, uses_fd) => Resources::of_connection(direction, uses_fd),
         }
     }
 

@@ -29,7 +29,7 @@ impl Engine {
             match attempt(self.versions.get()) {
                 Ok(done) => return Ok(done),
                 Err(Refused::Final(refused)) => return Err(refused),
-                Err(Refused::Stale | Refused::Node(..)) => {}
+                Err(Refused::Stale | Refused::Node(..) | Refused::Waiters(..)) => {}
             }
         }
     }
@@ -47,8 +47,13 @@ impl Engine {
         charge: C,
         version: LimitsVersion,
     ) -> Refused<'a> {
-        let Refused::Node(node, reached) = refused else {
-            return refused;
+        let (node, reached) = match refused {
+            Refused::Node(node, reached) => (node, reached),
+            Refused::Waiters(node, resource) => {
+                return self
+                    .refused_for_good(version, || charge.refused_for_waiters(node, resource));
+            }
+            Refused::Stale | Refused::Final(_) => return refused,
         };
         // 1. A refusal under limits that are not in force any longer means nothing. This is checked
         //    before any credit is recalled for it.
@@ -106,9 +111,10 @@ impl Engine {
         nodes: impl Iterator<Item = &'a Node> + Clone,
         charge: C,
     ) -> Result<(), Refused<'a>> {
-        charge_all(nodes.clone(), version, charge)?;
+        self.check_turn(nodes.clone(), version, charge)?;
+        charge_all(nodes.clone(), version, charge, self.waiters())?;
         if !self.versions.is_current(version) {
-            cancel_all(nodes, charge);
+            cancel_all(nodes, charge, self.waiters());
             return Err(Refused::Stale);
         }
         Ok(())
@@ -130,8 +136,71 @@ impl Engine {
         if path.take_credit(version, charge) {
             return Ok(());
         }
-        charge_all(path.iter(), version, charge)?;
+        self.check_turn(path.iter(), version, charge)?;
+        charge_all(path.iter(), version, charge, self.waiters())?;
         self.fill_credit(path, version, charge);
+        Ok(())
+    }
+
+    /// Checks that no request goes first that waits for one of these nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Waiters`].
+    #[inline]
+    fn check_turn<'a, C: Charge>(
+        &self,
+        nodes: impl Iterator<Item = &'a Node>,
+        version: LimitsVersion,
+        charge: C,
+    ) -> Result<(), Refused<'a>> {
+        if self.waiters().any() {
+            self.check_turn_slow(nodes, version, charge)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks whether these nodes would have room if they held nothing.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, which is not counted; or [`Refused::Stale`].
+    pub fn check_alone<'a, C: Charge>(
+        &self,
+        nodes: impl Iterator<Item = &'a Node>,
+        version: LimitsVersion,
+        charge: C,
+    ) -> Result<(), Refused<'a>> {
+        debug_assert!(charge.ticket().may_wait(), "its refusal must not count");
+        for node in nodes {
+            if let Err(reached) = charge.check_alone(node, version) {
+                return Err(self.refused_for_good(version, || charge.refused(node, reached)));
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_turn_slow<'a, C: Charge>(
+        &self,
+        nodes: impl Iterator<Item = &'a Node>,
+        version: LimitsVersion,
+        charge: C,
+    ) -> Result<(), Refused<'a>> {
+        for node in nodes {
+            // A node that has no room refuses by itself, and the nodes after it are not asked.
+            if charge.check(node, version).is_err() {
+                return Ok(());
+            }
+            let waited_for = node.waited().resources().intersection(charge.resources());
+            for resource in waited_for.iter() {
+                if charge.is_behind(node, resource, self.waiters()) {
+                    return Err(Refused::Waiters(node, resource));
+                }
+            }
+        }
         Ok(())
     }
 

@@ -4,10 +4,10 @@ use rcmgr_core::{Endpoint, Resource};
 
 use super::dry_run::{DryRunPermit, Granted};
 use super::state::{Engine, Path};
-use super::user_code::call_user_code;
 use crate::counters::{RefusalCounts, Slot};
 use crate::limits::LimitsVersion;
 use crate::node::Node;
+use crate::sync::call_user_code;
 
 /// A refusal that was let pass: where it is counted, and for which resource.
 pub type LetPass<'a> = (&'a RefusalCounts, Resource);

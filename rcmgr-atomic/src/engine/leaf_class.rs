@@ -37,11 +37,9 @@ impl LeafClass {
         self.dry_run_limit.set(version, dry_run);
     }
 
-    /// Counts the refusal of a new leaf by its own limit and returns its error, which names the
-    /// leaf.
+    /// The error of a new leaf that its own limit refuses. It names the leaf.
     #[cold]
     pub fn refused(&self, reached: LimitReached, slot: Slot) -> Error {
-        self.refusals.count(reached.resource, Some(slot));
         LimitExceeded {
             scope: slot.name(self.numbers.next()),
             resource: reached.resource,

@@ -7,10 +7,9 @@ use rcmgr_core::{Error, Limit, Limits, ScopeId};
 
 use super::dry_run::with_flat_dry_run;
 use super::state::Engine;
-use super::user_code::call_user_code;
 use crate::limits::{LimitsVersion, check_support};
 use crate::node::{Node, NodeLimit};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, call_user_code};
 
 impl Engine {
     pub fn limits(&self) -> Arc<Limits> {
@@ -63,6 +62,8 @@ impl Engine {
     fn change_alone(&self, write: impl Fn(LimitsVersion)) {
         let version = self.versions.change(write);
         self.lending.limits_changed(version);
+        // There may be more room, or a request may be larger than its limit now.
+        self.waiters().wake_all();
     }
 
     pub fn set_limits(&self, limits: Limits) {

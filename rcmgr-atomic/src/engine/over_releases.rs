@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use rcmgr_core::{Clock, ScopeClass, ScopeName};
 
-use super::user_code::call_user_code;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, call_user_code};
 
 /// Counts releases of more than was held, and logs them: once per scope class and minute.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use super::state::{Engine, Path};
 use crate::lifetime::{Shared, Use};
 use crate::node::{Node, Nodes, is_transient, rank};
 use crate::path::{Home, PathKind};
+use crate::waiting::Waiters;
 
 impl Engine {
     /// The path of a leaf with this peer and nothing else, with the caller as a user.
@@ -127,6 +128,10 @@ impl Engine {
 }
 
 impl Home for Engine {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
     /// Collects a path whose last use has ended, unless it has a use again. A branch uses the path
     /// that it grew from. So when the last stream of a one-time peer closes, this runs first for
     /// the path with its service, then for that with its protocol, and last for the path of the

@@ -22,14 +22,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use rcmgr_core::{Error, Limit, LimitExceeded, Resource, ScopeName, ScopeStat};
+use rcmgr_core::{Error, Limit, Resource, ScopeName, ScopeStat};
 
 use super::scope_ref::{KnownScope, ScopeRef};
 use super::state::{Engine, Path};
-use super::user_code::call_user_code;
 use crate::counters::{Change, Slot};
 use crate::lifetime::Shared;
 use crate::node::{MAX_NODES, Node};
+use crate::sync::call_user_code;
 
 /// Gets a record of every operation of a manager: see
 /// [`Builder::recorder`](crate::Builder::recorder).
@@ -233,11 +233,11 @@ impl Record {
     /// The record of a refusal, if the error is a refusal by one of the scopes that were asked. (It
     /// may also say that a scope is closed. And a leaf may have moved since it was refused.)
     pub(crate) fn refused(mut self, why: &Error) -> Option<Self> {
-        let Error::LimitExceeded(LimitExceeded {
-            scope, resource, ..
-        }) = why
-        else {
-            return None;
+        let (scope, resource) = match why {
+            Error::LimitExceeded(why) => (&why.scope, &why.resource),
+            Error::WaitersFirst(why) => (&why.scope, &why.resource),
+            Error::QueueFull(why) => (&why.scope, &why.resource),
+            _ => return None,
         };
         let mut scopes = self.scopes();
         let position =

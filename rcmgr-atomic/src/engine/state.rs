@@ -18,6 +18,7 @@ use crate::limits::{Addresses, CurrentVersion};
 use crate::node::{Node, NodeLimit, Registry};
 use crate::path::{self, Peers};
 use crate::sync::{AtomicBool, Ordering, Published, RareLock, Table};
+use crate::waiting::Waiters;
 
 /// The paths of an engine.
 pub type Path = path::Path<Engine>;
@@ -38,6 +39,7 @@ pub struct Engine {
 
     addresses: Addresses,
     pub(super) lending: Lending<Self>,
+    pub(super) waiters: Waiters,
     pub(super) versions: CurrentVersion,
     /// All limits, for either slot.
     pub(super) limits: [Published<Limits>; 2],
@@ -104,6 +106,7 @@ impl Engine {
             conn_memory: ConnMemoryCounts::new(),
             addresses,
             lending: Lending::new(credit),
+            waiters: Waiters::new(),
             versions: CurrentVersion::new(),
             limits: [Published::new(limits.clone()), Published::new(limits)],
             overrides: Table::new(),
@@ -152,6 +155,12 @@ impl Engine {
     /// The limits by address, which are checked before the scopes.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// The requests that wait for room.
+    #[inline]
+    pub fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     pub fn lending(&self) -> &Lending<Self> {
@@ -223,15 +232,17 @@ impl Engine {
     }
 
     pub fn close(&self) {
-        // Relaxed, here and below: open scopes proceed, so nothing is published through the flag.
-        self.closed.store(true, Ordering::Relaxed);
+        // SeqCst, here and below: in one order with requests that begin to wait. Open scopes
+        // proceed, so nothing else is published through the flag.
+        self.closed.store(true, Ordering::SeqCst);
+        self.waiters.wake_all();
     }
 
     /// # Errors
     ///
     /// [`Error::ScopeClosed`] after `close`.
     pub fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) {
+        if self.closed.load(Ordering::SeqCst) {
             return Err(Error::ScopeClosed {
                 scope: ScopeId::System.into(),
             });

@@ -16,6 +16,7 @@ use crate::engine::{Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::node::Node;
 use crate::path::PathKind;
+use crate::waiting::Ticket;
 use crate::words::LeafWord;
 
 /// A step of a leaf from its path to the next one. The gained nodes are charged already.
@@ -99,7 +100,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         } = *self;
         let engine = path.home();
         let record = || record_gained(Operation::Join, leaf, path, next, size).without_slot();
-        let more = Memory::new(size, Priority::Always);
+        let more = Memory::new(size, Priority::Always).with_ticket(Ticket::FIRST);
         let charged = next.with_gained(path, |gained| {
             engine.charge_nodes(gained.iter().copied(), more)
         });
@@ -116,7 +117,9 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         path.home()
             .record(|| record_gained(Operation::Leave, leaf, path, next, size).without_slot());
         let less = Memory::new(size, Priority::Always);
-        next.with_gained(path, |gained| cancel_all(gained.iter().copied(), less));
+        next.with_gained(path, |gained| {
+            cancel_all(gained.iter().copied(), less, next.home().waiters())
+        });
     }
 
     /// The leaf does not move: takes back all that it was charged with on the next path.
@@ -127,13 +130,14 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             next,
             whole,
         } = self;
+        let engine = path.home();
         next.with_gained(path, |gained| {
             let gained = gained.iter().copied();
-            path.home().record(|| {
+            engine.record(|| {
                 let record = leaf.about(Operation::Leave, next);
                 record.memory(whole.memory, whole.memory).on(gained.clone())
             });
-            cancel_all(gained, *whole);
+            cancel_all(gained, *whole, engine.waiters());
         });
         // The slot came from the credit of the next path, which gets it back.
         if whole.slot_taken {

@@ -8,6 +8,7 @@ use crate::charge::{OneConnection, SlotCharge, Streams};
 use crate::counters::Slot;
 use crate::engine::Path;
 use crate::lifetime::{Mover, Shared, Use};
+use crate::waiting::Ticket;
 
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
@@ -55,8 +56,17 @@ impl<'a> LeafMover<'a> {
     pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
-            Slot::Stream(direction) => self.advance_as(next, Streams::one(direction)),
-            Slot::Connection(direction, fd) => self.advance_as(next, OneConnection(direction, fd)),
+            Slot::Stream(direction) => {
+                self.advance_as(next, Streams::one(direction, Ticket::FIRST))
+            }
+            Slot::Connection(direction, uses_fd) => self.advance_as(
+                next,
+                OneConnection {
+                    direction,
+                    uses_fd,
+                    ticket: Ticket::FIRST,
+                },
+            ),
         }
     }
 
@@ -93,6 +103,7 @@ impl<'a> LeafMover<'a> {
         }
         // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
+        leaf.wake_waiting(word);
         // This mover may move the leaf again, from the path that it is on now.
         *path = leaf.path();
         Ok(())

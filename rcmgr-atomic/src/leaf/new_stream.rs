@@ -14,6 +14,7 @@ use crate::lending::may_have_credit;
 use crate::lifetime::Use;
 use crate::node::Node;
 use crate::path::PathKind;
+use crate::waiting::Ticket;
 
 /// The path of a new stream with this peer and nothing else, with the caller as a user.
 ///
@@ -79,7 +80,10 @@ fn check_new_stream<'a>(
         return None;
     }
     // 2. Find the first node that has no room.
-    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
+    let (slot, charge) = (
+        Slot::Stream(direction),
+        Streams::one(direction, Ticket::NOW),
+    );
     let version = engine.versions().get();
     let check = |node| charge.check(node, version).err();
     let (node, reached) = nodes
@@ -111,9 +115,12 @@ pub fn ask_first(engine: &Engine, first: &Node, direction: Direction) -> Result<
     if engine.recorder().is_some() {
         return Ok(()); // As in `check_new_stream`.
     }
-    let (slot, charge) = (Slot::Stream(direction), Streams::one(direction));
+    let (slot, charge) = (
+        Slot::Stream(direction),
+        Streams::one(direction, Ticket::NOW),
+    );
     engine.under_current_limits(|version| {
-        check_own_limit(engine, version, slot)?;
+        check_own_limit(engine, version, slot, Ticket::NOW)?;
         let checked = charge.check(first, version).map(drop);
         checked.map_err(|reached| engine.settle(Refused::Node(first, reached), charge, version))
     })

@@ -6,7 +6,8 @@ use crate::charge::{OneConnection, Refused, SlotCharge, Streams};
 use crate::counters::Slot;
 use crate::engine::{Engine, Operation, Path, Record};
 use crate::lifetime::{Shared, Use};
-use crate::limits::LimitsVersion;
+use crate::limits::{LimitReached, LimitsVersion};
+use crate::waiting::Ticket;
 
 /// Charges a new leaf, if its own limit and the path have room.
 ///
@@ -19,9 +20,26 @@ use crate::limits::LimitsVersion;
 /// If there is no room: then nothing is charged.
 #[inline(always)]
 pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
+    charge_in_turn(path, slot, Ticket::NOW)
+}
+
+/// The same, for a request with this ticket.
+///
+/// # Errors
+///
+/// If there is no room, or others go first: then nothing is charged.
+#[inline(always)]
+pub fn charge_in_turn(path: &Shared<Path>, slot: Slot, ticket: Ticket) -> Result<()> {
     match slot {
-        Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction)),
-        Slot::Connection(direction, fd) => charge_new_as(path, slot, OneConnection(direction, fd)),
+        Slot::Stream(direction) => charge_new_as(path, slot, Streams::one(direction, ticket)),
+        Slot::Connection(direction, uses_fd) => {
+            let one = OneConnection {
+                direction,
+                uses_fd,
+                ticket,
+            };
+            charge_new_as(path, slot, one)
+        }
     }
 }
 
@@ -33,8 +51,12 @@ pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
     let user = path.try_join();
     if user.is_none() {
         match slot {
-            Slot::Stream(direction) => path.cancel(Streams::one(direction)),
-            Slot::Connection(direction, fd) => path.cancel(OneConnection(direction, fd)),
+            Slot::Stream(direction) => path.cancel(Streams::one(direction, Ticket::NOW)),
+            Slot::Connection(direction, uses_fd) => path.cancel(OneConnection {
+                direction,
+                uses_fd,
+                ticket: Ticket::NOW,
+            }),
         }
     }
     user
@@ -44,7 +66,7 @@ pub fn join_charged(path: &Shared<Path>, slot: Slot) -> Option<Use<Path>> {
 fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Result<()> {
     let engine = path.home();
     let charged = engine.under_current_limits(|version| {
-        check_own_limit(engine, version, slot)?;
+        check_own_limit(engine, version, slot, charge.ticket())?;
         engine
             .charge_path(path, version, charge)
             .map_err(|refused| engine.settle(refused, charge, version))?;
@@ -54,7 +76,11 @@ fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Re
         }
         Ok(())
     });
-    charged.inspect_err(|refused| record_refused(path, slot, refused))
+    charged.inspect_err(|refused| {
+        if !charge.ticket().may_wait() {
+            record_refused(path, slot, refused);
+        }
+    })
 }
 
 /// Checks the limit of a new leaf itself.
@@ -67,10 +93,42 @@ pub fn check_own_limit<'a>(
     engine: &Engine,
     version: LimitsVersion,
     slot: Slot,
+    ticket: Ticket,
 ) -> Result<(), Refused<'a>> {
     let class = engine.leaf_class(slot);
     let checked = class.limit.check(version, slot);
-    checked.map_err(|reached| engine.refused_for_good(version, || class.refused(reached, slot)))
+    let refused = |reached: LimitReached| {
+        if !ticket.may_wait() {
+            class.refusals.count(reached.resource, Some(slot));
+        }
+        class.refused(reached, slot)
+    };
+    checked.map_err(|reached| engine.refused_for_good(version, || refused(reached)))
+}
+
+/// Checks whether a new leaf would be let in if nothing else were in use.
+///
+/// # Errors
+///
+/// The refusal. It is not counted.
+pub fn check_new_alone(path: &Shared<Path>, slot: Slot) -> Result<()> {
+    let (engine, ticket) = (path.home(), Ticket::NEW);
+    engine.under_current_limits(|version| {
+        check_own_limit(engine, version, slot, ticket)?;
+        match slot {
+            Slot::Stream(direction) => {
+                engine.check_alone(path.iter(), version, Streams::one(direction, ticket))
+            }
+            Slot::Connection(direction, uses_fd) => {
+                let one = OneConnection {
+                    direction,
+                    uses_fd,
+                    ticket,
+                };
+                engine.check_alone(path.iter(), version, one)
+            }
+        }
+    })
 }
 
 /// Records that a leaf was refused.

@@ -42,12 +42,16 @@ impl Leaf {
     /// Records a reservation that was refused.
     #[inline]
     pub(super) fn record_refused(&self, charge: Memory, refused: &Error) {
+        self.engine()
+            .record_refusal(refused, || self.reserve_record(charge));
+    }
+
+    /// The record of a reservation that was refused.
+    pub fn reserve_record(&self, charge: Memory) -> Record {
         let (word, path) = self.staged.load();
-        path.home().record_refusal(refused, || {
-            let record = self.about(Operation::Reserve, path);
-            let record = record.memory(charge.size, word.memory());
-            record.priority(charge.level)
-        });
+        let record = self.about(Operation::Reserve, path);
+        let record = record.memory(charge.size, word.memory());
+        record.priority(charge.level)
     }
 
     /// Charges the path with memory. The leaf will hold `sum` with it.

@@ -1,6 +1,9 @@
 //! How memory is released on a leaf.
 
+use rcmgr_core::Resource;
+
 use super::state::Leaf;
+use crate::engine::Path;
 use crate::sync::cold_path;
 
 impl Leaf {
@@ -37,6 +40,16 @@ impl Leaf {
         }
     }
 
+    /// Wakes a request that waits for the leaf itself. (A leaf that requests wait for is marked like
+    /// one with spans, so a release of any other leaf does not come here.)
+    #[inline]
+    fn wake_own(&self, path: &Path) {
+        let waiters = path.home().waiters();
+        if waiters.any() {
+            waiters.wake_head(self.name(), Resource::Memory);
+        }
+    }
+
     /// Takes memory out of the leaf, and gives it back to the path. The caller knows that the leaf
     /// holds that much. Does nothing if the leaf is closed: then the thread that closed it gave
     /// everything back.
@@ -50,7 +63,7 @@ impl Leaf {
             let next = word.less(size);
             if self.set_memory(path, word, next).is_ok() {
                 self.release_memory(path, size, next.memory());
-                return;
+                return self.wake_own(path);
             }
             (word, path) = self.staged.load();
         }

@@ -1,6 +1,6 @@
 //! How memory is reserved on a leaf.
 
-use rcmgr_core::{Error, LimitExceeded, Priority, Resource, Result};
+use rcmgr_core::{Error, LimitExceeded, Priority, Resource, Result, WaitersFirst};
 
 use super::state::Leaf;
 use crate::charge::{Charge, Memory, Refused};
@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::threshold;
 use crate::path::PathKind;
+use crate::waiting::{Place, Position};
 use crate::words::LeafWord;
 
 /// Whether a reservation is for the leaf itself, or else for a span of it.
@@ -21,20 +22,24 @@ impl Leaf {
     /// Reserves memory on the path and on the leaf, for the leaf itself.
     #[inline]
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
-        let charge = Memory::new(size, priority);
+        self.reserve_in_turn(Memory::new(size, priority))
+    }
+
+    /// The same, for a request with any ticket.
+    #[inline]
+    pub fn reserve_in_turn(&self, charge: Memory) -> Result<()> {
         let word = match self.charge_from_credit(charge) {
             Some(word) => word,
             None => self.charge_slow(charge, IsOwn::Yes)?,
         };
         if word.has_spans() {
-            self.own_memory.add(size);
+            self.own_memory.add(charge.size);
         }
         Ok(())
     }
 
     /// Reserves memory on the path and on the leaf, for a span of the leaf.
-    pub fn reserve_for_span(&self, size: u64, priority: Priority) -> Result<()> {
-        let charge = Memory::new(size, priority);
+    pub fn reserve_for_span(&self, charge: Memory) -> Result<()> {
         match self.charge_from_credit(charge) {
             Some(_) => Ok(()),
             None => self.charge_slow(charge, IsOwn::No).map(drop),
@@ -53,6 +58,11 @@ impl Leaf {
         let (word, path) = self.staged.load();
         let credit = path.credit()?;
         let engine = path.home();
+        // Requests may wait for the leaf itself: the slow path sees to their order. (A leaf that a
+        // request has waited for is marked like one with spans.)
+        if word.has_spans() && engine.waiters().any() {
+            return None;
+        }
         let version = engine.versions().get();
         // 2. Check the own limit of the leaf.
         memory_with(word, self.memory_limit(engine, version), charge)?.ok()?;
@@ -81,7 +91,11 @@ impl Leaf {
             self.try_charge(engine, charge, is_own, version)
                 .map_err(|refused| engine.settle(refused, charge, version))
         });
-        charged.inspect_err(|refused| self.record_refused(charge, refused))
+        charged.inspect_err(|refused| {
+            if !charge.ticket.may_wait() {
+                self.record_refused(charge, refused);
+            }
+        })
     }
 
     /// Tries to charge the path and the leaf under the limits of `version`. Returns the word
@@ -115,6 +129,9 @@ impl Leaf {
                 return Err(Refused::Final(self.closed()));
             }
             let sum = check_own_limit(word)?;
+            if word.has_spans() && engine.waiters().any() {
+                self.check_own_turn(engine, charge, version)?;
+            }
             // 2. Charge the path that this word names.
             self.charge_memory(path, version, charge, sum)?;
             let held_before = word.memory();
@@ -148,11 +165,73 @@ impl Leaf {
         }
     }
 
+    /// Checks that no request goes first that waits for the leaf itself.
+    ///
+    /// # Errors
+    ///
+    /// Its refusal.
+    #[cold]
+    fn check_own_turn(
+        &self,
+        engine: &Engine,
+        charge: Memory,
+        version: LimitsVersion,
+    ) -> Result<(), Refused<'static>> {
+        let position = Position::new(charge.level, charge.ticket);
+        let place = Place {
+            scope: self.name(),
+            resource: Resource::Memory,
+        };
+        if !engine.waiters().are_ahead(&place, position) {
+            return Ok(());
+        }
+        Err(engine.refused_for_good(version, || {
+            self.count_refusal(charge);
+            WaitersFirst {
+                scope: place.scope,
+                resource: place.resource,
+                requested: charge.size,
+            }
+            .into()
+        }))
+    }
+
+    /// Counts a refusal by the leaf itself, if it is final.
+    fn count_refusal(&self, charge: Memory) {
+        if !charge.ticket.may_wait() {
+            let class = self.engine().leaf_class(self.slot);
+            class.refusals.count(Resource::Memory, None);
+        }
+    }
+
+    /// Checks whether there would be room on an empty leaf and empty nodes.
+    ///
+    /// # Errors
+    ///
+    /// The refusal. It is not counted.
+    pub fn check_alone(&self, charge: Memory) -> Result<()> {
+        let engine = self.engine();
+        engine.under_current_limits(|version| {
+            let limit = self.memory_limit(engine, version);
+            if charge.size > threshold(limit, charge.level, LeafWord::MAX_MEMORY) {
+                let held = self.stat().memory;
+                let reached = LimitReached::new(Resource::Memory, held, limit);
+                return Err(
+                    engine.refused_for_good(version, || self.limit_exceeded(charge, reached))
+                );
+            }
+            engine.check_alone(self.path().iter(), version, charge)
+        })
+    }
+
     /// Counts a refusal by the leaf itself and returns its error.
     #[cold]
     fn refused(&self, charge: Memory, reached: LimitReached) -> Error {
-        let class = self.engine().leaf_class(self.slot);
-        class.refusals.count(reached.resource, None);
+        self.count_refusal(charge);
+        self.limit_exceeded(charge, reached)
+    }
+
+    fn limit_exceeded(&self, charge: Memory, reached: LimitReached) -> Error {
         LimitExceeded {
             scope: self.name(),
             resource: reached.resource,

@@ -1,5 +1,7 @@
 //! How the stocks of a path are filled.
 
+use rcmgr_core::Priority;
+
 use super::lenders::Lending;
 use super::share::may_lend;
 use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
@@ -8,6 +10,8 @@ use crate::lifetime::Shared;
 use crate::limits::{CurrentVersion, LimitsVersion};
 use crate::node::Node;
 use crate::path::{Home, LendStep, Path, Stock};
+use crate::sync::order_seq_cst_accesses;
+use crate::waiting::Ticket;
 use crate::words::{StockState, largest_power_of_two};
 
 /// A new stock gets at most this part of the credit that each node may still have.
@@ -91,8 +95,18 @@ impl<H: Home> Fill<'_, H> {
                 let opened = self.charge(batch, || stock.open(self.version, capacity, batch));
                 if !opened {
                     lower_credit_bounds(self.path.iter(), self.kind, capacity);
+                    return false;
                 }
-                opened
+                // A request may have begun to wait since the nodes were checked, and have found
+                // nothing to recall. Either it sees the open stock, or this thread sees it.
+                order_seq_cst_accesses();
+                if self.path.iter().any(|node| node.is_waited_for(self.kind)) {
+                    let stocks = std::iter::once(stock);
+                    self.lending
+                        .give_back(self.path, self.kind, stocks, Stock::drain);
+                    return false;
+                }
+                true
             }
         }
     }
@@ -141,23 +155,32 @@ impl<H: Home> Fill<'_, H> {
     fn charge(&self, count: u64, keep: impl FnOnce() -> bool) -> bool {
         match self.kind {
             Kind::Memory => {
-                let level = u8::MAX;
-                self.charge_batch(Memory { size: count, level }, keep)
+                let batch = Memory::new(count, Priority::Always).with_ticket(Ticket::FIRST);
+                self.charge_batch(batch, keep)
             }
-            Kind::Streams(direction) => self.charge_batch(Streams { direction, count }, keep),
+            Kind::Streams(direction) => {
+                let ticket = Ticket::FIRST;
+                let batch = Streams {
+                    direction,
+                    count,
+                    ticket,
+                };
+                self.charge_batch(batch, keep)
+            }
         }
     }
 
     fn charge_batch(&self, batch: impl Charge, keep: impl FnOnce() -> bool) -> bool {
         self.lending.transfer(|| {
-            if charge_all(self.path.iter(), self.version, batch).is_err() {
+            let waiters = self.path.home().waiters();
+            if charge_all(self.path.iter(), self.version, batch, waiters).is_err() {
                 return false;
             }
             // The version is read after the charge. So if another thread makes this stock valid
             // under a later version, its check has counted this batch.
             let kept = self.versions.is_current(self.version) && keep();
             if !kept {
-                cancel_all(self.path.iter(), batch);
+                cancel_all(self.path.iter(), batch, waiters);
             }
             kept
         })

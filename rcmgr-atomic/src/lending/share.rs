@@ -12,6 +12,10 @@ const SHARE: u64 = 8;
 
 /// How much more credit a node may have. `None` near a limit, or if it has too much already.
 pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind) -> Option<u64> {
+    // Credit would hold back what others wait for, and what is put back into it wakes none of them.
+    if node.is_waited_for(kind) {
+        return None;
+    }
     let share = |limit, used, bound| (headroom(limit, used)? / SHARE).checked_sub(bound);
     match kind {
         Kind::Memory => share(

@@ -104,9 +104,10 @@ impl<T: Retire> Staged<T> {
     fn swap(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
         // Release: the charge, and the slot of the next stage, are written before the word says so.
         // Acquire: an amount that is given back afterwards was charged before. Acquire on failure,
-        // as in `load`.
+        // as in `load`. SeqCst includes both: in one order with requests that begin to wait for the
+        // leaf (`waiting/waiters.rs`).
         self.word
-            .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::Acquire)
             .map(drop)
             .map_err(LeafWord)
     }
@@ -115,8 +116,8 @@ impl<T: Retire> Staged<T> {
     pub fn close(&self) -> Option<Closed<'_, T>> {
         // One step reads the word and closes it, so the memory cannot change in between. AcqRel:
         // the memory that is given back was charged before, and all actions on the leaf come before
-        // the word is closed.
-        let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::AcqRel));
+        // the word is closed. SeqCst includes that: as in `swap`.
+        let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::SeqCst));
         (!before.is_closed()).then(|| Closed {
             staged: self,
             before,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use rcmgr_core::{
-    Direction, Error, Limit, LimitExceeded, Priority, Refusals, ScopeClass, ScopeId, ScopeStat,
+    Direction, Error, Limit, LimitExceeded, Priority, Refusals, Resource, ScopeClass, ScopeId,
+    ScopeStat,
 };
 
 use super::cache_line::CacheLine;
@@ -16,6 +17,7 @@ use super::users::Users;
 use crate::counters::{Kind, MissedCell, Numbers, RefusalCounts, Slot};
 use crate::limits::{LimitReached, LimitsVersion, decode};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::words::WaitedWord;
 
 /// The largest number of nodes that a leaf is charged on: the peer, its share of the protocol and
 /// of the service, the protocol, the service, system.
@@ -48,6 +50,8 @@ pub struct Node {
     /// While this is above zero, each request to lend on this node is turned down and lowers it by
     /// one.
     back_off: AtomicU32,
+    /// What requests wait for here: a [`WaitedWord`].
+    waited: AtomicU32,
     users: Users,
     refusals: RefusalCounts,
     pub dry_run: NodeDryRun,
@@ -79,6 +83,7 @@ impl Node {
             direct: AtomicU64::new(0),
             spans: Numbers::new(),
             back_off: AtomicU32::new(0),
+            waited: AtomicU32::new(WaitedWord::NOTHING.0),
             users: Users::none(),
             refusals,
             dry_run,
@@ -115,6 +120,38 @@ impl Node {
             self.back_off.store(times - 1, Ordering::Relaxed);
         }
         times > 0
+    }
+
+    /// What requests wait for here.
+    #[inline]
+    pub fn waited(&self) -> WaitedWord {
+        // SeqCst, here and below: in one order with the steps that make room. See
+        // `waiting/waiters.rs`.
+        WaitedWord(self.waited.load(Ordering::SeqCst))
+    }
+
+    /// Says whether requests wait for a resource: the priority level of the first, or `None`. The
+    /// caller holds the lock of their queue.
+    pub fn set_waited(&self, resource: Resource, first: Option<u8>) {
+        let mut word = self.waited();
+        // Queues of other resources may change the word meanwhile.
+        while let Err(now) = self.waited.compare_exchange(
+            word.0,
+            word.with(resource, first).0,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        ) {
+            word = WaitedWord(now);
+        }
+    }
+
+    /// Whether requests wait for what credit of this kind could pay for. Then no credit is lent.
+    pub fn is_waited_for(&self, kind: Kind) -> bool {
+        !self
+            .waited()
+            .resources()
+            .intersection(kind.resources())
+            .is_empty()
     }
 
     /// The charge of a kind, credit included.
@@ -190,16 +227,20 @@ impl Node {
         }
     }
 
-    /// Counts a refusal and returns its error.
+    /// Counts a refusal.
+    pub fn count_refusal(&self, resource: Resource, slot: Option<Slot>) {
+        self.refusals.count(resource, slot);
+    }
+
+    /// The error of a refusal.
     #[cold]
-    pub fn refuse(
+    pub fn limit_exceeded(
         &self,
         over: LimitReached,
         slot: Option<Slot>,
         requested: u64,
         priority: Option<Priority>,
     ) -> Error {
-        self.refusals.count(over.resource, slot);
         LimitExceeded {
             scope: self.id.clone().into(),
             resource: over.resource,

@@ -9,6 +9,7 @@ use rcmgr_core::ScopeClass;
 use super::shared_path::{Home, Path};
 use crate::counters::Slot;
 use crate::node::{MAX_NODES, Node};
+use crate::words::Resources;
 
 impl<H: Home> Path<H> {
     /// The nodes that this path has and `other` lacks, in the order in which a moving leaf is
@@ -57,6 +58,10 @@ impl<H: Home> Path<H> {
                 node.release_memory(memory);
             }
         }
+        let resources = slot.map_or(Resources::MEMORY, |slot| {
+            slot.limits().union(Resources::MEMORY)
+        });
+        self.made_room(resources);
     }
 
     /// The nodes that this path has and `other` lacks.

@@ -12,7 +12,7 @@
 use std::ptr;
 use std::sync::Arc;
 
-use rcmgr_core::ScopeClass;
+use rcmgr_core::{ScopeClass, ScopeId};
 
 use super::credit::Credit;
 use super::kind::PathKind;
@@ -24,11 +24,16 @@ use crate::lifetime::{Collect, Shared, Use};
 use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
+use crate::waiting::Waiters;
+use crate::words::Resources;
 
 /// The home of paths: it collects a path that is not used any longer. The engine implements it.
 pub trait Home: Sized {
     /// The last use of the path has ended. Another may begin and end before this returns.
     fn path_unused(path: &Shared<Path<Self>>);
+
+    /// The requests that wait for room.
+    fn waiters(&self) -> &Waiters;
 }
 
 /// The nodes that a leaf is charged on.
@@ -175,6 +180,11 @@ impl<H: Home> Path<H> {
         &self.nodes
     }
 
+    /// The nodes of this scope.
+    pub fn nodes_of(&self, scope: &ScopeId) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.iter().filter(move |node| node.id() == scope)
+    }
+
     pub fn home(&self) -> &Arc<H> {
         &self.home
     }
@@ -216,7 +226,7 @@ impl<H: Home> Path<H> {
 
     #[inline]
     pub fn cancel(&self, charge: impl Charge) {
-        cancel_all(self.iter(), charge);
+        cancel_all(self.iter(), charge, self.home.waiters());
     }
 
     /// Takes back an amount that was granted: it becomes credit of the path, or else is released on
@@ -228,6 +238,7 @@ impl<H: Home> Path<H> {
         if !self.credit().is_some_and(put) {
             before_nodes();
             self.iter().for_each(|node| node.release(kind, amount));
+            self.made_room(kind.resources());
         }
     }
 
@@ -236,11 +247,20 @@ impl<H: Home> Path<H> {
     pub fn release_leaf(&self, slot: Slot, memory: u64) {
         match slot.kind() {
             Some(kind) => self.release(kind, 1, || {}),
-            None => self.iter().for_each(|node| node.release_slot(slot)),
+            None => {
+                self.iter().for_each(|node| node.release_slot(slot));
+                self.made_room(slot.limits());
+            }
         }
         if memory > 0 {
             self.release(Kind::Memory, memory, || {});
         }
+    }
+
+    /// Called after the nodes got something back: wakes requests that wait for it.
+    #[inline]
+    pub fn made_room(&self, resources: Resources) {
+        self.home.waiters().released(self.iter(), resources);
     }
 
     pub fn lend_state(&self) -> &LendState {

@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::{Priority, Resource, Result};
+use rcmgr_core::{Priority, Resource, Result, ScopeId};
 
 use crate::charge::{Charge, Memory, cancel_all};
 use crate::engine::{Engine, Granted, Operation, Record};
 use crate::limits::{LimitReached, UNLIMITED};
 use crate::node::Node;
 use crate::sync::Ordering;
+use crate::waiting::NodesOfScope;
 
 /// The most memory that can be reserved directly on a node, in bytes.
 const MAX_MEMORY: u64 = u64::MAX / 2;
@@ -43,8 +44,27 @@ impl NodeUser {
     ///
     /// The refusal of one of these nodes: then nothing is charged.
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
-        let node = &*self.node;
-        let charge = Memory::new(size, priority);
+        self.reserve_in_turn(Memory::new(size, priority))
+    }
+
+    /// Checks whether there would be room if these nodes held nothing.
+    ///
+    /// # Errors
+    ///
+    /// The refusal. It is not counted.
+    pub fn check_alone(&self, charge: Memory) -> Result<()> {
+        let nodes = self.node.lineage();
+        self.engine
+            .under_current_limits(|version| self.engine.check_alone(nodes.clone(), version, charge))
+    }
+
+    /// The same as [`reserve`](Self::reserve), for a request with any ticket.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn reserve_in_turn(&self, charge: Memory) -> Result<()> {
+        let (node, size) = (&*self.node, charge.size);
         // 1. Charge the node and its parents: they never hold less than the word says.
         charge_direct(&self.engine, &self.node, charge)?;
         if size == 0 {
@@ -59,7 +79,7 @@ impl NodeUser {
             let sum = held.saturating_add(size);
             if sum > MAX_MEMORY {
                 record(&self.engine, &self.node, Operation::Release, charge);
-                cancel_all(node.lineage(), charge);
+                cancel_all(node.lineage(), charge, self.engine.waiters());
                 let reached = LimitReached::new(Resource::Memory, held, UNLIMITED);
                 return Err(charge.refused(node, reached));
             }
@@ -86,6 +106,17 @@ impl NodeUser {
         }
         self.evaluate_reserved(charge);
         Ok(())
+    }
+
+    /// Those of its nodes that are of this scope.
+    pub fn nodes_of(&self, scope: &ScopeId) -> NodesOfScope {
+        nodes_of(&self.node, scope)
+    }
+
+    /// The record of a reservation that was refused.
+    pub fn reserve_record(&self, charge: Memory) -> Record {
+        let record = Record::direct(Operation::Reserve, &self.node, &self.engine);
+        record.memory(charge.size, 0).priority(charge.level)
     }
 
     /// Evaluates a reservation in a dry run, if there is one.
@@ -128,11 +159,20 @@ impl NodeUser {
     }
 }
 
+/// The node or its parents, if they are of this scope.
+pub fn nodes_of(node: &Arc<Node>, scope: &ScopeId) -> NodesOfScope {
+    let lineage = std::iter::successors(Some(node), |node| node.parent());
+    lineage.filter(|node| node.id() == scope).cloned().collect()
+}
+
 /// Charges a node and its parents with memory.
 pub fn charge_direct(engine: &Arc<Engine>, node: &Arc<Node>, charge: Memory) -> Result<()> {
     engine
         .charge_nodes(node.lineage(), charge)
         .inspect_err(|refused| {
+            if charge.ticket.may_wait() {
+                return;
+            }
             engine.record_refusal(refused, || {
                 let record = Record::direct(Operation::Reserve, node, engine);
                 record.memory(charge.size, 0).priority(charge.level)
@@ -147,6 +187,9 @@ pub fn release_direct(engine: &Arc<Engine>, node: &Arc<Node>, size: u64) {
     let charge = Memory::new(size, Priority::Level(0));
     record(engine, node, Operation::Release, charge);
     node.lineage().for_each(|node| node.release_memory(size));
+    engine
+        .waiters()
+        .released(node.lineage(), charge.resources());
 }
 
 fn record(engine: &Arc<Engine>, node: &Arc<Node>, operation: Operation, charge: Memory) {

@@ -51,7 +51,7 @@ impl SpanState {
     }
 
     /// The nodes that the span is charged on.
-    fn nodes(&self) -> ArrayVec<&Node, MAX_NODES> {
+    pub(super) fn nodes(&self) -> ArrayVec<&Node, MAX_NODES> {
         match self.owner() {
             Owner::Leaf(leaf) => leaf.path().iter().collect(),
             Owner::Span(span) => span.nodes(),

@@ -11,9 +11,7 @@
 
 use std::sync::Arc;
 
-use rcmgr_core::{
-    Error, Limit, LimitExceeded, Priority, Resource, Result, ScopeClass, ScopeName, ScopeStat,
-};
+use rcmgr_core::{Error, Limit, Priority, Resource, Result, ScopeName, ScopeStat};
 
 use super::direct::{charge_direct, release_direct};
 use crate::charge::{Memory, Refused};
@@ -77,11 +75,11 @@ impl Owner {
         }
     }
 
-    fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+    fn reserve(&self, charge: Memory) -> Result<()> {
         match self {
-            Self::Leaf(leaf) => leaf.reserve_for_span(size, priority),
-            Self::Span(span) => span.charge(size, priority).map(drop),
-            Self::Node(node, engine) => charge_direct(engine, node, Memory::new(size, priority)),
+            Self::Leaf(leaf) => leaf.reserve_for_span(charge),
+            Self::Span(span) => span.charge(charge).map(drop),
+            Self::Node(node, engine) => charge_direct(engine, node, charge),
         }
     }
 
@@ -196,7 +194,7 @@ impl SpanState {
     }
 
     #[inline]
-    fn load(&self) -> SpanWord {
+    pub(super) fn load(&self) -> SpanWord {
         // Acquire: pairs with the Release of `swap`.
         SpanWord(self.word.load(Ordering::Acquire))
     }
@@ -204,9 +202,10 @@ impl SpanState {
     #[inline]
     fn swap(&self, current: SpanWord, next: SpanWord) -> Result<(), SpanWord> {
         // Release: the owner is charged before the word of the span says so. Acquire: an amount
-        // that is given back afterwards was charged before. Acquire on failure, as in `load`.
+        // that is given back afterwards was charged before. Acquire on failure, as in `load`. SeqCst
+        // includes both: in one order with requests that begin to wait for the span.
         self.word
-            .compare_exchange(current.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::Acquire)
             .map(drop)
             .map_err(SpanWord)
     }
@@ -246,7 +245,7 @@ impl SpanState {
     }
 
     /// The limit of the owner, or the override of the span if that is lower.
-    fn memory_limit(&self, engine: &Engine, version: LimitsVersion) -> u64 {
+    pub(super) fn memory_limit(&self, engine: &Engine, version: LimitsVersion) -> u64 {
         let owner = self.owner.memory_limit(engine, version);
         let own = self.limit_override.memory(version);
         own.map_or(owner, |own| own.min(owner))
@@ -254,21 +253,30 @@ impl SpanState {
 
     /// Reserves memory on the owner and on the span, for the span itself.
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
-        if self.charge(size, priority)?.has_spans() {
-            self.own_memory.add(size);
+        self.reserve_in_turn(Memory::new(size, priority))
+    }
+
+    /// The same, for a request with any ticket.
+    pub fn reserve_in_turn(&self, charge: Memory) -> Result<()> {
+        if self.charge(charge)?.has_spans() {
+            self.own_memory.add(charge.size);
         }
         if self.engine().has_dry_run() {
-            self.evaluate_reserved(Granted::memory(size, priority.level()));
+            self.evaluate_reserved(Granted::memory(charge.size, charge.level));
         }
         Ok(())
     }
 
     /// Charges the owner and the span. Returns the word before.
-    fn charge(&self, size: u64, priority: Priority) -> Result<SpanWord> {
+    fn charge(&self, charge: Memory) -> Result<SpanWord> {
         let engine = self.engine();
         let charged =
-            engine.under_current_limits(|version| self.try_charge(engine, size, priority, version));
-        charged.inspect_err(|refused| self.record_refused(engine, size, priority, refused))
+            engine.under_current_limits(|version| self.try_charge(engine, charge, version));
+        charged.inspect_err(|refused| {
+            if !charge.ticket.may_wait() {
+                self.record_refused(engine, charge, refused);
+            }
+        })
     }
 
     /// Tries to charge the owner and the span under the limits of `version`. Returns the word
@@ -281,12 +289,11 @@ impl SpanState {
     fn try_charge(
         &self,
         engine: &Engine,
-        size: u64,
-        priority: Priority,
+        charge: Memory,
         version: LimitsVersion,
     ) -> Result<SpanWord, Refused<'static>> {
         let limit = self.memory_limit(engine, version);
-        let level = priority.level();
+        let Memory { size, level, .. } = charge;
         let most = threshold(limit, level, SpanWord::MAX_MEMORY);
         // The word with the charge, if the span is open and its limit leaves room.
         let charged_word = |word: SpanWord| {
@@ -297,7 +304,7 @@ impl SpanState {
                 Some(sum) if sum <= most => Ok(word.with_memory(sum)),
                 _ => {
                     let reached = LimitReached::new(Resource::Memory, word.memory(), limit);
-                    let refused = || self.refused(size, priority, reached);
+                    let refused = || self.refused(charge, reached);
                     Err(engine.refused_for_good(version, refused))
                 }
             }
@@ -305,9 +312,12 @@ impl SpanState {
         // 1. Check the limit of the span.
         let mut word = self.load();
         let mut next = charged_word(word)?;
+        if engine.waiters().any() {
+            self.check_own_turn(engine, charge, version)?;
+        }
         // 2. Reserve on the owner, and on all that it is charged on.
         self.owner
-            .reserve(size, priority)
+            .reserve(charge)
             .map_err(|why| Refused::Final(self.owner_refused(why)))?;
         self.record(engine, Operation::Reserve, size, level, next.memory());
         let held_before = word.memory();
@@ -334,7 +344,7 @@ impl SpanState {
 
     /// The error for the caller when the owner refused. If the owner is closed, report this span as
     /// closed.
-    fn owner_refused(&self, why: Error) -> Error {
+    pub(super) fn owner_refused(&self, why: Error) -> Error {
         match why {
             Error::ScopeClosed { .. } => self.closed(),
             why => why,
@@ -342,33 +352,15 @@ impl SpanState {
     }
 
     /// Records a reservation that this span refused. (Its owner records its own refusals.)
-    fn record_refused(&self, engine: &Engine, size: u64, priority: Priority, refused: &Error) {
+    fn record_refused(&self, engine: &Engine, charge: Memory, refused: &Error) {
         engine.record_refusal(refused, || {
             let held = match refused {
                 Error::LimitExceeded(reached) => reached.used,
                 _ => 0,
             };
             let record = Record::of_span(Operation::Reserve, self.name(), None);
-            record.memory(size, held).priority(priority.level())
+            record.memory(charge.size, held).priority(charge.level)
         });
-    }
-
-    #[cold]
-    fn refused(&self, size: u64, priority: Priority, reached: LimitReached) -> Error {
-        self.engine()
-            .class_refusals()
-            .past(ScopeClass::Span)
-            .count(reached.resource, None);
-        LimitExceeded {
-            scope: self.name(),
-            resource: reached.resource,
-            direction: None,
-            requested: size,
-            used: reached.used,
-            limit: reached.limit,
-            priority: Some(priority),
-        }
-        .into()
     }
 
     /// Gives back memory that the span itself holds: `size`, or all there is if that is less.
@@ -394,6 +386,7 @@ impl SpanState {
                     let engine = self.engine();
                     self.owner.take(taken);
                     self.record(engine, Operation::Release, taken, 0, left);
+                    self.wake_own(engine);
                     return Some(taken);
                 }
                 Err(now) => word = now,
@@ -414,7 +407,8 @@ impl SpanState {
                 Ok(()) => {
                     let engine = self.engine();
                     self.owner.take(size);
-                    return self.record(engine, Operation::Release, size, 0, left);
+                    self.record(engine, Operation::Release, size, 0, left);
+                    return self.wake_own(engine);
                 }
                 Err(now) => word = now,
             }
@@ -466,9 +460,13 @@ impl SpanState {
     /// Gives back all that the span holds, once.
     pub fn close(&self) {
         // AcqRel: one step takes the memory and closes the span. Every charge before it is seen.
-        let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::AcqRel));
+        // SeqCst includes that: as in `swap`.
+        let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::SeqCst));
         if !before.is_closed() {
             self.give_back(before);
+            if self.engine().waiters().any() {
+                self.engine().waiters().wake_those_of(&self.name());
+            }
         }
     }
 

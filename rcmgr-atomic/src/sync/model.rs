@@ -9,7 +9,13 @@ use std::sync::Arc;
 
 pub use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
-pub use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// A fence between two SeqCst accesses. loom takes such accesses for AcqRel ones, which a load may
+/// overtake; the fence gives them the order that they have.
+pub fn order_seq_cst_accesses() {
+    fence(Ordering::SeqCst);
+}
 
 /// One shard, so that all threads contend for it. With one for each thread there would be no race
 /// to explore.
@@ -28,73 +34,82 @@ pub fn thread_shard() -> usize {
 static STALE_LOADS: std::sync::LazyLock<bool> =
     std::sync::LazyLock::new(|| std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some());
 
-/// A 64-bit atomic whose loads see the latest value or a stale one: see [`STALE_LOADS`].
-#[derive(Debug)]
-pub struct AtomicU64(loom::sync::atomic::AtomicU64);
+/// An atomic whose loads see the latest value or a stale one: see [`STALE_LOADS`].
+macro_rules! atomic {
+    ($name:ident, $int:ty) => {
+        #[doc = "An atomic whose loads see the latest value or a stale one."]
+        #[derive(Debug)]
+        pub struct $name(loom::sync::atomic::$name);
 
-impl AtomicU64 {
-    pub fn new(value: u64) -> Self {
-        Self(loom::sync::atomic::AtomicU64::new(value))
-    }
+        // Not every atomic needs all of them.
+        #[allow(dead_code)]
+        impl $name {
+            pub fn new(value: $int) -> Self {
+                Self(loom::sync::atomic::$name::new(value))
+            }
 
-    pub fn load(&self, order: Ordering) -> u64 {
-        if *STALE_LOADS {
-            self.0.load(order)
-        } else {
-            // AcqRel: at least as strong as the requested ordering.
-            self.0.fetch_or(0, Ordering::AcqRel)
+            pub fn load(&self, order: Ordering) -> $int {
+                if *STALE_LOADS {
+                    self.0.load(order)
+                } else {
+                    // AcqRel: at least as strong as the requested ordering.
+                    self.0.fetch_or(0, Ordering::AcqRel)
+                }
+            }
+
+            pub fn store(&self, value: $int, order: Ordering) {
+                if *STALE_LOADS {
+                    self.0.store(value, order);
+                } else {
+                    // AcqRel: at least as strong as the requested ordering.
+                    self.0.swap(value, Ordering::AcqRel);
+                }
+            }
+
+            pub fn swap(&self, value: $int, order: Ordering) -> $int {
+                self.0.swap(value, order)
+            }
+
+            pub fn fetch_add(&self, amount: $int, order: Ordering) -> $int {
+                self.0.fetch_add(amount, order)
+            }
+
+            pub fn fetch_sub(&self, amount: $int, order: Ordering) -> $int {
+                self.0.fetch_sub(amount, order)
+            }
+
+            pub fn fetch_or(&self, bits: $int, order: Ordering) -> $int {
+                self.0.fetch_or(bits, order)
+            }
+
+            pub fn fetch_max(&self, value: $int, order: Ordering) -> $int {
+                self.0.fetch_max(value, order)
+            }
+
+            pub fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                self.0.compare_exchange(current, new, success, failure)
+            }
+
+            pub fn compare_exchange_weak(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                self.0.compare_exchange_weak(current, new, success, failure)
+            }
         }
-    }
-
-    pub fn store(&self, value: u64, order: Ordering) {
-        if *STALE_LOADS {
-            self.0.store(value, order);
-        } else {
-            // AcqRel: at least as strong as the requested ordering.
-            self.0.swap(value, Ordering::AcqRel);
-        }
-    }
-
-    pub fn swap(&self, value: u64, order: Ordering) -> u64 {
-        self.0.swap(value, order)
-    }
-
-    pub fn fetch_add(&self, amount: u64, order: Ordering) -> u64 {
-        self.0.fetch_add(amount, order)
-    }
-
-    pub fn fetch_sub(&self, amount: u64, order: Ordering) -> u64 {
-        self.0.fetch_sub(amount, order)
-    }
-
-    pub fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
-        self.0.fetch_or(bits, order)
-    }
-
-    pub fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_max(value, order)
-    }
-
-    pub fn compare_exchange(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
-    pub fn compare_exchange_weak(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange_weak(current, new, success, failure)
-    }
+    };
 }
+atomic!(AtomicU64, u64);
+atomic!(AtomicU32, u32);
 
 /// A 128-bit atomic behind the mutex of loom. The lock orders every access, so the models do not
 /// cover a weaker ordering of this word. Nothing depends on one.

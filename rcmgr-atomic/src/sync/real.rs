@@ -11,6 +11,10 @@ use super::brief_lock::BriefLock;
 
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 
+/// Nothing: SeqCst accesses are in one order. The shim of loom needs it.
+#[inline(always)]
+pub fn order_seq_cst_accesses() {}
+
 /// The number of shards of a value that threads would otherwise contend for.
 pub const SHARDS: usize = 8;
 

@@ -1,8 +1,9 @@
-//! The settings beside the limits of scopes: the limits by address, and the dry run.
+//! The settings beside the limits of scopes: the number of requests that may wait, the limits by
+//! address, and the dry run.
 
 use std::collections::BTreeMap;
 
-use rcmgr_atomic::{AddressLimits, LimitField, Limits, Resource};
+use rcmgr_atomic::{AddressLimits, LimitField, LimitValue, Limits, Resource};
 use rcmgr_config::{
     AddressKey, AddressValue, PartialAddresses, PartialLimits, Setting, address_settings,
 };
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 use super::amount;
 use super::configuration::Configuration;
 use super::origin::Origin;
+
+/// The key of the number of requests that may wait.
+pub const WAITERS: &str = "Waiters";
 
 /// One setting beside those of scopes.
 #[derive(Debug)]
@@ -27,11 +31,23 @@ pub struct Beside {
     pub from: String,
 }
 
-/// The limits by address, then the dry run.
+/// The number of requests that may wait, the limits by address, then the dry run.
 pub fn all(configuration: &Configuration<'_>) -> Vec<Beside> {
-    let mut settings = addresses(configuration);
+    let mut settings = vec![waiters(configuration)];
+    settings.extend(addresses(configuration));
     settings.extend(dry_run(configuration));
     settings
+}
+
+fn waiters(configuration: &Configuration<'_>) -> Beside {
+    let waiters = configuration.limits.waiters;
+    Beside {
+        field: WAITERS.to_owned(),
+        limit: waiters.to_string(),
+        json: number(waiters),
+        enforced: None,
+        from: configuration.waiters_origin().to_string(),
+    }
 }
 
 /// The limits by address, unless there are none.
@@ -79,7 +95,7 @@ fn dry_run(configuration: &Configuration<'_>) -> Vec<Beside> {
             settings.push(Beside {
                 field: format!("DryRun.{key}.{resource}"),
                 limit: amount::limit(resource, value),
-                json: value.number().map_or(json!("unlimited"), Value::from),
+                json: number(value),
                 enforced: Some(enforced.unwrap_or_default()),
                 from,
             });
@@ -116,6 +132,7 @@ pub fn changes(first: &Limits, second: &Limits) -> BTreeMap<AddressKey, [Option<
 /// has the fields that differ from the enforced ones.
 pub fn written(limits: &Limits) -> PartialLimits {
     let mut written = PartialLimits {
+        waiters: Some(limits.waiters),
         addresses: (&limits.addresses).into(),
         ..PartialLimits::default()
     };
@@ -152,9 +169,13 @@ pub fn text(value: Option<&AddressValue>) -> String {
     value.map_or("unlimited".to_owned(), AddressValue::to_string)
 }
 
+fn number(value: LimitValue) -> Value {
+    value.number().map_or(json!("unlimited"), Value::from)
+}
+
 fn in_json(value: &AddressValue) -> Value {
     match value {
-        AddressValue::Conns(conns) => conns.number().map_or(json!("unlimited"), Value::from),
+        AddressValue::Conns(conns) => number(*conns),
         AddressValue::Rate(None) => json!("unlimited"),
         AddressValue::Rate(Some(rate)) => {
             json!({ "PerSecond": rate.per_second, "Burst": rate.burst })

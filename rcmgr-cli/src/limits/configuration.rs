@@ -113,6 +113,22 @@ impl<'a> Configuration<'a> {
         latest_first.find_map(|file| Some((path(file), line(file)?)))
     }
 
+    /// Whether a file sets the number of requests that may wait.
+    pub fn sets_waiters(&self) -> bool {
+        self.files.iter().any(|file| file.waiters_line.is_some())
+    }
+
+    /// The origin of the number of requests that may wait.
+    pub fn waiters_origin(&self) -> Origin {
+        match self.latest(|file| file.waiters_line) {
+            Some((path, line)) => Origin::File {
+                path: path.to_owned(),
+                line,
+            },
+            None => self.defaults.fixed_origin(),
+        }
+    }
+
     /// The origin of a limit by address.
     pub fn address_origin(&self, key: &AddressKey) -> Origin {
         for file in self.files.iter().rev() {
@@ -126,7 +142,7 @@ impl<'a> Configuration<'a> {
                 };
             }
         }
-        self.defaults.address_origin()
+        self.defaults.fixed_origin()
     }
 
     /// The origin of a limit by address of the dry run, if a file sets it.

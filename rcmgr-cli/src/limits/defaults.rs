@@ -164,8 +164,9 @@ impl Defaults {
         }
     }
 
-    /// The origin of the limits by address that no file sets.
-    pub fn address_origin(&self) -> Origin {
+    /// The origin of a setting that no file sets and that is the same on every machine: a limit by
+    /// address, and the number of requests that may wait.
+    pub fn fixed_origin(&self) -> Origin {
         Origin::Fixed(self.preset)
     }
 

@@ -93,6 +93,10 @@ fn differences(old: &Limits, new: &Limits) -> Vec<String> {
             }
         }
     }
+    if old.waiters != new.waiters {
+        let (field, before, after) = (beside::WAITERS, old.waiters, new.waiters);
+        lines.push(format!("{field}: {before} -> {after}\n"));
+    }
     for (key, [before, after]) in beside::changes(old, new) {
         let [before, after] = [before, after].map(|value| beside::text(value.as_ref()));
         lines.push(format!("{key}: {before} -> {after}\n"));

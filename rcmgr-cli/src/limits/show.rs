@@ -117,7 +117,7 @@ pub fn run(options: &ShowOptions) -> Result<ExitCode, CommandError> {
             let description = configuration.description();
             let columns = terminal_columns();
             let table = table::table(&configuration, &entries, columns);
-            let beside = table::beside(besides, columns);
+            let beside = table::beside(&configuration, besides, columns);
             format!("{description}\n\n{table}{beside}")
         }
     })?;

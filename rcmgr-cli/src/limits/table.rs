@@ -8,7 +8,7 @@ use rcmgr_atomic::{Limit, LimitsKey, Resource};
 use unicode_width::UnicodeWidthStr;
 
 use super::amount::{printable, short_size};
-use super::beside::Beside;
+use super::beside::{Beside, WAITERS};
 use super::configuration::Configuration;
 use crate::fitted::fitted;
 
@@ -86,11 +86,22 @@ fn lines(
     lines + if is_wide { LEGEND } else { NARROW_LEGEND }
 }
 
-/// The sections below the table: the limits by address, and the dry run. Empty without them.
-pub fn beside(settings: Vec<Beside>, columns: Option<usize>) -> String {
+/// The sections below the table: the requests that may wait, if a file sets their number, the limits
+/// by address, and the dry run. A section without settings is left out.
+pub fn beside(
+    configuration: &Configuration<'_>,
+    settings: Vec<Beside>,
+    columns: Option<usize>,
+) -> String {
     let (dry_run, addresses): (Vec<_>, Vec<_>) = settings
         .into_iter()
         .partition(|setting| setting.enforced.is_some());
+    let (mut waiters, addresses): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|setting| setting.field == WAITERS);
+    if !configuration.sets_waiters() {
+        waiters.clear();
+    }
     let mut text = String::new();
     let mut section = |header: &[&str], settings: Vec<Beside>| {
         if settings.is_empty() {
@@ -104,6 +115,7 @@ pub fn beside(settings: Vec<Beside>, columns: Option<usize>) -> String {
         }
         text += &format!("\n{}\n", fitted(table, columns, &[]));
     };
+    section(&["requests that may wait", "value", "from"], waiters);
     section(&["limit by address", "value", "from"], addresses);
     let header = ["evaluated, not enforced", "value", "enforced", "from"];
     section(&header, dry_run);

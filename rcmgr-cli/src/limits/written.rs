@@ -35,11 +35,20 @@ pub fn toml(configuration: &Configuration<'_>, asked: &[LimitsKey]) -> String {
         *table.entry(key.clone()) = limit.into();
         with_origins(configuration, &table.to_toml())
     });
-    let beside = asked.is_empty().then(|| {
-        let beside = beside::written(&configuration.limits);
-        with_origins(configuration, &beside.to_toml())
-    });
-    let texts: Vec<_> = [head].into_iter().chain(tables).chain(beside).collect();
+    let mut beside = match asked.is_empty() {
+        true => beside::written(&configuration.limits),
+        false => PartialLimits::default(),
+    };
+    // A key that is in no table must stand before all tables.
+    let without_table = PartialLimits {
+        waiters: beside.waiters.take(),
+        ..PartialLimits::default()
+    };
+    let texts = [without_table, beside].map(|limits| limits.to_toml());
+    let texts = texts.map(|text| (!text.is_empty()).then(|| with_origins(configuration, &text)));
+    let [without_table, beside] = texts;
+    let head = [head].into_iter().chain(without_table);
+    let texts: Vec<_> = head.chain(tables).chain(beside).collect();
     texts.join("\n")
 }
 
@@ -67,9 +76,10 @@ fn with_origins(configuration: &Configuration<'_>, table: &str) -> String {
             let origin = configuration.dry_run_address_origin(key);
             origin.filter(|_| *line == number)
         };
-        file.lines
-            .iter()
-            .find_map(of_field)
+        let of_waiters =
+            (file.waiters_line == Some(number)).then(|| configuration.waiters_origin());
+        of_waiters
+            .or_else(|| file.lines.iter().find_map(of_field))
             .or_else(|| file.address_lines.iter().find_map(of_address))
             .or_else(|| file.dry_run_lines.iter().find_map(of_dry_run))
             .or_else(|| file.dry_run_address_lines.iter().find_map(of_dry_address))
@@ -117,7 +127,11 @@ pub fn explained_json(
         from: configuration.origin(key, resource).to_string(),
     });
     let besides = besides.into_iter().map(|setting| {
-        let (scope, field) = setting.field.split_once('.').unwrap_or_default();
+        // A key of the file itself is in no table.
+        let (scope, field) = setting
+            .field
+            .split_once('.')
+            .unwrap_or(("", &setting.field));
         Explained {
             scope: scope.to_owned(),
             field: field.to_owned(),

@@ -17,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod title;
+mod waiting;
 
 use std::time::Instant;
 
@@ -141,6 +142,7 @@ pub fn text(app: &App, place: &str) -> String {
         lines[0].push_span(format!("  {} scopes", count(page.total)));
         lines.extend(server::state(page, EVERYTHING));
         lines.extend(now::lines(app, page, EVERYTHING, EVERYTHING));
+        lines.extend(waiting::queues(page, EVERYTHING));
         lines.extend(server::networks(page, &app.rates, EVERYTHING));
         let table = Table::of(page, &app.rates, EVERYTHING);
         lines.push(table.header());

@@ -36,5 +36,9 @@ pub fn page(scopes: impl IntoIterator<Item = Scope>) -> Page {
         reload: None,
         addresses: None,
         dry_run: None,
+        waiting: Vec::new(),
+        waiting_queues: 0,
+        waiting_requests: 0,
+        wait_totals: None,
     }
 }

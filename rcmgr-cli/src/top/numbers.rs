@@ -3,6 +3,8 @@
 //! Up to 9,999 a number is shown in full, above with three significant digits: `134k`. Sizes have
 //! three significant digits from 1 KiB on. A rounded number is short, so no screen has to cut one.
 
+use std::time::Duration;
+
 use rcmgr_atomic::{KIB, Resource};
 
 /// The largest number that is shown in full.
@@ -73,6 +75,27 @@ pub fn percent(part: f64) -> String {
         // The limit was lowered far below the usage.
         10_000.0.. => ">9999%".to_owned(),
         percent => format!("{percent}%"),
+    }
+}
+
+/// A time in its largest unit, rounded down.
+pub fn since(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", count(seconds / 86_400)),
+    }
+}
+
+/// A time with three significant digits under two minutes. It comes from a server, so it may be
+/// anything.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        0.0005..120.0 => format!("{} s", three_digits(seconds)),
+        // A time that is not zero is never shown as zero.
+        0.0..0.0005 if seconds > 0.0 => "<0.001 s".to_owned(),
+        _ => since(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
     }
 }
 
@@ -167,6 +190,27 @@ mod tests {
         ];
         for (number, text) in cases {
             assert_eq!(rate(number), text);
+        }
+    }
+
+    #[test]
+    fn a_time_has_three_digits_under_two_minutes() {
+        let cases = [
+            (0.0, "0 s"),
+            (0.000_4, "<0.001 s"),
+            (0.25, "0.250 s"),
+            (2.5, "2.50 s"),
+            (59.96, "60.0 s"),
+            (7.0, "7 s"),
+            (119.9, "120 s"),
+            (120.0, "2 min"),
+            (86_400.0, "24 h"),
+            (-1.0, "0 s"),
+            (f64::NAN, "0 s"),
+            (f64::INFINITY, "0 s"),
+        ];
+        for (time, text) in cases {
+            assert_eq!(seconds(time), text);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Servers of earlier versions say less about themselves. What is missing is not shown.
 
 mod server;
+mod waiting;
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::text::escaped;
 pub use server::{Addresses, DryRun, Network, Origin, RefusedNow, Refuser, Reload};
+pub use waiting::{Queue, WaitTotals};
 
 /// A page.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +46,16 @@ pub struct Page {
     pub addresses: Option<Addresses>,
     /// `None` also if there is no dry run.
     pub dry_run: Option<DryRun>,
+    /// The queues of requests that wait for room, as far as the server lists them.
+    #[serde(default)]
+    pub waiting: Vec<Queue>,
+    /// The number of all queues.
+    #[serde(default)]
+    pub waiting_queues: u64,
+    /// The number of requests in all queues.
+    #[serde(default)]
+    pub waiting_requests: u64,
+    pub wait_totals: Option<WaitTotals>,
 }
 
 impl Page {
@@ -69,6 +81,9 @@ pub struct Detail {
     /// By resource.
     #[serde(default)]
     pub origins: HashMap<String, Origin>,
+    /// The queues of the scope and of its spans.
+    #[serde(default)]
+    pub waiting: Vec<Queue>,
 }
 
 /// The name of a scope.

@@ -28,6 +28,8 @@ pub struct Rates {
     networks: HashMap<String, Counted<2>>,
     /// What the limits of the dry run would have refused.
     dry_run: Option<Counted<8>>,
+    /// The ends of waits for room.
+    waits: Option<Counted<3>>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ impl Rates {
             addresses: None,
             networks: HashMap::new(),
             dry_run: None,
+            waits: None,
         }
     }
 
@@ -96,6 +99,8 @@ impl Rates {
         self.networks = networks.collect();
         let dry_run = page.dry_run.as_ref().map(DryRun::counts);
         self.dry_run = dry_run.map(|counts| Counted::next(self.dry_run, counts, now, soonest));
+        let ended = page.wait_totals.map(|totals| totals.ended());
+        self.waits = ended.map(|counts| Counted::next(self.waits, counts, now, soonest));
     }
 
     fn seen(&self, scope: &Scope, now: Instant) -> Seen {
@@ -134,6 +139,7 @@ impl Rates {
         self.addresses = None;
         self.networks.clear();
         self.dry_run = None;
+        self.waits = None;
     }
 
     /// Whether there are rates: not before the second update, nor without an answer.
@@ -175,6 +181,11 @@ impl Rates {
     /// The rates of [`Addresses::counts`].
     pub fn addresses(&self) -> Option<[f64; 3]> {
         self.addresses?.rates()
+    }
+
+    /// The rates of [`WaitTotals::ended`](super::page::WaitTotals::ended).
+    pub fn waits(&self) -> Option<[f64; 3]> {
+        self.waits?.rates()
     }
 
     /// Refusals of a network per second, by rate and by subnet.

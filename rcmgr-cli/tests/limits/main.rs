@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod origins;
 mod show;
+mod waiters;
 mod written;
 
 use std::fs;

@@ -18,6 +18,7 @@ fn every_value_is_explained() {
         "PeerDefault.ConnsInbound unlimited server.toml:7",
         "PeerDefault.ConnsOutbound 8 fixed in preset libp2p",
         "Conn.FD 1 fixed in preset libp2p",
+        "Waiters 1024 fixed in preset libp2p",
         &format!("{PEER}.Conns 64 server.toml:10"),
         &format!("{PEER}.ConnsInbound unlimited as PeerDefault: server.toml:7"),
         &format!("{PEER}.FD 15 as PeerDefault: max(4, 1/64 of 1000 fds)"),
@@ -26,7 +27,7 @@ fn every_value_is_explained() {
         let (field, _) = case.split_once(' ').unwrap();
         assert_eq!(squeezed(run.line(&format!("{field} "))), case);
     }
-    assert_eq!(run.out.lines().count(), 1 + 12 * 8);
+    assert_eq!(run.out.lines().count(), 1 + 12 * 8 + 1);
 
     let small = folder.run(&["--memory=100MiB", "--fds=1", "--explain"]);
     let line = squeezed(small.line("System.Memory"));

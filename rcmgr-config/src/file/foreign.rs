@@ -59,7 +59,9 @@ pub(super) fn limits_in<'t, 'a>(
 /// Whether a key is one that only a limits file has. Kubo's configuration has `Addresses` too.
 fn is_limits(name: &str) -> bool {
     let scope = LimitsKey::SCOPES.iter().any(|key| key.scope() == name);
-    scope || LimitsKey::CLASSES.contains(&name) || name == "DryRun" || name == "SystemLimit"
+    scope
+        || LimitsKey::CLASSES.contains(&name)
+        || ["DryRun", "SystemLimit", "Waiters"].contains(&name)
 }
 
 fn get<'t, 'a>(entries: &'t [Entry<'a>], name: &str) -> Option<&'t Entry<'a>> {

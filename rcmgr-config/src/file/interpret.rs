@@ -8,9 +8,9 @@ use super::addresses::{self, Addresses};
 use super::foreign::{self, Found};
 use super::interpreted::Interpreted;
 use super::mistakes::{LimitsFileErrors, Mistakes};
-use super::names::{bad, path, table, unique, unknown};
+use super::names::{WAITERS, bad, path, table, unique, unknown};
 use super::tree::{Entry, Value};
-use super::value::limit_value;
+use super::value::{count_value, limit_value};
 use crate::FileFormat;
 
 /// Another name for `System`, used by the BNB Greenfield storage provider.
@@ -87,12 +87,30 @@ impl<'m> Interpreter<'m> {
                 let mut addresses = Addresses::new(self.format, self.mistakes);
                 addresses.table(entry, &path);
                 (self.result.limits.addresses, self.result.address_lines) = addresses.finish(&path);
+            } else if name == WAITERS {
+                let set = self.waiters(&path, entry);
+                self.mistakes.ok(set);
             } else if name == DRY_RUN {
                 self.dry_run(&path, entry);
             } else {
                 self.mistakes.add(unknown_table(entry, &path));
             }
         }
+    }
+
+    fn waiters(&mut self, path: &str, entry: &Entry<'_>) -> Result<(), BadConfiguration> {
+        if self.is_dry_run {
+            let reason = "a dry run refuses nothing, so nothing waits in it: remove this key";
+            return Err(bad(entry, path, reason.into()));
+        }
+        let value = count_value(&entry.value, self.format);
+        let value = value.map_err(|reason| bad(entry, path, reason))?;
+        // "default" leaves it unset.
+        if value.is_some() {
+            self.result.limits.waiters = value;
+            self.result.waiters_line = Some(entry.line);
+        }
+        Ok(())
     }
 
     fn dry_run(&mut self, path: &str, entry: &Entry<'_>) {
@@ -202,7 +220,7 @@ fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
         .iter()
         .map(LimitsKey::scope)
         .chain(LimitsKey::CLASSES)
-        .chain([SYSTEM_LIMIT, ADDRESSES, DRY_RUN])
+        .chain([SYSTEM_LIMIT, WAITERS, ADDRESSES, DRY_RUN])
         .collect();
     unknown(entry, path, &known)
 }

@@ -10,6 +10,7 @@ use crate::{AddressKey, PartialLimits};
 #[derive(Debug, Default)]
 pub(super) struct Interpreted {
     pub(super) limits: PartialLimits,
+    pub(super) waiters_line: Option<usize>,
     pub(super) lines: BTreeMap<(LimitsKey, Resource), usize>,
     pub(super) address_lines: BTreeMap<AddressKey, usize>,
     pub(super) dry_run_lines: BTreeMap<(LimitsKey, Resource), usize>,

@@ -8,6 +8,9 @@ use super::mistakes::Mistakes;
 use super::tree::{Entry, Value};
 use crate::FileFormat;
 
+/// The number of requests that may wait for each resource of a scope: a key of the file itself.
+pub(super) const WAITERS: &str = "Waiters";
+
 /// The entries whose name does not occur earlier in the same table. The others are mistakes.
 pub(super) fn unique<'t, 'a>(
     entries: &'t [Entry<'a>],
@@ -32,6 +35,14 @@ pub(super) fn unique<'t, 'a>(
 }
 
 pub(super) fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfiguration {
+    // In TOML a key below the header of a table belongs to that table.
+    if entry.name.eq_ignore_ascii_case(WAITERS) && !known.contains(&WAITERS) {
+        let reason = format!(
+            "this number is for all scopes: write {WAITERS} at the top of the file, before the \
+             tables"
+        );
+        return bad(entry, path, reason);
+    }
     let reason = match nearest(&entry.name, known) {
         Some(name) => format!("unknown key; did you mean {name:?}?"),
         None => format!("unknown key; the known keys are {}", known.join(", ")),

@@ -107,8 +107,12 @@ fn toml_tables(table: &Table, path: &str, texts: &mut Vec<String>) {
         .map(|(name, value)| format!("{} = {}\n", key(name), toml(value)))
         .collect();
     let only_tables = !table.0.is_empty() && values.is_empty();
-    if !path.is_empty() && !only_tables {
-        texts.push(format!("[{path}]\n{values}"));
+    match path {
+        // The values of the file itself have no header.
+        "" if values.is_empty() => {}
+        "" => texts.push(values),
+        _ if only_tables => {}
+        _ => texts.push(format!("[{path}]\n{values}")),
     }
     for (name, value) in &table.0 {
         if let Output::Table(table) = value {

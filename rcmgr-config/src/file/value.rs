@@ -9,6 +9,11 @@ use crate::{ByteSize, ByteSizeError, FileFormat};
 /// A field's value: `None` for the default.
 pub(super) type Field<T> = Result<Option<T>, String>;
 
+/// A number of things that are not bytes.
+pub(super) fn count_value(value: &Value<'_>, format: FileFormat) -> Field<LimitValue> {
+    limit_value(Resource::Conns, value, format)
+}
+
 /// The value of a field of a scope.
 pub(super) fn limit_value(
     resource: Resource,

@@ -64,6 +64,10 @@ impl PartialLimits {
 /// The top-level tables.
 fn tables(limits: &PartialLimits) -> Table {
     let mut root = Table::default();
+    // Before all tables, because in TOML a key after the header of a table belongs to the table.
+    if let Some(waiters) = limits.waiters {
+        root.add("Waiters", count(waiters));
+    }
     for (key, limit) in limits.entries() {
         let fields = fields(limit);
         match key.name() {
@@ -76,7 +80,12 @@ fn tables(limits: &PartialLimits) -> Table {
         root.add("Addresses", addresses(&limits.addresses));
     }
     if let Some(dry_run) = &limits.dry_run {
-        root.add("DryRun", tables(dry_run));
+        // Nothing waits in a dry run, so a reader takes `Waiters` there for a mistake.
+        let dry_run = PartialLimits {
+            waiters: None,
+            ..(**dry_run).clone()
+        };
+        root.add("DryRun", tables(&dry_run));
     }
     root
 }

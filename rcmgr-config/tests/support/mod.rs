@@ -225,6 +225,7 @@ fn without_dry_run() -> BoxedStrategy<PartialLimits> {
     (scopes(), partial_addresses())
         .prop_map(|(scopes, addresses)| PartialLimits {
             scopes,
+            waiters: None,
             addresses,
             dry_run: None,
         })
@@ -234,9 +235,11 @@ fn without_dry_run() -> BoxedStrategy<PartialLimits> {
 pub fn partial_limits() -> BoxedStrategy<PartialLimits> {
     (
         without_dry_run(),
+        proptest::option::of(limit_value()),
         proptest::option::weighted(0.3, without_dry_run()),
     )
-        .prop_map(|(limits, dry_run)| PartialLimits {
+        .prop_map(|(limits, waiters, dry_run)| PartialLimits {
+            waiters,
             dry_run: dry_run.map(Box::new),
             ..limits
         })

@@ -5,7 +5,7 @@ use rcmgr_core::{Refusals, Resource, ScopeClass, ScopeStat};
 use super::metric::{Family, Kind, Series, Value, count, limits, resource_name};
 use crate::reading::{Reading, Shown};
 
-/// The only metric whose values are fractions.
+/// Its values are fractions.
 pub(super) const UTILISATION: &str = "rcmgr_utilisation";
 
 /// All metrics of this module.

@@ -18,6 +18,7 @@ use super::origin::{File, Origins};
 use super::query::{Query, Sort};
 use super::refusing::{LastReading, Refusing};
 use super::server::Server;
+use super::waiting::{Queue, Queues, Waits};
 use crate::observer::Observer;
 
 /// An observer, and what its view remembers from one answer to the next.
@@ -43,6 +44,8 @@ impl View {
 pub(super) struct Page {
     #[serde(flatten)]
     server: Server,
+    #[serde(flatten)]
+    waits: Waits,
     /// The number of all scopes.
     total: usize,
     /// The number of scopes that the search found.
@@ -78,6 +81,8 @@ struct Scope {
 struct Detail {
     #[serde(flatten)]
     scope: Scope,
+    /// The requests that wait for room in it.
+    waiting: Vec<Queue>,
     /// For each limit: where it comes from.
     origins: Origins,
 }
@@ -161,6 +166,7 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
     found.sort_by(|a, b| order(a, b, query.sort));
     let skipped = if is_far { 0 } else { query.offset };
     let scopes = found.iter().skip(skipped).map(of_report).collect();
+    let queues = Queues::of(manager);
     Page {
         server: Server::of(&view.observer),
         total,
@@ -169,6 +175,7 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
         refusing: last_reading.answer(),
         scope: detail.map(|report| Detail {
             scope: of_report(&report),
+            waiting: queues.at(&report.id),
             origins: Origins::of(
                 &report,
                 &manager.limits(),
@@ -178,6 +185,7 @@ pub(super) fn page(view: &View, query: &Query) -> Page {
         system,
         transient,
         scopes,
+        waits: queues.all(),
     }
 }
 

@@ -8,6 +8,7 @@ use rcmgr_core::{Direction, Limit, Limits, LimitsKey, Resource, ScopeClass};
 
 use super::limit;
 use super::mode::Mode;
+use super::queued::Queued;
 use super::scopes::{Found, Refuser};
 use super::tally::New;
 use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
@@ -20,6 +21,8 @@ pub(super) struct Line {
     source: Source,
     asked: Resource,
     new: New,
+    /// The requests that wait for room where these were refused.
+    waiting: Option<Queued>,
 }
 
 /// The scopes or the limiter that refused, and the reason.
@@ -75,6 +78,7 @@ impl Line {
             source,
             asked,
             new,
+            waiting: None,
         }
     }
 
@@ -100,6 +104,7 @@ impl Line {
             source: Source::Destroyed(class, key),
             asked,
             new,
+            waiting: None,
         }
     }
 
@@ -116,6 +121,7 @@ impl Line {
             source: Source::Each(class, key),
             asked,
             new,
+            waiting: None,
         }
     }
 
@@ -127,6 +133,7 @@ impl Line {
             source,
             asked,
             new,
+            waiting: None,
         }
     }
 
@@ -142,6 +149,15 @@ impl Line {
             source: Source::Limiter(limiter, most),
             asked: Resource::ConnsInbound,
             new,
+            waiting: None,
+        }
+    }
+
+    /// With the requests that wait for room there.
+    pub fn with_waiting(self, waiting: Queued) -> Self {
+        Self {
+            waiting: Some(waiting).filter(|queued| queued.requests > 0),
+            ..self
         }
     }
 
@@ -194,6 +210,7 @@ impl Line {
             key = key.as_ref().map(tracing::field::display),
             used,
             limit,
+            waiting = self.waiting.map(|queued| queued.requests),
             dry_run,
             "{self}"
         );
@@ -202,6 +219,15 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_refusals(f)?;
+        let mut waiting = self.waiting.iter();
+        waiting.try_for_each(|queued| queued.fmt(f))
+    }
+}
+
+impl Line {
+    /// Writes what was refused, and the limit.
+    fn write_refusals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let when = format!("in the last {} s", self.seconds());
         let count = grouped(self.new.count);
         let asked = asked(self.asked, self.new.count);

@@ -33,6 +33,14 @@ use super::tallies::Tallies;
 /// scope's name, otherwise the default of its class. Names come from remotes, so they are escaped
 /// and cut after 100 characters.
 ///
+/// While requests wait for room in a scope, later ones are refused there even if there is room for
+/// them. So a line also has the number of requests that wait now where it names a limit; if the
+/// queue takes no further request, it names `Waiters`, the setting of limits files:
+///
+/// ```text
+/// peer:192.0.2.7 refused 9 inbound streams in the last 60 s: 8 of 8 in use now; the limit is PeerDefault.StreamsInbound; 3 requests wait for room
+/// ```
+///
 /// What the limits of a dry run would have refused has lines of its own, under the same rules:
 ///
 /// ```text
@@ -41,7 +49,8 @@ use super::tallies::Tallies;
 ///
 /// Besides the message, a line has these fields, each if it is known: `class`, `scope`, `scopes`
 /// (the number of live scopes of the class that refused), `resource`, `direction`, `count`,
-/// `seconds`, `key` (such as `System.ConnsInbound`), `used` and `limit` (in bytes for memory).
+/// `seconds`, `key` (such as `System.ConnsInbound`), `used` and `limit` (in bytes for memory), and
+/// `waiting`, the requests that wait for room.
 /// Refusals by address have the field `limiter`, `rate` or `subnet`, instead of a class, and
 /// `network`: the one that was refused most often. Lines about a
 /// dry run have the field `dry_run`.

@@ -11,6 +11,7 @@ use rcmgr_core::{Limits, Resource, ScopeClass};
 use super::asked::{ASKED, LIMITERS, by_asked, by_limiter};
 use super::line::Line;
 use super::mode::Mode;
+use super::queued::Queues;
 use super::scopes::{Due, Known};
 use super::tally::{New, Tally};
 
@@ -114,10 +115,16 @@ impl Tallies {
         let enforced: Arc<Limits> = manager.limits();
         let limits = self.mode.limits(&enforced);
         let (mode, of_scopes) = (self.mode, &mut self.of_scopes);
+        let queues = Queues::of(manager, mode);
+        let of_class = |class, asked| queues.at(class, None, asked);
         let line = |(&(class, asked), &new): (&(ScopeClass, Resource), &New)| match class {
-            ScopeClass::Connection => Line::of_each(mode, class, asked, new, limits.conn),
-            ScopeClass::Stream => Line::of_each(mode, class, asked, new, limits.stream),
-            ScopeClass::Span => Line::of_spans(mode, asked, new),
+            ScopeClass::Connection => Line::of_each(mode, class, asked, new, limits.conn)
+                .with_waiting(of_class(class, asked)),
+            ScopeClass::Stream => Line::of_each(mode, class, asked, new, limits.stream)
+                .with_waiting(of_class(class, asked)),
+            ScopeClass::Span => {
+                Line::of_spans(mode, asked, new).with_waiting(of_class(class, asked))
+            }
             _ => match found.remove(&(class, asked)) {
                 Some(found) => {
                     // The scopes may have refused more since the sum was taken. Report these now,
@@ -127,7 +134,9 @@ impl Tallies {
                     for (_, tally) in of_class.filter(|&(&of, _)| of == asked) {
                         tally.logged += count - new.count;
                     }
+                    let waiting = queues.at(class, Some(found.most.id()), asked);
                     Line::of_scope(mode, found, asked, New { count, ..new }, &enforced)
+                        .with_waiting(waiting)
                 }
                 None => Line::of_destroyed(mode, class, asked, new, &limits),
             },

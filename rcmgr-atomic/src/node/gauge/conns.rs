@@ -67,6 +67,30 @@ impl ConnsGauge {
         Ok(word)
     }
 
+    /// Whether there would be room if nothing were used. The error has the usage.
+    pub fn check_alone(
+        &self,
+        version: LimitsVersion,
+        direction: Direction,
+        uses_fd: UsesFd,
+    ) -> Result<(), LimitReached> {
+        let used = self.used();
+        let (resource, is_blocked) = (Resource::conns(direction), |limit| limit == 0);
+        let limit = self.limit.get_one(version, direction as usize);
+        if is_blocked(limit) {
+            return Err(LimitReached::new(resource, used.get(direction), limit));
+        }
+        let limit = self.limit.get_one(version, TOTAL);
+        if is_blocked(limit) {
+            return Err(LimitReached::new(Resource::Conns, used.total(), limit));
+        }
+        let limit = self.limit.get_one(version, FD);
+        if uses_fd == UsesFd::Yes && is_blocked(limit) {
+            return Err(LimitReached::new(Resource::Fd, used.fd(), limit));
+        }
+        Ok(())
+    }
+
     /// Checks whether both directions together are within their limit.
     pub fn check_total(&self, version: LimitsVersion) -> Result<(), LimitReached> {
         self.check_total_with(version, self.used(), 0)
@@ -100,18 +124,20 @@ impl ConnsGauge {
     /// Takes back a charge that was never granted. It leaves no peak.
     #[inline]
     pub fn cancel(&self, direction: Direction, uses_fd: UsesFd) {
-        // AcqRel: a thread that uses the room sees the version of the limits that this thread saw.
+        // SeqCst: a thread that makes room then looks for requests that wait (`waiting/waiters.rs`).
+        // It is AcqRel, too: a thread that uses the room sees the version of the limits that this
+        // thread saw.
         self.used
-            .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::AcqRel);
+            .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::SeqCst);
     }
 
     /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, direction: Direction, uses_fd: UsesFd) {
-        // AcqRel: as in `cancel`.
+        // SeqCst: as in `cancel`.
         let before = ConnsWord(
             self.used
-                .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::AcqRel),
+                .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::SeqCst),
         );
         let count = before.get(direction);
         debug_assert!(count > 0, "released a connection where there was none");

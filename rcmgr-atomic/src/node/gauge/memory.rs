@@ -58,6 +58,20 @@ impl MemoryGauge {
         }
     }
 
+    /// Whether there would be room for `size` if nothing were used. The error has the usage.
+    pub fn check_alone(
+        &self,
+        version: LimitsVersion,
+        size: u64,
+        level: u8,
+    ) -> Result<(), LimitReached> {
+        let limit = self.limit(version);
+        if size <= threshold(limit, level, u64::MAX) {
+            return Ok(());
+        }
+        Err(LimitReached::new(Resource::Memory, self.used(), limit))
+    }
+
     /// Counts `size` more, if the usage has not changed since the check.
     #[inline]
     pub fn commit(&self, seen: u64, size: u64) -> bool {
@@ -70,15 +84,17 @@ impl MemoryGauge {
     /// Takes back a charge that was never granted. It leaves no peak.
     #[inline]
     pub fn cancel(&self, size: u64) {
-        // AcqRel: a thread that uses the room sees the version of the limits that this thread saw.
-        self.used.fetch_sub(size, Ordering::AcqRel);
+        // SeqCst: a thread that makes room then looks for requests that wait (`waiting/waiters.rs`).
+        // It is AcqRel, too: a thread that uses the room sees the version of the limits that this
+        // thread saw.
+        self.used.fetch_sub(size, Ordering::SeqCst);
     }
 
     /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, size: u64) {
-        // AcqRel: as in `cancel`.
-        let before = self.used.fetch_sub(size, Ordering::AcqRel);
+        // SeqCst: as in `cancel`.
+        let before = self.used.fetch_sub(size, Ordering::SeqCst);
         debug_assert!(before >= size, "released {size} of {before} bytes");
         self.peak.note(before);
     }

@@ -51,6 +51,25 @@ impl StreamsGauge {
         self.check_total_with(version, word, count).map(|()| word)
     }
 
+    /// Whether there would be room for `count` if nothing were used. The error has the usage.
+    pub fn check_alone(
+        &self,
+        version: LimitsVersion,
+        direction: Direction,
+        count: u64,
+    ) -> Result<(), LimitReached> {
+        let (limit, used) = (self.limit(version, direction), self.used());
+        if count > limit {
+            let resource = Resource::streams(direction);
+            return Err(LimitReached::new(resource, used.get(direction), limit));
+        }
+        let limit = self.total_limit(version);
+        if count > limit {
+            return Err(LimitReached::new(Resource::Streams, used.total(), limit));
+        }
+        Ok(())
+    }
+
     /// Checks whether both directions together are within their limit.
     pub fn check_total(&self, version: LimitsVersion) -> Result<(), LimitReached> {
         self.check_total_with(version, self.used(), 0)
@@ -95,18 +114,20 @@ impl StreamsGauge {
     /// Takes back a charge that was never granted. It leaves no peak.
     #[inline]
     pub fn cancel(&self, direction: Direction, count: u64) {
-        // AcqRel: a thread that uses the room sees the version of the limits that this thread saw.
+        // SeqCst: a thread that makes room then looks for requests that wait (`waiting/waiters.rs`).
+        // It is AcqRel, too: a thread that uses the room sees the version of the limits that this
+        // thread saw.
         self.used
-            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::AcqRel);
+            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::SeqCst);
     }
 
     /// Gives back an amount that was granted, and notes the peak.
     #[inline]
     pub fn release(&self, direction: Direction, count: u64) {
-        // AcqRel: as in `cancel`.
+        // SeqCst: as in `cancel`.
         let before = self
             .used
-            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::AcqRel);
+            .fetch_sub(StreamsWord::of(direction, count).0, Ordering::SeqCst);
         let used = StreamsWord(before).get(direction);
         debug_assert!(used >= count, "released {count} of {used} streams");
         self.peak[direction as usize].note(used);

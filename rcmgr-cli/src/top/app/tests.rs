@@ -210,6 +210,7 @@ fn a_scope_that_was_looked_at_does_not_change_the_rates_of_the_others() {
             page.scope = Some(Detail {
                 scope,
                 origins: Default::default(),
+                waiting: Vec::new(),
             });
             page.scopes.clear();
         }

@@ -1,4 +1,5 @@
-//! The details of a scope: usage, limit, peak and refusals of each resource.
+//! The details of a scope: usage, limit, peak and refusals of each resource, and the requests that
+//! wait for them.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -7,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::fit::{self, part};
 use super::styles::{FAILED, FAINT, STRONG};
-use super::{bar, spark};
+use super::{bar, spark, waiting};
 use crate::top::app::App;
 use crate::top::numbers::{amount, count, percent, rate};
 use crate::top::page::{Detail, Scope};
@@ -50,6 +51,7 @@ pub fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
         lines.insert(1, Line::styled(first_words(text, width), FAILED));
     }
     if let Some(detail) = detail {
+        lines.extend(waiting::of_scope(detail, width));
         lines.push(Line::default());
         lines.extend(origins(detail, width));
     }

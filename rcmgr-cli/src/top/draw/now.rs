@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::bar;
 use super::fit::{self, part};
 use super::styles::{FAINT, STRONG};
+use super::waiting;
 use crate::top::app::App;
 use crate::top::numbers::{count, rate};
 use crate::top::page::{Addresses, Page};
@@ -16,6 +17,8 @@ use crate::top::text::cut;
 
 /// A name has at least this width, if there is a column to remove for it.
 const NAME: usize = 16;
+/// The number of lines that leaves space for little.
+const FEW: usize = 2;
 const GAP: &str = "  ";
 /// Nothing is refused yet.
 const WOULD_REFUSE: Style = Style::new().fg(Color::Yellow);
@@ -24,6 +27,10 @@ const WOULD_REFUSE: Style = Style::new().fg(Color::Yellow);
 pub fn lines(app: &App, page: &Page, width: usize, most: usize) -> Vec<Line<'static>> {
     let found = refusing(page, &app.rates);
     let mut lines = vec![heading(app, found.as_deref(), width)];
+    // Where lines are few, past waits are not worth one.
+    let waits = page.waiting_requests > 0 || most > FEW;
+    let waiting = waiting::summary(page, &app.rates, width).filter(|_| waits);
+    lines.extend(waiting);
     // Most servers have no limits by address.
     let addresses = page.addresses.as_ref().filter(|of| of.counts() != [0; 3]);
     lines.extend(addresses.map(|of| by_address(of, &app.rates, width)));

@@ -1,4 +1,5 @@
-//! The server: its state, the refusals by address, and the networks that are refused most.
+//! The server: its state, the refusals by address, the networks that are refused most, and the
+//! requests that wait.
 
 use ratatui::style::Style;
 use ratatui::text::Line;
@@ -9,6 +10,7 @@ use super::bar;
 use super::fit::{self, part};
 use super::styles::{FAILED, FAINT, STRONG};
 use super::title::uptime;
+use super::waiting;
 use crate::top::numbers::{count, rate};
 use crate::top::page::{Addresses, DryRun, Network, Page, Reload};
 use crate::top::rates::Rates;
@@ -31,6 +33,7 @@ pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
         lines.push(Line::default());
         lines.extend(networks);
     }
+    lines.extend(waiting::lines(page, rates, width));
     lines.extend(
         page.dry_run
             .iter()

@@ -15,7 +15,7 @@ use super::*;
 use crate::top::app::Answer;
 use crate::top::fixture::{page, scope};
 use crate::top::options::Sort;
-use crate::top::page::{Page, Scope};
+use crate::top::page::{Detail, Page, Scope};
 
 const PLACE: &str = "http://127.0.0.1:9500";
 

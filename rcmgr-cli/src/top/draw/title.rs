@@ -8,7 +8,7 @@ use ratatui::text::Line;
 use super::fit::{self, Part, part};
 use super::styles::{FAILED, FAINT, STRONG};
 use crate::top::app::{App, Connection};
-use crate::top::numbers::count;
+use crate::top::numbers::{count, since};
 use crate::top::page::Page;
 use crate::top::text::{cut, escaped, first_words};
 
@@ -102,16 +102,6 @@ fn reload(page: &Page) -> Part {
         0 => part(3, "limits not reloaded yet", FAINT),
         1 => part(3, "limits reloaded once", FAINT),
         times => part(3, format!("limits reloaded {} times", count(times)), FAINT),
-    }
-}
-
-/// A time in its largest unit, rounded down.
-pub fn since(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ ..120 => format!("{seconds} s"),
-        seconds @ ..7200 => format!("{} min", seconds / 60),
-        seconds @ ..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} days", count(seconds / 86_400)),
     }
 }
 

@@ -151,6 +151,6 @@ pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
     Ok(text.map(|text| escaped(&text)))
 }
 
-fn plain_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub fn plain_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     String::deserialize(from).map(|text| escaped(&text))
 }

@@ -5,7 +5,7 @@ const EVERY = 2000;
 const MINUTE = 60000;
 const SHOWN_ROWS = 8;
 // The parts that show the last answer.
-const PARTS = ["addresses", "dry-run", "detail", "tree"];
+const PARTS = ["waiting", "addresses", "dry-run", "detail", "tree"];
 const $ = (id) => document.getElementById(id);
 const here = location.pathname.endsWith("/") ? location.pathname : location.pathname + "/";
 // The names of resources in the answer, and in limits files.
@@ -356,6 +356,44 @@ function counted(label, now, then, passed) {
   return then !== undefined && now > then ? text + ", " + rate((now - then) / passed) : text;
 }
 
+// A time that is not zero is never shown as zero.
+function wait(seconds) {
+  if (seconds >= 60) return time(seconds);
+  return seconds > 0 && seconds < 0.001 ? "<0.001 s" : digits(seconds) + " s";
+}
+
+function queue(of) {
+  const line = element("li", "row");
+  // Connections, streams and spans have no page.
+  const named = ["conn", "stream", "span"].includes(of.class) ? name(of.scope) : link(of.scope);
+  const requests = count(of.requests) + (of.requests === 1 ? " request" : " requests");
+  const sizes = of.resource === "memory" ? ", " + size(of.amount) : "";
+  line.append(element("span", "since", wait(of.longest_seconds)), named,
+    element("span", "small", requests + sizes), element("span", "setting", FIELDS.get(of.resource)));
+  return line;
+}
+
+function drawWaiting(now, then, passed) {
+  const totals = now.wait_totals;
+  $("waiting").hidden = scopeName() !== null || totals.begun === 0;
+  const [granted, refused, over] = [totals.granted, totals.refused, totals.given_up];
+  const ended = granted + refused + over;
+  drawPart("waits", [now.waiting_requests, totals, then?.wait_totals], () => {
+    const parts = [["", count(now.waiting_requests) + " now"],
+      ["", counted("granted", granted, then?.wait_totals.granted, passed)]];
+    if (refused > 0) parts.push(["refused", counted("refused", refused, then?.wait_totals.refused, passed)]);
+    if (over > 0) parts.push(["", counted("given up", over, then?.wait_totals.given_up, passed)]);
+    if (ended > 0) parts.push(["", "on average " + wait(totals.waited_seconds / ended)]);
+    return parts.map(([kind, text]) => element("span", kind, text));
+  });
+  drawPart("queues", now.waiting, () => {
+    const made = now.waiting.slice(0, SHOWN_ROWS).map(queue);
+    const more = now.waiting_queues - made.length;
+    if (more > 0) made.push(element("li", "small", "and " + count(more) + " more"));
+    return made;
+  });
+}
+
 function drawAddresses(now, then, passed) {
   const counters = [
     ["refused by rate", "refused_by_rate"], ["by subnet", "refused_by_subnet"],
@@ -403,7 +441,13 @@ function drawDetail(of, scope) {
     const title = element("h2");
     title.append(name(of, scope?.parent));
     if (scope === null) return [above, title, element("p", "empty", "This scope does not exist now.")];
-    return [above, title, facts(scope), minute(scope), table(scope)];
+    const parts = [above, title, facts(scope), minute(scope), table(scope)];
+    if (scope.waiting.length) {
+      const queues = element("ul");
+      queues.append(...scope.waiting.map(queue));
+      parts.push(element("h2", "", "Waiting for room"), queues);
+    }
+    return parts;
   });
   const svg = $("detail").querySelector("svg");
   if (svg) drawMinute(svg, of);
@@ -470,6 +514,7 @@ function forget(of) {
   const { page } = before;
   before = null;
   for (const points of histories.values()) points.at(-1).per = 0;
+  drawWaiting(page);
   drawAddresses(page.addresses);
   drawDryRun(page.dry_run);
   if (of === page.scope?.name) drawDetail(of, page.scope);
@@ -498,6 +543,7 @@ async function refresh() {
     drawServer(page);
     drawRefusing(page.refusing);
     $("refusing").hidden = of !== null;
+    drawWaiting(page, before?.page, passed);
     drawAddresses(page.addresses, before?.page.addresses, passed);
     drawDryRun(page.dry_run, before?.page.dry_run, passed);
     drawDetail(of, page.scope);

@@ -102,6 +102,135 @@ Addresses.Rates                               0/s  40 in all";
     }
 }
 
+/// A page with these queues: name, resource, requests, amount, seconds.
+fn page_with_queues(queues: &[(&str, &str, u64, u64, f64)], granted: u64) -> Page {
+    let mut page = busy();
+    let queue = |(scope, resource, requests, amount, seconds): &(&str, &str, u64, u64, f64)| {
+        json!({"scope": scope, "class": "peer", "resource": resource, "requests": requests,
+            "amount": amount, "longest_seconds": seconds})
+    };
+    let waiting: Vec<_> = queues.iter().map(queue).collect();
+    page.waiting = serde_json::from_value(waiting.into()).unwrap();
+    page.waiting_queues = queues.len() as u64 * 10;
+    page.waiting_requests = 12;
+    let totals = json!({"begun": 1240, "granted": granted, "refused": 3, "given_up": 7,
+        "waited_seconds": 100.0});
+    page.wait_totals = Some(serde_json::from_value(totals).unwrap());
+    page
+}
+
+const QUEUES: [(&str, &str, u64, u64, f64); 2] = [
+    ("peer:192.0.2.7", "memory", 3, 196_608, 3.25),
+    ("service:echo", "conns-inbound", 9, 9, 0.5),
+];
+
+#[test]
+fn requests_that_wait_stand_above_the_scopes_and_in_the_view_of_the_server() {
+    let now = Instant::now();
+    let mut app = app_of(page_with_queues(&QUEUES, 1200), now);
+    answer(&mut app, Ok(page_with_queues(&QUEUES, 1208)), now + SECOND);
+    let now = now + SECOND;
+    for (width, expected) in [
+        (
+            91,
+            "waiting  12 requests  longest 3.25 s  Memory of peer:192.0.2.7  granted 8.0/s  1,240 in all",
+        ),
+        (
+            80,
+            "waiting  12 requests  longest 3.25 s  Memory of peer:192.0.2.7      1,240 in all",
+        ),
+        (40, "waiting  12 requests  longest 3.25 s"),
+        (20, "waiting  12 requests"),
+    ] {
+        let screen = lines(&drawn(&mut app, now, width, 24));
+        assert_eq!(screen[3].trim_end(), expected, "in {width}");
+    }
+    app.key(KeyCode::Char('i').into());
+    let screen = lines(&drawn(&mut app, now, 60, 24));
+    let expected = "\
+requests that waited for room
+granted                                  8.0/s  1,208 in all
+refused                                        0/s  3 in all
+given up                                       0/s  7 in all
+waited on average                                    0.082 s
+
+ WAITED  REQUESTS   AMOUNT  RESOURCE      SCOPE
+ 3.25 s         3  192 KiB  Memory        peer:192.0.2.7
+0.500 s         9        9  ConnsInbound  service:echo
+and 18 more";
+    assert!(
+        screen.join("\n").contains(expected),
+        "{}",
+        screen.join("\n")
+    );
+    let printed = text(&app, PLACE);
+    assert!(
+        printed.contains("\nwaiting  12 requests  longest 3.25 s  "),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("ConnsInbound  service:echo\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_server_where_nothing_waits_says_so_once_something_has_waited() {
+    let now = Instant::now();
+    let mut page = page_with_queues(&[], 1230);
+    page.waiting_requests = 0;
+    let mut app = app_of(page.clone(), now);
+    let screen = lines(&drawn(&mut app, now, 60, 24));
+    assert!(
+        screen[3].starts_with("waiting  nothing now  "),
+        "{screen:?}"
+    );
+    // On a small screen the line is one of a scope.
+    let screen = lines(&drawn(&mut app, now, 60, 12)).join("\n");
+    assert!(!screen.contains("waiting"), "{screen}");
+    let totals =
+        json!({"begun": 0, "granted": 0, "refused": 0, "given_up": 0, "waited_seconds": 0});
+    page.wait_totals = Some(serde_json::from_value(totals).unwrap());
+    let mut app = app_of(page, now);
+    let screen = lines(&drawn(&mut app, now, 60, 24)).join("\n");
+    assert!(!screen.contains("waiting"), "{screen}");
+}
+
+#[test]
+fn the_details_of_a_scope_have_its_own_queues_and_those_of_its_spans() {
+    let now = Instant::now();
+    let mut app = app_of(page_of(told("echo", "Peer.Conns", "no")), now);
+    app.key(KeyCode::Enter.into());
+    let query = app.question(now).expect("the details are asked for");
+    let mut page = busy();
+    let queues = page_with_queues(
+        &[QUEUES[0], ("peer:192.0.2.7.span-4", "memory", 1, 1, 0.1)],
+        0,
+    );
+    page.scope = Some(Detail {
+        scope: page.scopes[0].clone(),
+        origins: Default::default(),
+        waiting: queues.waiting,
+    });
+    let result = Ok(page);
+    app.answer(Answer { query, result }, now);
+    let screen = lines(&drawn(&mut app, now, 90, 24)).join("\n");
+    let expected = "\
+waiting for Memory  3 requests  for 192 KiB  longest 3.25 s
+waiting for Memory  1 request  for 1 B  longest 0.100 s  peer:192.0.2.7.span-4\n";
+    assert!(screen.contains(expected), "{screen}");
+    // On a narrow screen each part is whole.
+    let screen = lines(&drawn(&mut app, now, 30, 40)).join("\n");
+    for part in [
+        "waiting for Memory",
+        "3 requests",
+        "for 192 KiB",
+        "longest 3.25 s",
+    ] {
+        assert!(screen.contains(part), "{part} in\n{screen}");
+    }
+}
+
 #[test]
 fn rates_go_when_the_server_has_gone_and_the_title_says_since_when() {
     let now = Instant::now();
@@ -191,6 +320,11 @@ fn all_text_of_a_server_is_escaped() {
     let mut told = told(hostile, hostile, hostile);
     told["reload"]["file"] = hostile.into();
     told["addresses"]["most_refused"][0]["network"] = hostile.into();
+    told["waiting"] = json!([{"scope": hostile, "class": hostile, "resource": hostile,
+        "requests": 1, "amount": 1, "longest_seconds": 1.0}]);
+    told["waiting_requests"] = 1.into();
+    told["wait_totals"] = json!({"begun": 1, "granted": 0, "refused": 0, "given_up": 0,
+        "waited_seconds": 0.0});
     for key in ["class", "resource"] {
         told["refusing"]["now"][0][key] = hostile.into();
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rcmgr_atomic::{LimitValue, Resource};
 
 use super::*;
-use crate::top::numbers::{amount, amount_of, percent, rate};
+use crate::top::numbers::{amount, amount_of, percent, rate, seconds};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,6 +29,7 @@ impl Texts {
         }
         texts.add_rates(pages);
         texts.add_dry_run(pages);
+        texts.add_waits(pages);
         // The address and the time of an answer.
         for text in ["127.0.0.1:9500", "0", "0/s", "<0.1/s"] {
             texts.add(text);
@@ -91,6 +92,28 @@ impl Texts {
         }
         for number in rates.into_iter().chain([rates.iter().sum()]) {
             self.add(&rate(number));
+        }
+    }
+
+    fn add_waits(&mut self, [before, after]: &[Page; 2]) {
+        for page in [before, after] {
+            let totals = page.wait_totals.unwrap();
+            let of_page = [page.waiting_requests, totals.begun];
+            // The last number is that of the queues that are not listed.
+            let rest = page.waiting_queues - 2;
+            for number in totals.ended().into_iter().chain(of_page).chain([rest]) {
+                self.add(&count(number));
+            }
+            self.add(&totals.average_seconds().map_or_else(String::new, seconds));
+            for queue in &page.waiting {
+                self.add(&count(queue.requests));
+                self.add(&queue.amount());
+                self.add(&seconds(queue.longest_seconds));
+            }
+        }
+        let [before, after] = [before, after].map(|page| page.wait_totals.unwrap().ended());
+        for (before, after) in before.into_iter().zip(after) {
+            self.add(&rate((after - before) as f64));
         }
     }
 
@@ -189,6 +212,21 @@ fn page_with(numbers: &[u64], later: u64) -> Page {
         "conns-inbound": next() + later * next(), "conns-outbound": 0},
         "addresses": {"refused_by_rate": next() + later * next(), "refused_by_subnet": 0}});
     page.dry_run = Some(serde_json::from_value(dry_run).unwrap());
+    let queue = |scope: &str, resource: &str, requests: u64, amount: u64, millis: u64| {
+        json!({"scope": scope, "class": "peer", "resource": resource, "requests": requests,
+            "amount": amount, "longest_seconds": millis as f64 / 1000.0})
+    };
+    let waiting = json!([
+        queue("peer:alice", "memory", next(), next(), next()),
+        queue("service:echo", "conns-inbound", next(), next(), next()),
+    ]);
+    page.waiting = serde_json::from_value(waiting).unwrap();
+    page.waiting_queues = 2 + next();
+    page.waiting_requests = next();
+    let totals = json!({"begun": next(), "granted": next() + later * next(),
+        "refused": next() + later * next(), "given_up": next() + later * next(),
+        "waited_seconds": next() as f64 / 1000.0});
+    page.wait_totals = Some(serde_json::from_value(totals).unwrap());
     let reload = json!({"file": "limits.toml", "reloads": next(), "failures": next()});
     page.reload = Some(serde_json::from_value(reload).unwrap());
     page.name = Some("echo".to_owned());

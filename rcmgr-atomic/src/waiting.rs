@@ -1,0 +1,11 @@
+//! Requests that wait for room in a scope: their queues, their order, and how they are woken.
+
+mod queue;
+mod ticket;
+mod totals;
+mod waiters;
+
+pub use queue::{NodesOfScope, Place, Waiter};
+pub use ticket::{Position, Ticket};
+pub use totals::{WaitEnd, WaitTotals};
+pub use waiters::Waiters;

@@ -1,0 +1,308 @@
+//! The cost of the guarded listener and of the request layer: the server's CPU time per request,
+//! with and without them.
+//!
+//! The server is an axum server on one thread, in a process of its own: this program again. The
+//! client counts only on the server's clock of CPU time, which includes the kernel's work for it.
+//! In each round every server serves the same requests, in a changing order, because the speed of a
+//! machine varies. The output is the median of the rounds, and the median, smallest and largest
+//! ratio to the plain server in the same round.
+//!
+//! - `small`: 16 connections, each sends the next GET when it has its answer of 13 bytes.
+//! - `length`: uploads of 100 MiB with a `Content-Length`, one after the other.
+//! - `chunked`: the same in chunks of 64 KiB.
+//!
+//! `RCMGR_LAYER_COST_ROUNDS` sets the number of rounds, by default 7. With
+//! `RCMGR_LAYER_COST_INSTRUCTIONS` set, the servers run under Valgrind instead, and the output is
+//! the number of instructions per small request in user space, which does not depend on the load of
+//! the machine.
+
+mod child;
+
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use child::{Child, median};
+use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+/// The number of connections that send small requests.
+const CONNECTIONS: usize = 16;
+/// The size of an upload.
+const UPLOAD: usize = 100 << 20;
+/// The size of a chunk, and of a write of the client.
+const CHUNK: usize = 64 << 10;
+
+/// A server that is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Without rcmgr.
+    Plain,
+    /// With the guarded listener.
+    Listener,
+    /// With the guarded listener and the request layer, which has a budget for bodies.
+    Layer,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Plain, Self::Listener, Self::Layer];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Listener => "listener",
+            Self::Layer => "layer",
+        }
+    }
+}
+
+/// The requests of a round.
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Small,
+    Length,
+    Chunked,
+}
+
+impl Load {
+    const ALL: [Self; 3] = [Self::Small, Self::Length, Self::Chunked];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Length => "length",
+            Self::Chunked => "chunked",
+        }
+    }
+}
+
+/// Serves until the process ends.
+async fn serve(kind: Kind) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    child::obey(listener.local_addr()?);
+    let app = Router::new()
+        .route("/small", get(async || "Hello, world!"))
+        .route("/upload", post(upload));
+    match kind {
+        Kind::Plain => axum::serve(listener, app).await,
+        Kind::Listener | Kind::Layer => axum::serve(listener, app).await,
+    }
+}
+
+/// Reads a body as it arrives, and answers with its size.
+async fn upload(mut body: Body) -> Result<String, StatusCode> {
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        size += frame.data_ref().map_or(0, |data| data.len());
+    }
+    Ok(size.to_string())
+}
+
+/// A connection that is kept alive.
+struct Client {
+    socket: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let answer = Vec::with_capacity(4096);
+        Ok(Self { socket, answer })
+    }
+
+    /// Sends a request and returns the body of its answer.
+    async fn request(&mut self, request: &[u8]) -> io::Result<String> {
+        self.socket.write_all(request).await?;
+        self.answer().await
+    }
+
+    /// Reads an answer with status 200 and a `Content-Length`, and returns its body.
+    async fn answer(&mut self) -> io::Result<String> {
+        self.answer.clear();
+        loop {
+            if let Some(body) = body_of(&self.answer)? {
+                return Ok(body.to_owned());
+            }
+            if self.socket.read_buf(&mut self.answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Uploads [`UPLOAD`] bytes.
+    async fn upload(&mut self, chunked: bool) -> io::Result<()> {
+        let (framing, chunk) = if chunked {
+            let mut chunk = format!("{CHUNK:x}\r\n").into_bytes();
+            chunk.resize(chunk.len() + CHUNK, 7);
+            chunk.extend_from_slice(b"\r\n");
+            ("Transfer-Encoding: chunked".to_owned(), chunk)
+        } else {
+            (format!("Content-Length: {UPLOAD}"), vec![7; CHUNK])
+        };
+        let head = format!("POST /upload HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        self.socket.write_all(head.as_bytes()).await?;
+        for _ in 0..UPLOAD / CHUNK {
+            self.socket.write_all(&chunk).await?;
+        }
+        if chunked {
+            self.socket.write_all(b"0\r\n\r\n").await?;
+        }
+        let size = self.answer().await?;
+        assert_eq!(size, UPLOAD.to_string());
+        Ok(())
+    }
+}
+
+/// The body of an answer that is there in full.
+fn body_of(answer: &[u8]) -> io::Result<Option<&str>> {
+    let answer = str::from_utf8(answer).map_err(io::Error::other)?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Ok(None);
+    };
+    if !head.starts_with("HTTP/1.1 200 ") {
+        return Err(io::Error::other(format!("not a success: {head}")));
+    }
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: Option<usize> = length.and_then(|(_, length)| length.parse().ok());
+    let length = length.ok_or_else(|| io::Error::other(format!("no length: {head}")))?;
+    Ok((body.len() == length).then_some(body))
+}
+
+/// Sends `requests` requests.
+async fn send(address: SocketAddr, load: Load, requests: usize) -> io::Result<()> {
+    if !matches!(load, Load::Small) {
+        let mut client = Client::connect(address).await?;
+        for _ in 0..requests {
+            client.upload(matches!(load, Load::Chunked)).await?;
+        }
+        return Ok(());
+    }
+    let mut clients = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        clients.spawn(async move {
+            let mut client = Client::connect(address).await?;
+            for _ in 0..requests / CONNECTIONS {
+                let answer = client
+                    .request(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
+                    .await?;
+                assert_eq!(answer, "Hello, world!");
+            }
+            io::Result::Ok(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("no client panics")?;
+    }
+    Ok(())
+}
+
+/// The server's CPU time per request, in microseconds.
+fn round(runtime: &Runtime, server: &mut Child, load: Load, requests: usize) -> io::Result<f64> {
+    let before = server.cpu()?;
+    runtime.block_on(send(server.address, load, requests))?;
+    let took = server.cpu()? - before;
+    Ok(took.as_secs_f64() * 1e6 / requests as f64)
+}
+
+/// The instructions per small request, from two runs of a server with different numbers of
+/// requests, so that its start and its end do not count.
+fn instructions(runtime: &Runtime, kind: Kind, requests: usize) -> io::Result<f64> {
+    let mut counts = [0.0; 2];
+    for (count, requests) in counts.iter_mut().zip([requests, 2 * requests]) {
+        let server = Child::start_counted(kind.name())?;
+        runtime.block_on(send(server.address, Load::Small, requests))?;
+        *count = server.end()?.ok_or_else(|| io::Error::other("no count"))?;
+    }
+    Ok((counts[1] - counts[0]) / requests as f64)
+}
+
+fn count_instructions(runtime: &Runtime) -> io::Result<()> {
+    let mut plain = 0.0;
+    for kind in Kind::ALL {
+        let count = instructions(runtime, kind, 1600)?;
+        if kind == Kind::Plain {
+            plain = count;
+        }
+        let (more, percent) = (count - plain, 100.0 * (count / plain - 1.0));
+        println!(
+            "{:8} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
+            kind.name()
+        );
+    }
+    Ok(())
+}
+
+fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result<()> {
+    println!("{rounds} rounds; microseconds of the server's CPU time per request");
+    for (load, requests) in Load::ALL.into_iter().zip(requests) {
+        let mut took = [const { Vec::new() }; Kind::ALL.len()];
+        for number in 0..rounds {
+            // New processes in each round, because the layout of memory has an effect too.
+            let servers: io::Result<Vec<_>> = Kind::ALL
+                .into_iter()
+                .map(|kind| Child::start(kind.name()))
+                .collect();
+            let mut servers = servers?;
+            for server in &mut servers {
+                round(runtime, server, load, requests.div_ceil(10))?;
+            }
+            for turn in 0..Kind::ALL.len() {
+                let which = (number + turn) % Kind::ALL.len();
+                took[which].push(round(runtime, &mut servers[which], load, requests)?);
+            }
+            for server in servers {
+                server.end()?;
+            }
+        }
+        for (kind, times) in Kind::ALL.into_iter().zip(&took) {
+            let ratios: Vec<_> = times
+                .iter()
+                .zip(&took[0])
+                .map(|(time, plain)| time / plain)
+                .collect();
+            let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+            let largest = ratios.iter().copied().fold(0.0, f64::max);
+            println!(
+                "{:8} {:8} {:10.2} us, {:.3} of plain ({smallest:.3} to {largest:.3})",
+                load.name(),
+                kind.name(),
+                median(times),
+                median(&ratios)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if let Some(name) = child::server_name() {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        let kind = kind.ok_or_else(|| io::Error::other("no such server"))?;
+        return runtime.block_on(serve(kind));
+    }
+    if env::var_os("RCMGR_LAYER_COST_INSTRUCTIONS").is_some() {
+        return count_instructions(&runtime);
+    }
+    // `cargo test` runs benches too: then only check that they work.
+    let (rounds, requests) = match env::args().any(|argument| argument == "--bench") {
+        true => (7, [32_000, 10, 10]),
+        false => (1, [160, 1, 1]),
+    };
+    let given = env::var("RCMGR_LAYER_COST_ROUNDS").ok();
+    let rounds = given.and_then(|given| given.parse().ok()).unwrap_or(rounds);
+    measure(&runtime, rounds.max(1), requests)
+}

@@ -1,0 +1,85 @@
+//! What a request knows of its connection: the scope, and the remote endpoint.
+
+#[cfg(feature = "axum")]
+use ::axum::extract::ConnectInfo;
+use http::Extensions;
+use rcmgr_core::Endpoint;
+use rcmgr_tokio::{ConnScope, GuardedStream};
+
+/// The scope of a connection and its remote endpoint, as the extensions of a request have them.
+///
+/// - axum: serve with `into_make_service_with_connect_info::<ConnInfo>()`. A handler gets it from the
+///   extractor `ConnectInfo<ConnInfo>`.
+/// - tonic: it is in the extensions of each request, if the connections come from
+///   `rcmgr_tower::tonic::incoming`.
+/// - hyper: put it into the extensions of each request yourself.
+///
+/// ```
+/// use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, UsesFd};
+/// use rcmgr_tokio::{ConnScope, GuardedStream};
+/// use rcmgr_tower::ConnInfo;
+///
+/// let manager = Manager::new(Limits::unlimited())?;
+/// let peer = "192.0.2.7:4001".parse().map(Endpoint::Socket).unwrap();
+/// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, peer)?;
+/// let (socket, _) = tokio::io::duplex(64);
+/// let stream = GuardedStream::new(socket, ConnScope::new(connection), peer);
+///
+/// let info = ConnInfo::of(&stream);
+/// assert_eq!(info.peer().to_string(), "192.0.2.7:4001");
+/// assert_eq!(info.scope().stat().conns_inbound, 1);
+/// # Ok::<(), rcmgr_atomic::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConnInfo {
+    scope: ConnScope,
+    peer: Endpoint,
+}
+
+impl ConnInfo {
+    /// The facts of a stream. It is a handle on the stream's scope, so the scope lives as long.
+    pub fn of<S>(stream: &GuardedStream<S>) -> Self {
+        Self {
+            scope: stream.scope().clone(),
+            peer: stream.peer(),
+        }
+    }
+
+    /// The scope of the connection.
+    pub fn scope(&self) -> &ConnScope {
+        &self.scope
+    }
+
+    /// The remote endpoint.
+    pub fn peer(&self) -> Endpoint {
+        self.peer
+    }
+}
+
+/// The scope of a request's connection. Where the address of the client is known, it is added to the
+/// extensions in the form in which handlers of axum and tonic look for it.
+pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnScope> {
+    if let Some(scope) = extensions.get::<ConnScope>() {
+        return Some(scope.clone());
+    }
+    if let Some(info) = extensions.get::<ConnInfo>().cloned() {
+        // For `Request::remote_addr`.
+        #[cfg(feature = "tonic")]
+        if let Endpoint::Socket(address) = info.peer {
+            extensions.insert(::tonic::transport::server::TcpConnectInfo {
+                local_addr: None,
+                remote_addr: Some(address),
+            });
+        }
+        return Some(info.scope);
+    }
+    #[cfg(feature = "axum")]
+    if let Some(ConnectInfo(info)) = extensions.get::<ConnectInfo<ConnInfo>>().cloned() {
+        // For handlers that are written for a plain listener.
+        if let Endpoint::Socket(address) = info.peer {
+            extensions.insert(ConnectInfo(address));
+        }
+        return Some(info.scope);
+    }
+    None
+}

@@ -1,0 +1,253 @@
+//! The service that the layer makes: it admits each request, and answers those that are refused.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use rcmgr_atomic::Scope;
+use tower_service::Service;
+
+use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
+use crate::budget::BodyBudget;
+use crate::priority::ChoosePriority;
+use crate::refusal::{Answer, Refusal};
+use crate::retry_after::RetryAfter;
+use crate::span::{RequestSpan, begin_span};
+
+/// What [`RequestScopes`](crate::RequestScopes) does with requests.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// The scope of requests whose connection is not known.
+    pub(crate) scope: Scope,
+    pub(crate) priority: ChoosePriority,
+    pub(crate) memory_per_request: u64,
+    pub(crate) body: Option<BodyBudget>,
+    pub(crate) retry_after: RetryAfter,
+    pub(crate) answer: Answer,
+    pub(crate) on_refusal: Option<Arc<OnRefusal>>,
+}
+
+/// Changes the answer to a refused request.
+pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
+
+impl Config {
+    /// The answer to a refused request. With `close`, the connection is closed after it.
+    fn answer(&self, refusal: &Refusal, close: bool) -> Response<Bytes> {
+        let mut response = (self.answer)(refusal, &self.retry_after);
+        if close {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response.extensions_mut().insert(refusal.clone());
+        if let Some(change) = &self.on_refusal {
+            change(refusal, &mut response);
+        }
+        response
+    }
+
+    /// Admits a request: opens its span, and charges it.
+    fn admit<B: Body>(
+        &self,
+        request: Request<B>,
+    ) -> Result<(Request<RequestBody<B>>, RequestSpan), (Refusal, B)> {
+        let (mut head, body) = request.into_parts();
+        let priority = self.priority.of(&head);
+        let base = self.memory_per_request;
+        let opened = begin_span(&mut head.extensions, &self.scope).and_then(|span| {
+            span.reserve_memory(base, priority)?;
+            Ok(RequestSpan::new(span))
+        });
+        let span = match opened {
+            Ok(span) => span,
+            Err(error) => return Err((Refusal::NoRoom(error), body)),
+        };
+        let body = if body.is_end_stream() {
+            RequestBody::empty()
+        } else if let Some(budget) = self.body {
+            let declared = declared_length(&head.headers, &body);
+            match Meter::new(span.clone(), budget, priority, base, declared) {
+                Ok(meter) => RequestBody::new(body, Some(meter)),
+                Err(refusal) => return Err((refusal, body)),
+            }
+        } else {
+            RequestBody::new(body, None)
+        };
+        head.extensions.insert(span.clone());
+        Ok((Request::from_parts(head, body), span))
+    }
+}
+
+/// The length that the client has declared for a body; zero if it has declared none.
+fn declared_length(headers: &HeaderMap, body: &impl Body) -> u64 {
+    let header = headers.get(header::CONTENT_LENGTH).map_or(0, |length| {
+        let digits = length.as_bytes();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return 0;
+        }
+        digits.iter().fold(0_u64, |number, digit| {
+            let next = number.saturating_mul(10);
+            next.saturating_add(u64::from(digit - b'0'))
+        })
+    });
+    header.max(body.size_hint().lower())
+}
+
+/// Gives each request a span of its connection, and answers those that are refused. Made by
+/// [`RequestScopes`](crate::RequestScopes).
+#[derive(Clone)]
+pub struct RequestScopesService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> RequestScopesService<S> {
+    pub(crate) const fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for RequestScopesService<S>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R: Body,
+    R::Data: From<Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    /// Takes nothing: a request that does not come yet must not hold anything.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let closes = request.version() <= Version::HTTP_11;
+        let continues = request.headers().contains_key(header::EXPECT);
+        match self.config.admit(request) {
+            Ok((request, span)) => ResponseFuture {
+                kind: Kind::Handler {
+                    future: self.inner.call(request),
+                    span: Some(span),
+                    config: self.config.clone(),
+                    closes,
+                },
+            },
+            Err((refusal, body)) => {
+                let is_unread = !body.is_end_stream();
+                let response = self.config.answer(&refusal, closes && is_unread);
+                // Over HTTP/2 an unread body ends without harm. A client that waits for
+                // `100 Continue` has sent nothing, and to read from it would send it that.
+                if is_unread && closes && !continues {
+                    spawn(drain(Box::pin(body)));
+                }
+                let response = Some(response);
+                ResponseFuture {
+                    kind: Kind::Refused { response },
+                }
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for RequestScopesService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestScopesService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future of [`RequestScopesService`]. It holds the span of the request.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind<F> {
+        Handler {
+            #[pin]
+            future: F,
+            span: Option<RequestSpan>,
+            config: Arc<Config>,
+            // Whether the connection is closed after a refusal.
+            closes: bool,
+        },
+        Refused {
+            response: Option<Response<Bytes>>,
+        },
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, rest) = match self.project().kind.project() {
+            KindProjection::Handler {
+                future,
+                span,
+                config,
+                closes,
+            } => {
+                let handled = ready!(future.poll(cx));
+                let span = span.take().expect("it is not polled after its end");
+                let Some(refused) = span.refused_body() else {
+                    return Poll::Ready(handled.map(|response| {
+                        response.map(|body| ResponseBody::of_handler(body, span))
+                    }));
+                };
+                // The body was refused: the layer answers, whatever the handler made of it.
+                let rest = refused.take_rest().filter(|_| *closes);
+                (config.answer(&refused.refusal, *closes), rest)
+            }
+            KindProjection::Refused { response } => (
+                response.take().expect("it is not polled after its end"),
+                None,
+            ),
+        };
+        rest.into_iter().for_each(spawn);
+        Poll::Ready(Ok(response.map(ResponseBody::of_refusal)))
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Handler { span, .. } => f.debug_tuple("Handler").field(span).finish(),
+            Kind::Refused { response } => f.debug_tuple("Refused").field(response).finish(),
+        }
+    }
+}
