@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use rcmgr_atomic::ReserveWhenAvailable;
+use rcmgr_atomic::{CanWait, ReserveWhenAvailable};
 use rcmgr_core::{Error, MIB, Priority, ResourceScope};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
@@ -208,6 +208,7 @@ where
     pub async fn fill_from_when_available<R>(&mut self, reader: &mut R) -> io::Result<usize>
     where
         R: AsyncRead + Unpin + ?Sized,
+        S::Target: CanWait + Sized,
     {
         loop {
             match self.make_room() {
