@@ -73,7 +73,7 @@ const MOST: usize = MIB as usize;
 /// ```
 pub struct Buffer<S = ConnScope>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     scope: S,
     priority: Priority,
@@ -91,7 +91,7 @@ where
 
 impl<S> Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     /// An empty buffer that holds nothing yet. It will reserve memory in `scope` at `priority`.
     ///
@@ -354,7 +354,7 @@ where
 
 impl<S> Drop for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn drop(&mut self) {
         self.bytes = Vec::new();
@@ -366,7 +366,7 @@ where
 
 impl<S> Deref for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     type Target = [u8];
 
@@ -377,7 +377,7 @@ where
 
 impl<S> AsRef<[u8]> for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn as_ref(&self) -> &[u8] {
         self
@@ -386,7 +386,7 @@ where
 
 impl<S> Buf for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn remaining(&self) -> usize {
         self.len()
@@ -404,7 +404,7 @@ where
 
 impl<S> fmt::Debug for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     /// Shows no bytes, because they are the client's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
