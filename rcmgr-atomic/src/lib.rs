@@ -109,7 +109,7 @@ pub mod record {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::api::{Asker, MemoryRequest};
+    pub use crate::api::asker::{Asks, MemoryRequest};
     pub use crate::charge::Memory;
     pub use crate::counters::{Kind, Slot};
     pub use crate::engine::{Engine, Path, Request, Wait};
