@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 use crate::accept::{Accept, AcceptError};
 use crate::conn_scope::ConnScope;
 use crate::descriptors::Reserve;
+use crate::graceful::Graceful;
 use crate::refusal::{Answer, Refusal, Refused, Replies};
 use crate::stream::GuardedStream;
 
@@ -73,6 +74,7 @@ pub struct Guarded<L> {
     service: Option<Arc<str>>,
     refusal: Refusal,
     first_byte_within: Option<Duration>,
+    graceful: Option<Graceful>,
     reserve: Option<Reserve>,
     replies: Replies,
     pauses: Pauses,
@@ -90,6 +92,7 @@ impl<L: Accept> Guarded<L> {
             service: None,
             refusal: Refusal::Close,
             first_byte_within: None,
+            graceful: None,
             reserve: None,
             replies: Replies::new(),
             pauses: Pauses::default(),
@@ -120,6 +123,14 @@ impl<L: Accept> Guarded<L> {
     #[must_use]
     pub fn first_byte_within(mut self, limit: Duration) -> Self {
         self.first_byte_within = Some(limit);
+        self
+    }
+
+    /// Makes each connection a part of a graceful end: it is counted there until its socket is closed,
+    /// and cut at the deadline. [`Graceful::accept`] does that by itself.
+    #[must_use]
+    pub fn ended_by(mut self, graceful: &Graceful) -> Self {
+        self.graceful = Some(graceful.clone());
         self
     }
 
@@ -262,8 +273,12 @@ impl<L: Accept> Guarded<L> {
             return None;
         }
         let stream = GuardedStream::new(io, ConnScope::new(connection), peer);
-        Some(match self.first_byte_within {
+        let stream = match self.first_byte_within {
             Some(limit) => stream.first_byte_within(limit),
+            None => stream,
+        };
+        Some(match &self.graceful {
+            Some(graceful) => stream.ended_by(graceful),
             None => stream,
         })
     }

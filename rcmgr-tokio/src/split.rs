@@ -15,9 +15,10 @@ use crate::stream::GuardedStream;
 /// The stream, which both halves hold.
 #[derive(Debug)]
 struct Whole<S> {
+    // Dropped before the stream, which gives the scope back last.
+    scope: ConnScope,
     // Locked only while it is polled, which never blocks.
     stream: Mutex<GuardedStream<S>>,
-    scope: ConnScope,
     peer: Endpoint,
     is_write_vectored: bool,
 }
@@ -29,25 +30,25 @@ impl<S> Whole<S> {
     }
 }
 
-/// Splits a stream.
-pub(crate) fn split<S>(stream: GuardedStream<S>) -> (GuardedReadHalf<S>, GuardedWriteHalf<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let whole = Arc::new(Whole {
-        scope: stream.scope().clone(),
-        peer: stream.peer(),
-        is_write_vectored: stream.is_write_vectored(),
-        stream: Mutex::new(stream),
-    });
-    let reader = GuardedReadHalf {
-        whole: whole.clone(),
-    };
-    let writer = GuardedWriteHalf {
-        whole,
-        is_shut_down: false,
-    };
-    (reader, writer)
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
+    /// Splits the stream into a half to read from and a half to write to, which two tasks can own.
+    /// The socket is closed, and the scope given back, with the last half.
+    pub fn into_split(self) -> (GuardedReadHalf<S>, GuardedWriteHalf<S>) {
+        let whole = Arc::new(Whole {
+            scope: self.scope().clone(),
+            peer: self.peer(),
+            is_write_vectored: self.is_write_vectored(),
+            stream: Mutex::new(self),
+        });
+        let reader = GuardedReadHalf {
+            whole: whole.clone(),
+        };
+        let writer = GuardedWriteHalf {
+            whole,
+            is_shut_down: false,
+        };
+        (reader, writer)
+    }
 }
 
 /// The half of a [`GuardedStream`] to read from: see [`GuardedStream::into_split`].
