@@ -1,10 +1,15 @@
 //! The metrics that OpenTelemetry collects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use rcmgr_atomic::{Direction, Endpoint, Limits, Manager, Priority, UsesFd};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, Priority, UsesFd};
 use rcmgr_metrics::Observer;
 
 /// The sum of the series of a metric that have this label.
@@ -34,6 +39,11 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
             AggregatedMetrics::F64(MetricData::Gauge(gauge)) => gauge
                 .data_points()
                 .for_each(|point| add(point.value(), &mut point.attributes())),
+            AggregatedMetrics::F64(MetricData::Sum(sum)) => {
+                assert!(sum.is_monotonic());
+                sum.data_points()
+                    .for_each(|point| add(point.value(), &mut point.attributes()));
+            }
             other => panic!("{metric} is {other:?}"),
         }
     }
@@ -82,5 +92,57 @@ fn each_collection_reads_the_manager_again() {
         assert_eq!(streams("bucket"), [0.0; 16]);
         assert_eq!((streams("count"), streams("sum")), (vec![0.0], vec![0.0]));
     }
+    provider.shutdown().unwrap();
+}
+
+/// A clock that the test sets.
+#[derive(Debug, Default)]
+struct Seconds(AtomicU64);
+
+impl Clock for Seconds {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn requests_that_wait_and_the_time_of_ended_waits_are_collected() {
+    let mut limits = Limits::unlimited();
+    limits.system.memory = 100.into();
+    let clock = Arc::new(Seconds::default());
+    let builder = Manager::builder().limits(limits).clock(clock.clone());
+    let manager = builder.build().unwrap();
+    let exporter = InMemoryMetricExporter::default();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter.clone())
+        .build();
+    rcmgr_metrics::opentelemetry::register(
+        Observer::new(manager.clone()),
+        &provider.meter("rcmgr"),
+    );
+    let of_system = ("scope", "system");
+    let collect = |metric| {
+        provider.force_flush().unwrap();
+        collected(&exporter, metric, of_system)
+    };
+
+    let system = manager.view_system();
+    let held = system.reserve(100_u64, Priority::Always).unwrap();
+    let mut waiting = Box::pin(system.reserve_when_available(40_u64, Priority::Always));
+    let mut task = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut task).is_pending());
+    assert_eq!(collect("rcmgr_waiting"), [1.0]);
+    assert_eq!(collect("rcmgr_waiting_amount"), [40.0]);
+    assert_eq!(collect("rcmgr_waits"), [1.0]);
+    assert_eq!(collect("rcmgr_waiting_longest_seconds"), [0.0]);
+    assert_eq!(collect("rcmgr_wait_seconds"), [0.0]);
+
+    clock.0.store(3, Ordering::Relaxed);
+    assert_eq!(collect("rcmgr_waiting_longest_seconds"), [3.0]);
+    drop(waiting);
+    assert_eq!(collect("rcmgr_waiting"), [0.0; 0]);
+    assert_eq!(collect("rcmgr_waits_ended").iter().sum::<f64>(), 1.0);
+    assert_eq!(collect("rcmgr_wait_seconds"), [3.0]);
+    drop(held);
     provider.shutdown().unwrap();
 }

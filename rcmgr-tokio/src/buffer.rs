@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use rcmgr_atomic::ReserveWhenAvailable;
+use rcmgr_atomic::{CanWait, ReserveWhenAvailable};
 use rcmgr_core::{Error, MIB, Priority, ResourceScope};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
@@ -73,7 +73,7 @@ const MOST: usize = MIB as usize;
 /// ```
 pub struct Buffer<S = ConnScope>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     scope: S,
     priority: Priority,
@@ -91,7 +91,7 @@ where
 
 impl<S> Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     /// An empty buffer that holds nothing yet. It will reserve memory in `scope` at `priority`.
     ///
@@ -208,6 +208,7 @@ where
     pub async fn fill_from_when_available<R>(&mut self, reader: &mut R) -> io::Result<usize>
     where
         R: AsyncRead + Unpin + ?Sized,
+        S::Target: CanWait + Sized,
     {
         loop {
             match self.make_room() {
@@ -353,7 +354,7 @@ where
 
 impl<S> Drop for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn drop(&mut self) {
         self.bytes = Vec::new();
@@ -365,7 +366,7 @@ where
 
 impl<S> Deref for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     type Target = [u8];
 
@@ -376,7 +377,7 @@ where
 
 impl<S> AsRef<[u8]> for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn as_ref(&self) -> &[u8] {
         self
@@ -385,7 +386,7 @@ where
 
 impl<S> Buf for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     fn remaining(&self) -> usize {
         self.len()
@@ -403,7 +404,7 @@ where
 
 impl<S> fmt::Debug for Buffer<S>
 where
-    S: Deref<Target: ResourceScope>,
+    S: Deref<Target: CanWait>,
 {
     /// Shows no bytes, because they are the client's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

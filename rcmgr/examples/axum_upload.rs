@@ -76,7 +76,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = axum::serve(Listener::new(listener), app);
 
     if argument.is_some() {
-        let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be received") };
+        let stop = async {
+            tokio::signal::ctrl_c()
+                .await
+                .expect("Ctrl-C can be received")
+        };
         server.with_graceful_shutdown(stop).await?;
         return Ok(());
     }
@@ -108,9 +112,9 @@ async fn show(server: SocketAddr, manager: &Manager) -> Result<(), Box<dyn Error
     drop(other);
 
     let metrics = request(server, "GET /limits/metrics HTTP/1.1", &[]).await?;
-    let refused = metrics.lines().filter(|line| {
-        line.starts_with("libp2p_rcmgr_blocked_resources") && !line.ends_with(" 0")
-    });
+    let refused = metrics
+        .lines()
+        .filter(|line| line.starts_with("libp2p_rcmgr_blocked_resources") && !line.ends_with(" 0"));
     println!("the metrics:");
     for line in refused {
         println!("  {line}");
@@ -128,7 +132,9 @@ async fn request(server: SocketAddr, head: &str, body: &[u8]) -> Result<String, 
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer has a head")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("an answer has a head")?;
     let status = head.split(' ').nth(1).ok_or("a head has a status")?;
     let mut shown = format!("{status} {body}");
     if let Some(after) = head.lines().find(|line| line.starts_with("retry-after")) {

@@ -63,8 +63,9 @@
 //! # Scope
 //!
 //! The manager counts the reservations of the program. It does not see allocations. It limits how much is in use at
-//! a time; of rates it knows those of new connections by address. It never queues: a request is granted
-//! or refused at once, and waiting is up to the caller.
+//! a time; of rates it knows those of new connections by address. A request is granted or refused at
+//! once; async code can wait for room, in order and by priority: see
+//! [`Manager::open_connection_when_available`] and [`Connection::reserve_when_available`].
 
 #![forbid(unsafe_code)]
 

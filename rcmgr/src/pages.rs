@@ -24,3 +24,5 @@ struct Limits;
 struct Manager;
 #[doc = include_str!("../../docs/src/using/operations.md")]
 struct Operations;
+#[doc = include_str!("../../docs/src/using/waiting.md")]
+struct Waiting;

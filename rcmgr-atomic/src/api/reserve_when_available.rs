@@ -15,7 +15,7 @@ use crate::engine::Wait;
 /// [`Scope`](crate::Scope) or [`Service`](crate::Service).
 pub trait CanWait: ResourceScope + Asks {}
 
-impl<T: ResourceScope + Asks> CanWait for T {}
+impl<T: ResourceScope + Asks + ?Sized> CanWait for T {}
 
 /// The future of [`reserve_when_available`](Connection::reserve_when_available): memory, as soon as
 /// there is room.
@@ -72,7 +72,7 @@ impl<S> Unpin for ReserveWhenAvailable<S> {}
 impl<S> Future for ReserveWhenAvailable<S>
 where
     S: Deref,
-    S::Target: CanWait + Sized,
+    S::Target: CanWait,
 {
     type Output = Result<MemoryGuard<S>>;
 

@@ -11,6 +11,9 @@ pub use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
 
+/// Whether loom explores this code.
+pub const IS_MODEL: bool = true;
+
 /// A fence between two SeqCst accesses. loom takes such accesses for AcqRel ones, which a load may
 /// overtake; the fence gives them the order that they have.
 pub fn order_seq_cst_accesses() {

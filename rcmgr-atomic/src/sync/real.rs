@@ -11,6 +11,9 @@ use super::brief_lock::BriefLock;
 
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 
+/// Whether loom explores this code.
+pub const IS_MODEL: bool = false;
+
 /// Nothing: SeqCst accesses are in one order. The shim of loom needs it.
 #[inline(always)]
 pub fn order_seq_cst_accesses() {}

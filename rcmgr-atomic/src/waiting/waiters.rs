@@ -23,7 +23,7 @@ use super::ticket::{Position, Ticket};
 use super::totals::{WaitCounters, WaitEnd, WaitTotals};
 use crate::node::Node;
 use crate::sync::{
-    AtomicU64, OnceBox, Ordering, Table, call_user_code, fence, order_seq_cst_accesses,
+    AtomicU64, IS_MODEL, OnceBox, Ordering, Table, call_user_code, fence, order_seq_cst_accesses,
 };
 use crate::words::Resources;
 
@@ -75,6 +75,10 @@ impl Waiters {
     /// Whether a request waits for anything.
     #[inline]
     pub fn any(&self) -> bool {
+        // Most models have no waiters. They need not explore the steps below.
+        if IS_MODEL && self.queues.get().is_none() {
+            return false;
+        }
         order_seq_cst_accesses();
         // SeqCst: in one order with the step before, which made room: see the head of this file.
         self.waiting.load(Ordering::SeqCst) != 0

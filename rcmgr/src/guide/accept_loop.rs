@@ -32,7 +32,9 @@
 //!   socket with others, as with QUIC, says `UsesFd::No`.
 //! - The address is checked first, then the scopes. With these limits, one IPv4 address may have 16
 //!   connections: see [`by_address`](super::by_address).
-//! - No call waits for room. Each answers at once, so it can be made from async code.
+//! - Each of these calls answers at once, so it can be made from async code.
+//!   [`open_connection_when_available`](crate::Manager::open_connection_when_available) waits for
+//!   room instead.
 //!
 //! # Name the peer
 //!

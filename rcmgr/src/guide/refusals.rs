@@ -36,7 +36,11 @@
 //! - **A connection or stream that the remote opened**: close it. The remote can try again.
 //! - **Work of your own**, such as dialling out: if
 //!   [`is_temporary`](crate::Error::is_temporary) says so, try again, and wait longer after each
-//!   refusal. Other errors stay: the scope is closed, or attached already.
+//!   refusal. Other errors stay: the scope is closed, or attached already. Async code can wait for
+//!   room in a fair queue instead:
+//!   [`reserve_when_available`](crate::Connection::reserve_when_available),
+//!   [`open_stream_when_available`](crate::Manager::open_stream_when_available). While others wait,
+//!   a request that does not is refused with [`WaitersFirst`](crate::Error::WaitersFirst).
 //! - **Memory**: read less, or stop reading until something was released. The remote then notices by
 //!   flow control.
 //!

@@ -149,6 +149,9 @@ pub fn queues(page: &Page, width: usize) -> Vec<Line<'static>> {
 pub fn of_scope(detail: &Detail, width: usize) -> Vec<Line<'static>> {
     let style = bar::style(Some(0.8));
     let queue = |queue: &Queue| {
+        // The name of a span; that of the scope itself stands above.
+        let is_of_scope = queue.scope == detail.scope.name.shown;
+        let span = if is_of_scope { "" } else { &*queue.scope };
         let amount = match queue.is_memory() {
             true => format!("for {}", queue.amount()),
             false => String::new(),
@@ -162,7 +165,7 @@ pub fn of_scope(detail: &Detail, width: usize) -> Vec<Line<'static>> {
                 format!("longest {}", seconds(queue.longest_seconds)),
                 style,
             ),
-            part(0, detail.span_of(queue), FAINT),
+            part(0, span, FAINT),
         ];
         fit::flow(parts, "", width)
     };

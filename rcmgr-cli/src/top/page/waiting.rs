@@ -3,7 +3,6 @@
 use rcmgr_atomic::Resource;
 use serde::Deserialize;
 
-use super::Detail;
 use super::server::plain_text;
 use crate::top::numbers::amount;
 
@@ -69,15 +68,5 @@ impl WaitTotals {
     pub fn average_seconds(&self) -> Option<f64> {
         let ended = self.ended().into_iter().fold(0, u64::saturating_add);
         (ended > 0).then(|| self.waited_seconds / ended as f64)
-    }
-}
-
-impl Detail {
-    /// The name of the span that a queue belongs to; empty for the scope itself.
-    pub fn span_of(&self, queue: &Queue) -> String {
-        match queue.scope == self.scope.name.shown {
-            true => String::new(),
-            false => queue.scope.clone(),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the lines of the refusal log.
 
 mod dry_run;
+mod waiting;
 
 use std::sync::Mutex;
 
