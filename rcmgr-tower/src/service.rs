@@ -36,6 +36,9 @@ pub(crate) struct Config {
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 
+/// A request that is admitted, and its span.
+type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
+
 impl Config {
     /// The answer to a refused request. With `close`, the connection is closed after it.
     fn answer(&self, refusal: &Refusal, close: bool) -> Response<Bytes> {
@@ -52,10 +55,7 @@ impl Config {
     }
 
     /// Admits a request: opens its span, and charges it.
-    fn admit<B: Body>(
-        &self,
-        request: Request<B>,
-    ) -> Result<(Request<RequestBody<B>>, RequestSpan), (Refusal, B)> {
+    fn admit<B: Body>(&self, request: Request<B>) -> Result<Admitted<B>, (Refusal, B)> {
         let (mut head, body) = request.into_parts();
         let priority = self.priority.of(&head);
         let base = self.memory_per_request;
