@@ -208,6 +208,7 @@ where
     pub async fn fill_from_when_available<R>(&mut self, reader: &mut R) -> io::Result<usize>
     where
         R: AsyncRead + Unpin + ?Sized,
+        S::Target: CanWait + Sized,
     {
         loop {
             match self.make_room() {

@@ -195,6 +195,18 @@ async fn a_buffer_of_a_closed_connection_is_refused() {
 }
 
 #[tokio::test]
+async fn a_buffer_that_needs_more_than_there_can_ever_be_does_not_wait() {
+    let manager = with_memory(1000);
+    let mut buffer = Buffer::new(inbound(&manager), Priority::Always);
+    let mut input = &b"hello"[..];
+    let error = buffer
+        .fill_from_when_available(&mut input)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+}
+
+#[tokio::test]
 async fn a_buffer_waits_for_memory_that_another_one_holds() {
     let manager = with_memory(4096);
     let mut first = Buffer::new(inbound(&manager), Priority::Always);

@@ -312,7 +312,7 @@ async fn two_bodies_on_one_http_2_connection_that_do_not_fit_together() {
     let layer = layer_of(&manager, BodyBudget::per_request(800 * KIB));
     let client = collecting(layer).await;
     let both_have_a_half = Barrier::new(2);
-    let send = |mut client: Http2Client| async {
+    let send = async |mut client: Http2Client| {
         let (mut frames, body) = sent_body();
         let sends = async {
             // Half of the body arrives, then the other half.
