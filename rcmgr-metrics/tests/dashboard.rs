@@ -56,8 +56,11 @@ fn shown() -> Exposition {
     assert_eq!(held.len(), 10, "the last one was refused");
 
     // One more waits.
-    let mut next =
-        pin!(manager.open_connection_when_available(Direction::Inbound, UsesFd::Yes, Endpoint::None));
+    let mut next = pin!(manager.open_connection_when_available(
+        Direction::Inbound,
+        UsesFd::Yes,
+        Endpoint::None
+    ));
     let mut task = Context::from_waker(Waker::noop());
     assert!(next.as_mut().poll(&mut task).is_pending());
 
