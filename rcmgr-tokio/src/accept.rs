@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-pub(crate) use errors::{AcceptError, is_out_of_descriptors};
+pub(crate) use errors::{AcceptError, Shortage};
 pub use from_future::AcceptFuture;
 
 /// A listener: a source of connections that [`Guarded`](crate::Guarded) can guard. It is implemented

@@ -233,9 +233,11 @@ impl<L: Accept> Guarded<L> {
                     tracing::debug!("a connection failed before it was accepted: {error}");
                     continue;
                 }
-                // The first time it tries once more: see `Pauses::shortage`.
-                AcceptError::Shortage if self.pauses.shortage(&error) == IsFirst(true) => continue,
-                AcceptError::Shortage => {}
+                AcceptError::Shortage(shortage) => {
+                    if self.pauses.shortage(shortage, &error) == IsFirst(true) {
+                        continue; // It tries once more: see `Pauses::shortage`.
+                    }
+                }
                 AcceptError::Unknown => self.pauses.unknown(&error),
             }
             ready!(self.pauses.poll_ready(cx));

@@ -65,7 +65,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
         assert!(served.try_recv().is_err());
         let warned = warnings.take();
         assert_eq!(warned.len(), 1, "{warned:?}");
-        let numbers = format!("{allowed} of {allowed} file descriptors are open");
+        let numbers = format!("{allowed} of {allowed} file descriptors open");
         assert!(warned[0].contains(&numbers), "{warned:?}");
 
         // Each socket that the server closes lets one client in.
