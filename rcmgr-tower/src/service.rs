@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
 use crate::budget::BodyBudget;
+use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
 use crate::refusal::{Answer, Refusal};
 use crate::retry_after::RetryAfter;
@@ -36,7 +37,7 @@ pub(crate) struct Config {
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 
-/// A request that is admitted, and its span.
+/// A request with its charged body, and its span.
 type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
 
 impl Config {
@@ -55,13 +56,17 @@ impl Config {
     }
 
     /// Admits a request: opens its span, and charges it.
-    fn admit<B: Body>(&self, request: Request<B>) -> Result<Admitted<B>, (Refusal, B)> {
+    fn admit<B: Body>(
+        &self,
+        connection: Option<&ConnInfo>,
+        request: Request<B>,
+    ) -> Result<Admitted<B>, (Refusal, B)> {
         let (mut head, body) = request.into_parts();
         let priority = self.priority.of(&head);
         let base = self.memory_per_request;
-        let opened = begin_span(&mut head.extensions, &self.scope).and_then(|span| {
+        let opened = begin_span(&mut head.extensions, connection, &self.scope).and_then(|span| {
             span.reserve_memory(base, priority)?;
-            Ok(RequestSpan::new(span))
+            Ok(span)
         });
         let span = match opened {
             Ok(span) => span,
@@ -104,11 +109,17 @@ fn declared_length(headers: &HeaderMap, body: &impl Body) -> u64 {
 pub struct RequestScopesService<S> {
     inner: S,
     config: Arc<Config>,
+    /// The connection of all its requests, if it serves only one.
+    connection: Option<ConnInfo>,
 }
 
 impl<S> RequestScopesService<S> {
-    pub(crate) const fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+    pub(crate) const fn new(inner: S, config: Arc<Config>, connection: Option<ConnInfo>) -> Self {
+        Self {
+            inner,
+            config,
+            connection,
+        }
     }
 
     /// The service inside.
@@ -147,14 +158,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let closes = request.version() <= Version::HTTP_11;
-        let continues = request.headers().contains_key(header::EXPECT);
-        match self.config.admit(request) {
+        let connects = request.method() == Method::CONNECT;
+        let continues =
+            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
+        match self.config.admit(self.connection.as_ref(), request) {
             Ok((request, span)) => ResponseFuture {
                 kind: Kind::Handler {
                     future: self.inner.call(request),
                     span: Some(span),
                     config: self.config.clone(),
                     closes,
+                    connects,
                 },
             },
             Err((refusal, body)) => {
@@ -200,6 +214,8 @@ pin_project! {
             config: Arc<Config>,
             // Whether the connection is closed after a refusal.
             closes: bool,
+            // Whether a success turns the connection over to another protocol.
+            connects: bool,
         },
         Refused {
             response: Option<Response<Bytes>>,
@@ -221,11 +237,17 @@ where
                 span,
                 config,
                 closes,
+                connects,
             } => {
                 let handled = ready!(future.poll(cx));
                 let span = span.take().expect("it is not polled after its end");
                 let Some(refused) = span.refused_body() else {
                     return Poll::Ready(handled.map(|response| {
+                        let status = response.status();
+                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+                        if is_upgrade || (*connects && status.is_success()) {
+                            span.note_upgrade();
+                        }
                         response.map(|body| ResponseBody::of_handler(body, span))
                     }));
                 };

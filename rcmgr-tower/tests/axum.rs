@@ -107,7 +107,7 @@ async fn handlers_have_the_address_of_the_client_in_both_forms() {
     let taps = Arc::new(AtomicUsize::new(0));
     let counted = taps.clone();
     let tapped = Listener::new(guarded).tap_io(move |stream| {
-        stream.as_ref().set_nodelay(true).unwrap();
+        stream.get_ref().set_nodelay(true).unwrap();
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let server = tokio::spawn(async move { axum::serve(tapped, app).await });

@@ -187,7 +187,7 @@ async fn a_streaming_call_holds_its_span_for_hours_until_its_end() {
     let scope = ConnScope::new(connection.unwrap());
     let (socket, far) = tokio::io::duplex(64 * 1024);
     let stream = GuardedStream::new(socket, scope, Endpoint::Socket(peer));
-    let io = rcmgr_tower::tonic::Io::new(stream);
+    let io = rcmgr_tower::Io::new(stream);
     let echo = Echo::held();
     let server = tonic::transport::Server::builder()
         .layer(grpc(&manager).memory_per_request(CALL))
