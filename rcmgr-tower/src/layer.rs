@@ -14,6 +14,7 @@ use rcmgr_tokio::ConnScope;
 use tower_layer::Layer;
 
 use crate::budget::BodyBudget;
+use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
 use crate::refusal::{Answer, Refusal, answer_http};
 use crate::retry_after::RetryAfter;
@@ -46,7 +47,7 @@ use crate::service::{Config, RequestScopesService};
 pub struct RequestScopes {
     manager: Manager,
     config: Arc<Config>,
-    connection: Option<ConnScope>,
+    connection: Option<ConnInfo>,
 }
 
 impl RequestScopes {
@@ -97,8 +98,13 @@ impl RequestScopes {
     /// Opens the spans of all requests in the scope of this connection: for servers that make a service
     /// for each connection, such as those on hyper. Nothing is looked up in the extensions of the
     /// requests then.
-    pub fn connection(mut self, scope: &ConnScope) -> Self {
-        self.connection = Some(scope.clone());
+    pub fn connection(self, scope: &ConnScope) -> Self {
+        self.with_connection(ConnInfo::of_scope(scope.clone()))
+    }
+
+    /// Opens the spans of all requests in this connection.
+    pub(crate) fn with_connection(mut self, connection: ConnInfo) -> Self {
+        self.connection = Some(connection);
         self
     }
 

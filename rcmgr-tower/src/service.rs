@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
-use rcmgr_tokio::ConnScope;
 use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
 use crate::budget::BodyBudget;
+use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
 use crate::refusal::{Answer, Refusal};
 use crate::retry_after::RetryAfter;
@@ -58,7 +58,7 @@ impl Config {
     /// Admits a request: opens its span, and charges it.
     fn admit<B: Body>(
         &self,
-        connection: Option<&ConnScope>,
+        connection: Option<&ConnInfo>,
         request: Request<B>,
     ) -> Result<Admitted<B>, (Refusal, B)> {
         let (mut head, body) = request.into_parts();
@@ -66,7 +66,7 @@ impl Config {
         let base = self.memory_per_request;
         let opened = begin_span(&mut head.extensions, connection, &self.scope).and_then(|span| {
             span.reserve_memory(base, priority)?;
-            Ok(RequestSpan::new(span))
+            Ok(span)
         });
         let span = match opened {
             Ok(span) => span,
@@ -110,11 +110,11 @@ pub struct RequestScopesService<S> {
     inner: S,
     config: Arc<Config>,
     /// The connection of all its requests, if it serves only one.
-    connection: Option<ConnScope>,
+    connection: Option<ConnInfo>,
 }
 
 impl<S> RequestScopesService<S> {
-    pub(crate) const fn new(inner: S, config: Arc<Config>, connection: Option<ConnScope>) -> Self {
+    pub(crate) const fn new(inner: S, config: Arc<Config>, connection: Option<ConnInfo>) -> Self {
         Self {
             inner,
             config,
@@ -158,6 +158,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let closes = request.version() <= Version::HTTP_11;
+        let connects = request.method() == Method::CONNECT;
         let continues =
             !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
         match self.config.admit(self.connection.as_ref(), request) {
@@ -167,6 +168,7 @@ where
                     span: Some(span),
                     config: self.config.clone(),
                     closes,
+                    connects,
                 },
             },
             Err((refusal, body)) => {
@@ -212,6 +214,8 @@ pin_project! {
             config: Arc<Config>,
             // Whether the connection is closed after a refusal.
             closes: bool,
+            // Whether a success turns the connection over to another protocol.
+            connects: bool,
         },
         Refused {
             response: Option<Response<Bytes>>,
@@ -233,11 +237,17 @@ where
                 span,
                 config,
                 closes,
+                connects,
             } => {
                 let handled = ready!(future.poll(cx));
                 let span = span.take().expect("it is not polled after its end");
                 let Some(refused) = span.refused_body() else {
                     return Poll::Ready(handled.map(|response| {
+                        let status = response.status();
+                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+                        if is_upgrade || (*connects && status.is_success()) {
+                            span.note_upgrade();
+                        }
                         response.map(|body| ResponseBody::of_handler(body, span))
                     }));
                 };

@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use rcmgr_atomic::Manager;
 use rcmgr_core::{KIB, LimitValue, MIB, Priority};
 use rcmgr_tower::{BodyBudget, RequestScopes};
-use support::server::{Server, app, manager};
+use support::server::{Server, app, listener, manager};
 use support::{http1, http2, until, within};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -233,6 +234,49 @@ async fn of_two_bodies_that_fit_singly_one_is_refused_and_the_other_ends_well() 
     assert_eq!(response.status, 200);
     assert_eq!(response.body, MOST.to_string().as_bytes());
     drop((first, second));
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_connection_without_a_first_byte_is_closed() {
+    let manager = manager(|_| ());
+    let (guarded, addr) = listener(&manager).await;
+    let guarded = guarded.first_byte_within(Duration::from_millis(100));
+    let server = Server::axum_on(guarded, addr, &manager, app(Arc::new(Semaphore::new(0))));
+    let silent = http1::Client::connect(server.addr).await;
+    assert!(silent.closed().await.is_empty());
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_or_drips_is_refused_and_the_client_sees_it() {
+    let manager = manager(|_| ());
+    let budget = BodyBudget::per_request(MOST)
+        .next_chunk_within(Duration::from_millis(500))
+        .no_slower_than(10 * KIB, Duration::from_millis(100));
+    let app = app(Arc::new(Semaphore::new(0))).layer(scopes(&manager).body(budget));
+    let server = Server::axum(&manager, app).await;
+    for drips in [false, true] {
+        let mut client = http1::Client::connect(server.addr).await;
+        client.send(upload(1000)).await;
+        // A byte at a time is in time for each chunk, and far below the rate.
+        let answered = loop {
+            let drip = async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if drips {
+                    client.try_send("x").await
+                } else {
+                    Ok(())
+                }
+            };
+            let gone = drip.await.is_err();
+            if gone || client.has_arrived() {
+                break client.response().await;
+            }
+        };
+        assert_eq!(answered.status, 408);
+        assert!(client.closed().await.is_empty());
+    }
     server.ends_with_nothing_in_use().await;
 }
 
