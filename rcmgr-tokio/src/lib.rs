@@ -1,5 +1,16 @@
 //! Guarded listeners and streams for servers on tokio: every connection is admitted by a resource
 //! manager.
+//!
+//! | to | see |
+//! | --- | --- |
+//! | admit the connections of a listener | [`Guarded`], over any [`Accept`] |
+//! | refuse the others politely | [`Refusal`] |
+//! | keep the scope with the socket, through TLS, a split and an upgrade | [`GuardedStream`] |
+//! | hold the scope of a connection elsewhere | [`ConnScope`] |
+//! | close clients that never speak | [`Guarded::first_byte_within`] |
+//! | read into memory that is reserved | [`Buffer`] |
+//! | connect to another server | [`connect()`], [`ConnectExt`] |
+//! | end a server | [`Graceful`] |
 
 #![forbid(unsafe_code)]
 
