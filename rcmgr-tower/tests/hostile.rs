@@ -11,9 +11,10 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use rcmgr_atomic::Manager;
 use rcmgr_core::{KIB, LimitValue, MIB, Priority};
-use rcmgr_tower::{BodyBudget, RequestScopes};
+use rcmgr_tower::axum::Listener;
+use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
 use support::server::{Server, app, listener, manager};
-use support::{http1, http2, until, within};
+use support::{all_released, http1, http2, until, within};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -246,6 +247,42 @@ async fn a_connection_without_a_first_byte_is_closed() {
     let silent = http1::Client::connect(server.addr).await;
     assert!(silent.closed().await.is_empty());
     server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_client_of_axum_that_sends_its_head_slowly_is_closed() {
+    let limit = Duration::from_millis(200);
+    let router = || app(Arc::new(Semaphore::new(0)));
+    // By both ways to apply the layer.
+    for whole in [false, true] {
+        let manager = manager(|_| ());
+        let (guarded, addr) = listener(&manager).await;
+        let listener = Listener::new(guarded).request_within(limit);
+        let scopes = scopes(&manager);
+        let server = tokio::spawn(async move {
+            if whole {
+                let app = scopes.into_make_service(router());
+                axum::serve(listener, app).await
+            } else {
+                let app = router().layer(scopes);
+                let app = app.into_make_service_with_connect_info::<ConnInfo>();
+                axum::serve(listener, app).await
+            }
+        });
+        let mut client = http1::Client::connect(addr).await;
+        assert_eq!(client.request(upload(3) + "abc").await.status, 200);
+        client
+            .send("GET / HTTP/1.1\r\nHost: localhost\r\nA: ")
+            .await;
+        let closed = async {
+            while client.try_send("a").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the end of the connection", closed).await;
+        all_released(&manager).await;
+        server.abort();
+    }
 }
 
 #[tokio::test]

@@ -396,3 +396,27 @@ async fn a_call_whose_message_arrives_too_slowly_exceeds_its_deadline() {
     client.close().await;
     server.ends_with_nothing_in_use().await;
 }
+
+#[tokio::test]
+async fn a_connection_is_closed_when_it_has_been_without_a_call_for_too_long() {
+    let manager = room_for(1);
+    let limit = Duration::from_millis(200);
+    let (guarded, addr) = support::server::listener(&manager).await;
+    let echo = Echo::held();
+    let server = tonic::transport::Server::builder()
+        .layer(grpc(&manager))
+        .add_service(echo.clone())
+        .serve_with_incoming(rcmgr_tower::tonic::incoming(guarded).request_within(limit));
+    let server = tokio::spawn(server);
+    let client = http2::Client::connect(addr).await;
+    let mut messages = call(&client, "/test.Echo/Watch").await.into_body();
+    // A call that lasts is no reason.
+    tokio::time::sleep(3 * limit).await;
+    echo.go.add_permits(1);
+    let tick = within("a message", messages.data()).await.unwrap();
+    assert_eq!(tick.unwrap(), message(b"tick"));
+    drop(messages);
+    client.closed().await;
+    all_released(&manager).await;
+    server.abort();
+}
