@@ -465,7 +465,7 @@ fn a_wait_is_no_refusal_in_a_trace_and_a_request_behind_it_is_one() {
     assert!(first.as_mut().poll(&mut task).is_ready());
     sink.close().unwrap();
 
-    let events = events(&[path.clone()]);
+    let events = events(std::slice::from_ref(&path));
     let of_peer = events
         .iter()
         .filter(|event| event.scope_name() == "peer:peer-1");
