@@ -1,5 +1,7 @@
 //! A guarded listener for axum, and the span of a request as an extractor, with the feature `axum`.
 
+mod make_service;
+
 use std::fmt;
 use std::io;
 
@@ -16,6 +18,8 @@ use rcmgr_tokio::{Accept, Guarded, GuardedStream};
 use crate::refusal::{Refusal, answer_http};
 use crate::retry_after::RetryAfter;
 use crate::{ConnInfo, RequestSpan};
+
+pub use make_service::{AppFuture, AppService, MakeService};
 
 /// A guarded listener for [`axum::serve()`].
 ///

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
+use rcmgr_tokio::ConnScope;
 use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
@@ -36,6 +37,9 @@ pub(crate) struct Config {
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 
+/// A request with its charged body, and its span.
+type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
+
 impl Config {
     /// The answer to a refused request. With `close`, the connection is closed after it.
     fn answer(&self, refusal: &Refusal, close: bool) -> Response<Bytes> {
@@ -54,12 +58,13 @@ impl Config {
     /// Admits a request: opens its span, and charges it.
     fn admit<B: Body>(
         &self,
+        connection: Option<&ConnScope>,
         request: Request<B>,
-    ) -> Result<(Request<RequestBody<B>>, RequestSpan), (Refusal, B)> {
+    ) -> Result<Admitted<B>, (Refusal, B)> {
         let (mut head, body) = request.into_parts();
         let priority = self.priority.of(&head);
         let base = self.memory_per_request;
-        let opened = begin_span(&mut head.extensions, &self.scope).and_then(|span| {
+        let opened = begin_span(&mut head.extensions, connection, &self.scope).and_then(|span| {
             span.reserve_memory(base, priority)?;
             Ok(RequestSpan::new(span))
         });
@@ -104,11 +109,17 @@ fn declared_length(headers: &HeaderMap, body: &impl Body) -> u64 {
 pub struct RequestScopesService<S> {
     inner: S,
     config: Arc<Config>,
+    /// The connection of all its requests, if it serves only one.
+    connection: Option<ConnScope>,
 }
 
 impl<S> RequestScopesService<S> {
-    pub(crate) const fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+    pub(crate) const fn new(inner: S, config: Arc<Config>, connection: Option<ConnScope>) -> Self {
+        Self {
+            inner,
+            config,
+            connection,
+        }
     }
 
     /// The service inside.
@@ -147,8 +158,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let closes = request.version() <= Version::HTTP_11;
-        let continues = request.headers().contains_key(header::EXPECT);
-        match self.config.admit(request) {
+        let continues =
+            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
+        match self.config.admit(self.connection.as_ref(), request) {
             Ok((request, span)) => ResponseFuture {
                 kind: Kind::Handler {
                     future: self.inner.call(request),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use http::Extensions;
 use rcmgr_atomic::{ReserveWhenAvailable, Scope, Span};
 use rcmgr_core::{Amount, MemoryGuard, Priority, Result};
+use rcmgr_tokio::ConnScope;
 
 use crate::conn_info::connection_of;
 use crate::refusal::Refusal;
@@ -118,10 +119,16 @@ impl Deref for RequestSpan {
 }
 
 /// Opens the span of a request: of the span that a layer outside opened for it, else of its
-/// connection, else of `otherwise`.
-pub(crate) fn begin_span(extensions: &mut Extensions, otherwise: &Scope) -> Result<Span> {
+/// connection, else of `otherwise`. The connection is in the extensions, unless the caller knows it.
+pub(crate) fn begin_span(
+    extensions: &mut Extensions,
+    connection: Option<&ConnScope>,
+    otherwise: &Scope,
+) -> Result<Span> {
     if let Some(outer) = extensions.get::<RequestSpan>() {
         outer.begin_span()
+    } else if let Some(connection) = connection {
+        connection.begin_span()
     } else if let Some(connection) = connection_of(extensions) {
         connection.begin_span()
     } else {

@@ -131,9 +131,7 @@ impl Wait {
                 }) => Place { scope, resource },
                 refused => return Poll::Ready(Err(refused)),
             };
-            request.check_alone().inspect_err(|refused| {
-                count_final(request, refused);
-            })?;
+            check_alone(request)?;
             // 4. It waits at the scope that refused.
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
@@ -235,6 +233,17 @@ impl Drop for Wait {
     fn drop(&mut self) {
         self.end(WaitEnd::GivenUp);
     }
+}
+
+/// Checks whether there would be room for a request if nothing else were charged.
+///
+/// # Errors
+///
+/// The refusal, which is counted and recorded.
+pub fn check_alone<R: Request>(request: &R) -> Result<()> {
+    request
+        .check_alone()
+        .inspect_err(|refused| count_final(request, refused))
 }
 
 /// Counts and records the refusal of a request that cannot wait, or not any longer.
