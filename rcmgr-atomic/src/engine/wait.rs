@@ -112,9 +112,13 @@ impl Wait {
         {
             let waker = cx.waker().clone();
             engine.waiters().set_waker(place, *position, waker);
-            engine.check_open()?;
         }
         loop {
+            // The manager is closed, perhaps since the last attempt. This comes after the request
+            // has entered a queue: either this thread sees the close, or that wakes the request.
+            if self.0.is_some() {
+                request.engine().check_open()?;
+            }
             // 2. Try the whole request, whichever scope refused it before.
             let ticket = self.0.as_ref().map_or(Ticket::NEW, |queued| queued.ticket);
             let refused = match request.attempt(ticket) {
@@ -136,7 +140,6 @@ impl Wait {
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
             }
-            request.engine().check_open()?;
             self.move_to(request, place, cx)?;
         }
     }

@@ -35,15 +35,16 @@ pub struct Waiter {
 /// The requests that wait for one place.
 #[derive(Debug)]
 pub struct Queue {
-    /// Each of them says what is waited for: see `Node::waited`. Empty for a leaf or span.
-    nodes: NodesOfScope,
+    /// Each of them says what is waited for: see `Node::waited`. Empty for a leaf or span. A scope
+    /// that was removed and made again, while requests for the old one are still here, has more.
+    nodes: Vec<Arc<Node>>,
     waiters: BTreeMap<Position, Waiter>,
 }
 
 impl Queue {
-    pub fn new(nodes: NodesOfScope) -> Self {
+    pub fn new() -> Self {
         Self {
-            nodes,
+            nodes: Vec::new(),
             waiters: BTreeMap::new(),
         }
     }
@@ -64,7 +65,21 @@ impl Queue {
         self.waiters.values()
     }
 
-    pub fn insert(&mut self, resource: Resource, position: Position, waiter: Waiter) {
+    /// `nodes` are the nodes of the scope that the request is charged on.
+    pub fn insert(
+        &mut self,
+        resource: Resource,
+        position: Position,
+        waiter: Waiter,
+        nodes: NodesOfScope,
+    ) {
+        for node in nodes {
+            if !self.nodes.iter().any(|known| Arc::ptr_eq(known, &node)) {
+                // A node that only this queue knows belongs to a scope that was removed.
+                self.nodes.retain(|known| Arc::strong_count(known) > 1);
+                self.nodes.push(node);
+            }
+        }
         self.waiters.insert(position, waiter);
         self.tell_nodes(resource);
     }

@@ -181,12 +181,12 @@ impl Waiters {
         let mut waiter = Some(waiter);
         let entered = queues.of_places.change_or_insert(
             place.clone(),
-            |_| Queue::new(nodes),
+            |_| Queue::new(),
             |queue| match queue.len() {
                 waiting if waiting >= most => Err(waiting),
                 _ => {
                     let waiter = waiter.take().expect("it is called once");
-                    queue.insert(place.resource, position, waiter);
+                    queue.insert(place.resource, position, waiter, nodes);
                     Ok(())
                 }
             },
