@@ -161,6 +161,8 @@ impl Wait {
         if is_node && nodes.is_empty() {
             return Ok(());
         }
+        // The waker is code of the user: a panic of it comes before the first change.
+        let waker = Some(cx.waker().clone());
         // 2. Leave the queue where it was. The turn passes to the next there.
         let before = self.0.take().inspect(Queued::leave);
         // 3. A request that waits already is not turned away by a full queue.
@@ -178,7 +180,7 @@ impl Wait {
         let position = Position::new(request.level(), ticket);
         let asker = request.asker();
         let waiter = Waiter {
-            waker: Some(cx.waker().clone()),
+            waker,
             amount: request.amount(),
             since,
         };
