@@ -16,6 +16,8 @@ mod span;
 mod stream;
 mod waiting;
 
+#[cfg(loom)]
+pub use asker::{Asker, MemoryRequest};
 pub use builder::Builder;
 pub use connection::Connection;
 pub use manager::{Manager, ScopeReport};

@@ -109,11 +109,14 @@ pub mod record {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::api::{Asker, MemoryRequest};
     pub use crate::charge::Memory;
     pub use crate::counters::{Kind, Slot};
-    pub use crate::engine::{Engine, Path};
-    pub use crate::engine::{Request, Wait};
-    pub use crate::leaf::{Leaf, charge_new, join_charged, leave_allowlist, stream_path};
+    pub use crate::engine::{Engine, Path, Request, Wait};
+    pub use crate::leaf::{
+        Leaf, charge_in_turn, charge_new, check_new_alone, join_charged, leave_allowlist,
+        stream_path,
+    };
     pub use crate::lending::CreditOptions;
     pub use crate::lifetime::retire::Retire;
     pub use crate::lifetime::{Collect, Shared, Staged, Use};

@@ -41,6 +41,18 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// For the models, which have no handles.
+#[cfg(loom)]
+impl<'a> Asker<'a> {
+    pub fn of_leaf(leaf: &'a Leaf) -> Self {
+        Self::leaf(leaf)
+    }
+
+    pub fn of_span(span: &'a SpanState) -> Self {
+        Self::span(span)
+    }
+}
+
 impl fmt::Debug for Asker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asker").finish_non_exhaustive()

@@ -13,6 +13,7 @@
 //! The turn is passed on when the first request leaves its queue, for whatever reason: the one after
 //! it is woken, because there may be room for it too.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ struct Queues {
     tickets: AtomicU64,
     of_places: Table<Place, Queue>,
     /// The requests of each leaf, and of each span that is not part of a leaf, by its name.
-    of_askers: Table<ScopeName, Vec<(Place, Position)>>,
+    of_askers: Table<ScopeName, BTreeMap<Position, Place>>,
     counters: [WaitCounters; ScopeClass::ALL.len()],
 }
 
@@ -142,8 +143,8 @@ impl Waiters {
     #[cold]
     pub fn wake_those_of(&self, asker: &ScopeName) {
         let queues = self.queues();
-        let entries = queues.of_askers.read(&root(asker), Vec::clone);
-        for (place, position) in entries.into_iter().flatten() {
+        let entries = queues.of_askers.read(&root(asker), BTreeMap::clone);
+        for (position, place) in entries.into_iter().flatten() {
             let waker = queues
                 .of_places
                 .change(&place, |queue| queue.wake(position));
@@ -181,12 +182,12 @@ impl Waiters {
         let mut waiter = Some(waiter);
         let entered = queues.of_places.change_or_insert(
             place.clone(),
-            |_| Queue::new(nodes),
+            |_| Queue::new(),
             |queue| match queue.len() {
                 waiting if waiting >= most => Err(waiting),
                 _ => {
                     let waiter = waiter.take().expect("it is called once");
-                    queue.insert(place.resource, position, waiter);
+                    queue.insert(place.resource, position, waiter, nodes);
                     Ok(())
                 }
             },
@@ -194,14 +195,16 @@ impl Waiters {
         if entered.is_err() {
             // The queue may have been made for this request.
             queues.of_places.remove_if(place, Queue::is_empty);
+            drop_outside_of_locks(waiter);
             return entered;
         }
         if let Some(asker) = asker {
-            let entry = (place.clone(), position);
-            let push = |entries: &mut Vec<_>| entries.push(entry);
+            let insert = |entries: &mut BTreeMap<_, _>| {
+                entries.insert(position, place.clone());
+            };
             queues
                 .of_askers
-                .change_or_insert(root(asker), |_| Vec::new(), push);
+                .change_or_insert(root(asker), |_| BTreeMap::new(), insert);
         }
         // 2. Say that a request waits. SeqCst, with a fence: in one order with the try that the
         //    caller makes after this.
@@ -214,8 +217,7 @@ impl Waiters {
     pub fn set_waker(&self, place: &Place, position: Position, waker: Waker) {
         let queues = &self.queues().of_places;
         let before = queues.change(place, |queue| queue.set_waker(position, waker));
-        // The waker is code of the user. It is dropped outside of the lock.
-        drop(before);
+        drop_outside_of_locks(before);
         // SeqCst: in one order with the try, as in `enter`.
         fence(Ordering::SeqCst);
     }
@@ -231,15 +233,14 @@ impl Waiters {
         queues.of_places.remove_if(place, Queue::is_empty);
         if let Some(asker) = asker {
             let root = root(asker);
-            queues.of_askers.change(&root, |entries| {
-                entries.retain(|(other, at)| (other, *at) != (place, position));
-            });
-            queues.of_askers.remove_if(&root, Vec::is_empty);
+            let remove = |entries: &mut BTreeMap<_, _>| entries.remove(&position);
+            queues.of_askers.change(&root, remove);
+            queues.of_askers.remove_if(&root, BTreeMap::is_empty);
         }
         // SeqCst: in one order with the other steps on it.
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         if let Some((waiter, next)) = left {
-            drop(waiter);
+            drop_outside_of_locks(waiter);
             wake(next);
         }
     }
@@ -285,6 +286,11 @@ fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         call_user_code(|| waker.wake());
     }
+}
+
+/// Drops a value with a waker, which is code of the user.
+fn drop_outside_of_locks<T>(with_waker: T) {
+    call_user_code(|| drop(with_waker));
 }
 
 /// The name under which the requests of a leaf, of a span, or of spans in it are found: of the leaf,
