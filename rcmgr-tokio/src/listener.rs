@@ -140,7 +140,8 @@ impl<L: Accept> Guarded<L> {
     /// `RLIMIT_NOFILE` less the descriptors that are open for other purposes, less `count`. If it is
     /// higher it is lowered, and a warning has the numbers. So a connection that would take a
     /// descriptor of the reserve is refused by the system scope. When all limits of the manager are
-    /// changed, the new one is lowered in the same way.
+    /// changed, the new one is lowered in the same way. If refused clients may get a
+    /// [reply](Refusal::Reply), 64 descriptors more stay free for that.
     ///
     /// Connections on the allowlist have their own limit, which stays. Without this call, or where the
     /// operating system has no such limit, nothing is limited.
@@ -198,7 +199,7 @@ impl<L: Accept> Guarded<L> {
     /// The next connection that is admitted. The waker is woken when it is worth another call.
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<GuardedStream<L::Io>> {
         if let Some(reserve) = &self.reserve {
-            reserve.begin(&self.manager);
+            reserve.begin(&self.manager, self.refusal.sockets());
         }
         loop {
             let (io, peer) = ready!(self.poll_socket(cx));
@@ -257,7 +258,7 @@ impl<L: Accept> Guarded<L> {
     /// The guarded stream of a socket, or none if it was refused.
     fn admit(&self, io: L::Io, peer: Endpoint) -> Option<GuardedStream<L::Io>> {
         if let Some(reserve) = &self.reserve {
-            reserve.keep(&self.manager);
+            reserve.keep(&self.manager, self.refusal.sockets());
         }
         let uses_fd = self.listener.uses_fd();
         let opened = self

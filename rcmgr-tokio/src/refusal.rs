@@ -42,7 +42,9 @@ pub enum Refusal {
     /// So that the reply arrives, the connection is closed after the client has closed its side, or
     /// has sent 64 KiB, or after a second. At most 64 connections of a listener wait so at a time; with
     /// more, the reply is sent and the connection is closed at once. Then the reply may be lost if the
-    /// client has sent something. The descriptors of these connections are not counted by the manager.
+    /// client has sent something. The manager does not count the descriptors of these connections, but
+    /// [`descriptors_in_reserve`](crate::Guarded::descriptors_in_reserve) keeps descriptors free for
+    /// them.
     Reply(&'static [u8]),
     /// The same, with bytes that are not known when the program is compiled.
     ReplyBytes(Bytes),
@@ -56,6 +58,14 @@ impl Refusal {
     /// returns another [`With`](Self::With), the connection is closed.
     pub fn with(decide: impl Fn(&Error, Endpoint) -> Self + Send + Sync + 'static) -> Self {
         Self::With(Decide(Arc::new(decide)))
+    }
+
+    /// How many sockets it may keep open after the refusal.
+    pub(crate) const fn sockets(&self) -> u64 {
+        match self {
+            Self::Close | Self::Reset => 0,
+            Self::Reply(_) | Self::ReplyBytes(_) | Self::With(_) => reply::MOST_SOCKETS as u64,
+        }
     }
 
     /// What to do with one connection.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::Refused;
 
 /// How many sockets of a listener may wait for the end of the client at a time.
-const MOST_SOCKETS: usize = 64;
+pub(super) const MOST_SOCKETS: usize = 64;
 /// How long a socket waits at most.
 const LONGEST: Duration = Duration::from_secs(1);
 /// How many bytes a socket reads and throws away at most.

@@ -104,6 +104,14 @@ async fn accept_in_a_select_that_others_win_serves_every_client() {
     assert!(manager.stat().system.is_zero());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_that_comes_during_an_attempt_is_not_lost() {
+    let script = Script::new([Step::Wait, SOCKET]);
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let listener = Guarded::new(script, manager);
+    let _stream = timeout(LONG, listener.accept()).await.unwrap();
+}
+
 #[test]
 fn a_wake_up_reaches_each_task_that_accepts() {
     let manager = Manager::new(Limits::unlimited()).unwrap();
