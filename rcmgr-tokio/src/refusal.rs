@@ -1,16 +1,15 @@
 //! What a refused client gets: a close, a reset, or a short reply.
 
+mod refused;
 mod reply;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rcmgr_atomic::Connection;
 use rcmgr_core::{Endpoint, Error};
 
-use crate::descriptors::WakeAcceptors;
-
+pub(crate) use refused::Refused;
 pub(crate) use reply::Replies;
 
 /// What [`Guarded`](crate::Guarded) does with a connection that the manager refuses.
@@ -105,25 +104,4 @@ pub(crate) enum Answer {
     Close,
     Reset,
     Reply(Bytes),
-}
-
-/// The socket of a refused connection. When it is dropped, the socket is closed before its connection
-/// is given back.
-#[derive(Debug)]
-pub(crate) struct Refused<S> {
-    // The order matters: fields are dropped from the first to the last.
-    pub(crate) io: S,
-    _wake: WakeAcceptors,
-    /// Counted in the manager, if it was the service that refused.
-    _connection: Option<Connection>,
-}
-
-impl<S> Refused<S> {
-    pub(crate) fn new(io: S, connection: Option<Connection>) -> Self {
-        Self {
-            io,
-            _wake: WakeAcceptors,
-            _connection: connection,
-        }
-    }
 }

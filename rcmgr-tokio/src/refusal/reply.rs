@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Refused;
+use super::refused::Refused;
 
 /// How many sockets of a listener may wait for the end of the client at a time.
 pub(super) const MOST_SOCKETS: usize = 64;
