@@ -70,7 +70,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | accept connections | [`Guarded`], [`Incoming`]; [`Accept`] or [`AcceptFuture`] for a listener of your own |
-//! | choose what a refused client gets | [`Refusal`] |
+//! | choose the answer to a refused client | [`Refusal`] |
 //! | read, write and split a connection | [`GuardedStream`] |
 //! | hold on to the scope of a connection | [`ConnScope`] |
 //! | close clients that never speak | [`Guarded::first_byte_within`] |

@@ -111,7 +111,7 @@ impl<L: Accept> Guarded<L> {
         self
     }
 
-    /// What a refused client gets. By default its connection is closed.
+    /// Sets the answer to a refused client. By default its connection is closed.
     #[must_use]
     pub fn on_refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
@@ -196,7 +196,7 @@ impl<L: Accept> Guarded<L> {
         &self.manager
     }
 
-    /// The next connection that is admitted. The waker is woken when it is worth another call.
+    /// The next connection that is admitted. The waker is woken when another call may succeed.
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<GuardedStream<L::Io>> {
         if let Some(reserve) = &self.reserve {
             reserve.begin(&self.manager, self.refusal.sockets());
@@ -245,7 +245,7 @@ impl<L: Accept> Guarded<L> {
         }
     }
 
-    /// Counts a turn of this task, and says whether it had enough.
+    /// Counts one attempt. Returns whether other tasks should run first.
     fn is_turn_of_others(&self) -> bool {
         // Relaxed: a throttle. Tasks that count at the same time only share their turns.
         let is_over = self.in_a_row.fetch_add(1, Ordering::Relaxed) >= MOST_IN_A_ROW;

@@ -1,4 +1,4 @@
-//! What a refused client gets: a close, a reset, or a short reply.
+//! The answer to a refused client: a close, a reset, or a short reply.
 
 mod refused;
 mod reply;
@@ -12,7 +12,7 @@ use rcmgr_core::{Endpoint, Error};
 pub(crate) use refused::Refused;
 pub(crate) use reply::Replies;
 
-/// What [`Guarded`](crate::Guarded) does with a connection that the manager refuses.
+/// The answer of [`Guarded`](crate::Guarded) to a client whose connection the manager refuses.
 ///
 /// ```
 /// use rcmgr_core::Error;
@@ -52,8 +52,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Calls a function with the error and the remote endpoint of each refused connection, and does
-    /// what the function returns. The function runs in the accept loop, so it must not block. If it
+    /// Calls a function with the error and the remote endpoint of each refused connection. The result
+    /// of the function is the answer. The function runs in the accept loop, so it must not block. If it
     /// returns another [`With`](Self::With), the connection is closed.
     pub fn with(decide: impl Fn(&Error, Endpoint) -> Self + Send + Sync + 'static) -> Self {
         Self::With(Decide(Arc::new(decide)))
@@ -67,7 +67,7 @@ impl Refusal {
         }
     }
 
-    /// What to do with one connection.
+    /// The answer to one client.
     pub(crate) fn answer(&self, error: &Error, peer: Endpoint) -> Answer {
         match self {
             Self::With(Decide(decide)) => decide(error, peer).fixed_answer(),
@@ -75,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// The same, without a function.
+    /// The answer without a function.
     fn fixed_answer(&self) -> Answer {
         match self {
             Self::Close | Self::With(_) => Answer::Close,
@@ -98,7 +98,7 @@ impl fmt::Debug for Decide {
     }
 }
 
-/// What happens to one refused connection.
+/// The answer to one refused client.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Close,

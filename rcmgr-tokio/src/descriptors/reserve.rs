@@ -1,5 +1,5 @@
-//! File descriptors that stay free for files, the log and backends: the limit of the system scope
-//! is lowered to what is left.
+//! A reserve of file descriptors for files, the log and backends: the limit of the system scope is
+//! lowered so far that the reserve stays free.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

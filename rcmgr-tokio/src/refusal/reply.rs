@@ -1,8 +1,8 @@
 //! Short replies to refused clients, and the wait until each has arrived.
 //!
-//! A socket that is closed with unread bytes sends a reset, and a client that gets a reset loses what
-//! it has not read yet. So after the reply the sending side alone is shut down, and what the client
-//! sends is read and thrown away until it closes, within bounds.
+//! A socket that is closed with unread bytes sends a reset, and a client that gets a reset may lose the
+//! bytes that it has not read yet. So after the reply only the sending side is shut down. Bytes from the
+//! client are read and dropped until it closes, within bounds.
 
 use std::io;
 use std::pin::{Pin, pin};

@@ -124,7 +124,7 @@ fn a_wake_up_reaches_each_task_that_accepts() {
     script.push([SOCKET, SOCKET]);
     assert!(tasks.iter().all(task::Spawn::is_woken));
     let [first, second, third] = &mut tasks;
-    // The first one was woken and is not polled: it holds up nobody.
+    // The first one was woken and is not polled. The others do not wait for it.
     let _streams = [assert_ready!(second.poll()), assert_ready!(third.poll())];
     assert_pending!(first.poll());
     script.push([SOCKET]);

@@ -13,7 +13,7 @@ use crate::{clients, listener, open, open_files, run};
 
 const RESERVE: u64 = 32;
 
-/// Accepts what has arrived.
+/// Accepts the connections that have arrived.
 async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::GuardedStream<TcpStream>> {
     let mut streams = Vec::new();
     while let Ok(stream) = timeout(Duration::from_millis(200), listener.accept()).await {
