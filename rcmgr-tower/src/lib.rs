@@ -1,4 +1,120 @@
-//! Layers for tower, axum and tonic: a budget of memory over requests and their bodies.
+//! A layer for tower: a budget of memory over all requests of a server and their bodies.
+//!
+//! [`RequestScopes`] gives each request a span: a scope for all memory that is held for the request.
+//! The span is a part of the scope of its connection, of a service, or of the system. So the limits
+//! of these scopes hold for all their requests together. A request that finds no room is answered
+//! with a status that says why.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body::Body;
+//! use http_body_util::{BodyExt, Full};
+//! use rcmgr_atomic::{Limits, MIB, Manager};
+//! use rcmgr_tower::{BodyBudget, RequestBody, RequestScopes};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! async fn upload<B>(request: Request<RequestBody<B>>) -> Result<Response<Full<Bytes>>, Infallible>
+//! where
+//!     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+//! {
+//!     // The chunks are charged on the span of the request as they arrive.
+//!     let answer = match request.into_body().collect().await {
+//!         Ok(body) => format!("{} bytes", body.to_bytes().len()),
+//!         Err(refused) => refused.to_string(), // the layer answers in place of the handler
+//!     };
+//!     Ok(Response::new(answer.into()))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut limits = Limits::unlimited();
+//! limits.system.memory = (64 * MIB).into(); // for all requests together
+//! let manager = Manager::new(limits)?;
+//! let layer = RequestScopes::new(&manager)
+//!     .body(BodyBudget::per_request(1 * MIB).wait(Duration::from_millis(200)));
+//! let service = layer.layer(service_fn(upload));
+//!
+//! let small = Request::new(Full::new(Bytes::from("hello")));
+//! assert_eq!(service.clone().oneshot(small).await?.status(), StatusCode::OK);
+//! let large = Request::new(Full::new(Bytes::from(vec![0; 2_000_000])));
+//! assert_eq!(service.oneshot(large).await?.status(), StatusCode::PAYLOAD_TOO_LARGE);
+//! assert!(manager.stat().system.is_zero());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How long memory is charged
+//!
+//! | memory | from | until |
+//! | --- | --- | --- |
+//! | of the request ([`memory_per_request`](RequestScopes::memory_per_request)) | its head | the span ends |
+//! | of a body | a chunk arrives, before the handler gets it | the span ends |
+//! | of a [`streamed`](BodyBudget::streamed) body | a chunk arrives, before the handler gets it | the handler asks for the next chunk, or drops the body |
+//! | of [`RequestSpan::reserve`] | the call | the guard is dropped |
+//!
+//! The span ends with its last holder. The response holds it until its last byte, its trailers, or
+//! until it is dropped. Each clone of the [`RequestSpan`] holds it, too: a task that goes on after the
+//! response keeps one, and so does the task of a WebSocket. A refused body is given back at once.
+//!
+//! The body of the response is not charged. A handler that makes a large one reserves memory for it.
+//!
+//! # Refusals
+//!
+//! A refusal is an ordinary response, not an error of the service. So layers outside, such as those
+//! for traces and metrics, see it, and find the [`Refusal`] in its extensions.
+//!
+//! | reason | HTTP | gRPC |
+//! | --- | --- | --- |
+//! | there is no room now | 503 with `Retry-After` | `UNAVAILABLE` with `grpc-retry-pushback-ms` |
+//! | the body is over its budget, or larger than a limit | 413 | `RESOURCE_EXHAUSTED` |
+//! | the body is too slow | 408 | `DEADLINE_EXCEEDED` |
+//!
+//! A body is refused by its `Content-Length` before the handler runs, and before the client gets `100
+//! Continue`. Otherwise it is refused by the first byte that goes over, whatever length was declared.
+//! Then the body yields the [`Refusal`] as its error, and the layer answers whatever the handler makes
+//! of that. Only if the head of the response has been sent, the handler is on its own.
+//!
+//! Over HTTP/1, a response to a request with an unread body closes the connection. For up to 200 ms or
+//! 64 KiB the server still reads what the client sends, because a connection that is reset could take
+//! the answer with it. The read needs a tokio runtime with its timer enabled.
+//!
+//! Other layers of this kind answer differently: axum's `DefaultBodyLimit` refuses bodies of more than
+//! 2 MB on its own, so disable it where the budget is larger.
+//!
+//! # The order of layers
+//!
+//! - Layers for traces and metrics go outside of this layer: they see refusals.
+//! - A decompression of requests goes outside of this layer: then the bytes are charged after they are
+//!   inflated, and a small body that inflates to a large one is refused. To charge them as they arrive
+//!   as well, put another `RequestScopes` around the decompression, and set
+//!   [`memory_per_request`](RequestScopes::memory_per_request) of one of them to zero. The span of the
+//!   inner one is a part of the span of the outer one.
+//!
+//! # Slow clients
+//!
+//! A client that sends a head slowly holds a connection, but no request: see `first_byte_within` of
+//! the listener in `rcmgr-tokio`, and the timeouts of the server. A client that sends a body slowly
+//! holds a request: see [`next_chunk_within`](BodyBudget::next_chunk_within) and
+//! [`no_slower_than`](BodyBudget::no_slower_than).
+//!
+//! # Many requests on one connection
+//!
+//! Over HTTP/2, the number of concurrent requests of a connection is bounded by the memory of the
+//! connection divided by the memory of a request. By default a request has
+//! [4 KiB](RequestScopes::MEMORY_PER_REQUEST).
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `axum` | a guarded listener for `axum::serve`, and the [`RequestSpan`] as an extractor |
+//! | `tonic` | guarded connections for tonic, `NamedService`, and refusals as a `Status` |
+//!
+//! The layer works in any server on tower. For refusals as gRPC has them, see [`RequestScopes::grpc`].
 
 #![forbid(unsafe_code)]
 

@@ -61,30 +61,32 @@ impl Config {
         connection: Option<&ConnInfo>,
         request: Request<B>,
     ) -> Result<Admitted<B>, (Refusal, B)> {
-        let (mut head, body) = request.into_parts();
-        let priority = self.priority.of(&head);
+        let (mut request, priority) = self.priority.of(request);
         let base = self.memory_per_request;
-        let opened = begin_span(&mut head.extensions, connection, &self.scope).and_then(|span| {
+        let opened = begin_span(request.extensions_mut(), connection, &self.scope);
+        let admitted = opened.and_then(|span| {
             span.reserve_memory(base, priority)?;
             Ok(span)
         });
-        let span = match opened {
+        let span = match admitted {
             Ok(span) => span,
-            Err(error) => return Err((Refusal::NoRoom(error), body)),
+            Err(error) => return Err((Refusal::NoRoom(error), request.into_body())),
         };
-        let body = if body.is_end_stream() {
-            RequestBody::empty()
-        } else if let Some(budget) = self.body {
-            let declared = declared_length(&head.headers, &body);
+        let is_empty = request.body().is_end_stream();
+        let mut meter = None;
+        if let Some(budget) = self.body.filter(|_| !is_empty) {
+            let declared = declared_length(request.headers(), request.body());
             match Meter::new(span.clone(), budget, priority, base, declared) {
-                Ok(meter) => RequestBody::new(body, Some(meter)),
-                Err(refusal) => return Err((refusal, body)),
+                Ok(of_body) => meter = Some(of_body),
+                Err(refusal) => return Err((refusal, request.into_body())),
             }
-        } else {
-            RequestBody::new(body, None)
-        };
-        head.extensions.insert(span.clone());
-        Ok((Request::from_parts(head, body), span))
+        }
+        request.extensions_mut().insert(span.clone());
+        let request = request.map(|body| match is_empty {
+            true => RequestBody::empty(),
+            false => RequestBody::new(body, meter),
+        });
+        Ok((request, span))
     }
 }
 
