@@ -1,6 +1,6 @@
 //! The handles of users: on the manager, connections, streams, scopes, spans and services.
 
-mod asker;
+pub(crate) mod asker;
 mod builder;
 mod connection;
 mod inherent;
@@ -16,8 +16,6 @@ mod span;
 mod stream;
 mod waiting;
 
-#[cfg(loom)]
-pub use asker::{Asker, MemoryRequest};
 pub use builder::Builder;
 pub use connection::Connection;
 pub use manager::{Manager, ScopeReport};

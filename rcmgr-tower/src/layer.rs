@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use crate::budget::BodyBudget;
 use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
-use crate::refusal::{Answer, Refusal, answer_http};
+use crate::refusal::{Answer, BodyError, Refusal, answer_http};
 use crate::retry_after::RetryAfter;
 use crate::service::{Config, RequestScopesService};
 
@@ -63,11 +63,11 @@ impl RequestScopes {
     /// that [`service`](Self::service) names, or of the system scope. If a layer outside has given the
     /// request a span, it is a part of that.
     pub fn new(manager: &Manager) -> Self {
-        Self::with_answer(manager, answer_http)
+        Self::with_answer(manager, answer_http, |refusal| refusal.into())
     }
 
-    /// A layer that answers refused requests in this way.
-    pub(crate) fn with_answer(manager: &Manager, answer: Answer) -> Self {
+    /// A layer that answers refused requests in this way, and whose refused bodies yield this error.
+    pub(crate) fn with_answer(manager: &Manager, answer: Answer, body_error: BodyError) -> Self {
         Self {
             manager: manager.clone(),
             connection: None,
@@ -78,6 +78,7 @@ impl RequestScopes {
                 body: None,
                 retry_after: RetryAfter::default(),
                 answer,
+                body_error,
                 on_refusal: None,
             }),
         }

@@ -17,7 +17,7 @@ use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
 use crate::budget::BodyBudget;
 use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{Answer, BodyError, Refusal};
 use crate::retry_after::RetryAfter;
 use crate::span::{RequestSpan, begin_span};
 
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) body: Option<BodyBudget>,
     pub(crate) retry_after: RetryAfter,
     pub(crate) answer: Answer,
+    pub(crate) body_error: BodyError,
     pub(crate) on_refusal: Option<Arc<OnRefusal>>,
 }
 
@@ -84,7 +85,7 @@ impl Config {
         request.extensions_mut().insert(span.clone());
         let request = request.map(|body| match is_empty {
             true => RequestBody::empty(),
-            false => RequestBody::new(body, meter),
+            false => RequestBody::new(body, meter, self.body_error),
         });
         Ok((request, span))
     }

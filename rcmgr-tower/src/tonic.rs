@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -114,6 +115,8 @@ impl<S: NamedService> NamedService for RequestScopesService<S> {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let answer = answer_grpc(&refusal, &RetryAfter::default());
-        Self::from_header_map(answer.headers()).expect("the answer has a status")
+        let mut status = Self::from_header_map(answer.headers()).expect("the answer has a status");
+        status.set_source(Arc::new(refusal));
+        status
     }
 }

@@ -420,3 +420,32 @@ async fn a_connection_is_closed_when_it_has_been_without_a_call_for_too_long() {
     all_released(&manager).await;
     server.abort();
 }
+
+#[tokio::test]
+async fn a_streaming_call_that_sends_too_much_ends_with_the_status_of_the_refusal() {
+    let manager = manager(|_| ());
+    let layer = grpc(&manager).body(BodyBudget::per_request(CALL));
+    let server = Server::tonic(&manager, layer, Echo::ready()).await;
+    let client = http2::Client::connect(server.addr).await;
+    let (response, mut body) = client.open(head("/test.Echo/Count"), false).await.unwrap();
+    body.send_data(message(b"hello"), false).unwrap();
+    let response = within("a response", response).await.unwrap();
+    let mut answers = response.into_body();
+    let answer = within("an answer", answers.data()).await.unwrap();
+    assert_eq!(answer.unwrap(), message(b"5"));
+
+    // The head of the response is sent, so the layer can no longer answer: the handler does.
+    body.send_data(message(&[b'x'; CALL as usize]), false)
+        .unwrap();
+    let trailers = within("trailers", answers.trailers()).await;
+    let trailers = trailers.unwrap().unwrap();
+    assert_eq!(header(&trailers, "grpc-status"), "8");
+    let text = header(&trailers, "grpc-message");
+    assert_eq!(
+        text,
+        "the call is too large: at most 4096 bytes are allowed"
+    );
+    drop((answers, body));
+    client.close().await;
+    server.ends_with_nothing_in_use().await;
+}

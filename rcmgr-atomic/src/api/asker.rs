@@ -28,28 +28,16 @@ enum Inner<'a> {
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn leaf(leaf: &'a Leaf) -> Self {
+    pub(crate) fn leaf(leaf: &'a Leaf) -> Self {
         Self(Inner::Leaf(leaf))
     }
 
-    pub(super) fn span(span: &'a SpanState) -> Self {
+    pub(crate) fn span(span: &'a SpanState) -> Self {
         Self(Inner::Span(span))
     }
 
     pub(super) fn node(node: &'a NodeUser) -> Self {
         Self(Inner::Node(node))
-    }
-}
-
-/// For the models, which have no handles.
-#[cfg(loom)]
-impl<'a> Asker<'a> {
-    pub fn of_leaf(leaf: &'a Leaf) -> Self {
-        Self::leaf(leaf)
-    }
-
-    pub fn of_span(span: &'a SpanState) -> Self {
-        Self::span(span)
     }
 }
 

@@ -102,15 +102,18 @@ impl Waiters {
             for resource in waited_for.iter() {
                 self.wake_head(node.id().clone().into(), resource);
             }
-            // A connection that the allowlist lets in may use the standard scopes, too, and waits
-            // for the allowlisted ones.
-            let is_standard = matches!(node.id(), ScopeId::System | ScopeId::Transient);
-            if is_standard && resources != Resources::MEMORY {
-                for scope in [ScopeId::AllowlistedTransient, ScopeId::AllowlistedSystem] {
-                    for resource in resources.iter() {
-                        self.wake_head(scope.clone().into(), resource);
-                    }
-                }
+            if is_second_way(node.id()) && resources != Resources::MEMORY {
+                self.wake_allowlisted();
+            }
+        }
+    }
+
+    /// Wakes the first connections that wait for the allowlisted scopes. They may use the standard
+    /// scopes, too. There they may lack another resource than the one that they wait for.
+    fn wake_allowlisted(&self) {
+        for scope in [ScopeId::AllowlistedTransient, ScopeId::AllowlistedSystem] {
+            for resource in Resources::ALL_OF_CONNECTIONS.iter() {
+                self.wake_head(scope.clone().into(), resource);
             }
         }
     }
@@ -228,7 +231,8 @@ impl Waiters {
         let left = queues.of_places.change(place, |queue| {
             let was_first = queue.head() == Some(position);
             let waiter = queue.remove(place.resource, position);
-            (waiter, was_first.then(|| queue.wake_head()).flatten())
+            let next = was_first.then(|| queue.wake_head()).flatten();
+            (waiter, was_first, next)
         });
         queues.of_places.remove_if(place, Queue::is_empty);
         if let Some(asker) = asker {
@@ -239,9 +243,14 @@ impl Waiters {
         }
         // SeqCst: in one order with the other steps on it.
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        if let Some((waiter, next)) = left {
+        if let Some((waiter, was_first, next)) = left {
             drop_outside_of_locks(waiter);
             wake(next);
+            // A connection that the allowlist lets in may have let this request go first.
+            if was_first && is_second_way(&place.scope.scope) && place.resource != Resource::Memory
+            {
+                self.wake_allowlisted();
+            }
         }
     }
 
@@ -291,6 +300,11 @@ fn wake(waker: Option<Waker>) {
 /// Drops a value with a waker, which is code of the user.
 fn drop_outside_of_locks<T>(with_waker: T) {
     call_user_code(|| drop(with_waker));
+}
+
+/// Whether connections use this scope that may wait for the allowlisted scopes.
+fn is_second_way(scope: &ScopeId) -> bool {
+    matches!(scope, ScopeId::System | ScopeId::Transient)
 }
 
 /// The name under which the requests of a leaf, of a span, or of spans in it are found: of the leaf,

@@ -99,6 +99,47 @@ fn a_connection_of_the_allowlist_is_woken_by_room_in_the_standard_and_in_the_all
     nothing_is_left(&manager);
 }
 
+/// The connection that the allowlist lets in waits for the allowlisted scopes, and lets the other one
+/// go first in the standard ones.
+#[test]
+fn a_connection_of_the_allowlist_is_woken_when_one_before_it_in_the_standard_scopes_gives_up() {
+    let manager = with_allowlist(&["/ip4/10.0.0.0/ipcidr/8"], 1, 0);
+    let held = open(&manager, "192.0.2.1");
+    let mut other = opening(&manager, "192.0.2.2");
+    let mut allowlisted = opening(&manager, "10.0.0.1");
+    assert_pending!(other.poll());
+    assert_pending!(allowlisted.poll());
+    drop(held);
+    assert!(other.is_woken() && allowlisted.is_woken());
+    assert_pending!(allowlisted.poll());
+    drop(other);
+    assert!(allowlisted.is_woken());
+    drop(assert_ready_ok!(allowlisted.poll()));
+    nothing_is_left(&manager);
+}
+
+#[test]
+fn a_connection_of_the_allowlist_may_lack_one_resource_there_and_another_in_the_standard_scopes() {
+    let manager = with_allowlist(&["/ip4/10.0.0.0/ipcidr/8"], 1, 10);
+    let mut limits = Limits::clone(&manager.limits());
+    limits.allowlisted_system.fd = 1.into();
+    manager.set_limits(limits);
+    let open = |direction, uses_fd, ip| manager.open_connection(direction, uses_fd, from(ip));
+    let standard = open(Direction::Outbound, UsesFd::No, "192.0.2.1").unwrap();
+    let allowlisted = open(Direction::Inbound, UsesFd::Yes, "10.0.0.1").unwrap();
+    let (direction, uses_fd) = (Direction::Inbound, UsesFd::Yes);
+    let waiting = manager.open_connection_when_available(direction, uses_fd, from("10.0.0.2"));
+    let mut waiting = spawn(waiting);
+    assert_pending!(waiting.poll());
+    assert_eq!(manager.waiting()[0].resource, Resource::Fd);
+    // This one has no file descriptor, and goes in the other direction.
+    drop(standard);
+    assert!(waiting.is_woken());
+    drop(assert_ready_ok!(waiting.poll()));
+    drop(allowlisted);
+    nothing_is_left(&manager);
+}
+
 /// Such a connection is on no scope that both kinds of connections use but the system scope.
 #[test]
 fn the_end_of_an_unproven_connection_with_a_service_wakes_one_that_waits_for_the_unproven_part() {
