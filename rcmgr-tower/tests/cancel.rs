@@ -19,9 +19,11 @@ use tower::{Layer, ServiceExt, service_fn};
 
 type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
+type Answer = Result<Response<ResponseBody<AnyBody>>, BoxError>;
+
 /// A request on its way: the test polls it step by step.
 enum Served {
-    Future(Pin<Box<dyn Future<Output = Result<Response<ResponseBody<AnyBody>>, BoxError>>>>),
+    Future(Pin<Box<dyn Future<Output = Answer>>>),
     Response(Response<ResponseBody<AnyBody>>),
     Ended,
 }
