@@ -69,13 +69,14 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | accept connections | [`Guarded`], [`Incoming`]; [`Accept`] or [`AcceptFuture`] for a listener of your own |
-//! | choose what a refused client gets | [`Refusal`] |
-//! | read, write and split a connection | [`GuardedStream`] |
-//! | hold on to the scope of a connection | [`ConnScope`] |
+//! | admit the connections of a listener | [`Guarded`], over any [`Accept`] |
+//! | refuse the others politely | [`Refusal`] |
+//! | keep the scope with the socket, through TLS, a split and an upgrade | [`GuardedStream`] |
+//! | hold the scope of a connection elsewhere | [`ConnScope`] |
+//! | close clients that never speak | [`Guarded::first_byte_within`] |
 //! | read into memory that is reserved | [`Buffer`] |
-//! | connect to a backend | [`connect`], [`ConnectExt`] |
-//! | end a server with a deadline | [`Graceful`] |
+//! | connect to another server | [`connect()`], [`ConnectExt`] |
+//! | end a server | [`Graceful`] |
 //!
 //! # The accept loop
 //!

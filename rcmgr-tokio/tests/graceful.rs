@@ -258,3 +258,18 @@ async fn a_panic_in_a_task_is_no_obstacle_to_the_end() {
     graceful.end(&manager, WITHIN).await.unwrap();
     eventually("zero", || manager.stat().system.is_zero()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_counted_connection_that_waits_takes_little_memory() {
+    let (manager, graceful) = (unlimited(), Graceful::new());
+    // The list of connections has room by now.
+    let _other = counted(&manager, &graceful, 1);
+    let (_client, server) = tokio::io::duplex(64);
+    let mut stream = Some(GuardedStream::new(server, inbound(&manager), peer(2)));
+    let taken = allocation_counter::measure(|| {
+        let mut counted = stream.take().unwrap().ended_by(&graceful);
+        assert_pending!(spawn(counted.read_u8()).poll());
+        stream = Some(counted);
+    });
+    assert!((1..=350).contains(&taken.bytes_current), "{taken:?}");
+}

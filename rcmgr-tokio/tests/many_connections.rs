@@ -30,7 +30,7 @@ const AT_A_TIME: u64 = 32;
 const DEAF: u64 = 100;
 /// How long the connections may take to end.
 const WITHIN: Duration = Duration::from_secs(2);
-/// What the end may take beyond that: the machine is busy with other tests.
+/// How much longer the end may take: the machine is busy with other tests.
 const SLACK: Duration = Duration::from_secs(30);
 
 /// The variables that make this program the clients of a server: its address, and how many.
@@ -214,7 +214,7 @@ impl Drop for Clients {
     }
 }
 
-/// What the child process does.
+/// The main function of the child process.
 async fn be_clients(server: SocketAddr, count: u64) {
     raise_limit();
     let say = |line: &str| {

@@ -3,13 +3,18 @@
 mod support;
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rcmgr_atomic::{Endpoint, Manager};
-use rcmgr_tokio::GuardedStream;
+use rcmgr_tokio::{Guarded, GuardedStream};
 use support::{inbound, unlimited};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, advance, sleep};
+use tokio_test::task::spawn;
+use tokio_test::{assert_pending, assert_ready};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -174,4 +179,48 @@ async fn a_deadline_that_no_clock_can_show_is_none() {
     });
     assert_eq!(stream.read_u8().await.unwrap(), b'a');
     talk.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_takes_little_memory_and_none_after_the_first_byte() {
+    let (mut client, server) = tokio::io::duplex(64);
+    let stream = GuardedStream::new(server, inbound(&unlimited()), Endpoint::None);
+    let mut stream = Some(stream);
+    let armed = allocation_counter::measure(|| {
+        let mut with_deadline = stream.take().unwrap().first_byte_within(LIMIT);
+        assert_pending!(spawn(&mut with_deadline).enter(poll_read));
+        stream = Some(with_deadline);
+    });
+    assert!((1..=250).contains(&armed.bytes_current), "{armed:?}");
+
+    let mut stream = stream.unwrap();
+    client.write_all(b"a").await.unwrap();
+    let freed = allocation_counter::measure(|| {
+        assert_ready!(spawn(&mut stream).enter(poll_read)).unwrap();
+    });
+    assert_eq!(freed.bytes_current, -armed.bytes_current);
+}
+
+/// One poll of a read.
+fn poll_read(
+    cx: &mut Context<'_>,
+    stream: Pin<&mut &mut GuardedStream<DuplexStream>>,
+) -> Poll<io::Result<()>> {
+    stream.poll_read(cx, &mut ReadBuf::new(&mut [0; 8]))
+}
+
+#[tokio::test]
+async fn a_listener_sets_the_deadline_for_each_connection() {
+    let manager = unlimited();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limit = Duration::from_millis(20);
+    let listener = Guarded::new(listener, manager.clone()).first_byte_within(limit);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let mut stream = listener.accept().await;
+    let error = stream.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    drop(stream);
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    assert!(manager.stat().system.is_zero());
 }

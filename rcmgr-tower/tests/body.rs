@@ -325,6 +325,19 @@ async fn the_layer_answers_for_a_refused_body_whatever_the_handler_makes_of_it()
 }
 
 #[tokio::test]
+async fn a_refused_body_is_given_back_though_its_handler_goes_on() {
+    let (manager, layer) = layer_of(1000, BodyBudget::per_request(1000));
+    let cleans_up = service_fn(async |request: Request<RequestBody<SentBody>>| {
+        request.into_body().collect().await.unwrap_err();
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
+    });
+    let request = post(chunks(&[600, 600]).await);
+    let mut response = tokio_test::task::spawn(layer.layer(cleans_up).oneshot(request));
+    assert!(response.poll().is_pending());
+    assert_eq!(memory(&manager), 0);
+}
+
+#[tokio::test]
 async fn after_the_head_is_sent_the_body_only_ends_with_an_error() {
     let (manager, layer) = layer_of(MIB, BodyBudget::per_request(10));
     let echo = service_fn(async |request: Request<RequestBody<SentBody>>| {

@@ -33,9 +33,10 @@ impl<T: ResourceScope + Asks + ?Sized> CanWait for T {}
 /// requests behind it wait. So poll the future, or drop it.
 #[must_use = "a future does nothing until it is polled"]
 pub struct ReserveWhenAvailable<S> {
+    // The wait ends before the scope does.
+    wait: Wait,
     scope: Option<S>,
     charge: Memory,
-    wait: Wait,
 }
 
 impl<S> ReserveWhenAvailable<S>

@@ -9,9 +9,12 @@ use rcmgr_core::{Endpoint, Limits, UsesFd};
 use rcmgr_tokio::{Accept, AcceptFuture, Guarded};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::script::{SOCKET, Script, Step};
+
+const LONG: Duration = Duration::from_secs(60);
 
 fn one_connection_per_address() -> Manager {
     let subnets = SubnetLimits {
@@ -66,7 +69,8 @@ async fn a_client_that_never_speaks_is_given_up_after_the_deadline_for_the_first
     let _client = TcpStream::connect(address).await.unwrap();
     // Accepting does not wait for the client.
     let mut stream = listener.accept().await;
-    let error = stream.read_u8().await.unwrap_err();
+    let read = timeout(LONG, stream.read_u8()).await.unwrap();
+    let error = read.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
 

@@ -39,7 +39,7 @@ fn serve(
 
 #[test]
 fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -95,7 +95,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
 
 #[test]
 fn a_connection_that_is_refused_frees_its_descriptor_for_the_next() {
-    run(async |mut limit| {
+    run(async |limit| {
         let mut limits = Limits::unlimited();
         limits.system.conns_inbound = 1.into();
         let manager = Manager::new(limits).unwrap();

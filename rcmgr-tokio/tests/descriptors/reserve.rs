@@ -24,7 +24,7 @@ async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::Guarded
 
 #[test]
 fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -57,7 +57,7 @@ fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
 
 #[test]
 fn after_a_change_of_the_limits_the_new_one_is_lowered_too() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -94,7 +94,7 @@ fn after_a_change_of_the_limits_the_new_one_is_lowered_too() {
 
 #[test]
 fn sockets_that_the_manager_counts_are_not_counted_twice() {
-    run(async |mut limit| {
+    run(async |limit| {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let (first, first_address) = listener().await;
         let (second, second_address) = listener().await;
@@ -118,7 +118,7 @@ fn sockets_that_the_manager_counts_are_not_counted_twice() {
 
 #[test]
 fn a_reserve_that_leaves_nothing_refuses_every_connection() {
-    run(async |mut limit| {
+    run(async |limit| {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let (listener, address) = listener().await;
         let _clients = clients(3, address).await;
