@@ -103,9 +103,10 @@
 //!
 //! # Many requests on one connection
 //!
-//! Over HTTP/2, the number of concurrent requests of a connection is bounded by the memory of the
-//! connection divided by the memory of a request. By default a request has
-//! [4 KiB](RequestScopes::MEMORY_PER_REQUEST).
+//! Over HTTP/2, a connection may have very many requests at a time. Each is charged with
+//! [`memory_per_request`](RequestScopes::memory_per_request), by default
+//! [4 KiB](RequestScopes::MEMORY_PER_REQUEST). So the memory limit of a connection bounds their number:
+//! 32 MiB are enough for 4,896 requests of the priority medium, which may use 60 % of it.
 //!
 //! # Features
 //!
