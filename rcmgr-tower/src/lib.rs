@@ -96,9 +96,9 @@
 //!
 //! # Slow clients
 //!
-//! A client that sends a head slowly holds a connection, but no request: see `first_byte_within` of
-//! the listener in `rcmgr-tokio`, and the timeouts of the server. A client that sends a body slowly
-//! holds a request: see [`next_chunk_within`](BodyBudget::next_chunk_within) and
+//! A client that sends a head slowly, or nothing, holds a connection, but no request: see
+//! [`request_within`](Io::request_within). axum's own server waits for such a client for ever. A client
+//! that sends a body slowly holds a request: see [`next_chunk_within`](BodyBudget::next_chunk_within) and
 //! [`no_slower_than`](BodyBudget::no_slower_than).
 //!
 //! # Many requests on one connection
