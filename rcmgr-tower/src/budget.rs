@@ -63,7 +63,9 @@ impl BodyBudget {
     /// is refused with 503. Meanwhile nothing more is read from the client. By default nothing
     /// waits.
     ///
-    /// A chunk that would not fit even if nothing else held memory does not wait.
+    /// A chunk that would not fit even if nothing else held memory does not wait. While a chunk waits
+    /// in a full scope, new requests of its priority or a lower one are refused there: they would
+    /// overtake it.
     ///
     /// It needs a tokio runtime with its timer enabled, as every tokio server has.
     pub fn wait(mut self, longest: Duration) -> Self {

@@ -98,11 +98,12 @@ async fn over_http_1_a_chunked_body_is_refused_at_the_byte_that_goes_over() {
     until_zero(&manager).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_waits_for_100_continue_is_refused_before_it_sends() {
     let manager = manager_of(MIB);
     let mut client = by_hand(layer_of(&manager, BodyBudget::per_request(10)));
     let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n";
+    let start = Instant::now();
     let answer = answer_to(&mut client, head.as_bytes()).await;
     assert!(
         answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
@@ -110,6 +111,8 @@ async fn a_client_that_waits_for_100_continue_is_refused_before_it_sends() {
     );
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(!answer.contains("100 Continue"), "{answer}");
+    // It sends nothing, so the server reads nothing.
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]

@@ -19,17 +19,17 @@ use tower::{Layer, ServiceExt, service_fn};
 
 type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
+type AnyResponse = Response<ResponseBody<AnyBody>>;
+
 /// A request on its way: the test polls it step by step.
 enum Served {
-    Future(Pin<Box<dyn Future<Output = Result<Response<ResponseBody<AnyBody>>, BoxError>>>>),
-    Response(Response<ResponseBody<AnyBody>>),
+    Future(Pin<Box<dyn Future<Output = Result<AnyResponse, BoxError>>>>),
+    Response(AnyResponse),
     Ended,
 }
 
 impl Served {
-    fn new(
-        future: impl Future<Output = Result<Response<ResponseBody<AnyBody>>, BoxError>> + 'static,
-    ) -> Self {
+    fn new(future: impl Future<Output = Result<AnyResponse, BoxError>> + 'static) -> Self {
         Self::Future(Box::pin(future))
     }
 

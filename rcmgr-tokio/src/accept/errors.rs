@@ -1,19 +1,19 @@
-//! The errors of `accept`, by what an accept loop should do about them.
+//! The errors of `accept`, sorted by the reaction of an accept loop.
 
 use std::io;
 
-/// What an error of `accept` is about.
+/// The cause of an error of `accept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptError {
     /// One connection failed before it was accepted. The next one may be fine.
     OneConnection,
-    /// Something is used up. It is of no use to try again at once.
+    /// A resource is used up. Another attempt fails too until some of it is free.
     Shortage(Shortage),
-    /// Perhaps the listener is broken, perhaps not.
+    /// The listener may be broken.
     Unknown,
 }
 
-/// What is used up.
+/// A resource that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shortage {
     /// The file descriptors that the process may have.

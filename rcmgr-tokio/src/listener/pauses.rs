@@ -22,7 +22,7 @@ use crate::descriptors::{self, FreeDescriptor};
 const FIRST: Duration = Duration::from_millis(5);
 /// The longest pause in a shortage.
 const LONGEST: Duration = Duration::from_millis(100);
-/// How long there must be no shortage until it is over.
+/// An episode is over after this time without an error.
 const QUIET: Duration = Duration::from_secs(1);
 /// After this many unknown errors in a row there is a pause.
 const UNKNOWN_IN_A_ROW: u32 = 256;
@@ -48,7 +48,7 @@ struct State {
 struct Episode {
     began: Instant,
     next_pause: Duration,
-    /// How many connections were accepted meanwhile, with what others gave back.
+    /// How many connections were accepted since it began.
     accepted: u64,
     last: Instant,
     /// Set when no connection is there to accept: ends after a quiet time.
@@ -71,9 +71,9 @@ impl Pauses {
         self.lock().poll_pause(cx)
     }
 
-    /// Notes an error of a shortage. The loop tries once more at once after the first error of a
-    /// pause: a descriptor that was freed before the pause began wakes nobody. After that it asks
-    /// [`poll_ready`](Self::poll_ready).
+    /// Notes an error of a shortage. After the first error of a pause, the loop must try once more at
+    /// once: a descriptor that was freed before the pause began ends no pause. After another error it
+    /// asks [`poll_ready`](Self::poll_ready).
     pub(super) fn shortage(&self, shortage: Shortage, error: &io::Error) -> IsFirst {
         let mut state = self.lock();
         self.set_trouble(true);
@@ -156,7 +156,7 @@ impl Pauses {
     }
 
     fn has_trouble(&self) -> bool {
-        // Relaxed: a hint. The lock decides, and a task sees at least what it did itself.
+        // Relaxed: a hint. The lock decides, and a task sees at least its own changes.
         self.has_trouble.load(Ordering::Relaxed)
     }
 

@@ -1,4 +1,4 @@
-//! What is admitted, and as what it counts.
+//! Connections that are admitted, and their counts.
 
 use std::io;
 use std::time::Duration;

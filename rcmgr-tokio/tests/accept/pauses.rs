@@ -1,4 +1,4 @@
-//! When an accept loop pauses, for how long, and what it logs. Time is tokio's, and paused.
+//! The pauses of an accept loop, and its warnings. Time is tokio's, and paused.
 
 use std::io;
 use std::time::Duration;
@@ -164,8 +164,8 @@ async fn a_shortage_is_logged_once_and_its_end_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_says_what_is_short() {
-    for (code, what) in [
+async fn the_log_names_the_shortage() {
+    for (code, missing) in [
         (
             libc::ENFILE,
             "wait for a free file descriptor of the machine: ",
@@ -178,7 +178,7 @@ async fn the_log_says_what_is_short() {
         let script = Script::new([Step::Code(code), SOCKET]);
         drop(guarded(&script).accept().await);
         let [began] = <[String; 1]>::try_from(warnings.take()).unwrap();
-        assert!(began.contains(what), "{began}");
+        assert!(began.contains(missing), "{began}");
         assert!(!began.contains("RLIMIT_NOFILE"), "{began}");
     }
 }

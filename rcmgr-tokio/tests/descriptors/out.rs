@@ -81,7 +81,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
         waits.sort();
         assert!(waits[4] < Duration::from_millis(100), "{waits:?}");
 
-        // A descriptor of somebody else tells nobody, so it takes as long as the longest pause.
+        // A descriptor that something else frees ends no pause, so it takes up to the longest pause.
         sleep(Duration::from_millis(500)).await;
         let mut client = clients.next().unwrap();
         let start = Instant::now();

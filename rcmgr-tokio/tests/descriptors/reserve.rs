@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::Manager;
 use rcmgr_core::{LimitValue, Limits};
-use rcmgr_tokio::Guarded;
+use rcmgr_tokio::{Guarded, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use crate::{clients, listener, open, open_files, run};
 
 const RESERVE: u64 = 32;
 
-/// Accepts what has arrived.
+/// Accepts the connections that have arrived.
 async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::GuardedStream<TcpStream>> {
     let mut streams = Vec::new();
     while let Ok(stream) = timeout(Duration::from_millis(200), listener.accept()).await {
@@ -113,6 +113,25 @@ fn sockets_that_the_manager_counts_are_not_counted_twice() {
         limit.leave(RESERVE + 10);
         streams.push(with_reserve.accept().await);
         assert_eq!(system.limit().fd, LimitValue::Limited(15));
+    });
+}
+
+#[test]
+fn replies_to_refused_clients_do_not_use_up_the_reserve() {
+    run(async |limit| {
+        const REPLIES: u64 = 64;
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        let (listener, address) = listener().await;
+        let _clients = clients(100, address).await;
+        let listener = Guarded::new(listener, manager.clone())
+            .descriptors_in_reserve(RESERVE)
+            .on_refusal(Refusal::Reply(b"busy\r\n"));
+        limit.leave(REPLIES + RESERVE + 10);
+        // The clients read nothing and stay connected, so the sockets of the replies stay open.
+        let streams = accept_all(&listener).await;
+        assert_eq!(streams.len(), 10);
+        assert_eq!(manager.view_system().refusals().fd, 90);
+        assert!(open_files(100).len() as u64 >= RESERVE);
     });
 }
 
