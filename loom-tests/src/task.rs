@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use rcmgr_atomic::internals::{
-    Asks, Engine, Leaf, Memory, MemoryRequest, NodesOfScope, Path, Request, Shared, Slot,
-    SpanState, Ticket, Use, Wait, charge_in_turn, check_new_alone,
+    Engine, Leaf, Memory, MemoryRequest, NodesOfScope, Path, Request, Shared, Slot, SpanState,
+    Ticket, Use, Wait, ask_by_leaf, ask_by_span, charge_in_turn, check_new_alone,
 };
 use rcmgr_atomic::record::Record;
 use rcmgr_atomic::{Priority, Result, ScopeId, ScopeName};
@@ -123,8 +123,8 @@ impl Future for Room {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Self { of, charge, wait } = &mut *self;
         let asker = match of {
-            Of::Leaf(leaf) => leaf.asker(),
-            Of::Span(span) => span.asker(),
+            Of::Leaf(leaf) => ask_by_leaf(leaf),
+            Of::Span(span) => ask_by_span(span),
         };
         wait.poll(&mut MemoryRequest(asker, *charge), cx)
     }

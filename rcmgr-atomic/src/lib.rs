@@ -109,7 +109,7 @@ pub mod record {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::api::asker::{Asks, MemoryRequest};
+    pub use crate::api::asker::{Asker, MemoryRequest};
     pub use crate::charge::Memory;
     pub use crate::counters::{Kind, Slot};
     pub use crate::engine::{Engine, Path, Request, Wait};
@@ -125,4 +125,14 @@ pub mod internals {
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::LeafWord;
+
+    /// A leaf that asks for memory.
+    pub fn ask_by_leaf(leaf: &Leaf) -> Asker<'_> {
+        Asker::leaf(leaf)
+    }
+
+    /// A span that asks for memory.
+    pub fn ask_by_span(span: &SpanState) -> Asker<'_> {
+        Asker::span(span)
+    }
 }

@@ -28,11 +28,11 @@ enum Inner<'a> {
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn leaf(leaf: &'a Leaf) -> Self {
+    pub(crate) fn leaf(leaf: &'a Leaf) -> Self {
         Self(Inner::Leaf(leaf))
     }
 
-    pub(super) fn span(span: &'a SpanState) -> Self {
+    pub(crate) fn span(span: &'a SpanState) -> Self {
         Self(Inner::Span(span))
     }
 
@@ -44,18 +44,6 @@ impl<'a> Asker<'a> {
 impl fmt::Debug for Asker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asker").finish_non_exhaustive()
-    }
-}
-
-impl Asks for Leaf {
-    fn asker(&self) -> Asker<'_> {
-        Asker::leaf(self)
-    }
-}
-
-impl Asks for SpanState {
-    fn asker(&self) -> Asker<'_> {
-        Asker::span(self)
     }
 }
 

@@ -135,9 +135,7 @@ impl Wait {
                 }) => Place { scope, resource },
                 refused => return Poll::Ready(Err(refused)),
             };
-            request.check_alone().inspect_err(|refused| {
-                count_final(request, refused);
-            })?;
+            check_alone(request)?;
             // 4. It waits at the scope that refused.
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
@@ -163,6 +161,8 @@ impl Wait {
         if is_node && nodes.is_empty() {
             return Ok(());
         }
+        // The waker is code of the user: a panic of it comes before the first change.
+        let waker = Some(cx.waker().clone());
         // 2. Leave the queue where it was. The turn passes to the next there.
         let before = self.0.take().inspect(Queued::leave);
         // 3. A request that waits already is not turned away by a full queue.
@@ -180,7 +180,7 @@ impl Wait {
         let position = Position::new(request.level(), ticket);
         let asker = request.asker();
         let waiter = Waiter {
-            waker: Some(cx.waker().clone()),
+            waker,
             amount: request.amount(),
             since,
         };
@@ -238,6 +238,17 @@ impl Drop for Wait {
     fn drop(&mut self) {
         self.end(WaitEnd::GivenUp);
     }
+}
+
+/// Checks whether there would be room for a request if nothing else were charged.
+///
+/// # Errors
+///
+/// The refusal, which is counted and recorded.
+pub fn check_alone<R: Request>(request: &R) -> Result<()> {
+    request
+        .check_alone()
+        .inspect_err(|refused| count_final(request, refused))
 }
 
 /// Counts and records the refusal of a request that cannot wait, or not any longer.

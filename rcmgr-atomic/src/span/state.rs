@@ -252,11 +252,13 @@ impl SpanState {
     }
 
     /// Reserves memory on the owner and on the span, for the span itself.
+    #[inline]
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         self.reserve_in_turn(Memory::new(size, priority))
     }
 
     /// The same, for a request with any ticket.
+    #[inline]
     pub fn reserve_in_turn(&self, charge: Memory) -> Result<()> {
         if self.charge(charge)?.has_spans() {
             self.own_memory.add(charge.size);

@@ -35,16 +35,15 @@ pub struct Waiter {
 /// The requests that wait for one place.
 #[derive(Debug)]
 pub struct Queue {
-    /// Each of them says what is waited for: see `Node::waited`. Empty for a leaf or span. A scope
-    /// that was removed and made again, while requests for the old one are still here, has more.
-    nodes: Vec<Arc<Node>>,
+    /// Each of them says what is waited for: see `Node::waited`. Empty for a leaf or span.
+    nodes: NodesOfScope,
     waiters: BTreeMap<Position, Waiter>,
 }
 
 impl Queue {
     pub fn new() -> Self {
         Self {
-            nodes: Vec::new(),
+            nodes: NodesOfScope::new(),
             waiters: BTreeMap::new(),
         }
     }
@@ -65,7 +64,7 @@ impl Queue {
         self.waiters.values()
     }
 
-    /// `nodes` are the nodes of the scope that the request is charged on.
+    /// `nodes` are those of the scope that the request is charged on.
     pub fn insert(
         &mut self,
         resource: Resource,
@@ -73,11 +72,12 @@ impl Queue {
         waiter: Waiter,
         nodes: NodesOfScope,
     ) {
-        for node in nodes {
-            if !self.nodes.iter().any(|known| Arc::ptr_eq(known, &node)) {
-                // A node that only this queue knows belongs to a scope that was removed.
-                self.nodes.retain(|known| Arc::strong_count(known) > 1);
-                self.nodes.push(node);
+        // The requests that wait already may be of leaves that are closed. Then the node that they
+        // know may be collected, and the scope have another one now.
+        let is_known = |node: &Arc<Node>| self.nodes.iter().any(|known| Arc::ptr_eq(known, node));
+        if !nodes.iter().all(is_known) {
+            for node in std::mem::replace(&mut self.nodes, nodes) {
+                node.set_waited(resource, None);
             }
         }
         self.waiters.insert(position, waiter);

@@ -1,37 +1,15 @@
-//! Requests that wait for room: who is served, when, and what ends a wait.
+//! The rules, one by one.
 
 use std::sync::Arc;
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, Error, KIB, Limit, Limits, Manager, MemoryGuard, Priority,
-    ReserveWhenAvailable, Resource, Scope, ScopeClass, UsesFd,
+    Direction, Endpoint, Error, KIB, Limit, Limits, Manager, Priority, ReserveWhenAvailable,
+    Resource, ScopeClass, UsesFd,
 };
-use tokio_test::task::{Spawn, spawn};
+use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 
-/// A manager whose system scope may hold 100 bytes.
-fn manager() -> Manager {
-    let mut limits = Limits::unlimited();
-    limits.system.memory = 100.into();
-    Manager::new(limits).unwrap()
-}
-
-fn connection(manager: &Manager) -> Connection {
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
-    opened.unwrap()
-}
-
-fn wait(scope: &Scope, size: u64) -> Spawn<ReserveWhenAvailable<&Scope>> {
-    wait_at(scope, size, Priority::Always)
-}
-
-fn wait_at(scope: &Scope, size: u64, priority: Priority) -> Spawn<ReserveWhenAvailable<&Scope>> {
-    spawn(scope.reserve_when_available(size, priority))
-}
-
-fn hold(scope: &Scope, size: u64) -> MemoryGuard<&Scope> {
-    scope.reserve(size, Priority::Always).unwrap()
-}
+use super::support::{connection, hold, manager, wait, wait_at};
 
 #[test]
 fn a_request_waits_until_there_is_room() {
