@@ -18,7 +18,7 @@ mod usage;
 pub mod vectors;
 
 pub use model::{HandleFacts, Model};
-pub use op::{On, Op, Remote};
+pub use op::{On, Op, Remote, Wish};
 pub use random::{Kind, RandomOps, random_limit, random_limits};
 pub use session::{Engine, Handle, Session};
 pub use usage::{Usage, usage};

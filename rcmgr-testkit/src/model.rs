@@ -6,6 +6,7 @@
 //! It does not know how deep spans may be nested.
 
 mod addresses;
+mod alone;
 mod attaching;
 mod charging;
 mod dry_run;
@@ -16,6 +17,8 @@ mod opening;
 mod request;
 mod scopes;
 mod unproven;
+mod waiting;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,12 +32,13 @@ use crate::{On, Op, Remote};
 use addresses::Addresses;
 use dry_run::DryRun;
 use leaf::Leaf;
+use waits::Waits;
 
 /// The model. It performs what a [`Session`](crate::Session) performs, with the same results.
 ///
 /// It numbers leaves and spans in the order in which they are opened. An engine that numbers them
 /// when they are named first has the same numbers if every new handle is asked for its name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     limits: Limits,
     /// Limits that were set on single scopes.
@@ -57,6 +61,7 @@ pub struct Model {
     closed: bool,
     addresses: Addresses,
     dry_run: DryRun,
+    waits: Waits,
 }
 
 /// A connection, a stream or a span.
@@ -132,6 +137,7 @@ impl Model {
             refusals: BTreeMap::new(),
             over_releases: BTreeMap::new(),
             closed: false,
+            waits: Waits::default(),
         }
     }
 

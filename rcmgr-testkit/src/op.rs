@@ -69,6 +69,33 @@ pub enum Op {
     Close,
 }
 
+/// What a request waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    /// Memory on a scope, which stays reserved.
+    Memory(On, u64, Priority),
+    /// A connection.
+    Connection {
+        /// The slot of the new handle.
+        slot: usize,
+        /// The direction.
+        direction: Direction,
+        /// Whether it uses a file descriptor.
+        uses_fd: UsesFd,
+        /// The remote address.
+        endpoint: Endpoint,
+    },
+    /// A stream.
+    Stream {
+        /// The slot of the new handle.
+        slot: usize,
+        /// With whom.
+        remote: Remote,
+        /// The direction.
+        direction: Direction,
+    },
+}
+
 /// The scope that an operation is performed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum On {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use http::Extensions;
 use rcmgr_atomic::{ReserveWhenAvailable, Scope, Span};
 use rcmgr_core::{Amount, MemoryGuard, Priority, Result};
-use rcmgr_tokio::ConnScope;
 
-use crate::conn_info::connection_of;
+use crate::conn_info::{ConnInfo, connection_of};
 use crate::refusal::Refusal;
+use crate::requests::InProgress;
 
 /// A handle on the span of a request: the scope of all memory that is held for it.
 ///
@@ -41,6 +41,8 @@ pub struct RequestSpan(Arc<RequestState>);
 #[derive(Debug)]
 struct RequestState {
     span: Span,
+    /// Ends the request in the eyes of its connection, behind the span.
+    request: Option<InProgress>,
     refused: OnceLock<Box<RefusedBody>>,
 }
 
@@ -68,9 +70,10 @@ impl std::fmt::Debug for RefusedBody {
 }
 
 impl RequestSpan {
-    pub(crate) fn new(span: Span) -> Self {
+    pub(crate) fn new(span: Span, request: Option<InProgress>) -> Self {
         Self(Arc::new(RequestState {
             span,
+            request,
             refused: OnceLock::new(),
         }))
     }
@@ -104,6 +107,11 @@ impl RequestSpan {
         let _ = self.0.refused.set(Box::new(RefusedBody { refusal, rest }));
     }
 
+    /// Notes that the connection belongs to another protocol from now on.
+    pub(crate) fn note_upgrade(&self) {
+        self.0.request.iter().for_each(InProgress::note_upgrade);
+    }
+
     /// The refusal of the body, if it was refused.
     pub(crate) fn refused_body(&self) -> Option<&RefusedBody> {
         self.0.refused.get().map(|refused| &**refused)
@@ -122,16 +130,17 @@ impl Deref for RequestSpan {
 /// connection, else of `otherwise`. The connection is in the extensions, unless the caller knows it.
 pub(crate) fn begin_span(
     extensions: &mut Extensions,
-    connection: Option<&ConnScope>,
+    connection: Option<&ConnInfo>,
     otherwise: &Scope,
-) -> Result<Span> {
-    if let Some(outer) = extensions.get::<RequestSpan>() {
-        outer.begin_span()
+) -> Result<RequestSpan> {
+    let (span, request) = if let Some(outer) = extensions.get::<RequestSpan>() {
+        (outer.begin_span()?, None)
     } else if let Some(connection) = connection {
-        connection.begin_span()
+        connection.begin_span()?
     } else if let Some(connection) = connection_of(extensions) {
-        connection.begin_span()
+        connection.begin_span()?
     } else {
-        otherwise.begin_span()
-    }
+        (otherwise.begin_span()?, None)
+    };
+    Ok(RequestSpan::new(span, request))
 }

@@ -70,11 +70,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let end = Graceful::new();
     let listener = Guarded::new(listener, manager.clone())
         .service("web")
-        .first_byte_within(Duration::from_secs(10))
         .ended_by(&end);
+    // A client that sends the head of a request slowly, or nothing, is closed.
+    let listener = Listener::new(listener).request_within(Duration::from_secs(30));
     let app = app(&manager).into_make_service_with_connect_info::<ConnInfo>();
-    let server = axum::serve(Listener::new(listener), app)
-        .with_graceful_shutdown(end.notice().cancelled_owned());
+    let server = axum::serve(listener, app).with_graceful_shutdown(end.notice().cancelled_owned());
     let server = tokio::spawn(async move { server.await });
 
     if argument.is_some() {

@@ -112,9 +112,13 @@ impl Wait {
         {
             let waker = cx.waker().clone();
             engine.waiters().set_waker(place, *position, waker);
-            engine.check_open()?;
         }
         loop {
+            // The manager is closed, perhaps since the last attempt. This comes after the request
+            // has entered a queue: either this thread sees the close, or that wakes the request.
+            if self.0.is_some() {
+                request.engine().check_open()?;
+            }
             // 2. Try the whole request, whichever scope refused it before.
             let ticket = self.0.as_ref().map_or(Ticket::NEW, |queued| queued.ticket);
             let refused = match request.attempt(ticket) {
@@ -136,7 +140,6 @@ impl Wait {
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
             }
-            request.engine().check_open()?;
             self.move_to(request, place, cx)?;
         }
     }
@@ -158,6 +161,8 @@ impl Wait {
         if is_node && nodes.is_empty() {
             return Ok(());
         }
+        // The waker is code of the user: a panic of it comes before the first change.
+        let waker = Some(cx.waker().clone());
         // 2. Leave the queue where it was. The turn passes to the next there.
         let before = self.0.take().inspect(Queued::leave);
         // 3. A request that waits already is not turned away by a full queue.
@@ -175,7 +180,7 @@ impl Wait {
         let position = Position::new(request.level(), ticket);
         let asker = request.asker();
         let waiter = Waiter {
-            waker: Some(cx.waker().clone()),
+            waker,
             amount: request.amount(),
             since,
         };

@@ -8,7 +8,7 @@ use rcmgr_core::{Direction, Error, PeerId, Result};
 
 use super::open::check_own_limit;
 use crate::charge::{Charge, Refused, Streams};
-use crate::counters::Slot;
+use crate::counters::{Kind, Slot};
 use crate::engine::{Engine, Path};
 use crate::lending::may_have_credit;
 use crate::lifetime::Use;
@@ -86,9 +86,17 @@ fn check_new_stream<'a>(
     );
     let version = engine.versions().get();
     let check = |node| charge.check(node, version).err();
-    let (node, reached) = nodes
-        .into_iter()
-        .find_map(|node| check(node).map(|reached| (node, reached)))?;
+    let mut is_waited_for = false;
+    let (node, reached) = nodes.into_iter().find_map(|node| {
+        let refused = check(node).map(|reached| (node, reached));
+        is_waited_for =
+            is_waited_for || (refused.is_none() && node.is_waited_for(Kind::Streams(direction)));
+        refused
+    })?;
+    // Requests wait for a node before this one: that node may refuse first.
+    if is_waited_for {
+        return None;
+    }
     // 3. Leave two cases to the charge. The own limit of a stream refuses before any node does. And
     //    if the node may have credit, that is recalled before it refuses: this needs a user of the
     //    path, so that the node is not collected meanwhile.

@@ -41,9 +41,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn new(nodes: NodesOfScope) -> Self {
+    pub fn new() -> Self {
         Self {
-            nodes,
+            nodes: NodesOfScope::new(),
             waiters: BTreeMap::new(),
         }
     }
@@ -64,7 +64,22 @@ impl Queue {
         self.waiters.values()
     }
 
-    pub fn insert(&mut self, resource: Resource, position: Position, waiter: Waiter) {
+    /// `nodes` are those of the scope that the request is charged on.
+    pub fn insert(
+        &mut self,
+        resource: Resource,
+        position: Position,
+        waiter: Waiter,
+        nodes: NodesOfScope,
+    ) {
+        // The requests that wait already may be of leaves that are closed. Then the node that they
+        // know may be collected, and the scope have another one now.
+        let is_known = |node: &Arc<Node>| self.nodes.iter().any(|known| Arc::ptr_eq(known, node));
+        if !nodes.iter().all(is_known) {
+            for node in std::mem::replace(&mut self.nodes, nodes) {
+                node.set_waited(resource, None);
+            }
+        }
         self.waiters.insert(position, waiter);
         self.tell_nodes(resource);
     }

@@ -13,6 +13,7 @@
 //! The turn is passed on when the first request leaves its queue, for whatever reason: the one after
 //! it is woken, because there may be room for it too.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ struct Queues {
     tickets: AtomicU64,
     of_places: Table<Place, Queue>,
     /// The requests of each leaf, and of each span that is not part of a leaf, by its name.
-    of_askers: Table<ScopeName, Vec<(Place, Position)>>,
+    of_askers: Table<ScopeName, BTreeMap<Position, Place>>,
     counters: [WaitCounters; ScopeClass::ALL.len()],
 }
 
@@ -101,15 +102,18 @@ impl Waiters {
             for resource in waited_for.iter() {
                 self.wake_head(node.id().clone().into(), resource);
             }
-            // A connection that the allowlist lets in may use the standard scopes, too, and waits
-            // for the allowlisted ones.
-            let is_standard = matches!(node.id(), ScopeId::System | ScopeId::Transient);
-            if is_standard && resources != Resources::MEMORY {
-                for scope in [ScopeId::AllowlistedTransient, ScopeId::AllowlistedSystem] {
-                    for resource in resources.iter() {
-                        self.wake_head(scope.clone().into(), resource);
-                    }
-                }
+            if is_second_way(node.id()) && resources != Resources::MEMORY {
+                self.wake_allowlisted();
+            }
+        }
+    }
+
+    /// Wakes the first connections that wait for the allowlisted scopes. They may use the standard
+    /// scopes, too. There they may lack another resource than the one that they wait for.
+    fn wake_allowlisted(&self) {
+        for scope in [ScopeId::AllowlistedTransient, ScopeId::AllowlistedSystem] {
+            for resource in Resources::ALL_OF_CONNECTIONS.iter() {
+                self.wake_head(scope.clone().into(), resource);
             }
         }
     }
@@ -142,8 +146,8 @@ impl Waiters {
     #[cold]
     pub fn wake_those_of(&self, asker: &ScopeName) {
         let queues = self.queues();
-        let entries = queues.of_askers.read(&root(asker), Vec::clone);
-        for (place, position) in entries.into_iter().flatten() {
+        let entries = queues.of_askers.read(&root(asker), BTreeMap::clone);
+        for (position, place) in entries.into_iter().flatten() {
             let waker = queues
                 .of_places
                 .change(&place, |queue| queue.wake(position));
@@ -181,12 +185,12 @@ impl Waiters {
         let mut waiter = Some(waiter);
         let entered = queues.of_places.change_or_insert(
             place.clone(),
-            |_| Queue::new(nodes),
+            |_| Queue::new(),
             |queue| match queue.len() {
                 waiting if waiting >= most => Err(waiting),
                 _ => {
                     let waiter = waiter.take().expect("it is called once");
-                    queue.insert(place.resource, position, waiter);
+                    queue.insert(place.resource, position, waiter, nodes);
                     Ok(())
                 }
             },
@@ -194,14 +198,16 @@ impl Waiters {
         if entered.is_err() {
             // The queue may have been made for this request.
             queues.of_places.remove_if(place, Queue::is_empty);
+            drop_outside_of_locks(waiter);
             return entered;
         }
         if let Some(asker) = asker {
-            let entry = (place.clone(), position);
-            let push = |entries: &mut Vec<_>| entries.push(entry);
+            let insert = |entries: &mut BTreeMap<_, _>| {
+                entries.insert(position, place.clone());
+            };
             queues
                 .of_askers
-                .change_or_insert(root(asker), |_| Vec::new(), push);
+                .change_or_insert(root(asker), |_| BTreeMap::new(), insert);
         }
         // 2. Say that a request waits. SeqCst, with a fence: in one order with the try that the
         //    caller makes after this.
@@ -214,8 +220,7 @@ impl Waiters {
     pub fn set_waker(&self, place: &Place, position: Position, waker: Waker) {
         let queues = &self.queues().of_places;
         let before = queues.change(place, |queue| queue.set_waker(position, waker));
-        // The waker is code of the user. It is dropped outside of the lock.
-        drop(before);
+        drop_outside_of_locks(before);
         // SeqCst: in one order with the try, as in `enter`.
         fence(Ordering::SeqCst);
     }
@@ -226,21 +231,26 @@ impl Waiters {
         let left = queues.of_places.change(place, |queue| {
             let was_first = queue.head() == Some(position);
             let waiter = queue.remove(place.resource, position);
-            (waiter, was_first.then(|| queue.wake_head()).flatten())
+            let next = was_first.then(|| queue.wake_head()).flatten();
+            (waiter, was_first, next)
         });
         queues.of_places.remove_if(place, Queue::is_empty);
         if let Some(asker) = asker {
             let root = root(asker);
-            queues.of_askers.change(&root, |entries| {
-                entries.retain(|(other, at)| (other, *at) != (place, position));
-            });
-            queues.of_askers.remove_if(&root, Vec::is_empty);
+            let remove = |entries: &mut BTreeMap<_, _>| entries.remove(&position);
+            queues.of_askers.change(&root, remove);
+            queues.of_askers.remove_if(&root, BTreeMap::is_empty);
         }
         // SeqCst: in one order with the other steps on it.
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        if let Some((waiter, next)) = left {
-            drop(waiter);
+        if let Some((waiter, was_first, next)) = left {
+            drop_outside_of_locks(waiter);
             wake(next);
+            // A connection that the allowlist lets in may have let this request go first.
+            if was_first && is_second_way(&place.scope.scope) && place.resource != Resource::Memory
+            {
+                self.wake_allowlisted();
+            }
         }
     }
 
@@ -285,6 +295,16 @@ fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         call_user_code(|| waker.wake());
     }
+}
+
+/// Drops a value with a waker, which is code of the user.
+fn drop_outside_of_locks<T>(with_waker: T) {
+    call_user_code(|| drop(with_waker));
+}
+
+/// Whether connections use this scope that may wait for the allowlisted scopes.
+fn is_second_way(scope: &ScopeId) -> bool {
+    matches!(scope, ScopeId::System | ScopeId::Transient)
 }
 
 /// The name under which the requests of a leaf, of a span, or of spans in it are found: of the leaf,

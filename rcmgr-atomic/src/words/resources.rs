@@ -19,6 +19,9 @@ impl Resources {
         Self::one(Resource::ConnsOutbound).with(Resource::Conns),
     ];
 
+    pub const ALL_OF_CONNECTIONS: Self =
+        Self::of_connection(Direction::Inbound, UsesFd::Yes).with(Resource::ConnsOutbound);
+
     const fn one(resource: Resource) -> Self {
         Self(1 << resource as u8)
     }

@@ -10,7 +10,7 @@ use rcmgr_core::ipnet::IpNet;
 use rcmgr_core::{LimitValue, PeerId, Result, SubnetLimitExceeded};
 
 /// The addresses of a model. Rates are not limited here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Addresses {
     /// Networks that no limit applies to.
     trusted: Vec<IpNet>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rcmgr_core::{Error, PeerId, Priority, Result, ScopeClass, ScopeId, ScopeStat};
 
 use super::leaf::{End, Leaf};
-use super::request::Request;
+use super::request::{Request, Turn};
 use super::{HolderKind, Model, Target};
 
 /// Asks for all that a leaf holds, every total included.
@@ -15,6 +15,7 @@ const fn to_move(stat: ScopeStat) -> Request {
         moved: true,
         priority: Priority::Always,
         memory: true,
+        turn: Turn::First,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Charging shared scopes, and refusing.
 
-use rcmgr_core::{Error, Limit, LimitExceeded, Resource, Result, ScopeId, ScopeStat};
+use rcmgr_core::{Error, Limit, LimitExceeded, Refusals, Resource, Result, ScopeId, ScopeStat};
 
 use super::request::{Over, Request, check, count_refusal, minus, plus};
 use super::{Model, Target};
@@ -14,6 +14,7 @@ impl Model {
             if let Err(over) = check(&limit, &used, &request) {
                 return Err(self.refuse(&target, &limit, &request, over));
             }
+            self.check_turn(&target, &request)?;
         }
         for id in ids {
             let used = self.usage.entry(id.clone()).or_default();
@@ -29,7 +30,7 @@ impl Model {
         }
     }
 
-    /// Counts a refusal. The error that describes it.
+    /// Counts a refusal, if it is final. The error that describes it.
     pub(super) fn refuse(
         &mut self,
         target: &Target,
@@ -38,13 +39,17 @@ impl Model {
         over: Over,
     ) -> Error {
         let scope = self.name(target);
+        let mut uncounted = Refusals::default();
+        let refusals = match request.turn.is_final() {
+            true => self.refusals.entry(scope.class()).or_default(),
+            false => &mut uncounted,
+        };
+        let direction = count_refusal(refusals, request, &over);
         let Over {
             resource,
             used,
             requested,
         } = over;
-        let refusals = self.refusals.entry(scope.class()).or_default();
-        let direction = count_refusal(refusals, request, &over);
         LimitExceeded {
             scope,
             resource,

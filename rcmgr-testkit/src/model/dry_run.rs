@@ -10,7 +10,7 @@ use super::addresses::Addresses;
 use super::request::{Over, Request, count_refusal};
 
 /// The refusals of a dry run, and its limits by address.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct DryRun {
     refusals: BTreeMap<ScopeClass, Refusals>,
     addresses: Option<Addresses>,

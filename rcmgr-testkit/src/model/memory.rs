@@ -3,17 +3,16 @@
 use rcmgr_core::{Error, Limit, Priority, Result, ScopeId, ScopeStat};
 
 use super::leaf::{End, Leaf};
-use super::request::{Request, check};
+use super::request::{Request, Turn, check};
 use super::{Holder, HolderKind, Model, Target};
 
 impl Model {
     pub(super) fn reserve(&mut self, target: &Target, size: u64, priority: Priority) -> Result<()> {
-        let request = Request {
-            stat: memory(size),
-            moved: false,
-            priority,
-            memory: true,
-        };
+        self.reserve_in_turn(target, &for_memory(size, priority, Turn::Now))
+    }
+
+    pub(super) fn reserve_in_turn(&mut self, target: &Target, request: &Request) -> Result<()> {
+        let (request, size) = (*request, request.stat.memory);
         // The spans and the leaf come first, from the inside out.
         let chain = self.chain(target);
         for &at in &chain {
@@ -30,6 +29,7 @@ impl Model {
             if let Err(over) = check(&limit, &self.stat(&here), &request) {
                 return Err(self.refuse(&here, &limit, &request, over));
             }
+            self.check_turn(&here, &request)?;
         }
         let charged = self.charged(target);
         let refused = self.look_at(&chain, &charged, &request);
@@ -150,6 +150,17 @@ impl Model {
             }
             HolderKind::Span { owner, .. } => self.take(&owner, stat.memory),
         }
+    }
+}
+
+/// A request for memory.
+pub const fn for_memory(size: u64, priority: Priority, turn: Turn) -> Request {
+    Request {
+        stat: memory(size),
+        moved: false,
+        priority,
+        memory: true,
+        turn,
     }
 }
 

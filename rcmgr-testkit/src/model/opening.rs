@@ -10,7 +10,7 @@ use rcmgr_core::{
 
 use super::dry_run::LetPass;
 use super::leaf::{End, Leaf};
-use super::request::{Request, check};
+use super::request::{Request, Turn, check};
 use super::{Holder, HolderKind, Model, Target, manager_closed};
 
 impl Model {
@@ -31,19 +31,10 @@ impl Model {
             None => false,
         };
         let leaf = Leaf {
-            number: 0,
-            direction,
-            uses_fd: Some(uses_fd),
-            peer: None,
-            protocol: None,
-            service: None,
-            end: End::Standard,
-            is_unproven: false,
-            ip,
             has_permit,
-            dry_run_permit: None,
+            ..new_connection(direction, uses_fd, ip)
         };
-        let opened = self.open(leaf.clone());
+        let opened = self.open(leaf.clone(), Turn::Now);
         if opened.is_ok() {
             return opened;
         }
@@ -51,15 +42,20 @@ impl Model {
         if let Some(ip) = ip.filter(|_| has_permit) {
             self.addresses.give_back(ip);
         }
-        let listing = self.addresses.listing(ip);
-        if listing == Listing::NotListed {
-            return opened;
+        match self.on_allowlisted(&leaf) {
+            Some(leaf) => self.open(leaf, Turn::Now),
+            None => opened,
         }
-        self.open(Leaf {
+    }
+
+    /// The same new connection on the allowlisted scopes, if the allowlist has its address.
+    pub(super) fn on_allowlisted(&self, leaf: &Leaf) -> Option<Leaf> {
+        let listing = self.addresses.listing(leaf.ip);
+        (listing != Listing::NotListed).then(|| Leaf {
             end: End::Allowlisted,
             is_unproven: listing == Listing::SomePeers,
             has_permit: false,
-            ..leaf
+            ..leaf.clone()
         })
     }
 
@@ -74,19 +70,12 @@ impl Model {
         if self.closed {
             return Err(manager_closed());
         }
-        let opened = self.open(Leaf {
-            number: 0,
-            direction,
-            uses_fd: None,
-            peer: Some(peer),
+        let leaf = Leaf {
             protocol: protocol.cloned(),
             service: service.cloned(),
-            end: End::Standard,
-            is_unproven: false,
-            ip: None,
-            has_permit: false,
-            dry_run_permit: None,
-        });
+            ..new_stream(peer, direction)
+        };
+        let opened = self.open(leaf, Turn::Now);
         // A service exists as soon as it was asked. The stream and the peer are asked before it.
         let was_asked = match &opened {
             Err(Error::LimitExceeded(refused)) => {
@@ -108,6 +97,12 @@ impl Model {
         protocol: Option<&Arc<str>>,
         service: Option<&Arc<str>>,
     ) -> Result<usize> {
+        let peer = self.peer_of_streams(connection)?;
+        self.open_stream(peer, direction, protocol, service)
+    }
+
+    /// The peer of the streams that are opened through a connection.
+    pub(super) fn peer_of_streams(&self, connection: usize) -> Result<PeerId> {
         if self.closed {
             return Err(manager_closed());
         }
@@ -116,26 +111,19 @@ impl Model {
         if self.holders[connection].closed || matches!(leaf.end, End::Stranded { .. }) {
             return Err(Error::ScopeClosed { scope });
         }
-        let Some(peer) = leaf.peer else {
-            return Err(Error::NoPeer { scope });
-        };
-        self.open_stream(peer, direction, protocol, service)
+        leaf.peer.ok_or(Error::NoPeer { scope })
     }
 
     /// Charges a new leaf: on itself, then on its path.
-    fn open(&mut self, mut leaf: Leaf) -> Result<usize> {
+    pub(super) fn open(&mut self, mut leaf: Leaf, turn: Turn) -> Result<usize> {
         let kind = usize::from(leaf.is_stream());
         leaf.number = self.last_leaf[kind] + 1;
-        let request = Request {
-            stat: leaf.counts(),
-            moved: false,
-            priority: Priority::Always,
-            memory: false,
-        };
+        let request = for_leaf(&leaf, turn);
         let path = leaf.path();
         let limit = self.limit(&leaf.id());
         let refused = self.look_at_new(&leaf, &path, &request);
-        let unproven = match leaf.is_unproven {
+        let is_unproven = leaf.is_unproven;
+        let unproven = match is_unproven {
             true => self.check_unproven(&self.limits, &request),
             false => Ok(()),
         };
@@ -146,7 +134,8 @@ impl Model {
         let is_named = own.is_err();
         let transient = Target::Scope(ScopeId::AllowlistedTransient);
         let opened = own.and_then(|()| {
-            unproven.map_err(|(limit, over)| self.refuse(&transient, &limit, &request, over))
+            unproven.map_err(|(limit, over)| self.refuse(&transient, &limit, &request, over))?;
+            self.check_unproven_turn(is_unproven, &request)
         });
         let opened = opened.and_then(|()| self.charge(&path, request));
         // The number is used up by a leaf that is open, and by one that its own error names.
@@ -189,5 +178,42 @@ impl Model {
     /// Whether an address in the allowlist lets a connection stay there with this peer.
     pub(super) fn may_stay(&self, peer: &PeerId, ip: Option<IpAddr>) -> bool {
         self.addresses.is_allowlisted_for(peer, ip)
+    }
+}
+
+/// A new connection on the standard scopes.
+pub const fn new_connection(direction: Direction, uses_fd: UsesFd, ip: Option<IpAddr>) -> Leaf {
+    Leaf {
+        number: 0,
+        direction,
+        uses_fd: Some(uses_fd),
+        peer: None,
+        protocol: None,
+        service: None,
+        end: End::Standard,
+        is_unproven: false,
+        ip,
+        has_permit: false,
+        dry_run_permit: None,
+    }
+}
+
+/// A new stream with a peer and nothing else.
+pub fn new_stream(peer: PeerId, direction: Direction) -> Leaf {
+    Leaf {
+        uses_fd: None,
+        peer: Some(peer),
+        ..new_connection(direction, UsesFd::No, None)
+    }
+}
+
+/// What a new leaf asks for.
+pub fn for_leaf(leaf: &Leaf, turn: Turn) -> Request {
+    Request {
+        stat: leaf.counts(),
+        moved: false,
+        priority: Priority::Always,
+        memory: false,
+        turn,
     }
 }

@@ -1,5 +1,7 @@
 //! What one operation asks of a scope, and what the limit of the scope answers.
 
+use std::cmp::Reverse;
+
 use rcmgr_core::{Direction, Limit, LimitValue, Priority, Refusals, Resource, ScopeStat};
 
 /// What one operation asks of a scope.
@@ -11,6 +13,57 @@ pub struct Request {
     pub priority: Priority,
     /// Whether memory is asked for, be it zero bytes.
     pub memory: bool,
+    pub turn: Turn,
+}
+
+/// When a request came, among those that wait. The earlier is the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// A leaf moves with what it holds: before all that wait.
+    First,
+    /// A request that waits, by its ticket.
+    Ticket(u64),
+    /// A request that will wait if it is refused.
+    New,
+    /// A request that is granted or refused at once.
+    Now,
+}
+
+impl Turn {
+    /// Whether a refusal counts.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::First | Self::Now)
+    }
+}
+
+/// The position of a request in a queue: the highest priority comes first.
+pub type Position = (Reverse<u8>, Turn);
+
+impl Request {
+    pub fn position(&self) -> Position {
+        let level = if self.memory {
+            self.priority.level()
+        } else {
+            u8::MAX
+        };
+        (Reverse(level), self.turn)
+    }
+
+    /// The limits that it counts in.
+    pub fn resources(&self) -> impl Iterator<Item = Resource> {
+        let counts = |resource| match resource {
+            Resource::Memory => self.memory,
+            resource => self.stat.get(resource) > 0,
+        };
+        Resource::ALL
+            .into_iter()
+            .filter(move |&resource| counts(resource))
+    }
+
+    /// How much it asks for: bytes, or a count.
+    pub const fn amount(&self) -> u64 {
+        if self.memory { self.stat.memory } else { 1 }
+    }
 }
 
 /// The field of a limit that a request would exceed.

@@ -23,6 +23,7 @@ impl Model {
                 HolderKind::Span { owner, .. } => live.extend(self.root(owner)),
             }
         }
+        live.extend(self.waits.scopes());
         live.into_iter()
             .map(|id| {
                 let usage = self.usage.get(&id).copied().unwrap_or_default();
@@ -38,6 +39,7 @@ impl Model {
         let live = self.scopes();
         self.peaks.retain(|id, _| live.contains_key(id));
         self.last_span.retain(|id, _| live.contains_key(id));
+        self.waits.settle(|id| live.contains_key(id));
     }
 
     pub(super) fn note_peaks(&mut self) {

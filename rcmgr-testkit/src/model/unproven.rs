@@ -9,7 +9,7 @@ use super::{HolderKind, Model};
 
 impl Model {
     /// What the connections hold whose peer is not proven.
-    fn unproven_usage(&self) -> ScopeStat {
+    pub(super) fn unproven_usage(&self) -> ScopeStat {
         let mut usage = ScopeStat::ZERO;
         for holder in self.holders.iter().filter(|holder| !holder.closed) {
             if let HolderKind::Leaf(leaf) = &holder.kind
@@ -34,7 +34,7 @@ impl Model {
     }
 }
 
-fn half(limits: &Limits) -> Limit {
+pub fn half(limits: &Limits) -> Limit {
     let of = |[one, other]: [LimitValue; 2]| match one.min(other) {
         LimitValue::Limited(limit) => LimitValue::Limited(limit / 2 + limit % 2),
         LimitValue::Unlimited => LimitValue::Unlimited,

@@ -1,37 +1,15 @@
-//! Requests that wait for room: who is served, when, and what ends a wait.
+//! The rules, one by one.
 
 use std::sync::Arc;
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, Error, KIB, Limit, Limits, Manager, MemoryGuard, Priority,
-    ReserveWhenAvailable, Resource, Scope, ScopeClass, UsesFd,
+    Direction, Endpoint, Error, KIB, Limit, Limits, Manager, Priority, ReserveWhenAvailable,
+    Resource, ScopeClass, UsesFd,
 };
-use tokio_test::task::{Spawn, spawn};
+use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 
-/// A manager whose system scope may hold 100 bytes.
-fn manager() -> Manager {
-    let mut limits = Limits::unlimited();
-    limits.system.memory = 100.into();
-    Manager::new(limits).unwrap()
-}
-
-fn connection(manager: &Manager) -> Connection {
-    let opened = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
-    opened.unwrap()
-}
-
-fn wait(scope: &Scope, size: u64) -> Spawn<ReserveWhenAvailable<&Scope>> {
-    wait_at(scope, size, Priority::Always)
-}
-
-fn wait_at(scope: &Scope, size: u64, priority: Priority) -> Spawn<ReserveWhenAvailable<&Scope>> {
-    spawn(scope.reserve_when_available(size, priority))
-}
-
-fn hold(scope: &Scope, size: u64) -> MemoryGuard<&Scope> {
-    scope.reserve(size, Priority::Always).unwrap()
-}
+use super::support::{connection, hold, manager, wait, wait_at};
 
 #[test]
 fn a_request_waits_until_there_is_room() {
@@ -372,4 +350,36 @@ fn credit_is_recalled_for_a_request_that_waits() {
     assert!(waiting.is_woken());
     drop(assert_ready_ok!(waiting.poll()));
     assert_eq!(system.stat().memory, 0);
+}
+
+#[test]
+fn a_scope_that_was_removed_and_made_again_wakes_those_that_wait_for_it() {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.memory = 1.into();
+    let manager = Manager::new(limits).unwrap();
+    let peer = "a".parse().unwrap();
+    let full = || {
+        let connection = connection(&manager);
+        connection.set_peer(&peer).unwrap();
+        connection.reserve_memory(1, Priority::Always).unwrap();
+        connection
+    };
+    let before = full();
+    let mut of_before = spawn(before.reserve_when_available(1, Priority::Always));
+    assert_pending!(of_before.poll());
+    // The scope of the peer is removed, while a request is still in its queue.
+    before.done();
+    let after = full();
+    let mut of_after = spawn(after.reserve_when_available(1, Priority::Always));
+    assert_pending!(of_after.poll());
+    assert!(matches!(
+        of_before.poll(),
+        std::task::Poll::Ready(Err(Error::ScopeClosed { .. }))
+    ));
+    assert_pending!(of_after.poll());
+    after.release_memory(1);
+    assert!(of_after.is_woken());
+    drop(assert_ready_ok!(of_after.poll()));
+    // No node says that a request waits.
+    after.reserve_memory(1, Priority::Always).unwrap();
 }
