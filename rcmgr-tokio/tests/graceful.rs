@@ -10,7 +10,7 @@ use rcmgr_tokio::{Graceful, Guarded, GuardedStream};
 use support::{drop_at_every_poll, eventually, inbound, poll_at_most, unlimited};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready};
 
@@ -122,7 +122,9 @@ async fn both_halves_of_a_split_connection_are_cut() {
     let left = graceful.end(&manager, WITHIN).await.unwrap_err();
     assert_eq!(left.connections, [peer(1)]);
     assert!(left.hanging.is_empty());
-    for error in [read.await.unwrap(), write.await.unwrap()] {
+    let both = timeout(WITHIN, async { [read.await, write.await] }).await;
+    for error in both.expect("both are cut") {
+        let error = error.unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }
 }

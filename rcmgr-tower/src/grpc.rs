@@ -52,8 +52,10 @@ impl RequestScopes {
     /// also then its maximum is that of the whole stream. tonic itself limits the size of a single
     /// message.
     ///
-    /// With the feature `tonic`, the service that the layer makes has the name of the service inside.
-    /// So the layer fits around a whole server and around one service of it.
+    /// With the feature `tonic`, a refused body yields the `tonic::Status` of the refusal as its
+    /// error. So a streaming call whose response has begun gets it as well. And the service that the
+    /// layer makes has the name of the service inside: the layer fits around a whole server and around
+    /// one service of it.
     ///
     /// As over HTTP, the message does not say which scope is full. A server for known clients may add
     /// it:

@@ -59,9 +59,9 @@ impl RequestScopes {
     /// A layer for plain HTTP, without a budget for bodies.
     ///
     /// The span of a request is a part of the scope of its connection, if the request has a
-    /// [`ConnScope`](rcmgr_tokio::ConnScope) in its extensions. Otherwise it is a part of the service
-    /// that [`service`](Self::service) names, or of the system scope. If a layer outside has given the
-    /// request a span, it is a part of that.
+    /// [`ConnInfo`] or a [`ConnScope`](rcmgr_tokio::ConnScope) in its extensions. Otherwise it is a part
+    /// of the service that [`service`](Self::service) names, or of the system scope. If a layer outside
+    /// has given the request a span, it is a part of that.
     pub fn new(manager: &Manager) -> Self {
         Self::with_answer(manager, answer_http, |refusal| refusal.into())
     }

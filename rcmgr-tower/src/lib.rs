@@ -78,9 +78,10 @@
 //! Then the body yields the [`Refusal`] as its error, and the layer answers whatever the handler makes
 //! of that. Only if the head of the response has been sent, the handler is on its own.
 //!
-//! Over HTTP/1, a response to a request with an unread body closes the connection. For up to 200 ms or
-//! 64 KiB the server still reads what the client sends, because a connection that is reset could take
-//! the answer with it. The read needs a tokio runtime with its timer enabled.
+//! Over HTTP/1, a response to a request with an unread body closes the connection. Before that, the
+//! server reads up to 64 KiB of what the client still sends, and waits up to 200 ms for its end, because
+//! a connection that is reset could take the answer with it. It needs a tokio runtime with its timer
+//! enabled.
 //!
 //! Other layers of this kind answer differently: axum's `DefaultBodyLimit` refuses bodies of more than
 //! 2 MB on its own, so disable it where the budget is larger.
@@ -96,16 +97,17 @@
 //!
 //! # Slow clients
 //!
-//! A client that sends a head slowly holds a connection, but no request: see `first_byte_within` of
-//! the listener in `rcmgr-tokio`, and the timeouts of the server. A client that sends a body slowly
-//! holds a request: see [`next_chunk_within`](BodyBudget::next_chunk_within) and
+//! A client that sends a head slowly, or nothing, holds a connection, but no request: see
+//! [`request_within`](Io::request_within). axum's own server waits for such a client for ever. A client
+//! that sends a body slowly holds a request: see [`next_chunk_within`](BodyBudget::next_chunk_within) and
 //! [`no_slower_than`](BodyBudget::no_slower_than).
 //!
 //! # Many requests on one connection
 //!
-//! Over HTTP/2, the number of concurrent requests of a connection is bounded by the memory of the
-//! connection divided by the memory of a request. By default a request has
-//! [4 KiB](RequestScopes::MEMORY_PER_REQUEST).
+//! Over HTTP/2, a connection may have very many requests at a time. Each is charged with
+//! [`memory_per_request`](RequestScopes::memory_per_request), by default
+//! [4 KiB](RequestScopes::MEMORY_PER_REQUEST). So the memory limit of a connection bounds their number:
+//! 32 MiB are enough for 4,896 requests of the priority medium, which may use 60 % of it.
 //!
 //! # Features
 //!

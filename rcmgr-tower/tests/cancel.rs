@@ -2,6 +2,7 @@
 
 mod layer_support;
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use http_body_util::channel::Channel;
 use http_body_util::combinators::UnsyncBoxBody;
 use layer_support::*;
 use proptest::prelude::*;
@@ -249,6 +251,69 @@ fn many_bodies_that_wait_and_are_dropped_leave_nothing() {
         drop(others);
     }
     assert!(manager.stat().system.is_zero());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_on_many_threads_that_are_refused_or_broken_off_leave_nothing() {
+    let manager = manager_of(20_000);
+    let budget = BodyBudget::per_request(3000).wait(Duration::from_millis(2));
+    let collecting = RequestScopes::new(&manager)
+        .memory_per_request(100)
+        .priority(|_| Priority::Always)
+        .body(budget);
+    let streaming = collecting.clone().body(budget.streamed());
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0..4000_u32 {
+        let (layer, streams) = match number % 2 {
+            0 => (&collecting, false),
+            _ => (&streaming, true),
+        };
+        let handler = move |request: Request<RequestBody<Channel<Bytes, Infallible>>>| async move {
+            let body = request.into_body();
+            if streams {
+                return Ok::<_, Infallible>(Response::new(body.boxed_unsync()));
+            }
+            let collected = body.collect().await;
+            Ok(text_body(usize::from(collected.is_ok())))
+        };
+        let service = layer.layer(service_fn(handler));
+        let (mut sender, body) = Channel::new(1000);
+        let served: Pin<Box<dyn Future<Output = Result<AnyResponse, Infallible>> + Send>> =
+            Box::pin(service.oneshot(post(body)));
+        requests.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(number.into());
+            let sends = async {
+                for _ in 0..random.u8(0..8) {
+                    let _ = sender.send_data(bytes(random.usize(0..600))).await;
+                    tokio::task::yield_now().await;
+                }
+                drop(sender);
+                std::future::pending::<()>().await;
+            };
+            let served = async {
+                let response = served.await.ok()?;
+                let status = response.status();
+                let mut body = response.into_body();
+                while let Some(frame) = body.frame().await {
+                    frame.ok()?;
+                }
+                Some(status)
+            };
+            // Some are broken off.
+            let patience = Duration::from_millis(u64::from(number % 7) * 10);
+            tokio::select! {
+                served = served => served,
+                () = sends => None,
+                () = tokio::time::sleep(patience) => None,
+            }
+        });
+    }
+    let statuses = requests.join_all().await;
+    let are = |status| statuses.iter().filter(|&&is| is == Some(status)).count();
+    assert!(are(StatusCode::OK) > 0, "some are served");
+    let stat = manager.stat();
+    assert!(stat.system.is_zero(), "{stat:?}");
+    assert!(manager.waiting().is_empty());
 }
 
 /// What may happen to one of several requests.

@@ -15,6 +15,7 @@ use rcmgr_tower::axum::Listener;
 use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
 use support::server::{Server, app, listener, manager};
 use support::{all_released, http1, http2, until, within};
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -177,6 +178,44 @@ async fn the_client_of_hyper_sees_the_413_of_a_long_body() {
     assert!(!text.is_empty(), "the response says why");
     drop(requests);
     let _ = within("the end of the connection", connection).await;
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn curl_sees_the_413_of_a_long_body() {
+    let has_curl = Command::new("curl").arg("--version").output().await.is_ok();
+    assert!(
+        has_curl || std::env::var_os("CI").is_none(),
+        "curl is there"
+    );
+    if !has_curl {
+        println!("skipped, because curl is missing");
+        return;
+    }
+    let server = server().await;
+    let url = format!("http://{}/upload", server.addr);
+    let body = tempfile::NamedTempFile::new().unwrap();
+    body.as_file().set_len(4 * MIB).unwrap();
+    let body = format!("@{}", body.path().display());
+    // By default curl waits for `100 Continue` before a long body. Without, it sends it at once.
+    for expect in ["Expect: 100-continue", "Expect:"] {
+        for transfer in ["A: b", "Transfer-Encoding: chunked"] {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "-q",
+                "-sS",
+                "--http1.1",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+            ])
+            .args(["-H", expect, "-H", transfer, "--data-binary", &body, &url]);
+            let output = within("curl", curl.output()).await.unwrap();
+            let status = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(status, "413", "{expect}, {transfer}: {output:?}");
+        }
+    }
     server.ends_with_nothing_in_use().await;
 }
 

@@ -440,7 +440,8 @@ async fn a_streaming_call_that_sends_too_much_ends_with_the_status_of_the_refusa
     let trailers = within("trailers", answers.trailers()).await;
     let trailers = trailers.unwrap().unwrap();
     assert_eq!(header(&trailers, "grpc-status"), "8");
-    let text = header(&trailers, "grpc-message");
+    // tonic encodes blanks, too.
+    let text = header(&trailers, "grpc-message").replace("%20", " ");
     assert_eq!(
         text,
         "the call is too large: at most 4096 bytes are allowed"
