@@ -8,8 +8,13 @@
 //! A model that is too large to explore in full has a bound on the number of preemptions: see
 //! `within`.
 #![cfg(loom)]
+#![allow(missing_debug_implementations)]
+
+mod task;
 
 use std::sync::Arc;
+
+pub use task::{Opened, Room, Task};
 
 use rcmgr_atomic::address::{AddressLimits, Addresses};
 use rcmgr_atomic::internals::{
@@ -50,6 +55,22 @@ pub fn one_lender_engine(limits: Limits, memory: u64) -> Arc<Engine> {
         ..credit(memory, 0)
     };
     engine_with(limits, one)
+}
+
+/// Makes the queues of an engine, so that a model explores each look at them. (Without queues, the
+/// engine does not look.)
+pub fn with_queues(engine: Arc<Engine>) -> Arc<Engine> {
+    let _ = engine.waiters().ticket();
+    engine
+}
+
+/// Checks that no request waits, and that no node says so.
+pub fn nothing_waits(engine: &Engine) {
+    assert!(engine.waiters().list().is_empty());
+    assert!(!engine.waiters().any());
+    engine.for_each_node(&mut |node| {
+        assert!(node.waited().resources().is_empty(), "{}", node.id());
+    });
 }
 
 fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {

@@ -288,7 +288,7 @@ fn a_granted_amount_is_not_taken_back_when_limits_change() {
 
 #[test]
 fn a_reservation_is_checked_against_one_whole_set_of_limits() {
-    loom::model(|| {
+    within(5, || {
         // Under each of the two sets, one scope refuses two bytes. Only a mixture of both sets
         // would grant them.
         let mut before = Limits::unlimited();

@@ -1,6 +1,6 @@
 //! The handles of users: on the manager, connections, streams, scopes, spans and services.
 
-mod asker;
+pub(crate) mod asker;
 mod builder;
 mod connection;
 mod inherent;

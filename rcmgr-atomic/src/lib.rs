@@ -109,11 +109,14 @@ pub mod record {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::api::asker::{Asker, MemoryRequest};
     pub use crate::charge::Memory;
     pub use crate::counters::{Kind, Slot};
-    pub use crate::engine::{Engine, Path};
-    pub use crate::engine::{Request, Wait};
-    pub use crate::leaf::{Leaf, charge_new, join_charged, leave_allowlist, stream_path};
+    pub use crate::engine::{Engine, Path, Request, Wait};
+    pub use crate::leaf::{
+        Leaf, charge_in_turn, charge_new, check_new_alone, join_charged, leave_allowlist,
+        stream_path,
+    };
     pub use crate::lending::CreditOptions;
     pub use crate::lifetime::retire::Retire;
     pub use crate::lifetime::{Collect, Shared, Staged, Use};
@@ -122,4 +125,14 @@ pub mod internals {
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::LeafWord;
+
+    /// A leaf that asks for memory.
+    pub fn ask_by_leaf(leaf: &Leaf) -> Asker<'_> {
+        Asker::leaf(leaf)
+    }
+
+    /// A span that asks for memory.
+    pub fn ask_by_span(span: &SpanState) -> Asker<'_> {
+        Asker::span(span)
+    }
 }

@@ -4,6 +4,7 @@ mod view;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
+use std::task::{Context, Waker};
 
 use rcmgr_atomic::{Direction, Endpoint, KIB, Limits, Manager, Priority, UsesFd};
 use view::{View, answer, page_of, says};
@@ -126,6 +127,52 @@ fn the_current_state_is_printed_once() {
     }
     let place = |name| sorted.rfind(&format!("\n{name} ")).expect("it is there");
     assert!(place("peer:192.0.2.7") < place("peer:a+b"));
+    drop(held);
+}
+
+#[test]
+fn requests_that_wait_are_printed_with_their_scope_and_resource() {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.memory = (64 * KIB).into();
+    let manager = Manager::new(limits).expect("the limits are good");
+    let view = View::serve(&manager, None);
+    assert!(!printed(view.address, &[]).contains("waiting"));
+
+    let peer = manager.view_peer(&"192.0.2.7".parse().expect("it is a peer"));
+    let held = peer
+        .reserve(64 * KIB, Priority::Always)
+        .expect("there is room");
+    let mut task = Context::from_waker(Waker::noop());
+    let mut waiting =
+        [4, 8].map(|kib| Box::pin(peer.reserve_when_available(kib * KIB, Priority::Low)));
+    for one in &mut waiting {
+        assert!(one.as_mut().poll(&mut task).is_pending());
+    }
+    let now = printed(view.address, &[]);
+    assert!(now.contains("\nwaiting  2 requests  longest "), "{now}");
+    assert!(
+        now.contains("  Memory of peer:192.0.2.7  granted 0/s  2 in all\n"),
+        "{now}"
+    );
+    let queue = now
+        .lines()
+        .skip_while(|line| !line.trim_start().starts_with("WAITED"));
+    let queue: Vec<_> = queue.take(2).collect();
+    assert!(
+        queue[0].ends_with("REQUESTS  AMOUNT  RESOURCE  SCOPE"),
+        "{now}"
+    );
+    assert!(
+        queue[1].ends_with("       2  12 KiB  Memory    peer:192.0.2.7"),
+        "{now}"
+    );
+
+    drop(waiting);
+    let after = printed(view.address, &[]);
+    assert!(
+        after.contains("\nwaiting  nothing now  granted 0/s  2 in all\n"),
+        "{after}"
+    );
     drop(held);
 }
 

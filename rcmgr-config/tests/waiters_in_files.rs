@@ -1,9 +1,6 @@
 //! Tests the number of requests that may wait, in limits files.
 
-mod support;
-
-use proptest::prelude::*;
-use rcmgr_config::{Budget, FileFormat, LimitsExt, LimitsFile, PartialLimits, ScalingLimits};
+use rcmgr_config::{Budget, LimitsExt, LimitsFile, PartialLimits, ScalingLimits};
 use rcmgr_core::{GIB, LimitValue, Limits, MIB};
 
 fn limited(value: u64) -> Option<LimitValue> {
@@ -68,8 +65,10 @@ fn the_first_of_two_files_that_sets_waiters_wins() {
 
 #[test]
 fn waiters_are_written_before_the_tables() {
-    let mut limits = PartialLimits::default();
-    limits.waiters = limited(16);
+    let mut limits = PartialLimits {
+        waiters: limited(16),
+        ..PartialLimits::default()
+    };
     limits.system.conns = limited(100);
     let toml = "Waiters = 16\n\n[System]\nConns = 100\n";
     assert_eq!(limits.to_toml(), toml);
@@ -188,15 +187,4 @@ fn a_dry_run_has_the_waiters_of_the_enforced_limits() {
         warnings[0].starts_with("DryRun: the limits are the same"),
         "{warnings:?}"
     );
-}
-
-proptest! {
-    #[test]
-    fn written_waiters_are_read_again_in_both_formats(waiters in support::limit_value()) {
-        let limits = PartialLimits { waiters: Some(waiters), ..PartialLimits::default() };
-        for (format, text) in [(FileFormat::Json, limits.to_json()), (FileFormat::Toml, limits.to_toml())] {
-            let file = LimitsFile::from_text_with_all_errors(&text, format).unwrap();
-            prop_assert_eq!(file.limits.waiters, Some(LimitValue::of(waiters.number().unwrap_or(u64::MAX))));
-        }
-    }
 }

@@ -4,7 +4,9 @@
 
 mod exposition;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use exposition::Exposition;
 use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
@@ -52,6 +54,15 @@ fn shown() -> Exposition {
     let open = || manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None);
     let held: Vec<_> = std::iter::from_fn(|| open().ok()).collect();
     assert_eq!(held.len(), 10, "the last one was refused");
+
+    // One more waits.
+    let mut next = pin!(manager.open_connection_when_available(
+        Direction::Inbound,
+        UsesFd::Yes,
+        Endpoint::None
+    ));
+    let mut task = Context::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut task).is_pending());
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limits.toml");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::task::{Context, Waker};
 use std::thread;
 
 use fastrand::Rng;
@@ -438,4 +439,62 @@ fn a_full_disk_ends_the_trace_and_nothing_else() {
     assert!(sink.close().is_err());
     assert!(stats.dropped() > 0, "{stats:?}");
     assert!(held(&manager).is_empty());
+}
+
+#[test]
+fn a_wait_is_no_refusal_in_a_trace_and_a_request_behind_it_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    let sink = TraceSink::create(&path).unwrap();
+    let mut limits = Limits::unlimited();
+    limits.peer_default.streams_inbound = 1.into();
+    limits.waiters = 1.into();
+    let manager = manager(limits, &sink);
+    let open = || manager.open_stream(&peer(1), Direction::Inbound);
+    let wait = || Box::pin(manager.open_stream_when_available(&peer(1), Direction::Inbound));
+    let mut task = Context::from_waker(Waker::noop());
+
+    let held = open().unwrap();
+    let mut first = wait();
+    assert!(first.as_mut().poll(&mut task).is_pending());
+    // The queue is full.
+    assert!(wait().as_mut().poll(&mut task).is_ready());
+    drop(held);
+    // There is room, but not for a request that does not wait.
+    open().unwrap_err();
+    assert!(first.as_mut().poll(&mut task).is_ready());
+    sink.close().unwrap();
+
+    let events = events(std::slice::from_ref(&path));
+    let of_peer = events
+        .iter()
+        .filter(|event| event.scope_name() == "peer:peer-1");
+    let kinds: Vec<_> = of_peer.map(|event| event.kind.clone()).collect();
+    let streams: Vec<_> = kinds
+        .iter()
+        .filter(|kind| {
+            matches!(
+                kind,
+                EventKind::AddStream | EventKind::RemoveStream | EventKind::BlockAddStream
+            )
+        })
+        .collect();
+    use EventKind::{AddStream, BlockAddStream, RemoveStream};
+    let expected = [
+        AddStream,
+        BlockAddStream,
+        RemoveStream,
+        BlockAddStream,
+        AddStream,
+        RemoveStream,
+    ];
+    assert_eq!(streams, expected.iter().collect::<Vec<_>>());
+    let of_peers = |refused: &rcmgr_metrics::replay::Blocked| refused.scope == "peer";
+    let refused: u64 = report(&[path])
+        .blocked_resources
+        .iter()
+        .filter(|blocked| of_peers(blocked))
+        .map(|blocked| blocked.value)
+        .sum();
+    assert_eq!(refused, 2);
 }

@@ -1,4 +1,4 @@
-//! Listeners of any kind: what the guard needs to know of them.
+//! The trait of listeners that can be guarded.
 
 mod errors;
 mod from_future;
@@ -13,11 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-pub(crate) use errors::{AcceptError, is_out_of_descriptors};
+pub(crate) use errors::{AcceptError, Shortage};
 pub use from_future::AcceptFuture;
 
-/// A listener: a source of connections that [`Guarded`](crate::Guarded) can guard. It is implemented
-/// for the listeners of tokio. Implement it for your own, or wrap an `async` function in
+/// A source of connections that [`Guarded`](crate::Guarded) can guard. The listeners of tokio
+/// implement it. Implement it for your own, or wrap an `async` function in
 /// [`AcceptFuture`].
 ///
 /// ```
@@ -74,8 +74,8 @@ pub trait Accept: Send + Sync {
         UsesFd::Yes
     }
 
-    /// Makes the close of a socket, which follows, a reset: what was sent and has not arrived is lost,
-    /// and the connection is gone at once on both sides. By default it does nothing, and the socket
+    /// Turns the close of a socket, which follows, into a reset: bytes that were sent and have not
+    /// arrived are lost, and the connection is gone at once on both sides. By default it does nothing, and the socket
     /// is closed as usual.
     ///
     /// # Errors

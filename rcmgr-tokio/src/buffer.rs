@@ -15,31 +15,30 @@ use rcmgr_core::{Error, MIB, Priority, ResourceScope};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::ConnScope;
+use crate::conn_scope::ConnScope;
 
-/// The capacity of the first allocation, and the least by which a buffer grows.
+/// The capacity of the first allocation, and the smallest growth.
 const STEP: usize = 4 * 1024;
 /// An empty buffer reads at most this much at once. Larger reads make a server hardly faster.
 const LARGEST_READ: usize = 64 * 1024;
-/// What [`Buffer::most`] is by default.
+/// The default of [`Buffer::most`].
 const MOST: usize = MIB as usize;
 
 /// A read buffer, whose memory is reserved in a scope: by default that of a connection.
 ///
-/// The buffer reserves memory before it grows, so a read never needs memory that the limits do not
-/// allow. It holds exactly as much as it has allocated: [`capacity`](Self::capacity) bytes. It
-/// starts with nothing, grows by 4 KiB or to twice its capacity, and holds at most
-/// [`most`](Self::most) bytes.
+/// The buffer reserves memory before it grows. It reserves exactly the memory that it has allocated:
+/// [`capacity`](Self::capacity) bytes. It starts with nothing, grows by 4 KiB or to twice its
+/// capacity, and never beyond [`most`](Self::most) bytes.
 ///
 /// An empty buffer gives its memory back at once, down to its [`floor`](Self::floor): when the last
 /// byte is consumed, and while it waits for the first. So a connection that waits for its client
-/// costs no buffer. No timer is needed for that, and the allocation for the next read costs much less
-/// than the read itself. A busy connection still reads in large pieces, because the buffer remembers
-/// how much the last reads brought.
+/// needs no buffer. This takes no timer, and the allocation for the next read costs much less than
+/// the read itself. A busy connection still reads in large pieces, because the buffer remembers the
+/// size of the last reads.
 ///
-/// Its bytes are those of the slice that it dereferences to. As a [`Buf`] it also works with
-/// [`write_all_buf`](tokio::io::AsyncWriteExt::write_all_buf), which consumes each byte when it is
-/// written.
+/// The buffer dereferences to the bytes that are not consumed. It is also a [`Buf`], so
+/// [`write_all_buf`](tokio::io::AsyncWriteExt::write_all_buf) can write it and consumes each byte
+/// when it is written.
 ///
 /// ```
 /// use rcmgr_atomic::{Limits, Manager, Priority};
@@ -80,8 +79,8 @@ where
     /// The bytes before `start` are consumed. `start` is zero if there are no others.
     bytes: Vec<u8>,
     start: usize,
-    /// What is reserved in the scope: at least the capacity of `bytes` at any time, and the same
-    /// between two calls.
+    /// The bytes that are reserved in the scope: at least the capacity of `bytes` at any time, and
+    /// exactly that between two calls.
     reserved: u64,
     /// The capacity that an empty buffer takes for its next read.
     next: usize,
@@ -110,7 +109,7 @@ where
         }
     }
 
-    /// How much the buffer may allocate, in bytes: 1 MiB by default. A message that is longer than
+    /// Sets the largest capacity, in bytes: 1 MiB by default. A message that is longer than
     /// that cannot be held as a whole.
     #[must_use]
     pub fn most(mut self, bytes: usize) -> Self {
@@ -118,7 +117,7 @@ where
         self
     }
 
-    /// How much an empty buffer keeps once it has allocated it, in bytes: nothing by default. A floor
+    /// Sets the capacity that an empty buffer keeps, in bytes: nothing by default. A floor
     /// of the usual length of a message saves an allocation for each message.
     #[must_use]
     pub fn floor(mut self, bytes: usize) -> Self {
@@ -154,8 +153,7 @@ where
         self.rest();
     }
 
-    /// Reads once, and appends what was read. It returns how many bytes that are: 0 at the end of the
-    /// input.
+    /// Reads once, and appends the bytes. It returns their number: 0 at the end of the input.
     ///
     /// It is cancel-safe: if the future is dropped before it is ready, nothing was read, and an
     /// empty buffer holds its floor.
@@ -193,11 +191,11 @@ where
         }
     }
 
-    /// Same as [`fill_from`](Self::fill_from), but where a limit leaves no room it waits for room
-    /// instead of a refusal.
+    /// Same as [`fill_from`](Self::fill_from), but if a limit leaves no room, it waits for room instead
+    /// of returning the refusal.
     ///
-    /// It waits for memory only while it has nothing to read into: a buffer that waits for its client
-    /// is in no queue. It is cancel-safe in the same way. The wait has no timeout: use
+    /// It waits for memory only while it has no spare capacity. A buffer that waits for its client is
+    /// in no queue. It is cancel-safe in the same way. The wait has no timeout: use
     /// [`tokio::time::timeout`]. A buffer that waits keeps the bytes that it holds, so if all buffers
     /// of a server hold a part of a message and wait, only a timeout ends that.
     ///
@@ -266,8 +264,8 @@ where
         if self.bytes.len() < capacity {
             return Ok(());
         }
-        // Moving the bytes to the front is cheap where at least half is consumed. The last resort
-        // is it at any time.
+        // A move of the bytes to the front is cheap if at least half is consumed. A buffer that
+        // cannot grow moves them in any case.
         if self.start > 0 && (self.len() <= capacity / 2 || capacity >= self.most) {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -315,7 +313,7 @@ where
         allocated.and(settled)
     }
 
-    /// Makes the reservation equal to what the allocator gave.
+    /// Makes the reservation equal to the size of the allocation.
     fn settle(&mut self) -> Result<(), NoRoom> {
         let allocated = self.bytes.capacity() as u64;
         if let Some(more) = allocated
@@ -330,7 +328,7 @@ where
         Ok(())
     }
 
-    /// Gives back what an empty buffer does not keep.
+    /// Shrinks an empty buffer to its floor.
     fn rest(&mut self) {
         if self.capacity() > self.floor {
             self.shrink_to(self.floor);
@@ -440,5 +438,40 @@ impl From<NoRoom> for io::Error {
             ),
             NoRoom::OutOfMemory(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcmgr_atomic::{Limits, Manager};
+
+    use super::*;
+
+    #[test]
+    fn memory_that_the_allocator_adds_is_reserved_and_memory_that_it_keeps_back_is_released() {
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        let system = manager.view_system();
+        let mut buffer = Buffer::new(&system, Priority::Always);
+        assert!(buffer.grow(4096).is_ok());
+        assert_eq!(system.stat().memory, 4096);
+
+        buffer.bytes.reserve_exact(10_000);
+        assert!(buffer.settle().is_ok());
+        assert_eq!(system.stat().memory, buffer.capacity() as u64);
+        assert!(buffer.capacity() >= 10_000);
+
+        buffer.bytes = Vec::new();
+        assert!(buffer.settle().is_ok());
+        assert_eq!(system.stat().memory, 0);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_allocated_is_not_reserved() {
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        let system = manager.view_system();
+        let mut buffer = Buffer::new(&system, Priority::Always);
+        let failed = buffer.grow(isize::MAX as usize);
+        assert!(matches!(failed, Err(NoRoom::OutOfMemory(_))));
+        assert_eq!(system.stat().memory, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The graceful end of a server: stop accepting, wait with a deadline, then cut what is left.
+//! The graceful end of a server: stop accepting, wait with a deadline, then cut the rest.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -88,8 +88,8 @@ impl Graceful {
         Self::default()
     }
 
-    /// The token that is cancelled when the end begins. A connection that may last for long waits for
-    /// it, then says goodbye to its client and ends.
+    /// The token that is cancelled when the end begins. The task of a long connection waits for it,
+    /// tells its client, and ends.
     pub fn notice(&self) -> CancellationToken {
         self.state.notice.clone()
     }
@@ -109,8 +109,8 @@ impl Graceful {
         self.state.tasks.spawn(task)
     }
 
-    /// Gives notice, and waits until all tasks and connections are gone. What is left after `within`
-    /// is [cut](Self::cut).
+    /// Gives notice, and waits until all tasks and connections are gone. Those that are left after
+    /// `within` are [cut](Self::cut).
     ///
     /// It is cancel-safe, and may be called again: the notice stays given.
     ///
@@ -127,7 +127,7 @@ impl Graceful {
         }
         let (connections, running) = self.open();
         self.cut();
-        // The result does not matter: it reports what hangs.
+        // The result does not matter, because the report lists those that hang.
         let _ = timeout(AFTER_CUT, tasks.wait()).await;
         let (hanging, hanging_tasks) = self.open();
         Err(Box::new(Left {
@@ -139,8 +139,8 @@ impl Graceful {
         }))
     }
 
-    /// Cuts everything at once: tasks are dropped, and each operation on a connection fails. It is
-    /// what a second signal to end should do.
+    /// Cuts everything at once: tasks are dropped, and each operation on a connection fails. Call it
+    /// at a second signal to end.
     pub fn cut(&self) {
         self.state.notice.cancel();
         self.state.cut.cancel();
@@ -215,7 +215,7 @@ pub(crate) struct Membership {
     // Each side waits on its own, because two tasks may wait.
     read: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     write: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    // Counted until the last, after the entry in the list is gone.
+    // The last field: it is counted until its entry in the list is gone.
     _counted: TaskTrackerToken,
 }
 

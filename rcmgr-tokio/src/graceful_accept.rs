@@ -1,5 +1,9 @@
 //! Accepting until the graceful end of a server begins.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use crate::accept::Accept;
 use crate::graceful::Graceful;
 use crate::listener::Guarded;
@@ -13,8 +17,13 @@ impl Graceful {
     /// stops the framework with the [notice](Self::notice).
     pub async fn accept<L: Accept>(&self, listener: &Guarded<L>) -> Option<GuardedStream<L::Io>> {
         let notice = self.notice();
-        let accept = notice.run_until_cancelled(listener.accept());
-        let stream = accept.await?;
-        Some(stream.ended_by(self))
+        let mut begun = pin!(notice.cancelled());
+        let mut accept = pin!(listener.accept());
+        // The notice first: under a flood, there is always a connection to accept.
+        let stream = poll_fn(|cx| match begun.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => accept.as_mut().poll(cx).map(Some),
+        });
+        Some(stream.await?.ended_by(self))
     }
 }

@@ -111,7 +111,7 @@ impl<L: Accept> Guarded<L> {
         self
     }
 
-    /// What a refused client gets. By default its connection is closed.
+    /// Sets the answer to a refused client. By default its connection is closed.
     #[must_use]
     pub fn on_refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
@@ -140,7 +140,8 @@ impl<L: Accept> Guarded<L> {
     /// `RLIMIT_NOFILE` less the descriptors that are open for other purposes, less `count`. If it is
     /// higher it is lowered, and a warning has the numbers. So a connection that would take a
     /// descriptor of the reserve is refused by the system scope. When all limits of the manager are
-    /// changed, the new one is lowered in the same way.
+    /// changed, the new one is lowered in the same way. If refused clients may get a
+    /// [reply](Refusal::Reply), 64 descriptors more stay free for that.
     ///
     /// Connections on the allowlist have their own limit, which stays. Without this call, or where the
     /// operating system has no such limit, nothing is limited.
@@ -195,10 +196,10 @@ impl<L: Accept> Guarded<L> {
         &self.manager
     }
 
-    /// The next connection that is admitted. The waker is woken when it is worth another call.
+    /// The next connection that is admitted. The waker is woken when another call may succeed.
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<GuardedStream<L::Io>> {
         if let Some(reserve) = &self.reserve {
-            reserve.begin(&self.manager);
+            reserve.begin(&self.manager, self.refusal.sockets());
         }
         loop {
             let (io, peer) = ready!(self.poll_socket(cx));
@@ -233,16 +234,18 @@ impl<L: Accept> Guarded<L> {
                     tracing::debug!("a connection failed before it was accepted: {error}");
                     continue;
                 }
-                // The first time it tries once more: see `Pauses::shortage`.
-                AcceptError::Shortage if self.pauses.shortage(&error) == IsFirst(true) => continue,
-                AcceptError::Shortage => {}
+                AcceptError::Shortage(shortage) => {
+                    if self.pauses.shortage(shortage, &error) == IsFirst(true) {
+                        continue; // It tries once more: see `Pauses::shortage`.
+                    }
+                }
                 AcceptError::Unknown => self.pauses.unknown(&error),
             }
             ready!(self.pauses.poll_ready(cx));
         }
     }
 
-    /// Counts a turn of this task, and says whether it had enough.
+    /// Counts one attempt. Returns whether other tasks should run first.
     fn is_turn_of_others(&self) -> bool {
         // Relaxed: a throttle. Tasks that count at the same time only share their turns.
         let is_over = self.in_a_row.fetch_add(1, Ordering::Relaxed) >= MOST_IN_A_ROW;
@@ -255,7 +258,7 @@ impl<L: Accept> Guarded<L> {
     /// The guarded stream of a socket, or none if it was refused.
     fn admit(&self, io: L::Io, peer: Endpoint) -> Option<GuardedStream<L::Io>> {
         if let Some(reserve) = &self.reserve {
-            reserve.keep(&self.manager);
+            reserve.keep(&self.manager, self.refusal.sockets());
         }
         let uses_fd = self.listener.uses_fd();
         let opened = self

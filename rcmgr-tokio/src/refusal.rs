@@ -1,19 +1,18 @@
-//! What a refused client gets: a close, a reset, or a short reply.
+//! The answer to a refused client: a close, a reset, or a short reply.
 
+mod refused;
 mod reply;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rcmgr_atomic::Connection;
 use rcmgr_core::{Endpoint, Error};
 
-use crate::descriptors::WakeAcceptors;
-
+pub(crate) use refused::Refused;
 pub(crate) use reply::Replies;
 
-/// What [`Guarded`](crate::Guarded) does with a connection that the manager refuses.
+/// The answer of [`Guarded`](crate::Guarded) to a client whose connection the manager refuses.
 ///
 /// ```
 /// use rcmgr_core::Error;
@@ -42,7 +41,9 @@ pub enum Refusal {
     /// So that the reply arrives, the connection is closed after the client has closed its side, or
     /// has sent 64 KiB, or after a second. At most 64 connections of a listener wait so at a time; with
     /// more, the reply is sent and the connection is closed at once. Then the reply may be lost if the
-    /// client has sent something. The descriptors of these connections are not counted by the manager.
+    /// client has sent something. The manager does not count the descriptors of these connections, but
+    /// [`descriptors_in_reserve`](crate::Guarded::descriptors_in_reserve) keeps descriptors free for
+    /// them.
     Reply(&'static [u8]),
     /// The same, with bytes that are not known when the program is compiled.
     ReplyBytes(Bytes),
@@ -51,14 +52,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Calls a function with the error and the remote endpoint of each refused connection, and does
-    /// what the function returns. The function runs in the accept loop, so it must not block. If it
+    /// Calls a function with the error and the remote endpoint of each refused connection. The result
+    /// of the function is the answer. The function runs in the accept loop, so it must not block. If it
     /// returns another [`With`](Self::With), the connection is closed.
     pub fn with(decide: impl Fn(&Error, Endpoint) -> Self + Send + Sync + 'static) -> Self {
         Self::With(Decide(Arc::new(decide)))
     }
 
-    /// What to do with one connection.
+    /// How many sockets it may keep open after the refusal.
+    pub(crate) const fn sockets(&self) -> u64 {
+        match self {
+            Self::Close | Self::Reset => 0,
+            Self::Reply(_) | Self::ReplyBytes(_) | Self::With(_) => reply::MOST_SOCKETS as u64,
+        }
+    }
+
+    /// The answer to one client.
     pub(crate) fn answer(&self, error: &Error, peer: Endpoint) -> Answer {
         match self {
             Self::With(Decide(decide)) => decide(error, peer).fixed_answer(),
@@ -66,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// The same, without a function.
+    /// The answer without a function.
     fn fixed_answer(&self) -> Answer {
         match self {
             Self::Close | Self::With(_) => Answer::Close,
@@ -89,31 +98,10 @@ impl fmt::Debug for Decide {
     }
 }
 
-/// What happens to one refused connection.
+/// The answer to one refused client.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Close,
     Reset,
     Reply(Bytes),
-}
-
-/// The socket of a refused connection. When it is dropped, the socket is closed before its connection
-/// is given back.
-#[derive(Debug)]
-pub(crate) struct Refused<S> {
-    // The order matters: fields are dropped from the first to the last.
-    pub(crate) io: S,
-    _wake: WakeAcceptors,
-    /// Counted in the manager, if it was the service that refused.
-    _connection: Option<Connection>,
-}
-
-impl<S> Refused<S> {
-    pub(crate) fn new(io: S, connection: Option<Connection>) -> Self {
-        Self {
-            io,
-            _wake: WakeAcceptors,
-            _connection: connection,
-        }
-    }
 }

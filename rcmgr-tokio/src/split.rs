@@ -149,7 +149,7 @@ where
 {
     fn drop(&mut self) {
         if !self.is_shut_down {
-            // The result is for nobody: the half is gone, and a client that went away is no error.
+            // The result is ignored: a client that went away is no error, and the half is gone.
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut *self.whole.lock()).poll_shutdown(&mut cx);
         }

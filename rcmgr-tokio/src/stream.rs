@@ -96,7 +96,7 @@ impl<S> GuardedStream<S> {
 
     /// Makes the connection a part of a graceful end: it is counted until its socket is closed, and
     /// cut at the deadline. Then each operation fails with
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted). It takes about 500 bytes.
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted). It takes about 300 bytes.
     #[must_use]
     pub fn ended_by(mut self, graceful: &Graceful) -> Self {
         self.membership = Some(Box::new(Membership::new(graceful, self.peer)));

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 
-/// What a scripted reader does when it is polled.
+/// One poll of a scripted reader.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// It gives at most so many bytes.

@@ -10,7 +10,7 @@ use rcmgr_tokio::{Graceful, Guarded, GuardedStream};
 use support::{drop_at_every_poll, eventually, inbound, poll_at_most, unlimited};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready};
 
@@ -122,7 +122,9 @@ async fn both_halves_of_a_split_connection_are_cut() {
     let left = graceful.end(&manager, WITHIN).await.unwrap_err();
     assert_eq!(left.connections, [peer(1)]);
     assert!(left.hanging.is_empty());
-    for error in [read.await.unwrap(), write.await.unwrap()] {
+    let both = timeout(WITHIN, async { [read.await, write.await] }).await;
+    for error in both.expect("both are cut") {
+        let error = error.unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }
 }
@@ -257,4 +259,19 @@ async fn a_panic_in_a_task_is_no_obstacle_to_the_end() {
     assert!(never.unwrap_err().is_panic());
     graceful.end(&manager, WITHIN).await.unwrap();
     eventually("zero", || manager.stat().system.is_zero()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counted_connection_that_waits_takes_little_memory() {
+    let (manager, graceful) = (unlimited(), Graceful::new());
+    // The list of connections has room by now.
+    let _other = counted(&manager, &graceful, 1);
+    let (_client, server) = tokio::io::duplex(64);
+    let mut stream = Some(GuardedStream::new(server, inbound(&manager), peer(2)));
+    let taken = allocation_counter::measure(|| {
+        let mut counted = stream.take().unwrap().ended_by(&graceful);
+        assert_pending!(spawn(counted.read_u8()).poll());
+        stream = Some(counted);
+    });
+    assert!((1..=350).contains(&taken.bytes_current), "{taken:?}");
 }

@@ -28,6 +28,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use child::{Child, median};
 use http_body_util::BodyExt;
+use rcmgr_atomic::{GIB, Limit, Limits, Manager};
+use rcmgr_tokio::Guarded;
+use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -47,18 +50,21 @@ enum Kind {
     Plain,
     /// With the guarded listener.
     Listener,
-    /// With the guarded listener and the request layer, which has a budget for bodies.
-    Layer,
+    /// With the guarded listener, and the request layer around the app. It has a budget for bodies.
+    App,
+    /// The same with the request layer on the routes, and the address of the client in each request.
+    Routes,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Plain, Self::Listener, Self::Layer];
+    const ALL: [Self; 4] = [Self::Plain, Self::Listener, Self::App, Self::Routes];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Listener => "listener",
-            Self::Layer => "layer",
+            Self::App => "app",
+            Self::Routes => "routes",
         }
     }
 }
@@ -90,10 +96,34 @@ async fn serve(kind: Kind) -> io::Result<()> {
     let app = Router::new()
         .route("/small", get(async || "Hello, world!"))
         .route("/upload", post(upload));
-    match kind {
-        Kind::Plain => axum::serve(listener, app).await,
-        Kind::Listener | Kind::Layer => axum::serve(listener, app).await,
+    if kind == Kind::Plain {
+        return axum::serve(listener, app).await;
     }
+    let manager = manager().map_err(io::Error::other)?;
+    let listener = Guarded::new(listener, manager.clone()).service("web");
+    let listener = rcmgr_tower::axum::Listener::new(listener);
+    if kind == Kind::Listener {
+        return axum::serve(listener, app).await;
+    }
+    let layer = RequestScopes::new(&manager).body(BodyBudget::per_request(GIB).streamed());
+    if kind == Kind::App {
+        return axum::serve(listener, layer.into_make_service(app)).await;
+    }
+    let app = app.layer(layer);
+    let app = app.into_make_service_with_connect_info::<ConnInfo>();
+    axum::serve(listener, app).await
+}
+
+/// A manager with finite limits that are checked and never reached.
+fn manager() -> rcmgr_atomic::Result<Manager> {
+    let limit = Limit::all((1 << 40).into());
+    Manager::new(Limits {
+        system: limit,
+        transient: limit,
+        service_default: Some(limit),
+        conn: limit,
+        ..Limits::unlimited()
+    })
 }
 
 /// Reads a body as it arrives, and answers with its size.

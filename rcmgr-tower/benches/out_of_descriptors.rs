@@ -41,10 +41,19 @@ enum Kind {
     Axum,
     Tonic,
     Guarded,
+    GuardedAxum,
+    GuardedTonic,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Continue, Self::Axum, Self::Tonic, Self::Guarded];
+    const ALL: [Self; 6] = [
+        Self::Continue,
+        Self::Axum,
+        Self::Tonic,
+        Self::Guarded,
+        Self::GuardedAxum,
+        Self::GuardedTonic,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,6 +61,8 @@ impl Kind {
             Self::Axum => "axum",
             Self::Tonic => "tonic",
             Self::Guarded => "guarded",
+            Self::GuardedAxum => "guarded axum",
+            Self::GuardedTonic => "guarded tonic",
         }
     }
 
@@ -59,9 +70,11 @@ impl Kind {
     fn greeting(self) -> &'static [u8] {
         match self {
             Self::Continue | Self::Guarded => b"x",
-            Self::Axum => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            Self::Axum | Self::GuardedAxum => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             // The preface and empty settings, which the server answers with its own.
-            Self::Tonic => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            Self::Tonic | Self::GuardedTonic => {
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
+            }
         }
     }
 }
@@ -72,12 +85,12 @@ async fn serve(kind: Kind) -> io::Result<()> {
     if let Kind::Tonic = kind {
         let incoming = TcpIncoming::bind(local)?;
         obey(incoming.local_addr()?)?;
-        let router = Server::builder().add_routes(Routes::default());
-        let served = router.serve_with_incoming(incoming).await;
+        let served = grpc().serve_with_incoming(incoming).await;
         return served.map_err(io::Error::other);
     }
     let listener = TcpListener::bind(local).await?;
     obey(listener.local_addr()?)?;
+    let manager = Manager::new(Limits::unlimited()).map_err(io::Error::other)?;
     match kind {
         Kind::Continue => loop {
             let Ok((socket, _)) = listener.accept().await else {
@@ -85,13 +98,21 @@ async fn serve(kind: Kind) -> io::Result<()> {
             };
             tokio::spawn(echo(socket));
         },
-        Kind::Axum => axum::serve(listener, app()).await,
         Kind::Guarded => {
-            let manager = Manager::new(Limits::unlimited()).map_err(io::Error::other)?;
             let listener = Guarded::new(listener, manager);
             loop {
                 tokio::spawn(echo(listener.accept().await));
             }
+        }
+        Kind::Axum => axum::serve(listener, app()).await,
+        Kind::GuardedAxum => {
+            let listener = Guarded::new(listener, manager);
+            axum::serve(rcmgr_tower::axum::Listener::new(listener), app()).await
+        }
+        Kind::GuardedTonic => {
+            let incoming = rcmgr_tower::tonic::incoming(Guarded::new(listener, manager));
+            let served = grpc().serve_with_incoming(incoming).await;
+            served.map_err(io::Error::other)
         }
         Kind::Tonic => unreachable!("it has returned"),
     }
@@ -102,6 +123,10 @@ fn obey(address: SocketAddr) -> io::Result<()> {
     rlimit::setrlimit(rlimit::Resource::NOFILE, DESCRIPTORS, DESCRIPTORS)?;
     child::obey(address);
     Ok(())
+}
+
+fn grpc() -> tonic::transport::server::Router {
+    Server::builder().add_routes(Routes::default())
 }
 
 fn app() -> Router {

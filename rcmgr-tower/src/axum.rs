@@ -1,7 +1,10 @@
 //! A guarded listener for axum, and the span of a request as an extractor, with the feature `axum`.
 
+mod make_service;
+
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -11,17 +14,20 @@ use axum::serve::{IncomingStream, TapIo};
 use http::StatusCode;
 use http::request::Parts;
 use rcmgr_core::Endpoint;
-use rcmgr_tokio::{Accept, Guarded, GuardedStream};
+use rcmgr_tokio::{Accept, Guarded};
 
 use crate::refusal::{Refusal, answer_http};
 use crate::retry_after::RetryAfter;
-use crate::{ConnInfo, RequestSpan};
+use crate::{ConnInfo, Io, RequestSpan};
+
+pub use make_service::{AppFuture, AppService, MakeService};
 
 /// A guarded listener for [`axum::serve()`].
 ///
 /// Serve with `into_make_service_with_connect_info::<ConnInfo>()`: it is how
 /// [`RequestScopes`](crate::RequestScopes) finds the connection of a request. Without it, requests
-/// are charged to their service only.
+/// are charged to their service only. Around a whole app,
+/// [`into_make_service`](crate::RequestScopes::into_make_service) costs less.
 ///
 /// ```no_run
 /// use axum::Router;
@@ -63,31 +69,44 @@ use crate::{ConnInfo, RequestSpan};
 /// # fn tap(listener: Guarded<TcpListener>) {
 /// let listener = Listener::new(listener).tap_io(|stream| {
 ///     // An error means that the client is gone, which the first read finds.
-///     let _ = stream.as_ref().set_nodelay(true);
+///     let _ = stream.get_ref().set_nodelay(true);
 /// });
 /// # let _ = listener;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Listener<L: Accept> {
+pub struct Listener<L> {
     guarded: Guarded<L>,
+    request_within: Option<Duration>,
 }
 
 impl<L: Accept> Listener<L> {
     /// The listener of a server.
     pub fn new(guarded: Guarded<L>) -> Self {
-        Self { guarded }
+        Self {
+            guarded,
+            request_within: None,
+        }
+    }
+
+    /// Closes a connection that has been without a request for this long: see
+    /// [`Io::request_within`]. [`axum::serve()`] itself waits for ever, also for a client that sends the
+    /// head of a request slowly.
+    #[must_use]
+    pub fn request_within(mut self, limit: Duration) -> Self {
+        self.request_within = Some(limit);
+        self
     }
 }
 
 impl<L: Accept + 'static> axum::serve::Listener for Listener<L> {
-    type Io = GuardedStream<L::Io>;
+    type Io = Io<L::Io>;
     type Addr = Endpoint;
 
     async fn accept(&mut self) -> (Self::Io, Endpoint) {
         let stream = self.guarded.accept().await;
         let peer = stream.peer();
-        (stream, peer)
+        (Io::accepted(stream, self.request_within), peer)
     }
 
     fn local_addr(&self) -> io::Result<Endpoint> {
@@ -97,17 +116,17 @@ impl<L: Accept + 'static> axum::serve::Listener for Listener<L> {
 
 impl<L: Accept + 'static> Connected<IncomingStream<'_, Listener<L>>> for ConnInfo {
     fn connect_info(stream: IncomingStream<'_, Listener<L>>) -> Self {
-        Self::of(stream.io())
+        stream.io().conn_info()
     }
 }
 
 impl<L, F> Connected<IncomingStream<'_, TapIo<Listener<L>, F>>> for ConnInfo
 where
     L: Accept + 'static,
-    F: FnMut(&mut GuardedStream<L::Io>) + Send + 'static,
+    F: FnMut(&mut Io<L::Io>) + Send + 'static,
 {
     fn connect_info(stream: IncomingStream<'_, TapIo<Listener<L>, F>>) -> Self {
-        Self::of(stream.io())
+        stream.io().conn_info()
     }
 }
 

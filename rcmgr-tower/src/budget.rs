@@ -60,10 +60,13 @@ impl BodyBudget {
     }
 
     /// If there is no room for a chunk, waits up to this long for it, each time, before the request
-    /// is refused with 503. Meanwhile nothing more is read from the client. By default nothing
-    /// waits.
+    /// is refused with 503. Meanwhile nothing more is read from the client. The time is shortened by
+    /// a random part of up to an eighth, so that bodies that wait for each other do not give up
+    /// together. By default nothing waits.
     ///
-    /// A chunk that would not fit even if nothing else held memory does not wait.
+    /// A chunk that would not fit even if nothing else held memory does not wait. While a chunk waits
+    /// in a full scope, new requests of its priority or a lower one are refused there: they would
+    /// overtake it.
     ///
     /// It needs a tokio runtime with its timer enabled, as every tokio server has.
     pub fn wait(mut self, longest: Duration) -> Self {

@@ -1,10 +1,15 @@
 //! What a request knows of its connection: the scope, and the remote endpoint.
 
+use std::sync::Arc;
+
 #[cfg(feature = "axum")]
 use ::axum::extract::ConnectInfo;
 use http::Extensions;
-use rcmgr_core::Endpoint;
+use rcmgr_atomic::Span;
+use rcmgr_core::{Endpoint, Result};
 use rcmgr_tokio::{ConnScope, GuardedStream};
+
+use crate::requests::{InProgress, Requests};
 
 /// The scope of a connection and its remote endpoint, as the extensions of a request have them.
 ///
@@ -34,6 +39,8 @@ use rcmgr_tokio::{ConnScope, GuardedStream};
 pub struct ConnInfo {
     scope: ConnScope,
     peer: Endpoint,
+    /// If the time without a request is limited.
+    requests: Option<Arc<Requests>>,
 }
 
 impl ConnInfo {
@@ -42,7 +49,29 @@ impl ConnInfo {
         Self {
             scope: stream.scope().clone(),
             peer: stream.peer(),
+            requests: None,
         }
+    }
+
+    /// With the requests of the connection.
+    pub(crate) fn with_requests(self, requests: Option<Arc<Requests>>) -> Self {
+        Self { requests, ..self }
+    }
+
+    /// A connection of which only the scope is known.
+    pub(crate) fn of_scope(scope: ConnScope) -> Self {
+        Self {
+            scope,
+            peer: Endpoint::None,
+            requests: None,
+        }
+    }
+
+    /// Opens the span of a request, and notes that it is in progress.
+    pub(crate) fn begin_span(&self) -> Result<(Span, Option<InProgress>)> {
+        // Also a request that is refused is one.
+        let request = self.requests.as_ref().map(Requests::begin);
+        Ok((self.scope.begin_span()?, request))
     }
 
     /// The scope of the connection.
@@ -56,11 +85,11 @@ impl ConnInfo {
     }
 }
 
-/// The scope of a request's connection. Where the address of the client is known, it is added to the
+/// The connection of a request. Where the address of the client is known, it is added to the
 /// extensions in the form in which handlers of axum and tonic look for it.
-pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnScope> {
+pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnInfo> {
     if let Some(scope) = extensions.get::<ConnScope>() {
-        return Some(scope.clone());
+        return Some(ConnInfo::of_scope(scope.clone()));
     }
     if let Some(info) = extensions.get::<ConnInfo>().cloned() {
         // For `Request::remote_addr`.
@@ -71,7 +100,7 @@ pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnScope> {
                 remote_addr: Some(address),
             });
         }
-        return Some(info.scope);
+        return Some(info);
     }
     #[cfg(feature = "axum")]
     if let Some(ConnectInfo(info)) = extensions.get::<ConnectInfo<ConnInfo>>().cloned() {
@@ -79,7 +108,7 @@ pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnScope> {
         if let Endpoint::Socket(address) = info.peer {
             extensions.insert(ConnectInfo(address));
         }
-        return Some(info.scope);
+        return Some(info);
     }
     None
 }

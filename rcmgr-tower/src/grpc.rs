@@ -1,5 +1,6 @@
 //! Refusals as gRPC has them: a response with a status in its headers, without a body.
 
+use std::error::Error as StdError;
 use std::fmt::{self, Display, Write};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,8 +52,10 @@ impl RequestScopes {
     /// also then its maximum is that of the whole stream. tonic itself limits the size of a single
     /// message.
     ///
-    /// With the feature `tonic`, the service that the layer makes has the name of the service inside.
-    /// So the layer fits around a whole server and around one service of it.
+    /// With the feature `tonic`, a refused body yields the `tonic::Status` of the refusal as its
+    /// error. So a streaming call whose response has begun gets it as well. And the service that the
+    /// layer makes has the name of the service inside: the layer fits around a whole server and around
+    /// one service of it.
     ///
     /// As over HTTP, the message does not say which scope is full. A server for known clients may add
     /// it:
@@ -70,7 +73,7 @@ impl RequestScopes {
     /// # Ok::<(), rcmgr_atomic::Error>(())
     /// ```
     pub fn grpc(manager: &Manager) -> Self {
-        Self::with_answer(manager, answer_grpc)
+        Self::with_answer(manager, answer_grpc, body_error)
     }
 }
 
@@ -88,6 +91,15 @@ pub(crate) fn answer_grpc(refusal: &Refusal, retry_after: &RetryAfter) -> Respon
         headers.insert(PUSHBACK, HeaderValue::from(after));
     }
     response
+}
+
+/// The error that the body of a refused call yields. tonic gives a streaming call the status, which it
+/// passes on to the client, and anything else as `UNKNOWN` with its text.
+fn body_error(refusal: Refusal) -> Box<dyn StdError + Send + Sync> {
+    #[cfg(feature = "tonic")]
+    return tonic::Status::from(refusal).into();
+    #[cfg(not(feature = "tonic"))]
+    return refusal.into();
 }
 
 /// What a client is told.

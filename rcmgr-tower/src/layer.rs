@@ -10,11 +10,13 @@ use http::Response;
 use http::request::Parts;
 use rcmgr_atomic::Manager;
 use rcmgr_core::{Amount, Priority};
+use rcmgr_tokio::ConnScope;
 use tower_layer::Layer;
 
 use crate::budget::BodyBudget;
+use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
-use crate::refusal::{Answer, Refusal, answer_http};
+use crate::refusal::{Answer, BodyError, Refusal, answer_http};
 use crate::retry_after::RetryAfter;
 use crate::service::{Config, RequestScopesService};
 
@@ -45,6 +47,7 @@ use crate::service::{Config, RequestScopesService};
 pub struct RequestScopes {
     manager: Manager,
     config: Arc<Config>,
+    connection: Option<ConnInfo>,
 }
 
 impl RequestScopes {
@@ -56,17 +59,18 @@ impl RequestScopes {
     /// A layer for plain HTTP, without a budget for bodies.
     ///
     /// The span of a request is a part of the scope of its connection, if the request has a
-    /// [`ConnScope`](rcmgr_tokio::ConnScope) in its extensions. Otherwise it is a part of the service
-    /// that [`service`](Self::service) names, or of the system scope. If a layer outside has given the
-    /// request a span, it is a part of that.
+    /// [`ConnInfo`] or a [`ConnScope`](rcmgr_tokio::ConnScope) in its extensions. Otherwise it is a part
+    /// of the service that [`service`](Self::service) names, or of the system scope. If a layer outside
+    /// has given the request a span, it is a part of that.
     pub fn new(manager: &Manager) -> Self {
-        Self::with_answer(manager, answer_http)
+        Self::with_answer(manager, answer_http, |refusal| refusal.into())
     }
 
-    /// A layer that answers refused requests in this way.
-    pub(crate) fn with_answer(manager: &Manager, answer: Answer) -> Self {
+    /// A layer that answers refused requests in this way, and whose refused bodies yield this error.
+    pub(crate) fn with_answer(manager: &Manager, answer: Answer, body_error: BodyError) -> Self {
         Self {
             manager: manager.clone(),
+            connection: None,
             config: Arc::new(Config {
                 scope: manager.view_system(),
                 priority: ChoosePriority::Same(Priority::Medium),
@@ -74,6 +78,7 @@ impl RequestScopes {
                 body: None,
                 retry_after: RetryAfter::default(),
                 answer,
+                body_error,
                 on_refusal: None,
             }),
         }
@@ -89,6 +94,19 @@ impl RequestScopes {
     pub fn service(self, name: &str) -> Self {
         let scope = self.manager.view_service(name);
         self.change(|config| config.scope = scope)
+    }
+
+    /// Opens the spans of all requests in the scope of this connection: for servers that make a service
+    /// for each connection, such as those on hyper. Nothing is looked up in the extensions of the
+    /// requests then.
+    pub fn connection(self, scope: &ConnScope) -> Self {
+        self.with_connection(ConnInfo::of_scope(scope.clone()))
+    }
+
+    /// Opens the spans of all requests in this connection.
+    pub(crate) fn with_connection(mut self, connection: ConnInfo) -> Self {
+        self.connection = Some(connection);
+        self
     }
 
     /// Charges each request with this much memory from its start to its end. By default
@@ -151,7 +169,7 @@ impl<S> Layer<S> for RequestScopes {
     type Service = RequestScopesService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestScopesService::new(inner, self.config.clone())
+        RequestScopesService::new(inner, self.config.clone(), self.connection.clone())
     }
 }
 

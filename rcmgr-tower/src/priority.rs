@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Request;
 use http::request::Parts;
 use rcmgr_core::Priority;
 
@@ -13,10 +14,15 @@ pub(crate) enum ChoosePriority {
 }
 
 impl ChoosePriority {
-    pub(crate) fn of(&self, head: &Parts) -> Priority {
+    /// The priority of this request.
+    pub(crate) fn of<B>(&self, request: Request<B>) -> (Request<B>, Priority) {
         match self {
-            Self::Same(priority) => *priority,
-            Self::ByHead(choose) => choose(head),
+            Self::Same(priority) => (request, *priority),
+            Self::ByHead(choose) => {
+                let (head, body) = request.into_parts();
+                let priority = choose(&head);
+                (Request::from_parts(head, body), priority)
+            }
         }
     }
 }

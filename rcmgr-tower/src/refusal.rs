@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use rcmgr_core::Error;
 
-pub(crate) use answer::{Answer, answer_http};
+pub(crate) use answer::{Answer, BodyError, answer_http};
 
 /// Why a request was refused.
 ///

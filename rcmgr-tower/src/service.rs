@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
@@ -15,8 +15,9 @@ use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
 use crate::budget::BodyBudget;
+use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{Answer, BodyError, Refusal};
 use crate::retry_after::RetryAfter;
 use crate::span::{RequestSpan, begin_span};
 
@@ -30,11 +31,15 @@ pub(crate) struct Config {
     pub(crate) body: Option<BodyBudget>,
     pub(crate) retry_after: RetryAfter,
     pub(crate) answer: Answer,
+    pub(crate) body_error: BodyError,
     pub(crate) on_refusal: Option<Arc<OnRefusal>>,
 }
 
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
+
+/// A request with its charged body, and its span.
+type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
 
 impl Config {
     /// The answer to a refused request. With `close`, the connection is closed after it.
@@ -54,32 +59,35 @@ impl Config {
     /// Admits a request: opens its span, and charges it.
     fn admit<B: Body>(
         &self,
+        connection: Option<&ConnInfo>,
         request: Request<B>,
-    ) -> Result<(Request<RequestBody<B>>, RequestSpan), (Refusal, B)> {
-        let (mut head, body) = request.into_parts();
-        let priority = self.priority.of(&head);
+    ) -> Result<Admitted<B>, (Refusal, B)> {
+        let (mut request, priority) = self.priority.of(request);
         let base = self.memory_per_request;
-        let opened = begin_span(&mut head.extensions, &self.scope).and_then(|span| {
+        let opened = begin_span(request.extensions_mut(), connection, &self.scope);
+        let admitted = opened.and_then(|span| {
             span.reserve_memory(base, priority)?;
-            Ok(RequestSpan::new(span))
+            Ok(span)
         });
-        let span = match opened {
+        let span = match admitted {
             Ok(span) => span,
-            Err(error) => return Err((Refusal::NoRoom(error), body)),
+            Err(error) => return Err((Refusal::NoRoom(error), request.into_body())),
         };
-        let body = if body.is_end_stream() {
-            RequestBody::empty()
-        } else if let Some(budget) = self.body {
-            let declared = declared_length(&head.headers, &body);
+        let is_empty = request.body().is_end_stream();
+        let mut meter = None;
+        if let Some(budget) = self.body.filter(|_| !is_empty) {
+            let declared = declared_length(request.headers(), request.body());
             match Meter::new(span.clone(), budget, priority, base, declared) {
-                Ok(meter) => RequestBody::new(body, Some(meter)),
-                Err(refusal) => return Err((refusal, body)),
+                Ok(of_body) => meter = Some(of_body),
+                Err(refusal) => return Err((refusal, request.into_body())),
             }
-        } else {
-            RequestBody::new(body, None)
-        };
-        head.extensions.insert(span.clone());
-        Ok((Request::from_parts(head, body), span))
+        }
+        request.extensions_mut().insert(span.clone());
+        let request = request.map(|body| match is_empty {
+            true => RequestBody::empty(),
+            false => RequestBody::new(body, meter, self.body_error),
+        });
+        Ok((request, span))
     }
 }
 
@@ -104,11 +112,17 @@ fn declared_length(headers: &HeaderMap, body: &impl Body) -> u64 {
 pub struct RequestScopesService<S> {
     inner: S,
     config: Arc<Config>,
+    /// The connection of all its requests, if it serves only one.
+    connection: Option<ConnInfo>,
 }
 
 impl<S> RequestScopesService<S> {
-    pub(crate) const fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+    pub(crate) const fn new(inner: S, config: Arc<Config>, connection: Option<ConnInfo>) -> Self {
+        Self {
+            inner,
+            config,
+            connection,
+        }
     }
 
     /// The service inside.
@@ -147,14 +161,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let closes = request.version() <= Version::HTTP_11;
-        let continues = request.headers().contains_key(header::EXPECT);
-        match self.config.admit(request) {
+        let connects = request.method() == Method::CONNECT;
+        let continues =
+            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
+        match self.config.admit(self.connection.as_ref(), request) {
             Ok((request, span)) => ResponseFuture {
                 kind: Kind::Handler {
                     future: self.inner.call(request),
                     span: Some(span),
                     config: self.config.clone(),
                     closes,
+                    connects,
                 },
             },
             Err((refusal, body)) => {
@@ -200,6 +217,8 @@ pin_project! {
             config: Arc<Config>,
             // Whether the connection is closed after a refusal.
             closes: bool,
+            // Whether a success turns the connection over to another protocol.
+            connects: bool,
         },
         Refused {
             response: Option<Response<Bytes>>,
@@ -221,11 +240,17 @@ where
                 span,
                 config,
                 closes,
+                connects,
             } => {
                 let handled = ready!(future.poll(cx));
                 let span = span.take().expect("it is not polled after its end");
                 let Some(refused) = span.refused_body() else {
                     return Poll::Ready(handled.map(|response| {
+                        let status = response.status();
+                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+                        if is_upgrade || (*connects && status.is_success()) {
+                            span.note_upgrade();
+                        }
                         response.map(|body| ResponseBody::of_handler(body, span))
                     }));
                 };

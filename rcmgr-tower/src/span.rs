@@ -8,8 +8,9 @@ use http::Extensions;
 use rcmgr_atomic::{ReserveWhenAvailable, Scope, Span};
 use rcmgr_core::{Amount, MemoryGuard, Priority, Result};
 
-use crate::conn_info::connection_of;
+use crate::conn_info::{ConnInfo, connection_of};
 use crate::refusal::Refusal;
+use crate::requests::InProgress;
 
 /// A handle on the span of a request: the scope of all memory that is held for it.
 ///
@@ -40,6 +41,8 @@ pub struct RequestSpan(Arc<RequestState>);
 #[derive(Debug)]
 struct RequestState {
     span: Span,
+    /// Ends the request in the eyes of its connection, behind the span.
+    request: Option<InProgress>,
     refused: OnceLock<Box<RefusedBody>>,
 }
 
@@ -67,9 +70,10 @@ impl std::fmt::Debug for RefusedBody {
 }
 
 impl RequestSpan {
-    pub(crate) fn new(span: Span) -> Self {
+    pub(crate) fn new(span: Span, request: Option<InProgress>) -> Self {
         Self(Arc::new(RequestState {
             span,
+            request,
             refused: OnceLock::new(),
         }))
     }
@@ -103,6 +107,11 @@ impl RequestSpan {
         let _ = self.0.refused.set(Box::new(RefusedBody { refusal, rest }));
     }
 
+    /// Notes that the connection belongs to another protocol from now on.
+    pub(crate) fn note_upgrade(&self) {
+        self.0.request.iter().for_each(InProgress::note_upgrade);
+    }
+
     /// The refusal of the body, if it was refused.
     pub(crate) fn refused_body(&self) -> Option<&RefusedBody> {
         self.0.refused.get().map(|refused| &**refused)
@@ -118,13 +127,20 @@ impl Deref for RequestSpan {
 }
 
 /// Opens the span of a request: of the span that a layer outside opened for it, else of its
-/// connection, else of `otherwise`.
-pub(crate) fn begin_span(extensions: &mut Extensions, otherwise: &Scope) -> Result<Span> {
-    if let Some(outer) = extensions.get::<RequestSpan>() {
-        outer.begin_span()
+/// connection, else of `otherwise`. The connection is in the extensions, unless the caller knows it.
+pub(crate) fn begin_span(
+    extensions: &mut Extensions,
+    connection: Option<&ConnInfo>,
+    otherwise: &Scope,
+) -> Result<RequestSpan> {
+    let (span, request) = if let Some(outer) = extensions.get::<RequestSpan>() {
+        (outer.begin_span()?, None)
+    } else if let Some(connection) = connection {
+        connection.begin_span()?
     } else if let Some(connection) = connection_of(extensions) {
-        connection.begin_span()
+        connection.begin_span()?
     } else {
-        otherwise.begin_span()
-    }
+        (otherwise.begin_span()?, None)
+    };
+    Ok(RequestSpan::new(span, request))
 }

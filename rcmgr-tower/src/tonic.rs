@@ -1,13 +1,12 @@
 //! Guarded connections for tonic, with the feature `tonic`.
 
 use std::convert::Infallible;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use pin_project_lite::pin_project;
-use rcmgr_tokio::{Accept, Guarded, GuardedStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rcmgr_tokio::{Accept, Guarded};
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::server::NamedService;
@@ -16,81 +15,13 @@ use tonic::transport::server::Connected;
 use crate::grpc::answer_grpc;
 use crate::refusal::Refusal;
 use crate::retry_after::RetryAfter;
-use crate::{ConnInfo, RequestScopesService};
-
-pin_project! {
-    /// A guarded connection of tonic. Each of its requests has the [`ConnInfo`] in the extensions.
-    #[derive(Debug)]
-    pub struct Io<S> {
-        #[pin]
-        stream: GuardedStream<S>,
-    }
-}
-
-impl<S> Io<S> {
-    /// A connection for `serve_with_incoming`.
-    pub fn new(stream: GuardedStream<S>) -> Self {
-        Self { stream }
-    }
-}
-
-impl<S> AsRef<GuardedStream<S>> for Io<S> {
-    fn as_ref(&self) -> &GuardedStream<S> {
-        &self.stream
-    }
-}
+use crate::{ConnInfo, Io, RequestScopesService};
 
 impl<S> Connected for Io<S> {
     type ConnectInfo = ConnInfo;
 
     fn connect_info(&self) -> ConnInfo {
-        ConnInfo::of(&self.stream)
-    }
-}
-
-impl<S> AsyncRead for Io<S>
-where
-    GuardedStream<S>: AsyncRead,
-{
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.project().stream.poll_read(cx, buf)
-    }
-}
-
-impl<S> AsyncWrite for Io<S>
-where
-    GuardedStream<S>: AsyncWrite,
-{
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        Self::conn_info(self)
     }
 }
 
@@ -124,24 +55,38 @@ where
 /// # }
 /// ```
 pub fn incoming<L: Accept>(guarded: Guarded<L>) -> Incoming<L> {
-    Incoming { guarded }
+    Incoming {
+        guarded,
+        request_within: None,
+    }
 }
 
 /// The stream of [`incoming`].
 #[derive(Debug)]
-pub struct Incoming<L: Accept> {
+#[must_use = "streams do nothing unless polled"]
+pub struct Incoming<L> {
     guarded: Guarded<L>,
+    request_within: Option<Duration>,
 }
 
-// It is never pinned by itself: the listener is polled by reference.
-impl<L: Accept> Unpin for Incoming<L> {}
+impl<L> Incoming<L> {
+    /// Closes a connection that has been without a call for this long: see [`Io::request_within`].
+    pub fn request_within(mut self, limit: Duration) -> Self {
+        self.request_within = Some(limit);
+        self
+    }
+}
+
+// No field is pinned.
+impl<L> Unpin for Incoming<L> {}
 
 impl<L: Accept> Stream for Incoming<L> {
     type Item = Result<Io<L::Io>, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let limit = self.request_within;
         let accepted = self.guarded.poll_accept(cx);
-        accepted.map(|stream| Some(Ok(Io::new(stream))))
+        accepted.map(|stream| Some(Ok(Io::accepted(stream, limit))))
     }
 }
 
@@ -170,6 +115,8 @@ impl<S: NamedService> NamedService for RequestScopesService<S> {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let answer = answer_grpc(&refusal, &RetryAfter::default());
-        Self::from_header_map(answer.headers()).expect("the answer has a status")
+        let mut status = Self::from_header_map(answer.headers()).expect("the answer has a status");
+        status.set_source(Arc::new(refusal));
+        status
     }
 }

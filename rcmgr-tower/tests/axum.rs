@@ -17,10 +17,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use rcmgr_core::{Endpoint, KIB, LimitValue, Priority};
+use rcmgr_tokio::Graceful;
 use rcmgr_tower::axum::Listener;
 use rcmgr_tower::{BodyBudget, ConnInfo, Refusal, RequestScopes, RequestSpan};
 use support::server::{Server, app, listener, manager};
-use support::{all_released, http1, until};
+use support::{DEADLINE, all_released, http1, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -106,7 +107,7 @@ async fn handlers_have_the_address_of_the_client_in_both_forms() {
     let taps = Arc::new(AtomicUsize::new(0));
     let counted = taps.clone();
     let tapped = Listener::new(guarded).tap_io(move |stream| {
-        stream.as_ref().set_nodelay(true).unwrap();
+        stream.get_ref().set_nodelay(true).unwrap();
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let server = tokio::spawn(async move { axum::serve(tapped, app).await });
@@ -252,62 +253,53 @@ async fn take_over(request: Request) -> Response {
 const TAKE_OVER: &str = "GET /socket HTTP/1.1\r\nHost: localhost\r\n\
     Connection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
-#[test]
-fn at_the_end_event_streams_are_told_and_sockets_that_were_taken_over_are_counted_and_then_cut() {
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap()
-    };
-    let (of_the_server, of_the_clients) = (runtime(), runtime());
+#[tokio::test]
+async fn at_the_end_event_streams_get_notice_and_sockets_that_were_taken_over_are_counted_and_cut()
+{
     let manager = manager(|_| ());
-    let stop = CancellationToken::new();
-    let told = stop.clone();
+    let end = Graceful::new();
+    let notice = end.notice();
     let router = Router::new()
-        .route("/events", get(move || async move { events(told) }))
+        .route("/events", get(move || async move { events(notice) }))
         .route("/socket", get(take_over))
         .layer(RequestScopes::new(&manager).memory_per_request(KIB));
-    let server = of_the_server.block_on(Server::axum(&manager, router));
+    let (guarded, addr) = listener(&manager).await;
+    let app = router.into_make_service_with_connect_info::<ConnInfo>();
+    let server = axum::serve(Listener::new(guarded.ended_by(&end)), app)
+        .with_graceful_shutdown(end.notice().cancelled_owned());
+    let server = tokio::spawn(async move { server.await });
 
-    // An event stream and a socket that was taken over.
-    let addr = server.addr;
-    let (mut stream, mut socket) = of_the_clients.block_on(async {
-        let mut stream = http1::Client::connect(addr).await;
-        stream.send(get_of("/events")).await;
-        stream.head().await.unwrap();
-        assert_eq!(stream.chunk().await.unwrap(), b"data: hello\n\n");
-        let mut socket = http1::Client::connect(addr).await;
-        socket.send(TAKE_OVER).await;
-        assert!(socket.head().await.unwrap().contains(" 101 "));
-        socket.send("echo").await;
-        assert_eq!(socket.take(4).await.unwrap(), b"echo");
-        (stream, socket)
-    });
+    let mut stream = http1::Client::connect(addr).await;
+    stream.send(get_of("/events")).await;
+    stream.head().await.unwrap();
+    assert_eq!(stream.chunk().await.unwrap(), b"data: hello\n\n");
+    let mut socket = http1::Client::connect(addr).await;
+    socket.send(TAKE_OVER).await;
+    assert!(socket.head().await.unwrap().contains(" 101 "));
+    socket.send("echo").await;
+    assert_eq!(socket.take(4).await.unwrap(), b"echo");
     assert_eq!(manager.stat().services["web"].conns_inbound, 2);
 
-    // The end begins: nothing new is accepted, and the event stream is told.
-    stop.cancel();
-    server.ask_to_stop();
-    of_the_clients.block_on(async {
-        assert_eq!(stream.chunk().await.unwrap(), b"data: bye\n\n");
-        assert_eq!(stream.chunk().await.unwrap(), b"");
-        stream.closed().await;
-        server.stopped().await;
-    });
-    // axum is done, and knows nothing of the other socket. The manager does.
-    let left = manager.wait_until_released(Duration::from_millis(50));
-    assert_eq!(left.unwrap_err().services["web"].conns_inbound, 1);
-    of_the_clients.block_on(async {
-        socket.send("still").await;
-        assert_eq!(socket.take(5).await.unwrap(), b"still");
-    });
+    // A deadline far away, so that the end waits.
+    let (ending, of_the_end) = (end.clone(), manager.clone());
+    let ending = tokio::spawn(async move { ending.end(&of_the_end, DEADLINE).await });
+    assert_eq!(stream.chunk().await.unwrap(), b"data: bye\n\n");
+    assert_eq!(stream.chunk().await.unwrap(), b"");
+    stream.closed().await;
+    // axum has ended, and knows nothing of the other socket. The manager counts it, and it works.
+    within("the end of axum", server).await.unwrap().unwrap();
+    until("one connection is left", || {
+        manager.stat().services["web"].conns_inbound == 1
+    })
+    .await;
+    assert!(!ending.is_finished());
+    socket.send("still").await;
+    assert_eq!(socket.take(5).await.unwrap(), b"still");
+    ending.abort();
 
-    // The deadline: what is left is cut.
-    of_the_server.shutdown_background();
-    of_the_clients.block_on(async {
-        assert!(socket.closed().await.is_empty());
-        all_released(&manager).await;
-    });
+    let peer = Endpoint::Socket(socket.local_addr());
+    let left = end.end(&manager, Duration::from_millis(10)).await;
+    assert_eq!(left.unwrap_err().connections, [peer]);
+    assert!(socket.closed().await.is_empty());
+    all_released(&manager).await;
 }

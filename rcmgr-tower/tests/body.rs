@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
 use layer_support::*;
@@ -322,6 +322,35 @@ async fn the_layer_answers_for_a_refused_body_whatever_the_handler_makes_of_it()
     let response = layer.layer(fails).oneshot(too_long().await).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(memory(&manager), 0);
+}
+
+#[tokio::test]
+async fn a_refused_body_is_given_back_though_its_handler_goes_on() {
+    let (manager, layer) = layer_of(1000, BodyBudget::per_request(1000));
+    let cleans_up = service_fn(async |request: Request<RequestBody<SentBody>>| {
+        request.into_body().collect().await.unwrap_err();
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
+    });
+    let request = post(chunks(&[600, 600]).await);
+    let mut response = tokio_test::task::spawn(layer.layer(cleans_up).oneshot(request));
+    assert!(response.poll().is_pending());
+    assert_eq!(memory(&manager), 0);
+}
+
+#[tokio::test]
+async fn only_over_http_1_the_rest_of_a_refused_body_is_read() {
+    let (_, layer) = layer_of(MIB, BodyBudget::per_request(10));
+    let mut read_on = Vec::new();
+    for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+        let (mut sender, body) = sent_body();
+        sender.send_data(bytes(11)).await.unwrap();
+        let mut request = post(body);
+        *request.version_mut() = version;
+        let status = status_of(&layer, request).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        read_on.push(sender.send_data(bytes(1)).await.is_ok());
+    }
+    assert_eq!(read_on, [true, true, false]);
 }
 
 #[tokio::test]

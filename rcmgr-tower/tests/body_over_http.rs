@@ -98,17 +98,21 @@ async fn over_http_1_a_chunked_body_is_refused_at_the_byte_that_goes_over() {
     until_zero(&manager).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_waits_for_100_continue_is_refused_before_it_sends() {
     let manager = manager_of(MIB);
     let mut client = by_hand(layer_of(&manager, BodyBudget::per_request(10)));
     let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n";
+    let start = Instant::now();
     let answer = answer_to(&mut client, head.as_bytes()).await;
     assert!(
         answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
         "{answer}"
     );
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(!answer.contains("100 Continue"), "{answer}");
+    // It sends nothing, so the server reads nothing.
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
@@ -200,17 +204,55 @@ async fn a_client_that_is_still_sending_reads_the_answer() {
     until_zero(&manager).await;
 }
 
-#[tokio::test]
-async fn a_client_that_stops_sending_is_not_waited_for() {
+/// The head of the answer, which the client reads while its body is still on its way.
+async fn head_of_answer(client: &mut DuplexStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(AT_MOST, client.read_u8()).await.unwrap().unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Requests that are refused by their heads, and when their bodies go over.
+const TOO_LONG: [&str; 2] = [
+    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n0123456789+",
+];
+
+#[tokio::test(start_paused = true)]
+async fn after_the_answer_the_server_reads_on_for_a_while() {
     let manager = manager_of(MIB);
-    let mut client = by_hand(layer_of(&manager, BodyBudget::per_request(10)));
-    // Its body never comes. The connection ends all the same.
-    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
-    let answer = answer_to(&mut client, head.as_bytes()).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
-        "{answer}"
-    );
+    for request in TOO_LONG {
+        let mut client = by_hand(layer_of(&manager, BodyBudget::per_request(10)));
+        let head = head_of_answer(&mut client, request).await;
+        assert!(
+            head.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
+            "{head}"
+        );
+        // Nothing breaks for a client that sends a little more.
+        client.write_all(&[b'x'; 48 * 1024]).await.unwrap();
+        // The server does not read all that comes.
+        let error = client.write_all(&[b'x'; 256 * 1024]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_answer_the_server_does_not_wait_long_for_a_client_that_stalls() {
+    let manager = manager_of(MIB);
+    for request in TOO_LONG {
+        let mut client = by_hand(layer_of(&manager, BodyBudget::per_request(10)));
+        let start = Instant::now();
+        let answer = answer_to(&mut client, request.as_bytes()).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
+            "{answer}"
+        );
+        let waited = start.elapsed();
+        let expected = Duration::from_millis(200)..Duration::from_millis(300);
+        assert!(expected.contains(&waited), "{waited:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,18 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use rcmgr_atomic::Manager;
 use rcmgr_core::{KIB, LimitValue, MIB, Priority};
-use rcmgr_tower::{BodyBudget, RequestScopes};
-use support::server::{Server, app, manager};
-use support::{http1, http2, until, within};
+use rcmgr_tower::axum::Listener;
+use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
+use support::server::{Server, app, listener, manager};
+use support::{all_released, http1, http2, until, within};
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -179,6 +182,44 @@ async fn the_client_of_hyper_sees_the_413_of_a_long_body() {
 }
 
 #[tokio::test]
+async fn curl_sees_the_413_of_a_long_body() {
+    let has_curl = Command::new("curl").arg("--version").output().await.is_ok();
+    assert!(
+        has_curl || std::env::var_os("CI").is_none(),
+        "curl is there"
+    );
+    if !has_curl {
+        println!("skipped, because curl is missing");
+        return;
+    }
+    let server = server().await;
+    let url = format!("http://{}/upload", server.addr);
+    let body = tempfile::NamedTempFile::new().unwrap();
+    body.as_file().set_len(4 * MIB).unwrap();
+    let body = format!("@{}", body.path().display());
+    // By default curl waits for `100 Continue` before a long body. Without, it sends it at once.
+    for expect in ["Expect: 100-continue", "Expect:"] {
+        for transfer in ["A: b", "Transfer-Encoding: chunked"] {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "-q",
+                "-sS",
+                "--http1.1",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+            ])
+            .args(["-H", expect, "-H", transfer, "--data-binary", &body, &url]);
+            let output = within("curl", curl.output()).await.unwrap();
+            let status = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(status, "413", "{expect}, {transfer}: {output:?}");
+        }
+    }
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
 async fn a_client_of_http2_sees_the_413_and_goes_on() {
     let server = server().await;
     let client = http2::Client::connect(server.addr).await;
@@ -233,6 +274,85 @@ async fn of_two_bodies_that_fit_singly_one_is_refused_and_the_other_ends_well() 
     assert_eq!(response.status, 200);
     assert_eq!(response.body, MOST.to_string().as_bytes());
     drop((first, second));
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_connection_without_a_first_byte_is_closed() {
+    let manager = manager(|_| ());
+    let (guarded, addr) = listener(&manager).await;
+    let guarded = guarded.first_byte_within(Duration::from_millis(100));
+    let server = Server::axum_on(guarded, addr, &manager, app(Arc::new(Semaphore::new(0))));
+    let silent = http1::Client::connect(server.addr).await;
+    assert!(silent.closed().await.is_empty());
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_client_of_axum_that_sends_its_head_slowly_is_closed() {
+    let limit = Duration::from_millis(200);
+    let router = || app(Arc::new(Semaphore::new(0)));
+    // By both ways to apply the layer.
+    for whole in [false, true] {
+        let manager = manager(|_| ());
+        let (guarded, addr) = listener(&manager).await;
+        let listener = Listener::new(guarded).request_within(limit);
+        let scopes = scopes(&manager);
+        let server = tokio::spawn(async move {
+            if whole {
+                let app = scopes.into_make_service(router());
+                axum::serve(listener, app).await
+            } else {
+                let app = router().layer(scopes);
+                let app = app.into_make_service_with_connect_info::<ConnInfo>();
+                axum::serve(listener, app).await
+            }
+        });
+        let mut client = http1::Client::connect(addr).await;
+        assert_eq!(client.request(upload(3) + "abc").await.status, 200);
+        client
+            .send("GET / HTTP/1.1\r\nHost: localhost\r\nA: ")
+            .await;
+        let closed = async {
+            while client.try_send("a").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the end of the connection", closed).await;
+        all_released(&manager).await;
+        server.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_or_drips_is_refused_and_the_client_sees_it() {
+    let manager = manager(|_| ());
+    let budget = BodyBudget::per_request(MOST)
+        .next_chunk_within(Duration::from_millis(500))
+        .no_slower_than(10 * KIB, Duration::from_millis(100));
+    let app = app(Arc::new(Semaphore::new(0))).layer(scopes(&manager).body(budget));
+    let server = Server::axum(&manager, app).await;
+    for drips in [false, true] {
+        let mut client = http1::Client::connect(server.addr).await;
+        client.send(upload(1000)).await;
+        // A byte at a time is in time for each chunk, and far below the rate.
+        let answered = loop {
+            let drip = async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if drips {
+                    client.try_send("x").await
+                } else {
+                    Ok(())
+                }
+            };
+            let gone = drip.await.is_err();
+            if gone || client.has_arrived() {
+                break client.response().await;
+            }
+        };
+        assert_eq!(answered.status, 408);
+        assert!(client.closed().await.is_empty());
+    }
     server.ends_with_nothing_in_use().await;
 }
 

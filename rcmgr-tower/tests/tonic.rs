@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, StatusCode};
 use rcmgr_atomic::{Direction, Endpoint, Manager, UsesFd};
 use rcmgr_core::{KIB, LimitValue, Priority};
-use rcmgr_tokio::{ConnScope, GuardedStream};
+use rcmgr_tokio::{ConnScope, Graceful, GuardedStream};
 use rcmgr_tower::{BodyBudget, ConnInfo, RequestBody, RequestScopes, grpc_message};
 use support::grpc::{Echo, Raw};
 use support::server::{Server, manager};
@@ -187,7 +187,7 @@ async fn a_streaming_call_holds_its_span_for_hours_until_its_end() {
     let scope = ConnScope::new(connection.unwrap());
     let (socket, far) = tokio::io::duplex(64 * 1024);
     let stream = GuardedStream::new(socket, scope, Endpoint::Socket(peer));
-    let io = rcmgr_tower::tonic::Io::new(stream);
+    let io = rcmgr_tower::Io::new(stream);
     let echo = Echo::held();
     let server = tonic::transport::Server::builder()
         .layer(grpc(&manager).memory_per_request(CALL))
@@ -348,4 +348,105 @@ async fn a_layer_around_one_service_keeps_the_name_of_the_service() {
     server.abort();
     let _ = server.await;
     all_released(&manager).await;
+}
+
+#[tokio::test]
+async fn at_the_end_streaming_calls_are_cut_at_the_deadline() {
+    let manager = room_for(1);
+    let end = Graceful::new();
+    let (guarded, addr) = support::server::listener(&manager).await;
+    let echo = Echo::held();
+    let server = tonic::transport::Server::builder()
+        .layer(grpc(&manager).memory_per_request(CALL))
+        .add_service(echo.clone())
+        .serve_with_incoming_shutdown(
+            rcmgr_tower::tonic::incoming(guarded.ended_by(&end)),
+            end.notice().cancelled_owned(),
+        );
+    let server = tokio::spawn(server);
+    let client = http2::Client::connect(addr).await;
+    let watched = call(&client, "/test.Echo/Watch").await;
+    assert_eq!(manager.stat().services["web"].memory, CALL);
+
+    let left = end
+        .end(&manager, Duration::from_millis(10))
+        .await
+        .unwrap_err();
+    assert_eq!(left.connections, [Endpoint::Socket(client.local_addr)]);
+    let mut messages = watched.into_body();
+    let cut = within("the end of the call", messages.data()).await;
+    assert!(cut.is_none_or(|message| message.is_err()));
+    within("the end of the server", server)
+        .await
+        .unwrap()
+        .unwrap();
+    all_released(&manager).await;
+}
+
+#[tokio::test]
+async fn a_call_whose_message_arrives_too_slowly_exceeds_its_deadline() {
+    let manager = manager(|_| ());
+    let budget = BodyBudget::per_request(CALL).next_chunk_within(Duration::from_millis(50));
+    let server = Server::tonic(&manager, grpc(&manager).body(budget), Echo::ready()).await;
+    let client = http2::Client::connect(server.addr).await;
+    let (response, body) = client.open(head("/test.Echo/Say"), false).await.unwrap();
+    let response = within("a response", response).await.unwrap();
+    assert_eq!(header(response.headers(), "grpc-status"), "4");
+    drop((response, body));
+    client.close().await;
+    server.ends_with_nothing_in_use().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_when_it_has_been_without_a_call_for_too_long() {
+    let manager = room_for(1);
+    let limit = Duration::from_millis(200);
+    let (guarded, addr) = support::server::listener(&manager).await;
+    let echo = Echo::held();
+    let server = tonic::transport::Server::builder()
+        .layer(grpc(&manager))
+        .add_service(echo.clone())
+        .serve_with_incoming(rcmgr_tower::tonic::incoming(guarded).request_within(limit));
+    let server = tokio::spawn(server);
+    let client = http2::Client::connect(addr).await;
+    let mut messages = call(&client, "/test.Echo/Watch").await.into_body();
+    // A call that lasts is no reason.
+    tokio::time::sleep(3 * limit).await;
+    echo.go.add_permits(1);
+    let tick = within("a message", messages.data()).await.unwrap();
+    assert_eq!(tick.unwrap(), message(b"tick"));
+    drop(messages);
+    client.closed().await;
+    all_released(&manager).await;
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_streaming_call_that_sends_too_much_ends_with_the_status_of_the_refusal() {
+    let manager = manager(|_| ());
+    let layer = grpc(&manager).body(BodyBudget::per_request(CALL));
+    let server = Server::tonic(&manager, layer, Echo::ready()).await;
+    let client = http2::Client::connect(server.addr).await;
+    let (response, mut body) = client.open(head("/test.Echo/Count"), false).await.unwrap();
+    body.send_data(message(b"hello"), false).unwrap();
+    let response = within("a response", response).await.unwrap();
+    let mut answers = response.into_body();
+    let answer = within("an answer", answers.data()).await.unwrap();
+    assert_eq!(answer.unwrap(), message(b"5"));
+
+    // The head of the response is sent, so the layer can no longer answer: the handler does.
+    body.send_data(message(&[b'x'; CALL as usize]), false)
+        .unwrap();
+    let trailers = within("trailers", answers.trailers()).await;
+    let trailers = trailers.unwrap().unwrap();
+    assert_eq!(header(&trailers, "grpc-status"), "8");
+    // tonic encodes blanks, too.
+    let text = header(&trailers, "grpc-message").replace("%20", " ");
+    assert_eq!(
+        text,
+        "the call is too large: at most 4096 bytes are allowed"
+    );
+    drop((answers, body));
+    client.close().await;
+    server.ends_with_nothing_in_use().await;
 }

@@ -12,24 +12,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::routing::{get, post};
 use rcmgr::metrics::{Observer, http};
 use rcmgr::prelude::*;
-use rcmgr::tokio::Guarded;
+use rcmgr::tokio::{Graceful, Guarded};
 use rcmgr::tower::axum::Listener;
-use rcmgr::tower::{BodyBudget, ConnInfo, RequestScopes, RequestSpan};
+use rcmgr::tower::{BodyBudget, ConnInfo, Refusal, RequestScopes, RequestSpan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The most that one upload may have.
 const UPLOAD: u64 = 256 * KIB;
 
-/// Counts the bytes of an upload. Its work needs memory, too: it asks for it, and is refused where
-/// there is none.
-async fn upload(span: RequestSpan, body: Bytes) -> Result<String, (StatusCode, String)> {
-    let room = span.reserve(64 * KIB, Priority::Low);
-    let room = room.map_err(|full| (StatusCode::SERVICE_UNAVAILABLE, full.to_string()))?;
+/// Counts the bytes of an upload. Its work needs memory, too. Where there is none, the client gets
+/// status 503.
+async fn upload(span: RequestSpan, body: Bytes) -> Result<String, Refusal> {
+    let room = span.reserve(64 * KIB, Priority::Low)?;
     let answer = format!("{} bytes arrived", body.len());
     drop(room);
     Ok(answer)
@@ -69,25 +67,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
+    let end = Graceful::new();
     let listener = Guarded::new(listener, manager.clone())
         .service("web")
-        .first_byte_within(Duration::from_secs(10));
+        .ended_by(&end);
+    // A client that sends the head of a request slowly, or nothing, is closed.
+    let listener = Listener::new(listener).request_within(Duration::from_secs(30));
     let app = app(&manager).into_make_service_with_connect_info::<ConnInfo>();
-    let server = axum::serve(Listener::new(listener), app);
+    let server = axum::serve(listener, app).with_graceful_shutdown(end.notice().cancelled_owned());
+    let server = tokio::spawn(async move { server.await });
 
     if argument.is_some() {
-        let stop = async {
-            tokio::signal::ctrl_c()
-                .await
-                .expect("Ctrl-C can be received")
-        };
-        server.with_graceful_shutdown(stop).await?;
-        return Ok(());
+        tokio::signal::ctrl_c().await?;
+    } else {
+        show(address, &manager).await?;
     }
-    tokio::select! {
-        ended = async { server.await } => ended?,
-        shown = show(address, &manager) => shown?,
+    // Requests in progress may finish. What is left after a while is cut.
+    if let Err(left) = end.end(&manager, Duration::from_secs(5)).await {
+        println!("{left}");
     }
+    server.await??;
     Ok(())
 }
 
@@ -136,9 +135,5 @@ async fn request(server: SocketAddr, head: &str, body: &[u8]) -> Result<String, 
         .split_once("\r\n\r\n")
         .ok_or("an answer has a head")?;
     let status = head.split(' ').nth(1).ok_or("a head has a status")?;
-    let mut shown = format!("{status} {body}");
-    if let Some(after) = head.lines().find(|line| line.starts_with("retry-after")) {
-        shown += &format!(" ({after})");
-    }
-    Ok(shown)
+    Ok(format!("{status} {}", body.trim_end()))
 }

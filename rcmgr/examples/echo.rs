@@ -1,8 +1,9 @@
 //! An echo server that limits its connections, their memory, and clients that never speak. It ends
 //! without cutting off its clients.
 //!
-//! Without arguments it serves a few clients of its own and ends. With an address it serves until
-//! Ctrl-C: `cargo run --example echo -- 127.0.0.1:7000`, and in another terminal `nc 127.0.0.1 7000`.
+//! Without an argument it talks to itself with a few clients, prints what happens, and ends. With an
+//! address it serves until Ctrl-C: `cargo run -p rcmgr --example echo -- 127.0.0.1:7000`. In another
+//! terminal, `nc 127.0.0.1 7000` is a client.
 
 use std::env;
 use std::error::Error;
@@ -11,29 +12,31 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rcmgr::prelude::*;
-use rcmgr::tokio::{Guarded, GuardedStream, Refusal};
+use rcmgr::tokio::{Graceful, Guarded, GuardedStream, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let manager = Manager::new(limits())?;
-    if let Some(address) = env::args().nth(1) {
-        let listener = TcpListener::bind(address).await?;
-        println!("echoes on {} until Ctrl-C", listener.local_addr()?);
-        let stop = async { drop(tokio::signal::ctrl_c().await) };
-        serve(listener, &manager, stop).await;
+    let argument = env::args().nth(1);
+    let address = argument.as_deref().unwrap_or("127.0.0.1:0");
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    println!("listening on {address}");
+
+    let end = Graceful::new();
+    tokio::spawn(serve(listener, manager.clone(), end.clone()));
+    if argument.is_some() {
+        tokio::signal::ctrl_c().await?;
     } else {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let clients = tokio::spawn(clients(listener.local_addr()?, manager.clone(), stop));
-        serve(listener, &manager, async { drop(stopped.await) }).await;
-        clients.await?.map_err(|error| error.to_string())?;
-        assert!(manager.stat().system.is_zero());
+        show(address, &manager, &end).await?;
     }
+    // No new connections. Open ones have ten seconds, and are cut then.
+    if let Err(left) = end.end(&manager, Duration::from_secs(10)).await {
+        println!("{left}");
+    }
+    assert!(manager.stat().system.is_zero());
     Ok(())
 }
 
@@ -45,36 +48,20 @@ fn limits() -> Limits {
     limits
 }
 
-/// Serves until `stop` is ready. Then it waits ten seconds for the open connections.
-async fn serve(listener: TcpListener, manager: &Manager, stop: impl Future<Output = ()>) {
-    let listener = Guarded::new(listener, manager.clone())
+/// Serves until `end` has begun.
+async fn serve(listener: TcpListener, manager: Manager, end: Graceful) {
+    let listener = Guarded::new(listener, manager)
         .service("echo")
         .on_refusal(Refusal::Reply(b"busy\n"))
         .first_byte_within(Duration::from_secs(10))
         .descriptors_in_reserve(32);
-    let connections = TaskTracker::new();
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            stream = listener.accept() => {
-                connections.spawn(async move {
-                    let peer = stream.peer();
-                    if let Err(error) = echo(stream).await {
-                        println!("{peer}: {error}");
-                    }
-                });
+    while let Some(stream) = end.accept(&listener).await {
+        end.spawn(async move {
+            let peer = stream.peer();
+            if let Err(error) = echo(stream).await {
+                println!("{peer}: {error}");
             }
-            () = &mut stop => break,
-        }
-    }
-    // Nothing new is accepted.
-    drop(listener);
-    connections.close();
-    if timeout(Duration::from_secs(10), connections.wait())
-        .await
-        .is_err()
-    {
-        println!("still open after 10 s: {}", manager.stat().system);
+        });
     }
 }
 
@@ -88,12 +75,8 @@ async fn echo(mut stream: GuardedStream<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-/// Clients of this example.
-async fn clients(
-    server: SocketAddr,
-    manager: Manager,
-    stop: oneshot::Sender<()>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Talks to the server with a few clients.
+async fn show(server: SocketAddr, manager: &Manager, end: &Graceful) -> Result<(), Box<dyn Error>> {
     let mut first = TcpStream::connect(server).await?;
     let mut second = TcpStream::connect(server).await?;
     for client in [&mut first, &mut second] {
@@ -110,12 +93,18 @@ async fn clients(
     println!("the third client was refused: {}", answer.trim());
     assert_eq!(answer, "busy\n");
 
-    // The server stops. Open connections go on until their clients leave.
-    drop(stop);
+    // When the end begins, open connections go on until their clients leave.
+    let (manager, end) = (manager.clone(), end.clone());
+    let ended =
+        tokio::spawn(async move { end.end(&manager, Duration::from_secs(10)).await.is_ok() });
     first.write_all(b"still there?").await?;
     first.shutdown().await?;
     answer.clear();
     first.read_to_string(&mut answer).await?;
+    println!("the first client asks: {answer}");
     assert_eq!(answer, "still there?");
+    drop(second);
+    assert!(ended.await?, "all clients have left in time");
+    println!("all clients have left");
     Ok(())
 }

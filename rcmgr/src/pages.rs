@@ -24,5 +24,7 @@ struct Limits;
 struct Manager;
 #[doc = include_str!("../../docs/src/using/operations.md")]
 struct Operations;
+#[doc = include_str!("../../docs/src/using/protecting-a-server.md")]
+struct ProtectingAServer;
 #[doc = include_str!("../../docs/src/using/waiting.md")]
 struct Waiting;

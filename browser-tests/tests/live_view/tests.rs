@@ -1,9 +1,10 @@
 //! The tests of the page.
 
 use std::collections::BTreeSet;
+use std::task::{Context, Waker};
 
 use headless_chrome::Browser;
-use rcmgr_atomic::{Direction, KIB, MIB, Manager};
+use rcmgr_atomic::{Direction, KIB, MIB, Manager, Priority};
 
 use crate::crowd;
 use crate::flood::Flood;
@@ -13,7 +14,7 @@ use crate::state::{connection, manager, rich, stream};
 
 pub type Test = fn(&Browser);
 
-pub const ALL: [(&str, Test); 11] = [
+pub const ALL: [(&str, Test); 12] = [
     ("numbers_have_three_digits_or_are_shown_in_full", numbers),
     ("a_change_is_followed_without_reloading", change),
     ("a_peer_is_found_with_the_keyboard_alone", search),
@@ -30,6 +31,10 @@ pub const ALL: [(&str, Test); 11] = [
     ("it_fits_on_a_phone_and_on_a_desk", screens),
     ("its_colours_have_contrast_in_light_and_in_dark", contrast),
     ("where_nothing_is_open_it_says_so", empty),
+    (
+        "requests_that_wait_are_listed_and_on_the_page_of_their_scope",
+        waits,
+    ),
     (
         "under_a_flood_of_a_hundred_thousand_peers_the_attackers_come_first",
         under_flood,
@@ -315,6 +320,46 @@ fn empty(browser: &Browser) {
     let _connection = connection(&manager, "192.0.2.1");
     page.until_shown("peer:192.0.2.1");
     drop(refused);
+    page.close();
+}
+
+fn waits(browser: &Browser) {
+    let manager = manager(|limits| limits.peer_default.memory = (64 * KIB).into());
+    let peer = manager.view_peer(&"192.0.2.1".parse().unwrap());
+    let held = peer.reserve(64 * KIB, Priority::Always).unwrap();
+    let server = Server::start(&manager);
+    let page = Page::open(browser, server.url(), PHONE);
+    page.until_shown("192.0.2.1");
+    assert!(page.value::<bool>("document.getElementById('waiting').hidden"));
+
+    let mut task = Context::from_waker(Waker::noop());
+    let mut waiting =
+        [4, 8].map(|kib| Box::pin(peer.reserve_when_available(kib * KIB, Priority::Low)));
+    for one in &mut waiting {
+        assert!(one.as_mut().poll(&mut task).is_pending());
+    }
+    let row = "document.querySelector('#queues .row')?.innerText ?? ''";
+    for text in ["peer:192.0.2.1", "2 requests, 12 KiB", "Memory"] {
+        page.until(&format!("({row}).includes('{text}')"));
+    }
+    page.until("document.getElementById('waits').innerText.includes('2 now')");
+    for screen in [PHONE, WIDE] {
+        page.show_on(screen);
+        page.until(&format!("innerWidth === {}", screen.width));
+        fits(&page, screen);
+        page.picture(format!("waiting-{}", screen.width));
+    }
+    // Its name leads to the page of the scope, which has its own queues.
+    page.value::<bool>("(document.querySelector('#queues a').click(), true)");
+    page.until("document.querySelector('#detail .row')?.innerText.includes('12 KiB')");
+    assert!(page.value::<bool>("document.getElementById('waiting').hidden"));
+    page.value::<bool>("(history.back(), true)");
+    page.until("!document.getElementById('waiting').hidden");
+
+    drop((waiting, held));
+    page.until("document.getElementById('waits').innerText.includes('0 now')");
+    page.until("document.getElementById('waits').innerText.includes('given up 2')");
+    page.until("document.getElementById('queues').children.length === 0");
     page.close();
 }
 

@@ -28,11 +28,11 @@ enum Inner<'a> {
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn leaf(leaf: &'a Leaf) -> Self {
+    pub(crate) fn leaf(leaf: &'a Leaf) -> Self {
         Self(Inner::Leaf(leaf))
     }
 
-    pub(super) fn span(span: &'a SpanState) -> Self {
+    pub(crate) fn span(span: &'a SpanState) -> Self {
         Self(Inner::Span(span))
     }
 

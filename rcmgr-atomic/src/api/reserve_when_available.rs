@@ -11,14 +11,15 @@ use super::asker::{Asks, MemoryRequest};
 use crate::charge::Memory;
 use crate::engine::Wait;
 
-/// A scope whose memory can be waited for: a [`Connection`], [`Stream`], [`Span`](crate::Span),
-/// [`Scope`](crate::Scope) or [`Service`](crate::Service).
+/// A scope whose memory can be waited for: a [`Connection`](crate::Connection),
+/// [`Stream`](crate::Stream), [`Span`](crate::Span), [`Scope`](crate::Scope) or
+/// [`Service`](crate::Service).
 pub trait CanWait: ResourceScope + Asks {}
 
 impl<T: ResourceScope + Asks + ?Sized> CanWait for T {}
 
-/// The future of [`reserve_when_available`](Connection::reserve_when_available): memory, as soon as
-/// there is room.
+/// The future of [`reserve_when_available`](crate::Connection::reserve_when_available): memory, as
+/// soon as there is room.
 ///
 /// Its result is the memory, or an error:
 ///
@@ -45,7 +46,7 @@ where
     S::Target: CanWait,
 {
     /// Reserves `size` bytes on `scope` as soon as there is room. `scope` may be a borrow or an
-    /// [`Arc`].
+    /// [`Arc`](std::sync::Arc).
     ///
     /// ```
     /// use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use rcmgr_core::{
-    Limit, LimitValue, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat,
-};
+use rcmgr_core::{Amount, Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
 
-use super::asker::{Asker, Asks};
+use super::asker::{Asker, Asks, MemoryRequest};
 use super::inherent::scope_methods;
 use super::show::show;
+use crate::charge::Memory;
+use crate::engine::check_alone;
 use crate::lifetime::Shared;
 use crate::span::{Owner, SpanState};
 
@@ -39,24 +39,28 @@ impl Span {
         SpanState::begin(owner).map(Self)
     }
 
-    /// The largest reservation, in bytes, that could be granted here at this priority if nothing
-    /// else held memory: the lowest bound that the limits of the span and of all scopes that it is
-    /// charged on set now. A larger one is refused until a limit is raised.
+    /// Checks whether `size` bytes could be reserved here if nothing else held memory. If not, a
+    /// reservation of this size is refused until a limit is raised. It reserves nothing.
     ///
     /// ```
-    /// use rcmgr_atomic::{Limit, LimitValue, Limits, Manager, Priority};
+    /// use rcmgr_atomic::{Error, Limits, Manager, Priority};
     ///
     /// let mut limits = Limits::unlimited();
     /// limits.system.memory = 1000.into();
     /// let manager = Manager::new(limits)?;
     /// let span = manager.view_system().begin_span()?;
-    /// span.set_limit(Limit { memory: 800.into(), ..Limit::UNLIMITED });
-    /// assert_eq!(span.largest_reservation(Priority::Always), LimitValue::Limited(800));
-    /// assert_eq!(span.largest_reservation(Priority::Low), LimitValue::Limited(318));
-    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// assert!(span.check_alone(600, Priority::High).is_ok());
+    /// assert!(span.check_alone(600, Priority::Low).is_err());
+    /// # Ok::<(), Error>(())
     /// ```
-    pub fn largest_reservation(&self, priority: Priority) -> LimitValue {
-        self.0.largest_reservation(priority)
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](rcmgr_core::Error::LimitExceeded) names the first scope whose limit is too
+    /// low, which counts the refusal as any other.
+    pub fn check_alone(&self, size: impl Amount, priority: Priority) -> Result<()> {
+        let charge = Memory::new(size.bytes(), priority);
+        check_alone(&MemoryRequest(Asker::span(&self.0), charge))
     }
 
     /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the

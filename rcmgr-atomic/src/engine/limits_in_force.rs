@@ -54,16 +54,22 @@ impl Engine {
 
     /// Puts a new version of the limits in force, with the changes that `write` writes.
     pub fn change_limits(&self, write: impl Fn(LimitsVersion)) {
-        let _one_at_a_time = self.limits_lock.lock();
+        let one_at_a_time = self.limits_lock.lock();
         self.change_alone(write);
+        drop(one_at_a_time);
+        self.wake_for_limits();
+    }
+
+    /// Wakes the requests that wait, after a change of the limits: there may be more room, or a
+    /// request may be larger than its limit now. Wakers are code of the user, so no lock is held.
+    fn wake_for_limits(&self) {
+        self.waiters().wake_all();
     }
 
     /// The same. The caller holds the lock.
     fn change_alone(&self, write: impl Fn(LimitsVersion)) {
         let version = self.versions.change(write);
         self.lending.limits_changed(version);
-        // There may be more room, or a request may be larger than its limit now.
-        self.waiters().wake_all();
     }
 
     pub fn set_limits(&self, limits: Limits) {
@@ -71,7 +77,7 @@ impl Engine {
         if let Err(why) = check_support(&limits) {
             self.warn_once(&why);
         }
-        let _one_at_a_time = self.limits_lock.lock();
+        let one_at_a_time = self.limits_lock.lock();
         let had_dry_run = self.has_dry_run();
         let evaluated = limits.dry_run.as_deref();
         let dry_run_addresses = self.dry_run().addresses_for(&limits, self.clock());
@@ -101,6 +107,8 @@ impl Engine {
         if self.has_dry_run() && !had_dry_run {
             self.lending.recall_all();
         }
+        drop(one_at_a_time);
+        self.wake_for_limits();
     }
 
     /// Logs, the first time, that some limits are not enforced.

@@ -112,9 +112,13 @@ impl Wait {
         {
             let waker = cx.waker().clone();
             engine.waiters().set_waker(place, *position, waker);
-            engine.check_open()?;
         }
         loop {
+            // The manager is closed, perhaps since the last attempt. This comes after the request
+            // has entered a queue: either this thread sees the close, or that wakes the request.
+            if self.0.is_some() {
+                request.engine().check_open()?;
+            }
             // 2. Try the whole request, whichever scope refused it before.
             let ticket = self.0.as_ref().map_or(Ticket::NEW, |queued| queued.ticket);
             let refused = match request.attempt(ticket) {
@@ -131,14 +135,11 @@ impl Wait {
                 }) => Place { scope, resource },
                 refused => return Poll::Ready(Err(refused)),
             };
-            request.check_alone().inspect_err(|refused| {
-                count_final(request, refused);
-            })?;
+            check_alone(request)?;
             // 4. It waits at the scope that refused.
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
             }
-            request.engine().check_open()?;
             self.move_to(request, place, cx)?;
         }
     }
@@ -237,6 +238,17 @@ impl Drop for Wait {
     fn drop(&mut self) {
         self.end(WaitEnd::GivenUp);
     }
+}
+
+/// Checks whether there would be room for a request if nothing else were charged.
+///
+/// # Errors
+///
+/// The refusal, which is counted and recorded.
+pub fn check_alone<R: Request>(request: &R) -> Result<()> {
+    request
+        .check_alone()
+        .inspect_err(|refused| count_final(request, refused))
 }
 
 /// Counts and records the refusal of a request that cannot wait, or not any longer.

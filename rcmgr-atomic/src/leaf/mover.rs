@@ -103,7 +103,7 @@ impl<'a> LeafMover<'a> {
         }
         // 4. Give back the charges of the leaf on the nodes that only the old path has.
         step.finish();
-        leaf.wake_waiting(word);
+        leaf.wake_waiting(path, word);
         // This mover may move the leaf again, from the path that it is on now.
         *path = leaf.path();
         Ok(())

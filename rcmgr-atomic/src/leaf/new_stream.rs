@@ -89,7 +89,8 @@ fn check_new_stream<'a>(
     let mut is_waited_for = false;
     let (node, reached) = nodes.into_iter().find_map(|node| {
         let refused = check(node).map(|reached| (node, reached));
-        is_waited_for |= refused.is_none() && node.is_waited_for(Kind::Streams(direction));
+        is_waited_for =
+            is_waited_for || (refused.is_none() && node.is_waited_for(Kind::Streams(direction)));
         refused
     })?;
     // Requests wait for a node before this one: that node may refuse first.

@@ -149,15 +149,15 @@ impl Leaf {
         if let Some(closed) = self.staged.close() {
             // Release the charge before `closed` drops the use of the path.
             self.give_back(closed.last(), closed.word());
-            self.wake_waiting(closed.word());
+            self.wake_waiting(closed.last(), closed.word());
         }
     }
 
     /// Wakes requests of the leaf that wait: it is closed, or has moved to another path. `word` is a
     /// word of the leaf as it was: a leaf with such requests is marked like one with spans.
     #[inline]
-    pub(super) fn wake_waiting(&self, word: LeafWord) {
-        let waiters = self.engine().waiters();
+    pub(super) fn wake_waiting(&self, path: &Path, word: LeafWord) {
+        let waiters = path.home().waiters();
         if word.has_spans() && waiters.any() {
             waiters.wake_those_of(&self.name());
         }

@@ -252,11 +252,13 @@ impl SpanState {
     }
 
     /// Reserves memory on the owner and on the span, for the span itself.
+    #[inline]
     pub fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
         self.reserve_in_turn(Memory::new(size, priority))
     }
 
     /// The same, for a request with any ticket.
+    #[inline]
     pub fn reserve_in_turn(&self, charge: Memory) -> Result<()> {
         if self.charge(charge)?.has_spans() {
             self.own_memory.add(charge.size);
@@ -463,15 +465,15 @@ impl SpanState {
         // SeqCst includes that: as in `swap`.
         let before = SpanWord(self.word.swap(SpanWord::CLOSED_EMPTY.0, Ordering::SeqCst));
         if !before.is_closed() {
-            self.give_back(before);
-            if self.engine().waiters().any() {
-                self.engine().waiters().wake_those_of(&self.name());
+            let engine = self.engine();
+            self.give_back(engine, before);
+            if engine.waiters().any() {
+                engine.waiters().wake_those_of(&self.name());
             }
         }
     }
 
-    fn give_back(&self, before: SpanWord) {
-        let engine = self.engine();
+    fn give_back(&self, engine: &Engine, before: SpanWord) {
         self.owner.take(before.memory());
         engine.record(|| Record::of_span(Operation::End, self.name(), None));
         self.leave_node();
@@ -483,7 +485,7 @@ impl Drop for SpanState {
         // No other thread can close it any longer, so no atomic step on the word is needed.
         let word = self.load();
         if !word.is_closed() {
-            self.give_back(word);
+            self.give_back(self.engine(), word);
         }
     }
 }

@@ -1,14 +1,12 @@
 //! What a span does for requests that wait: those that it makes, and those that wait for it.
 
-use rcmgr_core::{
-    Error, LimitExceeded, LimitValue, Priority, Resource, Result, ScopeClass, ScopeId, WaitersFirst,
-};
+use rcmgr_core::{Error, LimitExceeded, Resource, Result, ScopeClass, ScopeId, WaitersFirst};
 
 use super::direct::nodes_of;
 use super::state::{Owner, SpanState};
 use crate::charge::{Memory, Refused};
 use crate::engine::{Engine, Operation, Record};
-use crate::limits::{LimitReached, LimitsVersion, UNLIMITED};
+use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::threshold;
 use crate::waiting::{NodesOfScope, Place, Position};
 use crate::words::SpanWord;
@@ -135,20 +133,6 @@ impl SpanState {
         if engine.waiters().any() {
             engine.waiters().wake_head(self.name(), Resource::Memory);
         }
-    }
-
-    /// The most memory that the span could hold if nothing else held any: the lowest of the bounds
-    /// that the limits of the span, its owners and its nodes set for this priority.
-    pub fn largest_reservation(&self, priority: Priority) -> LimitValue {
-        let engine = self.engine();
-        let bound = |limit| threshold(limit, priority.level(), UNLIMITED);
-        let lowest = engine.versions().read(|version| {
-            let own = bound(self.memory_limit(engine, version));
-            let nodes = self.nodes();
-            let bounds = nodes.iter().map(|node| bound(node.memory.limit(version)));
-            bounds.fold(own, u64::min)
-        });
-        LimitValue::of(lowest)
     }
 
     #[cold]

@@ -351,3 +351,35 @@ fn credit_is_recalled_for_a_request_that_waits() {
     drop(assert_ready_ok!(waiting.poll()));
     assert_eq!(system.stat().memory, 0);
 }
+
+#[test]
+fn a_scope_that_was_removed_and_made_again_wakes_those_that_wait_for_it() {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.memory = 1.into();
+    let manager = Manager::new(limits).unwrap();
+    let peer = "a".parse().unwrap();
+    let full = || {
+        let connection = connection(&manager);
+        connection.set_peer(&peer).unwrap();
+        connection.reserve_memory(1, Priority::Always).unwrap();
+        connection
+    };
+    let before = full();
+    let mut of_before = spawn(before.reserve_when_available(1, Priority::Always));
+    assert_pending!(of_before.poll());
+    // The scope of the peer is removed, while a request is still in its queue.
+    before.done();
+    let after = full();
+    let mut of_after = spawn(after.reserve_when_available(1, Priority::Always));
+    assert_pending!(of_after.poll());
+    assert!(matches!(
+        of_before.poll(),
+        std::task::Poll::Ready(Err(Error::ScopeClosed { .. }))
+    ));
+    assert_pending!(of_after.poll());
+    after.release_memory(1);
+    assert!(of_after.is_woken());
+    drop(assert_ready_ok!(of_after.poll()));
+    // No node says that a request waits.
+    after.reserve_memory(1, Priority::Always).unwrap();
+}

@@ -168,7 +168,9 @@ fn trimmed(text: &str) -> String {
 
 fn is_manifest(text: &str) -> Result<(), String> {
     let manifest: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
-    let version = &manifest["dependencies"]["rcmgr"];
+    let entry = &manifest["dependencies"]["rcmgr"];
+    // With features, the entry is a table.
+    let version = entry.get("version").unwrap_or(entry);
     let own = env!("CARGO_PKG_VERSION");
     match version.as_str() {
         Some(version) if own.starts_with(version) => Ok(()),

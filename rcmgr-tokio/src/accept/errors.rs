@@ -1,31 +1,47 @@
-//! The errors of `accept`, by what an accept loop should do about them.
+//! The errors of `accept`, sorted by the reaction of an accept loop.
 
 use std::io;
 
-/// What an error of `accept` is about.
+/// The cause of an error of `accept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptError {
     /// One connection failed before it was accepted. The next one may be fine.
     OneConnection,
-    /// The process or the machine is out of file descriptors or memory. It is of no use to try
-    /// again at once.
-    Shortage,
-    /// Perhaps the listener is broken, perhaps not.
+    /// A resource is used up. Another attempt fails too until some of it is free.
+    Shortage(Shortage),
+    /// The listener may be broken.
     Unknown,
+}
+
+/// A resource that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The file descriptors that the process may have.
+    OfProcess,
+    /// The file descriptors of the machine.
+    OfMachine,
+    /// Memory for sockets.
+    Memory,
 }
 
 impl AcceptError {
     pub(crate) fn of(error: &io::Error) -> Self {
-        if let Some(code) = error.raw_os_error() {
-            if codes::SHORTAGE.contains(&code) {
-                return Self::Shortage;
-            }
-            if codes::ONE_CONNECTION.contains(&code) {
-                return Self::OneConnection;
-            }
+        let code = error.raw_os_error();
+        let is_one_of = |codes: &[i32]| code.is_some_and(|code| codes.contains(&code));
+        if is_one_of(codes::OF_PROCESS) {
+            return Self::Shortage(Shortage::OfProcess);
+        }
+        if is_one_of(codes::OF_MACHINE) {
+            return Self::Shortage(Shortage::OfMachine);
+        }
+        if is_one_of(codes::MEMORY) {
+            return Self::Shortage(Shortage::Memory);
+        }
+        if is_one_of(codes::ONE_CONNECTION) {
+            return Self::OneConnection;
         }
         match error.kind() {
-            io::ErrorKind::OutOfMemory => Self::Shortage,
+            io::ErrorKind::OutOfMemory => Self::Shortage(Shortage::Memory),
             io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
@@ -41,24 +57,12 @@ impl AcceptError {
     }
 }
 
-/// Whether an error says that there is no file descriptor left, in the process or on the machine.
-pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    code.is_some_and(|code| codes::OUT_OF_DESCRIPTORS.contains(&code))
-}
-
 #[cfg(unix)]
 mod codes {
-    pub const OUT_OF_DESCRIPTORS: &[i32] = &[libc::EMFILE, libc::ENFILE];
-
-    /// `ENOSPC`: the user has reached the limit of sockets that may be watched.
-    pub const SHORTAGE: &[i32] = &[
-        libc::EMFILE,
-        libc::ENFILE,
-        libc::ENOBUFS,
-        libc::ENOMEM,
-        libc::ENOSPC,
-    ];
+    pub const OF_PROCESS: &[i32] = &[libc::EMFILE];
+    pub const OF_MACHINE: &[i32] = &[libc::ENFILE];
+    /// `ENOSPC`: the user has reached the limit of sockets that may be watched, which is one of memory.
+    pub const MEMORY: &[i32] = &[libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
 
     /// Those that accept(2) names as errors of the network that are already pending on the new
     /// socket, `ECONNABORTED`, and `EPERM` of a firewall.
@@ -83,9 +87,10 @@ mod codes {
 #[cfg(not(unix))]
 mod codes {
     /// `WSAEMFILE`.
-    pub const OUT_OF_DESCRIPTORS: &[i32] = &[10024];
-    /// `WSAEMFILE` and `WSAENOBUFS`.
-    pub const SHORTAGE: &[i32] = &[10024, 10055];
+    pub const OF_PROCESS: &[i32] = &[10024];
+    pub const OF_MACHINE: &[i32] = &[];
+    /// `WSAENOBUFS`.
+    pub const MEMORY: &[i32] = &[10055];
     /// `WSAENETDOWN`, `WSAECONNABORTED`, `WSAECONNRESET`.
     pub const ONE_CONNECTION: &[i32] = &[10050, 10053, 10054];
 }
@@ -105,8 +110,13 @@ mod tests {
         ] {
             assert_eq!(of(code), AcceptError::OneConnection, "{code}");
         }
-        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
-            assert_eq!(of(code), AcceptError::Shortage, "{code}");
+        for (code, shortage) in [
+            (libc::EMFILE, Shortage::OfProcess),
+            (libc::ENFILE, Shortage::OfMachine),
+            (libc::ENOBUFS, Shortage::Memory),
+            (libc::ENOMEM, Shortage::Memory),
+        ] {
+            assert_eq!(of(code), AcceptError::Shortage(shortage), "{code}");
         }
         for code in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
             assert_eq!(of(code), AcceptError::Unknown, "{code}");
@@ -118,7 +128,8 @@ mod tests {
         let of = |kind| AcceptError::of(&io::Error::new(kind, "handshake"));
         let aborted = io::ErrorKind::ConnectionAborted;
         assert_eq!(of(aborted), AcceptError::OneConnection);
-        assert_eq!(of(io::ErrorKind::OutOfMemory), AcceptError::Shortage);
+        let memory = AcceptError::Shortage(Shortage::Memory);
+        assert_eq!(of(io::ErrorKind::OutOfMemory), memory);
         assert_eq!(of(io::ErrorKind::Other), AcceptError::Unknown);
     }
 }

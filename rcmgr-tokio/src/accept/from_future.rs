@@ -30,12 +30,14 @@ use super::Accept;
 ///         stream.set_nodelay(true)?;
 ///         Ok((stream, Endpoint::from(remote)))
 ///     }
-/// });
+/// })
+/// .reset_on_close(|stream| stream.set_zero_linger());
 /// # Ok(())
 /// # }
 /// ```
-pub struct AcceptFuture<F, T> {
+pub struct AcceptFuture<F, T, S> {
     uses_fd: UsesFd,
+    reset_on_close: fn(&S) -> io::Result<()>,
     state: Mutex<State<F, T>>,
 }
 
@@ -45,7 +47,7 @@ struct State<F, T> {
     pending: Option<Pin<Box<T>>>,
 }
 
-impl<F, T, S> AcceptFuture<F, T>
+impl<F, T, S> AcceptFuture<F, T, S>
 where
     F: FnMut() -> T + Send,
     T: Future<Output = io::Result<(S, Endpoint)>> + Send,
@@ -56,6 +58,7 @@ where
         let pending = None;
         Self {
             uses_fd: UsesFd::Yes,
+            reset_on_close: |_| Ok(()),
             state: Mutex::new(State { accept, pending }),
         }
     }
@@ -66,9 +69,16 @@ where
         self.uses_fd = uses_fd;
         self
     }
+
+    /// Says how the close of a socket is made a reset: see [`Accept::reset_on_close`].
+    #[must_use]
+    pub fn reset_on_close(mut self, reset: fn(&S) -> io::Result<()>) -> Self {
+        self.reset_on_close = reset;
+        self
+    }
 }
 
-impl<F, T, S> Accept for AcceptFuture<F, T>
+impl<F, T, S> Accept for AcceptFuture<F, T, S>
 where
     F: FnMut() -> T + Send,
     T: Future<Output = io::Result<(S, Endpoint)>> + Send,
@@ -88,9 +98,13 @@ where
     fn uses_fd(&self) -> UsesFd {
         self.uses_fd
     }
+
+    fn reset_on_close(&self, io: &S) -> io::Result<()> {
+        (self.reset_on_close)(io)
+    }
 }
 
-impl<F, T> fmt::Debug for AcceptFuture<F, T> {
+impl<F, T, S> fmt::Debug for AcceptFuture<F, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcceptFuture")
             .field("uses_fd", &self.uses_fd)

@@ -1,5 +1,5 @@
-//! File descriptors that stay free for files, the log and backends: the limit of the system scope
-//! is lowered to what is left.
+//! A reserve of file descriptors for files, the log and backends: the limit of the system scope is
+//! lowered so far that the reserve stays free.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,30 +34,30 @@ impl Reserve {
         }
     }
 
-    /// Lowers the limit at the first accept, if it is too high.
-    pub(crate) fn begin(&self, manager: &Manager) {
+    /// Lowers the limit at the first accept, if it is too high. `replies` more descriptors stay free.
+    pub(crate) fn begin(&self, manager: &Manager, replies: u64) {
         if self.others.get().is_none() {
-            self.keep(manager);
+            self.keep(manager, replies);
         }
     }
 
     /// Lowers the limit if it is too high. A change of all limits takes the lowered limit back, so
     /// each connection looks.
-    pub(crate) fn keep(&self, manager: &Manager) {
+    pub(crate) fn keep(&self, manager: &Manager, replies: u64) {
         // Relaxed: the number publishes nothing.
         let most = self.most.load(Ordering::Relaxed);
         if self.system.limit().fd > LimitValue::Limited(most) {
-            self.lower(manager);
+            self.lower(manager, replies);
         }
     }
 
     #[cold]
-    fn lower(&self, manager: &Manager) {
+    fn lower(&self, manager: &Manager, replies: u64) {
         let Some(allowed) = count::allowed() else {
             return;
         };
         let others = *self.others.get_or_init(|| others(manager));
-        let free = self.free;
+        let free = self.free.saturating_add(replies);
         let most = allowed.saturating_sub(others).saturating_sub(free);
         // Relaxed: as above.
         self.most.store(most, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Reserve {
                 tracing::warn!(
                     "the limit of file descriptors of the system scope is lowered from {was} to \
                      {most}: {allowed} may be open (RLIMIT_NOFILE), {others} were open at start, and \
-                     {free} stay in reserve. Raise RLIMIT_NOFILE, or set a limit of at most {most}"
+                     {free} stay in reserve, {replies} of them for replies to refused clients. Raise RLIMIT_NOFILE, or set a limit of at most {most}"
                 );
                 return;
             }

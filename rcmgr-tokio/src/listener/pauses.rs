@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::accept::is_out_of_descriptors;
+use crate::accept::Shortage;
 use crate::descriptors::{self, FreeDescriptor};
 
 /// The first pause in a shortage. Each pause is twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(5);
 /// The longest pause in a shortage.
 const LONGEST: Duration = Duration::from_millis(100);
-/// How long there must be no shortage until it is over.
+/// An episode is over after this time without an error.
 const QUIET: Duration = Duration::from_secs(1);
 /// After this many unknown errors in a row there is a pause.
 const UNKNOWN_IN_A_ROW: u32 = 256;
@@ -37,7 +37,7 @@ pub(super) struct Pauses {
 
 #[derive(Debug, Default)]
 struct State {
-    shortage: Option<Shortage>,
+    episode: Option<Episode>,
     pause: Option<Pause>,
     /// How many unknown errors came since the last connection.
     unknown: u32,
@@ -45,10 +45,10 @@ struct State {
 }
 
 /// An episode in which file descriptors or memory are short.
-struct Shortage {
+struct Episode {
     began: Instant,
     next_pause: Duration,
-    /// How many connections were accepted meanwhile, with what others gave back.
+    /// How many connections were accepted since it began.
     accepted: u64,
     last: Instant,
     /// Set when no connection is there to accept: ends after a quiet time.
@@ -71,30 +71,28 @@ impl Pauses {
         self.lock().poll_pause(cx)
     }
 
-    /// Notes an error of a shortage. The loop tries once more at once after the first error of a
-    /// pause: a descriptor that was freed before the pause began wakes nobody. After that it asks
-    /// [`poll_ready`](Self::poll_ready).
-    pub(super) fn shortage(&self, error: &io::Error) -> IsFirst {
+    /// Notes an error of a shortage. After the first error of a pause, the loop must try once more at
+    /// once: a descriptor that was freed before the pause began ends no pause. After another error it
+    /// asks [`poll_ready`](Self::poll_ready).
+    pub(super) fn shortage(&self, shortage: Shortage, error: &io::Error) -> IsFirst {
         let mut state = self.lock();
         self.set_trouble(true);
         let now = Instant::now();
-        let State {
-            shortage, pause, ..
-        } = &mut *state;
-        if shortage.is_none() {
-            tracing::warn!("{}", Began(error));
+        let State { episode, pause, .. } = &mut *state;
+        if episode.is_none() {
+            tracing::warn!("{}", Began(shortage, error));
         }
-        let shortage = shortage.get_or_insert_with(|| Shortage::new(now));
-        shortage.last = now;
-        shortage.quiet = None;
+        let episode = episode.get_or_insert_with(|| Episode::new(now));
+        episode.last = now;
+        episode.quiet = None;
         if pause.is_some() {
             return IsFirst(false);
         }
         *pause = Some(Pause {
-            end: Box::pin(sleep(shortage.next_pause)),
+            end: Box::pin(sleep(episode.next_pause)),
             freed: Some(FreeDescriptor::new()),
         });
-        shortage.next_pause = (2 * shortage.next_pause).min(LONGEST);
+        episode.next_pause = (2 * episode.next_pause).min(LONGEST);
         IsFirst(true)
     }
 
@@ -129,14 +127,14 @@ impl Pauses {
         state.pause = None;
         state.unknown = 0;
         state.has_logged_unknown = false;
-        if let Some(shortage) = &mut state.shortage {
-            shortage.accepted += 1;
-            shortage.next_pause = FIRST;
-            if shortage.last.elapsed() >= QUIET {
-                state.end_shortage();
+        if let Some(episode) = &mut state.episode {
+            episode.accepted += 1;
+            episode.next_pause = FIRST;
+            if episode.last.elapsed() >= QUIET {
+                state.end_episode();
             }
         }
-        self.set_trouble(state.shortage.is_some());
+        self.set_trouble(state.episode.is_some());
     }
 
     /// Ends a shortage when it was quiet for long enough while no connection arrived. Until then, the
@@ -146,19 +144,19 @@ impl Pauses {
             return;
         }
         let mut state = self.lock();
-        let Some(shortage) = &mut state.shortage else {
+        let Some(episode) = &mut state.episode else {
             return;
         };
-        let last = shortage.last;
+        let last = episode.last;
         let timer = || Box::pin(tokio::time::sleep_until(last + QUIET));
-        let quiet = shortage.quiet.get_or_insert_with(timer);
+        let quiet = episode.quiet.get_or_insert_with(timer);
         if quiet.as_mut().poll(cx).is_ready() {
-            state.end_shortage();
+            state.end_episode();
         }
     }
 
     fn has_trouble(&self) -> bool {
-        // Relaxed: a hint. The lock decides, and a task sees at least what it did itself.
+        // Relaxed: a hint. The lock decides, and a task sees at least its own changes.
         self.has_trouble.load(Ordering::Relaxed)
     }
 
@@ -190,13 +188,13 @@ impl State {
         Poll::Ready(())
     }
 
-    fn end_shortage(&mut self) {
-        if let Some(Shortage {
+    fn end_episode(&mut self) {
+        if let Some(Episode {
             began,
             last,
             accepted,
             ..
-        }) = self.shortage.take()
+        }) = self.episode.take()
         {
             let seconds = (last - began).as_secs_f64();
             tracing::warn!(
@@ -207,7 +205,7 @@ impl State {
     }
 }
 
-impl Shortage {
+impl Episode {
     fn new(now: Instant) -> Self {
         Self {
             began: now,
@@ -220,42 +218,36 @@ impl Shortage {
 }
 
 /// The line in the log when a shortage begins.
-struct Began<'a>(&'a io::Error);
+struct Began<'a>(Shortage, &'a io::Error);
 
 impl fmt::Display for Began<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = self.0;
-        let (open, allowed) = (descriptors::open(), descriptors::allowed());
-        if !is_out_of_descriptors(error) {
+        let Self(shortage, error) = self;
+        let missing = match shortage {
+            Shortage::OfProcess => "a free file descriptor",
+            Shortage::OfMachine => "a free file descriptor of the machine",
+            Shortage::Memory => "free memory of the machine",
+        };
+        write!(f, "new connections wait for {missing}: {error}")?;
+        if let (Some(open), Some(allowed)) = (descriptors::open(), descriptors::allowed()) {
             write!(
                 f,
-                "new connections wait, the machine is short of memory: {error}"
-            )?;
-        } else {
-            write!(
-                f,
-                "new connections wait for a free file descriptor: {error}"
-            )?;
-        }
-        if let (Some(open), Some(allowed)) = (open, allowed) {
-            write!(
-                f,
-                "; {open} of {allowed} file descriptors are open (RLIMIT_NOFILE)"
+                ". The process has {open} of {allowed} file descriptors open"
             )?;
         }
-        if is_out_of_descriptors(error) {
+        if *shortage == Shortage::OfProcess {
             f.write_str(
-                ". Raise the limit, or limit connections: `descriptors_in_reserve` makes the manager \
-                 refuse them before descriptors run out",
+                ". Raise RLIMIT_NOFILE, or let the manager refuse connections before descriptors \
+                 run out: see `Guarded::descriptors_in_reserve`",
             )?;
         }
         Ok(())
     }
 }
 
-impl fmt::Debug for Shortage {
+impl fmt::Debug for Episode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shortage")
+        f.debug_struct("Episode")
             .field("began", &self.began)
             .field("accepted", &self.accepted)
             .finish_non_exhaustive()

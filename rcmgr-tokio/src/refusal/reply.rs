@@ -1,8 +1,8 @@
 //! Short replies to refused clients, and the wait until each has arrived.
 //!
-//! A socket that is closed with unread bytes sends a reset, and a client that gets a reset loses what
-//! it has not read yet. So after the reply the sending side alone is shut down, and what the client
-//! sends is read and thrown away until it closes, within bounds.
+//! A socket that is closed with unread bytes sends a reset, and a client that gets a reset may lose the
+//! bytes that it has not read yet. So after the reply only the sending side is shut down. Bytes from the
+//! client are read and dropped until it closes, within bounds.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,10 +16,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Refused;
+use super::refused::Refused;
 
 /// How many sockets of a listener may wait for the end of the client at a time.
-const MOST_SOCKETS: usize = 64;
+pub(super) const MOST_SOCKETS: usize = 64;
 /// How long a socket waits at most.
 const LONGEST: Duration = Duration::from_secs(1);
 /// How many bytes a socket reads and throws away at most.

@@ -1,13 +1,20 @@
-//! What is admitted, and as what it counts.
+//! Connections that are admitted, and their counts.
+
+use std::io;
+use std::time::Duration;
 
 use rcmgr_atomic::Manager;
 use rcmgr_core::address::{AddressConfig, AddressLimits, SubnetLimit, SubnetLimits};
 use rcmgr_core::{Endpoint, Limits, UsesFd};
 use rcmgr_tokio::{Accept, AcceptFuture, Guarded};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::script::{SOCKET, Script, Step};
+
+const LONG: Duration = Duration::from_secs(60);
 
 fn one_connection_per_address() -> Manager {
     let subnets = SubnetLimits {
@@ -50,6 +57,21 @@ async fn a_connection_is_counted_with_its_descriptor_and_service_until_it_is_dro
     assert!(stat.transient.is_zero());
     drop(stream);
     assert!(manager.stat().system.is_zero());
+}
+
+#[tokio::test]
+async fn a_client_that_never_speaks_is_given_up_after_the_deadline_for_the_first_byte() {
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let within = Duration::from_millis(1);
+    let listener = Guarded::new(listener, manager).first_byte_within(within);
+    let _client = TcpStream::connect(address).await.unwrap();
+    // Accepting does not wait for the client.
+    let mut stream = listener.accept().await;
+    let read = timeout(LONG, stream.read_u8()).await.unwrap();
+    let error = read.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
 
 #[test]

@@ -104,6 +104,14 @@ async fn accept_in_a_select_that_others_win_serves_every_client() {
     assert!(manager.stat().system.is_zero());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_that_comes_during_an_attempt_is_not_lost() {
+    let script = Script::new([Step::Wait, SOCKET]);
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let listener = Guarded::new(script, manager);
+    let _stream = timeout(LONG, listener.accept()).await.unwrap();
+}
+
 #[test]
 fn a_wake_up_reaches_each_task_that_accepts() {
     let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -116,7 +124,7 @@ fn a_wake_up_reaches_each_task_that_accepts() {
     script.push([SOCKET, SOCKET]);
     assert!(tasks.iter().all(task::Spawn::is_woken));
     let [first, second, third] = &mut tasks;
-    // The first one was woken and is not polled: it holds up nobody.
+    // The first one was woken and is not polled. The others do not wait for it.
     let _streams = [assert_ready!(second.poll()), assert_ready!(third.poll())];
     assert_pending!(first.poll());
     script.push([SOCKET]);

@@ -1,5 +1,7 @@
 //! The accept loop of a guarded listener.
 
+#![cfg(unix)]
+
 mod admission;
 mod bursts;
 mod cancel;

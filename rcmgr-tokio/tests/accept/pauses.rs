@@ -1,4 +1,4 @@
-//! When an accept loop pauses, for how long, and what it logs. Time is tokio's, and paused.
+//! The pauses of an accept loop, and its warnings. Time is tokio's, and paused.
 
 use std::io;
 use std::time::Duration;
@@ -142,7 +142,8 @@ async fn a_shortage_is_logged_once_and_its_end_once() {
     let [began] = <[String; 1]>::try_from(warnings.take()).unwrap();
     assert!(began.contains("wait for a free file descriptor"), "{began}");
     let limit = rlimit::Resource::NOFILE.get_soft().unwrap();
-    assert!(began.contains(&format!("of {limit} file")), "{began}");
+    let numbers = format!("of {limit} file descriptors open. Raise RLIMIT_NOFILE");
+    assert!(began.contains(&numbers), "{began}");
 
     // No connection arrives after it, and still the end is logged.
     let accepted = timeout(Duration::from_secs(5), listener.accept()).await;
@@ -160,6 +161,26 @@ async fn a_shortage_is_logged_once_and_its_end_once() {
     drop(listener.accept().await);
     let [ended] = <[String; 1]>::try_from(warnings.take()).unwrap();
     assert!(ended.contains("is over after"), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_names_the_shortage() {
+    for (code, missing) in [
+        (
+            libc::ENFILE,
+            "wait for a free file descriptor of the machine: ",
+        ),
+        (libc::ENOBUFS, "wait for free memory of the machine: "),
+        (libc::ENOMEM, "wait for free memory of the machine: "),
+    ] {
+        let warnings = Warnings::default();
+        let _guard = tracing::subscriber::set_default(warnings.clone());
+        let script = Script::new([Step::Code(code), SOCKET]);
+        drop(guarded(&script).accept().await);
+        let [began] = <[String; 1]>::try_from(warnings.take()).unwrap();
+        assert!(began.contains(missing), "{began}");
+        assert!(!began.contains("RLIMIT_NOFILE"), "{began}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A listener in memory that does what a test says.
+//! A listener in memory that follows a script.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use rcmgr_tokio::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What the listener does at one call.
+/// The result of one call of the listener.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
     /// It accepts a connection from here.

@@ -67,12 +67,15 @@ impl Drop for Limit {
     }
 }
 
-/// Runs a test on a runtime that has no other thread. The test has the limit alone before the runtime
-/// opens its descriptors.
-fn run(test: impl AsyncFnOnce(Limit)) {
-    let limit = Limit::alone();
+/// Runs a test on a runtime that has no other thread. The test has the limit alone from before the
+/// runtime opens its descriptors until it has closed them.
+fn run(test: impl AsyncFnOnce(&mut Limit)) {
+    let mut limit = Limit::alone();
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().unwrap().block_on(test(limit));
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(test(&mut limit));
+    drop(runtime);
+    drop(limit);
 }
 
 /// How many descriptors are open, the one of this question not counted.

@@ -39,7 +39,7 @@ fn serve(
 
 #[test]
 fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -65,7 +65,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
         assert!(served.try_recv().is_err());
         let warned = warnings.take();
         assert_eq!(warned.len(), 1, "{warned:?}");
-        let numbers = format!("{allowed} of {allowed} file descriptors are open");
+        let numbers = format!("{allowed} of {allowed} file descriptors open");
         assert!(warned[0].contains(&numbers), "{warned:?}");
 
         // Each socket that the server closes lets one client in.
@@ -81,7 +81,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
         waits.sort();
         assert!(waits[4] < Duration::from_millis(100), "{waits:?}");
 
-        // A descriptor of somebody else tells nobody, so it takes as long as the longest pause.
+        // A descriptor that something else frees ends no pause, so it takes up to the longest pause.
         sleep(Duration::from_millis(500)).await;
         let mut client = clients.next().unwrap();
         let start = Instant::now();
@@ -95,7 +95,7 @@ fn out_of_descriptors_it_sleeps_says_so_once_and_serves_soon_after_one_is_free()
 
 #[test]
 fn a_connection_that_is_refused_frees_its_descriptor_for_the_next() {
-    run(async |mut limit| {
+    run(async |limit| {
         let mut limits = Limits::unlimited();
         limits.system.conns_inbound = 1.into();
         let manager = Manager::new(limits).unwrap();

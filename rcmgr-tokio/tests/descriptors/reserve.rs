@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::Manager;
 use rcmgr_core::{LimitValue, Limits};
-use rcmgr_tokio::Guarded;
+use rcmgr_tokio::{Guarded, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use crate::{clients, listener, open, open_files, run};
 
 const RESERVE: u64 = 32;
 
-/// Accepts what has arrived.
+/// Accepts the connections that have arrived.
 async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::GuardedStream<TcpStream>> {
     let mut streams = Vec::new();
     while let Ok(stream) = timeout(Duration::from_millis(200), listener.accept()).await {
@@ -24,7 +24,7 @@ async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::Guarded
 
 #[test]
 fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -57,7 +57,7 @@ fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
 
 #[test]
 fn after_a_change_of_the_limits_the_new_one_is_lowered_too() {
-    run(async |mut limit| {
+    run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
         let manager = Manager::new(Limits::unlimited()).unwrap();
@@ -94,7 +94,7 @@ fn after_a_change_of_the_limits_the_new_one_is_lowered_too() {
 
 #[test]
 fn sockets_that_the_manager_counts_are_not_counted_twice() {
-    run(async |mut limit| {
+    run(async |limit| {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let (first, first_address) = listener().await;
         let (second, second_address) = listener().await;
@@ -117,8 +117,27 @@ fn sockets_that_the_manager_counts_are_not_counted_twice() {
 }
 
 #[test]
+fn replies_to_refused_clients_do_not_use_up_the_reserve() {
+    run(async |limit| {
+        const REPLIES: u64 = 64;
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        let (listener, address) = listener().await;
+        let _clients = clients(100, address).await;
+        let listener = Guarded::new(listener, manager.clone())
+            .descriptors_in_reserve(RESERVE)
+            .on_refusal(Refusal::Reply(b"busy\r\n"));
+        limit.leave(REPLIES + RESERVE + 10);
+        // The clients read nothing and stay connected, so the sockets of the replies stay open.
+        let streams = accept_all(&listener).await;
+        assert_eq!(streams.len(), 10);
+        assert_eq!(manager.view_system().refusals().fd, 90);
+        assert!(open_files(100).len() as u64 >= RESERVE);
+    });
+}
+
+#[test]
 fn a_reserve_that_leaves_nothing_refuses_every_connection() {
-    run(async |mut limit| {
+    run(async |limit| {
         let manager = Manager::new(Limits::unlimited()).unwrap();
         let (listener, address) = listener().await;
         let _clients = clients(3, address).await;

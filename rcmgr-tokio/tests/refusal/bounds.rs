@@ -21,7 +21,7 @@ const REPLY: &[u8] = b"busy\r\n";
 /// The most sockets of a listener that wait at a time.
 const MOST_SOCKETS: usize = 64;
 
-/// Accepts what was pushed.
+/// Accepts the sockets that were pushed.
 #[derive(Clone, Default)]
 struct Pushed(Arc<Mutex<VecDeque<Socket>>>);
 
@@ -113,7 +113,7 @@ impl Refusing {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Refuses what has arrived.
+    /// Refuses the connections that have arrived.
     async fn refuse(&self) {
         let accepted = timeout(Duration::from_millis(1), self.listener.accept()).await;
         assert!(accepted.is_err(), "each one is refused");
@@ -161,7 +161,7 @@ async fn a_client_that_reads_nothing_and_sends_for_ever_is_closed_after_64_kib()
     while client.write_all(&[0; 1000]).await.is_ok() {
         sent += 1000;
     }
-    // Whole writes, with what is in the buffer in between.
+    // Whole writes, with those that the buffer in between holds.
     assert!((64_000..=68_000).contains(&sent), "{sent}");
     assert_eq!(refusing.open(), 0);
 }

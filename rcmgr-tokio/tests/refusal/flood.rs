@@ -53,7 +53,7 @@ fn manager() -> Manager {
     Manager::new(limits).unwrap()
 }
 
-#[cfg(target_os = "linux")] // All of 127.0.0.0/8 is there without more ado.
+#[cfg(target_os = "linux")] // Every address of 127.0.0.0/8 can be used there.
 #[tokio::test]
 async fn five_thousand_refused_connections_leave_an_honest_client_served() {
     let manager = manager();
@@ -104,7 +104,7 @@ async fn five_thousand_refused_connections_leave_an_honest_client_served() {
     let stat = manager.addresses().stat();
     assert_eq!(stat.refused_by_subnet, REFUSED as u64);
     for stream in &mut held {
-        assert_eq!(echo(stream).await, Some(7), "what was admitted still is");
+        assert_eq!(echo(stream).await, Some(7), "it is still admitted");
     }
     drop(held);
     timeout(LONG, async {

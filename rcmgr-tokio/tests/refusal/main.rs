@@ -1,4 +1,4 @@
-//! What a refused client gets, and what it costs the server.
+//! The answers to refused clients, and their bounds.
 
 mod bounds;
 mod flood;

@@ -63,7 +63,7 @@ pub async fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Outpu
 }
 
 /// Runs `round` with 0, 1, 2 ... polls, until a round says that its future was ready. A round makes
-/// a future, gives it to [`poll_at_most`], and checks what the drop left behind. It returns the
+/// a future, gives it to [`poll_at_most`], and checks that the drop left nothing behind. It returns the
 /// number of polls that the future takes.
 pub async fn drop_at_every_poll(mut round: impl AsyncFnMut(usize) -> bool) -> usize {
     for polls in 0..10_000 {

@@ -1,10 +1,12 @@
 //! Reading off the rest of a body that was refused, so that the client reads the answer.
 //!
 //! A socket that is closed while data is unread resets the connection, and a client that is still
-//! sending may then never see the answer. So the server goes on reading for a short time.
+//! sending may then never see the answer. So the server goes on reading for a short time, and keeps the
+//! connection open for that time if there is more to read.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Buf;
@@ -18,18 +20,23 @@ const MOST: usize = 64 * 1024;
 /// How long the rest is read at most.
 const LONGEST: Duration = Duration::from_millis(200);
 
-/// Reads a body and discards it: until its end, or for a short time.
+/// Reads a body and discards it: until its end, or for a short time. It keeps the body until then.
 pub(crate) async fn drain<B: Body>(mut body: Pin<Box<B>>) {
-    let read = async {
-        let mut left = MOST;
-        while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let length = frame.data_ref().map_or(0, Buf::remaining);
-            let Some(rest) = left.checked_sub(length) else {
-                break;
-            };
-            left = rest;
+    let mut left = Some(MOST);
+    let read = poll_fn(|cx| {
+        // When enough is read, the connection stays open for the rest of the time: a client that sends
+        // and can send no more reads the answer then.
+        while let Some(most) = left {
+            match ready!(body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Buf::remaining);
+                    left = most.checked_sub(length);
+                }
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
         }
-    };
+        Poll::Pending
+    });
     // Past the time the body is dropped, which is all there is to do.
     let _ = timeout(LONGEST, read).await;
 }

@@ -2,11 +2,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::ReserveWhenAvailable;
-use rcmgr_core::{Error, LimitValue, Priority};
+use rcmgr_core::{Error, Priority};
 use tokio::time::{Sleep, sleep};
 
 use super::pace::Pace;
@@ -83,23 +84,13 @@ impl<D> Meter<D> {
 
     /// Checks whether the body could hold `more` bytes if nothing else held memory.
     fn check_fits(&self, more: u64) -> Result<(), Refusal> {
-        let in_all = self.base.saturating_add(self.held).saturating_add(more);
-        let LimitValue::Limited(most) = self.span.largest_reservation(self.priority) else {
-            return Ok(());
-        };
-        if in_all <= most {
-            return Ok(());
-        }
-        // It fails: the request holds the rest. So the scope that refuses gives the error, and counts
-        // the refusal.
-        match self.span.reserve_memory(more, self.priority) {
-            Err(error) => Err(Refusal::of_body(error, in_all)),
-            // The limit was raised in between.
-            Ok(()) => {
-                self.span.release_memory(more);
-                Ok(())
-            }
-        }
+        let fits = self.span.check_alone(self.in_all(more), self.priority);
+        fits.map_err(Refusal::LargerThanLimit)
+    }
+
+    /// All that the request needs if its body holds `more` bytes.
+    fn in_all(&self, more: u64) -> u64 {
+        self.base.saturating_add(self.held).saturating_add(more)
     }
 
     /// The handler asks for the next chunk. Ready with the frame that waited for room, if one did.
@@ -156,13 +147,13 @@ impl<D> Meter<D> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.refused(error, size))),
             Poll::Pending => {
-                // Its own bytes are in its way: no other request can make room.
+                // If its own bytes are in its way, no other request can make room.
                 self.check_fits(size)?;
                 self.waiting = Some(Box::pin(Waiting {
                     frame: Some(frame),
                     size,
                     room,
-                    deadline: sleep(self.budget.wait),
+                    deadline: sleep(longest_wait(self.budget.wait)),
                 }));
                 self.poll_room(cx)
             }
@@ -204,12 +195,20 @@ impl<D> Meter<D> {
 
     /// Why a chunk of this size was refused.
     fn refused(&self, error: Error, size: u64) -> Refusal {
-        let whole = if self.budget.is_streamed {
-            size
-        } else {
-            self.declared.max(self.held.saturating_add(size))
+        let in_all = match self.budget.is_streamed {
+            true => self.in_all(size),
+            false => self
+                .in_all(size)
+                .max(self.base.saturating_add(self.declared)),
         };
-        Refusal::of_body(error, self.base.saturating_add(whole))
+        match Refusal::of_body(error, in_all) {
+            // The scope that refused is full of others. It may not be the one with the lowest limit.
+            Refusal::NoRoom(error @ (Error::LimitExceeded(_) | Error::WaitersFirst(_))) => {
+                let alone = self.span.check_alone(in_all, self.priority);
+                alone.map_or_else(Refusal::LargerThanLimit, |()| Refusal::NoRoom(error))
+            }
+            refusal => refusal,
+        }
     }
 
     /// Whether a frame waits for room, and how much data it has.
@@ -232,6 +231,12 @@ impl<D> Meter<D> {
         self.release();
         self.span.clone()
     }
+}
+
+/// How long a chunk waits at most: up to an eighth less than it may. Bodies that began to wait together
+/// would give up together otherwise, although the memory of the first is enough for the others.
+fn longest_wait(wait: Duration) -> Duration {
+    wait - wait.mul_f64(fastrand::f64() / 8.0)
 }
 
 impl<D> Drop for Meter<D> {

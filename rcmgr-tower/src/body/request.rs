@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::drain::drain;
 use super::meter::Meter;
-use crate::refusal::Refusal;
+use crate::refusal::{BodyError, Refusal};
 use crate::span::ReadOff;
 
 /// The body of a request of [`RequestScopes`](crate::RequestScopes). It is charged on the span of
@@ -30,6 +30,7 @@ pin_project! {
         #[pin]
         body: B,
         meter: Option<Meter<B::Data>>,
+        body_error: BodyError,
     }
 }
 
@@ -47,8 +48,17 @@ impl<B: Body> RequestBody<B> {
         Self { open: None }
     }
 
-    pub(crate) fn new(body: B, meter: Option<Meter<B::Data>>) -> Self {
-        let open = Box::pin(Open { body, meter });
+    #[cfg(feature = "axum")]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.open.is_none()
+    }
+
+    pub(crate) fn new(body: B, meter: Option<Meter<B::Data>>, body_error: BodyError) -> Self {
+        let open = Box::pin(Open {
+            body,
+            meter,
+            body_error,
+        });
         Self { open: Some(open) }
     }
 }
@@ -94,7 +104,7 @@ where
     B::Data: Send,
 {
     /// Refuses the body: the layer answers, and then reads off what the client still sends.
-    fn refuse(&mut self, refusal: &Refusal) {
+    fn refuse(&mut self, refusal: Refusal) {
         let Some(mut open) = self.open.take() else {
             return;
         };
@@ -105,7 +115,7 @@ where
         // From a client that is too slow there is nothing to read.
         let is_slow = matches!(refusal, Refusal::TooSlow { .. });
         let rest = (!is_slow).then(|| Box::pin(drain(open)) as ReadOff);
-        span.refuse_body(refusal.clone(), rest);
+        span.refuse_body(refusal, rest);
     }
 }
 
@@ -149,8 +159,9 @@ where
                 Some(Err(error))
             }
             Next::Refused(refusal) => {
-                self.refuse(&refusal);
-                Some(Err(refusal.into()))
+                let error = (open.body_error)(refusal.clone());
+                self.refuse(refusal);
+                Some(Err(error))
             }
         })
     }

@@ -1,5 +1,7 @@
 //! The answer to a refused request.
 
+use std::error::Error as StdError;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
@@ -8,6 +10,9 @@ use crate::retry_after::RetryAfter;
 
 /// Makes the answer to a refused request.
 pub(crate) type Answer = fn(&Refusal, &RetryAfter) -> Response<Bytes>;
+
+/// Makes the error that the body of a refused request yields.
+pub(crate) type BodyError = fn(Refusal) -> Box<dyn StdError + Send + Sync>;
 
 /// The answer over plain HTTP: the status, a short text, and `Retry-After` if it makes sense to try
 /// again.

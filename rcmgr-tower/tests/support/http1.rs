@@ -110,6 +110,13 @@ impl Client {
         Ok(response)
     }
 
+    /// Whether something has arrived that was not read yet, the end of the connection included.
+    pub fn has_arrived(&mut self) -> bool {
+        let mut byte = [0];
+        let mut peek = tokio_test::task::spawn(self.stream.peek(&mut byte));
+        !self.buffered.is_empty() || peek.poll().is_ready()
+    }
+
     /// The head of the next response, without the empty line at its end. No body is read.
     pub async fn head(&mut self) -> io::Result<String> {
         let head = self.through(b"\r\n\r\n").await?;

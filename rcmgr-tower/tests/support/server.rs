@@ -88,20 +88,10 @@ impl Server {
         }
     }
 
-    /// Asks the server to stop: it accepts nothing, and open connections may finish.
-    pub fn ask_to_stop(&self) {
-        self.stop.cancel();
-    }
-
     /// Waits until everything is given back while the server still runs, and stops it.
     pub async fn ends_with_nothing_in_use(self) {
         all_released(&self.manager).await;
         self.stop.cancel();
-        self.stopped().await;
-    }
-
-    /// Waits until the server has ended.
-    pub async fn stopped(self) {
         within("the end of the server", self.task)
             .await
             .expect("the server does not panic");

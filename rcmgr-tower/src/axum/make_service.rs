@@ -1,0 +1,147 @@
+//! The request layer around a whole app of axum: a service for each connection, which knows its
+//! scope.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::extract::connect_info::Connected;
+use axum::response::Response;
+use axum::serve::IncomingStream;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::service::{RequestScopesService, ResponseFuture};
+use crate::{ConnInfo, RequestBody, RequestScopes};
+
+impl RequestScopes {
+    /// Applies the layer to a whole app, for [`axum::serve()`] with a
+    /// [`Listener`](crate::axum::Listener). It costs about half as much as the layer of a router: it
+    /// knows the connection, so it neither adds it to the requests nor looks for it there.
+    ///
+    /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
+    /// [`Router::layer`](axum::Router::layer).
+    ///
+    /// ```no_run
+    /// use axum::Router;
+    /// use axum::routing::get;
+    /// use rcmgr_atomic::{Limits, Manager};
+    /// use rcmgr_tokio::Guarded;
+    /// use rcmgr_tower::RequestScopes;
+    /// use rcmgr_tower::axum::Listener;
+    /// use tokio::net::TcpListener;
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    /// let listener = Guarded::new(listener, manager.clone()).service("web");
+    /// let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// let app = RequestScopes::new(&manager).into_make_service(app);
+    /// axum::serve(Listener::new(listener), app).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_make_service<A>(self, app: A) -> MakeService<A> {
+        MakeService { layer: self, app }
+    }
+}
+
+/// Makes a service for each connection. Made by
+/// [`RequestScopes::into_make_service`](crate::RequestScopes::into_make_service).
+#[derive(Debug, Clone)]
+pub struct MakeService<A> {
+    layer: RequestScopes,
+    app: A,
+}
+
+impl<'a, A, L> Service<IncomingStream<'a, L>> for MakeService<A>
+where
+    A: Clone,
+    L: axum::serve::Listener,
+    ConnInfo: Connected<IncomingStream<'a, L>>,
+{
+    type Response = AppService<A>;
+    type Error = Infallible;
+    type Future = Ready<Result<AppService<A>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
+        let info = ConnInfo::connect_info(stream);
+        let layer = self.layer.clone().with_connection(info);
+        let service = layer.layer(Unwrapped(self.app.clone()));
+        ready(Ok(AppService(service)))
+    }
+}
+
+/// An app that serves one connection.
+#[derive(Debug, Clone)]
+pub struct AppService<A>(RequestScopesService<Unwrapped<A>>);
+
+impl<A> Service<Request> for AppService<A>
+where
+    A: Service<Request, Response = Response>,
+{
+    type Response = Response;
+    type Error = A::Error;
+    type Future = AppFuture<A::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        AppFuture {
+            future: self.0.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`AppService`].
+    #[derive(Debug)]
+    pub struct AppFuture<F> {
+        #[pin]
+        future: ResponseFuture<F>,
+    }
+}
+
+impl<F, E> Future for AppFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.project().future.poll(cx))?;
+        Poll::Ready(Ok(response.map(Body::new)))
+    }
+}
+
+/// An app that takes the bodies of the layer.
+#[derive(Debug, Clone)]
+struct Unwrapped<A>(A);
+
+impl<A: Service<Request>> Service<http::Request<RequestBody<Body>>> for Unwrapped<A> {
+    type Response = A::Response;
+    type Error = A::Error;
+    type Future = A::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<RequestBody<Body>>) -> A::Future {
+        self.0.call(request.map(|body| match body.is_empty() {
+            // Without an allocation.
+            true => Body::empty(),
+            false => Body::new(body),
+        }))
+    }
+}
