@@ -185,15 +185,20 @@ impl Shared {
             if polls >= most_polls && gives_up_unwoken {
                 continue;
             }
-            while !unpark.is_woken.load(Ordering::SeqCst) {
-                thread::park_timeout(Duration::from_millis(500));
-                assert!(
-                    begun.elapsed() < STUCK_AFTER,
-                    "a request is stuck: {:#?}\n{:#?}",
-                    self.manager.waiting(),
-                    self.manager.scopes()
-                );
-            }
+            self.until_woken(&unpark, begun);
+        }
+    }
+
+    /// Parks until the request of this thread is woken. Another thread may just be about to do it.
+    fn until_woken(&self, unpark: &Unpark, begun: Instant) {
+        while !unpark.is_woken.load(Ordering::SeqCst) {
+            thread::park_timeout(Duration::from_millis(500));
+            assert!(
+                begun.elapsed() < STUCK_AFTER,
+                "a request is stuck: {:#?}\n{:#?}",
+                self.manager.waiting(),
+                self.manager.scopes()
+            );
         }
     }
 
@@ -308,7 +313,7 @@ impl Shared {
             return;
         }
         stream.done();
-        assert!(unpark.is_woken.load(Ordering::SeqCst), "it was closed");
+        self.until_woken(&unpark, Instant::now());
         if rng.bool() {
             match poll(request.as_mut(), &waker) {
                 Poll::Ready(Err(Error::ScopeClosed { .. })) => {}
