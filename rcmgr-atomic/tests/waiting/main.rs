@@ -3,3 +3,4 @@
 mod basics;
 mod interplay;
 mod support;
+mod wakers;
