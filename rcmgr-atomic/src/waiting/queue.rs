@@ -36,14 +36,14 @@ pub struct Waiter {
 #[derive(Debug)]
 pub struct Queue {
     /// Each of them says what is waited for: see `Node::waited`. Empty for a leaf or span.
-    nodes: NodesOfScope,
+    nodes: Vec<Arc<Node>>,
     waiters: BTreeMap<Position, Waiter>,
 }
 
 impl Queue {
     pub fn new() -> Self {
         Self {
-            nodes: NodesOfScope::new(),
+            nodes: Vec::new(),
             waiters: BTreeMap::new(),
         }
     }
@@ -72,12 +72,14 @@ impl Queue {
         waiter: Waiter,
         nodes: NodesOfScope,
     ) {
-        // The requests that wait already may be of leaves that are closed. Then the node that they
-        // know may be collected, and the scope have another one now.
-        let is_known = |node: &Arc<Node>| self.nodes.iter().any(|known| Arc::ptr_eq(known, node));
-        if !nodes.iter().all(is_known) {
-            for node in std::mem::replace(&mut self.nodes, nodes) {
-                node.set_waited(resource, None);
+        // A leaf may be closed before its request has left the queue, or even before it enters. Then
+        // the scope may have been removed and made again, with another node. So the queue keeps the
+        // nodes of all requests, old and new.
+        for node in nodes {
+            if !self.nodes.iter().any(|known| Arc::ptr_eq(known, &node)) {
+                // Nothing else knows a node that is not used any longer.
+                self.nodes.retain(|known| Arc::strong_count(known) > 1);
+                self.nodes.push(node);
             }
         }
         self.waiters.insert(position, waiter);
