@@ -11,6 +11,7 @@
 //! - `length`: uploads of 100 MiB with a `Content-Length`, one after the other.
 //! - `chunked`: the same in chunks of 64 KiB.
 //!
+//! Arguments name loads: `cargo bench -p rcmgr-tower --features axum --bench layer_cost -- small`.
 //! `RCMGR_LAYER_COST_ROUNDS` sets the number of rounds, by default 7. With
 //! `RCMGR_LAYER_COST_INSTRUCTIONS` set, the servers run under Valgrind instead, and the output is
 //! the number of instructions per small request in user space, which does not depend on the load of
@@ -275,7 +276,14 @@ fn count_instructions(runtime: &Runtime) -> io::Result<()> {
 
 fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result<()> {
     println!("{rounds} rounds; microseconds of the server's CPU time per request");
+    // Arguments name the loads to measure.
+    let named: Vec<_> = env::args().skip(1).collect();
+    let is_named = |load: Load| named.iter().any(|name| name == load.name());
+    let some_are_named = Load::ALL.into_iter().any(is_named);
     for (load, requests) in Load::ALL.into_iter().zip(requests) {
+        if some_are_named && !is_named(load) {
+            continue;
+        }
         let mut took = [const { Vec::new() }; Kind::ALL.len()];
         for number in 0..rounds {
             // New processes in each round, because the layout of memory has an effect too.

@@ -20,7 +20,7 @@ use crate::{ConnInfo, RequestBody, RequestScopes};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
-    /// [`Listener`](crate::axum::Listener). It costs about half as much as the layer of a router: it
+    /// [`Listener`](crate::axum::Listener). It costs about two thirds of the layer of a router: it
     /// knows the connection, so it neither adds it to the requests nor looks for it there.
     ///
     /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
@@ -74,7 +74,7 @@ where
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
         let info = ConnInfo::connect_info(stream);
-        let layer = self.layer.clone().with_connection(info);
+        let layer = self.layer.clone().connection(info);
         let service = layer.layer(Unwrapped(self.app.clone()));
         ready(Ok(AppService(service)))
     }
