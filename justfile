@@ -35,7 +35,7 @@ loom *filter:
 
 # 10 million operations on 2 and on 8 threads
 stress ops="10000000":
-    RCMGR_STRESS_OPS={{ ops }} cargo test --release -p rcmgr-atomic --test stress -- --nocapture --test-threads=1
+    RCMGR_STRESS_OPS={{ ops }} cargo test --release -p rcmgr-atomic --test stress --test waiting_stress -- --nocapture --test-threads=1
 
 # a million one-time peers, and a million one-time addresses, leave nothing behind
 flood:

@@ -16,6 +16,7 @@ mod memory;
 mod opening;
 mod request;
 mod scopes;
+mod target;
 mod unproven;
 mod waiting;
 mod waits;
@@ -32,6 +33,7 @@ use crate::{On, Op, Remote};
 use addresses::Addresses;
 use dry_run::DryRun;
 use leaf::Leaf;
+use target::Target;
 use waits::Waits;
 
 /// The model. It performs what a [`Session`](crate::Session) performs, with the same results.
@@ -95,14 +97,6 @@ impl Holder {
             last_span: 0,
         }
     }
-}
-
-/// The scope of an [`On`], found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    Scope(ScopeId),
-    /// An index of `holders`.
-    Holder(usize),
 }
 
 /// What the model knows of a handle.

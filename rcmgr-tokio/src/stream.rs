@@ -184,8 +184,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Also after the deadline: the end may still reach the client.
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        // Also after a deadline, because the end may still reach the client. But it does not wait.
+        match Pin::new(&mut self.io).poll_shutdown(cx) {
+            Poll::Pending => self.poll_io(cx, Side::Write, |_, _| Poll::Pending),
+            shutdown => shutdown,
+        }
     }
 
     fn poll_write_vectored(

@@ -109,7 +109,8 @@ async fn a_buffer_that_waits_for_its_client_holds_no_memory() {
 #[tokio::test]
 async fn a_buffer_keeps_its_floor_when_it_is_empty_and_nothing_when_it_is_dropped() {
     let manager = unlimited();
-    let mut buffer = Buffer::new(inbound(&manager), Priority::Medium).floor(1024);
+    let scope = inbound(&manager);
+    let mut buffer = Buffer::new(scope.clone(), Priority::Medium).floor(1024);
     assert_eq!(manager.stat().system.memory, 0);
     let mut input: &[u8] = &[0; 100_000];
     while buffer.fill_from(&mut input).await.unwrap() > 0 {}
@@ -118,6 +119,8 @@ async fn a_buffer_keeps_its_floor_when_it_is_empty_and_nothing_when_it_is_droppe
     assert_eq!(buffer.capacity(), 1024);
     assert_eq!(manager.stat().system.memory, 1024);
     drop(buffer);
+    assert_eq!(scope.stat().memory, 0);
+    drop(scope);
     assert!(manager.stat().system.is_zero());
 }
 

@@ -3,12 +3,14 @@
 mod support;
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rcmgr_atomic::{Endpoint, Manager};
 use rcmgr_tokio::{Graceful, Guarded, GuardedStream};
 use support::{drop_at_every_poll, eventually, inbound, poll_at_most, unlimited};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_test::task::spawn;
@@ -126,6 +128,47 @@ async fn both_halves_of_a_split_connection_are_cut() {
     for error in both.expect("both are cut") {
         let error = error.unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_need_not_wait_fails_after_the_cut_too() {
+    let graceful = Graceful::new();
+    let stream = GuardedStream::new(tokio::io::empty(), inbound(&unlimited()), peer(1));
+    let mut stream = stream.ended_by(&graceful);
+    stream.write_all(b"x").await.unwrap();
+    graceful.cut();
+    stream.write_all(b"x").await.unwrap_err();
+    stream.read(&mut [0]).await.unwrap_err();
+    stream.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_waits_for_its_client_is_cut() {
+    let (manager, graceful) = (unlimited(), Graceful::new());
+    let stream = GuardedStream::new(Stuck, inbound(&manager), peer(1));
+    let mut stream = stream.ended_by(&graceful);
+    let shutdown = tokio::spawn(async move { stream.shutdown().await.unwrap_err() });
+    graceful.end(&manager, WITHIN).await.unwrap_err();
+    let error = timeout(WITHIN, shutdown).await.expect("it is cut").unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    assert!(manager.stat().system.is_zero());
+}
+
+/// A socket on which each write and each shutdown waits for ever.
+struct Stuck;
+
+impl AsyncWrite for Stuck {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
     }
 }
 

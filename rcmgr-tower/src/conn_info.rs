@@ -58,15 +58,6 @@ impl ConnInfo {
         Self { requests, ..self }
     }
 
-    /// A connection of which only the scope is known.
-    pub(crate) fn of_scope(scope: ConnScope) -> Self {
-        Self {
-            scope,
-            peer: Endpoint::None,
-            requests: None,
-        }
-    }
-
     /// Opens the span of a request, and notes that it is in progress.
     pub(crate) fn begin_span(&self) -> Result<(Span, Option<InProgress>)> {
         // Also a request that is refused is one.
@@ -85,11 +76,22 @@ impl ConnInfo {
     }
 }
 
+/// A connection whose remote endpoint is not known.
+impl From<&ConnScope> for ConnInfo {
+    fn from(scope: &ConnScope) -> Self {
+        Self {
+            scope: scope.clone(),
+            peer: Endpoint::None,
+            requests: None,
+        }
+    }
+}
+
 /// The connection of a request. Where the address of the client is known, it is added to the
 /// extensions in the form in which handlers of axum and tonic look for it.
 pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnInfo> {
     if let Some(scope) = extensions.get::<ConnScope>() {
-        return Some(ConnInfo::of_scope(scope.clone()));
+        return Some(scope.into());
     }
     if let Some(info) = extensions.get::<ConnInfo>().cloned() {
         // For `Request::remote_addr`.

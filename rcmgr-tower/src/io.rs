@@ -16,8 +16,9 @@ use crate::requests::Requests;
 
 /// A connection of an HTTP server: a [`GuardedStream`] whose requests are known.
 ///
-/// The listeners of this crate for axum and tonic make it. With plain hyper, put its
-/// [`conn_info`](Self::conn_info) into the extensions of each request.
+/// The listeners of this crate for axum and tonic make it. With plain hyper, give its
+/// [`conn_info`](Self::conn_info) to the [layer of the connection](crate::RequestScopes::connection), or
+/// put it into the extensions of each request.
 #[derive(Debug)]
 pub struct Io<S> {
     stream: GuardedStream<S>,

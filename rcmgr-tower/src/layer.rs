@@ -10,7 +10,6 @@ use http::Response;
 use http::request::Parts;
 use rcmgr_atomic::Manager;
 use rcmgr_core::{Amount, Priority};
-use rcmgr_tokio::ConnScope;
 use tower_layer::Layer;
 
 use crate::budget::BodyBudget;
@@ -96,16 +95,14 @@ impl RequestScopes {
         self.change(|config| config.scope = scope)
     }
 
-    /// Opens the spans of all requests in the scope of this connection: for servers that make a service
-    /// for each connection, such as those on hyper. Nothing is looked up in the extensions of the
-    /// requests then.
-    pub fn connection(self, scope: &ConnScope) -> Self {
-        self.with_connection(ConnInfo::of_scope(scope.clone()))
-    }
-
-    /// Opens the spans of all requests in this connection.
-    pub(crate) fn with_connection(mut self, connection: ConnInfo) -> Self {
-        self.connection = Some(connection);
+    /// Opens the spans of all requests in this connection: for servers that make a service for each
+    /// connection, such as those on hyper. Nothing is looked up in the extensions of the requests then.
+    ///
+    /// It takes a [`ConnInfo`], or the scope of the connection alone. With
+    /// [`Io::request_within`](crate::Io::request_within) it must be the
+    /// [`conn_info`](crate::Io::conn_info) of that `Io`, which knows the requests by it.
+    pub fn connection(mut self, connection: impl Into<ConnInfo>) -> Self {
+        self.connection = Some(connection.into());
         self
     }
 

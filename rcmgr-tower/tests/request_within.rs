@@ -18,7 +18,7 @@ use support::all_released;
 use support::server::manager;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, service_fn};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -59,12 +59,8 @@ fn connect(manager: &Manager, limit: Duration) -> DuplexStream {
     let (near, far) = tokio::io::duplex(16 * 1024);
     let stream = GuardedStream::new(near, scope, Endpoint::None);
     let io = Io::new(stream).request_within(limit);
-    let info = io.conn_info();
-    let mut scopes = RequestScopes::new(manager).layer(service_fn(handle));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(info.clone());
-        scopes.call(request)
-    });
+    let scopes = RequestScopes::new(manager).connection(io.conn_info());
+    let service = scopes.layer(service_fn(handle));
     tokio::spawn(async move {
         let service = TowerToHyperService::new(service);
         let server = hyper::server::conn::http1::Builder::new();

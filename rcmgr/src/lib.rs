@@ -44,6 +44,14 @@
     feature = "trace",
     doc = "| [`trace`] | traces of all operations, and their replay | `trace` |"
 )]
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| [`tokio`] | guarded listeners and streams, read buffers, the graceful end of a server | `tokio` |"
+)]
+#![cfg_attr(
+    feature = "tower",
+    doc = "| [`tower`] | a layer for the requests of a server and their bodies; axum, tonic | `tower`, `axum`, `tonic` |"
+)]
 //!
 //! # Features
 //!
@@ -57,6 +65,9 @@
 //! | `opentelemetry` | | the same metrics for OpenTelemetry |
 //! | `http` | | the live view, as a router for axum |
 //! | `trace` | | traces, and their replay |
+//! | `tokio` | | guarded listeners and streams for servers on tokio |
+//! | `tower` | | a scope for each request, and budgets for bodies, as a layer |
+//! | `axum`, `tonic` | | the layer and the listener for these servers |
 //! | `multiaddr` | | endpoints from `multiaddr::Multiaddr` |
 //! | `libp2p-identity` | | peer ids from `libp2p_identity::PeerId` |
 //!

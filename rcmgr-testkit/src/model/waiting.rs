@@ -158,11 +158,11 @@ impl Model {
     /// Tries a request. With a grant: the slot of a new handle, and its holder.
     fn try_wait(&mut self, id: usize) -> Poll<Result<Option<(usize, usize)>>> {
         let wait = |model: &Self| model.waits.all[id].clone().expect("it has not ended");
-        if wait(self).queued.is_some() && self.closed {
-            return Poll::Ready(Err(manager_closed()));
-        }
         loop {
             let Wait { wanted, queued } = wait(self);
+            if queued.is_some() && self.closed {
+                return Poll::Ready(Err(manager_closed()));
+            }
             let ticket = queued.as_ref().map(|queued| queued.ticket);
             let turn = ticket.map_or(Turn::New, Turn::Ticket);
             let (scope, resource) = match self.attempt(id, &wanted, turn) {
@@ -187,9 +187,6 @@ impl Model {
                 .is_some_and(|queued| queued.is_at(&scope, resource))
             {
                 return Poll::Pending;
-            }
-            if self.closed {
-                return Poll::Ready(Err(manager_closed()));
             }
             if let Err(full) = self.move_wait(id, &wanted, scope, resource) {
                 return Poll::Ready(Err(full));

@@ -6,8 +6,8 @@ use rcmgr_core::{
     Direction, Error, PeerId, Priority, Resource, ScopeClass, ScopeId, ScopeName, UsesFd,
 };
 
-use super::Target;
 use super::request::Position;
+use super::target::Target;
 
 /// The requests that may wait, and how waits have ended.
 #[derive(Debug, Clone, Default)]

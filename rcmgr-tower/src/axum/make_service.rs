@@ -74,7 +74,7 @@ where
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
         let info = ConnInfo::connect_info(stream);
-        let layer = self.layer.clone().with_connection(info);
+        let layer = self.layer.clone().connection(info);
         let service = layer.layer(Unwrapped(self.app.clone()));
         ready(Ok(AppService(service)))
     }
