@@ -23,4 +23,4 @@ pub use evaluation::LetPass;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};
 pub use state::{Engine, Path};
-pub use wait::{Request, Wait, check_alone};
+pub use wait::{Request, Wait, check_alone, count_final};

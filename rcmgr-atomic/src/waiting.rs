@@ -4,8 +4,10 @@ mod queue;
 mod ticket;
 mod totals;
 mod waiters;
+mod wake_later;
 
 pub use queue::{NodesOfScope, Place, Waiter};
 pub use ticket::{Position, Ticket};
 pub use totals::{WaitEnd, WaitTotals};
 pub use waiters::Waiters;
+pub use wake_later::WakeLater;

@@ -73,6 +73,9 @@
 //! | the body is over its budget, or larger than a limit | 413 | `RESOURCE_EXHAUSTED` |
 //! | the body is too slow | 408 | `DEADLINE_EXCEEDED` |
 //!
+//! The metrics, the log and a trace of the manager have the first two as refusals of memory by a scope;
+//! a body over its budget as one by a span. A body that is too slow is in none of them.
+//!
 //! A body is refused by its `Content-Length` before the handler runs, and before the client gets `100
 //! Continue`. Otherwise it is refused by the first byte that goes over, whatever length was declared.
 //! Then the body yields the [`Refusal`] as its error, and the layer answers whatever the handler makes

@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
 use layer_support::*;
-use rcmgr_atomic::{Limit, MIB, Priority};
+use rcmgr_atomic::{Limit, MIB, Priority, ScopeClass};
 use rcmgr_tower::{BodyBudget, Refusal, RequestBody, RequestScopes};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -598,5 +598,22 @@ async fn inside_of_a_decompression_the_inflated_bytes_are_charged() {
         .await
         .unwrap();
     assert_eq!(bomb.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(memory(&manager), 0);
+}
+
+#[tokio::test]
+async fn a_body_longer_than_its_budget_is_counted_as_a_refusal_of_its_span() {
+    let (manager, layer) = layer_of(MIB, BodyBudget::per_request(10));
+    let refused = || manager.refusals(ScopeClass::Span).memory;
+
+    // By its declared length.
+    let declared = post_of(11, chunks(&[11]).await);
+    assert_eq!(status_of(&layer, declared).await, 413);
+    assert_eq!(refused(), 1);
+
+    // By the bytes that have arrived.
+    let arrived = post(chunks(&[10, 1]).await);
+    assert_eq!(status_of(&layer, arrived).await, 413);
+    assert_eq!(refused(), 2);
     assert_eq!(memory(&manager), 0);
 }

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use rcmgr_core::{Amount, Limit, Priority, ResourceScope, Result, ScopeName, ScopeSpan, ScopeStat};
+use rcmgr_core::{
+    Amount, Limit, LimitExceeded, Priority, Resource, ResourceScope, Result, ScopeName, ScopeSpan,
+    ScopeStat,
+};
 
 use super::asker::{Asker, Asks, MemoryRequest};
 use super::inherent::scope_methods;
 use super::show::show;
 use crate::charge::Memory;
-use crate::engine::check_alone;
+use crate::engine::{check_alone, count_final};
 use crate::lifetime::Shared;
 use crate::span::{Owner, SpanState};
 
@@ -61,6 +64,36 @@ impl Span {
     pub fn check_alone(&self, size: impl Amount, priority: Priority) -> Result<()> {
         let charge = Memory::new(size.bytes(), priority);
         check_alone(&MemoryRequest(Asker::span(&self.0), charge))
+    }
+
+    /// Counts and records a refusal that the caller has decided, by a limit of its own: `size` bytes
+    /// are more than the `most` bytes that the span may have. The metrics, the log and a trace have it
+    /// as the refusal of a span. It changes nothing else.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Limits, Manager, ScopeClass};
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let upload = manager.view_service("web").begin_span()?;
+    /// upload.count_refusal(2000_u64, 1000_u64);
+    /// assert_eq!(manager.refusals(ScopeClass::Span).memory, 1);
+    /// # Ok::<(), rcmgr_atomic::Error>(())
+    /// ```
+    pub fn count_refusal(&self, size: impl Amount, most: impl Amount) {
+        let charge = Memory::new(size.bytes(), Priority::Always);
+        let refused = LimitExceeded {
+            scope: self.0.name(),
+            resource: Resource::Memory,
+            direction: None,
+            requested: charge.size,
+            used: 0,
+            limit: most.bytes().into(),
+            priority: Some(Priority::Always),
+        };
+        count_final(
+            &MemoryRequest(Asker::span(&self.0), charge),
+            &refused.into(),
+        );
     }
 
     /// Gives back all that the span holds, once. A second call does nothing. Dropping it does the

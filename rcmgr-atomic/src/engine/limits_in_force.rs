@@ -10,6 +10,7 @@ use super::state::Engine;
 use crate::limits::{LimitsVersion, check_support};
 use crate::node::{Node, NodeLimit};
 use crate::sync::{Ordering, call_user_code};
+use crate::waiting::WakeLater;
 
 impl Engine {
     pub fn limits(&self) -> Arc<Limits> {
@@ -54,6 +55,7 @@ impl Engine {
 
     /// Puts a new version of the limits in force, with the changes that `write` writes.
     pub fn change_limits(&self, write: impl Fn(LimitsVersion)) {
+        let _wake_later = WakeLater::begin();
         let one_at_a_time = self.limits_lock.lock();
         self.change_alone(write);
         drop(one_at_a_time);
@@ -77,6 +79,7 @@ impl Engine {
         if let Err(why) = check_support(&limits) {
             self.warn_once(&why);
         }
+        let _wake_later = WakeLater::begin();
         let one_at_a_time = self.limits_lock.lock();
         let had_dry_run = self.has_dry_run();
         let evaluated = limits.dry_run.as_deref();

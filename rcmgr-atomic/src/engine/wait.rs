@@ -252,7 +252,7 @@ pub fn check_alone<R: Request>(request: &R) -> Result<()> {
 
 /// Counts and records the refusal of a request that cannot wait, or not any longer.
 #[cold]
-fn count_final<R: Request>(request: &R, refused: &Error) {
+pub fn count_final<R: Request>(request: &R, refused: &Error) {
     let engine = request.engine();
     let (scope, resource) = match refused {
         Error::LimitExceeded(refused) => (&refused.scope, refused.resource),

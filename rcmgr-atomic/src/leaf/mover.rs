@@ -8,7 +8,7 @@ use crate::charge::{OneConnection, SlotCharge, Streams};
 use crate::counters::Slot;
 use crate::engine::Path;
 use crate::lifetime::{Mover, Shared, Use};
-use crate::waiting::Ticket;
+use crate::waiting::{Ticket, WakeLater};
 
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
@@ -16,6 +16,8 @@ pub struct LeafMover<'a> {
     /// The path that the leaf is on. It stays there until this mover moves it.
     path: &'a Shared<Path>,
     mover: Mover<'a, Use<Path>>,
+    // The last: wakers run when the claim is given back.
+    _wake_later: WakeLater,
 }
 
 impl Leaf {
@@ -26,13 +28,19 @@ impl Leaf {
     /// If the leaf is closed.
     #[inline]
     pub fn mover(&self) -> Result<LeafMover<'_>> {
+        let wake_later = WakeLater::begin();
         let mover = self.staged.claim();
         let (word, path) = self.staged.load();
         if word.is_closed() {
             return Err(self.closed());
         }
         let leaf = self;
-        Ok(LeafMover { leaf, path, mover })
+        Ok(LeafMover {
+            leaf,
+            path,
+            mover,
+            _wake_later: wake_later,
+        })
     }
 }
 
@@ -72,7 +80,9 @@ impl<'a> LeafMover<'a> {
 
     /// The same, where `slot` is the charge for the slot of the leaf.
     fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
-        let Self { leaf, path, mover } = self;
+        let Self {
+            leaf, path, mover, ..
+        } = self;
         let (mut word, _) = leaf.staged.load();
         if word.is_closed() {
             return Err(leaf.closed());

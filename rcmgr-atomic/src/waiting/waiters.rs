@@ -22,6 +22,7 @@ use rcmgr_core::{Resource, ScopeClass, ScopeId, ScopeName};
 use super::queue::{NodesOfScope, Place, Queue, Waiter};
 use super::ticket::{Position, Ticket};
 use super::totals::{WaitCounters, WaitEnd, WaitTotals};
+use super::wake_later::wake_outside_of_locks;
 use crate::node::Node;
 use crate::sync::{
     AtomicU64, IS_MODEL, OnceBox, Ordering, Table, call_user_code, fence, order_seq_cst_accesses,
@@ -292,9 +293,7 @@ impl Waiters {
 
 /// Wakes a task. The waker is code of the user, so it runs outside of every lock.
 fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        call_user_code(|| waker.wake());
-    }
+    waker.into_iter().for_each(wake_outside_of_locks);
 }
 
 /// Drops a value with a waker, which is code of the user.

@@ -7,3 +7,4 @@ mod memory;
 mod order;
 mod support;
 mod user_code;
+mod wakers;

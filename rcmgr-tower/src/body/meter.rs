@@ -77,6 +77,8 @@ impl<D> Meter<D> {
     fn check_length(&self, length: u64) -> Result<(), Refusal> {
         let most = self.budget.per_request;
         if length > most {
+            // No scope knows this maximum, and the manager counts the refusals of all limits.
+            self.span.count_refusal(length, most);
             return Err(Refusal::BodyTooLong { length, most });
         }
         Ok(())
