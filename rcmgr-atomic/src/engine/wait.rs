@@ -136,6 +136,8 @@ impl Wait {
                 refused => return Poll::Ready(Err(refused)),
             };
             check_alone(request)?;
+            // A span may lack room itself after its owner was closed.
+            request.prepare()?;
             // 4. It waits at the scope that refused.
             if self.0.as_ref().is_some_and(|queued| queued.place == place) {
                 return Poll::Pending;
@@ -168,14 +170,11 @@ impl Wait {
         // 3. A request that waits already is not turned away by a full queue.
         let (ticket, since, most) = match &before {
             Some(queued) => (queued.ticket, queued.since, u64::MAX),
-            None => {
-                request.prepare()?;
-                (
-                    engine.waiters().ticket(),
-                    engine.now(),
-                    engine.most_waiters(),
-                )
-            }
+            None => (
+                engine.waiters().ticket(),
+                engine.now(),
+                engine.most_waiters(),
+            ),
         };
         let position = Position::new(request.level(), ticket);
         let asker = request.asker();

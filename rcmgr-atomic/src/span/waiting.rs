@@ -25,7 +25,7 @@ impl Owner {
     fn prepare_to_wait(&self) -> Result<()> {
         match self {
             Self::Leaf(leaf) => leaf.prepare_for_spans(),
-            Self::Span(span) => span.owner().prepare_to_wait(),
+            Self::Span(span) => span.prepare_to_wait(),
             Self::Node(..) => Ok(()),
         }
     }

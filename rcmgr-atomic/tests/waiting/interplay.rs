@@ -287,6 +287,34 @@ fn a_span_in_many_spans_waits_at_each_level_that_lacks_room() {
 }
 
 #[test]
+fn the_end_of_an_owner_ends_the_wait_for_a_span_that_is_full_itself() {
+    let manager = manager();
+    for closes_connection in [true, false] {
+        let connection = connection(&manager);
+        let around = connection.begin_span().unwrap();
+        let span = around.begin_span().unwrap();
+        let mut tight = Limit::UNLIMITED;
+        tight.memory = 50.into();
+        span.set_limit(tight);
+        let _held = span.reserve(40_u64, Priority::Always).unwrap();
+        let mut waiting = spawn(span.reserve_when_available(20_u64, Priority::Always));
+        assert_pending!(waiting.poll());
+        assert_eq!(manager.waiting()[0].scope, span.name());
+        if closes_connection {
+            connection.done();
+        } else {
+            around.done();
+        }
+        assert!(waiting.is_woken());
+        let closed = assert_ready_err!(waiting.poll());
+        assert!(is_closed(&closed), "{closed}");
+        let mut next = spawn(span.reserve_when_available(20_u64, Priority::Always));
+        assert!(is_closed(&assert_ready_err!(next.poll())));
+    }
+    nothing_is_left(&manager);
+}
+
+#[test]
 fn a_stream_that_moves_takes_its_request_along() {
     let manager = with_limits(|limits| {
         limits.transient.memory = 100.into();

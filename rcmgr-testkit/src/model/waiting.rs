@@ -182,6 +182,12 @@ impl Model {
                 self.count_final(&error, &wanted, &over);
                 return Poll::Ready(Err(error));
             }
+            if let Wanted::Memory(target, ..) = &wanted
+                && self.chain(target).iter().any(|&at| self.holders[at].closed)
+            {
+                let scope = self.name(target);
+                return Poll::Ready(Err(Error::ScopeClosed { scope }));
+            }
             if queued
                 .as_ref()
                 .is_some_and(|queued| queued.is_at(&scope, resource))
