@@ -81,6 +81,7 @@ impl<H: Home> Peers<H> {
     }
 
     /// The result of `f` for the peer, if it is there. Meanwhile it is not removed.
+    #[inline]
     pub fn read<R>(&self, id: &PeerId, f: impl FnOnce(&Peer<H>) -> R) -> Option<R> {
         self.table.read(id, f)
     }
