@@ -49,7 +49,8 @@ impl<S> Io<S> {
     ///
     /// A request is in progress from its arrival at [`RequestScopes`](crate::RequestScopes) until its
     /// span ends. Requests to routes outside of the layer are not seen: there, only what the server
-    /// writes counts, which puts the end off as well. After an upgrade to another protocol there is
+    /// writes counts, which puts the end off as well. So does the answer to a ping of HTTP/2: a client
+    /// that sends pings keeps its connection. After an upgrade to another protocol there is
     /// no limit.
     #[must_use]
     pub fn request_within(mut self, limit: Duration) -> Self {
