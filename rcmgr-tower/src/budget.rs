@@ -41,6 +41,10 @@ impl BodyBudget {
     /// What has arrived stays charged until the request ends: with the last byte of the response, or
     /// when the last clone of the [`RequestSpan`](crate::RequestSpan) is dropped. That is right for
     /// handlers that collect the body. For others, see [`streamed`](Self::streamed).
+    ///
+    /// A chunk is charged with its data alone. A handler that keeps each chunk as it is takes some
+    /// dozens of bytes more for each. So where a client may send very small chunks, copy them into one
+    /// buffer, as the extractors of axum do.
     pub fn per_request(bytes: impl Amount) -> Self {
         Self {
             per_request: bytes.bytes(),
