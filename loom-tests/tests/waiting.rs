@@ -219,7 +219,7 @@ fn two_requests_cross_on_their_way_through_two_scopes() {
     });
 }
 
-/// Fails if a change of the limits wakes nobody.
+/// Fails if a change of the limits wakes no request.
 #[test]
 fn a_limit_is_raised_while_a_request_begins_to_wait() {
     within(4, || {
@@ -339,7 +339,7 @@ fn the_manager_is_closed_while_a_request_begins_to_wait() {
     });
 }
 
-/// Fails if the cancellation of a charge wakes nobody.
+/// Fails if the cancellation of a charge wakes no request.
 #[test]
 fn a_charge_is_cancelled_while_a_request_begins_to_wait() {
     within(3, || {
@@ -437,7 +437,7 @@ fn a_connection_moves_while_a_request_of_it_begins_to_wait() {
     });
 }
 
-/// Fails if a release of memory that was reserved directly wakes nobody.
+/// Fails if a release of memory that was reserved directly wakes no request.
 #[test]
 fn direct_memory_is_released_while_a_request_begins_to_wait() {
     within(4, || {
@@ -455,7 +455,7 @@ fn direct_memory_is_released_while_a_request_begins_to_wait() {
     });
 }
 
-/// Fails if a connection that gives its slot back wakes nobody.
+/// Fails if a connection that gives its slot back wakes no request.
 #[test]
 fn a_connection_closes_while_another_is_waited_for() {
     within(4, || {
@@ -473,7 +473,7 @@ fn a_connection_closes_while_another_is_waited_for() {
     });
 }
 
-/// Fails if a stream that gives its slot back wakes nobody.
+/// Fails if a stream that gives its slot back wakes no request.
 #[test]
 fn a_stream_closes_while_another_is_waited_for() {
     within(4, || {

@@ -268,12 +268,12 @@ pub struct WaitersFirst {
 /// };
 /// assert_eq!(
 ///     refused.to_string(),
-///     "system refused 1 inbound connection: 1024 requests wait for room, and no more may",
+///     "system refused 1 inbound connection: 1024 requests wait for room, the most allowed",
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{scope} refused {}: {waiting} requests wait for room, and no more may",
+    "{scope} refused {}: {waiting} requests wait for room, the most allowed",
     Requested(*requested, *resource, None)
 )]
 pub struct QueueFull {

@@ -1,6 +1,6 @@
 //! A charge of memory.
 
-use rcmgr_core::Priority;
+use rcmgr_core::{Error, LimitExceeded, Priority, ScopeName};
 
 use super::charges::Charge;
 use crate::counters::{Kind, Slot};
@@ -31,6 +31,21 @@ impl Memory {
     /// The same, for a request with this ticket.
     pub fn with_ticket(self, ticket: Ticket) -> Self {
         Self { ticket, ..self }
+    }
+
+    /// The error of a leaf or span whose own limit has no room.
+    #[cold]
+    pub fn limit_exceeded(self, scope: ScopeName, reached: LimitReached) -> Error {
+        LimitExceeded {
+            scope,
+            resource: reached.resource,
+            direction: None,
+            requested: self.size,
+            used: reached.used,
+            limit: reached.limit,
+            priority: Some(self.level.into()),
+        }
+        .into()
     }
 }
 

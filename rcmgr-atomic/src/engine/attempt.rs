@@ -1,14 +1,15 @@
 //! How a charge is made under the limits in force, and how the refusal of a node is settled: it is
 //! final, or the charge is tried again.
 
-use rcmgr_core::{Error, Result};
+use rcmgr_core::{Error, Resource, Result, ScopeName, WaitersFirst};
 
 use super::state::{Engine, Path};
-use crate::charge::{Charge, Refused, cancel_all, charge_all};
+use crate::charge::{Charge, Memory, Refused, cancel_all, charge_all};
 use crate::lending::Fill;
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
+use crate::waiting::{Place, Position};
 
 impl Engine {
     /// Makes attempts, each under the version of the limits that is current when it begins, until
@@ -159,6 +160,39 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Checks that no request goes first that waits for the leaf or span of this name itself. `count`
+    /// counts a refusal that is final.
+    ///
+    /// # Errors
+    ///
+    /// Its refusal, or [`Refused::Stale`].
+    #[cold]
+    pub fn check_own_turn(
+        &self,
+        scope: ScopeName,
+        charge: Memory,
+        version: LimitsVersion,
+        count: impl FnOnce(),
+    ) -> Result<(), Refused<'static>> {
+        let position = Position::new(charge.level, charge.ticket);
+        let place = Place {
+            scope,
+            resource: Resource::Memory,
+        };
+        if !self.waiters().are_ahead(&place, position) {
+            return Ok(());
+        }
+        Err(self.refused_for_good(version, || {
+            count();
+            WaitersFirst {
+                scope: place.scope,
+                resource: place.resource,
+                requested: charge.size,
+            }
+            .into()
+        }))
     }
 
     /// Checks whether these nodes would have room if they held nothing.

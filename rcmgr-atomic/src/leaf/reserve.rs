@@ -1,6 +1,6 @@
 //! How memory is reserved on a leaf.
 
-use rcmgr_core::{Error, LimitExceeded, Priority, Resource, Result, WaitersFirst};
+use rcmgr_core::{Error, Priority, Resource, Result};
 
 use super::state::Leaf;
 use crate::charge::{Charge, Memory, Refused};
@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::threshold;
 use crate::path::PathKind;
-use crate::waiting::{Place, Position};
 use crate::words::LeafWord;
 
 /// Whether a reservation is for the leaf itself, or else for a span of it.
@@ -131,7 +130,8 @@ impl Leaf {
             }
             let sum = check_own_limit(word)?;
             if word.has_spans() && engine.waiters().any() {
-                self.check_own_turn(engine, charge, version)?;
+                let count = || self.count_refusal(charge);
+                engine.check_own_turn(self.name(), charge, version, count)?;
             }
             // 2. Charge the path that this word names.
             self.charge_memory(path, version, charge, sum)?;
@@ -166,37 +166,6 @@ impl Leaf {
         }
     }
 
-    /// Checks that no request goes first that waits for the leaf itself.
-    ///
-    /// # Errors
-    ///
-    /// Its refusal.
-    #[cold]
-    fn check_own_turn(
-        &self,
-        engine: &Engine,
-        charge: Memory,
-        version: LimitsVersion,
-    ) -> Result<(), Refused<'static>> {
-        let position = Position::new(charge.level, charge.ticket);
-        let place = Place {
-            scope: self.name(),
-            resource: Resource::Memory,
-        };
-        if !engine.waiters().are_ahead(&place, position) {
-            return Ok(());
-        }
-        Err(engine.refused_for_good(version, || {
-            self.count_refusal(charge);
-            WaitersFirst {
-                scope: place.scope,
-                resource: place.resource,
-                requested: charge.size,
-            }
-            .into()
-        }))
-    }
-
     /// Counts a refusal by the leaf itself, if it is final.
     fn count_refusal(&self, charge: Memory) {
         if !charge.ticket.may_wait() {
@@ -217,9 +186,8 @@ impl Leaf {
             if charge.size > threshold(limit, charge.level, LeafWord::MAX_MEMORY) {
                 let held = self.stat().memory;
                 let reached = LimitReached::new(Resource::Memory, held, limit);
-                return Err(
-                    engine.refused_for_good(version, || self.limit_exceeded(charge, reached))
-                );
+                return Err(engine
+                    .refused_for_good(version, || charge.limit_exceeded(self.name(), reached)));
             }
             engine.check_alone(self.path().iter(), version, charge)
         })
@@ -229,20 +197,7 @@ impl Leaf {
     #[cold]
     fn refused(&self, charge: Memory, reached: LimitReached) -> Error {
         self.count_refusal(charge);
-        self.limit_exceeded(charge, reached)
-    }
-
-    fn limit_exceeded(&self, charge: Memory, reached: LimitReached) -> Error {
-        LimitExceeded {
-            scope: self.name(),
-            resource: reached.resource,
-            direction: None,
-            requested: charge.size,
-            used: reached.used,
-            limit: reached.limit,
-            priority: Some(charge.level.into()),
-        }
-        .into()
+        charge.limit_exceeded(self.name(), reached)
     }
 }
 

@@ -315,7 +315,8 @@ impl SpanState {
         let mut word = self.load();
         let mut next = charged_word(word)?;
         if engine.waiters().any() {
-            self.check_own_turn(engine, charge, version)?;
+            let count = || self.count_refusal(charge);
+            engine.check_own_turn(self.name(), charge, version, count)?;
         }
         // 2. Reserve on the owner, and on all that it is charged on.
         self.owner

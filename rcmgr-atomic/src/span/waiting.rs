@@ -1,14 +1,14 @@
 //! What a span does for requests that wait: those that it makes, and those that wait for it.
 
-use rcmgr_core::{Error, LimitExceeded, Resource, Result, ScopeClass, ScopeId, WaitersFirst};
+use rcmgr_core::{Error, Resource, Result, ScopeClass, ScopeId};
 
 use super::direct::nodes_of;
 use super::state::{Owner, SpanState};
-use crate::charge::{Memory, Refused};
+use crate::charge::Memory;
 use crate::engine::{Engine, Operation, Record};
-use crate::limits::{LimitReached, LimitsVersion};
+use crate::limits::LimitReached;
 use crate::node::threshold;
-use crate::waiting::{NodesOfScope, Place, Position};
+use crate::waiting::NodesOfScope;
 use crate::words::SpanWord;
 
 impl Owner {
@@ -69,37 +69,6 @@ impl SpanState {
         record.memory(charge.size, held).priority(charge.level)
     }
 
-    /// Checks that no request goes first that waits for the span itself.
-    ///
-    /// # Errors
-    ///
-    /// Its refusal.
-    #[cold]
-    pub(super) fn check_own_turn(
-        &self,
-        engine: &Engine,
-        charge: Memory,
-        version: LimitsVersion,
-    ) -> Result<(), Refused<'static>> {
-        let position = Position::new(charge.level, charge.ticket);
-        let place = Place {
-            scope: self.name(),
-            resource: Resource::Memory,
-        };
-        if !engine.waiters().are_ahead(&place, position) {
-            return Ok(());
-        }
-        Err(engine.refused_for_good(version, || {
-            self.count_refusal(charge);
-            WaitersFirst {
-                scope: place.scope,
-                resource: place.resource,
-                requested: charge.size,
-            }
-            .into()
-        }))
-    }
-
     /// Counts a refusal by the span itself, if it is final.
     pub(super) fn count_refusal(&self, charge: Memory) {
         if !charge.ticket.may_wait() {
@@ -122,7 +91,7 @@ impl SpanState {
             }
             let held = self.load().memory();
             let reached = LimitReached::new(Resource::Memory, held, limit);
-            Err(engine.refused_for_good(version, || self.limit_exceeded(charge, reached)))
+            Err(engine.refused_for_good(version, || charge.limit_exceeded(self.name(), reached)))
         })?;
         self.owner().check_alone(charge)
     }
@@ -138,19 +107,6 @@ impl SpanState {
     #[cold]
     pub(super) fn refused(&self, charge: Memory, reached: LimitReached) -> Error {
         self.count_refusal(charge);
-        self.limit_exceeded(charge, reached)
-    }
-
-    fn limit_exceeded(&self, charge: Memory, reached: LimitReached) -> Error {
-        LimitExceeded {
-            scope: self.name(),
-            resource: reached.resource,
-            direction: None,
-            requested: charge.size,
-            used: reached.used,
-            limit: reached.limit,
-            priority: Some(charge.level.into()),
-        }
-        .into()
+        charge.limit_exceeded(self.name(), reached)
     }
 }

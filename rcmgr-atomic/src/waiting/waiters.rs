@@ -172,7 +172,7 @@ impl Waiters {
     ///
     /// # Errors
     ///
-    /// How many requests wait there, if no more than `most` may.
+    /// How many requests wait there, if `most` do already.
     pub fn enter(
         &self,
         place: &Place,

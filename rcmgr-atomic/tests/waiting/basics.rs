@@ -298,7 +298,7 @@ fn a_full_queue_turns_requests_away() {
     let refused = assert_ready_err!(third.poll());
     assert_eq!(
         refused.to_string(),
-        "system refused 1 byte of memory: 2 requests wait for room, and no more may"
+        "system refused 1 byte of memory: 2 requests wait for room, the most allowed"
     );
     assert_eq!(system.refusals().memory, 1);
     let [_, second] = waiting;
