@@ -1,0 +1,18 @@
+//! A TCP proxy in front of any server: it admits each connection with a resource manager, and passes
+//! the bytes on unchanged.
+//!
+//! A proxied connection is two connections in the manager: an inbound one with the address of the
+//! client as its peer, and an outbound one to the backend. Both belong to the service of the
+//! listener, and each uses a file descriptor.
+//!
+//! | to | see |
+//! | --- | --- |
+//! | say what is guarded, and how | [`Settings`], [`Listen`] |
+
+#![forbid(unsafe_code)]
+
+mod settings;
+
+pub use settings::{
+    Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
+};

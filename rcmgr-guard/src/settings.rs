@@ -1,0 +1,130 @@
+//! What is guarded, and how: the settings of the proxy as values. They come from a file or from
+//! arguments.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// All settings of the proxy. The limits are not among them: the manager has those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What it listens on, and the backends.
+    pub listeners: Vec<Listen>,
+    /// The threads that do the work.
+    pub workers: Workers,
+    /// What happens to connections that are over a lowered limit.
+    pub overflow: Overflow,
+    /// How long connections may go on after the first signal to end.
+    pub drain: Duration,
+}
+
+/// The threads of the proxy. Each has a runtime of its own, and its connections stay there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// How many threads.
+    pub count: usize,
+    /// Whether each has a table of file descriptors of its own, so that the limit of descriptors
+    /// (`RLIMIT_NOFILE`) applies to each. Linux only.
+    pub own_descriptors: bool,
+}
+
+/// What happens to connections when a limit is lowered below what is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// They go on, and new ones are refused.
+    #[default]
+    Keep,
+    /// Those that have been idle for the longest are closed until the limit is met.
+    ShedIdle,
+}
+
+/// A listener and its backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The address that it listens on.
+    pub on: SocketAddr,
+    /// The backends, each `host:port`. They take turns.
+    pub to: Vec<Arc<str>>,
+    /// The service whose limits apply, in both directions.
+    pub service: Arc<str>,
+    /// Whether and how the PROXY protocol is used.
+    pub proxy_protocol: ProxyProtocol,
+    /// Clients that wait for room. Without it, a client that has no room is refused at once.
+    pub queue: Option<Queue>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// The answer to a refused client.
+    pub on_refusal: OnRefusal,
+    /// Whether the kernel moves bytes from socket to socket where it can. Linux only.
+    pub splice: bool,
+}
+
+/// How the PROXY protocol is used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProxyProtocol {
+    /// The networks of the proxies in front. From these each connection must begin with a header,
+    /// and from all others a header is never looked for. Empty: no connection has a header.
+    pub accept_from: Vec<IpNet>,
+    /// The version of the header that is sent to the backend, if any.
+    pub send: Option<ProxyVersion>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Clients that wait for room: first come, first served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// How many may wait.
+    pub most: usize,
+    /// How long each may wait.
+    pub longest: Duration,
+}
+
+/// How long things may take. `None` is without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to a backend.
+    pub connect: Duration,
+    /// To send the whole header of the PROXY protocol, where one is required.
+    pub header: Duration,
+    /// Until the client has sent its first byte after it was accepted.
+    pub first_byte: Option<Duration>,
+    /// Without a byte in any direction.
+    pub idle: Option<Duration>,
+    /// From the end of one direction to the end of the other, without a byte.
+    pub half_closed: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    /// 5 seconds to connect and for the header; no other limit.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            header: Duration::from_secs(5),
+            first_byte: None,
+            idle: None,
+            half_closed: None,
+        }
+    }
+}
+
+/// The answer to a refused client.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum OnRefusal {
+    /// The connection is closed.
+    #[default]
+    Close,
+    /// The connection is reset.
+    Reset,
+    /// These bytes, then the end.
+    Reply(Arc<[u8]>),
+}
