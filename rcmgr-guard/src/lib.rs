@@ -11,6 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+// Its tests are its only users so far.
+#[allow(dead_code)]
+mod relay;
 mod settings;
 
 pub use settings::{

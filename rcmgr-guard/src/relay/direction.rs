@@ -1,0 +1,301 @@
+//! One direction of a relay: bytes of one side, on their way to the other.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use rcmgr_atomic::{Connection, MemoryGuard, Priority};
+use socket2::SockRef;
+use tokio::io::{Interest, ReadBuf, Ready};
+use tokio::net::TcpStream;
+
+use super::activity::{Activity, Side};
+use super::buffer::{ReadSize, with_buffer};
+
+/// How many reads a poll makes before the other tasks of the thread get their turn.
+const READS_PER_POLL: usize = 4;
+
+/// Why a direction failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The side that it reads from.
+    From(io::Error),
+    /// The side that it writes to.
+    To(io::Error),
+    /// The memory for bytes that were not written was refused.
+    NoMemory,
+}
+
+/// What both directions need.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared<'a> {
+    /// The scope in which kept bytes are charged.
+    pub scope: &'a Connection,
+    pub activity: &'a Activity,
+}
+
+/// Bytes that were read and did not fit into the other side's socket, with their charge.
+struct Kept<'a> {
+    bytes: Bytes,
+    /// `None` for the first bytes of the client, until they do not fit.
+    charge: Option<MemoryGuard<&'a Connection>>,
+}
+
+type ErrorReady<'a> = Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + 'a>>;
+
+pub(super) struct Direction<'a> {
+    from: &'a TcpStream,
+    to: &'a TcpStream,
+    kept: Option<Kept<'a>>,
+    /// Waits for a reset of `from` while nothing is read from it.
+    reset: Option<ErrorReady<'a>>,
+    size: ReadSize,
+    side: Side,
+    /// Whether `from` has sent its end, and `to` has got it.
+    ended: bool,
+    /// Whether memory was refused since the direction last waited.
+    refused: bool,
+}
+
+impl<'a> Direction<'a> {
+    /// The direction from `side`, whose socket is `from`. The bytes of `first` go first. They are
+    /// charged if they do not fit into the socket of the other side.
+    pub(super) fn new(side: Side, from: &'a TcpStream, to: &'a TcpStream, first: Bytes) -> Self {
+        let first = Kept {
+            bytes: first,
+            charge: None,
+        };
+        Self {
+            from,
+            to,
+            kept: (!first.bytes.is_empty()).then_some(first),
+            reset: None,
+            size: ReadSize::smallest(),
+            side,
+            ended: false,
+            refused: false,
+        }
+    }
+
+    pub(super) const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether it has bytes that were not written.
+    pub(super) const fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Moves bytes until it must wait. Ready when the direction has ended.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        shared: Shared<'a>,
+    ) -> Poll<Result<(), Failure>> {
+        for _ in 0..READS_PER_POLL {
+            let blocked = self.poll_write_kept(cx, shared)?.is_pending();
+            // While bytes are kept, or one look at the bytes must suffice, nothing is read before the
+            // other side can take more.
+            if blocked || self.refused && self.poll_writable(cx)?.is_pending() {
+                self.refused = false;
+                return self.poll_reset(cx);
+            }
+            self.reset = None;
+            if self
+                .from
+                .poll_read_ready(cx)
+                .map_err(Failure::From)?
+                .is_pending()
+            {
+                self.refused = false;
+                return Poll::Pending;
+            }
+            if self.poll_pass(cx, shared)? {
+                SockRef::from(self.to)
+                    .shutdown(Shutdown::Write)
+                    .map_err(Failure::To)?;
+                self.ended = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // The runtime wakes the task after the others, and after it has looked for new events.
+        let _pending = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    /// Never ready, but fails when `from` is reset. For times at which nothing is read from it.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let from = self.from;
+        let reset = self
+            .reset
+            .get_or_insert_with(|| Box::pin(from.ready(Interest::ERROR)));
+        let error = match ready!(reset.as_mut().poll(cx)).and_then(|_| from.take_error()) {
+            Ok(Some(error)) | Err(error) => error,
+            // A write has got the error before.
+            Ok(None) => io::ErrorKind::ConnectionReset.into(),
+        };
+        Poll::Ready(Err(Failure::From(error)))
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.to.poll_write_ready(cx).map_err(Failure::To)
+    }
+
+    /// Writes the kept bytes. Ready when there are none.
+    fn poll_write_kept(
+        &mut self,
+        cx: &mut Context<'_>,
+        shared: Shared<'a>,
+    ) -> Poll<Result<(), Failure>> {
+        let Some(kept) = &mut self.kept else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            let written = write(self.to, &kept.bytes)?;
+            shared.activity.passed(self.side, written);
+            kept.bytes.advance(written);
+            if kept.bytes.is_empty() {
+                self.kept = None;
+                return Poll::Ready(Ok(()));
+            }
+            if kept.charge.is_none() {
+                let size = kept.bytes.len() as u64;
+                let charge = MemoryGuard::new(shared.scope, size, Priority::Medium);
+                kept.charge = Some(charge.map_err(|_| Failure::NoMemory)?);
+            }
+            ready!(self.to.poll_write_ready(cx)).map_err(Failure::To)?;
+        }
+    }
+
+    /// Reads once, and writes at once. Returns whether `from` has sent its end.
+    ///
+    /// The memory for all that it may read is reserved before. So each byte that cannot be written can
+    /// be kept. If the reservation is refused, the bytes stay in the socket until they are written.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, shared: Shared<'a>) -> Result<bool, Failure> {
+        let size = self.size.get() as u64;
+        if !self.refused {
+            match MemoryGuard::new(shared.scope, size, Priority::Medium) {
+                Ok(room) => return self.read_and_write(room, shared.activity),
+                Err(_) => self.refused = true,
+            }
+        }
+        self.look_and_write(cx, shared.activity)
+    }
+
+    fn read_and_write(
+        &mut self,
+        mut room: MemoryGuard<&'a Connection>,
+        activity: &Activity,
+    ) -> Result<bool, Failure> {
+        with_buffer(self.size, |buffer| {
+            let Some(read) = read(self.from, buffer).map_err(Failure::From)? else {
+                return Ok(false);
+            };
+            if read == 0 {
+                return Ok(true);
+            }
+            self.size = self.size.after(read);
+            activity.received(self.side);
+            let written = write(self.to, &buffer[..read])?;
+            activity.passed(self.side, written);
+            let rest = &buffer[written..read];
+            if !rest.is_empty() {
+                room.shrink_to(rest.len() as u64);
+                self.kept = Some(Kept {
+                    bytes: Bytes::copy_from_slice(rest),
+                    charge: Some(room),
+                });
+            }
+            Ok(false)
+        })
+    }
+
+    /// As [`read_and_write`](Self::read_and_write), for times without memory: it takes from the socket
+    /// only the bytes that are already written.
+    fn look_and_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Activity,
+    ) -> Result<bool, Failure> {
+        with_buffer(ReadSize::smallest(), |buffer| {
+            let mut seen = ReadBuf::new(buffer);
+            let read = match self.from.poll_peek(cx, &mut seen) {
+                Poll::Ready(read) => read.map_err(Failure::From)?,
+                Poll::Pending => return Ok(false),
+            };
+            if read == 0 {
+                return Ok(true);
+            }
+            activity.received(self.side);
+            let written = write(self.to, seen.filled())?;
+            activity.passed(self.side, written);
+            let mut left = written;
+            while left > 0 {
+                match self.from.try_read(&mut buffer[..left]) {
+                    // Nothing else reads this socket, so the bytes are still there.
+                    Ok(0) => return Err(Failure::From(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(taken) => left -= taken,
+                    Err(error) => return Err(Failure::From(error)),
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+impl fmt::Debug for Direction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direction")
+            .field("side", &self.side)
+            .field("kept", &self.kept.as_ref().map(|kept| kept.bytes.len()))
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads once. `None` if there is nothing to read.
+///
+/// A read that does not fill the buffer has emptied the socket: the readiness is cleared without
+/// another call of the kernel. An end or an error that comes later is a new event.
+fn read(from: &TcpStream, into: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut read = None;
+    let size = into.len();
+    let cleared = from.try_io(Interest::READABLE, || {
+        let bytes = (&*SockRef::from(from)).read(into)?;
+        read = Some(bytes);
+        if 0 < bytes && bytes < size {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match cleared {
+        Err(error) if !is_temporary(&error) => Err(error),
+        _ => Ok(read),
+    }
+}
+
+/// Writes as much as the socket takes.
+fn write(to: &TcpStream, bytes: &[u8]) -> Result<usize, Failure> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.try_write(&bytes[written..]) {
+            Ok(0) => return Err(Failure::To(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::To(error)),
+        }
+    }
+    Ok(written)
+}
+
+/// Whether the call can be made again.
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
