@@ -7,10 +7,17 @@
 //!
 //! The memory for a read is reserved before the read. If it is refused, the bytes stay in the socket
 //! until the other side has taken them, so no byte is lost and nothing is cut.
+//!
+//! With splice, a direction that has moved many bytes goes through a pipe of the thread's pool instead of
+//! the buffer. The bytes that stay in a pipe are charged in the same way.
 
 mod activity;
 mod buffer;
 mod direction;
+#[cfg(not(target_os = "linux"))]
+mod no_pipe;
+#[cfg(target_os = "linux")]
+mod pipe;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +31,13 @@ use tokio::net::TcpStream;
 
 pub(crate) use self::activity::{Activity, Cut, Side};
 use self::direction::{Direction, Failure, Shared};
+#[cfg(not(target_os = "linux"))]
+use self::no_pipe::PIPES_PER_THREAD;
+#[cfg(target_os = "linux")]
+use self::pipe::PIPES_PER_THREAD;
+
+/// How many file descriptors the pipes of a thread use at most, if a listener splices.
+pub(crate) const PIPE_DESCRIPTORS: usize = 2 * PIPES_PER_THREAD;
 
 /// How a session ended. The [`Activity`] has the numbers of bytes.
 #[derive(Debug)]
@@ -41,7 +55,8 @@ pub(crate) enum Ended {
 /// Moves bytes both ways until both directions have ended, a side fails, or the session is cut. The
 /// caller drops both sockets then.
 ///
-/// The bytes of `first` are the client's, and go first. Kept bytes are charged to `scope`.
+/// The bytes of `first` are the client's, and go first. Kept bytes are charged to `scope`. With `splice`,
+/// a direction with many bytes moves them inside the kernel, where it can.
 ///
 /// The end of one side is passed on to the other, and the opposite direction goes on. If a side fails,
 /// the other gets a reset when its socket is dropped. It gets an orderly end instead if the side that
@@ -52,7 +67,7 @@ pub(crate) fn relay<'a>(
     first: Bytes,
     scope: &'a Connection,
     activity: &'a Activity,
-    _splice: bool,
+    splice: bool,
 ) -> Relay<'a> {
     if !first.is_empty() {
         activity.received(Side::Client);
@@ -60,8 +75,8 @@ pub(crate) fn relay<'a>(
     Relay {
         client,
         backend,
-        up: Direction::new(Side::Client, client, backend, first),
-        down: Direction::new(Side::Backend, backend, client, Bytes::new()),
+        up: Direction::new(Side::Client, client, backend, first, splice),
+        down: Direction::new(Side::Backend, backend, client, Bytes::new(), splice),
         shared: Shared { scope, activity },
     }
 }

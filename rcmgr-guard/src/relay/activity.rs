@@ -119,12 +119,12 @@ impl Activity {
 
     /// How many bytes of the client the backend's socket has taken.
     pub(crate) fn to_backend(&self) -> u64 {
-        self.to_backend.load(Ordering::Relaxed)
+        self.passed_from(Side::Client)
     }
 
     /// How many bytes of the backend the client's socket has taken.
     pub(crate) fn to_client(&self) -> u64 {
-        self.to_client.load(Ordering::Relaxed)
+        self.passed_from(Side::Backend)
     }
 
     /// Ends the session, and wakes its task. The first reason counts.
@@ -167,12 +167,21 @@ impl Activity {
     #[inline]
     pub(super) fn passed(&self, from: Side, bytes: usize) {
         self.touch();
-        let count = match from {
-            Side::Client => &self.to_backend,
-            Side::Backend => &self.to_client,
-        };
+        let count = self.count_from(from);
         let sum = count.load(Ordering::Relaxed) + bytes as u64;
         count.store(sum, Ordering::Relaxed);
+    }
+
+    /// How many bytes of `from` the other side has taken.
+    pub(super) fn passed_from(&self, from: Side) -> u64 {
+        self.count_from(from).load(Ordering::Relaxed)
+    }
+
+    const fn count_from(&self, from: Side) -> &AtomicU64 {
+        match from {
+            Side::Client => &self.to_backend,
+            Side::Backend => &self.to_client,
+        }
     }
 
     /// Notes that one direction has ended.

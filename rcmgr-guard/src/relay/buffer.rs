@@ -35,16 +35,30 @@ impl ReadSize {
         self.0 as usize
     }
 
+    /// Whether the last reads were as large as they can be.
+    pub(super) const fn is_largest(self) -> bool {
+        self.get() == LARGEST
+    }
+
     /// Adapts to a read of `bytes` bytes.
     pub(super) const fn after(self, bytes: usize) -> Self {
         let size = self.get();
         let next = if bytes == size && size < LARGEST {
             size * 4
-        } else if bytes < size / 8 && size > SMALLEST {
-            size / 4
+        } else if bytes < size / 8 {
+            return self.smaller();
         } else {
             size
         };
         Self(next as u32)
+    }
+
+    /// The next smaller size.
+    pub(super) const fn smaller(self) -> Self {
+        Self(if self.get() > SMALLEST {
+            self.0 / 4
+        } else {
+            self.0
+        })
     }
 }

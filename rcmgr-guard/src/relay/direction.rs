@@ -14,9 +14,15 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Side};
 use super::buffer::{ReadSize, with_buffer};
+#[cfg(not(target_os = "linux"))]
+use super::no_pipe::Pipe;
+#[cfg(target_os = "linux")]
+use super::pipe::Pipe;
 
 /// How many reads a poll makes before the other tasks of the thread get their turn.
 const READS_PER_POLL: usize = 4;
+/// How many bytes a direction has moved before a pipe pays.
+const BYTES_BEFORE_SPLICE: u64 = 1 << 20;
 
 /// Why a direction failed.
 #[derive(Debug)]
@@ -37,11 +43,38 @@ pub(super) struct Shared<'a> {
     pub activity: &'a Activity,
 }
 
-/// Bytes that were read and did not fit into the other side's socket, with their charge.
+/// Bytes that were read and did not fit into the other side's socket.
 struct Kept<'a> {
-    bytes: Bytes,
+    bytes: Place,
     /// `None` for the first bytes of the client, until they do not fit.
     charge: Option<MemoryGuard<&'a Connection>>,
+}
+
+/// Where the kept bytes are.
+enum Place {
+    Memory(Bytes),
+    Pipe(Pipe),
+}
+
+impl Place {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Pipe(pipe) => pipe.holds(),
+        }
+    }
+
+    /// Writes as much as the socket takes. Returns how many bytes that were.
+    fn write(&mut self, to: &TcpStream) -> Result<usize, Failure> {
+        match self {
+            Self::Memory(bytes) => {
+                let written = write(to, bytes)?;
+                bytes.advance(written);
+                Ok(written)
+            }
+            Self::Pipe(pipe) => pipe.drain(to).map_err(Failure::To),
+        }
+    }
 }
 
 type ErrorReady<'a> = Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + 'a>>;
@@ -58,25 +91,34 @@ pub(super) struct Direction<'a> {
     ended: bool,
     /// Whether memory was refused since the direction last waited.
     refused: bool,
+    /// Whether it may use pipes.
+    splice: bool,
 }
 
 impl<'a> Direction<'a> {
     /// The direction from `side`, whose socket is `from`. The bytes of `first` go first. They are
     /// charged if they do not fit into the socket of the other side.
-    pub(super) fn new(side: Side, from: &'a TcpStream, to: &'a TcpStream, first: Bytes) -> Self {
-        let first = Kept {
-            bytes: first,
+    pub(super) fn new(
+        side: Side,
+        from: &'a TcpStream,
+        to: &'a TcpStream,
+        first: Bytes,
+        splice: bool,
+    ) -> Self {
+        let first = (!first.is_empty()).then_some(Kept {
+            bytes: Place::Memory(first),
             charge: None,
-        };
+        });
         Self {
             from,
             to,
-            kept: (!first.bytes.is_empty()).then_some(first),
+            kept: first,
             reset: None,
             size: ReadSize::smallest(),
             side,
             ended: false,
             refused: false,
+            splice,
         }
     }
 
@@ -154,10 +196,9 @@ impl<'a> Direction<'a> {
             return Poll::Ready(Ok(()));
         };
         loop {
-            let written = write(self.to, &kept.bytes)?;
+            let written = kept.bytes.write(self.to)?;
             shared.activity.passed(self.side, written);
-            kept.bytes.advance(written);
-            if kept.bytes.is_empty() {
+            if kept.bytes.len() == 0 {
                 self.kept = None;
                 return Poll::Ready(Ok(()));
             }
@@ -178,11 +219,62 @@ impl<'a> Direction<'a> {
         let size = self.size.get() as u64;
         if !self.refused {
             match MemoryGuard::new(shared.scope, size, Priority::Medium) {
-                Ok(room) => return self.read_and_write(room, shared.activity),
+                Ok(room) => return self.move_once(room, shared.activity),
                 Err(_) => self.refused = true,
             }
         }
         self.look_and_write(cx, shared.activity)
+    }
+
+    fn move_once(
+        &mut self,
+        room: MemoryGuard<&'a Connection>,
+        activity: &Activity,
+    ) -> Result<bool, Failure> {
+        if self.splice
+            && self.size.is_largest()
+            && activity.passed_from(self.side) >= BYTES_BEFORE_SPLICE
+            && let Some(pipe) = Pipe::take()
+        {
+            return self.fill_and_drain(pipe, room, activity);
+        }
+        self.read_and_write(room, activity)
+    }
+
+    fn fill_and_drain(
+        &mut self,
+        mut pipe: Pipe,
+        mut room: MemoryGuard<&'a Connection>,
+        activity: &Activity,
+    ) -> Result<bool, Failure> {
+        let moved = match pipe.fill(self.from) {
+            Ok(Some(moved)) => moved,
+            Ok(None) => return Ok(false),
+            // The kernel cannot splice from this socket. It took no bytes.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.splice = false;
+                return Ok(false);
+            }
+            Err(error) => return Err(Failure::From(error)),
+        };
+        if moved == 0 {
+            return Ok(true);
+        }
+        // Few bytes do not pay for a pipe. The direction copies until its reads are large again.
+        if !pipe.is_half_full() {
+            self.size = self.size.smaller();
+        }
+        activity.received(self.side);
+        let drained = pipe.drain(self.to).map_err(Failure::To)?;
+        activity.passed(self.side, drained);
+        if pipe.holds() > 0 {
+            room.shrink_to(pipe.holds() as u64);
+            self.kept = Some(Kept {
+                bytes: Place::Pipe(pipe),
+                charge: Some(room),
+            });
+        }
+        Ok(false)
     }
 
     fn read_and_write(
@@ -205,7 +297,7 @@ impl<'a> Direction<'a> {
             if !rest.is_empty() {
                 room.shrink_to(rest.len() as u64);
                 self.kept = Some(Kept {
-                    bytes: Bytes::copy_from_slice(rest),
+                    bytes: Place::Memory(Bytes::copy_from_slice(rest)),
                     charge: Some(room),
                 });
             }

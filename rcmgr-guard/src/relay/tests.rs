@@ -3,6 +3,8 @@
 mod cuts;
 mod ends;
 mod memory;
+#[cfg(target_os = "linux")]
+mod splice;
 mod transfers;
 
 use std::io;
