@@ -51,22 +51,26 @@ async fn without_a_pipe_the_bytes_are_copied() {
     assert_eq!(pool(), (PIPES_PER_THREAD, PIPES_PER_THREAD));
 }
 
-#[tokio::test]
-async fn bytes_in_a_pipe_are_charged_and_the_pipe_is_closed_with_them() {
-    let manager = unlimited();
-    let mut session = Session::start(&manager, b"", true).await;
-    // The backend reads until the direction has moved enough, and its bytes wait in a pipe.
+/// Sends and receives until the direction has moved enough, and its bytes wait in a pipe.
+async fn stall_in_a_pipe(session: &mut Session) {
     let mut buffer = vec![0; MIB];
     for _ in 0..100 {
         stuff(&session.client).await;
         if pool() == (0, 1) {
-            break;
+            return;
         }
         in_time("a read", session.backend.read_exact(&mut buffer))
             .await
             .unwrap();
     }
-    assert_eq!(pool(), (0, 1));
+    panic!("no pipe was used: {:?}", pool());
+}
+
+#[tokio::test]
+async fn bytes_in_a_pipe_are_charged_and_the_pipe_is_closed_with_them() {
+    let manager = unlimited();
+    let mut session = Session::start(&manager, b"", true).await;
+    stall_in_a_pipe(&mut session).await;
     let held = memory(&manager);
     assert!(0 < held && held <= CAPACITY as u64, "{held} bytes");
     reset(session.client);
@@ -77,4 +81,17 @@ async fn bytes_in_a_pipe_are_charged_and_the_pipe_is_closed_with_them() {
     assert_eq!(pool(), (0, 0));
     expect_reset(&mut session.backend).await;
     assert!(manager.stat().system.is_zero());
+}
+
+#[tokio::test]
+async fn bytes_that_go_through_a_pipe_count_as_activity() {
+    let mut session = Session::start(&unlimited(), b"", true).await;
+    stall_in_a_pipe(&mut session).await;
+    let last = session.activity.last();
+    assert_eq!(session.activity.last(), last);
+    let mut buffer = vec![0; MIB];
+    in_time("a read", session.backend.read_exact(&mut buffer))
+        .await
+        .unwrap();
+    eventually("activity", || session.activity.last() > last).await;
 }

@@ -54,6 +54,30 @@ async fn receives(mut socket: OwnedReadHalf, steps: Vec<Step>) -> Vec<u8> {
     received
 }
 
+#[tokio::test]
+async fn a_busy_session_gives_the_others_their_turn() {
+    let (client, _backend, inside) = Inside::new(&unlimited()).await;
+    let sent = stuff(&client).await as u64;
+    in_time("the bytes", inside.client.readable())
+        .await
+        .unwrap();
+    let one_poll = poll_at_most(
+        1,
+        relay(
+            &inside.client,
+            &inside.backend,
+            Bytes::new(),
+            &inside.scope,
+            &inside.activity,
+            false,
+        ),
+    );
+    assert!(one_poll.await.is_none());
+    let passed = inside.activity.to_backend();
+    assert!(0 < passed && passed < 1 << 20, "{passed} of {sent} bytes");
+    assert!(sent > 1 << 20, "{sent} bytes do not show a bound");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
