@@ -139,8 +139,8 @@ impl<'a> Direction<'a> {
     ) -> Poll<Result<(), Failure>> {
         for _ in 0..READS_PER_POLL {
             let blocked = self.poll_write_kept(cx, shared)?.is_pending();
-            // While bytes are kept, or one look at the bytes must suffice, nothing is read before the
-            // other side can take more.
+            // Nothing is read while bytes are kept. Without memory for a read, nothing is read before
+            // the other side can take bytes.
             if blocked || self.refused && self.poll_writable(cx)?.is_pending() {
                 self.refused = false;
                 return self.poll_reset(cx);
@@ -155,7 +155,7 @@ impl<'a> Direction<'a> {
                 self.refused = false;
                 return Poll::Pending;
             }
-            if self.poll_pass(cx, shared)? {
+            if self.pass(cx, shared)? {
                 SockRef::from(self.to)
                     .shutdown(Shutdown::Write)
                     .map_err(Failure::To)?;
@@ -215,17 +215,22 @@ impl<'a> Direction<'a> {
     ///
     /// The memory for all that it may read is reserved before. So each byte that cannot be written can
     /// be kept. If the reservation is refused, the bytes stay in the socket until they are written.
-    fn poll_pass(&mut self, cx: &mut Context<'_>, shared: Shared<'a>) -> Result<bool, Failure> {
+    fn pass(&mut self, cx: &mut Context<'_>, shared: Shared<'a>) -> Result<bool, Failure> {
         let size = self.size.get() as u64;
         if !self.refused {
             match MemoryGuard::new(shared.scope, size, Priority::Medium) {
                 Ok(room) => return self.move_once(room, shared.activity),
-                Err(_) => self.refused = true,
+                // The next attempt asks for less.
+                Err(_) => {
+                    self.refused = true;
+                    self.size = self.size.smaller();
+                }
             }
         }
         self.look_and_write(cx, shared.activity)
     }
 
+    /// Moves bytes once, through a pipe or through the buffer. `room` pays for what is kept.
     fn move_once(
         &mut self,
         room: MemoryGuard<&'a Connection>,
@@ -241,6 +246,7 @@ impl<'a> Direction<'a> {
         self.read_and_write(room, activity)
     }
 
+    /// Moves bytes through a pipe. The pipe is kept if bytes stay inside.
     fn fill_and_drain(
         &mut self,
         mut pipe: Pipe,
@@ -277,6 +283,7 @@ impl<'a> Direction<'a> {
         Ok(false)
     }
 
+    /// Moves bytes through the buffer of the thread. The rest that is not written is kept.
     fn read_and_write(
         &mut self,
         mut room: MemoryGuard<&'a Connection>,
