@@ -28,34 +28,19 @@
 //! ```
 
 mod bad;
+mod parsed;
 mod read;
 mod senders;
 mod v1;
 mod v2;
 mod write;
 
-use std::net::{IpAddr, SocketAddr};
-
 pub use bad::{BadHeader, BadHeaderReason};
+pub use parsed::Parsed;
 pub use read::{HeaderError, read_header};
 pub use senders::Senders;
 pub use v2::MOST_BLOCK;
 pub use write::header;
-
-/// What the bytes received so far are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parsed {
-    /// The start of a header. More bytes decide.
-    More,
-    /// A whole header.
-    Header {
-        /// The client. An IPv4-mapped IPv6 address is given as IPv4. `None`: the header names no
-        /// client (`LOCAL`, `UNKNOWN`, a Unix socket), and the address of the sender counts.
-        client: Option<SocketAddr>,
-        /// The bytes of the header. The bytes of the client follow.
-        length: usize,
-    },
-}
 
 /// Parses the header at the start of `bytes`, of either version. It allocates nothing.
 ///
@@ -69,9 +54,4 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, BadHeader> {
         // All other first bytes fail there, with the place of the first byte.
         Some(_) => v2::parse(bytes),
     }
-}
-
-/// An IPv4-mapped address counts as IPv4: else all IPv4 clients would share one IPv6 network.
-fn canonical(address: IpAddr, port: u16) -> SocketAddr {
-    SocketAddr::new(address.to_canonical(), port)
 }

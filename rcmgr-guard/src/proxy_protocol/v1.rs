@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{BadHeader, BadHeaderReason, Parsed, canonical};
+use super::bad::{BadHeader, BadHeaderReason};
+use super::parsed::{Parsed, canonical};
 
 /// The longest line, with its line end, that the protocol allows.
 const MOST_LINE: usize = 107;

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
-use super::{BadHeader, BadHeaderReason, Parsed, canonical};
+use super::bad::{BadHeader, BadHeaderReason};
+use super::parsed::{Parsed, canonical};
 
 /// The longest block (addresses and TLVs) that the parser accepts, in bytes. The format allows
 /// 65,535; real headers have some hundred.
