@@ -54,6 +54,10 @@ fuzz cases="1000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-config --test fuzz_limits
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-address --lib allowlist
 
+# fuzz the parser of PROXY headers, beside other parsers (about ten minutes on two cores)
+fuzz-proxy-headers cases="130000000":
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-guard --test proxy_protocol
+
 # every workload on every engine, alone and shared: a table, and what the arguments ask for
 study *arguments:
     cargo run --release -- study {{ arguments }}

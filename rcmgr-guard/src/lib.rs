@@ -8,9 +8,11 @@
 //! | to | see |
 //! | --- | --- |
 //! | say what is guarded, and how | [`Settings`], [`Listen`] |
+//! | read and write headers of the PROXY protocol | [`proxy_protocol`] |
 
 #![forbid(unsafe_code)]
 
+pub mod proxy_protocol;
 // Its tests are its only users so far.
 #[allow(dead_code)]
 mod relay;
