@@ -22,10 +22,24 @@ static FREED: Notify = Notify::const_new();
 /// How many listeners wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Wakes the listeners that wait for a file descriptor, when it is dropped. Put it behind the socket
-/// in a struct: fields are dropped in their order, so the descriptor is free by then.
+/// Wakes the listeners that wait for a file descriptor, when it is dropped.
+///
+/// A [`GuardedStream`](crate::GuardedStream) has one. A program that keeps sockets in types of its own
+/// puts one behind each socket: fields are dropped in their order, so the descriptor is free by then.
+///
+/// ```
+/// use rcmgr_atomic::Connection;
+/// use rcmgr_tokio::WakeAcceptors;
+/// use tokio::net::TcpStream;
+///
+/// struct Client {
+///     socket: TcpStream,
+///     wake: WakeAcceptors,
+///     connection: Connection,
+/// }
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct WakeAcceptors;
+pub struct WakeAcceptors;
 
 impl Drop for WakeAcceptors {
     fn drop(&mut self) {

@@ -71,6 +71,7 @@
 //! | --- | --- |
 //! | admit the connections of a listener | [`Guarded`], over any [`Accept`] |
 //! | refuse the others politely | [`Refusal`] |
+//! | admit them in code of your own | [`Guarded::accept_socket`], [`Guarded::refuse`], [`WakeAcceptors`] |
 //! | keep the scope with the socket, through TLS, a split and an upgrade | [`GuardedStream`] |
 //! | hold the scope of a connection elsewhere | [`ConnScope`] |
 //! | close clients that never speak | [`Guarded::first_byte_within`] |
@@ -112,6 +113,7 @@ pub use accept::{Accept, AcceptFuture};
 pub use buffer::Buffer;
 pub use conn_scope::ConnScope;
 pub use connect::{Connect, ConnectExt, connect};
+pub use descriptors::WakeAcceptors;
 pub use graceful::{Graceful, Left};
 pub use incoming::Incoming;
 pub use listener::Guarded;

@@ -164,13 +164,80 @@ impl<L: Accept> Guarded<L> {
     ///
     /// Like the listeners of tokio, outside of a runtime, or in one without time.
     pub async fn accept(&self) -> GuardedStream<L::Io> {
+        self.wait(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next socket, with its remote endpoint. The manager has not admitted it.
+    ///
+    /// This is for a server that admits by itself, such as a proxy that must read a header to know the
+    /// client. It deals with errors of the listener as [`accept`](Self::accept) does, and keeps the
+    /// [reserve](Self::descriptors_in_reserve). The service, [`first_byte_within`](Self::first_byte_within)
+    /// and [`ended_by`](Self::ended_by) do not apply. An IPv4 address in an IPv6 socket is returned as
+    /// the IPv4 address.
+    ///
+    /// The server opens a connection in the manager. If that is refused, it calls
+    /// [`refuse`](Self::refuse). It keeps a [`WakeAcceptors`] behind each socket, and the connection
+    /// behind both.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Limits, Manager, UsesFd};
+    /// use rcmgr_tokio::{Guarded, Refusal, WakeAcceptors};
+    /// use tokio::io::AsyncReadExt;
+    /// use tokio::net::{TcpListener, TcpStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut limits = Limits::unlimited();
+    /// limits.system.conns_inbound = 1.into();
+    /// let manager = Manager::new(limits)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let address = listener.local_addr()?;
+    /// let listener = Guarded::new(listener, manager.clone()).on_refusal(Refusal::Reply(b"busy"));
+    ///
+    /// let _first = TcpStream::connect(address).await?;
+    /// let mut second = TcpStream::connect(address).await?;
+    /// let mut admitted = Vec::new();
+    /// for _ in 0..2 {
+    ///     let (socket, peer) = listener.accept_socket().await;
+    ///     match manager.open_connection(Direction::Inbound, UsesFd::Yes, peer) {
+    ///         Ok(connection) => admitted.push((socket, WakeAcceptors, connection)),
+    ///         Err(error) => listener.refuse(socket, peer, &error),
+    ///     }
+    /// }
+    /// assert_eq!(admitted.len(), 1);
+    /// let mut reply = String::new();
+    /// second.read_to_string(&mut reply).await?;
+    /// assert_eq!(reply, "busy");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Several tasks may wait at a time. Dropping the future before it is ready loses no socket.
+    ///
+    /// # Panics
+    ///
+    /// As [`accept`](Self::accept).
+    pub async fn accept_socket(&self) -> (L::Io, Endpoint) {
+        let (io, peer) = self.wait(|cx| self.poll_socket(cx)).await;
+        self.keep_reserve();
+        (io, canonical(peer))
+    }
+
+    /// Gives a client that the manager refused its answer, and closes the socket: see
+    /// [`on_refusal`](Self::on_refusal).
+    ///
+    /// It does not block. If a reply is sent, the socket may stay open for a second.
+    pub fn refuse(&self, io: L::Io, peer: Endpoint, error: &Error) {
+        self.answer(Refused::new(io, None), peer, error);
+    }
+
+    /// Polls until there is a result, which the caller then has: nothing is awaited in between.
+    async fn wait<T>(&self, poll: impl Fn(&mut Context<'_>) -> Poll<T>) -> T {
         loop {
             // Before the attempt, so that no wake-up after it is lost.
             let mut woken = pin!(self.acceptors.woken());
-            let accepted = self.poll_next(&mut self.acceptors.context());
-            if let Poll::Ready(stream) = accepted {
-                // The caller has it now: nothing is awaited in between.
-                return stream;
+            if let Poll::Ready(result) = poll(&mut self.acceptors.context()) {
+                return result;
             }
             // A task that was woken while it tried lets others have their turn first.
             if woken.as_mut().enable() {
@@ -245,6 +312,13 @@ impl<L: Accept> Guarded<L> {
         }
     }
 
+    /// Lowers the limit of file descriptors again, if it was raised.
+    fn keep_reserve(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.keep(&self.manager, self.refusal.sockets());
+        }
+    }
+
     /// Counts one attempt. Returns whether other tasks should run first.
     fn is_turn_of_others(&self) -> bool {
         // Relaxed: a throttle. Tasks that count at the same time only share their turns.
@@ -257,9 +331,7 @@ impl<L: Accept> Guarded<L> {
 
     /// The guarded stream of a socket, or none if it was refused.
     fn admit(&self, io: L::Io, peer: Endpoint) -> Option<GuardedStream<L::Io>> {
-        if let Some(reserve) = &self.reserve {
-            reserve.keep(&self.manager, self.refusal.sockets());
-        }
+        self.keep_reserve();
         let uses_fd = self.listener.uses_fd();
         let opened = self
             .manager
@@ -267,12 +339,12 @@ impl<L: Accept> Guarded<L> {
         let connection = match opened {
             Ok(connection) => connection,
             Err(error) => {
-                self.refuse(Refused::new(io, None), peer, &error);
+                self.answer(Refused::new(io, None), peer, &error);
                 return None;
             }
         };
         if let Err(error) = self.set_service(&connection) {
-            self.refuse(Refused::new(io, Some(connection)), peer, &error);
+            self.answer(Refused::new(io, Some(connection)), peer, &error);
             return None;
         }
         let stream = GuardedStream::new(io, ConnScope::new(connection), peer);
@@ -293,7 +365,7 @@ impl<L: Accept> Guarded<L> {
         }
     }
 
-    fn refuse(&self, refused: Refused<L::Io>, peer: Endpoint, error: &Error) {
+    fn answer(&self, refused: Refused<L::Io>, peer: Endpoint, error: &Error) {
         match self.refusal.answer(error, peer) {
             Answer::Close => drop(refused),
             Answer::Reset => {

@@ -6,5 +6,6 @@ mod admission;
 mod bursts;
 mod cancel;
 mod log;
+mod own_admission;
 mod pauses;
 mod script;

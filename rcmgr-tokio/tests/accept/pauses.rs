@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::{Connection, Manager};
 use rcmgr_core::{Direction, Endpoint, Limits, UsesFd};
-use rcmgr_tokio::{ConnScope, Guarded, GuardedStream};
+use rcmgr_tokio::{ConnScope, Guarded, GuardedStream, WakeAcceptors};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -82,11 +82,21 @@ async fn in_a_shortage_the_pauses_grow_from_5_to_100_ms() {
 
 #[tokio::test(start_paused = true)]
 async fn a_socket_of_this_crate_that_is_closed_ends_a_pause_at_once() {
-    let script = Script::default().repeats(EMFILE);
-    let listener = guarded(&script);
     // Not one of the listener: descriptors belong to the process.
     let (io, _other_end) = tokio::io::duplex(16);
     let other = GuardedStream::new(io, ConnScope::new(connection()), Endpoint::None);
+    ends_a_pause_at_once(other).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_behind_a_socket_of_the_program_ends_a_pause_at_once() {
+    let (io, _other_end) = tokio::io::duplex(16);
+    ends_a_pause_at_once((io, WakeAcceptors)).await;
+}
+
+async fn ends_a_pause_at_once<S>(other: S) {
+    let script = Script::default().repeats(EMFILE);
+    let listener = guarded(&script);
     let accepting = tokio::spawn(async move {
         let stream = listener.accept().await;
         (stream, Instant::now())
