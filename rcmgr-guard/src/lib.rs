@@ -8,16 +8,22 @@
 //! | to | see |
 //! | --- | --- |
 //! | say what is guarded, and how | [`Settings`], [`Listen`] |
+//! | run it, change it while it runs, and end it | [`Server`] |
 //! | read and write headers of the PROXY protocol | [`proxy_protocol`] |
 
 #![forbid(unsafe_code)]
 
+mod backends;
+mod counts;
 pub mod proxy_protocol;
-// Its tests are its only users so far.
-#[allow(dead_code)]
 mod relay;
+mod server;
+mod session;
 mod settings;
 
+pub use counts::Counts;
+pub use server::{Drained, Server};
+pub use session::MOST_HEADERS_PER_SENDER;
 pub use settings::{
     Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
 };

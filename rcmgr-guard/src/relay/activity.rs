@@ -20,6 +20,8 @@ pub(crate) enum Cut {
     HalfClosed,
     /// The session was over a lowered limit.
     Shed,
+    /// The session was idle while the proxy drained.
+    Drained,
     /// The proxy stopped.
     Stopped,
     /// The memory for bytes that could not be written was refused.
@@ -27,11 +29,12 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::FirstByte,
         Self::Idle,
         Self::HalfClosed,
         Self::Shed,
+        Self::Drained,
         Self::Stopped,
         Self::NoMemory,
     ];

@@ -1,0 +1,367 @@
+//! The server: its workers, its listeners, and its end.
+
+mod control;
+mod drain;
+mod shed;
+mod socket;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rcmgr_atomic::Manager;
+use tokio_util::sync::CancellationToken;
+
+use self::control::Control;
+pub use self::drain::Drained;
+use self::worker::{Opened, Order, Worker};
+use crate::counts::Counts;
+use crate::relay::PIPE_DESCRIPTORS;
+use crate::session::{Front, Shared};
+use crate::settings::{Listen, Settings, Workers};
+
+/// File descriptors that connections leave free: for the runtimes, the listeners, names that are
+/// looked up, the log, and files.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+/// A proxy that runs.
+///
+/// A client is admitted by the manager: a connection to the client with its address and peer, and one
+/// to the backend, both with the service of the listener and a file descriptor. The limits by address
+/// apply to clients alone, not to backends. A peer is an IPv4 address or an IPv6 network of 64 bits.
+///
+/// The methods block their thread for a short time, and [`drain`](Self::drain) as long as it is told to.
+/// They need no runtime. In an `async` function call them in
+/// [`spawn_blocking`](tokio::task::spawn_blocking). Dropping the server cuts all sessions.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// use rcmgr_atomic::{Limits, Manager};
+/// use rcmgr_guard::{
+///     Listen, OnRefusal, Overflow, ProxyProtocol, Server, Settings, Timeouts, Workers,
+/// };
+///
+/// let backend = TcpListener::bind("127.0.0.1:0")?;
+/// let settings = Settings {
+///     listeners: vec![Listen {
+///         on: "127.0.0.1:0".parse()?,
+///         to: vec![backend.local_addr()?.to_string().into()],
+///         service: "echo".into(),
+///         proxy_protocol: ProxyProtocol::default(),
+///         queue: None,
+///         timeouts: Timeouts::default(),
+///         on_refusal: OnRefusal::Reset,
+///         splice: false,
+///     }],
+///     workers: Workers { count: 1, own_descriptors: false },
+///     overflow: Overflow::Keep,
+///     drain: Duration::from_secs(30),
+/// };
+/// let mut limits = Limits::unlimited();
+/// limits.peer_default.conns_inbound = 20.into();
+/// let manager = Manager::new(limits)?;
+/// let server = Server::start(manager.clone(), settings)?;
+///
+/// let mut client = TcpStream::connect(server.addresses()[0])?;
+/// let (mut served, _) = backend.accept()?;
+/// client.write_all(b"ping")?;
+/// let mut bytes = [0; 4];
+/// served.read_exact(&mut bytes)?;
+/// assert_eq!(&bytes, b"ping");
+/// assert_eq!(manager.stat().services["echo"].conns_inbound, 1);
+///
+/// server.drain(Duration::from_millis(10));
+/// assert!(manager.stat().system.is_zero());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    control: Arc<Control>,
+    state: Mutex<State>,
+    opened: Arc<Opened>,
+    // The last field: the threads end when the others are gone.
+    workers: Vec<Worker>,
+}
+
+/// What a reload changes.
+struct State {
+    workers: Workers,
+    listeners: Vec<Listener>,
+}
+
+/// A listener on all workers.
+struct Listener {
+    front: Arc<Front>,
+    /// The address that it listens on: with a port of the kernel if the settings have port 0.
+    address: SocketAddr,
+    closing: CancellationToken,
+}
+impl Server {
+    /// Starts the workers, and listens on all addresses.
+    ///
+    /// With several workers, each has a listening socket of its own on each address, and the kernel
+    /// spreads the clients among them.
+    ///
+    /// With descriptor tables of their own, workers start with a copy of all descriptors that are
+    /// open. So start the server before sockets are opened elsewhere in the process: a socket that
+    /// is closed elsewhere stays open in the copies.
+    ///
+    /// # Errors
+    ///
+    /// Two listeners on one address, an address that cannot be listened on, or a thread that cannot
+    /// start. Nothing runs then.
+    pub fn start(manager: Manager, settings: Settings) -> io::Result<Self> {
+        Self::start_with(manager, settings, |_| Ok(None))
+    }
+
+    /// The same, with sockets that are open already, such as those of a service manager. `opened` is
+    /// asked for the socket of each address, once by each worker and in its thread. `None`: the server
+    /// opens it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and those of `opened`.
+    pub fn start_with(
+        manager: Manager,
+        settings: Settings,
+        opened: impl Fn(SocketAddr) -> io::Result<Option<std::net::TcpListener>> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let Settings {
+            listeners,
+            workers: threads,
+            overflow,
+            drain: _,
+        } = settings;
+        let control = Arc::new(Control::new(Shared::new(manager), overflow));
+        let start = |number| Worker::start(number, threads.own_descriptors, Arc::clone(&control));
+        let workers = (0..threads.count.max(1)).map(start);
+        let server = Self {
+            workers: workers.collect::<io::Result<_>>()?,
+            control,
+            state: Mutex::new(State {
+                workers: threads,
+                listeners: Vec::new(),
+            }),
+            opened: Arc::new(opened),
+        };
+        server.change_listeners(listeners)?;
+        Ok(server)
+    }
+
+    /// Changes the settings in place. No connection is cut.
+    ///
+    /// A listener with an address of before keeps its socket. Its new settings hold for the clients
+    /// that arrive from now on, and its timeouts for all. New addresses are listened on. On addresses
+    /// that are gone nothing is accepted, and their sessions go on. Changes of the workers need a
+    /// restart: a warning says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start). Nothing is changed then.
+    pub fn apply(&self, settings: Settings) -> io::Result<()> {
+        let Settings {
+            listeners,
+            workers,
+            overflow,
+            drain: _,
+        } = settings;
+        self.change_listeners(listeners)?;
+        self.control.set_overflow(overflow);
+        let running = self.lock().workers;
+        if running != workers {
+            tracing::warn!(
+                "the proxy still runs {} workers, own descriptors {}: {} workers, own descriptors \
+                 {} need a restart",
+                running.count,
+                running.own_descriptors,
+                workers.count,
+                workers.own_descriptors,
+            );
+        }
+        Ok(())
+    }
+
+    /// Stops accepting, and waits until all sessions have ended. Those that are left after `within`
+    /// are cut.
+    ///
+    /// Clients that wait for room are refused. Sessions without traffic are closed one after the
+    /// other, spread over the time, so that their clients do not all come back at the same moment
+    /// elsewhere. It blocks the thread. After it the server does nothing.
+    pub fn drain(&self, within: Duration) -> Drained {
+        drain::drain(&self.control, within)
+    }
+
+    /// Stops accepting, and cuts all sessions at once: both sides get a reset. A
+    /// [`drain`](Self::drain) in another thread ends. Call it at a second signal to end.
+    pub fn cut(&self) {
+        self.control.cut();
+    }
+
+    /// The addresses that it listens on, in the order of the settings. Where the settings have port
+    /// 0, the kernel has chosen one.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let state = self.lock();
+        let addresses = state.listeners.iter().map(|listener| listener.address);
+        addresses.collect()
+    }
+
+    /// The counters of each listener, in the order of the settings. Those of a listener that is gone
+    /// are gone with it.
+    pub fn counts(&self) -> Vec<Counts> {
+        let state = self.lock();
+        let listeners = state.listeners.iter();
+        listeners
+            .map(|listener| listener.front.counters.read())
+            .collect()
+    }
+
+    /// The manager that admits the connections.
+    pub fn manager(&self) -> &Manager {
+        &self.control.shared.manager
+    }
+
+    /// Adds, changes and removes listeners; all or nothing.
+    fn change_listeners(&self, settings: Vec<Listen>) -> io::Result<()> {
+        check_addresses(&settings)?;
+        let mut state = self.lock();
+        let reserve = self.reserve(state.workers, &settings);
+        let mut before: Vec<Option<Listener>> = Vec::new();
+        before.extend(state.listeners.drain(..).map(Some));
+        // For each new listener, the one of before that has its address.
+        let mut kept: Vec<Option<usize>> = Vec::new();
+        for listen in &settings {
+            let same = |(at, old): (usize, &Option<Listener>)| {
+                let is_free = !kept.contains(&Some(at));
+                is_free && old.as_ref().is_some_and(|old| old.front.on() == listen.on)
+            };
+            let found = before.iter().enumerate().position(same);
+            kept.push(found);
+        }
+        // The new ones first, because only they can fail.
+        let mut opened = Vec::new();
+        for (listen, kept) in settings.iter().zip(&kept) {
+            if kept.is_none() {
+                match self.open(listen, state.workers, reserve) {
+                    Ok(listener) => opened.push(listener),
+                    Err(error) => {
+                        for listener in opened {
+                            listener.closing.cancel();
+                        }
+                        state.listeners = before.into_iter().flatten().collect();
+                        let reason = format!("cannot listen on {}: {error}", listen.on);
+                        return Err(io::Error::new(error.kind(), reason));
+                    }
+                }
+            }
+        }
+        let mut opened = opened.into_iter();
+        for (listen, kept) in settings.into_iter().zip(kept) {
+            match kept.and_then(|at| before[at].take()) {
+                Some(listener) => {
+                    listener.front.change(listen);
+                    state.listeners.push(listener);
+                }
+                None => state.listeners.extend(opened.next()),
+            }
+        }
+        for listener in before.into_iter().flatten() {
+            listener.closing.cancel();
+        }
+        Ok(())
+    }
+
+    /// Listens on one address, on all workers.
+    fn open(
+        &self,
+        listen: &Listen,
+        workers: Workers,
+        reserve: Option<u64>,
+    ) -> io::Result<Listener> {
+        let shared = &self.control.shared;
+        let closing = shared.ending.child_token();
+        // Dropped without having been disarmed, it closes the sockets of the workers that succeeded.
+        let undo = closing.clone().drop_guard();
+        let front = Arc::new(Front::new(listen.clone(), shared));
+        let mut address = listen.on;
+        for worker in &self.workers {
+            address = worker.listen(Order {
+                front: Arc::clone(&front),
+                // The port that the first worker got, if the kernel has chosen it.
+                on: address,
+                share: workers.count > 1,
+                reserve,
+                opened: Arc::clone(&self.opened),
+                closing: closing.clone(),
+            })?;
+        }
+        undo.disarm();
+        Ok(Listener {
+            front,
+            address,
+            closing,
+        })
+    }
+
+    /// The file descriptors that connections leave free. The manager does not count sockets of clients
+    /// that wait for room, nor pipes. With tables of their own, the limit of one table says nothing.
+    fn reserve(&self, workers: Workers, listeners: &[Listen]) -> Option<u64> {
+        if workers.own_descriptors {
+            return None;
+        }
+        let queues = listeners.iter().filter_map(|listen| listen.queue);
+        let waiting: u64 = queues.map(|queue| queue.most as u64).sum();
+        let splices = listeners.iter().any(|listen| listen.splice);
+        let pipes = match splices {
+            true => PIPE_DESCRIPTORS as u64 * workers.count as u64,
+            false => 0,
+        };
+        Some(OTHER_DESCRIPTORS + pipes + waiting.min(most_for_waiting()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Clients that wait take at most a quarter of the file descriptors from the connections.
+fn most_for_waiting() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::resource::{Resource, getrlimit};
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 4)
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+/// Port 0 stands for a different port each time.
+fn check_addresses(listeners: &[Listen]) -> io::Result<()> {
+    for (at, listen) in listeners.iter().enumerate() {
+        let is_same = |other: &Listen| other.on == listen.on && listen.on.port() != 0;
+        if listeners[..at].iter().any(is_same) {
+            let reason = format!("two listeners are on {}: remove one", listen.on);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.control.cut();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses())
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
+    }
+}

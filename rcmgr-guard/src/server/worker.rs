@@ -1,0 +1,203 @@
+//! A worker: a thread with a runtime of its own. Its connections stay there.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rcmgr_tokio::Guarded;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::control::Control;
+use super::shed;
+use super::socket::{Listening, listen};
+use crate::session::{Door, Front, Open, Table};
+
+/// A listener that is closed accepts what has arrived, until nothing came for this time.
+const QUIET: Duration = Duration::from_millis(5);
+/// But not for longer than this.
+const LONGEST_CLOSE: Duration = Duration::from_millis(200);
+
+/// The source of sockets that are open already, such as those of a service manager.
+pub(super) type Opened =
+    dyn Fn(SocketAddr) -> io::Result<Option<std::net::TcpListener>> + Send + Sync;
+
+/// What a worker must know to listen.
+#[derive(Clone)]
+pub(super) struct Order {
+    pub(super) front: Arc<Front>,
+    pub(super) on: SocketAddr,
+    /// Whether other workers listen on the same address.
+    pub(super) share: bool,
+    /// File descriptors that connections leave free, if they are limited.
+    pub(super) reserve: Option<u64>,
+    pub(super) opened: Arc<Opened>,
+    pub(super) closing: CancellationToken,
+}
+
+struct Command {
+    order: Order,
+    reply: Sender<io::Result<SocketAddr>>,
+}
+
+/// A handle on the thread of a worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    commands: Option<UnboundedSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread. It has its own table of file descriptors if `own_descriptors`.
+    pub(super) fn start(
+        number: usize,
+        own_descriptors: bool,
+        control: Arc<Control>,
+    ) -> io::Result<Self> {
+        let (commands, receiver) = unbounded_channel();
+        let (ready, started) = channel();
+        let name = format!("guard-{number}");
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            // The table first: the descriptors of the runtime are in it.
+            let prepared = prepare(own_descriptors);
+            let runtime = match prepared {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
+            runtime.block_on(async {
+                if number == 0 {
+                    tokio::spawn(shed::watch(Arc::clone(&control)));
+                }
+                work(receiver, &control).await;
+            });
+        })?;
+        let worker = Self {
+            commands: Some(commands),
+            thread: Some(thread),
+        };
+        started.recv().unwrap_or_else(|_| Err(gone()))?;
+        Ok(worker)
+    }
+
+    /// Makes the worker listen. Returns the address that it listens on.
+    pub(super) fn listen(&self, order: Order) -> io::Result<SocketAddr> {
+        let (reply, replied) = channel();
+        let command = Command { order, reply };
+        let commands = self.commands.as_ref().ok_or_else(gone)?;
+        commands.send(command).map_err(|_| gone())?;
+        replied.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Drop for Worker {
+    /// Ends the thread: all that runs there is dropped.
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a worker has ended")
+}
+
+fn prepare(own_descriptors: bool) -> io::Result<Runtime> {
+    if own_descriptors {
+        own_table()?;
+    }
+    Builder::new_current_thread().enable_all().build()
+}
+
+#[cfg(target_os = "linux")]
+fn own_table() -> io::Result<()> {
+    use nix::sched::{CloneFlags, unshare};
+    Ok(unshare(CloneFlags::CLONE_FILES)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own_table() -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "only Linux has a table of file descriptors for a thread",
+    ))
+}
+
+/// Carries out commands until the server drops its end.
+async fn work(mut commands: UnboundedReceiver<Command>, control: &Control) {
+    while let Some(Command { order, reply }) = commands.recv().await {
+        let listening = begin(order, control);
+        // The server waits for it.
+        let _ = reply.send(listening);
+    }
+}
+
+/// Listens, and begins to accept.
+fn begin(order: Order, control: &Control) -> io::Result<SocketAddr> {
+    let Order {
+        front,
+        on,
+        share,
+        reserve,
+        opened,
+        closing,
+    } = order;
+    let socket = match opened(on)? {
+        Some(socket) => socket,
+        None => listen(on, share)?,
+    };
+    let address = socket.local_addr()?;
+    let shared = &front.shared;
+    let guarded = Guarded::new(Listening::new(socket)?, shared.manager.clone());
+    let guarded = guarded.on_refusal(front.refusal());
+    let table = Arc::new(Table::new(&front));
+    control.add(&table);
+    tokio::spawn(sweep(Arc::downgrade(&table)));
+    let door = Door {
+        guarded: match reserve {
+            Some(count) => guarded.descriptors_in_reserve(count),
+            None => guarded,
+        },
+        table,
+    };
+    tokio::spawn(accept(Arc::new(door), closing, Open::new(shared)));
+    Ok(address)
+}
+
+/// Accepts until the listener is closed.
+async fn accept(door: Arc<Door<Listening>>, closing: CancellationToken, open: Open) {
+    let mut closed = pin!(closing.cancelled());
+    loop {
+        tokio::select! {
+            // First: under a flood, there is always a connection to accept.
+            biased;
+            () = &mut closed => break,
+            () = door.serve_next() => {}
+        }
+    }
+    // The kernel would reset the connections that have arrived and are not accepted yet.
+    let rest = async { while timeout(QUIET, door.serve_next()).await.is_ok() {} };
+    let cut = &door.front().shared.cut;
+    let _ = cut.run_until_cancelled(timeout(LONGEST_CLOSE, rest)).await;
+    door.guarded.listener().close();
+    drop(open);
+}
+
+/// Cuts the sessions of a table that are over a timeout, as long as the table is in use.
+async fn sweep(table: Weak<Table>) {
+    while let Some(pause) = table.upgrade().map(|table| table.sweep()) {
+        sleep(pause).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! A client: the address that its limits apply to, and its peer.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use rcmgr_atomic::Manager;
+use rcmgr_core::{Endpoint, PeerId};
+
+/// The client of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// Its address, which limits apply to.
+    At(SocketAddr),
+    /// The sender of a header that names no client, such as for a health check. The limits of a
+    /// client do not apply: a proxy in front would be one client.
+    Sender(SocketAddr),
+}
+
+impl Client {
+    /// A client whose address counts. IPv4 within IPv6 counts as IPv4.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self::At(canonical(address))
+    }
+
+    /// Its address, for the header to the backend.
+    pub(super) const fn address(self) -> SocketAddr {
+        match self {
+            Self::At(address) | Self::Sender(address) => address,
+        }
+    }
+
+    /// Its address, if the limits of clients apply.
+    pub(super) const fn limited_address(self) -> Option<SocketAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Sender(_) => None,
+        }
+    }
+
+    /// The endpoint that the limits by address apply to.
+    pub(super) const fn endpoint(self) -> Endpoint {
+        match self {
+            Self::At(address) => Endpoint::Socket(address),
+            Self::Sender(_) => Endpoint::None,
+        }
+    }
+
+    /// The peer whose limits apply.
+    pub(super) fn peer(self) -> Option<PeerId> {
+        match self {
+            Self::At(address) => Some(peer(address)),
+            Self::Sender(_) => None,
+        }
+    }
+
+    /// Whether the allowlist of the manager lets it in when the others are refused.
+    pub(super) fn is_allowlisted(self, manager: &Manager) -> bool {
+        match self {
+            Self::At(address) => {
+                let allowlist = manager.addresses().allowlist();
+                allowlist.allows(&peer(address), address)
+            }
+            Self::Sender(_) => false,
+        }
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        // With its zone.
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// The peer of an address: the IPv4 address, or the IPv6 network of 64 bits. A client can use any
+/// address of such a network. A link-local address is a peer with its zone.
+pub(crate) fn peer(address: SocketAddr) -> PeerId {
+    match address {
+        SocketAddr::V6(v6) if !v6.ip().is_unicast_link_local() => {
+            let [a, b, c, d, ..] = v6.ip().segments();
+            let network = Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0);
+            let text = format!("{network}/64");
+            // It is never longer than an id may be.
+            PeerId::from_bytes(text.as_bytes()).unwrap_or_else(|_| PeerId::from(network))
+        }
+        _ => PeerId::from(address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer_of(address: &str) -> String {
+        let client = Client::at(address.parse().unwrap());
+        client.peer().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
+        assert_eq!(peer_of("192.0.2.7:1"), "192.0.2.7");
+        assert_eq!(peer_of("[::ffff:192.0.2.7]:1"), "192.0.2.7");
+        assert_eq!(peer_of("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::/64");
+        let longest = "[2001:1db8:1111:2222:3333:4444:5555:6666]:1";
+        assert_eq!(peer_of(longest), "2001:1db8:1111:2222::/64");
+        assert_eq!(peer_of("[::1]:1"), "::/64");
+        assert_ne!(peer_of("[fe80::7%1]:1"), peer_of("[fe80::7%2]:1"));
+    }
+
+    #[test]
+    fn the_sender_of_a_header_without_a_client_has_no_limit_of_a_client() {
+        let sender = Client::Sender("10.0.0.1:1".parse().unwrap());
+        assert_eq!(sender.endpoint(), Endpoint::None);
+        assert_eq!(sender.peer(), None);
+    }
+}

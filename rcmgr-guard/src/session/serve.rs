@@ -1,0 +1,51 @@
+//! The start of a session: what happens to a socket when it was accepted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rcmgr_core::Endpoint;
+use rcmgr_tokio::Accept;
+use tokio::net::TcpStream;
+
+use super::client::Client;
+use super::door::Door;
+use super::setup::{Start, setup};
+use super::shared::Open;
+
+impl<L: Accept<Io = TcpStream> + 'static> Door<L> {
+    /// Takes the next socket and begins its session, or refuses it. Dropping the future loses no
+    /// socket.
+    pub(crate) async fn serve_next(self: &Arc<Self>) {
+        let (socket, sender) = self.guarded.accept_socket().await;
+        // A TCP socket always has an address.
+        if let Endpoint::Socket(sender) = sender {
+            self.serve(socket, sender);
+        }
+    }
+
+    /// Begins a session. A client that is refused at once costs no task.
+    fn serve(self: &Arc<Self>, socket: TcpStream, sender: SocketAddr) {
+        let front = self.front();
+        front.counters.accepted.add(1);
+        let route = front.route();
+        let start = if route.requires_header(sender.ip()) {
+            Start::Header
+        } else {
+            let client = Client::at(sender);
+            match front.admit_at_once(&route, client) {
+                Ok(Some(scopes)) => Start::Admitted(client, scopes),
+                Ok(None) => Start::Waiting(client),
+                Err(error) => return self.refuse(socket, sender, &error),
+            }
+        };
+        let open = Open::new(&front.shared);
+        // In a box, so that its memory is given back before the relay begins.
+        let setup = Box::pin(setup(Arc::clone(self), route, socket, sender, start, open));
+        tokio::spawn(async move {
+            if let Some(mut running) = setup.await {
+                let ended = running.relay().await;
+                running.count(&ended);
+            }
+        });
+    }
+}
