@@ -64,9 +64,9 @@ fn close_idle(control: &Control, part: f64, closed: usize, idle: Duration) -> us
     let now = Instant::now();
     let mut sessions: Vec<(Instant, Arc<Activity>)> = Vec::new();
     for table in control.tables() {
-        table.uncut(|entry| {
+        table.for_each(|entry| {
             let last = entry.activity.last();
-            if now.saturating_duration_since(last) >= idle {
+            if !entry.activity.is_cut() && now.saturating_duration_since(last) >= idle {
                 sessions.push((last, Arc::clone(&entry.activity)));
             }
         });

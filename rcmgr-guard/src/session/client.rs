@@ -7,7 +7,7 @@ use rcmgr_core::{Endpoint, PeerId};
 
 /// The client of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
+pub(crate) enum Client {
     /// Its address, which limits apply to.
     At(SocketAddr),
     /// The sender of a header that names no client, such as for a health check. The limits of a
@@ -28,16 +28,8 @@ impl Client {
         }
     }
 
-    /// Its address, if the limits of clients apply.
-    pub(super) const fn limited_address(self) -> Option<SocketAddr> {
-        match self {
-            Self::At(address) => Some(address),
-            Self::Sender(_) => None,
-        }
-    }
-
     /// The endpoint that the limits by address apply to.
-    pub(super) const fn endpoint(self) -> Endpoint {
+    pub(crate) const fn endpoint(self) -> Endpoint {
         match self {
             Self::At(address) => Endpoint::Socket(address),
             Self::Sender(_) => Endpoint::None,
@@ -45,7 +37,7 @@ impl Client {
     }
 
     /// The peer whose limits apply.
-    pub(super) fn peer(self) -> Option<PeerId> {
+    pub(crate) fn peer(self) -> Option<PeerId> {
         match self {
             Self::At(address) => Some(peer(address)),
             Self::Sender(_) => None,
@@ -53,7 +45,7 @@ impl Client {
     }
 
     /// Whether the allowlist of the manager lets it in when the others are refused.
-    pub(super) fn is_allowlisted(self, manager: &Manager) -> bool {
+    pub(crate) fn is_allowlisted(self, manager: &Manager) -> bool {
         match self {
             Self::At(address) => {
                 let allowlist = manager.addresses().allowlist();
@@ -74,7 +66,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// The peer of an address: the IPv4 address, or the IPv6 network of 64 bits. A client can use any
 /// address of such a network. A link-local address is a peer with its zone.
-pub(crate) fn peer(address: SocketAddr) -> PeerId {
+fn peer(address: SocketAddr) -> PeerId {
     match address {
         SocketAddr::V6(v6) if !v6.ip().is_unicast_link_local() => {
             let [a, b, c, d, ..] = v6.ip().segments();

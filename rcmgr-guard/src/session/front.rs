@@ -32,8 +32,7 @@ pub(crate) struct Route {
     pub(crate) listen: Listen,
     senders: Senders,
     pub(super) backends: Arc<Backends>,
-    /// The scope of the service.
-    pub(super) service: Scope,
+    service: Scope,
     refusal: Refusal,
 }
 
@@ -61,6 +60,11 @@ impl Route {
 }
 
 impl Route {
+    /// The scope of the service.
+    pub(crate) const fn service(&self) -> &Scope {
+        &self.service
+    }
+
     /// Whether a connection from this address must begin with a header.
     pub(super) fn requires_header(&self, sender: IpAddr) -> bool {
         self.senders.requires_header(sender)

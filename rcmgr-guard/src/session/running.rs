@@ -67,7 +67,7 @@ impl Running {
         let place = table.add(Entry {
             activity: Arc::clone(&activity),
             route: Arc::clone(route),
-            client: client.limited_address(),
+            client,
         });
         table.front.counters.connected.add(1);
         Self {
@@ -108,6 +108,13 @@ impl Running {
         how.add(1);
         counters.bytes_to_backend.add(self.activity.to_backend());
         counters.bytes_to_client.add(self.activity.to_client());
-        tracing::debug!("session ended: {ended:?}");
+        let failure = match ended {
+            Ended::ClientFailed(error) => Some(("client", error)),
+            Ended::BackendFailed(error) => Some(("backend", error)),
+            Ended::Both | Ended::Cut(_) => None,
+        };
+        if let Some((side, error)) = failure {
+            tracing::debug!("session ended: the connection of the {side} failed: {error}");
+        }
     }
 }

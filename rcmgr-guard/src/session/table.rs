@@ -1,11 +1,11 @@
 //! The running sessions of one listener on one worker, so that they can be cut from the outside.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::client::Client;
 use super::front::{Front, Route};
 use crate::relay::{Activity, Cut};
 use crate::settings::Timeouts;
@@ -36,8 +36,7 @@ pub(crate) struct Entry {
     pub(crate) activity: Arc<Activity>,
     /// The settings that it began with.
     pub(crate) route: Arc<Route>,
-    /// Its client, unless the limits of clients do not apply to it.
-    pub(crate) client: Option<SocketAddr>,
+    pub(crate) client: Client,
 }
 
 impl Table {
@@ -65,9 +64,9 @@ impl Table {
     /// Cuts all sessions. Returns how many of them were not cut before.
     pub(crate) fn cut(&self, why: Cut) -> usize {
         let mut count = 0;
-        self.uncut(|entry| {
+        self.for_each(|entry| {
+            count += usize::from(!entry.activity.is_cut());
             entry.activity.cut(why);
-            count += 1;
         });
         count
     }
@@ -105,13 +104,9 @@ impl Table {
         (shortest / SWEEPS_PER_TIMEOUT).clamp(FASTEST_SWEEP, SLOWEST_SWEEP)
     }
 
-    /// The sessions that are not cut, those included that are about to end.
-    pub(crate) fn uncut(&self, mut f: impl FnMut(&Entry)) {
-        for entry in self.lock().entries.iter().flatten() {
-            if !entry.activity.is_cut() {
-                f(entry);
-            }
-        }
+    /// Calls `f` with each session, those included that are cut and about to end.
+    pub(crate) fn for_each(&self, f: impl FnMut(&Entry)) {
+        self.lock().entries.iter().flatten().for_each(f);
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {

@@ -29,9 +29,10 @@ impl Front {
         let manager = &self.shared.manager;
         // Without an attempt where that is clear, because attempts count as refusals, and take tokens
         // of the limits on rates.
-        let may_wait = route.listen.queue.is_some() && self.shared.may_ever_fit(&route.service);
+        let may_wait = route.listen.queue.is_some() && self.shared.may_ever_fit(route.service());
         if may_wait
-            && (self.counters.waiting.get() > 0 || self.shared.lacks_room(&route.service).is_some())
+            && (self.counters.waiting.get() > 0
+                || self.shared.lacks_room(route.service()).is_some())
             && !client.is_allowlisted(manager)
         {
             return Ok(None);
@@ -104,7 +105,7 @@ impl Front {
         let head = self.shared.room.head();
         loop {
             let changed = head.changed();
-            if is_allowlisted || self.shared.lacks_room(&route.service).is_none() {
+            if is_allowlisted || self.shared.lacks_room(route.service()).is_none() {
                 match admit(manager, &route.listen.service, client, &mut permit) {
                     Err(error) if RefusedBy::of(&error).is_shared() => {}
                     admitted => return Ok(admitted?),
@@ -117,7 +118,7 @@ impl Front {
 
     /// The error for a client that found no room without an attempt of its own.
     fn no_room(&self, route: &Route) -> NotAdmitted {
-        let scope = match self.shared.lacks_room(&route.service) {
+        let scope = match self.shared.lacks_room(route.service()) {
             Some(RefusedBy::System) => ScopeId::System,
             Some(RefusedBy::Transient) => ScopeId::Transient,
             // Those that wait come first.

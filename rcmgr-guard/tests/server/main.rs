@@ -2,5 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+mod backends;
+mod proxy_headers;
+mod queue;
 mod sessions;
 mod support;

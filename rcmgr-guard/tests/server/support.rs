@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rcmgr_atomic::{Limits, Manager};
+use rcmgr_core::address::{AddressConfig, AddressLimits, SubnetLimit, SubnetLimits};
 use rcmgr_guard::{
     Counts, Listen, OnRefusal, Overflow, ProxyProtocol, Server, Settings, Timeouts, Workers,
 };
@@ -259,4 +260,23 @@ pub async fn expect_reset(socket: &mut TcpStream) {
 pub fn reset(socket: TcpStream) {
     socket.set_zero_linger().unwrap();
     drop(socket);
+}
+
+/// Limits that allow one connection of each address, those of this machine included.
+pub fn one_of_each_address() -> Limits {
+    let subnets = SubnetLimits {
+        v4: vec![SubnetLimit {
+            prefix_len: 32,
+            conns: 1,
+        }],
+        ..SubnetLimits::none()
+    };
+    let config = AddressConfig {
+        trust_loopback: false,
+        subnets,
+        ..AddressConfig::none()
+    };
+    let mut limits = Limits::unlimited();
+    limits.addresses = AddressLimits::new(config).unwrap();
+    limits
 }

@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_cut_wakes_an_idle_session_and_ends_both_sides_in_order() {
-    for why in [Cut::FirstByte, Cut::Idle, Cut::HalfClosed] {
+    for why in [Cut::FirstByte, Cut::Idle, Cut::HalfClosed, Cut::Drained] {
         let mut session = Session::start(&unlimited(), b"", false).await;
         // The relay waits when it has answered.
         send(&mut session.backend, b"hello").await;
