@@ -138,8 +138,16 @@ impl Server {
             drain: _,
         } = settings;
         let control = Arc::new(Control::new(Shared::new(manager), overflow));
-        let start = |number| Worker::start(number, threads.own_descriptors, Arc::clone(&control));
-        let workers = (0..threads.count.max(1)).map(start);
+        let start = |(number, runtime)| {
+            Worker::start(
+                number,
+                runtime,
+                threads.own_descriptors,
+                Arc::clone(&control),
+            )
+        };
+        let runtimes = worker::runtimes(threads.count.max(1))?;
+        let workers = runtimes.into_iter().enumerate().map(start);
         let server = Self {
             workers: workers.collect::<io::Result<_>>()?,
             control,
@@ -237,7 +245,9 @@ impl Server {
         for listen in &settings {
             let same = |(at, old): (usize, &Option<Listener>)| {
                 let is_free = !kept.contains(&Some(at));
-                is_free && old.as_ref().is_some_and(|old| old.front.on() == listen.on)
+                let has_address =
+                    |old: &Listener| [old.front.on(), old.address].contains(&listen.on);
+                is_free && old.as_ref().is_some_and(has_address)
             };
             let found = before.iter().enumerate().position(same);
             kept.push(found);
@@ -353,7 +363,8 @@ fn check_addresses(listeners: &[Listen]) -> io::Result<()> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.control.cut();
+        // The workers have a moment to reset the sessions before their threads end.
+        self.drain(Duration::ZERO);
     }
 }
 

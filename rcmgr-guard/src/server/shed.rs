@@ -33,10 +33,20 @@ pub(super) async fn watch(control: Arc<Control>) {
     loop {
         sleep(LOOK).await;
         if control.sheds() {
+            note_times(&control);
             shedder.look(&control);
         } else {
             shedder = Shedder::default();
         }
+    }
+}
+
+/// Notes when bytes last moved in each session, more often than the sweeps do.
+fn note_times(control: &Control) {
+    for table in control.tables() {
+        table.for_each(|entry| {
+            entry.activity.last();
+        });
     }
 }
 

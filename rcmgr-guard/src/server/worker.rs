@@ -11,7 +11,7 @@ use std::time::Duration;
 use rcmgr_tokio::Guarded;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
@@ -23,6 +23,8 @@ use crate::session::{Door, Front, Open, Table};
 const QUIET: Duration = Duration::from_millis(5);
 /// But not for longer than this.
 const LONGEST_CLOSE: Duration = Duration::from_millis(200);
+/// How long a worker with its own table waits for its tasks in the end.
+const LONGEST_END: Duration = Duration::from_secs(3);
 
 /// The source of sockets that are open already, such as those of a service manager.
 pub(super) type Opened =
@@ -50,13 +52,41 @@ struct Command {
 #[derive(Debug)]
 pub(super) struct Worker {
     commands: Option<UnboundedSender<Command>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<WorkerRuntime>>>,
+}
+
+/// The runtime of a worker. It may be dropped anywhere, also in an `async` function.
+#[derive(Debug)]
+pub(super) struct WorkerRuntime(Option<Runtime>);
+
+impl Drop for WorkerRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A runtime for each worker.
+///
+/// A thread wakes a task of another runtime by a write to a descriptor of that runtime. So with tables of
+/// their own, each thread must have the descriptors of all runtimes, with the same numbers. They have,
+/// because all runtimes are there before the tables are copied, and because the table of the process
+/// keeps these descriptors until the threads have ended.
+pub(super) fn runtimes(count: usize) -> io::Result<Vec<WorkerRuntime>> {
+    let runtime = |_| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_io().enable_time().build()?;
+        Ok(WorkerRuntime(Some(runtime)))
+    };
+    (0..count).map(runtime).collect()
 }
 
 impl Worker {
     /// Starts the thread. It has its own table of file descriptors if `own_descriptors`.
     pub(super) fn start(
         number: usize,
+        runtime: WorkerRuntime,
         own_descriptors: bool,
         control: Arc<Control>,
     ) -> io::Result<Self> {
@@ -64,22 +94,24 @@ impl Worker {
         let (ready, started) = channel();
         let name = format!("guard-{number}");
         let thread = thread::Builder::new().name(name).spawn(move || {
-            // The table first: the descriptors of the runtime are in it.
-            let prepared = prepare(own_descriptors);
-            let runtime = match prepared {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                    return;
-                }
+            let prepared = match own_descriptors {
+                true => own_table(),
+                false => Ok(()),
             };
-            let _ = ready.send(Ok(()));
-            runtime.block_on(async {
-                if number == 0 {
-                    tokio::spawn(shed::watch(Arc::clone(&control)));
-                }
-                work(receiver, &control).await;
-            });
+            let is_ready = prepared.is_ok();
+            // The server waits for it.
+            let _ = ready.send(prepared);
+            if is_ready && let Some(runtime) = &runtime.0 {
+                runtime.block_on(async {
+                    if number == 0 {
+                        let cut = control.shared.cut.clone();
+                        let shedding = shed::watch(Arc::clone(&control));
+                        tokio::spawn(cut.run_until_cancelled_owned(shedding));
+                    }
+                    work(receiver, &control).await;
+                });
+            }
+            end(runtime, own_descriptors)
         })?;
         let worker = Self {
             commands: Some(commands),
@@ -104,8 +136,9 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported by its hook.
-            let _ = thread.join();
+            // The runtime is dropped here: this closes its descriptors in the table of the process. A
+            // panic of the thread was reported by its hook.
+            drop(thread.join());
         }
     }
 }
@@ -114,11 +147,26 @@ fn gone() -> io::Error {
     io::Error::other("a worker has ended")
 }
 
-fn prepare(own_descriptors: bool) -> io::Result<Runtime> {
-    if own_descriptors {
-        own_table()?;
+/// Ends the tasks of a runtime. Returns the runtime if its descriptors must be closed in the table of the
+/// process.
+fn end(runtime: WorkerRuntime, own_descriptors: bool) -> Option<WorkerRuntime> {
+    if !own_descriptors {
+        return None;
     }
-    Builder::new_current_thread().enable_all().build()
+    // A socket must be closed in the table that it is in, so no task may be left. Replies to refused
+    // clients take a second.
+    let start = Instant::now();
+    let tasks = runtime.0.as_ref().map_or(0, |runtime| {
+        let tasks = || runtime.metrics().num_alive_tasks();
+        runtime.block_on(async {
+            while tasks() > 0 && start.elapsed() < LONGEST_END {
+                sleep(QUIET).await;
+            }
+        });
+        tasks()
+    });
+    // If a task hangs, the runtime is dropped here, and its descriptors stay open in the process.
+    (tasks == 0).then_some(runtime)
 }
 
 #[cfg(target_os = "linux")]
@@ -164,7 +212,8 @@ fn begin(order: Order, control: &Control) -> io::Result<SocketAddr> {
     let guarded = guarded.on_refusal(front.refusal());
     let table = Arc::new(Table::new(&front));
     control.add(&table);
-    tokio::spawn(sweep(Arc::downgrade(&table)));
+    let sweep = sweep(Arc::downgrade(&table));
+    tokio::spawn((shared.cut.clone()).run_until_cancelled_owned(sweep));
     let door = Door {
         guarded: match reserve {
             Some(count) => guarded.descriptors_in_reserve(count),

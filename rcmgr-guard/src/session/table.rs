@@ -80,14 +80,12 @@ impl Table {
             half_closed,
             ..
         } = timeouts;
-        let Some(shortest) = [first_byte, idle, half_closed].into_iter().flatten().min() else {
-            return SLOWEST_SWEEP;
-        };
         let now = Instant::now();
         let is_over = |since: Instant, limit: Option<_>| {
             limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
         };
         for Entry { activity, .. } in self.lock().entries.iter().flatten() {
+            // Also without a timeout: it notes the time for those that look for idle sessions.
             let last = activity.last();
             if !activity.has_first_byte() && is_over(activity.started(), first_byte) {
                 activity.cut(Cut::FirstByte);
@@ -101,7 +99,10 @@ impl Table {
                 activity.cut(Cut::Idle);
             }
         }
-        (shortest / SWEEPS_PER_TIMEOUT).clamp(FASTEST_SWEEP, SLOWEST_SWEEP)
+        let shortest = [first_byte, idle, half_closed].into_iter().flatten().min();
+        shortest.map_or(SLOWEST_SWEEP, |shortest| {
+            (shortest / SWEEPS_PER_TIMEOUT).clamp(FASTEST_SWEEP, SLOWEST_SWEEP)
+        })
     }
 
     /// Calls `f` with each session, those included that are cut and about to end.

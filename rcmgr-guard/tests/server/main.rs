@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod backends;
+mod operations;
 mod proxy_headers;
 mod queue;
 mod sessions;
