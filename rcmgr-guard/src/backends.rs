@@ -107,15 +107,22 @@ impl Backends {
                 Ok(socket)
             }
             Err(error) => {
-                let cause = Cause::of(&error);
-                if cause == Cause::Backend {
-                    let until = self.elapsed() + TRIED_LAST.as_millis() as u64;
-                    backend.tried_last_until.store(until, Ordering::Relaxed);
-                }
-                backend.failed(cause, &error, within, counters);
+                self.failed(backend, &error, within, counters);
                 Err(NoBackend)
             }
         }
+    }
+
+    /// Notes a failure. Only a failure of the backend itself makes it the last choice: a shortage of
+    /// this machine says nothing about it.
+    fn failed(&self, backend: &Backend, error: &io::Error, within: Duration, counters: &Counters) {
+        let cause = Cause::of(error);
+        if cause == Cause::Backend {
+            let until = self.elapsed() + TRIED_LAST.as_millis() as u64;
+            // Relaxed: a hint, as above.
+            backend.tried_last_until.store(until, Ordering::Relaxed);
+        }
+        backend.failed(cause, error, within, counters);
     }
 
     fn elapsed(&self) -> u64 {
@@ -166,5 +173,44 @@ impl Backend {
                 tracing::debug!("backend {name}: no file descriptor or memory: {error}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shortage_of_local_ports_or_descriptors_is_told_apart_from_a_dead_backend() {
+        let names: [Arc<str>; 2] = ["192.0.2.1:1".into(), "192.0.2.2:1".into()];
+        let (backends, counters) = (Backends::new(&names), Counters::default());
+        let failed = |code| {
+            let error = io::Error::from_raw_os_error(code);
+            backends.failed(&backends.all[0], &error, Duration::ZERO, &counters);
+            let counts = counters.read();
+            let turns = [backends.in_turn(), backends.in_turn()];
+            let is_first = turns.iter().any(|turn| turn[0].name == names[0]);
+            let counts = (
+                counts.no_local_port,
+                counts.no_descriptor,
+                counts.backend_failures,
+            );
+            (counts, is_first)
+        };
+        assert_eq!(failed(libc::EADDRNOTAVAIL), ((1, 0, 0), true));
+        assert_eq!(failed(libc::EMFILE), ((1, 1, 0), true));
+        assert_eq!(failed(libc::ENOBUFS), ((1, 2, 0), true));
+        // A dead backend is the last choice for a while.
+        assert_eq!(failed(libc::ECONNREFUSED), ((1, 2, 1), false));
+        assert_eq!(failed(libc::EHOSTUNREACH), ((1, 2, 2), false));
+    }
+
+    #[test]
+    fn the_same_names_are_the_same_backends() {
+        let names: [Arc<str>; 2] = ["localhost:1".into(), "192.0.2.2:1".into()];
+        let backends = Backends::new(&names);
+        assert!(backends.are(&names.clone()));
+        assert!(!backends.are(&names[..1]));
     }
 }

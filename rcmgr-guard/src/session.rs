@@ -20,7 +20,6 @@ mod shared;
 mod table;
 mod waiting;
 
-pub(crate) use self::client::Client;
 pub(crate) use self::door::Door;
 pub(crate) use self::front::Front;
 pub use self::senders::MOST_HEADERS_PER_SENDER;

@@ -166,7 +166,6 @@ pub fn is_zero(manager: &Manager) -> bool {
 pub struct Echo {
     pub address: SocketAddr,
     served: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
 }
 
 impl Echo {
@@ -178,7 +177,7 @@ impl Echo {
         let address = listener.local_addr().unwrap();
         let served = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&served);
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             loop {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
@@ -190,22 +189,12 @@ impl Echo {
                 });
             }
         });
-        Self {
-            address,
-            served,
-            task,
-        }
+        Self { address, served }
     }
 
     /// How many connections it has accepted.
     pub fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
-    }
-
-    /// Closes the listening socket.
-    pub async fn stop(self) {
-        self.task.abort();
-        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 }
 
