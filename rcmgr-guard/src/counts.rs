@@ -69,7 +69,8 @@ counts! {
     backend_failures,
     /// Attempts to connect to a backend that failed because no local port was free.
     no_local_port,
-    /// Attempts to connect to a backend that failed because file descriptors or memory were short.
+    /// Attempts to connect to a backend that failed because file descriptors or memory were short, and
+    /// clients that were closed because of that.
     no_descriptor,
     /// Clients whose session ended because no backend could be connected to.
     no_backend,

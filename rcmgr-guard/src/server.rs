@@ -3,7 +3,6 @@
 mod control;
 mod drain;
 mod shed;
-mod socket;
 mod worker;
 
 use std::fmt;

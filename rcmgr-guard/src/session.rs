@@ -12,6 +12,7 @@ mod client;
 mod door;
 mod front;
 mod line;
+mod listening;
 mod running;
 mod senders;
 mod serve;
@@ -22,6 +23,7 @@ mod waiting;
 
 pub(crate) use self::door::Door;
 pub(crate) use self::front::Front;
+pub(crate) use self::listening::{Listening, listen};
 pub use self::senders::MOST_HEADERS_PER_SENDER;
 pub(crate) use self::shared::{Open, Shared};
 pub(crate) use self::table::{Entry, Table};

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
 use super::shed;
-use super::socket::{Listening, listen};
-use crate::session::{Door, Front, Open, Table};
+use crate::session::{Door, Front, Listening, Open, Table, listen};
 
 /// A listener that is closed accepts what has arrived, until nothing came for this time.
 const QUIET: Duration = Duration::from_millis(5);
@@ -226,7 +225,7 @@ fn begin(order: Order, control: &Control) -> io::Result<SocketAddr> {
 }
 
 /// Accepts until the listener is closed.
-async fn accept(door: Arc<Door<Listening>>, closing: CancellationToken, open: Open) {
+async fn accept(door: Arc<Door>, closing: CancellationToken, open: Open) {
     let mut closed = pin!(closing.cancelled());
     loop {
         tokio::select! {

@@ -4,15 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rcmgr_core::Endpoint;
-use rcmgr_tokio::Accept;
-use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::door::Door;
+use super::listening::Accepted;
 use super::setup::{Start, setup};
 use super::shared::Open;
 
-impl<L: Accept<Io = TcpStream> + 'static> Door<L> {
+impl Door {
     /// Takes the next socket and begins its session, or refuses it. Dropping the future loses no
     /// socket.
     pub(crate) async fn serve_next(self: &Arc<Self>) {
@@ -24,7 +23,7 @@ impl<L: Accept<Io = TcpStream> + 'static> Door<L> {
     }
 
     /// Begins a session. A client that is refused at once costs no task.
-    fn serve(self: &Arc<Self>, socket: TcpStream, sender: SocketAddr) {
+    fn serve(self: &Arc<Self>, socket: Accepted, sender: SocketAddr) {
         let front = self.front();
         front.counters.accepted.add(1);
         let route = front.route();
@@ -36,6 +35,14 @@ impl<L: Accept<Io = TcpStream> + 'static> Door<L> {
                 Ok(Some(scopes)) => Start::Admitted(client, scopes),
                 Ok(None) => Start::Waiting(client),
                 Err(error) => return self.refuse(socket, sender, &error),
+            }
+        };
+        let socket = match socket.register() {
+            Ok(socket) => socket,
+            Err(error) => {
+                front.counters.no_descriptor.add(1);
+                tracing::debug!("the connection of {sender} cannot be watched: {error}");
+                return;
             }
         };
         let open = Open::new(&front.shared);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rcmgr_atomic::{Direction, UsesFd};
 use rcmgr_core::Endpoint;
-use rcmgr_tokio::Accept;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,6 +14,7 @@ use super::Door;
 use super::admission::Scopes;
 use super::client::Client;
 use super::front::{Front, Route};
+use super::listening::Accepted;
 use super::running::{Running, Side, Socket};
 use super::shared::Open;
 use super::waiting::NotAdmitted;
@@ -42,8 +42,8 @@ struct Admitted {
 }
 
 /// Brings a session to its relay. `None`: it is over, and everything was given back.
-pub(super) async fn setup<L: Accept<Io = TcpStream>>(
-    door: Arc<Door<L>>,
+pub(super) async fn setup(
+    door: Arc<Door>,
     route: Arc<Route>,
     socket: TcpStream,
     sender: SocketAddr,
@@ -60,8 +60,8 @@ pub(super) async fn setup<L: Accept<Io = TcpStream>>(
 }
 
 /// The session once its client is admitted. A client that is refused gets its answer.
-async fn admitted<L: Accept<Io = TcpStream>>(
-    door: &Door<L>,
+async fn admitted(
+    door: &Door,
     route: &Route,
     socket: Socket,
     sender: SocketAddr,
@@ -98,7 +98,7 @@ async fn admitted<L: Accept<Io = TcpStream>>(
             scopes,
         }),
         Err(NotAdmitted::Refused(error)) => {
-            door.refuse(socket.io, sender, &error);
+            door.refuse(Accepted::Registered(socket.io), sender, &error);
             None
         }
         Err(NotAdmitted::Left) => None,
@@ -107,8 +107,8 @@ async fn admitted<L: Accept<Io = TcpStream>>(
 
 /// Reads the header of a trusted sender. Its connection is charged on the transient scope meanwhile,
 /// without its address.
-async fn with_header<L: Accept<Io = TcpStream>>(
-    door: &Door<L>,
+async fn with_header(
+    door: &Door,
     route: &Route,
     socket: Socket,
     sender: SocketAddr,
@@ -119,7 +119,7 @@ async fn with_header<L: Accept<Io = TcpStream>>(
     let scope = match opened {
         Ok(scope) => scope,
         Err(error) => {
-            door.refuse(socket.io, sender, &error);
+            door.refuse(Accepted::Registered(socket.io), sender, &error);
             return None;
         }
     };
@@ -148,8 +148,8 @@ async fn with_header<L: Accept<Io = TcpStream>>(
 }
 
 /// The session once it is connected to a backend.
-async fn connected<L: Accept<Io = TcpStream>>(
-    door: &Door<L>,
+async fn connected(
+    door: &Door,
     route: &Arc<Route>,
     admitted: Admitted,
     open: Open,

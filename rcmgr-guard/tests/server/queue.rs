@@ -1,5 +1,6 @@
 //! Clients that wait for room.
 
+use std::io;
 use std::time::Duration;
 
 use rcmgr_atomic::Limits;
@@ -10,8 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::{
-    Echo, LONG, Proxy, echo, eventually, expect, expect_end, expect_reset, in_time,
-    one_of_each_address, reset, rest, run,
+    Echo, LONG, Proxy, echo, eventually, expect, in_time, one_of_each_address, reset, rest, run,
 };
 
 /// Limits with so many sessions of the service `echo`.
@@ -299,11 +299,12 @@ fn refused_clients_get_the_answer_of_the_settings() {
     run(async || {
         let backend = Echo::start().await;
         let mut proxy = Proxy::start(sessions(0), &[backend.address], |_| {});
-        expect_end(&mut proxy.connect().await).await;
+        assert_eq!(proxy.outcome().await, Ok(Vec::new()));
         proxy
             .apply(|settings| settings.listeners[0].on_refusal = OnRefusal::Reset)
             .unwrap();
-        expect_reset(&mut proxy.connect().await).await;
+        let outcome = proxy.outcome().await;
+        assert_eq!(outcome, Err(io::ErrorKind::ConnectionReset));
         eventually("both are counted", || {
             proxy.counts().refused_by_service == 2
         })

@@ -123,6 +123,14 @@ impl Proxy {
         socket.connect(self.address()).await.unwrap()
     }
 
+    /// Connects, and reads to the end or the error. A reset may come before the connect is over.
+    pub async fn outcome(&self) -> Result<Vec<u8>, io::ErrorKind> {
+        match TcpStream::connect(self.address()).await {
+            Ok(mut client) => rest(&mut client).await,
+            Err(error) => Err(error.kind()),
+        }
+    }
+
     /// A client that has got an answer from the echo backend.
     pub async fn served(&self) -> TcpStream {
         let mut client = self.connect().await;
