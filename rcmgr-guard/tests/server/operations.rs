@@ -1,12 +1,13 @@
 //! Reload, lowered limits, and the end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_guard::{Overflow, Queue, Server};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::{
@@ -234,7 +235,8 @@ fn the_longest_idle_are_shed_when_a_limit_is_lowered_if_that_is_set() {
             .apply(|settings| settings.overflow = Overflow::ShedIdle)
             .unwrap();
         // Two of them are idle, and the others move bytes.
-        let (mut busy, mut idle) = (clients.split_off(2), clients);
+        let mut idle = vec![clients.remove(4), clients.remove(2)];
+        let mut busy = clients;
         for _ in 0..15 {
             for client in &mut busy {
                 echo(client, b"busy").await;
@@ -452,31 +454,42 @@ fn a_second_signal_ends_a_drain_at_once() {
 
 #[test]
 fn connections_that_have_arrived_are_served_when_their_listener_is_removed() {
+    const CLIENTS: usize = 50;
     run(async || {
-        // The clients connect, and the reload follows, often before the worker has accepted them.
-        let backend = TcpListener::bind(localhost(0)).await.unwrap();
-        let to = backend.local_addr().unwrap();
-        let mut proxy = Proxy::start(Limits::unlimited(), &[to], |_| {});
-        for _ in 0..20 {
-            let clients: Vec<_> = (0..20)
-                .map(|_| std::net::TcpStream::connect(proxy.address()).unwrap())
-                .collect();
-            let other = listen(&[to]);
-            proxy
-                .apply(|settings| settings.listeners = vec![other])
-                .unwrap();
-            let mut served = Vec::new();
-            for _ in &clients {
-                served.push(in_time("a client", backend.accept()).await.unwrap().0);
-            }
-            for client in clients {
-                drop(client);
-            }
-            for mut socket in served {
-                let _ = rest(&mut socket).await;
-            }
+        let backend = Echo::start().await;
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        // The worker asks for the socket of each listener, and waits for the second answer.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        go.send(()).unwrap();
+        let opened = move |_| {
+            wait.lock().unwrap().recv().unwrap();
+            Ok(None)
+        };
+        let first = settings(&[backend.address]);
+        let server = Server::start_with(manager.clone(), first.clone(), opened).unwrap();
+        let server = Arc::new(server);
+        let address = server.addresses()[0];
+        let reloaded = Arc::clone(&server);
+        let reload = tokio::task::spawn_blocking(move || {
+            let mut second = first;
+            second.listeners[0].on = "127.0.0.2:0".parse().unwrap();
+            reloaded.apply(second)
+        });
+        // Until the worker waits, it accepts.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let clients = (0..CLIENTS).map(|_| std::net::TcpStream::connect(address).unwrap());
+        let clients = Vec::from_iter(clients);
+        assert_eq!(manager.stat().system.conns_inbound, 0);
+        go.send(()).unwrap();
+        in_time("the reload", reload).await.unwrap().unwrap();
+        for client in clients {
+            client.set_nonblocking(true).unwrap();
+            let mut client = TcpStream::from_std(client).unwrap();
+            echo(&mut client, b"hello").await;
         }
-        proxy.end().await;
+        drop(server);
+        assert!(crate::support::is_zero(&manager));
     });
 }
 

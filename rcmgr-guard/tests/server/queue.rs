@@ -47,27 +47,55 @@ async fn waiting(proxy: &Proxy, before: u64) -> TcpStream {
 }
 
 #[test]
-fn clients_that_wait_are_served_in_the_order_in_which_they_came() {
+fn clients_that_wait_are_served_in_the_order_in_which_they_came_on_all_workers() {
+    const LINE: u64 = 20;
     run(async || {
-        let (_backend, proxy) = with_queue(sessions(1), 3, LONG).await;
+        let backend = Echo::start().await;
+        let proxy = Proxy::start(sessions(1), &[backend.address], |settings| {
+            settings.workers.count = 3;
+            settings.listeners[0].queue = Some(Queue {
+                most: LINE as usize,
+                longest: LONG,
+            });
+        });
         let mut current = proxy.served().await;
         let mut line = Vec::new();
-        for before in 0..3 {
+        for before in 0..LINE {
             line.push(waiting(&proxy, before).await);
         }
         for mut next in line {
-            let mut early = [0];
-            next.set_nodelay(true).unwrap();
-            assert!(next.try_read(&mut early).is_err());
+            assert!(next.try_read(&mut [0]).is_err());
             drop(current);
             expect(&mut next, b"hello").await;
             current = next;
         }
         let counts = proxy.counts();
-        assert_eq!((counts.queued, counts.waiting, counts.refused()), (3, 0, 0));
+        assert_eq!(
+            (counts.queued, counts.waiting, counts.refused()),
+            (LINE, 0, 0)
+        );
         // Waiting is no refusal for the manager either.
         assert_eq!(proxy.manager.view_service("echo").refusals().total(), 0);
         drop(current);
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_new_client_does_not_overtake_those_that_wait() {
+    run(async || {
+        let (_backend, proxy) = with_queue(sessions(1), 3, LONG).await;
+        let current = proxy.served().await;
+        let mut first = waiting(&proxy, 0).await;
+        // There is room now, and the client that waits does not know yet.
+        proxy.manager.set_limits(sessions(2));
+        let mut second = proxy.connect().await;
+        second.write_all(b"hello").await.unwrap();
+        expect(&mut first, b"hello").await;
+        proxy.has_waiting(1).await;
+        drop(current);
+        expect(&mut second, b"hello").await;
+        drop((first, second));
         proxy.end().await;
     });
 }
