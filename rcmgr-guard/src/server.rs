@@ -107,8 +107,15 @@ impl Server {
     /// spreads the clients among them.
     ///
     /// With descriptor tables of their own, workers start with a copy of all descriptors that are
-    /// open. So start the server before sockets are opened elsewhere in the process: a socket that
-    /// is closed elsewhere stays open in the copies.
+    /// open. Two rules follow:
+    ///
+    /// - Start the server before sockets are opened elsewhere in the process. A socket that is
+    ///   closed elsewhere stays open in the copies.
+    /// - Make the other runtimes of the process first, those of other servers included, if their tasks
+    ///   wait for something that a session may give: room in the manager, or a file descriptor of a
+    ///   [`Guarded`](rcmgr_tokio::Guarded) listener. A worker wakes such a task by a write to a
+    ///   descriptor of its runtime, whose number means something else in a table that was copied
+    ///   before.
     ///
     /// # Errors
     ///

@@ -176,7 +176,7 @@ impl<L: Accept> Guarded<L> {
     /// the IPv4 address.
     ///
     /// The server opens a connection in the manager. If that is refused, it calls
-    /// [`refuse`](Self::refuse). It keeps a [`WakeAcceptors`] behind each socket, and the connection
+    /// [`refuse`](Self::refuse). It keeps a [`WakeAcceptors`](crate::WakeAcceptors) behind each socket, and the connection
     /// behind both.
     ///
     /// ```

@@ -3,8 +3,10 @@
 #![cfg(target_os = "linux")]
 
 mod backends;
-mod operations;
+mod ending;
+mod lowered_limits;
 mod proxy_headers;
 mod queue;
+mod reload;
 mod sessions;
 mod support;

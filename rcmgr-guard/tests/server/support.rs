@@ -277,3 +277,10 @@ pub fn one_of_each_address() -> Limits {
     limits.addresses = AddressLimits::new(config).unwrap();
     limits
 }
+
+/// Limits that allow so many sessions.
+pub fn with_sessions(sessions: u64) -> Limits {
+    let mut limits = Limits::unlimited();
+    limits.system.conns_inbound = sessions.into();
+    limits
+}
