@@ -11,7 +11,8 @@ use std::io;
 use std::process::Command;
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId, Priority, Stream, UsesFd,
+    Connection, Direction, Endpoint, GIB, KIB, Limit, Limits, Manager, PeerId, Priority, Stream,
+    UsesFd,
 };
 
 /// An operation that is repeated.
@@ -27,6 +28,34 @@ const CASES: &[Case] = &[
             for _ in 0..times {
                 reserve(&scopes.stream);
                 scopes.stream.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "stream, 4 KiB, medium: reserve, release",
+        run: |scopes, times| {
+            for _ in 0..times {
+                let reserved = scopes
+                    .stream
+                    .reserve_memory(black_box(4 * KIB), Priority::Medium);
+                reserved.expect("there is room");
+                scopes.stream.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "stream, medium: refused by the leaf's limit",
+        run: |scopes, times| {
+            // Between the part of the limit for this priority, and the whole of it.
+            let held = scopes
+                .stream
+                .reserve_memory(black_box(700 * GIB), Priority::Always);
+            held.expect("there is room");
+            for _ in 0..times {
+                let refused = scopes
+                    .stream
+                    .reserve_memory(black_box(4 * KIB), Priority::Medium);
+                assert!(refused.is_err());
             }
         },
     },

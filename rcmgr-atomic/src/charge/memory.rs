@@ -69,8 +69,12 @@ impl Charge for Memory {
 
     #[inline]
     fn credit(self) -> Option<(Kind, u64)> {
-        // A lower priority may use less than the limit, so the nodes must be checked.
-        (self.level == u8::MAX).then_some((Kind::Memory, self.size))
+        Some((Kind::Memory, self.size))
+    }
+
+    #[inline]
+    fn is_within(self, node: &Node, version: LimitsVersion) -> bool {
+        node.memory.is_within(version, self.level)
     }
 
     fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {

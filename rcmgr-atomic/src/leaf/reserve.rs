@@ -3,7 +3,7 @@
 use rcmgr_core::{Error, Priority, Resource, Result};
 
 use super::state::Leaf;
-use crate::charge::{Charge, Memory, Refused};
+use crate::charge::{Memory, Refused};
 use crate::engine::Engine;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::threshold;
@@ -52,11 +52,9 @@ impl Leaf {
     // Otherwise the reservations of spans call it: a quarter of their time.
     #[inline(always)]
     fn charge_from_credit(&self, charge: Memory) -> Option<LeafWord> {
-        // 1. Find the credit that could pay. A path without credit, and a priority that may not use
-        //    the whole limit, take the slow path.
-        let (kind, amount) = charge.credit()?;
+        // 1. A path without credit takes the slow path.
         let (word, path) = self.staged.load();
-        let credit = path.credit()?;
+        path.credit()?;
         let engine = path.home();
         // Requests may wait for the leaf itself: the slow path sees to their order. (A leaf that a
         // request has waited for is marked like one with spans.)
@@ -66,9 +64,10 @@ impl Leaf {
         let version = engine.versions().get();
         // 2. Check the own limit of the leaf.
         memory_with(word, self.memory_limit(engine, version), charge)?.ok()?;
-        // 3. Take the credit. It is charged on all nodes of the path already, so no node is checked
-        //    or written. Path first: the path never holds less than its leaves.
-        if !credit.stock(kind).take(version, amount) {
+        // 3. Take the credit. It is charged on all nodes of the path already, so no node is written,
+        //    and none is checked for the highest priority. Path first: the path never holds less
+        //    than its leaves.
+        if !path.take_credit(version, charge) {
             return None;
         }
         // 4. Charge the leaf last, if the limits that were checked are still current.

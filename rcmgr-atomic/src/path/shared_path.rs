@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rcmgr_core::{ScopeClass, ScopeId};
 
-use super::credit::Credit;
+use super::credit::{Credit, Stock};
 use super::kind::PathKind;
 use super::lend_state::LendState;
 use super::links::Links;
@@ -217,11 +217,37 @@ impl<H: Home> Path<H> {
     }
 
     /// Pays for the charge with credit of the path, which is charged on all nodes already. Returns
-    /// whether there was enough.
+    /// whether there was enough, and whether each node is within the part of its limit that the
+    /// charge may use.
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
-        let take = |(kind, amount)| Some(self.credit()?.stock(kind).take(version, amount));
-        charge.credit().and_then(take).unwrap_or(false)
+        let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
+            return false;
+        };
+        // 1. Take the credit. All of it is within the limits, so a charge that may use the whole
+        //    limit is paid for.
+        let stock = credit.stock(kind);
+        if !stock.take(version, amount) {
+            return false;
+        }
+        // 2. A lower priority may use only a part of the limit. This is checked after the credit was
+        //    taken: from then on the usage of each node includes the charge. Before, another thread
+        //    could add to the credit between the check and the taking.
+        if charge.level() == u8::MAX || self.iter().all(|node| charge.is_within(node, version)) {
+            return true;
+        }
+        // 3. It is over that part, or only the credit is: the nodes decide. Put the credit back.
+        self.put_back(stock, charge, amount);
+        false
+    }
+
+    /// Puts credit back that was taken and not used. If the stock was recalled meanwhile, takes it
+    /// back from the nodes.
+    #[cold]
+    fn put_back(&self, stock: &Stock, charge: impl Charge, amount: u64) {
+        if !stock.put(amount) {
+            self.cancel(charge);
+        }
     }
 
     #[inline]

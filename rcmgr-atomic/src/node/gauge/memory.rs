@@ -58,6 +58,13 @@ impl MemoryGauge {
         }
     }
 
+    /// Whether the usage is within the share of the limit that this priority level may use.
+    #[inline]
+    pub fn is_within(&self, version: LimitsVersion, level: u8) -> bool {
+        // The usage is read after credit was taken. That was Acquire, so the usage includes it.
+        self.used() <= threshold(self.limit(version), level, u64::MAX)
+    }
+
     /// Whether there would be room for `size` if nothing were used. The error has the usage.
     pub fn check_alone(
         &self,
