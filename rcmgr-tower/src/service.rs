@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
+use rcmgr_core::Priority;
 use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
@@ -38,9 +39,6 @@ pub(crate) struct Config {
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 
-/// A request with its charged body, and its span.
-type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
-
 impl Config {
     /// The answer to a refused request. With `close`, the connection is closed after it.
     fn answer(&self, refusal: &Refusal, close: bool) -> Response<Bytes> {
@@ -56,39 +54,60 @@ impl Config {
         response
     }
 
-    /// Admits a request: opens its span, and charges it.
-    fn admit<B: Body>(
+    /// Admits a request: charges it, and puts its span into its extensions.
+    #[inline]
+    pub(crate) fn admit<B>(
         &self,
         connection: Option<&ConnInfo>,
-        request: Request<B>,
-    ) -> Result<Admitted<B>, (Refusal, B)> {
-        let (mut request, priority) = self.priority.of(request);
-        let base = self.memory_per_request;
-        let opened = begin_span(request.extensions_mut(), connection, &self.scope);
-        let admitted = opened.and_then(|span| {
-            span.reserve_memory(base, priority)?;
-            Ok(span)
-        });
-        let span = match admitted {
-            Ok(span) => span,
-            Err(error) => return Err((Refusal::NoRoom(error), request.into_body())),
-        };
-        let is_empty = request.body().is_end_stream();
-        let mut meter = None;
-        if let Some(budget) = self.body.filter(|_| !is_empty) {
-            let declared = declared_length(request.headers(), request.body());
-            match Meter::new(span.clone(), budget, priority, base, declared) {
-                Ok(of_body) => meter = Some(of_body),
-                Err(refusal) => return Err((refusal, request.into_body())),
-            }
-        }
+        request: &mut Request<B>,
+        priority: Priority,
+    ) -> Result<RequestSpan, Refusal> {
+        let (extensions, size) = (request.extensions_mut(), self.memory_per_request);
+        let span = begin_span(extensions, connection, &self.scope, size, priority);
+        let span = span.map_err(Refusal::NoRoom)?;
         request.extensions_mut().insert(span.clone());
-        let request = request.map(|body| match is_empty {
-            true => RequestBody::empty(),
-            false => RequestBody::new(body, meter, self.body_error),
-        });
-        Ok((request, span))
+        Ok(span)
     }
+
+    /// What charges the body of a request, if there is a budget for it.
+    pub(crate) fn meter<B: Body>(
+        &self,
+        span: &RequestSpan,
+        request: &Request<B>,
+        priority: Priority,
+    ) -> Result<Option<Meter<B::Data>>, Refusal> {
+        let (base, declared) = (
+            self.memory_per_request,
+            declared_length(request.headers(), request.body()),
+        );
+        let meter = |budget| Meter::new(span.clone(), budget, priority, base, declared);
+        self.body.map(meter).transpose()
+    }
+
+    /// The future of the answer to a refused request.
+    #[cold]
+    pub(crate) fn refuse<F, B>(&self, refusal: &Refusal, request: Request<B>) -> ResponseFuture<F>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        let closes = closes(&request) && !request.body().is_end_stream();
+        let response = self.answer(refusal, closes);
+        // Over HTTP/2 an unread body ends without harm. A client that waits for `100 Continue` has
+        // sent nothing, and to read from it would send it that.
+        if closes && !request.headers().contains_key(header::EXPECT) {
+            spawn(drain(Box::pin(request.into_body())));
+        }
+        let response = Some(response);
+        ResponseFuture {
+            kind: Kind::Refused { response },
+        }
+    }
+}
+
+/// Whether the connection is closed after a refusal of this request whose body is not read.
+fn closes<B>(request: &Request<B>) -> bool {
+    request.version() <= Version::HTTP_11
 }
 
 /// The length that the client has declared for a body; zero if it has declared none.
@@ -160,33 +179,53 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let closes = request.version() <= Version::HTTP_11;
-        let connects = request.method() == Method::CONNECT;
-        let continues =
-            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
-        match self.config.admit(self.connection.as_ref(), request) {
-            Ok((request, span)) => ResponseFuture {
-                kind: Kind::Handler {
-                    future: self.inner.call(request),
-                    span: Some(span),
-                    config: self.config.clone(),
-                    closes,
-                    connects,
-                },
-            },
-            Err((refusal, body)) => {
-                let is_unread = !body.is_end_stream();
-                let response = self.config.answer(&refusal, closes && is_unread);
-                // Over HTTP/2 an unread body ends without harm. A client that waits for
-                // `100 Continue` has sent nothing, and to read from it would send it that.
-                if is_unread && closes && !continues {
-                    spawn(drain(Box::pin(body)));
-                }
-                let response = Some(response);
-                ResponseFuture {
-                    kind: Kind::Refused { response },
-                }
-            }
+        let (mut request, priority) = self.config.priority.of(request);
+        let connection = self.connection.as_ref();
+        let span = match self.config.admit(connection, &mut request, priority) {
+            Ok(span) => span,
+            Err(refusal) => return self.config.refuse(&refusal, request),
+        };
+        let handling = Handling::of(&request, span, &self.config);
+        let request = if request.body().is_end_stream() {
+            request.map(|_| RequestBody::empty())
+        } else {
+            let meter = match self.config.meter(&handling.span, &request, priority) {
+                Ok(meter) => meter,
+                Err(refusal) => return self.config.refuse(&refusal, request),
+            };
+            request.map(|body| RequestBody::new(body, meter, self.config.body_error))
+        };
+        handling.by(self.inner.call(request))
+    }
+}
+
+/// What the layer keeps of a request while it is handled.
+pub(crate) struct Handling {
+    pub(crate) span: RequestSpan,
+    config: Arc<Config>,
+    /// Whether the connection is closed after a refusal.
+    closes: bool,
+    /// Whether a success turns the connection over to another protocol.
+    connects: bool,
+}
+
+impl Handling {
+    #[inline]
+    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan, config: &Arc<Config>) -> Self {
+        Self {
+            span,
+            config: config.clone(),
+            closes: closes(request),
+            connects: request.method() == Method::CONNECT,
+        }
+    }
+
+    /// The future of the response, with the future of the handler.
+    #[inline]
+    pub(crate) fn by<F>(self, future: F) -> ResponseFuture<F> {
+        let handling = Some(self);
+        ResponseFuture {
+            kind: Kind::Handler { future, handling },
         }
     }
 }
@@ -213,12 +252,7 @@ pin_project! {
         Handler {
             #[pin]
             future: F,
-            span: Option<RequestSpan>,
-            config: Arc<Config>,
-            // Whether the connection is closed after a refusal.
-            closes: bool,
-            // Whether a success turns the connection over to another protocol.
-            connects: bool,
+            handling: Option<Handling>,
         },
         Refused {
             response: Option<Response<Bytes>>,
@@ -235,28 +269,23 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (response, rest) = match self.project().kind.project() {
-            KindProjection::Handler {
-                future,
-                span,
-                config,
-                closes,
-                connects,
-            } => {
+            KindProjection::Handler { future, handling } => {
                 let handled = ready!(future.poll(cx));
-                let span = span.take().expect("it is not polled after its end");
+                let handling = handling.take().expect("it is not polled after its end");
+                let Handling { span, config, .. } = handling;
                 let Some(refused) = span.refused_body() else {
                     return Poll::Ready(handled.map(|response| {
                         let status = response.status();
                         let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-                        if is_upgrade || (*connects && status.is_success()) {
+                        if is_upgrade || (handling.connects && status.is_success()) {
                             span.note_upgrade();
                         }
                         response.map(|body| ResponseBody::of_handler(body, span))
                     }));
                 };
                 // The body was refused: the layer answers, whatever the handler made of it.
-                let rest = refused.take_rest().filter(|_| *closes);
-                (config.answer(&refused.refusal, *closes), rest)
+                let rest = refused.take_rest().filter(|_| handling.closes);
+                (config.answer(&refused.refusal, handling.closes), rest)
             }
             KindProjection::Refused { response } => (
                 response.take().expect("it is not polled after its end"),
@@ -271,7 +300,10 @@ where
 impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Handler { span, .. } => f.debug_tuple("Handler").field(span).finish(),
+            Kind::Handler { handling, .. } => {
+                let span = handling.as_ref().map(|handling| &handling.span);
+                f.debug_tuple("Handler").field(&span).finish()
+            }
             Kind::Refused { response } => f.debug_tuple("Refused").field(response).finish(),
         }
     }

@@ -308,7 +308,7 @@ async fn layers_outside_see_a_refusal_as_a_response() {
         panic!("{seen:?}");
     };
     assert_eq!(*status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(error.scope().unwrap().to_string(), "system.span-1");
+    assert_eq!(error.scope().unwrap().to_string(), "system");
 }
 
 #[tokio::test]
@@ -364,7 +364,7 @@ async fn a_hook_may_tell_the_scope_escaped_and_what_to_change() {
     let text = read(refused).await;
     assert_eq!(
         text,
-        "service:we\\u{1b}[31mb.span-1 refused 4096 bytes of memory at priority medium (60 % of the limit): \
+        "service:we\\u{1b}[31mb refused 4096 bytes of memory at priority medium (60 % of the limit): \
          0 of 4000 in use. The request may be tried again later. If this happens often, raise the \
          limit of that scope",
     );

@@ -149,8 +149,22 @@ impl SpanState {
         }
         owner.prepare_for_spans()?;
         let is_recorded = owner.engine().recorder().is_some();
-        let span = Shared::new_with(|| Self {
-            word: AtomicU64::new(SpanWord::OPENED.0),
+        let span = Shared::new_with(|| Self::with_word(owner, depth, SpanWord::OPENED));
+        if is_recorded {
+            span.record_begun();
+        }
+        Ok(span)
+    }
+
+    /// A span of `owner` that is closed from the start.
+    #[cold]
+    pub fn closed_from_start(owner: Owner) -> Shared<Self> {
+        Shared::new_with(|| Self::with_word(owner, 1, SpanWord::CLOSED_EMPTY))
+    }
+
+    fn with_word(owner: Owner, depth: u32, word: SpanWord) -> Self {
+        Self {
+            word: AtomicU64::new(word.0),
             number: LazyNumber::none(),
             depth,
             owner,
@@ -158,11 +172,7 @@ impl SpanState {
             own_memory: OwnMemory::new(),
             limit_override: LimitOverride::none(),
             preparing: RareLock::default(),
-        });
-        if is_recorded {
-            span.record_begun();
         }
-        Ok(span)
     }
 
     #[cold]

@@ -2,8 +2,11 @@
 //! scope.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Ready, ready};
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -11,11 +14,11 @@ use axum::extract::Request;
 use axum::extract::connect_info::Connected;
 use axum::response::Response;
 use axum::serve::IncomingStream;
+use http_body::Body as _;
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::service::{RequestScopesService, ResponseFuture};
+use crate::service::{Config, Handling, ResponseFuture};
 use crate::{ConnInfo, RequestBody, RequestScopes};
 
 impl RequestScopes {
@@ -73,16 +76,21 @@ where
     }
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
-        let info = ConnInfo::connect_info(stream);
-        let layer = self.layer.clone().connection(info);
-        let service = layer.layer(Unwrapped(self.app.clone()));
-        ready(Ok(AppService(service)))
+        ready(Ok(AppService {
+            app: self.app.clone(),
+            config: self.layer.config(),
+            connection: ConnInfo::connect_info(stream),
+        }))
     }
 }
 
 /// An app that serves one connection.
-#[derive(Debug, Clone)]
-pub struct AppService<A>(RequestScopesService<Unwrapped<A>>);
+#[derive(Clone)]
+pub struct AppService<A> {
+    app: A,
+    config: Arc<Config>,
+    connection: ConnInfo,
+}
 
 impl<A> Service<Request> for AppService<A>
 where
@@ -93,13 +101,37 @@ where
     type Future = AppFuture<A::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        self.0.poll_ready(cx)
+        self.app.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        AppFuture {
-            future: self.0.call(request),
+        let (mut request, priority) = self.config.priority.of(request);
+        let connection = Some(&self.connection);
+        let span = match self.config.admit(connection, &mut request, priority) {
+            Ok(span) => span,
+            Err(refusal) => return self.config.refuse(&refusal, request).into(),
+        };
+        let handling = Handling::of(&request, span, &self.config);
+        // A request without a body goes on as it is.
+        if !request.body().is_end_stream() {
+            let meter = match self.config.meter(&handling.span, &request, priority) {
+                Ok(meter) => meter,
+                Err(refusal) => return self.config.refuse(&refusal, request).into(),
+            };
+            let body = mem::take(request.body_mut());
+            let body = RequestBody::new(body, meter, self.config.body_error);
+            *request.body_mut() = Body::new(body);
         }
+        handling.by(self.app.call(request)).into()
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for AppService<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppService")
+            .field("app", &self.app)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,6 +144,12 @@ pin_project! {
     }
 }
 
+impl<F> From<ResponseFuture<F>> for AppFuture<F> {
+    fn from(future: ResponseFuture<F>) -> Self {
+        Self { future }
+    }
+}
+
 impl<F, E> Future for AppFuture<F>
 where
     F: Future<Output = Result<Response, E>>,
@@ -121,27 +159,5 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(self.project().future.poll(cx))?;
         Poll::Ready(Ok(response.map(Body::new)))
-    }
-}
-
-/// An app that takes the bodies of the layer.
-#[derive(Debug, Clone)]
-struct Unwrapped<A>(A);
-
-impl<A: Service<Request>> Service<http::Request<RequestBody<Body>>> for Unwrapped<A> {
-    type Response = A::Response;
-    type Error = A::Error;
-    type Future = A::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<RequestBody<Body>>) -> A::Future {
-        self.0.call(request.map(|body| match body.is_empty() {
-            // Without an allocation.
-            true => Body::empty(),
-            false => Body::new(body),
-        }))
     }
 }
