@@ -185,7 +185,7 @@ where
             Ok(span) => span,
             Err(refusal) => return self.config.refuse(&refusal, request),
         };
-        let handling = Handling::of(&request, span, &self.config);
+        let mut handling = Handling::of(&request, span);
         let request = if request.body().is_end_stream() {
             request.map(|_| RequestBody::empty())
         } else {
@@ -193,6 +193,7 @@ where
                 Ok(meter) => meter,
                 Err(refusal) => return self.config.refuse(&refusal, request),
             };
+            handling.config = Some(self.config.clone());
             request.map(|body| RequestBody::new(body, meter, self.config.body_error))
         };
         handling.by(self.inner.call(request))
@@ -202,7 +203,8 @@ where
 /// What the layer keeps of a request while it is handled.
 pub(crate) struct Handling {
     pub(crate) span: RequestSpan,
-    config: Arc<Config>,
+    /// How a body is refused that arrives now. `None` if the request has no body.
+    pub(crate) config: Option<Arc<Config>>,
     /// Whether the connection is closed after a refusal.
     closes: bool,
     /// Whether a success turns the connection over to another protocol.
@@ -211,10 +213,10 @@ pub(crate) struct Handling {
 
 impl Handling {
     #[inline]
-    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan, config: &Arc<Config>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan) -> Self {
         Self {
             span,
-            config: config.clone(),
+            config: None,
             closes: closes(request),
             connects: request.method() == Method::CONNECT,
         }
@@ -273,7 +275,8 @@ where
                 let handled = ready!(future.poll(cx));
                 let handling = handling.take().expect("it is not polled after its end");
                 let Handling { span, config, .. } = handling;
-                let Some(refused) = span.refused_body() else {
+                let refused = config.and_then(|config| Some((span.refused_body()?, config)));
+                let Some((refused, config)) = refused else {
                     return Poll::Ready(handled.map(|response| {
                         let status = response.status();
                         let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
