@@ -26,10 +26,7 @@ impl ChoosePriority {
 }
 
 #[inline(never)]
-fn by_head<B>(
-    choose: &dyn Fn(&Parts) -> Priority,
-    request: Request<B>,
-) -> (Request<B>, Priority) {
+fn by_head<B>(choose: &dyn Fn(&Parts) -> Priority, request: Request<B>) -> (Request<B>, Priority) {
     let (head, body) = request.into_parts();
     let priority = choose(&head);
     (Request::from_parts(head, body), priority)

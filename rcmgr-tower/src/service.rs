@@ -262,6 +262,50 @@ pin_project! {
     }
 }
 
+impl<F> ResponseFuture<F> {
+    /// Polls for the response. `holding` puts the span into the response of the handler, and `refused`
+    /// makes a response of the answer to a refused request.
+    // With two functions, the response of the handler can be changed in its place.
+    #[inline(always)]
+    pub(crate) fn poll_response<R, E, T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        holding: impl FnOnce(Response<R>, RequestSpan) -> Response<T>,
+        refused: impl FnOnce(Response<Bytes>) -> Response<T>,
+    ) -> Poll<Result<Response<T>, E>>
+    where
+        F: Future<Output = Result<Response<R>, E>>,
+    {
+        let (future, handling) = match self.project().kind.project() {
+            KindProjection::Handler { future, handling } => (future, handling),
+            KindProjection::Refused { response } => {
+                let response = response.take().expect("it is not polled after its end");
+                return Poll::Ready(Ok(refused(response)));
+            }
+        };
+        let handled = ready!(future.poll(cx));
+        let handling = handling.take().expect("it is not polled after its end");
+        let Handling { span, config, .. } = handling;
+        if let Some(config) = config
+            && let Some(body) = span.refused_body()
+        {
+            // The body was refused: the layer answers, whatever the handler made of it.
+            let rest = body.take_rest().filter(|_| handling.closes);
+            let answer = config.answer(&body.refusal, handling.closes);
+            rest.into_iter().for_each(spawn);
+            return Poll::Ready(Ok(refused(answer)));
+        }
+        Poll::Ready(handled.map(|response| {
+            let status = response.status();
+            let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+            if is_upgrade || (handling.connects && status.is_success()) {
+                span.note_upgrade();
+            }
+            holding(response, span)
+        }))
+    }
+}
+
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
@@ -270,33 +314,11 @@ where
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (response, rest) = match self.project().kind.project() {
-            KindProjection::Handler { future, handling } => {
-                let handled = ready!(future.poll(cx));
-                let handling = handling.take().expect("it is not polled after its end");
-                let Handling { span, config, .. } = handling;
-                let refused = config.and_then(|config| Some((span.refused_body()?, config)));
-                let Some((refused, config)) = refused else {
-                    return Poll::Ready(handled.map(|response| {
-                        let status = response.status();
-                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-                        if is_upgrade || (handling.connects && status.is_success()) {
-                            span.note_upgrade();
-                        }
-                        response.map(|body| ResponseBody::of_handler(body, span))
-                    }));
-                };
-                // The body was refused: the layer answers, whatever the handler made of it.
-                let rest = refused.take_rest().filter(|_| handling.closes);
-                (config.answer(&refused.refusal, handling.closes), rest)
-            }
-            KindProjection::Refused { response } => (
-                response.take().expect("it is not polled after its end"),
-                None,
-            ),
-        };
-        rest.into_iter().for_each(spawn);
-        Poll::Ready(Ok(response.map(ResponseBody::of_refusal)))
+        self.poll_response(
+            cx,
+            |response, span| response.map(|body| ResponseBody::of_handler(body, span)),
+            |answer| answer.map(ResponseBody::of_refusal),
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use std::future::{Ready, ready};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::service::{Config, Handling, ResponseFuture};
-use crate::{ConnInfo, RequestBody, RequestScopes};
+use crate::{ConnInfo, RequestBody, RequestScopes, RequestSpan, ResponseBody};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
@@ -167,7 +167,18 @@ where
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.project().future.poll(cx))?;
-        Poll::Ready(Ok(response.map(Body::new)))
+        self.project()
+            .future
+            .poll_response(cx, hold, |answer| answer.map(Body::from))
     }
+}
+
+/// Puts the span into the body of a response. A response without a body ends with its head.
+#[inline]
+fn hold(mut response: Response, span: RequestSpan) -> Response {
+    let body = response.body_mut();
+    if !body.is_end_stream() {
+        *body = Body::new(ResponseBody::of_handler(mem::take(body), span));
+    }
+    response
 }
