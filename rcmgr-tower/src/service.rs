@@ -185,7 +185,7 @@ where
             Ok(span) => span,
             Err(refusal) => return self.config.refuse(&refusal, request),
         };
-        let handling = Handling::of(&request, span, &self.config);
+        let mut handling = Handling::of(&request, span);
         let request = if request.body().is_end_stream() {
             request.map(|_| RequestBody::empty())
         } else {
@@ -193,6 +193,7 @@ where
                 Ok(meter) => meter,
                 Err(refusal) => return self.config.refuse(&refusal, request),
             };
+            handling.config = Some(self.config.clone());
             request.map(|body| RequestBody::new(body, meter, self.config.body_error))
         };
         handling.by(self.inner.call(request))
@@ -202,7 +203,8 @@ where
 /// What the layer keeps of a request while it is handled.
 pub(crate) struct Handling {
     pub(crate) span: RequestSpan,
-    config: Arc<Config>,
+    /// How a body is refused that arrives now. `None` if the request has no body.
+    pub(crate) config: Option<Arc<Config>>,
     /// Whether the connection is closed after a refusal.
     closes: bool,
     /// Whether a success turns the connection over to another protocol.
@@ -211,10 +213,10 @@ pub(crate) struct Handling {
 
 impl Handling {
     #[inline]
-    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan, config: &Arc<Config>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan) -> Self {
         Self {
             span,
-            config: config.clone(),
+            config: None,
             closes: closes(request),
             connects: request.method() == Method::CONNECT,
         }
@@ -260,6 +262,50 @@ pin_project! {
     }
 }
 
+impl<F> ResponseFuture<F> {
+    /// Polls for the response. `holding` puts the span into the response of the handler, and `refused`
+    /// makes a response of the answer to a refused request.
+    // With two functions, the response of the handler can be changed in its place.
+    #[inline(always)]
+    pub(crate) fn poll_response<R, E, T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        holding: impl FnOnce(Response<R>, RequestSpan) -> Response<T>,
+        refused: impl FnOnce(Response<Bytes>) -> Response<T>,
+    ) -> Poll<Result<Response<T>, E>>
+    where
+        F: Future<Output = Result<Response<R>, E>>,
+    {
+        let (future, handling) = match self.project().kind.project() {
+            KindProjection::Handler { future, handling } => (future, handling),
+            KindProjection::Refused { response } => {
+                let response = response.take().expect("it is not polled after its end");
+                return Poll::Ready(Ok(refused(response)));
+            }
+        };
+        let handled = ready!(future.poll(cx));
+        let handling = handling.take().expect("it is not polled after its end");
+        let Handling { span, config, .. } = handling;
+        if let Some(config) = config
+            && let Some(body) = span.refused_body()
+        {
+            // The body was refused: the layer answers, whatever the handler made of it.
+            let rest = body.take_rest().filter(|_| handling.closes);
+            let answer = config.answer(&body.refusal, handling.closes);
+            rest.into_iter().for_each(spawn);
+            return Poll::Ready(Ok(refused(answer)));
+        }
+        Poll::Ready(handled.map(|response| {
+            let status = response.status();
+            let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+            if is_upgrade || (handling.connects && status.is_success()) {
+                span.note_upgrade();
+            }
+            holding(response, span)
+        }))
+    }
+}
+
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
@@ -268,32 +314,11 @@ where
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (response, rest) = match self.project().kind.project() {
-            KindProjection::Handler { future, handling } => {
-                let handled = ready!(future.poll(cx));
-                let handling = handling.take().expect("it is not polled after its end");
-                let Handling { span, config, .. } = handling;
-                let Some(refused) = span.refused_body() else {
-                    return Poll::Ready(handled.map(|response| {
-                        let status = response.status();
-                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-                        if is_upgrade || (handling.connects && status.is_success()) {
-                            span.note_upgrade();
-                        }
-                        response.map(|body| ResponseBody::of_handler(body, span))
-                    }));
-                };
-                // The body was refused: the layer answers, whatever the handler made of it.
-                let rest = refused.take_rest().filter(|_| handling.closes);
-                (config.answer(&refused.refusal, handling.closes), rest)
-            }
-            KindProjection::Refused { response } => (
-                response.take().expect("it is not polled after its end"),
-                None,
-            ),
-        };
-        rest.into_iter().for_each(spawn);
-        Poll::Ready(Ok(response.map(ResponseBody::of_refusal)))
+        self.poll_response(
+            cx,
+            |response, span| response.map(|body| ResponseBody::of_handler(body, span)),
+            |answer| answer.map(ResponseBody::of_refusal),
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use std::future::{Ready, ready};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::service::{Config, Handling, ResponseFuture};
-use crate::{ConnInfo, RequestBody, RequestScopes};
+use crate::{ConnInfo, RequestBody, RequestScopes, RequestSpan, ResponseBody};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
@@ -76,10 +76,13 @@ where
     }
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
-        ready(Ok(AppService {
-            app: self.app.clone(),
+        let served = Served {
             config: self.layer.config(),
             connection: ConnInfo::connect_info(stream),
+        };
+        ready(Ok(AppService {
+            app: self.app.clone(),
+            served: Arc::new(served),
         }))
     }
 }
@@ -88,6 +91,12 @@ where
 #[derive(Clone)]
 pub struct AppService<A> {
     app: A,
+    // Behind one pointer: the server clones the service for each request.
+    served: Arc<Served>,
+}
+
+/// What the requests of a connection share.
+struct Served {
     config: Arc<Config>,
     connection: ConnInfo,
 }
@@ -105,21 +114,22 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (mut request, priority) = self.config.priority.of(request);
-        let connection = Some(&self.connection);
-        let span = match self.config.admit(connection, &mut request, priority) {
+        let Served { config, connection } = &*self.served;
+        let (mut request, priority) = config.priority.of(request);
+        let span = match config.admit(Some(connection), &mut request, priority) {
             Ok(span) => span,
-            Err(refusal) => return self.config.refuse(&refusal, request).into(),
+            Err(refusal) => return config.refuse(&refusal, request).into(),
         };
-        let handling = Handling::of(&request, span, &self.config);
+        let mut handling = Handling::of(&request, span);
         // A request without a body goes on as it is.
         if !request.body().is_end_stream() {
-            let meter = match self.config.meter(&handling.span, &request, priority) {
+            let meter = match config.meter(&handling.span, &request, priority) {
                 Ok(meter) => meter,
-                Err(refusal) => return self.config.refuse(&refusal, request).into(),
+                Err(refusal) => return config.refuse(&refusal, request).into(),
             };
+            handling.config = Some(config.clone());
             let body = mem::take(request.body_mut());
-            let body = RequestBody::new(body, meter, self.config.body_error);
+            let body = RequestBody::new(body, meter, config.body_error);
             *request.body_mut() = Body::new(body);
         }
         handling.by(self.app.call(request)).into()
@@ -130,7 +140,7 @@ impl<A: fmt::Debug> fmt::Debug for AppService<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppService")
             .field("app", &self.app)
-            .field("connection", &self.connection)
+            .field("connection", &self.served.connection)
             .finish_non_exhaustive()
     }
 }
@@ -157,7 +167,18 @@ where
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.project().future.poll(cx))?;
-        Poll::Ready(Ok(response.map(Body::new)))
+        self.project()
+            .future
+            .poll_response(cx, hold, |answer| answer.map(Body::from))
     }
+}
+
+/// Puts the span into the body of a response. A response without a body ends with its head.
+#[inline]
+fn hold(mut response: Response, span: RequestSpan) -> Response {
+    let body = response.body_mut();
+    if !body.is_end_stream() {
+        *body = Body::new(ResponseBody::of_handler(mem::take(body), span));
+    }
+    response
 }
