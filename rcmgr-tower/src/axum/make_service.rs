@@ -23,7 +23,7 @@ use crate::{ConnInfo, RequestBody, RequestScopes, RequestSpan, ResponseBody};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
-    /// [`Listener`](crate::axum::Listener). It costs about two thirds of the layer of a router: it
+    /// [`Listener`](crate::axum::Listener). It costs about half of the layer of a router: it
     /// knows the connection, so it neither adds it to the requests nor looks for it there.
     ///
     /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
