@@ -371,6 +371,47 @@ async fn a_hook_may_tell_the_scope_escaped_and_what_to_change() {
 }
 
 #[tokio::test]
+async fn a_request_opens_a_span_only_when_it_needs_one() {
+    let manager = manager(|_| {});
+    let scope = connection(&manager);
+    let layer = RequestScopes::new(&manager);
+    for _ in 0..3 {
+        let mut request = get();
+        request.extensions_mut().insert(scope.clone());
+        let response = layer.layer(service_fn(answer)).oneshot(request).await;
+        assert_eq!(scope.stat().memory, PER_REQUEST);
+        assert_eq!(read(response.unwrap()).await, "hello");
+        assert_eq!(scope.stat().memory, 0);
+    }
+    let mut request = get();
+    request.extensions_mut().insert(scope.clone());
+    let response = layer.layer(service_fn(name)).oneshot(request).await;
+    let name = read(response.unwrap()).await;
+    assert!(name.ends_with(".span-1"), "{name}");
+}
+
+#[tokio::test]
+async fn a_span_that_is_first_needed_after_its_connection_ended_refuses_everything() {
+    let manager = manager(|_| {});
+    let scope = connection(&manager);
+    let ends = scope.clone();
+    let handler = service_fn(move |request| {
+        ends.done();
+        let span = span_of(&request);
+        let refused = span.reserve(1, Priority::Always).map(drop);
+        assert!(matches!(refused, Err(Error::ScopeClosed { .. })));
+        assert!(span.begin_span().is_err());
+        assert!(span.stat().memory <= PER_REQUEST);
+        answer(request)
+    });
+    let mut request = get();
+    request.extensions_mut().insert(scope);
+    let service = RequestScopes::new(&manager).layer(handler);
+    assert_eq!(read(service.oneshot(request).await.unwrap()).await, "hello");
+    assert!(manager.stat().system.is_zero());
+}
+
+#[tokio::test]
 async fn requests_of_a_connection_that_has_ended_are_refused() {
     let manager = manager(|_| {});
     let scope = connection(&manager);

@@ -142,10 +142,8 @@ impl SpanState {
             Owner::Leaf(_) | Owner::Node(..) => 1,
         };
         if depth > MOST_NESTED {
-            return Err(Error::SpansTooDeep {
-                scope: owner.name(),
-                most: MOST_NESTED,
-            });
+            let (scope, most) = (owner.name(), MOST_NESTED);
+            return Err(Error::SpansTooDeep { scope, most });
         }
         owner.prepare_for_spans()?;
         let is_recorded = owner.engine().recorder().is_some();
