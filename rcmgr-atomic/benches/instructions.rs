@@ -11,8 +11,8 @@ use std::io;
 use std::process::Command;
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, GIB, KIB, Limit, Limits, Manager, PeerId, Priority, Stream,
-    UsesFd,
+    Connection, Direction, Endpoint, GIB, KIB, Limit, Limits, Manager, PeerId, Priority,
+    ResourceScope, Stream, UsesFd,
 };
 
 /// An operation that is repeated.
@@ -35,10 +35,7 @@ const CASES: &[Case] = &[
         name: "stream, 4 KiB, medium: reserve, release",
         run: |scopes, times| {
             for _ in 0..times {
-                let reserved = scopes
-                    .stream
-                    .reserve_memory(black_box(4 * KIB), Priority::Medium);
-                reserved.expect("there is room");
+                reserve_medium(&scopes.stream).expect("there is room");
                 scopes.stream.release_memory(black_box(4 * KIB));
             }
         },
@@ -46,16 +43,58 @@ const CASES: &[Case] = &[
     Case {
         name: "stream, medium: refused by the leaf's limit",
         run: |scopes, times| {
-            // Between the part of the limit for this priority, and the whole of it.
+            hold_above_medium(&scopes.stream);
+            for _ in 0..times {
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "stream, medium: refused by the peer",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times {
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "stream, always: refused by the peer",
+        run: |scopes, times| {
             let held = scopes
-                .stream
-                .reserve_memory(black_box(700 * GIB), Priority::Always);
+                .connection
+                .reserve_memory(black_box(1 << 40), Priority::Always);
             held.expect("there is room");
             for _ in 0..times {
                 let refused = scopes
                     .stream
-                    .reserve_memory(black_box(4 * KIB), Priority::Medium);
+                    .reserve_memory(black_box(4 * KIB), Priority::Always);
                 assert!(refused.is_err());
+            }
+        },
+    },
+    Case {
+        // The peer lends to the granted ones, and recalls the credit for the refused ones.
+        name: "both in turn: an always pair, a refused medium",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times {
+                reserve(&scopes.stream);
+                scopes.stream.release_memory(black_box(4 * KIB));
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "100 always pairs, then a refused medium",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times / 100 {
+                for _ in 0..100 {
+                    reserve(&scopes.stream);
+                    scopes.stream.release_memory(black_box(4 * KIB));
+                }
+                assert!(reserve_medium(&scopes.stream).is_err());
             }
         },
     },
@@ -84,6 +123,17 @@ const CASES: &[Case] = &[
             let span = scopes.stream.begin_span().expect("there is room");
             for _ in 0..times {
                 let reserved = span.reserve_memory(black_box(4 * KIB), Priority::Always);
+                reserved.expect("there is room");
+                span.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "span of the stream, 4 KiB, medium: reserve, release",
+        run: |scopes, times| {
+            let span = scopes.stream.begin_span().expect("there is room");
+            for _ in 0..times {
+                let reserved = span.reserve_memory(black_box(4 * KIB), Priority::Medium);
                 reserved.expect("there is room");
                 span.release_memory(black_box(4 * KIB));
             }
@@ -172,6 +222,16 @@ fn reserve(stream: &Stream) {
     reserved.expect("there is room");
 }
 
+fn reserve_medium(stream: &Stream) -> rcmgr_atomic::Result<()> {
+    stream.reserve_memory(black_box(4 * KIB), Priority::Medium)
+}
+
+/// Holds more than the medium priority may use of each limit, and less than the whole.
+fn hold_above_medium(scope: &impl ResourceScope) {
+    let held = scope.reserve_memory(black_box(625 * GIB), Priority::Always);
+    held.expect("there is room");
+}
+
 /// The instructions of this program with these arguments.
 fn count(arguments: &[String]) -> io::Result<f64> {
     let output = Command::new("valgrind")
@@ -209,7 +269,7 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     println!(
-        "{:46} {:>8} {:>14}",
+        "{:52} {:>8} {:>14}",
         "instructions", "credit", "without credit"
     );
     for (number, case) in CASES.iter().enumerate() {
@@ -221,7 +281,7 @@ fn main() -> io::Result<()> {
             };
             *each = (run(20_000)? - run(10_000)?) / 10_000.0;
         }
-        println!("{:46} {:8.1} {:14.1}", case.name, each[0], each[1]);
+        println!("{:52} {:8.1} {:14.1}", case.name, each[0], each[1]);
     }
     Ok(())
 }

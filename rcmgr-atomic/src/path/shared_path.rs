@@ -221,33 +221,47 @@ impl<H: Home> Path<H> {
     /// charge may use.
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
-        let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
-            return false;
-        };
-        // 1. Take the credit. All of it is within the limits, so a charge that may use the whole
-        //    limit is paid for.
-        let stock = credit.stock(kind);
-        if !stock.take(version, amount) {
-            return false;
-        }
-        // 2. A lower priority may use only a part of the limit. This is checked after the credit was
-        //    taken: from then on the usage of each node includes the charge. Before, another thread
-        //    could add to the credit between the check and the taking.
-        if charge.level() == u8::MAX || self.iter().all(|node| charge.is_within(node, version)) {
-            return true;
-        }
-        // 3. It is over that part, or only the credit is: the nodes decide. Put the credit back.
-        self.put_back(stock, charge, amount);
-        false
+        self.credit()
+            .is_some_and(|credit| self.take_from(credit, version, charge))
     }
 
-    /// Puts credit back that was taken and not used. If the stock was recalled meanwhile, takes it
-    /// back from the nodes.
-    #[cold]
-    fn put_back(&self, stock: &Stock, charge: impl Charge, amount: u64) {
-        if !stock.put(amount) {
+    /// The same, with the credit of this path.
+    #[inline]
+    pub fn take_from(&self, credit: &Credit, version: LimitsVersion, charge: impl Charge) -> bool {
+        let Some((kind, amount)) = charge.credit() else {
+            return false;
+        };
+        // Take the credit. All of it is within the limits, so a charge that may use the whole limit
+        // is paid for.
+        let stock = credit.stock(kind);
+        stock.take(version, amount)
+            && (charge.level() == u8::MAX || self.is_within_or_put_back(stock, version, charge))
+    }
+
+    /// Whether each node is within the part of its limit that the charge may use. Otherwise puts the
+    /// credit back that was taken for the charge.
+    // Not part of the caller: that stays small enough to become a part of its callers.
+    #[inline(never)]
+    fn is_within_or_put_back(
+        &self,
+        stock: &Stock,
+        version: LimitsVersion,
+        charge: impl Charge,
+    ) -> bool {
+        // 1. The credit was taken before, so the usage of each node includes the charge. If it were
+        //    taken afterwards, another thread could fill the stock in between, and the charge would
+        //    take credit above that part.
+        if self.iter().all(|node| charge.is_within(node, version)) {
+            return true;
+        }
+        // 2. The usage is above that part, or it is only with the credit: the nodes decide. Put the
+        //    credit back. If the stock was recalled meanwhile, take it back from the nodes.
+        if let Some((_, amount)) = charge.credit()
+            && !stock.put(amount)
+        {
             self.cancel(charge);
         }
+        false
     }
 
     #[inline]

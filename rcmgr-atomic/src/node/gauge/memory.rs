@@ -61,8 +61,11 @@ impl MemoryGauge {
     /// Whether the usage is within the share of the limit that this priority level may use.
     #[inline]
     pub fn is_within(&self, version: LimitsVersion, level: u8) -> bool {
+        let limit = self.limit(version);
         // The usage is read after credit was taken. That was Acquire, so the usage includes it.
-        self.used() <= threshold(self.limit(version), level, u64::MAX)
+        let used = self.used();
+        // The first comparison is cheap, and at most 255 bytes too strict.
+        used <= limit / 256 * (u64::from(level) + 1) || used <= threshold(limit, level, u64::MAX)
     }
 
     /// Whether there would be room for `size` if nothing were used. The error has the usage.
