@@ -52,6 +52,7 @@ const CASES: &[Case] = &[
     Case {
         name: "stream, medium: refused by the peer",
         run: |scopes, times| {
+            use_credit(&scopes.stream);
             hold_above_medium(&scopes.connection);
             for _ in 0..times {
                 assert!(reserve_medium(&scopes.stream).is_err());
@@ -61,6 +62,7 @@ const CASES: &[Case] = &[
     Case {
         name: "stream, always: refused by the peer",
         run: |scopes, times| {
+            use_credit(&scopes.stream);
             let held = scopes
                 .connection
                 .reserve_memory(black_box(1 << 40), Priority::Always);
@@ -224,6 +226,14 @@ fn reserve(stream: &Stream) {
 
 fn reserve_medium(stream: &Stream) -> rcmgr_atomic::Result<()> {
     stream.reserve_memory(black_box(4 * KIB), Priority::Medium)
+}
+
+/// Until the path of the stream has credit. The first refusal by a node recalls it.
+fn use_credit(stream: &Stream) {
+    for _ in 0..200 {
+        reserve(stream);
+        stream.release_memory(black_box(4 * KIB));
+    }
 }
 
 /// Holds more than the medium priority may use of each limit, and less than the whole.

@@ -30,14 +30,6 @@ pub trait Charge: Copy {
         None
     }
 
-    /// Whether the usage of a node, which includes this charge already, is within the part of its
-    /// limit that this charge may use. Only memory has charges that may not use the whole limit.
-    #[inline]
-    fn is_within(self, node: &Node, version: LimitsVersion) -> bool {
-        let _ = (node, version);
-        true
-    }
-
     /// Checks whether a node that holds nothing would have room.
     fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached>;
 

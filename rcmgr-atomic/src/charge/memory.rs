@@ -72,11 +72,6 @@ impl Charge for Memory {
         Some((Kind::Memory, self.size))
     }
 
-    #[inline]
-    fn is_within(self, node: &Node, version: LimitsVersion) -> bool {
-        node.memory.is_within(version, self.level)
-    }
-
     fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
         node.memory.check_alone(version, self.size, self.level)
     }
