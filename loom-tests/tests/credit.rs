@@ -111,7 +111,7 @@ fn credit_is_taken_while_it_is_recalled() {
 const MEDIUM: u64 = LIMIT / 256 * 153;
 
 /// Fails if a node is compared with the part of its limit before the credit is taken
-/// (`Path::take_credit`): then the other thread may fill the stock in between.
+/// (`Path::take_from`): then the other thread may fill the stock in between.
 #[test]
 fn a_low_priority_finds_credit_that_was_filled_above_its_part_of_the_limit() {
     within(3, || {
@@ -134,7 +134,8 @@ fn a_low_priority_finds_credit_that_was_filled_above_its_part_of_the_limit() {
     });
 }
 
-/// Fails if credit that was not used is dropped when the stock was recalled (`Path::put_back`).
+/// Fails if credit that was not used is dropped when the stock was recalled
+/// (`Path::is_within_or_put_back`).
 #[test]
 fn a_low_priority_puts_credit_back_while_credit_is_recalled() {
     within(3, || {
