@@ -154,7 +154,7 @@ fn ops_near_a_part_of_the_limit() -> impl Strategy<Value = (Limits, Vec<(usize, 
                     uses_fd: UsesFd::No,
                     endpoint: Endpoint::None,
                 });
-                ops.push(Op::SetPeer(slot, operations.peers[0].clone()));
+                ops.push(Op::SetPeer(slot, operations.peers[0]));
             }
             // So near that the credit, too, lies between the usage and that part.
             let part = limit / 256 * (u64::from(part.level()) + 1);
