@@ -107,6 +107,58 @@ fn credit_is_taken_while_it_is_recalled() {
     });
 }
 
+/// The part of the limit that the medium priority may use.
+const MEDIUM: u64 = LIMIT / 256 * 153;
+
+/// Fails if a node is compared with the part of its limit before the credit is taken
+/// (`Path::take_from`): then the other thread may fill the stock in between.
+#[test]
+fn a_low_priority_finds_credit_that_was_filled_above_its_part_of_the_limit() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST, 0);
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        let filler = connection(&engine);
+        set_peer(&filler).unwrap();
+        // All credit is used, and so is the part of the limit.
+        leaf.reserve(2, Priority::Always).unwrap();
+        other.reserve(MEDIUM - 4, Priority::Always).unwrap();
+        assert_eq!(usage(engine.system()).1, MEDIUM);
+        let fills = filler.clone();
+        let thread = thread::spawn(move || fills.reserve(1, Priority::Always).unwrap());
+        let granted = leaf.reserve(1, Priority::Medium).is_ok();
+        thread.join().unwrap();
+
+        assert!(!granted, "the part of the limit was used all the time");
+        within_the_limit(&engine, &[&leaf, &other, &filler]);
+        nothing_is_left(&engine, &[&leaf, &other, &filler]);
+    });
+}
+
+/// Fails if credit that was not used is dropped when the stock was recalled
+/// (`Path::is_within_or_put_back`).
+#[test]
+fn a_low_priority_puts_credit_back_while_credit_is_recalled() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST, 0);
+        let (leaf, other) = (leaf(&engine), other(&engine));
+        // With the credit the part of the limit is exceeded, and without it a byte is free.
+        other.reserve(MEDIUM - 3, Priority::Always).unwrap();
+        let refused = other.clone();
+        // It is refused by the system scope, which recalls the credit first.
+        let thread = thread::spawn(move || assert!(refused.reserve(1, Priority::Low).is_err()));
+        let granted = leaf.reserve(1, Priority::Medium).is_ok();
+        thread.join().unwrap();
+
+        // Without another thread, credit causes no refusal.
+        if !granted {
+            leaf.reserve(1, Priority::Medium).unwrap();
+        }
+        within_the_limit(&engine, &[&leaf, &other]);
+        assert!(leaf.reserve(1, Priority::Medium).is_err());
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
 #[test]
 fn a_released_amount_becomes_credit_while_credit_is_recalled() {
     within(3, || {

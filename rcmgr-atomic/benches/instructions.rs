@@ -11,7 +11,8 @@ use std::io;
 use std::process::Command;
 
 use rcmgr_atomic::{
-    Connection, Direction, Endpoint, KIB, Limit, Limits, Manager, PeerId, Priority, Stream, UsesFd,
+    Connection, Direction, Endpoint, GIB, KIB, Limit, Limits, Manager, PeerId, Priority,
+    ResourceScope, Stream, UsesFd,
 };
 
 /// An operation that is repeated.
@@ -27,6 +28,75 @@ const CASES: &[Case] = &[
             for _ in 0..times {
                 reserve(&scopes.stream);
                 scopes.stream.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "stream, 4 KiB, medium: reserve, release",
+        run: |scopes, times| {
+            for _ in 0..times {
+                reserve_medium(&scopes.stream).expect("there is room");
+                scopes.stream.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "stream, medium: refused by the leaf's limit",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.stream);
+            for _ in 0..times {
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "stream, medium: refused by the peer",
+        run: |scopes, times| {
+            use_credit(&scopes.stream);
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times {
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "stream, always: refused by the peer",
+        run: |scopes, times| {
+            use_credit(&scopes.stream);
+            let held = scopes
+                .connection
+                .reserve_memory(black_box(1 << 40), Priority::Always);
+            held.expect("there is room");
+            for _ in 0..times {
+                let refused = scopes
+                    .stream
+                    .reserve_memory(black_box(4 * KIB), Priority::Always);
+                assert!(refused.is_err());
+            }
+        },
+    },
+    Case {
+        // The peer lends to the granted ones, and recalls the credit for the refused ones.
+        name: "both in turn: an always pair, a refused medium",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times {
+                reserve(&scopes.stream);
+                scopes.stream.release_memory(black_box(4 * KIB));
+                assert!(reserve_medium(&scopes.stream).is_err());
+            }
+        },
+    },
+    Case {
+        name: "100 always pairs, then a refused medium",
+        run: |scopes, times| {
+            hold_above_medium(&scopes.connection);
+            for _ in 0..times / 100 {
+                for _ in 0..100 {
+                    reserve(&scopes.stream);
+                    scopes.stream.release_memory(black_box(4 * KIB));
+                }
+                assert!(reserve_medium(&scopes.stream).is_err());
             }
         },
     },
@@ -55,6 +125,17 @@ const CASES: &[Case] = &[
             let span = scopes.stream.begin_span().expect("there is room");
             for _ in 0..times {
                 let reserved = span.reserve_memory(black_box(4 * KIB), Priority::Always);
+                reserved.expect("there is room");
+                span.release_memory(black_box(4 * KIB));
+            }
+        },
+    },
+    Case {
+        name: "span of the stream, 4 KiB, medium: reserve, release",
+        run: |scopes, times| {
+            let span = scopes.stream.begin_span().expect("there is room");
+            for _ in 0..times {
+                let reserved = span.reserve_memory(black_box(4 * KIB), Priority::Medium);
                 reserved.expect("there is room");
                 span.release_memory(black_box(4 * KIB));
             }
@@ -143,6 +224,24 @@ fn reserve(stream: &Stream) {
     reserved.expect("there is room");
 }
 
+fn reserve_medium(stream: &Stream) -> rcmgr_atomic::Result<()> {
+    stream.reserve_memory(black_box(4 * KIB), Priority::Medium)
+}
+
+/// Until the path of the stream has credit. The first refusal by a node recalls it.
+fn use_credit(stream: &Stream) {
+    for _ in 0..200 {
+        reserve(stream);
+        stream.release_memory(black_box(4 * KIB));
+    }
+}
+
+/// Holds more than the medium priority may use of each limit, and less than the whole.
+fn hold_above_medium(scope: &impl ResourceScope) {
+    let held = scope.reserve_memory(black_box(625 * GIB), Priority::Always);
+    held.expect("there is room");
+}
+
 /// The instructions of this program with these arguments.
 fn count(arguments: &[String]) -> io::Result<f64> {
     let output = Command::new("valgrind")
@@ -180,7 +279,7 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     println!(
-        "{:46} {:>8} {:>14}",
+        "{:52} {:>8} {:>14}",
         "instructions", "credit", "without credit"
     );
     for (number, case) in CASES.iter().enumerate() {
@@ -192,7 +291,7 @@ fn main() -> io::Result<()> {
             };
             *each = (run(20_000)? - run(10_000)?) / 10_000.0;
         }
-        println!("{:46} {:8.1} {:14.1}", case.name, each[0], each[1]);
+        println!("{:52} {:8.1} {:14.1}", case.name, each[0], each[1]);
     }
     Ok(())
 }

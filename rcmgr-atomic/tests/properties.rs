@@ -16,9 +16,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AddressLimits, ConnMemory, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId, ScopeStat,
+    AddressLimits, ConnMemory, Direction, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId,
+    ScopeStat, UsesFd,
 };
-use rcmgr_testkit::{Handle, Kind, Model, Op, RandomOps, Session, random_limits};
+use rcmgr_testkit::{Handle, Kind, Model, On, Op, RandomOps, Session, random_limits};
 
 const PEERS: [&str; 2] = [
     "12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv",
@@ -117,6 +118,54 @@ fn limits(allowlist: &[&str]) -> impl Strategy<Value = Limits> + use<> {
     let operations = operations(allowlist);
     let seed = any::<u64>().no_shrink();
     seed.prop_map(move |seed| random_limits(&mut Rng::with_seed(seed), &operations))
+}
+
+/// Connections of one peer, of which the first holds memory up to a little below or above the part of
+/// the system's limit that a priority may use. Then small reservations and releases at every priority,
+/// for which there is credit.
+fn ops_near_a_part_of_the_limit() -> impl Strategy<Value = (Limits, Vec<(usize, Op)>)> {
+    let limit = select(&[4000, 40_000, 400_000][..]);
+    let part = select(&[Priority::Low, Priority::Medium, Priority::High][..]);
+    let seeds = vec((0..THREADS, any::<u64>().no_shrink()), 1..200);
+    (
+        limit,
+        part,
+        any::<bool>(),
+        prop_oneof![0..8_u64, 0..4000_u64],
+        seeds,
+    )
+        .prop_map(|(limit, part, above, far, seeds)| {
+            let mut limits = Limits::unlimited();
+            limits.system.memory = limit.into();
+            let operations = RandomOps {
+                kinds: vec![(5, Kind::Reserve), (1, Kind::Hold), (4, Kind::Release)],
+                on_shared: 5,
+                size: |rng| {
+                    let below = 1 << rng.u32(..9);
+                    rng.u64(..below)
+                },
+                ..operations(&[])
+            };
+            let mut ops = Vec::new();
+            for slot in 0..SLOTS {
+                ops.push(Op::OpenConnection {
+                    slot,
+                    direction: Direction::Inbound,
+                    uses_fd: UsesFd::No,
+                    endpoint: Endpoint::None,
+                });
+                ops.push(Op::SetPeer(slot, operations.peers[0]));
+            }
+            // So near that the credit, too, lies between the usage and that part.
+            let part = limit / 256 * (u64::from(part.level()) + 1);
+            let far = far.min(limit / 100);
+            let held = if above { part + far } else { part - far };
+            ops.push(Op::Reserve(On::Handle(0), held, Priority::Always));
+            let mut ops: Vec<_> = ops.into_iter().map(|op| (0, op)).collect();
+            let random = |(by, seed)| (by, operations.draw(&mut Rng::with_seed(seed)));
+            ops.extend(seeds.into_iter().map(random));
+            (limits, ops)
+        })
 }
 
 /// The engine and the model, which perform the same operations.
@@ -308,6 +357,18 @@ proptest! {
         after in select(&[0, 1, 2][..]),
         threads in 1..=THREADS,
         ops in vec((0..THREADS, op(&WITH_PEER_ALONE)), 1..200),
+    ) {
+        let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
+        let pair = Pair::new(limits, credit, after);
+        pair.perform_in_turns(&ops)?.end()?;
+    }
+
+    #[test]
+    fn low_priorities_get_what_the_model_gives_them_near_their_part_of_a_limit_with_credit(
+        (limits, ops) in ops_near_a_part_of_the_limit(),
+        credit in select(&[2, 50, 1000, u64::MAX][..]),
+        after in select(&[0, 1, 2][..]),
+        threads in 1..=THREADS,
     ) {
         let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
         let pair = Pair::new(limits, credit, after);

@@ -92,6 +92,7 @@ fn operations() -> RandomOps {
         endpoints,
         addresses: addresses(),
         priorities: vec![
+            Priority::Low,
             Priority::Medium,
             Priority::High,
             Priority::Always,

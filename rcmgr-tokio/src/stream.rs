@@ -126,7 +126,25 @@ impl<S> GuardedStream<S> {
     }
 
     /// Runs an operation on the socket, under the deadlines of the stream if there are any.
+    #[inline]
     fn poll_io<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        operation: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
+        // The common case: no deadline.
+        if self.first_byte.is_none() && self.membership.is_none() {
+            return operation(Pin::new(&mut self.io), cx);
+        }
+        self.poll_within_deadlines(cx, side, operation)
+    }
+
+    #[inline(never)]
+    fn poll_within_deadlines<T>(
         &mut self,
         cx: &mut Context<'_>,
         side: Side,
@@ -160,6 +178,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.first_byte.is_none() {
+            return self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));
+        }
         // A read into no space says nothing about the client.
         let has_space = buf.remaining() > 0;
         let read = self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));

@@ -5,8 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "axum")]
 use ::axum::extract::ConnectInfo;
 use http::Extensions;
-use rcmgr_atomic::Span;
-use rcmgr_core::{Endpoint, Result};
+use rcmgr_core::Endpoint;
 use rcmgr_tokio::{ConnScope, GuardedStream};
 
 use crate::requests::{InProgress, Requests};
@@ -58,11 +57,13 @@ impl ConnInfo {
         Self { requests, ..self }
     }
 
-    /// Opens the span of a request, and notes that it is in progress.
-    pub(crate) fn begin_span(&self) -> Result<(Span, Option<InProgress>)> {
-        // Also a request that is refused is one.
-        let request = self.requests.as_ref().map(Requests::begin);
-        Ok((self.scope.begin_span()?, request))
+    /// Notes that a request is in progress. Also a request that is refused is one.
+    pub(crate) fn begin(&self) -> Option<InProgress> {
+        self.requests.as_ref().map(Requests::begin)
+    }
+
+    pub(crate) fn into_scope(self) -> ConnScope {
+        self.scope
     }
 
     /// The scope of the connection.

@@ -162,6 +162,13 @@ impl RequestScopes {
     }
 }
 
+#[cfg(feature = "axum")]
+impl RequestScopes {
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+}
+
 impl<S> Layer<S> for RequestScopes {
     type Service = RequestScopesService<S>;
 

@@ -60,6 +60,10 @@
 //! until it is dropped. Each clone of the [`RequestSpan`] holds it, too: a task that goes on after the
 //! response keeps one, and so does the task of a WebSocket. A refused body is given back at once.
 //!
+//! The memory of the request itself is held directly by the scope that the span is part of, and the span
+//! opens when the request first needs more. So a refusal of that memory names the connection, the
+//! service or the system, and a trace has spans only of requests that needed more.
+//!
 //! The body of the response is not charged. A handler that makes a large one reserves memory for it.
 //!
 //! # Refusals

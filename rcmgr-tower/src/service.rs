@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Body;
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Scope;
+use rcmgr_core::Priority;
 use tower_service::Service;
 
 use crate::body::{Meter, RequestBody, ResponseBody, drain, spawn};
@@ -38,9 +39,6 @@ pub(crate) struct Config {
 /// Changes the answer to a refused request.
 pub(crate) type OnRefusal = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 
-/// A request with its charged body, and its span.
-type Admitted<B> = (Request<RequestBody<B>>, RequestSpan);
-
 impl Config {
     /// The answer to a refused request. With `close`, the connection is closed after it.
     fn answer(&self, refusal: &Refusal, close: bool) -> Response<Bytes> {
@@ -56,39 +54,60 @@ impl Config {
         response
     }
 
-    /// Admits a request: opens its span, and charges it.
-    fn admit<B: Body>(
+    /// Admits a request: charges it, and puts its span into its extensions.
+    #[inline]
+    pub(crate) fn admit<B>(
         &self,
         connection: Option<&ConnInfo>,
-        request: Request<B>,
-    ) -> Result<Admitted<B>, (Refusal, B)> {
-        let (mut request, priority) = self.priority.of(request);
-        let base = self.memory_per_request;
-        let opened = begin_span(request.extensions_mut(), connection, &self.scope);
-        let admitted = opened.and_then(|span| {
-            span.reserve_memory(base, priority)?;
-            Ok(span)
-        });
-        let span = match admitted {
-            Ok(span) => span,
-            Err(error) => return Err((Refusal::NoRoom(error), request.into_body())),
-        };
-        let is_empty = request.body().is_end_stream();
-        let mut meter = None;
-        if let Some(budget) = self.body.filter(|_| !is_empty) {
-            let declared = declared_length(request.headers(), request.body());
-            match Meter::new(span.clone(), budget, priority, base, declared) {
-                Ok(of_body) => meter = Some(of_body),
-                Err(refusal) => return Err((refusal, request.into_body())),
-            }
-        }
+        request: &mut Request<B>,
+        priority: Priority,
+    ) -> Result<RequestSpan, Refusal> {
+        let (extensions, size) = (request.extensions_mut(), self.memory_per_request);
+        let span = begin_span(extensions, connection, &self.scope, size, priority);
+        let span = span.map_err(Refusal::NoRoom)?;
         request.extensions_mut().insert(span.clone());
-        let request = request.map(|body| match is_empty {
-            true => RequestBody::empty(),
-            false => RequestBody::new(body, meter, self.body_error),
-        });
-        Ok((request, span))
+        Ok(span)
     }
+
+    /// What charges the body of a request, if there is a budget for it.
+    pub(crate) fn meter<B: Body>(
+        &self,
+        span: &RequestSpan,
+        request: &Request<B>,
+        priority: Priority,
+    ) -> Result<Option<Meter<B::Data>>, Refusal> {
+        let (base, declared) = (
+            self.memory_per_request,
+            declared_length(request.headers(), request.body()),
+        );
+        let meter = |budget| Meter::new(span.clone(), budget, priority, base, declared);
+        self.body.map(meter).transpose()
+    }
+
+    /// The future of the answer to a refused request.
+    #[cold]
+    pub(crate) fn refuse<F, B>(&self, refusal: &Refusal, request: Request<B>) -> ResponseFuture<F>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        let closes = closes(&request) && !request.body().is_end_stream();
+        let response = self.answer(refusal, closes);
+        // Over HTTP/2 an unread body ends without harm. A client that waits for `100 Continue` has
+        // sent nothing, and to read from it would send it that.
+        if closes && !request.headers().contains_key(header::EXPECT) {
+            spawn(drain(Box::pin(request.into_body())));
+        }
+        let response = Some(response);
+        ResponseFuture {
+            kind: Kind::Refused { response },
+        }
+    }
+}
+
+/// Whether the connection is closed after a refusal of this request whose body is not read.
+fn closes<B>(request: &Request<B>) -> bool {
+    request.version() <= Version::HTTP_11
 }
 
 /// The length that the client has declared for a body; zero if it has declared none.
@@ -160,33 +179,55 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let closes = request.version() <= Version::HTTP_11;
-        let connects = request.method() == Method::CONNECT;
-        let continues =
-            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
-        match self.config.admit(self.connection.as_ref(), request) {
-            Ok((request, span)) => ResponseFuture {
-                kind: Kind::Handler {
-                    future: self.inner.call(request),
-                    span: Some(span),
-                    config: self.config.clone(),
-                    closes,
-                    connects,
-                },
-            },
-            Err((refusal, body)) => {
-                let is_unread = !body.is_end_stream();
-                let response = self.config.answer(&refusal, closes && is_unread);
-                // Over HTTP/2 an unread body ends without harm. A client that waits for
-                // `100 Continue` has sent nothing, and to read from it would send it that.
-                if is_unread && closes && !continues {
-                    spawn(drain(Box::pin(body)));
-                }
-                let response = Some(response);
-                ResponseFuture {
-                    kind: Kind::Refused { response },
-                }
-            }
+        let (mut request, priority) = self.config.priority.of(request);
+        let connection = self.connection.as_ref();
+        let span = match self.config.admit(connection, &mut request, priority) {
+            Ok(span) => span,
+            Err(refusal) => return self.config.refuse(&refusal, request),
+        };
+        let mut handling = Handling::of(&request, span);
+        let request = if request.body().is_end_stream() {
+            request.map(|_| RequestBody::empty())
+        } else {
+            let meter = match self.config.meter(&handling.span, &request, priority) {
+                Ok(meter) => meter,
+                Err(refusal) => return self.config.refuse(&refusal, request),
+            };
+            handling.config = Some(self.config.clone());
+            request.map(|body| RequestBody::new(body, meter, self.config.body_error))
+        };
+        handling.by(self.inner.call(request))
+    }
+}
+
+/// What the layer keeps of a request while it is handled.
+pub(crate) struct Handling {
+    pub(crate) span: RequestSpan,
+    /// How a body is refused that arrives now. `None` if the request has no body.
+    pub(crate) config: Option<Arc<Config>>,
+    /// Whether the connection is closed after a refusal.
+    closes: bool,
+    /// Whether a success turns the connection over to another protocol.
+    connects: bool,
+}
+
+impl Handling {
+    #[inline]
+    pub(crate) fn of<B>(request: &Request<B>, span: RequestSpan) -> Self {
+        Self {
+            span,
+            config: None,
+            closes: closes(request),
+            connects: request.method() == Method::CONNECT,
+        }
+    }
+
+    /// The future of the response, with the future of the handler.
+    #[inline]
+    pub(crate) fn by<F>(self, future: F) -> ResponseFuture<F> {
+        let handling = Some(self);
+        ResponseFuture {
+            kind: Kind::Handler { future, handling },
         }
     }
 }
@@ -213,16 +254,55 @@ pin_project! {
         Handler {
             #[pin]
             future: F,
-            span: Option<RequestSpan>,
-            config: Arc<Config>,
-            // Whether the connection is closed after a refusal.
-            closes: bool,
-            // Whether a success turns the connection over to another protocol.
-            connects: bool,
+            handling: Option<Handling>,
         },
         Refused {
             response: Option<Response<Bytes>>,
         },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    /// Polls for the response. `holding` puts the span into the response of the handler, and `refused`
+    /// makes a response of the answer to a refused request.
+    // With two functions, the response of the handler can be changed in its place.
+    #[inline(always)]
+    pub(crate) fn poll_response<R, E, T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        holding: impl FnOnce(Response<R>, RequestSpan) -> Response<T>,
+        refused: impl FnOnce(Response<Bytes>) -> Response<T>,
+    ) -> Poll<Result<Response<T>, E>>
+    where
+        F: Future<Output = Result<Response<R>, E>>,
+    {
+        let (future, handling) = match self.project().kind.project() {
+            KindProjection::Handler { future, handling } => (future, handling),
+            KindProjection::Refused { response } => {
+                let response = response.take().expect("it is not polled after its end");
+                return Poll::Ready(Ok(refused(response)));
+            }
+        };
+        let handled = ready!(future.poll(cx));
+        let handling = handling.take().expect("it is not polled after its end");
+        let Handling { span, config, .. } = handling;
+        if let Some(config) = config
+            && let Some(body) = span.refused_body()
+        {
+            // The body was refused: the layer answers, whatever the handler made of it.
+            let rest = body.take_rest().filter(|_| handling.closes);
+            let answer = config.answer(&body.refusal, handling.closes);
+            rest.into_iter().for_each(spawn);
+            return Poll::Ready(Ok(refused(answer)));
+        }
+        Poll::Ready(handled.map(|response| {
+            let status = response.status();
+            let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+            if is_upgrade || (handling.connects && status.is_success()) {
+                span.note_upgrade();
+            }
+            holding(response, span)
+        }))
     }
 }
 
@@ -234,44 +314,21 @@ where
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (response, rest) = match self.project().kind.project() {
-            KindProjection::Handler {
-                future,
-                span,
-                config,
-                closes,
-                connects,
-            } => {
-                let handled = ready!(future.poll(cx));
-                let span = span.take().expect("it is not polled after its end");
-                let Some(refused) = span.refused_body() else {
-                    return Poll::Ready(handled.map(|response| {
-                        let status = response.status();
-                        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-                        if is_upgrade || (*connects && status.is_success()) {
-                            span.note_upgrade();
-                        }
-                        response.map(|body| ResponseBody::of_handler(body, span))
-                    }));
-                };
-                // The body was refused: the layer answers, whatever the handler made of it.
-                let rest = refused.take_rest().filter(|_| *closes);
-                (config.answer(&refused.refusal, *closes), rest)
-            }
-            KindProjection::Refused { response } => (
-                response.take().expect("it is not polled after its end"),
-                None,
-            ),
-        };
-        rest.into_iter().for_each(spawn);
-        Poll::Ready(Ok(response.map(ResponseBody::of_refusal)))
+        self.poll_response(
+            cx,
+            |response, span| response.map(|body| ResponseBody::of_handler(body, span)),
+            |answer| answer.map(ResponseBody::of_refusal),
+        )
     }
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Handler { span, .. } => f.debug_tuple("Handler").field(span).finish(),
+            Kind::Handler { handling, .. } => {
+                let span = handling.as_ref().map(|handling| &handling.span);
+                f.debug_tuple("Handler").field(&span).finish()
+            }
             Kind::Refused { response } => f.debug_tuple("Refused").field(response).finish(),
         }
     }

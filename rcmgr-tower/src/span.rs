@@ -1,12 +1,18 @@
 //! The span of a request: all memory that is held for it.
+//!
+//! Most requests need only the memory that each of them is charged with. That is reserved on the
+//! scope that the span is part of, in one step and without a span: the span itself is opened when the
+//! request first needs it.
 
+use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use http::Extensions;
 use rcmgr_atomic::{ReserveWhenAvailable, Scope, Span};
-use rcmgr_core::{Amount, MemoryGuard, Priority, Result};
+use rcmgr_core::{Amount, MemoryGuard, Priority, Result, ScopeStat};
+use rcmgr_tokio::ConnScope;
 
 use crate::conn_info::{ConnInfo, connection_of};
 use crate::refusal::Refusal;
@@ -19,7 +25,9 @@ use crate::requests::InProgress;
 /// holds it until its last byte, and each clone and each guard holds it, too. So a task that goes on
 /// after the response, or an upgraded connection, keeps a clone for its memory to stay counted.
 ///
-/// All methods of [`Span`] are available on it.
+/// All methods of [`Span`] are available on it. The memory that each request is charged with
+/// ([`memory_per_request`](crate::RequestScopes::memory_per_request)) is held directly by the scope
+/// that the span is part of: the connection, or else the service.
 ///
 /// ```
 /// use http::Request;
@@ -40,7 +48,10 @@ pub struct RequestSpan(Arc<RequestState>);
 
 #[derive(Debug)]
 struct RequestState {
-    span: Span,
+    /// Opened when it is first needed.
+    span: OnceLock<Span>,
+    // Behind the span, which is part of its owner.
+    base: Base,
     /// Ends the request in the eyes of its connection, behind the span.
     request: Option<InProgress>,
     refused: OnceLock<Box<RefusedBody>>,
@@ -63,19 +74,37 @@ impl RefusedBody {
     }
 }
 
-impl std::fmt::Debug for RefusedBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for RefusedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.refusal.fmt(f)
     }
 }
 
 impl RequestSpan {
-    pub(crate) fn new(span: Span, request: Option<InProgress>) -> Self {
-        Self(Arc::new(RequestState {
-            span,
+    /// The span of a request that belongs to `owner`, with `size` bytes for the request itself.
+    fn open(
+        owner: Owner,
+        request: Option<InProgress>,
+        size: u64,
+        priority: Priority,
+    ) -> Result<Self> {
+        owner.reserve(size, priority)?;
+        let base = Base { owner, size };
+        Ok(Self(Arc::new(RequestState {
+            span: OnceLock::new(),
+            base,
             request,
             refused: OnceLock::new(),
-        }))
+        })))
+    }
+
+    /// The usage: all memory that is held for the request.
+    pub fn stat(&self) -> ScopeStat {
+        let used = self.0.span.get().map(Span::stat).unwrap_or_default();
+        ScopeStat {
+            memory: used.memory + self.0.base.size,
+            ..used
+        }
     }
 
     /// Reserves memory, in bytes, for the request. The guard releases it when it is dropped, and may
@@ -118,29 +147,99 @@ impl RequestSpan {
     }
 }
 
-impl Deref for RequestSpan {
-    type Target = Span;
+/// The memory that each request is charged with. It is given back when this is dropped.
+#[derive(Debug)]
+struct Base {
+    owner: Owner,
+    /// In bytes.
+    size: u64,
+}
 
-    fn deref(&self) -> &Span {
-        &self.0.span
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.owner.release(self.size);
     }
 }
 
-/// Opens the span of a request: of the span that a layer outside opened for it, else of its
-/// connection, else of `otherwise`. The connection is in the extensions, unless the caller knows it.
+/// What the span of a request is part of.
+enum Owner {
+    Connection(ConnScope),
+    /// The span that a layer outside opened for the request.
+    Request(RequestSpan),
+    /// The service, or the whole system.
+    Scope(Scope),
+}
+
+impl Owner {
+    fn reserve(&self, size: u64, priority: Priority) -> Result<()> {
+        match self {
+            Self::Connection(connection) => connection.reserve_memory(size, priority),
+            Self::Request(outer) => outer.reserve_memory(size, priority),
+            Self::Scope(scope) => scope.reserve_memory(size, priority),
+        }
+    }
+
+    fn release(&self, size: u64) {
+        match self {
+            Self::Connection(connection) => connection.release_memory(size),
+            Self::Request(outer) => outer.release_memory(size),
+            Self::Scope(scope) => scope.release_memory(size),
+        }
+    }
+
+    /// Opens a span. If that fails, the span is closed: it refuses everything.
+    fn begin_span(&self) -> Span {
+        match self {
+            Self::Connection(connection) => connection.begin_span_or_closed(),
+            Self::Request(outer) => outer.begin_span_or_closed(),
+            // A shared scope is never closed.
+            Self::Scope(scope) => scope.begin_span().expect("a shared scope has spans"),
+        }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(connection) => connection.fmt(f),
+            Self::Request(outer) => outer.fmt(f),
+            Self::Scope(scope) => scope.fmt(f),
+        }
+    }
+}
+
+impl Deref for RequestSpan {
+    type Target = Span;
+
+    /// The span, which is opened if it is not yet. It is closed if its connection is.
+    fn deref(&self) -> &Span {
+        let RequestState { span, base, .. } = &*self.0;
+        span.get_or_init(|| base.owner.begin_span())
+    }
+}
+
+/// Opens the span of a request, with `size` bytes for the request itself: in the span that a layer
+/// outside opened for it, else in its connection, else in `otherwise`. The connection is in the
+/// extensions, unless the caller knows it.
 pub(crate) fn begin_span(
     extensions: &mut Extensions,
     connection: Option<&ConnInfo>,
     otherwise: &Scope,
+    size: u64,
+    priority: Priority,
 ) -> Result<RequestSpan> {
-    let (span, request) = if let Some(outer) = extensions.get::<RequestSpan>() {
-        (outer.begin_span()?, None)
+    let (owner, request) = if let Some(outer) = extensions.get::<RequestSpan>() {
+        (Owner::Request(outer.clone()), None)
     } else if let Some(connection) = connection {
-        connection.begin_span()?
+        (
+            Owner::Connection(connection.scope().clone()),
+            connection.begin(),
+        )
     } else if let Some(connection) = connection_of(extensions) {
-        connection.begin_span()?
+        let request = connection.begin();
+        (Owner::Connection(connection.into_scope()), request)
     } else {
-        (otherwise.begin_span()?, None)
+        (Owner::Scope(otherwise.clone()), None)
     };
-    Ok(RequestSpan::new(span, request))
+    RequestSpan::open(owner, request, size, priority)
 }

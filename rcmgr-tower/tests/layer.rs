@@ -308,7 +308,7 @@ async fn layers_outside_see_a_refusal_as_a_response() {
         panic!("{seen:?}");
     };
     assert_eq!(*status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(error.scope().unwrap().to_string(), "system.span-1");
+    assert_eq!(error.scope().unwrap().to_string(), "system");
 }
 
 #[tokio::test]
@@ -364,10 +364,51 @@ async fn a_hook_may_tell_the_scope_escaped_and_what_to_change() {
     let text = read(refused).await;
     assert_eq!(
         text,
-        "service:we\\u{1b}[31mb.span-1 refused 4096 bytes of memory at priority medium (60 % of the limit): \
+        "service:we\\u{1b}[31mb refused 4096 bytes of memory at priority medium (60 % of the limit): \
          0 of 4000 in use. The request may be tried again later. If this happens often, raise the \
          limit of that scope",
     );
+}
+
+#[tokio::test]
+async fn a_request_opens_a_span_only_when_it_needs_one() {
+    let manager = manager(|_| {});
+    let scope = connection(&manager);
+    let layer = RequestScopes::new(&manager);
+    for _ in 0..3 {
+        let mut request = get();
+        request.extensions_mut().insert(scope.clone());
+        let response = layer.layer(service_fn(answer)).oneshot(request).await;
+        assert_eq!(scope.stat().memory, PER_REQUEST);
+        assert_eq!(read(response.unwrap()).await, "hello");
+        assert_eq!(scope.stat().memory, 0);
+    }
+    let mut request = get();
+    request.extensions_mut().insert(scope.clone());
+    let response = layer.layer(service_fn(name)).oneshot(request).await;
+    let name = read(response.unwrap()).await;
+    assert!(name.ends_with(".span-1"), "{name}");
+}
+
+#[tokio::test]
+async fn a_span_that_is_first_needed_after_its_connection_ended_refuses_everything() {
+    let manager = manager(|_| {});
+    let scope = connection(&manager);
+    let ends = scope.clone();
+    let handler = service_fn(move |request| {
+        ends.done();
+        let span = span_of(&request);
+        let refused = span.reserve(1, Priority::Always).map(drop);
+        assert!(matches!(refused, Err(Error::ScopeClosed { .. })));
+        assert!(span.begin_span().is_err());
+        assert!(span.stat().memory <= PER_REQUEST);
+        answer(request)
+    });
+    let mut request = get();
+    request.extensions_mut().insert(scope);
+    let service = RequestScopes::new(&manager).layer(handler);
+    assert_eq!(read(service.oneshot(request).await.unwrap()).await, "hello");
+    assert!(manager.stat().system.is_zero());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use rcmgr_core::{ConnectionScope, Direction, PeerId, Result, ScopeClass};
 
 use super::inherent::scope_methods;
 use super::leaf_handle::leaf_handle;
+use super::span::Span;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::Slot;
 use crate::engine::Path;
@@ -11,6 +12,7 @@ use crate::leaf::{ConnectionLeaf, Leaf, More, charge_new, join_charged, leave_al
 use crate::lifetime::{Shared, Use};
 use crate::limits::{Addresses, BarePermit};
 use crate::path::PathKind;
+use crate::span::Owner;
 
 /// A connection of a [`Manager`](crate::Manager). It gives back all that it holds when it is
 /// dropped.
@@ -100,6 +102,26 @@ impl Connection {
     /// As [`ConnectionScope::set_peer`].
     pub fn set_peer(&self, peer: &PeerId) -> Result<()> {
         ConnectionScope::set_peer(self, peer)
+    }
+
+    /// Opens a span, as [`begin_span`](Self::begin_span) does. Where that fails, the span is closed from
+    /// the start: each reservation on it fails as on a span that was closed. It is for code that opens
+    /// a span when it first needs one, and cannot fail there.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Endpoint, Error, Limits, Manager, Priority, UsesFd};
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let connection = manager.open_connection(Direction::Inbound, UsesFd::Yes, Endpoint::None)?;
+    /// assert!(connection.begin_span_or_closed().reserve(1, Priority::Low).is_ok());
+    /// connection.done();
+    /// let refused = connection.begin_span_or_closed().reserve(1, Priority::Low).map(drop);
+    /// assert!(matches!(refused, Err(Error::ScopeClosed { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn begin_span_or_closed(&self) -> Span {
+        let closed = |_| Span::closed_from_start(Owner::Leaf(self.leaf.clone().into()));
+        self.begin_span().unwrap_or_else(closed)
     }
 
     /// Attaches the connection to a service, once: charges the service, and the share of the peer

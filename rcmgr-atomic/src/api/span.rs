@@ -42,6 +42,18 @@ impl Span {
         SpanState::begin(owner).map(Self)
     }
 
+    pub(super) fn closed_from_start(owner: Owner) -> Self {
+        Self(SpanState::closed_from_start(owner))
+    }
+
+    /// Opens a span, as [`begin_span`](Self::begin_span) does. Where that fails, the span is closed from
+    /// the start: each reservation on it fails as on a span that was closed. It is for code that opens
+    /// a span when it first needs one, and cannot fail there.
+    pub fn begin_span_or_closed(&self) -> Self {
+        let closed = |_| Self::closed_from_start(Owner::Span(self.0.clone()));
+        self.begin_span().unwrap_or_else(closed)
+    }
+
     /// Checks whether `size` bytes could be reserved here if nothing else held memory. If not, a
     /// reservation of this size is refused until a limit is raised. It reserves nothing.
     ///

@@ -69,8 +69,7 @@ impl Charge for Memory {
 
     #[inline]
     fn credit(self) -> Option<(Kind, u64)> {
-        // A lower priority may use less than the limit, so the nodes must be checked.
-        (self.level == u8::MAX).then_some((Kind::Memory, self.size))
+        Some((Kind::Memory, self.size))
     }
 
     fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {

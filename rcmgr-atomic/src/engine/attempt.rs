@@ -252,6 +252,7 @@ impl Engine {
                 path,
                 kind,
                 amount,
+                level: charge.level(),
             };
             fill.run();
         }

@@ -28,6 +28,8 @@ pub struct Fill<'a, H: Home> {
     pub kind: Kind,
     /// The amount of the charge.
     pub amount: u64,
+    /// The level of its priority.
+    pub level: u8,
 }
 
 impl<H: Home> Fill<'_, H> {
@@ -35,6 +37,11 @@ impl<H: Home> Fill<'_, H> {
     #[cold]
     pub fn run(self) {
         if self.path.is_lasting() || !serves(self.lending.most(self.kind), self.amount) {
+            return;
+        }
+        // A low priority reaches its part of a limit early. It does not lend near that, and this is
+        // no reason to turn down the requests of others to fill the stock.
+        if self.level < u8::MAX && self.path.iter().any(|node| self.may_lend(node).is_none()) {
             return;
         }
         match self.path.lend_state().count_charge() {
@@ -113,7 +120,7 @@ impl<H: Home> Fill<'_, H> {
 
     /// How much more credit the node may have. `None` near a limit.
     fn may_lend(&self, node: &Node) -> Option<u64> {
-        may_lend(node, self.version, self.kind)
+        may_lend(node, self.version, self.kind, self.level)
     }
 
     /// The capacity of a stock that is opened now: a power of two. `None` if a node may not lend.

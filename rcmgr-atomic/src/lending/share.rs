@@ -4,14 +4,15 @@ use rcmgr_core::Direction;
 
 use crate::counters::Kind;
 use crate::limits::LimitsVersion;
-use crate::node::Node;
+use crate::node::{Node, threshold};
 use crate::words::StreamsWord;
 
 /// All credit on a node is at most this part of the room under its limit.
 const SHARE: u64 = 8;
 
-/// How much more credit a node may have. `None` near a limit, or if it has too much already.
-pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind) -> Option<u64> {
+/// How much more credit a node may have. `None` near a limit, or if it has too much already. The
+/// limit of memory is the part of it that a priority of this level may use.
+pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind, level: u8) -> Option<u64> {
     // Credit would hold back what others wait for, and what is put back into it wakes none of them.
     if node.is_waited_for(kind) {
         return None;
@@ -19,7 +20,7 @@ pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind) -> Option<u64> 
     let share = |limit, used, bound| (headroom(limit, used)? / SHARE).checked_sub(bound);
     match kind {
         Kind::Memory => share(
-            node.memory.limit(version),
+            threshold(node.memory.limit(version), level, u64::MAX),
             node.memory.used(),
             node.credit_bound(kind),
         ),

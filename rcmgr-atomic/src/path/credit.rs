@@ -11,8 +11,9 @@
 //! - A stock is filled only while each node is well below its limit, and is valid only under the
 //!   version of the limits that it was filled under. From then on the charge of each node, credit
 //!   included, stays within the limits of that version. A thread that takes credit only turns it
-//!   into usage, so it need not check the nodes. (A priority below the highest may use less than
-//!   the limit: such a request charges the nodes.)
+//!   into usage, so it need not check the nodes. A priority below the highest may use less than
+//!   the limit: such a request compares each node with its part of the limit, after it took the
+//!   credit. From then on the usage of each node includes the request.
 //! - The charge of a node is never less than the usage of it, because credit is charged first.
 //! - Before a node refuses, the credit of the paths through it is recalled (`lending/recall.rs`):
 //!   the stocks are *drained*, and their credit is given back to the nodes. A drained stock takes

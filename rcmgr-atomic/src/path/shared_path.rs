@@ -14,17 +14,17 @@ use std::sync::Arc;
 
 use rcmgr_core::{ScopeClass, ScopeId};
 
-use super::credit::Credit;
+use super::credit::{Credit, Stock};
 use super::kind::PathKind;
 use super::lend_state::LendState;
 use super::links::Links;
-use crate::charge::{Charge, cancel_all};
+use crate::charge::{Charge, Memory, cancel_all};
 use crate::counters::{Kind, Slot};
 use crate::lifetime::{Collect, Shared, Use};
 use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
-use crate::waiting::Waiters;
+use crate::waiting::{Ticket, Waiters};
 use crate::words::Resources;
 
 /// The home of paths: it collects a path that is not used any longer. The engine implements it.
@@ -217,11 +217,62 @@ impl<H: Home> Path<H> {
     }
 
     /// Pays for the charge with credit of the path, which is charged on all nodes already. Returns
-    /// whether there was enough.
+    /// whether there was enough, and whether each node is within the part of its limit that the
+    /// charge may use.
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
-        let take = |(kind, amount)| Some(self.credit()?.stock(kind).take(version, amount));
-        charge.credit().and_then(take).unwrap_or(false)
+        let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
+            return false;
+        };
+        self.take_from(credit.stock(kind), version, charge, amount)
+    }
+
+    /// The same, with `amount` from a stock of this path.
+    #[inline]
+    pub fn take_from(
+        &self,
+        stock: &Stock,
+        version: LimitsVersion,
+        charge: impl Charge,
+        amount: u64,
+    ) -> bool {
+        // All credit is within the limits, so a charge that may use the whole limit is paid for. Only
+        // charges of memory may have a lower level.
+        let level = charge.level();
+        stock.take(version, amount)
+            && (level == u8::MAX || self.is_within_or_put_back(stock, version, amount, level))
+    }
+
+    /// Whether the memory of each node is within the part of its limit that this level may use.
+    /// Otherwise puts the credit back that was taken.
+    // Not part of its callers: they stay small enough to become parts of their own callers.
+    #[inline(never)]
+    fn is_within_or_put_back(
+        &self,
+        stock: &Stock,
+        version: LimitsVersion,
+        amount: u64,
+        level: u8,
+    ) -> bool {
+        // 1. The credit was taken before, so the usage of each node includes it. In the other order,
+        //    another thread could fill the stock in between, with credit above that part.
+        if self
+            .iter()
+            .all(|node| node.memory.is_within(version, level))
+        {
+            return true;
+        }
+        // 2. The usage is above that part, or it is only with the credit: the nodes decide. Put the
+        //    credit back. If the stock was recalled meanwhile, take it back from the nodes.
+        if !stock.put(amount) {
+            let (size, ticket) = (amount, Ticket::NOW);
+            self.cancel(Memory {
+                size,
+                level,
+                ticket,
+            });
+        }
+        false
     }
 
     #[inline]
@@ -232,7 +283,7 @@ impl<H: Home> Path<H> {
     /// Takes back an amount that was granted: it becomes credit of the path, or else is released on
     /// the nodes. `before_nodes` is called before the release on the nodes, to record it. (With a
     /// recorder there is no credit.)
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
         let put = |credit: &Credit| credit.stock(kind).put(amount);
         if !self.credit().is_some_and(put) {

@@ -142,15 +142,27 @@ impl SpanState {
             Owner::Leaf(_) | Owner::Node(..) => 1,
         };
         if depth > MOST_NESTED {
-            return Err(Error::SpansTooDeep {
-                scope: owner.name(),
-                most: MOST_NESTED,
-            });
+            let (scope, most) = (owner.name(), MOST_NESTED);
+            return Err(Error::SpansTooDeep { scope, most });
         }
         owner.prepare_for_spans()?;
         let is_recorded = owner.engine().recorder().is_some();
-        let span = Shared::new_with(|| Self {
-            word: AtomicU64::new(SpanWord::OPENED.0),
+        let span = Shared::new_with(|| Self::with_word(owner, depth, SpanWord::OPENED));
+        if is_recorded {
+            span.record_begun();
+        }
+        Ok(span)
+    }
+
+    /// A span of `owner` that is closed from the start.
+    #[cold]
+    pub fn closed_from_start(owner: Owner) -> Shared<Self> {
+        Shared::new_with(|| Self::with_word(owner, 1, SpanWord::CLOSED_EMPTY))
+    }
+
+    fn with_word(owner: Owner, depth: u32, word: SpanWord) -> Self {
+        Self {
+            word: AtomicU64::new(word.0),
             number: LazyNumber::none(),
             depth,
             owner,
@@ -158,11 +170,7 @@ impl SpanState {
             own_memory: OwnMemory::new(),
             limit_override: LimitOverride::none(),
             preparing: RareLock::default(),
-        });
-        if is_recorded {
-            span.record_begun();
         }
-        Ok(span)
     }
 
     #[cold]

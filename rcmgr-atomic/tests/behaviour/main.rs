@@ -3,6 +3,7 @@
 mod dynamic;
 mod lifetimes;
 mod limits;
+mod low_priorities;
 mod refusals;
 mod releases;
 mod services;

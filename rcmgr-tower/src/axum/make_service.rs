@@ -2,25 +2,28 @@
 //! scope.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Ready, ready};
+use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::connect_info::Connected;
 use axum::response::Response;
 use axum::serve::IncomingStream;
+use http_body::Body as _;
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::service::{RequestScopesService, ResponseFuture};
-use crate::{ConnInfo, RequestBody, RequestScopes};
+use crate::service::{Config, Handling, ResponseFuture};
+use crate::{ConnInfo, RequestBody, RequestScopes, RequestSpan, ResponseBody};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
-    /// [`Listener`](crate::axum::Listener). It costs about two thirds of the layer of a router: it
+    /// [`Listener`](crate::axum::Listener). It costs about half of the layer of a router: it
     /// knows the connection, so it neither adds it to the requests nor looks for it there.
     ///
     /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
@@ -73,16 +76,30 @@ where
     }
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
-        let info = ConnInfo::connect_info(stream);
-        let layer = self.layer.clone().connection(info);
-        let service = layer.layer(Unwrapped(self.app.clone()));
-        ready(Ok(AppService(service)))
+        let served = Served {
+            config: self.layer.config(),
+            connection: ConnInfo::connect_info(stream),
+        };
+        ready(Ok(AppService {
+            app: self.app.clone(),
+            served: Arc::new(served),
+        }))
     }
 }
 
 /// An app that serves one connection.
-#[derive(Debug, Clone)]
-pub struct AppService<A>(RequestScopesService<Unwrapped<A>>);
+#[derive(Clone)]
+pub struct AppService<A> {
+    app: A,
+    // Behind one pointer: the server clones the service for each request.
+    served: Arc<Served>,
+}
+
+/// What the requests of a connection share.
+struct Served {
+    config: Arc<Config>,
+    connection: ConnInfo,
+}
 
 impl<A> Service<Request> for AppService<A>
 where
@@ -93,13 +110,38 @@ where
     type Future = AppFuture<A::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        self.0.poll_ready(cx)
+        self.app.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        AppFuture {
-            future: self.0.call(request),
+        let Served { config, connection } = &*self.served;
+        let (mut request, priority) = config.priority.of(request);
+        let span = match config.admit(Some(connection), &mut request, priority) {
+            Ok(span) => span,
+            Err(refusal) => return config.refuse(&refusal, request).into(),
+        };
+        let mut handling = Handling::of(&request, span);
+        // A request without a body goes on as it is.
+        if !request.body().is_end_stream() {
+            let meter = match config.meter(&handling.span, &request, priority) {
+                Ok(meter) => meter,
+                Err(refusal) => return config.refuse(&refusal, request).into(),
+            };
+            handling.config = Some(config.clone());
+            let body = mem::take(request.body_mut());
+            let body = RequestBody::new(body, meter, config.body_error);
+            *request.body_mut() = Body::new(body);
         }
+        handling.by(self.app.call(request)).into()
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for AppService<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppService")
+            .field("app", &self.app)
+            .field("connection", &self.served.connection)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,6 +154,12 @@ pin_project! {
     }
 }
 
+impl<F> From<ResponseFuture<F>> for AppFuture<F> {
+    fn from(future: ResponseFuture<F>) -> Self {
+        Self { future }
+    }
+}
+
 impl<F, E> Future for AppFuture<F>
 where
     F: Future<Output = Result<Response, E>>,
@@ -119,29 +167,18 @@ where
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.project().future.poll(cx))?;
-        Poll::Ready(Ok(response.map(Body::new)))
+        self.project()
+            .future
+            .poll_response(cx, hold, |answer| answer.map(Body::from))
     }
 }
 
-/// An app that takes the bodies of the layer.
-#[derive(Debug, Clone)]
-struct Unwrapped<A>(A);
-
-impl<A: Service<Request>> Service<http::Request<RequestBody<Body>>> for Unwrapped<A> {
-    type Response = A::Response;
-    type Error = A::Error;
-    type Future = A::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        self.0.poll_ready(cx)
+/// Puts the span into the body of a response. A response without a body ends with its head.
+#[inline]
+fn hold(mut response: Response, span: RequestSpan) -> Response {
+    let body = response.body_mut();
+    if !body.is_end_stream() {
+        *body = Body::new(ResponseBody::of_handler(mem::take(body), span));
     }
-
-    fn call(&mut self, request: http::Request<RequestBody<Body>>) -> A::Future {
-        self.0.call(request.map(|body| match body.is_empty() {
-            // Without an allocation.
-            true => Body::empty(),
-            false => Body::new(body),
-        }))
-    }
+    response
 }

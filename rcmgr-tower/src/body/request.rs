@@ -48,11 +48,6 @@ impl<B: Body> RequestBody<B> {
         Self { open: None }
     }
 
-    #[cfg(feature = "axum")]
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.open.is_none()
-    }
-
     pub(crate) fn new(body: B, meter: Option<Meter<B::Data>>, body_error: BodyError) -> Self {
         let open = Box::pin(Open {
             body,

@@ -5,7 +5,7 @@ use rcmgr_core::{LimitValue, Resource};
 use super::peak::Peak;
 use crate::counters::MissedCell;
 use crate::limits::{LimitReached, LimitSlots, LimitsVersion, UNLIMITED};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, cold_path};
 
 /// Memory, in bytes.
 #[derive(Debug)]
@@ -56,6 +56,20 @@ impl MemoryGauge {
             Some(sum) if sum <= threshold(limit, level, u64::MAX) => Ok(used),
             _ => Err(LimitReached::new(Resource::Memory, used, limit)),
         }
+    }
+
+    /// Whether the usage is within the share of the limit that this priority level may use.
+    #[inline]
+    pub fn is_within(&self, version: LimitsVersion, level: u8) -> bool {
+        let limit = self.limit(version);
+        // The usage is read after credit was taken. That was Acquire, so the usage includes it.
+        let used = self.used();
+        // A cheap comparison first. It is at most 255 bytes too strict.
+        if used <= limit / 256 * (u64::from(level) + 1) {
+            return true;
+        }
+        cold_path();
+        used <= threshold(limit, level, u64::MAX)
     }
 
     /// Whether there would be room for `size` if nothing were used. The error has the usage.
