@@ -8,11 +8,15 @@
 //! | to | see |
 //! | --- | --- |
 //! | say what is guarded, and how | [`Settings`], [`Listen`] |
+//! | read this and the limits from a file, and follow it | [`GuardFile`] |
 
 #![forbid(unsafe_code)]
 
+mod file;
 mod settings;
+pub mod values;
 
+pub use file::{GuardFile, limits};
 pub use settings::{
     Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
 };
