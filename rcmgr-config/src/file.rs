@@ -98,13 +98,19 @@ impl LimitsFile {
     ///
     /// As [`read`](Self::read).
     pub fn from_text_of(path: impl AsRef<Path>, text: &str) -> Result<Self, BadConfiguration> {
-        Self::from_text_of_with_all_errors(path.as_ref(), text).map_err(BadConfiguration::from)
+        Self::from_text_of_with_all_errors(path, text).map_err(BadConfiguration::from)
     }
 
-    pub(crate) fn from_text_of_with_all_errors(
-        path: &Path,
+    /// As [`from_text_of`](Self::from_text_of), but reports all mistakes of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_text_of_with_all_errors(
+        path: impl AsRef<Path>,
         text: &str,
     ) -> Result<Self, LimitsFileErrors> {
+        let path = path.as_ref();
         let read = FileFormat::of_name(path).map_err(LimitsFileErrors::from);
         let read = read.and_then(|format| Self::from_named(text, format));
         Self::of_file(path, read)

@@ -15,8 +15,8 @@ use rcmgr_config::{LimitsFile, LimitsFileErrors, PartialLimits};
 use rcmgr_core::{BadConfiguration, Limits};
 use toml::de::DeTable;
 
-use crate::Settings;
 use crate::values::backend_arrives_at;
+use crate::{Descriptors, Settings};
 use guard::Guard;
 use listen::Listener;
 use reader::{Field, Lines, Reader};
@@ -165,6 +165,13 @@ impl GuardFile {
     /// The limits to run with.
     pub fn limits(&self) -> Limits {
         limits(&self.limits.limits, self.dry_run)
+    }
+
+    /// The limits to run with, lowered to what these file descriptors allow.
+    pub fn limits_within(&self, descriptors: Descriptors) -> Limits {
+        let mut limits = self.limits();
+        descriptors.clamp(&mut limits);
+        limits
     }
 
     /// Reads the file at `path` and applies it, then follows the file: each time that it has

@@ -9,13 +9,16 @@
 //! | --- | --- |
 //! | say what is guarded, and how | [`Settings`], [`Listen`] |
 //! | read this and the limits from a file, and follow it | [`GuardFile`] |
+//! | find how many connections the file descriptors allow | [`Descriptors`] |
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod file;
 mod settings;
 pub mod values;
 
+pub use descriptors::{Descriptors, TooHigh};
 pub use file::{GuardFile, limits};
 pub use settings::{
     Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
