@@ -4,6 +4,7 @@ use rcmgr_config::LimitsFile;
 use rcmgr_core::{LimitValue, Limits, LimitsKey, Resource};
 
 use crate::Workers;
+use crate::limits::limits;
 
 /// The file descriptors that the proxy may open. A proxied connection uses two of them: one to the
 /// client and one to the backend.
@@ -84,7 +85,7 @@ impl Descriptors {
     /// The limits that a file sets for the system or for services, and that allow more than the
     /// descriptors do.
     pub fn limits_above(self, file: &LimitsFile) -> Vec<TooHigh> {
-        let limits = crate::limits(&file.limits, false);
+        let limits = limits(&file.limits, false);
         let too_high = |((key, resource), line): (&(LimitsKey, Resource), &usize)| {
             if !matches!(
                 key,

@@ -8,13 +8,13 @@ mod reader;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_config::{LimitsFile, LimitsFileErrors, PartialLimits};
+use rcmgr_config::{LimitsFile, LimitsFileErrors};
 use rcmgr_core::{BadConfiguration, Limits};
 use toml::de::DeTable;
 
+use crate::limits::limits;
 use crate::values::backend_arrives_at;
 use crate::{Descriptors, Settings};
 use guard::Guard;
@@ -27,7 +27,7 @@ const GUARD: &str = "guard";
 
 /// A file of the proxy: its settings and its limits.
 ///
-/// The limits are in the tables of [`PartialLimits::from_toml`]. A scope or field that the file does
+/// The limits are in the tables of [`PartialLimits::from_toml`](rcmgr_config::PartialLimits::from_toml). A scope or field that the file does
 /// not set has no limit. The tables of the proxy are:
 ///
 /// | key | value | default |
@@ -211,24 +211,6 @@ impl GuardFile {
     ) -> rcmgr_core::Result<LimitsWatcher> {
         let load = |text: &str, path: &Path| Self::from_text_of(path, text);
         builder.start_with_settings(path, load, apply)
-    }
-}
-
-/// The limits of the proxy that a file sets. All others are unlimited.
-///
-/// In a dry run the file's limits are evaluated, and none is enforced.
-pub fn limits(set: &PartialLimits, dry_run: bool) -> Limits {
-    let unlimited = Limits {
-        waiters: Limits::WAITERS,
-        ..Limits::unlimited()
-    };
-    let limits = set.build(&unlimited);
-    match dry_run {
-        false => limits,
-        true => Limits {
-            dry_run: Some(Arc::new(limits)),
-            ..unlimited
-        },
     }
 }
 

@@ -15,11 +15,13 @@
 
 mod descriptors;
 mod file;
+mod limits;
 mod settings;
 pub mod values;
 
 pub use descriptors::{Descriptors, TooHigh};
-pub use file::{GuardFile, limits};
+pub use file::GuardFile;
+pub use limits::limits;
 pub use settings::{
     Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
 };
