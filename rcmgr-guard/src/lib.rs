@@ -9,18 +9,23 @@
 //! | --- | --- |
 //! | say what is guarded, and how | [`Settings`], [`Listen`] |
 //! | read this and the limits from a file, and follow it | [`GuardFile`] |
+//! | listen on sockets that systemd opened | `Inherited` (Unix) |
 //! | find how many connections the file descriptors allow | [`Descriptors`] |
 
 #![forbid(unsafe_code)]
 
 mod descriptors;
 mod file;
+#[cfg(unix)]
+mod inherited;
 mod limits;
 mod settings;
 pub mod values;
 
 pub use descriptors::{Descriptors, TooHigh};
 pub use file::GuardFile;
+#[cfg(unix)]
+pub use inherited::Inherited;
 pub use limits::limits;
 pub use settings::{
     Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
