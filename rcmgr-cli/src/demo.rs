@@ -44,12 +44,12 @@ use rcmgr_config::{LimitsFile, LimitsFileErrors, PartialLimits};
 use rcmgr_metrics::trace::TraceSink;
 use tokio::task::JoinSet;
 
+pub use format::grouped;
 pub use options::Options;
 
 use crate::output::{self, wrong_use};
 
 use dial::Naming;
-use format::grouped;
 use interrupt::Interrupt;
 use limit_watch::LimitWatch;
 use plan::Plan;

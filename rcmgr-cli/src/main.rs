@@ -5,7 +5,7 @@
 //!
 //! `rcmgr limits` shows the limits that a file gives on a machine, the origin of each, and the
 //! limits that cannot work. `rcmgr limits check` checks files, and `rcmgr limits diff` compares
-//! two. `rcmgr replay` summarizes a trace and replays it under other limits. `rcmgr top` shows a
+//! two. `rcmgr guard check` checks the file of the proxy. `rcmgr replay` summarizes a trace and replays it under other limits. `rcmgr top` shows a
 //! server's manager in a terminal. `rcmgr study` measures the engine. `rcmgr completions` prints
 //! the completions of a shell.
 //!
@@ -18,6 +18,7 @@ mod completions;
 mod demo;
 mod files;
 mod fitted;
+mod guard;
 mod limits;
 mod output;
 mod replay;
@@ -56,6 +57,13 @@ enum Command {
     /// The exit status is 0 if all counters are zero at the end and no limit was ever exceeded, 1
     /// if not or if the limits file is wrong, and 2 if an argument is wrong.
     Demo(demo::Options),
+
+    /// Check the file of the proxy that admits connections to any TCP server
+    ///
+    /// The proxy listens in front of one or more backends, and admits each connection with a
+    /// resource manager: by address, by service and in all. Its listeners are in a TOML file beside
+    /// the limits.
+    Guard(guard::GuardOptions),
 
     /// Show limits and their origins; check and compare limits files
     ///
@@ -123,6 +131,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Guard(options) => guard::run(&options),
         Command::Limits(options) => limits::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Study(options) => study::run(&options),

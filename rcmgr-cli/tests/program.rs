@@ -21,7 +21,15 @@ fn complaint(arguments: &[&str]) -> String {
     text(&run.stderr).to_owned()
 }
 
-const COMMANDS: [&str; 6] = ["demo", "limits", "replay", "top", "study", "completions"];
+const COMMANDS: [&str; 7] = [
+    "demo",
+    "guard",
+    "limits",
+    "replay",
+    "top",
+    "study",
+    "completions",
+];
 
 #[test]
 fn without_a_command_the_program_prints_its_help() {

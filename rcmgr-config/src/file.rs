@@ -31,6 +31,7 @@ use text::{LARGEST, read_text, too_long};
 
 pub use format::FileFormat;
 pub use mistakes::LimitsFileErrors;
+pub use names::nearest;
 
 /// The limits that a file sets, with the line of each.
 ///
@@ -97,13 +98,19 @@ impl LimitsFile {
     ///
     /// As [`read`](Self::read).
     pub fn from_text_of(path: impl AsRef<Path>, text: &str) -> Result<Self, BadConfiguration> {
-        Self::from_text_of_with_all_errors(path.as_ref(), text).map_err(BadConfiguration::from)
+        Self::from_text_of_with_all_errors(path, text).map_err(BadConfiguration::from)
     }
 
-    pub(crate) fn from_text_of_with_all_errors(
-        path: &Path,
+    /// As [`from_text_of`](Self::from_text_of), but reports all mistakes of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_text_of_with_all_errors(
+        path: impl AsRef<Path>,
         text: &str,
     ) -> Result<Self, LimitsFileErrors> {
+        let path = path.as_ref();
         let read = FileFormat::of_name(path).map_err(LimitsFileErrors::from);
         let read = read.and_then(|format| Self::from_named(text, format));
         Self::of_file(path, read)
@@ -170,7 +177,55 @@ impl LimitsFile {
             FileFormat::Json => json::parse(text)?,
             FileFormat::Toml => toml::parse(text)?,
         };
-        let interpreted = interpret::interpret(&root, format, mistakes)?;
+        Self::interpreted(&root, format, &[], mistakes)
+    }
+
+    /// Parses the text of a TOML file that has the tables of a program beside those of the limits.
+    /// `others` are the top-level keys of the program. They are skipped, but an error about an
+    /// unknown key suggests them too.
+    ///
+    /// ```
+    /// use rcmgr_config::LimitsFile;
+    ///
+    /// let text = "[server]\nport = 80\n[System]\nConns = 64\n";
+    /// let file = LimitsFile::from_toml_beside(text, &["server"])?;
+    /// assert_eq!(file.lines.values().collect::<Vec<_>>(), [&4]);
+    /// # Ok::<(), rcmgr_config::LimitsFileErrors>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, for the reasons listed at [`PartialLimits::from_toml`].
+    pub fn from_toml_beside(text: &str, others: &[&str]) -> Result<Self, LimitsFileErrors> {
+        if text.len() as u64 > LARGEST {
+            return Err(too_long().into());
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (mut root, mistakes) = toml::parse(text)?;
+        root.retain(|entry| !others.contains(&entry.name.as_ref()));
+        Self::interpreted(&root, FileFormat::Toml, others, mistakes)
+    }
+
+    /// Reads the text of a regular file of at most 4 MiB, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is longer than 4 MiB or is not UTF-8. The error names the file.
+    pub fn text(path: impl AsRef<Path>) -> Result<String, BadConfiguration> {
+        let path = path.as_ref();
+        read_text(path).map_err(|bad| BadConfiguration {
+            file: Some(path.to_owned()),
+            ..bad
+        })
+    }
+
+    fn interpreted(
+        root: &[tree::Entry<'_>],
+        format: FileFormat,
+        others: &[&str],
+        mistakes: mistakes::Mistakes,
+    ) -> Result<Self, LimitsFileErrors> {
+        let interpreted = interpret::interpret(root, format, others, mistakes)?;
         Ok(Self {
             path: None,
             limits: interpreted.limits,

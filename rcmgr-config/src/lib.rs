@@ -43,7 +43,7 @@ mod warning;
 pub use addresses::{AddressKey, AddressList, AddressValue, PartialAddresses, address_settings};
 pub use budget::Budget;
 #[cfg(feature = "files")]
-pub use file::{FileFormat, LimitsFile, LimitsFileErrors};
+pub use file::{FileFormat, LimitsFile, LimitsFileErrors, nearest};
 pub use limits_ext::LimitsExt;
 pub use machine::Machine;
 pub use partial_limit::PartialLimit;

@@ -65,7 +65,7 @@ use std::time::Duration;
 
 use rcmgr_core::{Limits, Result};
 
-use crate::LimitsFile;
+use crate::{LimitsFile, LimitsFileErrors};
 use errors::{Failure, bad};
 use follower::Follower;
 use inbox::Inbox;
@@ -228,18 +228,39 @@ impl Builder {
         self.follow(path, load, apply)
     }
 
-    fn follow<L, A>(self, path: impl AsRef<Path>, load: L, apply: A) -> Result<LimitsWatcher>
+    /// Starts a watcher for a file that has the settings of a program beside the limits. `load`
+    /// converts the text to both, and `apply` applies both in one step. If the file is bad, all its
+    /// mistakes are reported, and neither the settings nor the limits change.
+    ///
+    /// # Errors
+    ///
+    /// As [`LimitsWatcher::start`], or the first error of `load`.
+    pub fn start_with_settings<T, L, A>(
+        self,
+        path: impl AsRef<Path>,
+        load: L,
+        apply: A,
+    ) -> Result<LimitsWatcher>
     where
-        L: Fn(&str, &Path) -> Result<Limits, Failure> + Send + 'static,
-        A: Fn(Limits) + Send + 'static,
+        L: Fn(&str, &Path) -> Result<T, LimitsFileErrors> + Send + 'static,
+        A: Fn(T) + Send + 'static,
+    {
+        let load = move |text: &str, path: &Path| Ok(load(text, path)?);
+        self.follow(path, load, apply)
+    }
+
+    fn follow<T, L, A>(self, path: impl AsRef<Path>, load: L, apply: A) -> Result<LimitsWatcher>
+    where
+        L: Fn(&str, &Path) -> Result<T, Failure> + Send + 'static,
+        A: Fn(T) + Send + 'static,
     {
         let given = path.as_ref();
         let path = std::path::absolute(given).map_err(|error| bad(given, &error))?;
         let load_and_apply = {
             let path = path.clone();
             move |text: &str| {
-                let limits = load(text, &path).map_err(|failure| failure.with_file(&path))?;
-                apply(limits);
+                let loaded = load(text, &path).map_err(|failure| failure.with_file(&path))?;
+                apply(loaded);
                 Ok(())
             }
         };

@@ -20,6 +20,11 @@ pub struct Settings {
     pub drain: Duration,
 }
 
+impl Settings {
+    /// How long connections may go on after the first signal to end, if nothing else is set.
+    pub const DRAIN: Duration = Duration::from_secs(30);
+}
+
 /// The threads of the proxy. Each has a runtime of its own, and its connections stay there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workers {
@@ -28,6 +33,11 @@ pub struct Workers {
     /// Whether each has a table of file descriptors of its own, so that the limit of descriptors
     /// (`RLIMIT_NOFILE`) applies to each. Linux only.
     pub own_descriptors: bool,
+}
+
+impl Workers {
+    /// The maximum number of threads.
+    pub const MOST: usize = 1024;
 }
 
 /// What happens to connections when a limit is lowered below what is in use.
@@ -61,6 +71,11 @@ pub struct Listen {
     pub splice: bool,
 }
 
+impl Listen {
+    /// The service of a listener, if none is set.
+    pub const SERVICE: &str = "guard";
+}
+
 /// How the PROXY protocol is used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProxyProtocol {
@@ -87,6 +102,11 @@ pub struct Queue {
     pub most: usize,
     /// How long each may wait.
     pub longest: Duration,
+}
+
+impl Queue {
+    /// The maximum number of clients that may wait.
+    pub const MOST: usize = 1_000_000;
 }
 
 /// How long things may take. `None` is without end.
@@ -127,4 +147,9 @@ pub enum OnRefusal {
     Reset,
     /// These bytes, then the end.
     Reply(Arc<[u8]>),
+}
+
+impl OnRefusal {
+    /// The maximum length of a reply, in bytes: it must fit into the socket's send buffer.
+    pub const LONGEST: usize = 16 << 10;
 }

@@ -169,7 +169,7 @@ fn limits() -> Limits {
         true => one_of_each_address(),
         false => Limits::unlimited(),
     };
-    let mut some = |limit: &mut rcmgr_core::LimitValue, most: u64| {
+    let some = |limit: &mut rcmgr_core::LimitValue, most: u64| {
         if chance(3) {
             *limit = fastrand::u64(..most).into();
         }

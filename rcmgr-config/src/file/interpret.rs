@@ -25,6 +25,8 @@ const DRY_RUN: &str = "DryRun";
 /// Interprets the tables of the file, or of its dry run, which has the same tables.
 struct Interpreter<'m> {
     format: FileFormat,
+    /// Top-level keys that belong to another reader of the file.
+    others: &'m [&'m str],
     is_dry_run: bool,
     mistakes: &'m mut Mistakes,
     result: Interpreted,
@@ -36,6 +38,7 @@ struct Interpreter<'m> {
 pub(super) fn interpret(
     root: &[Entry<'_>],
     format: FileFormat,
+    others: &[&str],
     mut mistakes: Mistakes,
 ) -> Result<Interpreted, LimitsFileErrors> {
     let found = foreign::limits_in(root, format);
@@ -47,6 +50,7 @@ pub(super) fn interpret(
             allowlist,
         }) => {
             let mut interpreter = Interpreter::new(format, &mut mistakes);
+            interpreter.others = others;
             interpreter.root(entries, &within);
             let mut result = interpreter.result;
             if let Some(entry) = allowlist {
@@ -66,6 +70,7 @@ impl<'m> Interpreter<'m> {
     fn new(format: FileFormat, mistakes: &'m mut Mistakes) -> Self {
         Self {
             format,
+            others: &[],
             is_dry_run: false,
             mistakes,
             result: Interpreted::default(),
@@ -93,7 +98,7 @@ impl<'m> Interpreter<'m> {
             } else if name == DRY_RUN {
                 self.dry_run(&path, entry);
             } else {
-                self.mistakes.add(unknown_table(entry, &path));
+                self.mistakes.add(unknown_table(entry, &path, self.others));
             }
         }
     }
@@ -209,7 +214,7 @@ fn scope_of(name: &str) -> Option<LimitsKey> {
     }
 }
 
-fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
+fn unknown_table(entry: &Entry<'_>, path: &str, others: &[&str]) -> BadConfiguration {
     if let Some(reason) = foreign::unknown_table(&entry.name) {
         return bad(entry, path, reason.into());
     }
@@ -218,9 +223,10 @@ fn unknown_table(entry: &Entry<'_>, path: &str) -> BadConfiguration {
     }
     let known: Vec<&str> = LimitsKey::SCOPES
         .iter()
-        .map(LimitsKey::scope)
+        .map(|key| key.scope())
         .chain(LimitsKey::CLASSES)
         .chain([SYSTEM_LIMIT, WAITERS, ADDRESSES, DRY_RUN])
+        .chain(others.iter().copied())
         .collect();
     unknown(entry, path, &known)
 }

@@ -51,8 +51,16 @@ impl LimitsFileErrors {
         self.more
     }
 
+    /// The mistakes in the order of their lines; `None` if there are none.
+    pub fn new(mistakes: impl IntoIterator<Item = BadConfiguration>) -> Option<Self> {
+        let mut all = Mistakes::default();
+        mistakes.into_iter().for_each(|mistake| all.add(mistake));
+        all.none_or(()).err()
+    }
+
     /// Names the file in every mistake.
-    pub(super) fn of_file(mut self, path: &Path) -> Self {
+    #[must_use]
+    pub fn of_file(mut self, path: &Path) -> Self {
         self.first.file = Some(path.to_owned());
         for mistake in &mut self.others {
             mistake.file = Some(path.to_owned());

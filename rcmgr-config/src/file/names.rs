@@ -52,7 +52,7 @@ pub(super) fn unknown(entry: &Entry<'_>, path: &str, known: &[&str]) -> BadConfi
 
 /// The known name that was most likely meant, if one is close: at most a third of its characters
 /// differ, ignoring case.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > Shown::MOST_CHARS {
         return None;
     }

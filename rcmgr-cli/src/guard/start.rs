@@ -1,0 +1,103 @@
+//! What the proxy prints when it starts: its listeners, and how many connections its file
+//! descriptors allow.
+
+use std::fmt;
+
+use rcmgr_atomic::shown;
+use rcmgr_config::LimitsExt;
+use rcmgr_guard::{Descriptors, GuardFile, TooHigh, limits};
+
+use crate::demo::grouped;
+
+/// What the proxy does, and with how many file descriptors.
+#[derive(Debug)]
+pub struct Start<'f> {
+    file: &'f GuardFile,
+    descriptors: Descriptors,
+}
+
+/// Raises the soft limit of file descriptors as far as it goes. Returns the limit now.
+pub fn allowed_descriptors() -> u64 {
+    let raised = rlimit::increase_nofile_limit(u64::MAX);
+    let soft = || rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft);
+    // If the limit is unknown, use the number that every system allows.
+    raised.or_else(|_| soft()).unwrap_or(256)
+}
+
+impl<'f> Start<'f> {
+    /// The start of a proxy with this many file descriptors in a table.
+    pub fn new(file: &'f GuardFile, allowed: u64) -> Self {
+        Self {
+            file,
+            descriptors: Descriptors::of(file.settings.workers, allowed),
+        }
+    }
+
+    /// A line for each limit of the file that cannot work as written.
+    pub fn warnings(&self) -> Vec<String> {
+        let limits_file = &self.file.limits;
+        let path = limits_file.path.as_deref();
+        let path = path.map_or_else(String::new, |path| path.display().to_string());
+        let path = shown(&path);
+        let set = limits(&limits_file.limits, false);
+        let defaults = limits(&Default::default(), false);
+        let of_limits = set
+            .warnings_over(&defaults, None)
+            .into_iter()
+            .map(|warning| match limits_file.line_of(&warning.setting) {
+                Some(line) => format!("{path:.1000}:{line}: warning: {warning}"),
+                None => format!("{path:.1000}: warning: {warning}"),
+            });
+        let above = self.descriptors.limits_above(limits_file);
+        let of_descriptors = above.iter().map(|above| {
+            let TooHigh {
+                key,
+                resource,
+                limit,
+                most,
+                line,
+            } = above;
+            format!(
+                "{path:.1000}:{line}: warning: {key}.{}: {} is more than the file descriptors \
+                 allow: at most {}, for {}",
+                resource.field_name(),
+                grouped(*limit),
+                grouped(*most),
+                self.connections(),
+            )
+        });
+        of_limits.chain(of_descriptors).collect()
+    }
+
+    fn connections(&self) -> String {
+        let Descriptors { in_a_table, tables } = self.descriptors;
+        let each = match tables {
+            1 => String::new(),
+            tables => format!(" for each of {tables} workers"),
+        };
+        format!(
+            "{} connections with {} file descriptors{each}",
+            grouped(self.descriptors.connections()),
+            grouped(in_a_table),
+        )
+    }
+}
+
+/// A line for each listener, and one for the connections.
+impl fmt::Display for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for listen in &self.file.settings.listeners {
+            let service = shown(&listen.service);
+            writeln!(
+                f,
+                "{} -> {}, service {service}",
+                listen.on,
+                listen.to.join(", ")
+            )?;
+        }
+        if self.file.dry_run {
+            writeln!(f, "dry run: no limit is enforced")?;
+        }
+        writeln!(f, "{}", self.connections())
+    }
+}
