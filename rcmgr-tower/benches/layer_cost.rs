@@ -36,6 +36,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tower_layer::Identity;
 
 /// The number of connections that send small requests.
 const CONNECTIONS: usize = 16;
@@ -55,10 +56,22 @@ enum Kind {
     App,
     /// The same with the request layer on the routes, and the address of the client in each request.
     Routes,
+    /// Without rcmgr, with a layer on the routes that does nothing.
+    Nothing,
+    /// The same with the address of the client in each request: what axum itself takes for a layer
+    /// on the routes.
+    Addresses,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Plain, Self::Listener, Self::App, Self::Routes];
+    const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Listener,
+        Self::App,
+        Self::Routes,
+        Self::Nothing,
+        Self::Addresses,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -66,6 +79,8 @@ impl Kind {
             Self::Listener => "listener",
             Self::App => "app",
             Self::Routes => "routes",
+            Self::Nothing => "nothing",
+            Self::Addresses => "addresses",
         }
     }
 }
@@ -97,8 +112,15 @@ async fn serve(kind: Kind) -> io::Result<()> {
     let app = Router::new()
         .route("/small", get(async || "Hello, world!"))
         .route("/upload", post(upload));
-    if kind == Kind::Plain {
-        return axum::serve(listener, app).await;
+    match kind {
+        Kind::Plain => return axum::serve(listener, app).await,
+        Kind::Nothing => return axum::serve(listener, app.layer(Identity::new())).await,
+        Kind::Addresses => {
+            let app = app.layer(Identity::new());
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
+            return axum::serve(listener, app).await;
+        }
+        Kind::Listener | Kind::App | Kind::Routes => {}
     }
     let manager = manager().map_err(io::Error::other)?;
     let listener = Guarded::new(listener, manager.clone()).service("web");
@@ -267,7 +289,7 @@ fn count_instructions(runtime: &Runtime) -> io::Result<()> {
         }
         let (more, percent) = (count - plain, 100.0 * (count / plain - 1.0));
         println!(
-            "{:8} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
+            "{:9} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
             kind.name()
         );
     }
@@ -312,7 +334,7 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
             let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
             let largest = ratios.iter().copied().fold(0.0, f64::max);
             println!(
-                "{:8} {:8} {:10.2} us, {:.3} of plain ({smallest:.3} to {largest:.3})",
+                "{:8} {:9} {:10.2} us, {:.3} of plain ({smallest:.3} to {largest:.3})",
                 load.name(),
                 kind.name(),
                 median(times),
