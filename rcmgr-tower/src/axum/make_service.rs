@@ -1,6 +1,7 @@
 //! The request layer around a whole app of axum: a service for each connection, which knows its
 //! scope.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Ready, ready};
@@ -9,12 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::connect_info::Connected;
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use http_body::Body as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -48,7 +51,12 @@ impl RequestScopes {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn into_make_service<A>(self, app: A) -> MakeService<A> {
+    pub fn into_make_service<A: 'static>(self, mut app: A) -> MakeService<A> {
+        // A router without state is still one of handlers, each of which becomes a service per
+        // request. With the state they are services, as in `Router::into_make_service`.
+        if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<Router>() {
+            *router = mem::take(router).with_state(());
+        }
         MakeService { layer: self, app }
     }
 }
@@ -113,9 +121,9 @@ where
         self.app.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let Served { config, connection } = &*self.served;
-        let (mut request, priority) = config.priority.of(request);
+        let priority = config.priority.of(&mut request);
         let span = match config.admit(Some(connection), &mut request, priority) {
             Ok(span) => span,
             Err(refusal) => return config.refuse(&refusal, request).into(),
@@ -167,18 +175,31 @@ where
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project()
-            .future
-            .poll_response(cx, hold, |answer| answer.map(Body::from))
+        let (future, handling) = match self.project().future.handler() {
+            Ok(handler) => handler,
+            Err(answer) => return Poll::Ready(Ok(answer.map(Body::from))),
+        };
+        let mut polled = future.poll(cx);
+        // The response is changed in its place: it is large to move.
+        if let Poll::Ready(handled) = &mut polled {
+            let handling = handling.take().expect("it is not polled after its end");
+            let status = handled.as_ref().ok().map(Response::status);
+            if let Some(answer) = handling.end(status) {
+                *handled = Ok(answer.map(Body::from));
+            } else if let Ok(response) = handled {
+                hold(response.body_mut(), handling.span);
+            }
+        }
+        polled
     }
 }
 
 /// Puts the span into the body of a response. A response without a body ends with its head.
 #[inline]
-fn hold(mut response: Response, span: RequestSpan) -> Response {
-    let body = response.body_mut();
+fn hold(body: &mut Body, span: RequestSpan) {
     if !body.is_end_stream() {
-        *body = Body::new(ResponseBody::of_handler(mem::take(body), span));
+        let held = ResponseBody::of_handler(mem::take(body), span);
+        // It has the errors of axum already. Boxed here, it is not wrapped to convert them.
+        *body = Body::new(UnsyncBoxBody::new(held));
     }
-    response
 }
