@@ -73,6 +73,7 @@ pub async fn play(
         let (with, manager) = with_proxy(slots, naming, length).await?;
         io::Result::Ok(FewSlots {
             slots,
+            of_a_source: OF_A_SOURCE,
             without,
             with,
             manager,

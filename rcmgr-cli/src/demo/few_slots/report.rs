@@ -6,12 +6,13 @@ use rcmgr_atomic::{Manager, ScopeClass};
 
 use super::super::format::{duration, grouped, table};
 use super::super::verdict::{Check, counters_are_zero};
-use super::OF_A_SOURCE;
 use super::clients::{PATIENCE, Tally};
 
 /// The results of both runs.
 pub struct FewSlots {
     pub slots: u64,
+    /// The limit of the proxy: connections of a source.
+    pub of_a_source: u64,
     pub without: Tally,
     pub with: Tally,
     /// The manager of the proxy.
@@ -63,7 +64,10 @@ impl Display for FewSlots {
         });
         let refused = self.manager.refusals(ScopeClass::Peer).total();
         table.add_row([
-            format!("refused by its limit of {OF_A_SOURCE} connections a source"),
+            format!(
+                "refused by its limit of {} connections a source",
+                self.of_a_source
+            ),
             NONE.to_owned(),
             grouped(refused),
         ]);
