@@ -14,7 +14,7 @@ pub fn run(source: &Source) -> ExitCode {
         Ok(file) => file,
         Err(status) => return status,
     };
-    let descriptors = Descriptors::of(file.settings.workers, allowed_descriptors());
+    let descriptors = Descriptors::of(&file.settings, allowed_descriptors());
     let start = Start::new(&file, descriptors);
     start.warnings().iter().for_each(print_error);
     match print(start) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rcmgr_atomic::{BadConfiguration, Manager};
 use rcmgr_config::LimitsFileErrors;
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_guard::{Descriptors, GuardFile, Listen, Server};
+use rcmgr_guard::{Descriptors, GuardFile, Listen, Server, Settings, Workers};
 
 use super::source::Source;
 use super::start::{Start, listening};
@@ -19,7 +19,10 @@ use crate::output::print_error;
 #[derive(Debug)]
 pub struct InForce {
     server: Server,
-    descriptors: Descriptors,
+    /// The file descriptors that a table may have.
+    in_a_table: u64,
+    /// The workers that run: a change of the file does not change them.
+    workers: Workers,
     state: Mutex<State>,
 }
 
@@ -32,10 +35,11 @@ struct State {
 
 impl InForce {
     /// A server that runs with the settings and limits of this file.
-    pub fn new(server: Server, file: GuardFile, descriptors: Descriptors) -> Self {
+    pub fn new(server: Server, file: GuardFile, in_a_table: u64) -> Self {
         Self {
             server,
-            descriptors,
+            in_a_table,
+            workers: file.settings.workers,
             state: Mutex::new(State {
                 file,
                 is_ending: false,
@@ -74,8 +78,14 @@ impl InForce {
         let applied = self.server.apply(new.settings.clone());
         applied.map_err(|error| not_listening(&error, path))?;
         // Only the listeners can fail.
-        self.manager()
-            .set_limits(new.limits_within(self.descriptors));
+        let running = Settings {
+            workers: self.workers,
+            ..new.settings.clone()
+        };
+        let descriptors = Descriptors::of(&running, self.in_a_table);
+        self.manager().set_limits(new.limits_within(descriptors));
+        let warnings = Start::new(&new, descriptors).warnings();
+        warnings.iter().for_each(print_error);
         let old = std::mem::replace(&mut state.file, new);
         self.log_change(&old, &before, &state.file);
         Ok(())
@@ -83,8 +93,6 @@ impl InForce {
 
     /// Logs the difference between two files.
     fn log_change(&self, old: &GuardFile, before: &[SocketAddr], new: &GuardFile) {
-        let warnings = Start::new(new, self.descriptors).warnings();
-        warnings.iter().for_each(print_error);
         if old.view != new.view {
             tracing::warn!("the live view stays as it is: a change of its address needs a restart");
         }

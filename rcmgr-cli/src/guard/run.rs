@@ -41,7 +41,8 @@ pub fn run(source: &Source) -> ExitCode {
 
 fn try_run(source: &Source, file: GuardFile, inherited: Inherited) -> io::Result<ExitCode> {
     log::start()?;
-    let descriptors = Descriptors::of(file.settings.workers, allowed_descriptors());
+    let allowed = allowed_descriptors();
+    let descriptors = Descriptors::of(&file.settings, allowed);
     let manager = Manager::new(file.limits_within(descriptors)).map_err(io::Error::other)?;
     // All of this is there before the server. If a worker has its own table of descriptors, it gets
     // a copy of these: a signal and the release of room are written to a descriptor by any thread.
@@ -63,7 +64,7 @@ fn try_run(source: &Source, file: GuardFile, inherited: Inherited) -> io::Result
         ));
     }
     let text = start.to_string();
-    let proxy = Arc::new(InForce::new(server, file, descriptors));
+    let proxy = Arc::new(InForce::new(server, file, allowed));
     let watcher = proxy.follow(source.clone()).map_err(io::Error::other)?;
     let refusals = RefusalLog::new(manager).start(LOOK_EVERY)?;
     let view = view.map(|view| {

@@ -105,8 +105,13 @@ impl Source {
 
     fn read(&self) -> Result<GuardFile, WrongSource> {
         let path = self.path();
-        let text = LimitsFile::text(path).map_err(LimitsFileErrors::from);
-        self.try_load(&text.map_err(WrongSource::File)?, path)
+        let text = LimitsFile::text(path).map_err(|bad| WrongSource::File(bad.into()))?;
+        if text.trim().is_empty() {
+            // The file is followed, and an empty one would be taken for one that is not written yet.
+            let reason = "it is empty; a file without limits needs a comment, such as # no limits";
+            return Err(WrongSource::File(mistake(reason.into(), path)));
+        }
+        self.try_load(&text, path)
     }
 
     /// The file that has the settings and limits, or the limits alone.
@@ -124,13 +129,7 @@ impl Source {
     pub fn load(&self, text: &str, path: &Path) -> Result<GuardFile, LimitsFileErrors> {
         self.try_load(text, path).map_err(|wrong| match wrong {
             WrongSource::File(errors) => errors,
-            WrongSource::Arguments(reason) => {
-                let bad = BadConfiguration {
-                    reason,
-                    ..BadConfiguration::default()
-                };
-                LimitsFileErrors::from(bad).of_file(path)
-            }
+            WrongSource::Arguments(reason) => mistake(reason, path),
         })
     }
 
@@ -199,4 +198,13 @@ impl Source {
             drain: self.drain.unwrap_or(Settings::DRAIN),
         })
     }
+}
+
+/// A mistake of a file as a whole.
+fn mistake(reason: String, path: &Path) -> LimitsFileErrors {
+    let bad = BadConfiguration {
+        reason,
+        ..BadConfiguration::default()
+    };
+    LimitsFileErrors::from(bad).of_file(path)
 }

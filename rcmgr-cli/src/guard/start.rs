@@ -80,7 +80,9 @@ impl<'f> Start<'f> {
     }
 
     fn connections(&self) -> String {
-        let Descriptors { in_a_table, tables } = self.descriptors;
+        let Descriptors {
+            in_a_table, tables, ..
+        } = self.descriptors;
         let each = match tables {
             1 => String::new(),
             tables => format!(" for each of {tables} workers"),
