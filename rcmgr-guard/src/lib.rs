@@ -30,7 +30,7 @@ mod session;
 mod settings;
 pub mod values;
 
-pub use counts::Counts;
+pub use counts::{Count, Counts};
 pub use descriptors::{Descriptors, TooHigh};
 pub use file::GuardFile;
 #[cfg(unix)]
