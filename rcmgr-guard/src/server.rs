@@ -18,13 +18,9 @@ use self::control::Control;
 pub use self::drain::Drained;
 use self::worker::{Opened, Order, Worker};
 use crate::counts::Counts;
-use crate::relay::PIPE_DESCRIPTORS;
+use crate::descriptors::in_reserve;
 use crate::session::{Front, Shared};
 use crate::settings::{Listen, Settings, Workers};
-
-/// File descriptors that connections leave free: for the runtimes, the listeners, names that are
-/// looked up, the log, and files.
-const OTHER_DESCRIPTORS: u64 = 32;
 
 /// A proxy that runs.
 ///
@@ -243,7 +239,7 @@ impl Server {
     fn change_listeners(&self, settings: Vec<Listen>) -> io::Result<()> {
         check_addresses(&settings)?;
         let mut state = self.lock();
-        let reserve = self.reserve(state.workers, &settings);
+        let reserve = reserve(state.workers, &settings);
         let mut before: Vec<Option<Listener>> = Vec::new();
         before.extend(state.listeners.drain(..).map(Some));
         // For each new listener, the one of before that has its address.
@@ -323,35 +319,28 @@ impl Server {
         })
     }
 
-    /// The file descriptors that connections leave free. The manager does not count sockets of clients
-    /// that wait for room, nor pipes. With tables of their own, the limit of one table says nothing.
-    fn reserve(&self, workers: Workers, listeners: &[Listen]) -> Option<u64> {
-        if workers.own_descriptors {
-            return None;
-        }
-        let queues = listeners.iter().filter_map(|listen| listen.queue);
-        let waiting: u64 = queues.map(|queue| queue.most as u64).sum();
-        let splices = listeners.iter().any(|listen| listen.splice);
-        let pipes = match splices {
-            true => PIPE_DESCRIPTORS as u64 * workers.count as u64,
-            false => 0,
-        };
-        Some(OTHER_DESCRIPTORS + pipes + waiting.min(most_for_waiting()))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Clients that wait take at most a quarter of the file descriptors from the connections.
-fn most_for_waiting() -> u64 {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::resource::{Resource, getrlimit};
-        getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 4)
+/// The file descriptors that connections leave free. With tables of their own, the limit of one table
+/// says nothing.
+fn reserve(workers: Workers, listeners: &[Listen]) -> Option<u64> {
+    match workers.own_descriptors {
+        true => None,
+        false => Some(in_reserve(listeners, workers, descriptors_allowed())),
     }
-    #[cfg(not(target_os = "linux"))]
+}
+
+#[cfg(target_os = "linux")]
+fn descriptors_allowed() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptors_allowed() -> u64 {
     0
 }
 

@@ -36,6 +36,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tower_layer::Identity;
 
 /// The number of connections that send small requests.
 const CONNECTIONS: usize = 16;
@@ -53,19 +54,36 @@ enum Kind {
     Listener,
     /// With the guarded listener, and the request layer around the app. It has a budget for bodies.
     App,
-    /// The same with the request layer on the routes, and the address of the client in each request.
+    /// The same with the address of the client in each request.
+    AppAddress,
+    /// The same with the request layer on the routes.
     Routes,
+    /// Without rcmgr, with a layer on the routes that does nothing.
+    Nothing,
+    /// The same with the address of the client in each request.
+    NothingAddress,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Plain, Self::Listener, Self::App, Self::Routes];
+    const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::Listener,
+        Self::App,
+        Self::AppAddress,
+        Self::Routes,
+        Self::Nothing,
+        Self::NothingAddress,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Listener => "listener",
             Self::App => "app",
+            Self::AppAddress => "app+address",
             Self::Routes => "routes",
+            Self::Nothing => "nothing",
+            Self::NothingAddress => "nothing+address",
         }
     }
 }
@@ -97,8 +115,15 @@ async fn serve(kind: Kind) -> io::Result<()> {
     let app = Router::new()
         .route("/small", get(async || "Hello, world!"))
         .route("/upload", post(upload));
-    if kind == Kind::Plain {
-        return axum::serve(listener, app).await;
+    match kind {
+        Kind::Plain => return axum::serve(listener, app).await,
+        Kind::Nothing => return axum::serve(listener, app.layer(Identity::new())).await,
+        Kind::NothingAddress => {
+            let app = app.layer(Identity::new());
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
+            return axum::serve(listener, app).await;
+        }
+        _ => {}
     }
     let manager = manager().map_err(io::Error::other)?;
     let listener = Guarded::new(listener, manager.clone()).service("web");
@@ -109,6 +134,10 @@ async fn serve(kind: Kind) -> io::Result<()> {
     let layer = RequestScopes::new(&manager).body(BodyBudget::per_request(GIB).streamed());
     if kind == Kind::App {
         return axum::serve(listener, layer.into_make_service(app)).await;
+    }
+    if kind == Kind::AppAddress {
+        let app = layer.into_make_service_with_connect_info(app);
+        return axum::serve(listener, app).await;
     }
     let app = app.layer(layer);
     let app = app.into_make_service_with_connect_info::<ConnInfo>();
@@ -267,7 +296,7 @@ fn count_instructions(runtime: &Runtime) -> io::Result<()> {
         }
         let (more, percent) = (count - plain, 100.0 * (count / plain - 1.0));
         println!(
-            "{:8} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
+            "{:15} {count:7.0} instructions, {more:+6.0}, {percent:+6.2} %",
             kind.name()
         );
     }
@@ -312,7 +341,7 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
             let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
             let largest = ratios.iter().copied().fold(0.0, f64::max);
             println!(
-                "{:8} {:8} {:10.2} us, {:.3} of plain ({smallest:.3} to {largest:.3})",
+                "{:8} {:15} {:10.2} us, {:.3} of plain ({smallest:.3} to {largest:.3})",
                 load.name(),
                 kind.name(),
                 median(times),

@@ -57,13 +57,11 @@ impl ConnInfo {
         Self { requests, ..self }
     }
 
-    /// Notes that a request is in progress. Also a request that is refused is one.
-    pub(crate) fn begin(&self) -> Option<InProgress> {
-        self.requests.as_ref().map(Requests::begin)
-    }
-
-    pub(crate) fn into_scope(self) -> ConnScope {
-        self.scope
+    /// Begins a request: returns the scope, and the request as one that is in progress. Also a
+    /// request that is refused is one.
+    pub(crate) fn begin(&self) -> (ConnScope, Option<InProgress>) {
+        let request = self.requests.as_ref().map(Requests::begin);
+        (self.scope.clone(), request)
     }
 
     /// The scope of the connection.
@@ -88,13 +86,23 @@ impl From<&ConnScope> for ConnInfo {
     }
 }
 
-/// The connection of a request. Where the address of the client is known, it is added to the
-/// extensions in the form in which handlers of axum and tonic look for it.
-pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnInfo> {
-    if let Some(scope) = extensions.get::<ConnScope>() {
-        return Some(scope.into());
+/// The connection of a request: its scope, and the request as one that is in progress. Where the
+/// address of the client is known, it is added to the extensions in the form in which handlers of
+/// axum and tonic look for it.
+pub(crate) fn connection_of(
+    extensions: &mut Extensions,
+) -> Option<(ConnScope, Option<InProgress>)> {
+    #[cfg(feature = "axum")]
+    if let Some(ConnectInfo(info)) = extensions.get::<ConnectInfo<ConnInfo>>() {
+        let (connection, peer) = (info.begin(), info.peer);
+        // For handlers that are written for a plain listener.
+        if let Endpoint::Socket(address) = peer {
+            extensions.insert(ConnectInfo(address));
+        }
+        return Some(connection);
     }
-    if let Some(info) = extensions.get::<ConnInfo>().cloned() {
+    if let Some(info) = extensions.get::<ConnInfo>() {
+        let connection = info.begin();
         // For `Request::remote_addr`.
         #[cfg(feature = "tonic")]
         if let Endpoint::Socket(address) = info.peer {
@@ -103,15 +111,8 @@ pub(crate) fn connection_of(extensions: &mut Extensions) -> Option<ConnInfo> {
                 remote_addr: Some(address),
             });
         }
-        return Some(info);
+        return Some(connection);
     }
-    #[cfg(feature = "axum")]
-    if let Some(ConnectInfo(info)) = extensions.get::<ConnectInfo<ConnInfo>>().cloned() {
-        // For handlers that are written for a plain listener.
-        if let Endpoint::Socket(address) = info.peer {
-            extensions.insert(ConnectInfo(address));
-        }
-        return Some(info);
-    }
-    None
+    let scope = extensions.get::<ConnScope>()?;
+    Some((scope.clone(), None))
 }

@@ -20,7 +20,7 @@ use crate::conn_info::ConnInfo;
 use crate::priority::ChoosePriority;
 use crate::refusal::{Answer, BodyError, Refusal};
 use crate::retry_after::RetryAfter;
-use crate::span::{RequestSpan, begin_span};
+use crate::span::{RefusedBody, RequestSpan, begin_span};
 
 /// What [`RequestScopes`](crate::RequestScopes) does with requests.
 #[derive(Clone)]
@@ -178,8 +178,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut request, priority) = self.config.priority.of(request);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let priority = self.config.priority.of(&mut request);
         let connection = self.connection.as_ref();
         let span = match self.config.admit(connection, &mut request, priority) {
             Ok(span) => span,
@@ -230,6 +230,30 @@ impl Handling {
             kind: Kind::Handler { future, handling },
         }
     }
+
+    /// The handler has ended, with a response of this status unless it failed. Returns the answer if
+    /// the body was refused: the layer answers, whatever the handler made of it.
+    #[inline]
+    pub(crate) fn end(&self, status: Option<StatusCode>) -> Option<Response<Bytes>> {
+        if let Some(config) = &self.config
+            && let Some(body) = self.span.refused_body()
+        {
+            return Some(self.answer(config, body));
+        }
+        let is_upgrade = status == Some(StatusCode::SWITCHING_PROTOCOLS);
+        if is_upgrade || (self.connects && status.is_some_and(|status| status.is_success())) {
+            self.span.note_upgrade();
+        }
+        None
+    }
+
+    #[cold]
+    fn answer(&self, config: &Config, body: &RefusedBody) -> Response<Bytes> {
+        let rest = body.take_rest().filter(|_| self.closes);
+        let answer = config.answer(&body.refusal, self.closes);
+        rest.into_iter().for_each(spawn);
+        answer
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for RequestScopesService<S> {
@@ -263,46 +287,21 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    /// Polls for the response. `holding` puts the span into the response of the handler, and `refused`
-    /// makes a response of the answer to a refused request.
-    // With two functions, the response of the handler can be changed in its place.
+    /// The future of the handler, and what the layer keeps meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The answer to a request that is refused.
     #[inline(always)]
-    pub(crate) fn poll_response<R, E, T>(
+    pub(crate) fn handler(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        holding: impl FnOnce(Response<R>, RequestSpan) -> Response<T>,
-        refused: impl FnOnce(Response<Bytes>) -> Response<T>,
-    ) -> Poll<Result<Response<T>, E>>
-    where
-        F: Future<Output = Result<Response<R>, E>>,
-    {
-        let (future, handling) = match self.project().kind.project() {
-            KindProjection::Handler { future, handling } => (future, handling),
+    ) -> Result<(Pin<&mut F>, &mut Option<Handling>), Response<Bytes>> {
+        match self.project().kind.project() {
+            KindProjection::Handler { future, handling } => Ok((future, handling)),
             KindProjection::Refused { response } => {
-                let response = response.take().expect("it is not polled after its end");
-                return Poll::Ready(Ok(refused(response)));
+                Err(response.take().expect("it is not polled after its end"))
             }
-        };
-        let handled = ready!(future.poll(cx));
-        let handling = handling.take().expect("it is not polled after its end");
-        let Handling { span, config, .. } = handling;
-        if let Some(config) = config
-            && let Some(body) = span.refused_body()
-        {
-            // The body was refused: the layer answers, whatever the handler made of it.
-            let rest = body.take_rest().filter(|_| handling.closes);
-            let answer = config.answer(&body.refusal, handling.closes);
-            rest.into_iter().for_each(spawn);
-            return Poll::Ready(Ok(refused(answer)));
         }
-        Poll::Ready(handled.map(|response| {
-            let status = response.status();
-            let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-            if is_upgrade || (handling.connects && status.is_success()) {
-                span.note_upgrade();
-            }
-            holding(response, span)
-        }))
     }
 }
 
@@ -314,10 +313,19 @@ where
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_response(
-            cx,
-            |response, span| response.map(|body| ResponseBody::of_handler(body, span)),
-            |answer| answer.map(ResponseBody::of_refusal),
+        let refused = |answer: Response<Bytes>| answer.map(ResponseBody::of_refusal);
+        let (future, handling) = match self.handler() {
+            Ok(handler) => handler,
+            Err(answer) => return Poll::Ready(Ok(refused(answer))),
+        };
+        let handled = ready!(future.poll(cx));
+        let handling = handling.take().expect("it is not polled after its end");
+        if let Some(answer) = handling.end(handled.as_ref().ok().map(Response::status)) {
+            return Poll::Ready(Ok(refused(answer)));
+        }
+        Poll::Ready(
+            handled
+                .map(|response| response.map(|body| ResponseBody::of_handler(body, handling.span))),
         )
     }
 }

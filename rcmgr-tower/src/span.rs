@@ -230,16 +230,15 @@ pub(crate) fn begin_span(
 ) -> Result<RequestSpan> {
     let (owner, request) = if let Some(outer) = extensions.get::<RequestSpan>() {
         (Owner::Request(outer.clone()), None)
-    } else if let Some(connection) = connection {
-        (
-            Owner::Connection(connection.scope().clone()),
-            connection.begin(),
-        )
-    } else if let Some(connection) = connection_of(extensions) {
-        let request = connection.begin();
-        (Owner::Connection(connection.into_scope()), request)
     } else {
-        (Owner::Scope(otherwise.clone()), None)
+        let begun = match connection {
+            Some(connection) => Some(connection.begin()),
+            None => connection_of(extensions),
+        };
+        match begun {
+            Some((scope, request)) => (Owner::Connection(scope), request),
+            None => (Owner::Scope(otherwise.clone()), None),
+        }
     };
     RequestSpan::open(owner, request, size, priority)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::ExtensionRejection;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
@@ -123,6 +124,46 @@ async fn handlers_have_the_address_of_the_client_in_both_forms() {
     server.abort();
     let _ = server.await;
     all_released(&manager).await;
+}
+
+#[tokio::test]
+async fn a_whole_app_in_the_layer_has_the_address_of_the_client_if_it_is_asked_for() {
+    async fn address(
+        address: Result<ConnectInfo<SocketAddr>, ExtensionRejection>,
+        span: RequestSpan,
+    ) -> String {
+        assert_eq!(span.stat().memory, KIB);
+        match address {
+            Ok(ConnectInfo(address)) => address.to_string(),
+            Err(_) => "none".to_owned(),
+        }
+    }
+
+    for with_address in [false, true] {
+        let manager = manager(|_| ());
+        let router = Router::new().route("/", get(address));
+        let layer = RequestScopes::new(&manager).memory_per_request(KIB);
+        let app = match with_address {
+            false => layer.into_make_service(router),
+            true => layer.into_make_service_with_connect_info(router),
+        };
+        let (guarded, addr) = listener(&manager).await;
+        let serve = axum::serve(Listener::new(guarded), app);
+        let server = tokio::spawn(async move { serve.await });
+        let mut client = http1::Client::connect(addr).await;
+        for _ in 0..2 {
+            let response = client.request(GET).await;
+            let expected = match with_address {
+                false => "none".to_owned(),
+                true => client.local_addr().to_string(),
+            };
+            assert_eq!(String::from_utf8(response.body).unwrap(), expected);
+        }
+        drop(client);
+        server.abort();
+        let _ = server.await;
+        all_released(&manager).await;
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
@@ -237,6 +238,38 @@ async fn the_memory_of_a_connection_bounds_its_requests() {
     // The end of one request makes room for the next.
     responses.pop();
     assert_eq!(send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_choice_of_a_priority_sees_the_whole_head_and_leaves_it_as_it_is() {
+    fn facts(head: &Parts) -> String {
+        let number = head.extensions.get::<u8>();
+        let (method, uri, version) = (&head.method, &head.uri, head.version);
+        format!("{method} {uri} {version:?} {:?} {number:?}", head.headers)
+    }
+    fn request() -> Request<Empty<Bytes>> {
+        Request::delete("/path?query")
+            .version(Version::HTTP_2)
+            .header(header::HOST, "localhost")
+            .extension(7_u8)
+            .body(Empty::new())
+            .unwrap()
+    }
+
+    let expected = facts(&request().into_parts().0);
+    let manager = manager(|_| {});
+    let seen = Arc::new(Mutex::new(None));
+    let seen_by_choice = seen.clone();
+    let layer = RequestScopes::new(&manager).priority(move |head| {
+        *seen_by_choice.lock().unwrap() = Some(facts(head));
+        Priority::Low
+    });
+    let handler = service_fn(|request: Request<_>| async {
+        Ok::<_, Infallible>(text(facts(&request.into_parts().0)))
+    });
+    let response = layer.layer(handler).oneshot(request()).await.unwrap();
+    assert_eq!(read(response).await, expected);
+    assert_eq!(seen.lock().unwrap().as_deref(), Some(&*expected));
 }
 
 #[tokio::test]

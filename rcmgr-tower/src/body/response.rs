@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -46,6 +46,14 @@ impl<B> ResponseBody<B> {
         Self { kind }
     }
 
+    /// The body of the handler, which has not ended yet.
+    #[cfg(feature = "axum")]
+    pub(crate) fn holding(body: B, span: RequestSpan) -> Self {
+        let span = Some(span);
+        let kind = Kind::Handler { body, span };
+        Self { kind }
+    }
+
     /// The text of a refusal.
     pub(crate) fn of_refusal(text: Bytes) -> Self {
         let kind = Kind::Refusal { text };
@@ -67,16 +75,17 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Handler { mut body, span } => {
-                let frame = ready!(body.as_mut().poll_frame(cx));
-                let is_last = match &frame {
-                    Some(Ok(frame)) => frame.is_trailers() || body.is_end_stream(),
+                let polled = body.as_mut().poll_frame(cx);
+                let is_last = match &polled {
+                    Poll::Pending => false,
+                    Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || body.is_end_stream(),
                     // After an error there is nothing more to send.
-                    Some(Err(_)) | None => true,
+                    Poll::Ready(Some(Err(_)) | None) => true,
                 };
                 if is_last {
                     *span = None;
                 }
-                Poll::Ready(frame)
+                polled
             }
             KindProjection::Refusal { text } if text.is_empty() => Poll::Ready(None),
             KindProjection::Refusal { text } => {
