@@ -87,11 +87,15 @@ fn succeeds(command: &str, sandbox: &Sandbox) -> Result<(), String> {
     if sources::ci_has(command) {
         return Ok(());
     }
+    let arguments = command.strip_prefix(RUN);
     // It would run until a signal, so only its arguments and files are checked.
-    if let Some(arguments) = command.strip_prefix("rcmgr guard ") {
+    let of_rcmgr = arguments.or_else(|| command.strip_prefix("rcmgr "));
+    if let Some(arguments) = of_rcmgr.and_then(|arguments| arguments.strip_prefix("guard "))
+        && !arguments.starts_with("check ")
+    {
         return run(&format!("rcmgr guard check {arguments}"), sandbox);
     }
-    match command.strip_prefix(RUN) {
+    match arguments {
         Some(arguments) if LONG.iter().any(|long| arguments.starts_with(long)) => {
             run(&format!("rcmgr {arguments} --help"), sandbox)
         }
