@@ -39,5 +39,6 @@ pub use limits::limits;
 pub use server::{Drained, Server};
 pub use session::MOST_HEADERS_PER_SENDER;
 pub use settings::{
-    Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
+    Listen, NearLimit, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts,
+    Workers,
 };

@@ -122,6 +122,30 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// Without a byte after one direction has ended.
     pub half_closed: Option<Duration>,
+    /// Shorter ones while the usage is near a limit.
+    pub near_limit: Option<NearLimit>,
+}
+
+/// Timeouts that hold while the usage is near a limit, so that silent clients make room for others
+/// before these are refused. `None` changes nothing.
+///
+/// The usage is near a limit while the system or the service of the listener uses at least `from` of its
+/// limit of connections, file descriptors or memory. In a dry run no limit is enforced, so it never is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearLimit {
+    /// The part of the limit, in percent.
+    pub from: u8,
+    /// As [`Timeouts::first_byte`].
+    pub first_byte: Option<Duration>,
+    /// As [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// As [`Timeouts::half_closed`].
+    pub half_closed: Option<Duration>,
+}
+
+impl NearLimit {
+    /// The part of the limit, in percent, if nothing else is set.
+    pub const FROM: u8 = 90;
 }
 
 impl Default for Timeouts {
@@ -133,6 +157,7 @@ impl Default for Timeouts {
             first_byte: None,
             idle: None,
             half_closed: None,
+            near_limit: None,
         }
     }
 }
