@@ -3,6 +3,7 @@
 //! Its settings and limits come from one file, or from arguments and a limits file.
 
 mod check;
+mod closed_log;
 mod drain;
 mod in_force;
 mod inherited;

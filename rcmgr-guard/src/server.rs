@@ -28,8 +28,8 @@ use crate::settings::{Listen, Settings, Workers};
 /// to the backend, both with the service of the listener and a file descriptor. The limits by address
 /// apply to clients alone, not to backends. A peer is an IPv4 address or an IPv6 network of 64 bits.
 ///
-/// The methods block their thread for a short time, and [`drain`](Self::drain) as long as it is told to.
-/// They need no runtime. In an `async` function call them in
+/// The methods need no runtime, and block their thread: [`drain`](Self::drain) for a second more
+/// than its argument at most, the others for a short time. In an `async` function, call them in
 /// [`spawn_blocking`](tokio::task::spawn_blocking). Dropping the server cuts all sessions.
 ///
 /// ```
@@ -121,9 +121,9 @@ impl Server {
         Self::start_with(manager, settings, |_| Ok(None))
     }
 
-    /// The same, with sockets that are open already, such as those of a service manager. `opened` is
-    /// asked for the socket of each address, once by each worker and in its thread. `None`: the server
-    /// opens it.
+    /// The same, with sockets that are open already, such as those of a service manager. Each worker
+    /// calls `opened` with each address, in its own thread. If there is no socket for the address, it
+    /// opens one itself.
     ///
     /// # Errors
     ///
@@ -165,10 +165,10 @@ impl Server {
 
     /// Changes the settings in place. No connection is cut.
     ///
-    /// A listener with an address of before keeps its socket. Its new settings hold for the clients
-    /// that arrive from now on, and its timeouts for all. New addresses are listened on. On addresses
-    /// that are gone nothing is accepted, and their sessions go on. Changes of the workers need a
-    /// restart: a warning says so.
+    /// A listener whose address was there before keeps its socket. Its new timeouts apply to all
+    /// sessions, its other new settings to clients that arrive from now on. A listener whose address
+    /// is gone accepts nothing, and its sessions go on. A change of the workers needs a restart: a
+    /// warning says so.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl Server {
     ///
     /// Clients that wait for room are refused. Sessions without traffic are closed one after the
     /// other, spread over the time, so that their clients do not all come back at the same moment
-    /// elsewhere. It blocks the thread. After it the server does nothing.
+    /// elsewhere. Afterwards the server does nothing.
     pub fn drain(&self, within: Duration) -> Drained {
         drain::drain(&self.control, within)
     }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rcmgr_atomic::{BadConfiguration, Manager};
-use rcmgr_config::LimitsFileErrors;
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_guard::{Descriptors, GuardFile, Listen, Server, Settings, Workers};
+use rcmgr_config::{LimitsFile, LimitsFileErrors};
+use rcmgr_guard::{Counts, Descriptors, GuardFile, Listen, Server, Settings, Workers};
 
 use super::source::Source;
 use super::start::{Start, listening};
@@ -29,6 +29,8 @@ pub struct InForce {
 #[derive(Debug)]
 struct State {
     file: GuardFile,
+    /// The limits of the file, shared with the view.
+    limits: Arc<LimitsFile>,
     /// Whether the proxy ends. Then a changed file has no effect.
     is_ending: bool,
 }
@@ -41,6 +43,7 @@ impl InForce {
             in_a_table,
             workers: file.settings.workers,
             state: Mutex::new(State {
+                limits: Arc::new(file.limits.clone()),
                 file,
                 is_ending: false,
             }),
@@ -86,6 +89,7 @@ impl InForce {
         self.manager().set_limits(new.limits_within(descriptors));
         let warnings = Start::new(&new, descriptors).warnings();
         warnings.iter().for_each(print_error);
+        state.limits = Arc::new(new.limits.clone());
         let old = std::mem::replace(&mut state.file, new);
         self.log_change(&old, &before, &state.file);
         Ok(())
@@ -127,6 +131,19 @@ impl InForce {
         let mut state = self.lock();
         state.is_ending = true;
         state.file.settings.drain
+    }
+
+    /// The limits in force with the lines of their file.
+    pub fn limits_file(&self) -> Arc<LimitsFile> {
+        Arc::clone(&self.lock().limits)
+    }
+
+    /// The counters of each listener.
+    pub fn counts(&self) -> Vec<(SocketAddr, Counts)> {
+        // With the lock, no reload comes between the two.
+        let _state = self.lock();
+        let addresses = self.server.addresses().into_iter();
+        addresses.zip(self.server.counts()).collect()
     }
 
     /// The number of clients that are connected and admitted.

@@ -2,15 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcmgr_atomic::Manager;
+use rcmgr_config::reload::LimitsWatcher;
 use rcmgr_guard::{Descriptors, GuardFile, Server};
 use rcmgr_metrics::RefusalLog;
 use tokio::runtime::Builder;
+use tokio::time::interval;
 
+use super::closed_log::ClosedLog;
 use super::drain::drain;
 use super::in_force::InForce;
 use super::inherited::Inherited;
@@ -21,7 +25,7 @@ use super::start::{Start, allowed_descriptors};
 use super::view::View;
 use crate::output::{print, print_error};
 
-/// The time between two looks for refusals.
+/// The time between two looks for refusals and closed connections.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the proxy.
@@ -74,15 +78,18 @@ fn try_run(source: &Source, file: GuardFile, inherited: Inherited) -> io::Result
     });
     print(text + &view.transpose()?.unwrap_or_default())?;
 
+    let mut closed = ClosedLog::new();
     let status = runtime.block_on(async {
-        let first = loop {
-            match signals.next().await {
-                Request::Reload => watcher.reload(),
-                Request::End(signal) => break signal,
+        let mut serving = pin!(serve(&proxy, &watcher, &mut signals));
+        let mut look = interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                status = &mut serving => break status,
+                _ = look.tick() => closed.look(&proxy.counts()),
             }
-        };
-        drain(Arc::clone(&proxy), first, &mut signals).await
+        }
     });
+    closed.flush(&proxy.counts());
     // It logs the last refusals.
     drop(refusals);
     Ok(status)
@@ -93,4 +100,15 @@ fn uses(server: &Server, socket: SocketAddr) -> bool {
     let mut addresses = server.addresses().into_iter();
     let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
     addresses.any(|address| canonical(address) == canonical(socket))
+}
+
+/// Serves until a signal ends it, and until the connections have ended.
+async fn serve(proxy: &Arc<InForce>, watcher: &LimitsWatcher, signals: &mut Signals) -> ExitCode {
+    let first = loop {
+        match signals.next().await {
+            Request::Reload => watcher.reload(),
+            Request::End(signal) => break signal,
+        }
+    };
+    drain(Arc::clone(proxy), first, signals).await
 }

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_metrics::{Observer, http};
+use rcmgr_guard::Counts;
+use rcmgr_metrics::{Observer, ProgramCounter, http};
 
 use super::in_force::InForce;
 
@@ -45,8 +46,32 @@ impl View {
             .name("rcmgr guard")
             .host(host)
             .watcher(Arc::clone(watcher));
+        let (files, counters) = (Arc::clone(proxy), Arc::clone(proxy));
+        let observer = observer
+            .limits_file_in_force(move || files.limits_file())
+            .program("listener", move || of_listeners(&counters.counts()));
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         tokio::spawn(axum::serve(listener, http::router(observer)).into_future());
         Ok(())
     }
+}
+
+/// The counters with a value for each listener.
+fn of_listeners(listeners: &[(SocketAddr, Counts)]) -> Vec<ProgramCounter> {
+    let mut counters: Vec<ProgramCounter> = Vec::new();
+    for (address, counts) in listeners {
+        for (at, count) in counts.each().enumerate() {
+            if at == counters.len() {
+                counters.push(ProgramCounter {
+                    metric: count.metric,
+                    title: count.name,
+                    help: count.help,
+                    is_gauge: count.is_gauge(),
+                    values: Vec::new(),
+                });
+            }
+            counters[at].values.push((address.to_string(), count.value));
+        }
+    }
+    counters
 }

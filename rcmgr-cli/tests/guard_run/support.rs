@@ -238,6 +238,10 @@ impl Client {
         }
     }
 
+    pub fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
     pub fn echoes(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).unwrap();
         let mut back = vec![0; text.len()];

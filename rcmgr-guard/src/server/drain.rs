@@ -53,8 +53,8 @@ pub(super) fn drain(control: &Control, within: Duration) -> Drained {
     }
     Drained {
         closed_idle,
-        // Also those of a cut that came before this began.
-        cut: control.cut_sessions(),
+        // Also those of a cut that came before this drain began.
+        cut: control.take_cut_sessions(),
         left: shared.open(),
     }
 }
