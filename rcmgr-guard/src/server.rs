@@ -18,13 +18,9 @@ use self::control::Control;
 pub use self::drain::Drained;
 use self::worker::{Opened, Order, Worker};
 use crate::counts::Counts;
-use crate::relay::PIPE_DESCRIPTORS;
+use crate::descriptors::in_reserve;
 use crate::session::{Front, Shared};
 use crate::settings::{Listen, Settings, Workers};
-
-/// File descriptors that connections leave free: for the runtimes, the listeners, names that are
-/// looked up, the log, and files.
-const OTHER_DESCRIPTORS: u64 = 32;
 
 /// A proxy that runs.
 ///
@@ -32,8 +28,8 @@ const OTHER_DESCRIPTORS: u64 = 32;
 /// to the backend, both with the service of the listener and a file descriptor. The limits by address
 /// apply to clients alone, not to backends. A peer is an IPv4 address or an IPv6 network of 64 bits.
 ///
-/// The methods block their thread for a short time, and [`drain`](Self::drain) as long as it is told to.
-/// They need no runtime. In an `async` function call them in
+/// The methods need no runtime, and block their thread: [`drain`](Self::drain) for a second more
+/// than its argument at most, the others for a short time. In an `async` function, call them in
 /// [`spawn_blocking`](tokio::task::spawn_blocking). Dropping the server cuts all sessions.
 ///
 /// ```
@@ -125,9 +121,9 @@ impl Server {
         Self::start_with(manager, settings, |_| Ok(None))
     }
 
-    /// The same, with sockets that are open already, such as those of a service manager. `opened` is
-    /// asked for the socket of each address, once by each worker and in its thread. `None`: the server
-    /// opens it.
+    /// The same, with sockets that are open already, such as those of a service manager. Each worker
+    /// calls `opened` with each address, in its own thread. If there is no socket for the address, it
+    /// opens one itself.
     ///
     /// # Errors
     ///
@@ -169,10 +165,10 @@ impl Server {
 
     /// Changes the settings in place. No connection is cut.
     ///
-    /// A listener with an address of before keeps its socket. Its new settings hold for the clients
-    /// that arrive from now on, and its timeouts for all. New addresses are listened on. On addresses
-    /// that are gone nothing is accepted, and their sessions go on. Changes of the workers need a
-    /// restart: a warning says so.
+    /// A listener whose address was there before keeps its socket. Its new timeouts apply to all
+    /// sessions, its other new settings to clients that arrive from now on. A listener whose address
+    /// is gone accepts nothing, and its sessions go on. A change of the workers needs a restart: a
+    /// warning says so.
     ///
     /// # Errors
     ///
@@ -205,7 +201,7 @@ impl Server {
     ///
     /// Clients that wait for room are refused. Sessions without traffic are closed one after the
     /// other, spread over the time, so that their clients do not all come back at the same moment
-    /// elsewhere. It blocks the thread. After it the server does nothing.
+    /// elsewhere. Afterwards the server does nothing.
     pub fn drain(&self, within: Duration) -> Drained {
         drain::drain(&self.control, within)
     }
@@ -243,7 +239,7 @@ impl Server {
     fn change_listeners(&self, settings: Vec<Listen>) -> io::Result<()> {
         check_addresses(&settings)?;
         let mut state = self.lock();
-        let reserve = self.reserve(state.workers, &settings);
+        let reserve = reserve(state.workers, &settings);
         let mut before: Vec<Option<Listener>> = Vec::new();
         before.extend(state.listeners.drain(..).map(Some));
         // For each new listener, the one of before that has its address.
@@ -323,35 +319,28 @@ impl Server {
         })
     }
 
-    /// The file descriptors that connections leave free. The manager does not count sockets of clients
-    /// that wait for room, nor pipes. With tables of their own, the limit of one table says nothing.
-    fn reserve(&self, workers: Workers, listeners: &[Listen]) -> Option<u64> {
-        if workers.own_descriptors {
-            return None;
-        }
-        let queues = listeners.iter().filter_map(|listen| listen.queue);
-        let waiting: u64 = queues.map(|queue| queue.most as u64).sum();
-        let splices = listeners.iter().any(|listen| listen.splice);
-        let pipes = match splices {
-            true => PIPE_DESCRIPTORS as u64 * workers.count as u64,
-            false => 0,
-        };
-        Some(OTHER_DESCRIPTORS + pipes + waiting.min(most_for_waiting()))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Clients that wait take at most a quarter of the file descriptors from the connections.
-fn most_for_waiting() -> u64 {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::resource::{Resource, getrlimit};
-        getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 4)
+/// The file descriptors that connections leave free. With tables of their own, the limit of one table
+/// says nothing.
+fn reserve(workers: Workers, listeners: &[Listen]) -> Option<u64> {
+    match workers.own_descriptors {
+        true => None,
+        false => Some(in_reserve(listeners, workers, descriptors_allowed())),
     }
-    #[cfg(not(target_os = "linux"))]
+}
+
+#[cfg(target_os = "linux")]
+fn descriptors_allowed() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptors_allowed() -> u64 {
     0
 }
 
