@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcmgr_atomic::Manager;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use crate::settings::{Listen, Settings, Workers};
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::{TcpListener, TcpStream};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// use rcmgr_atomic::{Limits, Manager};
 /// use rcmgr_guard::{
@@ -87,6 +87,8 @@ pub struct Server {
 struct State {
     workers: Workers,
     listeners: Vec<Listener>,
+    /// The addresses of the listeners that the last change has removed.
+    removed: Vec<SocketAddr>,
 }
 
 /// A listener on all workers.
@@ -156,6 +158,7 @@ impl Server {
             state: Mutex::new(State {
                 workers: threads,
                 listeners: Vec::new(),
+                removed: Vec::new(),
             }),
             opened: Arc::new(opened),
         };
@@ -258,7 +261,7 @@ impl Server {
         let mut opened = Vec::new();
         for (listen, kept) in settings.iter().zip(&kept) {
             if kept.is_none() {
-                match self.open(listen, state.workers, reserve) {
+                match self.open_soon(listen, &state, reserve) {
                     Ok(listener) => opened.push(listener),
                     Err(error) => {
                         for listener in opened {
@@ -281,10 +284,34 @@ impl Server {
                 None => state.listeners.extend(opened.next()),
             }
         }
+        state.removed.clear();
         for listener in before.into_iter().flatten() {
             listener.closing.cancel();
+            state.removed.push(listener.address);
         }
         Ok(())
+    }
+
+    /// Listens on one address. A listener that was removed a moment ago may still have the address,
+    /// because it accepts the clients that have arrived.
+    fn open_soon(
+        &self,
+        listen: &Listen,
+        state: &State,
+        reserve: Option<u64>,
+    ) -> io::Result<Listener> {
+        let start = Instant::now();
+        let is_closing = |error: &io::Error| {
+            error.kind() == io::ErrorKind::AddrInUse
+                && state.removed.contains(&listen.on)
+                && start.elapsed() < 2 * worker::LONGEST_CLOSE
+        };
+        loop {
+            match self.open(listen, state.workers, reserve) {
+                Err(error) if is_closing(&error) => std::thread::sleep(worker::QUIET),
+                opened => return opened,
+            }
+        }
     }
 
     /// Listens on one address, on all workers.

@@ -19,9 +19,9 @@ use super::shed;
 use crate::session::{Door, Front, Listening, Open, Table, listen};
 
 /// A listener that is closed accepts what has arrived, until nothing came for this time.
-const QUIET: Duration = Duration::from_millis(5);
+pub(super) const QUIET: Duration = Duration::from_millis(5);
 /// But not for longer than this.
-const LONGEST_CLOSE: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_CLOSE: Duration = Duration::from_millis(200);
 /// How long a worker with its own table waits for its tasks in the end.
 const LONGEST_END: Duration = Duration::from_secs(3);
 
