@@ -3,8 +3,8 @@
 //!
 //! The server is an axum server on one thread, in a process of its own: this program again. The
 //! client counts only on the server's clock of CPU time, which includes the kernel's work for it.
-//! In each round every server serves the same requests, in a changing order, because the speed of a
-//! machine varies. The output is the median of the rounds, and the median, smallest and largest
+//! In each round every server serves the same requests, in turns, because the speed of a machine
+//! varies. The output is the median of the rounds, and the median, smallest and largest
 //! ratio to the plain server in the same round.
 //!
 //! - `small`: 16 connections, each sends the next GET when it has its answer of 13 bytes.
@@ -31,6 +31,7 @@ use child::{Child, median};
 use http_body_util::BodyExt;
 use rcmgr_atomic::{GIB, Limit, Limits, Manager};
 use rcmgr_tokio::Guarded;
+use rcmgr_tower::axum::with_connections;
 use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,8 @@ use tower_layer::Identity;
 
 /// The number of connections that send small requests.
 const CONNECTIONS: usize = 16;
+/// In how many turns a server serves the requests of a round.
+const TURNS: usize = 10;
 /// The size of an upload.
 const UPLOAD: usize = 100 << 20;
 /// The size of a chunk, and of a write of the client.
@@ -58,6 +61,8 @@ enum Kind {
     AppAddress,
     /// The same with the request layer on the routes.
     Routes,
+    /// The same with axum's own way to add the connection to each request.
+    RoutesConnectInfo,
     /// Without rcmgr, with a layer on the routes that does nothing.
     Nothing,
     /// The same with the address of the client in each request.
@@ -65,12 +70,13 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Plain,
         Self::Listener,
         Self::App,
         Self::AppAddress,
         Self::Routes,
+        Self::RoutesConnectInfo,
         Self::Nothing,
         Self::NothingAddress,
     ];
@@ -82,6 +88,7 @@ impl Kind {
             Self::App => "app",
             Self::AppAddress => "app+address",
             Self::Routes => "routes",
+            Self::RoutesConnectInfo => "routes+info",
             Self::Nothing => "nothing",
             Self::NothingAddress => "nothing+address",
         }
@@ -139,6 +146,10 @@ async fn serve(kind: Kind) -> io::Result<()> {
         let app = layer.into_make_service_with_connect_info(app);
         return axum::serve(listener, app).await;
     }
+    if kind == Kind::Routes {
+        let app = app.layer(layer.on_routes());
+        return axum::serve(listener, with_connections(app)).await;
+    }
     let app = app.layer(layer);
     let app = app.into_make_service_with_connect_info::<ConnInfo>();
     axum::serve(listener, app).await
@@ -180,10 +191,12 @@ impl Client {
         Ok(Self { socket, answer })
     }
 
-    /// Sends a request and returns the body of its answer.
-    async fn request(&mut self, request: &[u8]) -> io::Result<String> {
+    /// Sends a small request, and reads its answer.
+    async fn get(&mut self) -> io::Result<()> {
+        let request = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n";
         self.socket.write_all(request).await?;
-        self.answer().await
+        assert_eq!(self.answer().await?, "Hello, world!");
+        Ok(())
     }
 
     /// Reads an answer with status 200 and a `Content-Length`, and returns its body.
@@ -239,40 +252,61 @@ fn body_of(answer: &[u8]) -> io::Result<Option<&str>> {
     Ok((body.len() == length).then_some(body))
 }
 
-/// Sends `requests` requests.
-async fn send(address: SocketAddr, load: Load, requests: usize) -> io::Result<()> {
-    if !matches!(load, Load::Small) {
-        let mut client = Client::connect(address).await?;
-        for _ in 0..requests {
-            client.upload(matches!(load, Load::Chunked)).await?;
-        }
-        return Ok(());
+/// The connections to a server that the requests of a load are sent on.
+async fn connect(address: SocketAddr, load: Load) -> io::Result<Vec<Client>> {
+    let number = match load {
+        Load::Small => CONNECTIONS,
+        Load::Length | Load::Chunked => 1,
+    };
+    let mut clients = Vec::new();
+    for _ in 0..number {
+        clients.push(Client::connect(address).await?);
     }
-    let mut clients = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        clients.spawn(async move {
-            let mut client = Client::connect(address).await?;
-            for _ in 0..requests / CONNECTIONS {
-                let answer = client
-                    .request(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
-                    .await?;
-                assert_eq!(answer, "Hello, world!");
+    Ok(clients)
+}
+
+/// Sends `requests` requests, which the clients share.
+async fn send(clients: &mut Vec<Client>, load: Load, requests: usize) -> io::Result<()> {
+    let share = requests / clients.len();
+    let mut sending = JoinSet::new();
+    for mut client in clients.drain(..) {
+        sending.spawn(async move {
+            for _ in 0..share {
+                match load {
+                    Load::Small => client.get().await?,
+                    Load::Length => client.upload(false).await?,
+                    Load::Chunked => client.upload(true).await?,
+                }
             }
-            io::Result::Ok(())
+            io::Result::Ok(client)
         });
     }
-    while let Some(ended) = clients.join_next().await {
-        ended.expect("no client panics")?;
+    while let Some(ended) = sending.join_next().await {
+        clients.push(ended.expect("no client panics")?);
     }
     Ok(())
 }
 
-/// The server's CPU time per request, in microseconds.
-fn round(runtime: &Runtime, server: &mut Child, load: Load, requests: usize) -> io::Result<f64> {
-    let before = server.cpu()?;
-    runtime.block_on(send(server.address, load, requests))?;
-    let took = server.cpu()? - before;
-    Ok(took.as_secs_f64() * 1e6 / requests as f64)
+/// A server, and the connections to it.
+struct Measured {
+    server: Child,
+    clients: Vec<Client>,
+}
+
+impl Measured {
+    fn start(runtime: &Runtime, kind: Kind, load: Load) -> io::Result<Self> {
+        let server = Child::start(kind.name())?;
+        let clients = runtime.block_on(connect(server.address, load))?;
+        Ok(Self { server, clients })
+    }
+
+    /// The server's CPU time for these requests, in microseconds.
+    fn serve(&mut self, runtime: &Runtime, load: Load, requests: usize) -> io::Result<f64> {
+        let before = self.server.cpu()?;
+        runtime.block_on(send(&mut self.clients, load, requests))?;
+        let took = self.server.cpu()? - before;
+        Ok(took.as_secs_f64() * 1e6)
+    }
 }
 
 /// The instructions per small request, from two runs of a server with different numbers of
@@ -281,7 +315,10 @@ fn instructions(runtime: &Runtime, kind: Kind, requests: usize) -> io::Result<f6
     let mut counts = [0.0; 2];
     for (count, requests) in counts.iter_mut().zip([requests, 2 * requests]) {
         let server = Child::start_counted(kind.name())?;
-        runtime.block_on(send(server.address, Load::Small, requests))?;
+        runtime.block_on(async {
+            let mut clients = connect(server.address, Load::Small).await?;
+            send(&mut clients, Load::Small, requests).await
+        })?;
         *count = server.end()?.ok_or_else(|| io::Error::other("no count"))?;
     }
     Ok((counts[1] - counts[0]) / requests as f64)
@@ -313,23 +350,29 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
         if some_are_named && !is_named(load) {
             continue;
         }
+        let turns = requests.min(TURNS);
         let mut took = [const { Vec::new() }; Kind::ALL.len()];
         for number in 0..rounds {
             // New processes in each round, because the layout of memory has an effect too.
             let servers: io::Result<Vec<_>> = Kind::ALL
                 .into_iter()
-                .map(|kind| Child::start(kind.name()))
+                .map(|kind| Measured::start(runtime, kind, load))
                 .collect();
             let mut servers = servers?;
             for server in &mut servers {
-                round(runtime, server, load, requests.div_ceil(10))?;
+                server.serve(runtime, load, requests.div_ceil(10))?;
             }
-            for turn in 0..Kind::ALL.len() {
+            // In turns, so that the servers see the same changes of the machine's speed.
+            let mut of_round = [0.0; Kind::ALL.len()];
+            for turn in 0..turns * Kind::ALL.len() {
                 let which = (number + turn) % Kind::ALL.len();
-                took[which].push(round(runtime, &mut servers[which], load, requests)?);
+                of_round[which] += servers[which].serve(runtime, load, requests / turns)?;
+            }
+            for (took, of_round) in took.iter_mut().zip(of_round) {
+                took.push(of_round / requests as f64);
             }
             for server in servers {
-                server.end()?;
+                server.server.end()?;
             }
         }
         for (kind, times) in Kind::ALL.into_iter().zip(&took) {

@@ -36,7 +36,7 @@ pub enum Sources {
 
 impl Sources {
     /// The address of a client by its number.
-    fn of(self, number: usize) -> Ipv4Addr {
+    pub fn of(self, number: usize) -> Ipv4Addr {
         match self {
             Self::Shared => Ipv4Addr::new(127, 1, 0, 1 + (number % 16) as u8),
             Self::Different => {
@@ -49,7 +49,7 @@ impl Sources {
 }
 
 /// A connection from an address of this machine.
-async fn connect(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+pub async fn connect(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
     let stream = socket.connect(to).await?;
@@ -91,7 +91,7 @@ async fn all(mut clients: JoinSet<io::Result<()>>) -> io::Result<()> {
 }
 
 /// One echo of so many bytes.
-async fn echo(client: &mut TcpStream, size: usize) -> io::Result<()> {
+pub async fn echo(client: &mut TcpStream, size: usize) -> io::Result<()> {
     let mut bytes = [7; MESSAGE];
     client.write_all(&bytes[..size]).await?;
     client.read_exact(&mut bytes[..size]).await?;
@@ -177,19 +177,22 @@ pub async fn upload(to: SocketAddr) -> io::Result<f64> {
 
 /// Connections of a source that is over its limit: each is reset.
 pub async fn refusals(to: SocketAddr) -> io::Result<f64> {
-    in_parallel(REFUSALS, move |_| async move {
-        // The reset may come before the end of the connect.
-        let Ok(mut client) = connect(Sources::One.of(0), to).await else {
-            return Ok(());
-        };
-        match client.read(&mut [0]).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => Err(io::Error::other("a client over the limit is not reset")),
-        }
-    })
-    .await?;
+    in_parallel(REFUSALS, move |_| refusal(to)).await?;
     Ok(REFUSALS as f64)
+}
+
+/// One such connection. Another end than a reset is an error.
+pub async fn refusal(to: SocketAddr) -> io::Result<()> {
+    let until_end = async {
+        // The reset may come before the end of the connect.
+        let mut client = connect(Sources::One.of(0), to).await?;
+        client.read(&mut [0]).await
+    };
+    match until_end.await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::other("a client over the limit is not reset")),
+    }
 }
 
 /// Opens connections that have had an echo, and returns them. The numbers count from `first`.

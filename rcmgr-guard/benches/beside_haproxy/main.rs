@@ -1,5 +1,6 @@
 //! Guard beside HAProxy, on the same loads, in turns: the CPU time of the proxy for each operation, and
-//! its memory for each idle connection. Without HAProxy, guard beside a plain proxy of tokio.
+//! its memory for each idle connection. Without HAProxy, guard beside a plain proxy of tokio. Then the
+//! time that honest clients wait, with and without a flood from another address.
 //!
 //! Run it with `cargo bench -p rcmgr-guard --bench beside_haproxy -- [--pairs N] [NAME]...`. A `NAME` is
 //! a part of a workload's name. Each proxy is a process of its own with one thread that works, and has
@@ -7,6 +8,7 @@
 
 mod backend;
 mod figures;
+mod flood;
 mod holder;
 mod load;
 mod process;
@@ -194,6 +196,11 @@ fn compare(options: &Options) -> Result<()> {
     if options.include("idle in tables") {
         idle_in_tables()?;
     }
+    if options.include("honest clients under flood") {
+        for kind in [Kind::Guard, other] {
+            println!("{}", under_flood(&runtime, options.pairs, kind, &backends)?);
+        }
+    }
     Ok(())
 }
 
@@ -319,4 +326,22 @@ fn idle_in_tables() -> Result<()> {
         start.elapsed().as_secs_f64(),
     );
     Ok(())
+}
+
+/// The time that honest clients wait for a proxy, with and without a flood.
+fn under_flood(
+    runtime: &Runtime,
+    pairs: usize,
+    kind: Kind,
+    backends: &Backends,
+) -> Result<flood::Figures> {
+    let setup = Setup {
+        backends: vec![backends.address(Service::Echo)],
+        per_source: REACHED,
+        own_tables: 0,
+    };
+    let proxy = Proxy::start(kind, &setup)?;
+    let taken = load::hold(proxy.address, Sources::One, 0, REACHED as usize);
+    let _held = runtime.block_on(taken)?;
+    flood::measure(&kind, proxy.address, runtime, pairs)
 }
