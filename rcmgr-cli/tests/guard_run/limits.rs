@@ -1,6 +1,7 @@
 //! Limits: who is refused, who comes in although the server is full, and the dry run.
 
-use super::support::{Backend, Client, Folder};
+use super::clients::{Backend, Client};
+use super::process::Folder;
 
 #[test]
 fn an_address_gets_as_many_connections_as_its_limit_and_others_are_served() {
@@ -21,7 +22,7 @@ fn an_address_gets_as_many_connections_as_its_limit_and_others_are_served() {
     );
     // A connection that ends makes room.
     drop(first);
-    super::support::eventually("there is room", || {
+    super::process::eventually("there is room", || {
         Client::connect(address).sends_anything()
     });
 }
