@@ -5,12 +5,16 @@
 //! that is guarded by it. A run has [stages](stage::Stage): honest clients connect and stay, then
 //! the flooding addresses start, each at its own stage, so that one limit after another is reached.
 //! At the end all clients leave, and every counter of the manager must be zero. A browser can watch
-//! the demo.
+//! these runs.
+//!
+//! Then one address floods a [server with few slots](few_slots): without a proxy, and behind
+//! `rcmgr guard`.
 
 mod clients;
 mod contrast;
 mod dial;
 mod fds;
+mod few_slots;
 mod flood;
 mod format;
 mod honest;
@@ -50,6 +54,7 @@ pub use options::Options;
 use crate::output::{self, wrong_use};
 
 use dial::Naming;
+use few_slots::FewSlots;
 use interrupt::Interrupt;
 use limit_watch::LimitWatch;
 use plan::Plan;
@@ -105,6 +110,7 @@ fn try_run(options: &Options) -> Result<bool, Failure> {
     };
     let manager = builder.build().map_err(io::Error::other)?;
     let bar = Bar::new(Duration::from_secs(options.seconds));
+    let (allowed, _) = fds::raise(few_slots::fds());
     let log = log::start(&manager, &bar)?;
     let outcome = runtime.block_on(async {
         let setting = Setting {
@@ -117,7 +123,15 @@ fn try_run(options: &Options) -> Result<bool, Failure> {
             let served = view::serve(address, &manager, file).await?;
             eprintln!("live view: http://{served}/");
         }
-        play_all(&setting, &manager, &bar).await
+        let mut outcome = play_all(&setting, &manager, &bar).await?;
+        if !plan.floods.is_empty() && !outcome.interrupted {
+            bar.tell("a server with few slots, without and with rcmgr guard in front of it");
+            let length = options.length_of_visits();
+            let few_slots = few_slots::play(allowed, naming, length, &setting.interrupt);
+            outcome.few_slots = few_slots.await?;
+            outcome.interrupted = setting.interrupt.is_pressed();
+        }
+        io::Result::Ok(outcome)
     })?;
     bar.erase();
     drop(log);
@@ -126,12 +140,22 @@ fn try_run(options: &Options) -> Result<bool, Failure> {
     if let (Some(sink), Some(path)) = (sink, &options.trace) {
         end_trace(sink, path)?;
     }
+    if outcome.few_slots.is_none() && !plan.floods.is_empty() && !outcome.interrupted {
+        notices.push(format!(
+            "the server with few slots was left out: {} file descriptors are too few",
+            grouped(allowed),
+        ));
+    }
     if outcome.interrupted {
         notices.push("interrupted: the flood ended early".to_owned());
     }
 
+    let mut checks = verdict::checks(&manager, &outcome.watch, &outcome.tally, &outcome.unended);
+    let few_slots = outcome.few_slots.as_ref();
+    checks.extend(few_slots.into_iter().flat_map(FewSlots::checks));
     let report = Report {
-        checks: verdict::checks(&manager, &outcome.watch, &outcome.tally, &outcome.unended),
+        checks,
+        few_slots,
         plan: &plan,
         notices: &notices,
         manager: &manager,
@@ -222,6 +246,8 @@ struct Outcome {
     /// The tasks that did not end normally.
     unended: Vec<String>,
     interrupted: bool,
+    /// The server with few slots; `None` if it was not flooded.
+    few_slots: Option<FewSlots>,
 }
 
 /// Plays the flood without and with the manager, or only the second run if there is no flood. An
@@ -234,6 +260,7 @@ async fn play_all(setting: &Setting<'_>, manager: &Manager, bar: &Bar) -> io::Re
         scopes: Vec::new(),
         unended: Vec::new(),
         interrupted: false,
+        few_slots: None,
     };
     if !setting.plan.floods.is_empty() {
         let tally = Arc::default();

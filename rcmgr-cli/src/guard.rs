@@ -3,18 +3,32 @@
 //! Its settings and limits come from one file, or from arguments and a limits file.
 
 mod check;
+mod closed_log;
+mod drain;
+mod in_force;
+mod inherited;
+mod log;
+mod run;
+mod signals;
 mod source;
 mod start;
+mod view;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use source::Source;
+
 /// The options of `rcmgr guard`.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct GuardOptions {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    #[command(flatten)]
+    source: Source,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -27,12 +41,13 @@ enum Command {
     ///
     /// The exit status is 0 if the file is valid, even with warnings, 1 if not, and 2 if an
     /// argument is wrong or has no effect.
-    Check(source::Source),
+    Check(Source),
 }
 
 /// Runs the command.
 pub fn run(options: &GuardOptions) -> ExitCode {
     match &options.command {
-        Command::Check(source) => check::run(source),
+        Some(Command::Check(source)) => check::run(source),
+        None => run::run(&options.source),
     }
 }

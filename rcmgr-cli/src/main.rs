@@ -5,9 +5,9 @@
 //!
 //! `rcmgr limits` shows the limits that a file gives on a machine, the origin of each, and the
 //! limits that cannot work. `rcmgr limits check` checks files, and `rcmgr limits diff` compares
-//! two. `rcmgr guard check` checks the file of the proxy. `rcmgr replay` summarizes a trace and replays it under other limits. `rcmgr top` shows a
-//! server's manager in a terminal. `rcmgr study` measures the engine. `rcmgr completions` prints
-//! the completions of a shell.
+//! two. `rcmgr guard` runs a TCP proxy in front of any server. `rcmgr replay` summarizes a trace and
+//! replays it under other limits. `rcmgr top` shows a server's manager in a terminal. `rcmgr study`
+//! measures the engine. `rcmgr completions` prints the completions of a shell.
 //!
 //! The exit status is 0 for success, 1 for a wrong file or a failed run, and 2 for a wrong use of
 //! the command line, an option without effect included.
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// A network resource manager: a demo, its limits, traces, a live view, and benchmarks.
+/// A network resource manager: a demo, a proxy, limits, traces, a live view, and benchmarks.
 ///
 /// The exit status of every command is 0 for success, 1 for a wrong file or a failed run, and 2 for
 /// a wrong use of the command line. Without a command, prints this help, with status 2.
@@ -58,11 +58,22 @@ enum Command {
     /// if not or if the limits file is wrong, and 2 if an argument is wrong.
     Demo(demo::Options),
 
-    /// Check the file of the proxy that admits connections to any TCP server
+    /// Run a TCP proxy that admits connections to any server
     ///
     /// The proxy listens in front of one or more backends, and admits each connection with a
-    /// resource manager: by address, by service and in all. Its listeners are in a TOML file beside
-    /// the limits.
+    /// resource manager: by address, by service and in all. Its listeners and limits are in a TOML
+    /// file; or it has one listener, from arguments, and the limits are in a file. It follows the
+    /// file: a change takes effect at once, and no connection is cut. A file that is wrong changes
+    /// nothing and is reported.
+    ///
+    /// At start it raises the soft limit of file descriptors to the hard one, prints the listeners
+    /// and how many connections the descriptors allow, and lowers the limits to that.
+    ///
+    /// SIGTERM or Ctrl-C ends it: no new connections are accepted, and those that are open may go on
+    /// for the time of --drain. A second signal cuts them at once. SIGHUP reads the file again.
+    ///
+    /// The exit status is 0 after it has ended, 1 if it cannot start, for example because the file
+    /// is wrong, 2 if an argument is wrong or has no effect, and 130 or 143 after a second signal.
     Guard(guard::GuardOptions),
 
     /// Show limits and their origins; check and compare limits files

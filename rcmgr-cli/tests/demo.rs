@@ -114,6 +114,7 @@ fn without_a_flood_there_is_only_a_run_with_the_manager() {
     let run = rcmgr(&["demo", "--seconds=1", "--connections=10", "--flooding=0"]);
     let report = report(&run);
     assert!(!report.contains("without the manager"), "{report}");
+    assert!(!report.contains("rcmgr guard"), "{report}");
     assert_eq!(
         row(report, "honest")[0],
         "10",

@@ -19,10 +19,10 @@ impl Folder {
         Self(folder)
     }
 
-    /// Runs in the folder with 1,040 file descriptors.
+    /// Runs in the folder with 1,164 file descriptors.
     fn check(&self, arguments: &str) -> Output {
         let rcmgr = PathBuf::from(env!("CARGO_BIN_EXE_rcmgr"));
-        let command = format!("ulimit -n 1040; exec \"$RCMGR\" guard check {arguments}");
+        let command = format!("ulimit -n 1164; exec \"$RCMGR\" guard check {arguments}");
         Command::new("sh")
             .args(["-c", &command])
             .env("RCMGR", rcmgr)
@@ -46,7 +46,7 @@ fn a_valid_file_prints_its_listeners_and_the_connections_that_the_descriptors_al
     let guard = format!("{LISTENER}service = 'post\\ngres'\n").replace('\'', "\"");
     let folder = Folder::new(&guard, "");
     let expected = "0.0.0.0:5432 -> 10.0.0.2:5432, 10.0.0.3:5432, service post\\ngres\n\
-                    500 connections with 1,040 file descriptors\n";
+                    500 connections with 1,164 file descriptors\n";
     let run = result(&folder.check("guard.toml"));
     assert_eq!(run, (Some(0), expected.into(), String::new()));
 }
@@ -58,9 +58,9 @@ fn limits_above_the_descriptors_are_warnings() {
     let warnings = |file: &str, first: usize| {
         format!(
             "{file}:{}: warning: System.ConnsInbound: 600 is more than the file descriptors \
-             allow: at most 500, for 500 connections with 1,040 file descriptors\n\
+             allow: at most 500, for 500 connections with 1,164 file descriptors\n\
              {file}:{}: warning: Service.guard.Conns: 1,200 is more than the file descriptors \
-             allow: at most 1,000, for 500 connections with 1,040 file descriptors\n",
+             allow: at most 1,000, for 500 connections with 1,164 file descriptors\n",
             first + 1,
             first + 4,
         )
@@ -84,7 +84,7 @@ fn limits_that_contradict_each_other_are_warnings_with_their_lines() {
 #[cfg(target_os = "linux")]
 #[test]
 fn each_worker_may_have_its_own_descriptors() {
-    let folder = Folder::new("", "");
+    let folder = Folder::new("", "# no limits\n");
     let arguments = format!("{ARGUMENTS} --workers 4 --own-descriptors --service db --dry-run");
     let (status, stdout, stderr) = result(&folder.check(&arguments));
     assert_eq!(
@@ -93,7 +93,7 @@ fn each_worker_may_have_its_own_descriptors() {
             Some(0),
             "0.0.0.0:5432 -> 10.0.0.2:5432, service db\n\
              dry run: no limit is enforced\n\
-             2,000 connections with 1,040 file descriptors for each of 4 workers\n",
+             1,976 connections with 1,164 file descriptors for each of 4 workers\n",
             "",
         ),
     );
@@ -113,6 +113,15 @@ fn a_wrong_file_is_status_1_with_all_its_mistakes() {
     let (status, stdout, stderr) = result(&folder.check("missing.toml"));
     assert_eq!((status, &*stdout), (Some(1), ""));
     assert!(stderr.starts_with("missing.toml: "), "{stderr}");
+    fs::write(folder.0.path().join("empty.toml"), "\n").unwrap();
+    for arguments in [
+        "empty.toml",
+        &ARGUMENTS.replace("limits.toml", "empty.toml"),
+    ] {
+        let (status, _, stderr) = result(&folder.check(arguments));
+        assert_eq!(status, Some(1));
+        assert!(stderr.starts_with("empty.toml: it is empty; "), "{stderr}");
+    }
     let (status, _, stderr) = result(&folder.check(ARGUMENTS));
     assert_eq!(status, Some(1));
     assert_eq!(

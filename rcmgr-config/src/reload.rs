@@ -121,6 +121,12 @@ impl LimitsWatcher {
         &self.path
     }
 
+    /// Reads the file soon, and applies it even if it is the same as before. If it is bad, this is
+    /// reported again. Call it when an operator asks for a reload, as with `SIGHUP`.
+    pub fn reload(&self) {
+        self.inbox.reload();
+    }
+
     /// The counters since the start, and the last error.
     pub fn stats(&self) -> ReloadStats {
         let mut copy = ReloadStats::default();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Defines the counters, and the values that a caller reads.
 macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// The counters of a listener, on all workers together. Each only grows, except for
         /// [`open`](Self::open) and [`waiting`](Self::waiting).
         ///
@@ -14,7 +14,20 @@ macro_rules! counts {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counts {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
+        }
+
+        impl Counts {
+            /// All counters, for exporters.
+            pub fn each(&self) -> impl Iterator<Item = Count> {
+                [$(Count {
+                    name: stringify!($name),
+                    metric: concat!("rcmgr_guard_", stringify!($name)),
+                    help: concat!($($doc),*).trim_ascii(),
+                    value: self.$name,
+                },)*]
+                .into_iter()
+            }
         }
 
         /// The counters that sessions write.
@@ -29,6 +42,27 @@ macro_rules! counts {
             }
         }
     };
+}
+
+/// One of the [`Counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// The name of the field.
+    pub name: &'static str,
+    /// The name of the metric.
+    pub metric: &'static str,
+    /// The meaning.
+    pub help: &'static str,
+    /// The value.
+    pub value: u64,
+}
+
+impl Count {
+    /// Whether it may fall.
+    pub fn is_gauge(&self) -> bool {
+        ["open", "waiting"].contains(&self.name)
+    }
 }
 
 counts! {

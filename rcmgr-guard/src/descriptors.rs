@@ -3,26 +3,35 @@
 use rcmgr_config::LimitsFile;
 use rcmgr_core::{LimitValue, Limits, LimitsKey, Resource};
 
-use crate::Workers;
 use crate::limits::limits;
+use crate::relay::PIPE_DESCRIPTORS;
+use crate::{Listen, Settings, Workers};
+
+/// The descriptors that are open before the first client, without those of workers: the standard
+/// streams, signals, the file and its events, the live view with its clients.
+const OPEN_AT_START: u64 = 64;
+/// The descriptors of the runtime of a worker.
+const OF_A_RUNTIME: u64 = 3;
+/// What stays free for names that are looked up, the log, files, and a client that is refused.
+const FREE: u64 = 32;
+/// What stays free for clients that are refused with a reply.
+const REPLIES: u64 = 64;
 
 /// The file descriptors that the proxy may open. A proxied connection uses two of them: one to the
 /// client and one to the backend.
 ///
 /// ```
 /// use rcmgr_core::Limits;
-/// use rcmgr_guard::{Descriptors, Workers};
+/// use rcmgr_guard::{Descriptors, GuardFile};
 ///
-/// let workers = Workers { count: 4, own_descriptors: false };
-/// let descriptors = Descriptors::of(workers, 20_000);
-/// assert_eq!(descriptors.connections(), 9_980);
+/// let file = GuardFile::from_toml("[[listen]]\non = '0.0.0.0:5432'\nto = '10.0.0.2:5432'\n")?;
+/// let descriptors = Descriptors::of(&file.settings, 20_000);
+/// assert_eq!(descriptors.connections(), 9_918);
 ///
 /// let mut limits = Limits::unlimited();
 /// descriptors.clamp(&mut limits);
-/// assert_eq!(limits.system.fd, 19_960.into());
-///
-/// let workers = Workers { count: 4, own_descriptors: true };
-/// assert_eq!(Descriptors::of(workers, 20_000).connections(), 39_920);
+/// assert_eq!(limits.system.fd, 19_836.into());
+/// # Ok::<(), rcmgr_config::LimitsFileErrors>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
@@ -30,6 +39,9 @@ pub struct Descriptors {
     pub in_a_table: u64,
     /// How many tables there are: one, or one for each worker.
     pub tables: u64,
+    /// How many of a table are not used for connections: those of listeners, runtimes, pipes, the
+    /// file, the log and the live view, of clients that wait for room, and of refused clients.
+    pub others: u64,
 }
 
 /// A limit of a file that allows more than the file descriptors do.
@@ -48,22 +60,28 @@ pub struct TooHigh {
 }
 
 impl Descriptors {
-    /// The descriptors of a table that are not used for connections: listeners, runtimes, pipes, the
-    /// file, the log and the live view.
-    pub const OTHERS: u64 = 40;
-
-    /// The descriptors of these workers, with `in_a_table` (`RLIMIT_NOFILE`) for each table.
-    pub fn of(workers: Workers, in_a_table: u64) -> Self {
-        let tables = match workers.own_descriptors {
-            true => workers.count as u64,
-            false => 1,
-        };
-        Self { in_a_table, tables }
+    /// The descriptors of a proxy with these settings, with `in_a_table` (`RLIMIT_NOFILE`) for each
+    /// table.
+    pub fn of(settings: &Settings, in_a_table: u64) -> Self {
+        let Settings {
+            listeners, workers, ..
+        } = settings;
+        let of_a_worker = OF_A_RUNTIME + listeners.len() as u64;
+        let of_workers = of_a_worker.saturating_mul(workers.count as u64);
+        let free = in_reserve(listeners, *workers, in_a_table);
+        Self {
+            in_a_table,
+            tables: match workers.own_descriptors {
+                true => workers.count as u64,
+                false => 1,
+            },
+            others: OPEN_AT_START + of_workers + free + REPLIES,
+        }
     }
 
     /// How many proxied connections they allow.
     pub const fn connections(self) -> u64 {
-        let in_a_table = self.in_a_table.saturating_sub(Self::OTHERS) / 2;
+        let in_a_table = self.in_a_table.saturating_sub(self.others) / 2;
         in_a_table.saturating_mul(self.tables)
     }
 
@@ -115,6 +133,21 @@ impl Descriptors {
     }
 }
 
+/// The file descriptors that must stay free while the server runs. The manager does not count the
+/// sockets of clients that wait for room, nor pipes.
+pub(crate) fn in_reserve(listeners: &[Listen], workers: Workers, in_a_table: u64) -> u64 {
+    let queues = listeners.iter().filter_map(|listen| listen.queue);
+    let waiting: u64 = queues.map(|queue| queue.most as u64).sum();
+    let splices = listeners.iter().any(|listen| listen.splice);
+    let pipes = match (splices, workers.own_descriptors) {
+        (false, _) => 0,
+        (true, true) => PIPE_DESCRIPTORS as u64,
+        (true, false) => PIPE_DESCRIPTORS as u64 * workers.count as u64,
+    };
+    // Clients that wait take at most a quarter of the file descriptors from the connections.
+    FREE + pipes + waiting.min(in_a_table / 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +156,7 @@ mod tests {
         Descriptors {
             in_a_table,
             tables: 1,
+            others: 40,
         }
     }
 
@@ -135,6 +169,7 @@ mod tests {
         let many = Descriptors {
             in_a_table: u64::MAX,
             tables: 1024,
+            others: 40,
         };
         assert_eq!(many.for_connections(), u64::MAX);
     }
@@ -160,5 +195,27 @@ mod tests {
             .iter()
             .map(|above| (above.line, above.limit, above.most));
         assert_eq!(above.collect::<Vec<_>>(), [(2, 1001, 1000), (7, 501, 500)]);
+    }
+
+    #[test]
+    fn workers_clients_that_wait_and_pipes_take_descriptors_from_the_connections() {
+        let others = |text: &str, in_a_table| {
+            let listener = "[[listen]]\non = '0.0.0.0:1'\nto = '10.0.0.2:1'\n";
+            let file = crate::GuardFile::from_toml(&format!("{listener}{text}")).unwrap();
+            Descriptors::of(&file.settings, in_a_table).others
+        };
+        let one = others("", 1000);
+        assert_eq!(
+            others("[guard]\nworkers = 3\n", 1000),
+            one + 2 * (OF_A_RUNTIME + 1)
+        );
+        let queue = "queue = { most = 200, longest = '2s' }\n";
+        assert_eq!(others(queue, 1000), one + 200);
+        assert_eq!(others(queue, 400), one + 100);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            others("splice = true\n", 1000),
+            one + PIPE_DESCRIPTORS as u64
+        );
     }
 }

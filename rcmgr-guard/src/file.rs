@@ -39,6 +39,7 @@ const GUARD: &str = "guard";
 /// | - `proxy-protocol` | `{ accept-from = [NETWORKS], send = "v1" or "v2" }` | no header either way |
 /// | - `queue` | `{ most = NUMBER, longest = DURATION }` | no queue |
 /// | - `timeouts` | `{ connect, header, first-byte, idle, half-closed }`, each a duration | [`Timeouts`](crate::Timeouts) |
+/// | - `timeouts.near-limit` | `{ from = "90%", first-byte, idle, half-closed }`: shorter ones while [near a limit](crate::NearLimit) | no shorter ones; `from` is `"90%"` |
 /// | - `on-refusal` | `"close"`, `"reset"` or `{ reply = "TEXT" }` | `"close"` |
 /// | - `splice` | whether the kernel moves the bytes where it can; Linux only | `false` |
 /// | `[guard]` | a table for the whole proxy | |

@@ -1,9 +1,9 @@
 //! A TCP proxy in front of any server: it admits each connection with a resource manager, and passes
 //! the bytes on unchanged.
 //!
-//! A proxied connection is two connections in the manager: an inbound one with the address of the
-//! client as its peer, and an outbound one to the backend. Both belong to the service of the
-//! listener, and each uses a file descriptor.
+//! A proxied connection is two connections in the manager: an inbound one, whose peer is the address
+//! of the client or its IPv6 network of 64 bits, and an outbound one to the backend. Both belong to
+//! the service of the listener, and each uses a file descriptor.
 //!
 //! | to | see |
 //! | --- | --- |
@@ -30,7 +30,7 @@ mod session;
 mod settings;
 pub mod values;
 
-pub use counts::Counts;
+pub use counts::{Count, Counts};
 pub use descriptors::{Descriptors, TooHigh};
 pub use file::GuardFile;
 #[cfg(unix)]
@@ -39,5 +39,6 @@ pub use limits::limits;
 pub use server::{Drained, Server};
 pub use session::MOST_HEADERS_PER_SENDER;
 pub use settings::{
-    Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts, Workers,
+    Listen, NearLimit, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts,
+    Workers,
 };

@@ -115,12 +115,15 @@ impl Relay<'_> {
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, Failure)> {
         let Self { up, down, .. } = self;
         let were_open = !up.ended() && !down.ended();
-        for (side, direction) in [(Side::Client, &mut *up), (Side::Backend, &mut *down)] {
-            if !direction.ended()
-                && let Poll::Ready(Err(failure)) = direction.poll(cx, self.shared)
-            {
-                return Err((side, failure));
-            }
+        if !up.ended()
+            && let Poll::Ready(Err(failure)) = up.poll(cx, self.shared, down.ended())
+        {
+            return Err((Side::Client, failure));
+        }
+        if !down.ended()
+            && let Poll::Ready(Err(failure)) = down.poll(cx, self.shared, up.ended())
+        {
+            return Err((Side::Backend, failure));
         }
         if up.ended() && down.ended() {
             return Ok(true);

@@ -13,6 +13,7 @@ mod door;
 mod front;
 mod line;
 mod listening;
+mod near_limit;
 mod running;
 mod senders;
 mod serve;

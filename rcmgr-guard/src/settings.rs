@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// All settings of the proxy. The limits are not among them: the manager has those.
+/// All settings of the proxy, without the limits: the manager has those.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// What it listens on, and the backends.
     pub listeners: Vec<Listen>,
     /// The threads that do the work.
     pub workers: Workers,
-    /// What happens to connections that are over a lowered limit.
+    /// What happens to connections when a limit is lowered below what is in use.
     pub overflow: Overflow,
     /// How long connections may go on after the first signal to end.
     pub drain: Duration,
@@ -46,7 +46,7 @@ pub enum Overflow {
     /// They go on, and new ones are refused.
     #[default]
     Keep,
-    /// Those that have been idle for the longest are closed until the limit is met.
+    /// The longest idle are reset until the limit is met.
     ShedIdle,
 }
 
@@ -57,7 +57,7 @@ pub struct Listen {
     pub on: SocketAddr,
     /// The backends, each `host:port`. They take turns.
     pub to: Vec<Arc<str>>,
-    /// The service whose limits apply, in both directions.
+    /// The service of its connections, to clients and to backends. Its limits apply.
     pub service: Arc<str>,
     /// Whether and how the PROXY protocol is used.
     pub proxy_protocol: ProxyProtocol,
@@ -109,19 +109,43 @@ impl Queue {
     pub const MOST: usize = 1_000_000;
 }
 
-/// How long things may take. `None` is without end.
+/// The times after which a connection is ended. `None`: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect to a backend.
+    /// Until a backend is connected to. Each backend that is tried has this time.
     pub connect: Duration,
-    /// To send the whole header of the PROXY protocol, where one is required.
+    /// Until the whole header of the PROXY protocol has come, where one is required.
     pub header: Duration,
-    /// Until the client has sent its first byte after it was accepted.
+    /// Until the client has sent its first byte, from the connection to the backend on.
     pub first_byte: Option<Duration>,
     /// Without a byte in any direction.
     pub idle: Option<Duration>,
-    /// From the end of one direction to the end of the other, without a byte.
+    /// Without a byte after one direction has ended.
     pub half_closed: Option<Duration>,
+    /// Shorter ones while the usage is near a limit.
+    pub near_limit: Option<NearLimit>,
+}
+
+/// Timeouts that hold while the usage is near a limit, so that silent clients make room for others
+/// before these are refused. `None` changes nothing.
+///
+/// The usage is near a limit while the system or the service of the listener uses at least `from` of its
+/// limit of connections, file descriptors or memory. In a dry run no limit is enforced, so it never is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearLimit {
+    /// The part of the limit, in percent.
+    pub from: u8,
+    /// As [`Timeouts::first_byte`].
+    pub first_byte: Option<Duration>,
+    /// As [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// As [`Timeouts::half_closed`].
+    pub half_closed: Option<Duration>,
+}
+
+impl NearLimit {
+    /// The part of the limit, in percent, if nothing else is set.
+    pub const FROM: u8 = 90;
 }
 
 impl Default for Timeouts {
@@ -133,11 +157,12 @@ impl Default for Timeouts {
             first_byte: None,
             idle: None,
             half_closed: None,
+            near_limit: None,
         }
     }
 }
 
-/// The answer to a refused client.
+/// The answer to a client that the limits refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OnRefusal {
     /// The connection is closed.

@@ -55,6 +55,33 @@ pub fn nonzero_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A part of a limit such as `90%`, from 1 % to 100 %.
+///
+/// # Errors
+///
+/// What was expected.
+///
+/// ```
+/// use rcmgr_guard::values::percent;
+///
+/// assert_eq!(percent("90%"), Ok(90));
+/// assert!(percent("101%").is_err());
+/// assert!(percent("0.9").is_err());
+/// ```
+pub fn percent(text: &str) -> Result<u8, String> {
+    let number = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse().ok());
+    number
+        .filter(|number| (1..=100).contains(number))
+        .ok_or_else(|| {
+            format!(
+                "expected a part from \"1%\" to \"100%\", found {:?}",
+                shown(text)
+            )
+        })
+}
+
 /// An address to listen on: an IP address and a port. With port 0 the system chooses one.
 ///
 /// # Errors

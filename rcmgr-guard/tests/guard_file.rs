@@ -65,6 +65,7 @@ fn a_file_sets_every_value_of_a_listener() {
         first_byte: Some(Duration::from_secs(10)),
         idle: Some(Duration::from_secs(3600)),
         half_closed: Some(Duration::from_secs(300)),
+        near_limit: None,
     };
     assert_eq!(listen.timeouts, timeouts);
     let busy = OnRefusal::Reply(b"busy\r\n"[..].into());

@@ -9,8 +9,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use rcmgr_guard::{
-    GuardFile, Listen, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue, Settings, Timeouts,
-    Workers,
+    GuardFile, Listen, NearLimit, OnRefusal, Overflow, ProxyProtocol, ProxyVersion, Queue,
+    Settings, Timeouts, Workers,
 };
 
 /// A string of TOML.
@@ -36,6 +36,7 @@ fn written(settings: &Settings) -> String {
             first_byte,
             idle,
             half_closed,
+            near_limit,
         } = listen.timeouts;
         writeln!(out, "[[listen]]\non = \"{}\"", listen.on).unwrap();
         writeln!(out, "to = {}", list(&listen.to, |to| quoted(to))).unwrap();
@@ -66,6 +67,11 @@ fn written(settings: &Settings) -> String {
             if let Some(timeout) = timeout {
                 writeln!(out, "timeouts.{name} = {}", duration(timeout)).unwrap();
             }
+        }
+        if let Some(near) = near_limit {
+            writeln!(out, "timeouts.near-limit.from = \"{}%\"", near.from).unwrap();
+            let idle = near.idle.map(duration).unwrap();
+            writeln!(out, "timeouts.near-limit.idle = {idle}").unwrap();
         }
         let on_refusal = match &listen.on_refusal {
             OnRefusal::Close => "\"close\"".to_owned(),
@@ -125,8 +131,18 @@ prop_compose! {
         first_byte in option::of(some_time()),
         idle in option::of(some_time()),
         half_closed in option::of(some_time()),
+        near_limit in option::of(1..=100_u8),
     ) -> Timeouts {
-        Timeouts { connect, header, first_byte, idle, half_closed }
+        // It must be shorter than the usual one.
+        let short = Duration::from_millis(1);
+        let near_limit = near_limit.filter(|_| idle.is_none_or(|idle| idle > short));
+        let near_limit = near_limit.map(|from| NearLimit {
+            from,
+            first_byte: None,
+            idle: Some(short),
+            half_closed: None,
+        });
+        Timeouts { connect, header, first_byte, idle, half_closed, near_limit }
     }
 }
 

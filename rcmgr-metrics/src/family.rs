@@ -2,6 +2,7 @@
 
 mod metric;
 mod own;
+mod program;
 mod reference;
 mod waiting;
 
@@ -21,10 +22,11 @@ impl Family {
     }
 }
 
-/// All metrics: first those of go-libp2p, then our own.
+/// All metrics: first those of go-libp2p, then our own, then those of the program.
 pub(crate) fn families(reading: &Reading) -> Vec<Family> {
     let mut families = reference::families(reading);
     families.extend(own::families(reading));
     families.extend(waiting::families(reading));
+    families.extend(program::families(reading));
     families
 }

@@ -56,6 +56,7 @@
 //!   "reload": {"file": "/etc/limits.toml", "reloads": 3, "failures": 0, "error": null},
 //!   "addresses": {"refused_by_rate": 12, "refused_by_subnet": 0, "permits": 80, "...": 0},
 //!   "dry_run": {"refusals": {"memory": 5, "...": 0}, "addresses": null},
+//!   "program": {"label": "listener", "parts": [{"name": "0.0.0.0:80", "counters": {"open": 12}}]},
 //!   "total": 1042, "matched": 2, "offset": 0,
 //!   "refusing": {"seconds": 2.0, "now": [{
 //!     "scope": "peer:192.0.2.7", "class": "peer", "scopes": 1, "resource": "streams-inbound",
@@ -89,6 +90,7 @@
 //! | `reload` | the state of the limits file of the [watcher](Observer::watcher), with the reason if the file is not in force; `null` without a watcher |
 //! | `addresses` | the counters of [`AddressStat`](rcmgr_atomic::address::AddressStat), and `most_refused`: up to ten networks with the number of connections that were refused `by_rate` and `by_subnet` |
 //! | `dry_run`, `dry_run_refusals` | what the limits of a [dry run](rcmgr_atomic::Builder::dry_run) would have refused, by all scopes and by this one; without a dry run `null`, and left out of scopes |
+//! | `program` | the [counters of the program](Observer::program) that are not zero, for each of its parts; `null` without them |
 //! | `total`, `matched` | the number of all scopes, and of those that the search found |
 //! | `refusing` | what was refused since the reading before, which was `seconds` ago: up to 20 scopes with the highest rate, and a row without `scope` for all others of a class, also those that no longer exist. The class `address` is the limiter that `setting` names. `seconds` is `null` if there was no reading in the last minute |
 //! | `waiting` | the requests that wait for room now, for each scope and resource: up to 20 queues whose first request has waited longest. A scope in detail has its own `waiting`, with those of its spans |
@@ -108,6 +110,7 @@ mod limits;
 mod names;
 mod order;
 mod origin;
+mod program;
 mod query;
 mod refusing;
 mod response;
@@ -147,7 +150,7 @@ const PAGE: &str = concat!(
 
 /// Allows only the page's own script and style, by their hashes, and nothing from other hosts.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-62CSxnyYS4d+f4dKFnTU93fnjWOIdemiu3/SWFxLPrM='; \
+    script-src 'sha256-pYowZU38tHu+7gOVt0hbA98qbfIVyrFKhrTNMI8/WFA='; \
     style-src 'sha256-yOEQvrHxhG8hiXw83K5uwdlbczLZZWZzErc8jM8MOO4='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -49,6 +49,8 @@ mod label;
 mod observer;
 #[cfg(feature = "opentelemetry")]
 pub mod opentelemetry;
+#[cfg(feature = "observer")]
+mod program;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 #[cfg(feature = "observer")]
@@ -64,5 +66,7 @@ mod usage;
 
 #[cfg(feature = "observer")]
 pub use observer::Observer;
+#[cfg(feature = "observer")]
+pub use program::ProgramCounter;
 #[cfg(feature = "observer")]
 pub use refusal_log::{RefusalLog, RefusalLogThread};

@@ -1,11 +1,13 @@
 //! The observer: a manager and the options of its output.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rcmgr_atomic::Manager;
 use rcmgr_config::LimitsFile;
 use rcmgr_config::reload::LimitsWatcher;
 
+use crate::program::{Program, ProgramCounter};
 #[cfg(feature = "sink")]
 use crate::trace::TraceCounters;
 
@@ -30,7 +32,8 @@ pub struct Observer {
     #[cfg(feature = "sink")]
     pub(crate) trace: Option<TraceCounters>,
     pub(crate) most_names: usize,
-    pub(crate) file: Option<Arc<LimitsFile>>,
+    pub(crate) file: FileInForce,
+    pub(crate) program: Option<Program>,
     pub(crate) name: Arc<str>,
     /// The hosts that the live view answers to, in addition to loopback.
     #[cfg(feature = "http")]
@@ -48,7 +51,8 @@ impl Observer {
             #[cfg(feature = "sink")]
             trace: None,
             most_names: 100,
-            file: None,
+            file: FileInForce::Unknown,
+            program: None,
             name: program().into(),
             #[cfg(feature = "http")]
             hosts: Vec::new(),
@@ -76,7 +80,30 @@ impl Observer {
     /// Tells the file that the limits were read from, so that the live view shows the line of each
     /// limit. A [watcher](Self::watcher) knows its file by itself.
     pub fn limits_file(mut self, file: LimitsFile) -> Self {
-        self.file = Some(Arc::new(file));
+        self.file = FileInForce::Read(Arc::new(file));
+        self
+    }
+
+    /// Calls `read` for the file that the limits in force were read from, so that the live view shows
+    /// the line of each limit. Use it beside a [watcher](Self::watcher) if the file has the settings
+    /// of the program beside the limits.
+    pub fn limits_file_in_force(
+        mut self,
+        read: impl Fn() -> Arc<LimitsFile> + Send + Sync + 'static,
+    ) -> Self {
+        self.file = FileInForce::Asked(Arc::new(read));
+        self
+    }
+
+    /// Also shows the counters that `read` returns: those of the program itself. `label` is the name
+    /// of the label that tells its parts apart, such as `listener`. In the live view, they are in
+    /// `program`.
+    pub fn program(
+        mut self,
+        label: &'static str,
+        read: impl Fn() -> Vec<ProgramCounter> + Send + Sync + 'static,
+    ) -> Self {
+        self.program = Some(Program::new(label, read));
         self
     }
 
@@ -101,6 +128,27 @@ impl Observer {
     pub fn trace(mut self, counters: TraceCounters) -> Self {
         self.trace = Some(counters);
         self
+    }
+}
+
+/// The file that the limits in force come from.
+#[derive(Clone)]
+pub(crate) enum FileInForce {
+    /// Only a watcher may know it.
+    Unknown,
+    /// It was read once.
+    Read(Arc<LimitsFile>),
+    /// The program knows it.
+    Asked(Arc<dyn Fn() -> Arc<LimitsFile> + Send + Sync>),
+}
+
+impl fmt::Debug for FileInForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "Unknown",
+            Self::Read(_) => "Read",
+            Self::Asked(_) => "Asked",
+        })
     }
 }
 

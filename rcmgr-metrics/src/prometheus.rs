@@ -69,6 +69,10 @@
 //! | `trace_operations_total` | `outcome` | operations that a trace's sink has `written` or `dropped`, if the observer has its [counters](Observer::trace) |
 //! | `reloads_total`, `reload_failures_total`, `limits_file_bad` | | state of the limits file, if the observer has its [watcher](Observer::watcher) |
 //!
+//! The [counters of the program](Observer::program) have the names that the program gives them. Those of
+//! `rcmgr guard` start with `rcmgr_guard_` and have the label `listener`: they are the fields of its
+//! `Counts`.
+//!
 //! A `resource` is `memory`, `fd`, `conns_inbound`, `conns_outbound`, `conns` for both directions,
 //! and the same for streams. `scope` is the class: see [`ScopeClass`](rcmgr_core::ScopeClass).
 //!

@@ -12,6 +12,7 @@ use crate::counters::plus;
 use crate::histogram::{COUNTS, Histogram, SIZES};
 use crate::label::shown;
 use crate::observer::Observer;
+use crate::program::ProgramCounter;
 use crate::usage::utilisation;
 
 /// The name of the scopes that are summed up.
@@ -41,6 +42,8 @@ pub(crate) struct Reading {
     pub reloads: Option<ReloadStats>,
     /// The numbers of operations that a sink has written and dropped.
     pub traced: Option<[u64; 2]>,
+    /// The label and the counters of the program.
+    pub program: Option<(&'static str, Vec<ProgramCounter>)>,
 }
 
 /// What the limits of a dry run would have refused.
@@ -135,6 +138,7 @@ impl Reading {
             wait_totals: manager.wait_totals(),
             addresses: manager.addresses().stat(),
             traced: traced(observer),
+            program: (observer.program.as_ref()).map(|program| (program.label, program.read())),
             reloads: observer.watcher.as_ref().map(|watcher| watcher.stats()),
         };
         let mut services = Vec::new();

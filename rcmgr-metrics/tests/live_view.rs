@@ -3,6 +3,7 @@
 mod client;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +13,7 @@ use rcmgr_atomic::address::{AddressConfig, NetworkRate, Rate, SubnetLimit};
 use rcmgr_atomic::{Direction, Endpoint, Limit, Limits, Manager, UsesFd};
 use rcmgr_config::LimitsFile;
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_metrics::{Observer, http};
+use rcmgr_metrics::{Observer, ProgramCounter, http};
 use serde_json::{Value, json as object};
 
 /// The status of a request for a path with these headers.
@@ -290,6 +291,41 @@ async fn the_state_of_the_server_is_shown() {
     for key in ["refused_by_rate", "refused_by_subnet", "permits"] {
         assert_eq!(addresses[key], 0, "{key}");
     }
+}
+
+#[tokio::test]
+async fn the_counters_of_the_program_are_shown_by_part_if_they_are_not_zero() {
+    let router = http::router(Observer::new(manager(|_| {})));
+    assert_eq!(json(&router, "/rcmgr.json").await["program"], Value::Null);
+    let counter = |title, values: [u64; 2]| ProgramCounter {
+        metric: "metric",
+        title,
+        help: "Help",
+        is_gauge: false,
+        values: vec![("a\n".into(), values[0]), ("b".into(), values[1])],
+    };
+    let observer = Observer::new(manager(|_| {})).program("listener", move || {
+        vec![counter("open", [3, 0]), counter("refused", [4, 0])]
+    });
+    let page = json(&http::router(observer), "/rcmgr.json").await;
+    let expected = serde_json::json!({"label": "listener", "parts": [
+        {"name": "a\\n", "counters": {"open": 3, "refused": 4}},
+        {"name": "b", "counters": {}},
+    ]});
+    assert_eq!(page["program"], expected);
+}
+
+#[tokio::test]
+async fn the_file_that_the_program_names_has_the_lines_of_the_limits() {
+    let manager = manager(|limits| limits.system.conns = 5.into());
+    let file = LimitsFile::from_toml("# a comment\n[System]\nConns = 5\n").unwrap();
+    let file = Arc::new(file);
+    let observer = Observer::new(manager).limits_file_in_force(move || Arc::clone(&file));
+    let page = json(&http::router(observer), "/rcmgr.json?scope=system").await;
+    assert_eq!(
+        page["scope"]["origins"]["conns"]["from"],
+        "line 3 of the limits file"
+    );
 }
 
 #[tokio::test]

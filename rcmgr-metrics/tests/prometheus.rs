@@ -13,9 +13,9 @@ use rcmgr_atomic::{
     Connection, Direction, Endpoint, Limits, Manager, PeerId, Priority, Stream, UsesFd,
 };
 use rcmgr_config::reload::LimitsWatcher;
-use rcmgr_metrics::Observer;
 #[cfg(feature = "sink")]
 use rcmgr_metrics::trace::TraceSink;
+use rcmgr_metrics::{Observer, ProgramCounter};
 use rcmgr_testkit::vectors;
 
 const IN: Direction = Direction::Inbound;
@@ -444,6 +444,33 @@ fn the_counters_of_a_trace_are_shown_if_there_is_one() {
     let of = |outcome| found.get("rcmgr_trace_operations_total", &[("outcome", outcome)]);
     // The creation of the manager is one.
     assert_eq!((of("written"), of("dropped")), (Some(3.0), Some(0.0)));
+}
+
+#[test]
+fn the_counters_of_the_program_have_a_series_for_each_of_its_parts() {
+    let manager = unlimited();
+    let counter = |metric, is_gauge, values: &[(&str, u64)]| ProgramCounter {
+        metric,
+        title: "title",
+        help: "Help",
+        is_gauge,
+        values: (values.iter())
+            .map(|(part, value)| ((*part).to_owned(), *value))
+            .collect(),
+    };
+    let observer = Observer::new(manager).program("listener", move || {
+        vec![
+            counter("guard_open", true, &[("a:1", 3), ("b\n:1", 0)]),
+            counter("guard_refused", false, &[("a:1", 7)]),
+        ]
+    });
+    let found = Exposition::of(&observer);
+    let get = |name, listener| found.get(name, &[("listener", listener)]);
+    assert_eq!(get("guard_open", "a:1"), Some(3.0));
+    assert_eq!(get("guard_open", "b\\n:1"), Some(0.0));
+    assert_eq!(get("guard_refused_total", "a:1"), Some(7.0));
+    assert_eq!(found.kinds["guard_open"], "gauge");
+    assert_eq!(found.kinds["guard_refused"], "counter");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rcmgr_core::{
-    Error, LimitExceeded, LimitValue, QueueFull, Result, ScopeClass, ScopeId, ScopeName,
+    Error, LimitExceeded, LimitValue, QueueFull, Resource, Result, ScopeClass, ScopeId, ScopeName,
     WaitersFirst,
 };
 
@@ -156,12 +156,17 @@ impl Wait {
                 place.scope.scope,
                 ScopeId::Connection(_) | ScopeId::Stream(_)
             );
-        let nodes = match is_node {
+        let mut nodes = match is_node {
             true => request.nodes(&place.scope.scope),
             false => NodesOfScope::new(),
         };
         if is_node && nodes.is_empty() {
             return Ok(());
+        }
+        // The part for unproven connections has no limit of memory. If it said that requests wait for
+        // memory, it would turn requests away before the scope as a whole is asked.
+        if place.resource == Resource::Memory {
+            nodes.retain(|node| !engine.unproven().is(node));
         }
         // The waker is code of the user: a panic of it comes before the first change.
         let waker = Some(cx.waker().clone());

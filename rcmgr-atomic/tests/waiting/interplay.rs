@@ -168,6 +168,36 @@ fn the_end_of_an_unproven_connection_with_a_service_wakes_one_that_waits_for_the
     nothing_is_left(&manager);
 }
 
+/// The part for unproven connections has limits of connections alone, so no request waits for its memory.
+/// The refusal comes from the scope as a whole, where the limit is asked before the turn.
+#[test]
+fn an_unproven_connection_learns_of_a_reached_memory_limit_although_others_wait_for_memory() {
+    let entries = ["/p2p/12D3KooWBFG9ohcyiZcamHPNhidSLXy8M47YddKEVE7t8cxebttv"];
+    let manager = with_allowlist(&entries, 0, 4);
+    let mut limits = Limits::clone(&manager.limits());
+    limits.allowlisted_transient.memory = 500.into();
+    manager.set_limits(limits);
+    let (first, second) = (open(&manager, "192.0.2.1"), open(&manager, "192.0.2.2"));
+    let held = first.reserve(400_u64, Priority::Always).unwrap();
+    let mut waiting = spawn(first.reserve_when_available(200_u64, Priority::Always));
+    assert_pending!(waiting.poll());
+
+    let too_much = second.reserve_memory(300, Priority::Always).unwrap_err();
+    let Error::LimitExceeded(why) = &too_much else {
+        panic!("{too_much}");
+    };
+    assert_eq!((why.used, why.requested), (400, 300));
+    // There is room for this one, but it would overtake.
+    let overtakes = second.reserve_memory(50, Priority::Always).unwrap_err();
+    assert!(matches!(overtakes, Error::WaitersFirst(_)), "{overtakes}");
+    drop(held);
+    assert!(waiting.is_woken());
+    drop(assert_ready_ok!(waiting.poll()));
+    drop(waiting);
+    drop((first, second));
+    nothing_is_left(&manager);
+}
+
 #[test]
 fn a_connection_keeps_its_permit_while_it_waits_and_gives_it_back_when_it_gives_up() {
     let config = AddressConfig {

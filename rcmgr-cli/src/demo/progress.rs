@@ -34,6 +34,20 @@ impl Bar {
         Self(stderr().is_terminal().then(bar), Instant::now())
     }
 
+    /// Shows what happens now.
+    pub fn tell(&self, what: &str) {
+        match &self.0 {
+            Some(bar) => {
+                bar.set_prefix(what.to_owned());
+                bar.set_message("");
+            }
+            None => print_error(format_args!(
+                "{:5.1} s  {what}",
+                self.1.elapsed().as_secs_f64()
+            )),
+        }
+    }
+
     /// Removes the bar from the terminal.
     pub fn erase(&self) {
         if let Some(bar) = &self.0 {

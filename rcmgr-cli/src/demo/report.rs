@@ -7,6 +7,7 @@ use comfy_table::Table;
 use rcmgr_atomic::{LimitValue, Manager, Refusals, ScopeClass, ScopeStat};
 
 use super::contrast::Contrast;
+use super::few_slots::FewSlots;
 use super::format::{bytes, duration, grouped, of_limit, table};
 use super::latency::Recorder;
 use super::plan::{Plan, most_connections};
@@ -29,6 +30,8 @@ pub struct Report<'a> {
     pub tally: &'a Tally,
     /// The counters of the run without the manager, if there was one.
     pub without: Option<&'a Tally>,
+    /// The server with few slots, if it was flooded.
+    pub few_slots: Option<&'a FewSlots>,
     /// The checks.
     pub checks: Vec<Check>,
     /// The columns of the terminal, if there is one.
@@ -213,6 +216,9 @@ impl Display for Report<'_> {
             // A server that accepted nothing was not started.
             let with = (self.tally.server.accepted.get() > 0).then_some(self.tally);
             write!(f, "{}", Contrast { without, with })?;
+        }
+        if let Some(few_slots) = self.few_slots {
+            write!(f, "{few_slots}")?;
         }
         for notice in self.notices {
             writeln!(f, "note: {notice}")?;

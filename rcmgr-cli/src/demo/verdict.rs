@@ -43,7 +43,8 @@ fn check(violations: &[String], fine: impl Into<String>) -> Check {
     }
 }
 
-fn counters_are_zero(manager: &Manager) -> Check {
+/// Whether nothing is charged, and no peer is left.
+pub fn counters_are_zero(manager: &Manager) -> Check {
     let mut left = Vec::new();
     for scope in manager.scopes() {
         if !scope.stat.is_zero() {

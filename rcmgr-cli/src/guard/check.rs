@@ -2,21 +2,20 @@
 
 use std::process::ExitCode;
 
-use super::source::{Source, WrongSource};
+use rcmgr_guard::Descriptors;
+
+use super::source::Source;
 use super::start::{Start, allowed_descriptors};
-use crate::output::{print, print_error, wrong_use};
+use crate::output::{print, print_error};
 
 /// Reads the settings, and prints what the proxy would do.
 pub fn run(source: &Source) -> ExitCode {
-    let file = match source.read() {
+    let file = match source.read_or_report() {
         Ok(file) => file,
-        Err(WrongSource::Arguments(reason)) => return wrong_use(reason),
-        Err(WrongSource::File(errors)) => {
-            print_error(errors);
-            return ExitCode::FAILURE;
-        }
+        Err(status) => return status,
     };
-    let start = Start::new(&file, allowed_descriptors());
+    let descriptors = Descriptors::of(&file.settings, allowed_descriptors());
+    let start = Start::new(&file, descriptors);
     start.warnings().iter().for_each(print_error);
     match print(start) {
         Ok(()) => ExitCode::SUCCESS,

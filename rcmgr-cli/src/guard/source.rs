@@ -1,15 +1,19 @@
 //! The arguments of the proxy: a file, or a listener with its backends and limits.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use rcmgr_atomic::BadConfiguration;
 use rcmgr_config::{LimitsFile, LimitsFileErrors};
 use rcmgr_guard::{
     GuardFile, Listen, OnRefusal, Overflow, ProxyProtocol, Settings, Timeouts, Workers, values,
 };
+
+use crate::output::{print_error, wrong_use};
 
 /// The options that take the place of a file.
 const INSTEAD_OF_FILE: [&str; 9] = [
@@ -80,7 +84,7 @@ pub struct Source {
 
 /// Why there are no settings.
 #[derive(Debug)]
-pub enum WrongSource {
+enum WrongSource {
     /// The arguments do not fit together.
     Arguments(String),
     /// A file is wrong.
@@ -88,34 +92,65 @@ pub enum WrongSource {
 }
 
 impl Source {
-    /// The settings and limits.
+    /// The settings and limits; or prints the errors, and returns the exit status.
+    pub fn read_or_report(&self) -> Result<GuardFile, ExitCode> {
+        self.read().map_err(|wrong| match wrong {
+            WrongSource::Arguments(reason) => wrong_use(reason),
+            WrongSource::File(errors) => {
+                print_error(errors);
+                ExitCode::FAILURE
+            }
+        })
+    }
+
+    fn read(&self) -> Result<GuardFile, WrongSource> {
+        let path = self.path();
+        let text = LimitsFile::text(path).map_err(|bad| WrongSource::File(bad.into()))?;
+        if text.trim().is_empty() {
+            // The file is followed, and an empty one would be taken for one that is not written yet.
+            let reason = "it is empty; a file without limits needs a comment, such as # no limits";
+            return Err(WrongSource::File(mistake(reason.into(), path)));
+        }
+        self.try_load(&text, path)
+    }
+
+    /// The file that has the settings and limits, or the limits alone.
+    pub fn path(&self) -> &Path {
+        // The parser of the arguments requires one or the other.
+        let path = self.file.as_deref().or(self.limits.as_deref());
+        path.unwrap_or(Path::new(""))
+    }
+
+    /// The settings and limits with another text of the file, which was read from `path`.
     ///
     /// # Errors
     ///
-    /// [`WrongSource`].
-    pub fn read(&self) -> Result<GuardFile, WrongSource> {
-        match (&self.file, self.listen, &self.limits) {
-            (None, Some(on), Some(limits)) => {
-                let settings = self.settings(on).map_err(WrongSource::Arguments)?;
-                let limits = LimitsFile::read_with_all_errors(limits).map_err(WrongSource::File)?;
-                if self.dry_run && limits.limits.dry_run.is_some() {
-                    let reason = "--dry-run enforces no limits, and the table DryRun of the \
-                                  limits file has other ones: remove the option or the table";
-                    return Err(WrongSource::Arguments(reason.into()));
-                }
-                Ok(GuardFile {
-                    settings,
-                    view: self.view,
-                    dry_run: self.dry_run,
-                    limits,
-                })
-            }
-            (Some(file), ..) => GuardFile::read(file).map_err(WrongSource::File),
-            // The parser of the arguments requires one or the other.
-            _ => Err(WrongSource::Arguments(
-                "expected FILE, or --listen, --to and --limits".into(),
-            )),
+    /// All mistakes of the text.
+    pub fn load(&self, text: &str, path: &Path) -> Result<GuardFile, LimitsFileErrors> {
+        self.try_load(text, path).map_err(|wrong| match wrong {
+            WrongSource::File(errors) => errors,
+            WrongSource::Arguments(reason) => mistake(reason, path),
+        })
+    }
+
+    fn try_load(&self, text: &str, path: &Path) -> Result<GuardFile, WrongSource> {
+        let Some(on) = self.listen else {
+            return GuardFile::from_text_of(path, text).map_err(WrongSource::File);
+        };
+        let settings = self.settings(on).map_err(WrongSource::Arguments)?;
+        let limits = LimitsFile::from_text_of_with_all_errors(path, text);
+        let limits = limits.map_err(WrongSource::File)?;
+        if self.dry_run && limits.limits.dry_run.is_some() {
+            let reason = "--dry-run enforces no limits, and the table DryRun of the limits file \
+                          has other ones: remove the option or the table";
+            return Err(WrongSource::Arguments(reason.into()));
         }
+        Ok(GuardFile {
+            settings,
+            view: self.view,
+            dry_run: self.dry_run,
+            limits,
+        })
     }
 
     /// The settings of a single listener.
@@ -163,4 +198,13 @@ impl Source {
             drain: self.drain.unwrap_or(Settings::DRAIN),
         })
     }
+}
+
+/// A mistake of a file as a whole.
+fn mistake(reason: String, path: &Path) -> LimitsFileErrors {
+    let bad = BadConfiguration {
+        reason,
+        ..BadConfiguration::default()
+    };
+    LimitsFileErrors::from(bad).of_file(path)
 }

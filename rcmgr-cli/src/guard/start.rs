@@ -2,10 +2,11 @@
 //! descriptors allow.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use rcmgr_atomic::shown;
 use rcmgr_config::LimitsExt;
-use rcmgr_guard::{Descriptors, GuardFile, TooHigh, limits};
+use rcmgr_guard::{Descriptors, GuardFile, Listen, TooHigh, limits};
 
 use crate::demo::grouped;
 
@@ -14,6 +15,8 @@ use crate::demo::grouped;
 pub struct Start<'f> {
     file: &'f GuardFile,
     descriptors: Descriptors,
+    /// The addresses that it listens on, in the order of the file.
+    addresses: Vec<SocketAddr>,
 }
 
 /// Raises the soft limit of file descriptors as far as it goes. Returns the limit now.
@@ -25,12 +28,19 @@ pub fn allowed_descriptors() -> u64 {
 }
 
 impl<'f> Start<'f> {
-    /// The start of a proxy with this many file descriptors in a table.
-    pub fn new(file: &'f GuardFile, allowed: u64) -> Self {
+    /// The start of a proxy with these file descriptors.
+    pub fn new(file: &'f GuardFile, descriptors: Descriptors) -> Self {
+        let listeners = file.settings.listeners.iter();
         Self {
             file,
-            descriptors: Descriptors::of(file.settings.workers, allowed),
+            descriptors,
+            addresses: listeners.map(|listen| listen.on).collect(),
         }
+    }
+
+    /// The same after it has started: the kernel chooses an address for port 0.
+    pub fn running(self, addresses: Vec<SocketAddr>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// A line for each limit of the file that cannot work as written.
@@ -70,7 +80,9 @@ impl<'f> Start<'f> {
     }
 
     fn connections(&self) -> String {
-        let Descriptors { in_a_table, tables } = self.descriptors;
+        let Descriptors {
+            in_a_table, tables, ..
+        } = self.descriptors;
         let each = match tables {
             1 => String::new(),
             tables => format!(" for each of {tables} workers"),
@@ -86,18 +98,18 @@ impl<'f> Start<'f> {
 /// A line for each listener, and one for the connections.
 impl fmt::Display for Start<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for listen in &self.file.settings.listeners {
-            let service = shown(&listen.service);
-            writeln!(
-                f,
-                "{} -> {}, service {service}",
-                listen.on,
-                listen.to.join(", ")
-            )?;
+        for (listen, address) in self.file.settings.listeners.iter().zip(&self.addresses) {
+            writeln!(f, "{}", listening(listen, *address))?;
         }
         if self.file.dry_run {
             writeln!(f, "dry run: no limit is enforced")?;
         }
         writeln!(f, "{}", self.connections())
     }
+}
+
+/// A listener with its address and backends.
+pub fn listening(listen: &Listen, address: SocketAddr) -> String {
+    let service = shown(&listen.service);
+    format!("{address} -> {}, service {service}", listen.to.join(", "))
 }

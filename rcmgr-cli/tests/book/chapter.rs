@@ -87,7 +87,15 @@ fn succeeds(command: &str, sandbox: &Sandbox) -> Result<(), String> {
     if sources::ci_has(command) {
         return Ok(());
     }
-    match command.strip_prefix(RUN) {
+    let arguments = command.strip_prefix(RUN);
+    // It would run until a signal, so only its arguments and files are checked.
+    let of_rcmgr = arguments.or_else(|| command.strip_prefix("rcmgr "));
+    if let Some(arguments) = of_rcmgr.and_then(|arguments| arguments.strip_prefix("guard "))
+        && !arguments.starts_with("check ")
+    {
+        return run(&format!("rcmgr guard check {arguments}"), sandbox);
+    }
+    match arguments {
         Some(arguments) if LONG.iter().any(|long| arguments.starts_with(long)) => {
             run(&format!("rcmgr {arguments} --help"), sandbox)
         }
@@ -183,7 +191,10 @@ fn is_limits_file(block: &Block, sandbox: &Sandbox) -> Result<(), String> {
     let name = block.value("file").unwrap_or(&unnamed);
     sandbox.write(name, &block.text);
     // With this budget the warnings are the same on every machine.
-    let check = format!("rcmgr limits check {name} --memory 1GiB --fds 16384");
+    let check = match block.has("guard") {
+        true => format!("ulimit -n 4096; rcmgr guard check {name}"),
+        false => format!("rcmgr limits check {name} --memory 1GiB --fds 16384"),
+    };
     let Output { status, text } = sandbox.run(&check);
     let wanted = if block.has("bad") { 1 } else { 0 };
     if status != Some(wanted) {

@@ -49,6 +49,8 @@ impl<T: FnMut(&str) -> Result<(), Failure>> Follower<T> {
         // Set the watches first, so that every later change is either read below or reported by an
         // event.
         watches.renew();
+        // A request that comes after this is for the next look.
+        let is_asked_for = self.inbox.take_reload();
         let mut seen = Reading::of(&self.path);
         // The file has settled if a whole pause brings no event and the same content.
         for _ in 0..self.options.pauses() {
@@ -64,19 +66,20 @@ impl<T: FnMut(&str) -> Result<(), Failure>> Follower<T> {
                 break;
             }
         }
-        self.handle(seen.text);
+        self.handle(seen.text, is_asked_for);
         self.counts.change(|stats| stats.looks += 1);
         ControlFlow::Continue(())
     }
 
-    /// Applies a new text, or records an error, unless it is the same as the last one.
-    fn handle(&mut self, text: Text) {
-        if text == self.last_text {
+    /// Applies a new text, or records an error, unless it is the same as the last one. If a reload
+    /// `is_asked_for`, it may be the same.
+    fn handle(&mut self, text: Text, is_asked_for: bool) {
+        if text == self.last_text && !is_asked_for {
             return;
         }
         match &text {
             // The bad file was replaced by the text whose limits are already in force.
-            Ok(text) if self.applied.as_ref() == Some(text) => {
+            Ok(text) if self.applied.as_ref() == Some(text) && !is_asked_for => {
                 tracing::info!(
                     file = %self.path.display(),
                     "the limits file is valid again; its limits are already in force",

@@ -23,6 +23,8 @@ pub struct Inbox {
 struct Pending {
     stop: bool,
     changed: bool,
+    /// Whether the file must be applied even if it is the same as before.
+    reload: bool,
     /// The names whose changes are relevant.
     resolution: Resolution,
     lost: Lost,
@@ -68,6 +70,19 @@ impl Inbox {
     pub fn stop(&self) {
         self.lock().stop = true;
         self.wake.notify_all();
+    }
+
+    /// Asks the thread to apply the file again.
+    pub fn reload(&self) {
+        let mut pending = self.lock();
+        pending.reload = true;
+        pending.changed = true;
+        self.wake.notify_all();
+    }
+
+    /// Whether the file must be applied again. Each request is reported once.
+    pub fn take_reload(&self) -> bool {
+        std::mem::take(&mut self.lock().reload)
     }
 
     /// Sets the names that are relevant from now on, and takes the lost directories.

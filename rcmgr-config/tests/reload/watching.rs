@@ -156,3 +156,21 @@ fn a_manager_chosen_at_run_time_can_be_reloaded() {
         .unwrap();
     assert!(watcher.path().is_absolute());
 }
+
+#[test]
+fn a_reload_that_is_asked_for_applies_the_same_file_and_reports_a_bad_one_again() {
+    let watched = Watched::new();
+    watched.watcher.reload();
+    watched.wait_until(|stats| stats.reloads == 1);
+    assert_eq!(watched.all(), [1.into(), 1.into()]);
+
+    watched.rename_over("conns many");
+    watched.expect_failure(1, 1);
+    watched.watcher.reload();
+    watched.expect_failure(2, 1);
+    // It is asked for once: the next look at the same file does nothing.
+    let looks = watched.watcher.stats().looks;
+    watched.rename_over("conns many");
+    let stats = watched.wait_until(|stats| stats.looks > looks);
+    assert_eq!((stats.reloads, stats.failures), (1, 2));
+}

@@ -43,12 +43,15 @@ impl Address {
     pub(super) async fn connect(&self) -> io::Result<TcpStream> {
         match self {
             Self::Fixed(address) => TcpStream::connect(address).await,
-            Self::Named { name, found } => {
-                let addresses = addresses(name, found).await?;
-                TcpStream::connect(&*addresses).await
-            }
+            // In a box: each session would be larger by it.
+            Self::Named { name, found } => Box::pin(connect_by_name(name, found)).await,
         }
     }
+}
+
+async fn connect_by_name(name: &str, found: &Mutex<Option<Found>>) -> io::Result<TcpStream> {
+    let addresses = addresses(name, found).await?;
+    TcpStream::connect(&*addresses).await
 }
 
 /// The addresses of a name: fresh ones, or those of before if the lookup fails.

@@ -12,6 +12,22 @@ pub(super) const LISTEN: [&str; 8] = [
     "splice",
 ];
 
+/// Those of `timeouts`.
+pub(super) const TIMEOUTS: [&str; 6] = [
+    "connect",
+    "header",
+    "first-byte",
+    "idle",
+    "half-closed",
+    "near-limit",
+];
+
+/// Those of `near-limit`.
+pub(super) const NEAR_LIMIT: [&str; 4] = ["from", "first-byte", "idle", "half-closed"];
+
+/// The timeouts of running sessions, which `near-limit` has too.
+pub(super) const OF_SESSIONS: [&str; 3] = ["first-byte", "idle", "half-closed"];
+
 /// Those of `[guard]`.
 pub(super) const GUARD: [&str; 6] = [
     "workers",

@@ -1,13 +1,14 @@
 //! A table `[[listen]]`: a listener and its backends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcmgr_core::shown;
 use toml::de::DeValue;
 
-use super::keys::{GUARD as KEYS_OF_GUARD, LISTEN as KEYS};
+use super::keys::{GUARD as KEYS_OF_GUARD, LISTEN as KEYS, NEAR_LIMIT, OF_SESSIONS, TIMEOUTS};
 use super::reader::{Field, Reader, Table};
-use crate::{Listen, OnRefusal, ProxyProtocol, ProxyVersion, Queue, Timeouts, values};
+use crate::{Listen, NearLimit, OnRefusal, ProxyProtocol, ProxyVersion, Queue, Timeouts, values};
 
 /// A listener, and the lines that the checks of the whole file report.
 pub(super) struct Listener {
@@ -142,20 +143,54 @@ fn timeouts(reader: &mut Reader<'_>, table: &Table<'_, '_, '_>) -> Timeouts {
     let Some(table) = table.get("timeouts") else {
         return timeouts;
     };
-    let keys = ["connect", "header", "first-byte", "idle", "half-closed"];
-    let Some(table) = reader.table(&table, &keys) else {
+    let Some(table) = reader.table(&table, &TIMEOUTS) else {
         return timeouts;
     };
-    let [connect, header, first_byte, idle, half_closed] =
-        keys.map(|key| reader.read(&table, key, Field::nonzero_duration));
+    let [connect, header] =
+        ["connect", "header"].map(|key| reader.read(&table, key, Field::nonzero_duration));
     timeouts.connect = connect.unwrap_or(timeouts.connect);
     timeouts.header = header.unwrap_or(timeouts.header);
+    let of_sessions = OF_SESSIONS.map(|key| reader.read(&table, key, Field::nonzero_duration));
+    let [first_byte, idle, half_closed] = of_sessions;
     Timeouts {
         first_byte,
         idle,
         half_closed,
+        near_limit: near_limit(reader, &table, of_sessions),
         ..timeouts
     }
+}
+
+/// The timeouts near a limit. Each must be shorter than the usual one.
+fn near_limit(
+    reader: &mut Reader<'_>,
+    timeouts: &Table<'_, '_, '_>,
+    usual: [Option<Duration>; 3],
+) -> Option<NearLimit> {
+    let field = timeouts.get("near-limit")?;
+    let table = reader.table(&field, &NEAR_LIMIT)?;
+    if OF_SESSIONS.iter().all(|key| table.get(key).is_none()) {
+        let reason = format!("no timeout: add one of {}", OF_SESSIONS.join(", "));
+        reader.add(&field, reason);
+    }
+    let from = reader.read(&table, "from", |field| values::percent(field.text("90%")?));
+    let mut near = OF_SESSIONS.into_iter().zip(usual).map(|(key, usual)| {
+        reader.read(&table, key, |field| {
+            let near = field.nonzero_duration()?;
+            match usual {
+                Some(usual) if near >= usual => Err(format!(
+                    "not shorter than {key} = {usual:?}, so it has no effect"
+                )),
+                _ => Ok(near),
+            }
+        })
+    });
+    Some(NearLimit {
+        from: from.unwrap_or(NearLimit::FROM),
+        first_byte: near.next().flatten(),
+        idle: near.next().flatten(),
+        half_closed: near.next().flatten(),
+    })
 }
 
 fn on_refusal(reader: &mut Reader<'_>, table: &Table<'_, '_, '_>) -> OnRefusal {

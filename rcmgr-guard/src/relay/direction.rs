@@ -87,7 +87,7 @@ pub(super) struct Direction<'a> {
     reset: Option<ErrorReady<'a>>,
     size: ReadSize,
     side: Side,
-    /// Whether `from` has sent its end, and `to` has got it.
+    /// Whether `from` has sent its end, and `to` has got it, or gets it with the close.
     ended: bool,
     /// Whether memory was refused since the direction last waited.
     refused: bool,
@@ -132,10 +132,13 @@ impl<'a> Direction<'a> {
     }
 
     /// Moves bytes until it must wait. Ready when the direction has ended.
+    ///
+    /// If it is the `last` one, the close of the sockets, which follows, passes its end on.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         shared: Shared<'a>,
+        last: bool,
     ) -> Poll<Result<(), Failure>> {
         for _ in 0..READS_PER_POLL {
             let blocked = self.poll_write_kept(cx, shared)?.is_pending();
@@ -156,9 +159,10 @@ impl<'a> Direction<'a> {
                 return Poll::Pending;
             }
             if self.pass(cx, shared)? {
-                SockRef::from(self.to)
-                    .shutdown(Shutdown::Write)
-                    .map_err(Failure::To)?;
+                if !last {
+                    let shut = SockRef::from(self.to).shutdown(Shutdown::Write);
+                    shut.map_err(Failure::To)?;
+                }
                 self.ended = true;
                 return Poll::Ready(Ok(()));
             }

@@ -55,9 +55,9 @@ impl Control {
         self.is_cut.notify_all();
     }
 
-    /// How many running sessions were cut by [`cut`](Self::cut).
-    pub(super) fn cut_sessions(&self) -> usize {
-        self.cut_sessions.load(Ordering::Relaxed)
+    /// How many running sessions were cut by [`cut`](Self::cut) and are not reported yet.
+    pub(super) fn take_cut_sessions(&self) -> usize {
+        self.cut_sessions.swap(0, Ordering::Relaxed)
     }
 
     /// Waits for a while, or until everything is cut.

@@ -32,7 +32,6 @@ pub struct Drained {
 /// Waits until all sessions have ended, at most for `within`; then cuts the rest.
 pub(super) fn drain(control: &Control, within: Duration) -> Drained {
     let shared = &control.shared;
-    let cut_before = control.cut_sessions();
     shared.ending.cancel();
     let start = Instant::now();
     let tick = (within / 100).clamp(TICK[0], TICK[1]);
@@ -54,7 +53,8 @@ pub(super) fn drain(control: &Control, within: Duration) -> Drained {
     }
     Drained {
         closed_idle,
-        cut: control.cut_sessions() - cut_before,
+        // Also those of a cut that came before this drain began.
+        cut: control.take_cut_sessions(),
         left: shared.open(),
     }
 }

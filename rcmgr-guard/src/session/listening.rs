@@ -94,17 +94,31 @@ impl Accept for Listening {
 fn poll_accept(source: &Source, cx: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
     loop {
         ready!(source.poll_read_ready(cx))?;
-        let accept = || SockRef::from(source).accept();
-        match source.try_io(Interest::READABLE, accept) {
-            Ok((socket, address)) => {
-                let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
-                return Poll::Ready(Ok((Accepted::Bare(socket.into()), address)));
-            }
+        match source.try_io(Interest::READABLE, || accept(source)) {
+            Ok((socket, address)) => return Poll::Ready(Ok((Accepted::Bare(socket), address))),
             // Then the socket is not readable any more, and the next round waits.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Accepts a socket that does not block, with one system call.
+#[cfg(target_os = "linux")]
+fn accept(source: &Source) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, address) = acceptfrom_with(source, flags)?;
+    let address = address.ok_or(io::ErrorKind::InvalidData)?;
+    Ok((socket.into(), address.try_into()?))
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn accept(source: &Source) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    let (socket, address) = SockRef::from(source).accept()?;
+    socket.set_nonblocking(true)?;
+    let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+    Ok((socket.into(), address))
 }
 
 #[cfg(not(unix))]
@@ -117,6 +131,7 @@ fn poll_accept(source: &Source, cx: &mut Context<'_>) -> Poll<io::Result<(Accept
 /// system calls for a client that is refused without a reply.
 #[derive(Debug)]
 pub(crate) enum Accepted {
+    /// It does not block.
     Bare(std::net::TcpStream),
     Registered(TcpStream),
     /// The runtime did not take it.
@@ -127,10 +142,7 @@ impl Accepted {
     /// The socket, registered in the runtime.
     pub(super) fn register(self) -> io::Result<TcpStream> {
         match self {
-            Self::Bare(socket) => {
-                socket.set_nonblocking(true)?;
-                TcpStream::from_std(socket)
-            }
+            Self::Bare(socket) => TcpStream::from_std(socket),
             Self::Registered(socket) => Ok(socket),
             Self::Broken => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -172,5 +184,25 @@ impl AsyncWrite for Accepted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.registered()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_accepted_does_not_block() {
+        let socket = listen((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        let listening = Listening::new(socket).unwrap();
+        let accepted = std::future::poll_fn(|cx| listening.poll_accept(cx)).await;
+        let (accepted, address) = accepted.unwrap();
+        assert_eq!(address, client.local_addr().unwrap().into());
+        // Nothing has arrived.
+        let read = accepted.register().unwrap().try_read(&mut [0]);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

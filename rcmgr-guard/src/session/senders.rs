@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The maximum number of connections of one sender whose PROXY header is not read yet.
+/// The maximum number of connections of one sender whose PROXY header is not read yet, for each
+/// listener.
 ///
-/// The limits by address do not apply to a sender before its header is read, so this bounds it
-/// instead. It is per listener.
+/// The limits by address do not apply to a sender before its header is read: this bound does.
 pub const MOST_HEADERS_PER_SENDER: usize = 1024;
 
 /// The senders whose headers a listener reads.

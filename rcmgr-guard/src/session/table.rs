@@ -73,13 +73,13 @@ impl Table {
 
     /// Cuts the sessions that are over a timeout. Returns when to look again.
     pub(crate) fn sweep(&self) -> Duration {
-        let timeouts = self.front.route().listen.timeouts;
         let Timeouts {
             first_byte,
             idle,
             half_closed,
+            near_limit,
             ..
-        } = timeouts;
+        } = self.front.timeouts_now();
         let now = Instant::now();
         let is_over = |since: Instant, limit: Option<_>| {
             limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
@@ -99,7 +99,10 @@ impl Table {
                 activity.cut(Cut::Idle);
             }
         }
-        let shortest = [first_byte, idle, half_closed].into_iter().flatten().min();
+        // With those near a limit: the usage may be near it soon.
+        let near = near_limit.map(|near| [near.first_byte, near.idle, near.half_closed]);
+        let all = [first_byte, idle, half_closed].into_iter();
+        let shortest = all.chain(near.into_iter().flatten()).flatten().min();
         shortest.map_or(SLOWEST_SWEEP, |shortest| {
             (shortest / SWEEPS_PER_TIMEOUT).clamp(FASTEST_SWEEP, SLOWEST_SWEEP)
         })

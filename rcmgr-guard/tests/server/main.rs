@@ -5,6 +5,7 @@
 mod backends;
 mod ending;
 mod lowered_limits;
+mod near_limit;
 mod proxy_headers;
 mod queue;
 mod reload;

@@ -25,12 +25,18 @@ pub const LONG: Duration = Duration::from_secs(600);
 pub fn run(test: impl AsyncFnOnce()) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // The first runtime of a process opens descriptors for signals, which stay open.
+    drop(runtime());
     let before = descriptors();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(test());
     drop(runtime);
     assert_eq!(descriptors(), before, "file descriptors");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
 }
 
 /// The open file descriptors with their targets, without the numbers that the kernel gave them.

@@ -8,7 +8,7 @@ use rcmgr_core::{Limits, LimitsKey, Resource};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::observer::Observer;
+use crate::observer::{FileInForce, Observer};
 use crate::reached::{Setting, entry_of};
 
 /// The origin of one limit.
@@ -104,8 +104,11 @@ pub(super) struct File(Mutex<Option<(u64, Option<Arc<LimitsFile>>)>>);
 impl File {
     /// The file that the limits come from, as far as it is known.
     pub fn of(&self, observer: &Observer) -> Option<Arc<LimitsFile>> {
-        let Some(watcher) = &observer.watcher else {
-            return observer.file.clone();
+        let watcher = match (&observer.file, &observer.watcher) {
+            (FileInForce::Asked(read), _) => return Some(read()),
+            (FileInForce::Read(file), None) => return Some(Arc::clone(file)),
+            (FileInForce::Unknown, None) => return None,
+            (_, Some(watcher)) => watcher,
         };
         let stats = watcher.stats();
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use rcmgr_core::ScopeClass;
 use serde::Serialize;
 
 use super::counters::Counters;
+use super::program::Program;
 use crate::label::shown;
 use crate::observer::Observer;
 
@@ -21,6 +22,8 @@ pub(super) struct Server {
     addresses: Addresses,
     /// `None` if there are no limits that are only evaluated.
     dry_run: Option<DryRun>,
+    /// `None` if the program has no counters.
+    program: Option<Program>,
 }
 
 /// What the limits that are only evaluated would have refused.
@@ -86,6 +89,7 @@ impl Server {
                 refusals: Counters::of_refusals(&manager.dry_run_refusals().into_iter().sum()),
                 addresses: manager.dry_run_addresses().as_ref().map(addresses),
             }),
+            program: Program::of(observer),
         }
     }
 }

@@ -1,14 +1,30 @@
-//! The floors of the engine: a file imports from its own floor and from those below it.
+//! The floors of the engine and of the proxy: a file imports from its own floor and from those below it.
 
 use crate::imports;
 use crate::source::{Finding, Source};
 
-pub const RULE: &str = "imports in the engine point down";
+pub const RULE: &str = "imports point down the floors";
 
 /// The folders of `rcmgr-atomic/src`, from the top.
 pub const FLOORS: &[&str] = &[
     "api", "span", "leaf", "engine", "lending", "path", "charge", "waiting", "node", "limits",
     "lifetime", "counters", "words", "sync",
+];
+
+/// The folders and files of `rcmgr-guard/src`, from the top.
+pub const OF_THE_PROXY: &[&str] = &[
+    "server",
+    "session",
+    "file",
+    "descriptors",
+    "relay",
+    "proxy_protocol",
+    "backends",
+    "inherited",
+    "counts",
+    "limits",
+    "values",
+    "settings",
 ];
 
 /// Imports that point up, but those between a pair that is `allowed` to import each other; files on

@@ -48,6 +48,15 @@ fn imports_in_the_engine_point_down() {
 }
 
 #[test]
+fn imports_in_the_proxy_point_down() {
+    let proxy = source::of_crate("rcmgr-guard");
+    assert_none(
+        floors::RULE,
+        floors::check(&proxy, floors::OF_THE_PROXY, circles::ALLOWED),
+    );
+}
+
+#[test]
 fn unsafe_code_stands_in_lifetime_alone() {
     assert_none(unsafe_code::RULE, unsafe_code::check(&source::all()));
 }

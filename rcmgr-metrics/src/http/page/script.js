@@ -5,7 +5,7 @@ const EVERY = 2000;
 const MINUTE = 60000;
 const SHOWN_ROWS = 8;
 // The parts that show the last answer.
-const PARTS = ["waiting", "addresses", "dry-run", "detail", "tree"];
+const PARTS = ["program", "waiting", "addresses", "dry-run", "detail", "tree"];
 const $ = (id) => document.getElementById(id);
 const here = location.pathname.endsWith("/") ? location.pathname : location.pathname + "/";
 // The names of resources in the answer, and in limits files.
@@ -428,6 +428,26 @@ function drawDryRun(now, then, passed) {
   });
 }
 
+// The counters of the program itself, for each of its parts, and how fast they grow.
+function drawProgram(now, then, passed) {
+  const parts = now?.parts ?? [];
+  $("program").hidden = scopeName() !== null || parts.length === 0;
+  if (parts.length === 0) return;
+  put("parts-of", "By " + now.label);
+  drawPart("parts", [now, then], () => parts.map((part) => {
+    const old = then?.parts.find((old) => old.name === part.name);
+    const facts = element("div", "facts");
+    for (const [title, value] of Object.entries(part.counters)) {
+      const before = old && (old.counters[title] ?? 0);
+      const text = counted(title.replaceAll("_", " "), value, before, passed);
+      facts.append(element("span", title.startsWith("refused") ? "refused" : "", text));
+    }
+    const line = element("li", "scope");
+    line.append(element("bdi", "name", part.name), facts);
+    return line;
+  }));
+}
+
 // The page of one scope.
 function drawDetail(of, scope) {
   $("detail").hidden = of === null;
@@ -517,6 +537,7 @@ function forget(of) {
   drawWaiting(page);
   drawAddresses(page.addresses);
   drawDryRun(page.dry_run);
+  drawProgram(page.program);
   if (of === page.scope?.name) drawDetail(of, page.scope);
   draw(page.scopes);
 }
@@ -546,6 +567,7 @@ async function refresh() {
     drawWaiting(page, before?.page, passed);
     drawAddresses(page.addresses, before?.page.addresses, passed);
     drawDryRun(page.dry_run, before?.page.dry_run, passed);
+    drawProgram(page.program, before?.page.program, passed);
     drawDetail(of, page.scope);
     draw(page.scopes);
     drawn = text;
