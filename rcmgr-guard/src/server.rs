@@ -6,11 +6,13 @@ mod own_listeners;
 mod shed;
 mod worker;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcmgr_atomic::Manager;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,9 @@ use crate::counts::Counts;
 use crate::descriptors::in_reserve;
 use crate::session::{Front, Shared};
 use crate::settings::{Listen, Settings, Workers};
+
+/// How long a change of the listeners waits for sockets that are about to be closed.
+const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 
 /// A proxy that runs.
 ///
@@ -96,9 +101,7 @@ struct Undo(Vec<Listener>);
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        for listener in &self.0 {
-            listener.closing.cancel();
-        }
+        close(std::mem::take(&mut self.0));
     }
 }
 
@@ -108,7 +111,23 @@ struct Listener {
     /// The address that it listens on: with a port of the kernel if the settings have port 0.
     address: SocketAddr,
     closing: CancellationToken,
+    /// Disconnected when its sockets are closed.
+    is_open: Receiver<Infallible>,
 }
+
+/// Closes listeners, and waits until their addresses are free.
+fn close(listeners: Vec<Listener>) {
+    for listener in &listeners {
+        listener.closing.cancel();
+    }
+    let end = Instant::now() + LONGEST_CLOSE;
+    for listener in listeners {
+        let left = end.saturating_duration_since(Instant::now());
+        // A worker may hang. Then the address is free later.
+        let _ = listener.is_open.recv_timeout(left);
+    }
+}
+
 impl Server {
     /// Starts the workers, and listens on all addresses.
     ///
@@ -183,8 +202,8 @@ impl Server {
     ///
     /// A listener whose address was there before keeps its socket. Its new timeouts apply to all
     /// sessions, its other new settings to clients that arrive from now on. A listener whose address
-    /// is gone accepts nothing, and its sessions go on. A change of the workers needs a restart: a
-    /// warning says so.
+    /// is gone is closed when this returns, and its sessions go on. A change of the workers needs a
+    /// restart: a warning says so. After the end of the server has begun, the listeners stay as they are.
     ///
     /// # Errors
     ///
@@ -257,6 +276,10 @@ impl Server {
         // Without the lock, because a lookup takes long.
         let named = Named::of(&settings);
         let mut state = self.lock();
+        if self.control.shared.ending.is_cancelled() {
+            tracing::debug!("the proxy ends, so its listeners are not changed");
+            return Ok(());
+        }
         // For each new listener, the one of before that has its address.
         let mut kept: Vec<Option<usize>> = Vec::new();
         for listen in &settings {
@@ -279,9 +302,8 @@ impl Server {
                 None => state.listeners.extend(opened.next()),
             }
         }
-        for listener in before.into_iter().flatten() {
-            listener.closing.cancel();
-        }
+        drop(state);
+        close(before.into_iter().flatten().collect());
         Ok(())
     }
 
@@ -331,6 +353,7 @@ impl Server {
         // Dropped without having been disarmed, it closes the sockets of the workers that succeeded.
         let undo = closing.clone().drop_guard();
         let front = Arc::new(Front::new(listen.clone(), shared));
+        let (keeps_open, is_open) = channel();
         let mut address = listen.on;
         for worker in &self.workers {
             address = worker.listen(Order {
@@ -341,6 +364,7 @@ impl Server {
                 reserve,
                 opened: Arc::clone(&self.opened),
                 closing: closing.clone(),
+                keeps_open: keeps_open.clone(),
             })?;
         }
         undo.disarm();
@@ -348,6 +372,7 @@ impl Server {
             front,
             address,
             closing,
+            is_open,
         })
     }
 

@@ -219,9 +219,12 @@ async fn connect(
     // Bytes that have arrived are passed on at once. A socket that is too broken for that fails later.
     let _ = backend.io.set_nodelay(true);
     let _ = client_socket.set_nodelay(true);
-    if let Some(version) = proxy_protocol.send
-        && let Ok(server) = client_socket.local_addr()
-    {
+    if let Some(version) = proxy_protocol.send {
+        // Without the header, the backend would take the first bytes of the client for one.
+        let server = client_socket.local_addr().map_err(|error| {
+            tracing::debug!("the connection of a client has no address: {error}");
+            NoBackend
+        })?;
         let header = header(version, client.address(), server);
         if let Err(error) = backend.io.write_all(&header).await {
             front.counters.backend_failures.add(1);
