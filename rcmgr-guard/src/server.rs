@@ -6,9 +6,11 @@ mod own_listeners;
 mod shed;
 mod worker;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ use crate::counts::Counts;
 use crate::descriptors::in_reserve;
 use crate::session::{Front, Shared};
 use crate::settings::{Listen, Settings, Workers};
+
+/// How long a change of the listeners waits for sockets that are about to be closed.
+const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 
 /// A proxy that runs.
 ///
@@ -89,8 +94,6 @@ pub struct Server {
 struct State {
     workers: Workers,
     listeners: Vec<Listener>,
-    /// The addresses of the listeners that the last change has removed.
-    removed: Vec<SocketAddr>,
 }
 
 /// Closes the listeners when it is dropped.
@@ -98,9 +101,7 @@ struct Undo(Vec<Listener>);
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        for listener in &self.0 {
-            listener.closing.cancel();
-        }
+        close(std::mem::take(&mut self.0));
     }
 }
 
@@ -110,7 +111,23 @@ struct Listener {
     /// The address that it listens on: with a port of the kernel if the settings have port 0.
     address: SocketAddr,
     closing: CancellationToken,
+    /// Disconnected when its sockets are closed.
+    is_open: Receiver<Infallible>,
 }
+
+/// Closes listeners, and waits until their addresses are free.
+fn close(listeners: Vec<Listener>) {
+    for listener in &listeners {
+        listener.closing.cancel();
+    }
+    let end = Instant::now() + LONGEST_CLOSE;
+    for listener in listeners {
+        let left = end.saturating_duration_since(Instant::now());
+        // A worker may hang. Then the address is free later.
+        let _ = listener.is_open.recv_timeout(left);
+    }
+}
+
 impl Server {
     /// Starts the workers, and listens on all addresses.
     ///
@@ -174,7 +191,6 @@ impl Server {
             state: Mutex::new(State {
                 workers: threads,
                 listeners: Vec::new(),
-                removed: Vec::new(),
             }),
             opened: Arc::new(opened),
         };
@@ -186,8 +202,8 @@ impl Server {
     ///
     /// A listener whose address was there before keeps its socket. Its new timeouts apply to all
     /// sessions, its other new settings to clients that arrive from now on. A listener whose address
-    /// is gone accepts nothing, and its sessions go on. A change of the workers needs a restart: a
-    /// warning says so.
+    /// is gone is closed when this returns, and its sessions go on. A change of the workers needs a
+    /// restart: a warning says so. After the end of the server has begun, the listeners stay as they are.
     ///
     /// # Errors
     ///
@@ -260,6 +276,10 @@ impl Server {
         // Without the lock, because a lookup takes long.
         let named = Named::of(&settings);
         let mut state = self.lock();
+        if self.control.shared.ending.is_cancelled() {
+            tracing::debug!("the proxy ends, so its listeners are not changed");
+            return Ok(());
+        }
         // For each new listener, the one of before that has its address.
         let mut kept: Vec<Option<usize>> = Vec::new();
         for listen in &settings {
@@ -281,11 +301,8 @@ impl Server {
                 None => state.listeners.extend(opened.next()),
             }
         }
-        state.removed.clear();
-        for listener in before.into_iter().flatten() {
-            listener.closing.cancel();
-            state.removed.push(listener.address);
-        }
+        drop(state);
+        close(before.into_iter().flatten().collect());
         Ok(())
     }
 
@@ -311,7 +328,7 @@ impl Server {
             if kept.is_some() {
                 continue;
             }
-            let listener = self.open_soon(listen, state, reserve).map_err(|error| {
+            let listener = self.open(listen, state.workers, reserve).map_err(|error| {
                 let reason = format!("cannot listen on {}: {error}", listen.on);
                 io::Error::new(error.kind(), reason)
             })?;
@@ -321,28 +338,6 @@ impl Server {
         // Again, with the ports that the kernel has chosen.
         named.check(settings, &on)?;
         Ok(std::mem::take(&mut opened.0))
-    }
-
-    /// Listens on one address. A listener that was removed a moment ago may still have the address,
-    /// because it accepts the clients that have arrived.
-    fn open_soon(
-        &self,
-        listen: &Listen,
-        state: &State,
-        reserve: Option<u64>,
-    ) -> io::Result<Listener> {
-        let start = Instant::now();
-        let is_closing = |error: &io::Error| {
-            error.kind() == io::ErrorKind::AddrInUse
-                && state.removed.contains(&listen.on)
-                && start.elapsed() < 2 * worker::LONGEST_CLOSE
-        };
-        loop {
-            match self.open(listen, state.workers, reserve) {
-                Err(error) if is_closing(&error) => std::thread::sleep(worker::QUIET),
-                opened => return opened,
-            }
-        }
     }
 
     /// Listens on one address, on all workers.
@@ -357,6 +352,7 @@ impl Server {
         // Dropped without having been disarmed, it closes the sockets of the workers that succeeded.
         let undo = closing.clone().drop_guard();
         let front = Arc::new(Front::new(listen.clone(), shared));
+        let (keeps_open, is_open) = channel();
         let mut address = listen.on;
         for worker in &self.workers {
             address = worker.listen(Order {
@@ -367,6 +363,7 @@ impl Server {
                 reserve,
                 opened: Arc::clone(&self.opened),
                 closing: closing.clone(),
+                keeps_open: keeps_open.clone(),
             })?;
         }
         undo.disarm();
@@ -374,6 +371,7 @@ impl Server {
             front,
             address,
             closing,
+            is_open,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::support::{
 fn a_limit_lowered_below_the_usage_refuses_new_clients_and_keeps_the_others() {
     run(async || {
         let backend = Echo::start().await;
-        let proxy = Proxy::start(with_sessions(5), &[backend.address], |_| {});
+        let mut proxy = Proxy::start(with_sessions(5), &[backend.address], |_| {});
         let mut clients = Vec::new();
         for _ in 0..5 {
             clients.push(proxy.served().await);
@@ -25,6 +25,12 @@ fn a_limit_lowered_below_the_usage_refuses_new_clients_and_keeps_the_others() {
             echo(client, b"alive").await;
         }
         assert_eq!(proxy.counts().refused_by_system, 1);
+        // If it is asked for later, those that are too many are shed.
+        proxy
+            .apply(|settings| settings.overflow = Overflow::ShedIdle)
+            .unwrap();
+        proxy.has_open(2).await;
+        assert_eq!(proxy.counts().shed, 3);
         drop(clients);
         proxy.end().await;
     });

@@ -9,8 +9,8 @@ use rcmgr_guard::{Queue, Server};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Echo, LONG, Proxy, echo, eventually, expect_end, in_time, is_zero, listen, localhost, run,
-    settings, with_sessions,
+    Echo, LONG, Proxy, echo, expect_end, in_time, is_zero, listen, localhost, run, settings,
+    with_sessions,
 };
 
 #[test]
@@ -103,11 +103,22 @@ fn a_reload_adds_and_removes_listeners_and_sessions_of_removed_ones_go_on() {
                 settings.listeners[0].on = second;
             })
             .unwrap();
-        eventually("the address is free", || {
-            std::net::TcpListener::bind(first).is_ok()
-        })
-        .await;
+        drop(std::net::TcpListener::bind(first).unwrap());
         echo(&mut old, b"still here").await;
+        // And can be listened on again at once.
+        for _ in 0..3 {
+            for count in [2, 1] {
+                proxy
+                    .apply(|settings| {
+                        settings.listeners.truncate(1);
+                        let mut again = listen(&[backend.address]);
+                        again.on = first;
+                        settings.listeners.push(again);
+                        settings.listeners.truncate(count);
+                    })
+                    .unwrap();
+            }
+        }
         drop((old, client));
         proxy.end().await;
     });
