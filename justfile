@@ -95,7 +95,7 @@ bench-on-off:
 bench-servers:
     cargo bench -p rcmgr-tower --features axum,tonic --bench layer_cost --bench out_of_descriptors
 
-# guard beside HAProxy: CPU time of each operation, memory of idle connections, honest clients under a flood; six minutes
+# guard beside HAProxy: CPU time of each operation, memory of idle connections, honest clients under a flood; five minutes
 bench-guard *arguments:
     cargo bench -p rcmgr-guard --bench beside_haproxy -- {{ arguments }}
 

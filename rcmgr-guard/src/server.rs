@@ -42,7 +42,7 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::{TcpListener, TcpStream};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// use rcmgr_atomic::{Limits, Manager};
 /// use rcmgr_guard::{
@@ -290,7 +290,6 @@ impl Server {
         }
         // The new ones first, because only they can fail.
         let opened = self.open_new(&settings, &kept, &named, &state)?;
-
         let mut opened = opened.into_iter();
         let mut before = Vec::from_iter(state.listeners.drain(..).map(Some));
         for (listen, kept) in settings.into_iter().zip(kept) {

@@ -31,6 +31,7 @@ use child::{Child, median};
 use http_body_util::BodyExt;
 use rcmgr_atomic::{GIB, Limit, Limits, Manager};
 use rcmgr_tokio::Guarded;
+use rcmgr_tower::axum::with_connections;
 use rcmgr_tower::{BodyBudget, ConnInfo, RequestScopes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +61,8 @@ enum Kind {
     AppAddress,
     /// The same with the request layer on the routes.
     Routes,
+    /// The same with axum's own way to add the connection to each request.
+    RoutesConnectInfo,
     /// Without rcmgr, with a layer on the routes that does nothing.
     Nothing,
     /// The same with the address of the client in each request.
@@ -67,12 +70,13 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Plain,
         Self::Listener,
         Self::App,
         Self::AppAddress,
         Self::Routes,
+        Self::RoutesConnectInfo,
         Self::Nothing,
         Self::NothingAddress,
     ];
@@ -84,6 +88,7 @@ impl Kind {
             Self::App => "app",
             Self::AppAddress => "app+address",
             Self::Routes => "routes",
+            Self::RoutesConnectInfo => "routes+info",
             Self::Nothing => "nothing",
             Self::NothingAddress => "nothing+address",
         }
@@ -140,6 +145,10 @@ async fn serve(kind: Kind) -> io::Result<()> {
     if kind == Kind::AppAddress {
         let app = layer.into_make_service_with_connect_info(app);
         return axum::serve(listener, app).await;
+    }
+    if kind == Kind::Routes {
+        let app = app.layer(layer.on_routes());
+        return axum::serve(listener, with_connections(app)).await;
     }
     let app = app.layer(layer);
     let app = app.into_make_service_with_connect_info::<ConnInfo>();

@@ -1,6 +1,9 @@
 //! A guarded listener for axum, and the span of a request as an extractor, with the feature `axum`.
 
+mod app_service;
+mod connections;
 mod make_service;
+mod on_routes;
 
 use std::fmt;
 use std::io;
@@ -20,22 +23,25 @@ use crate::refusal::{Refusal, answer_http};
 use crate::retry_after::RetryAfter;
 use crate::{ConnInfo, Io, RequestSpan};
 
-pub use make_service::{AppFuture, AppService, MakeService};
+pub use app_service::{AppFuture, AppService};
+pub use connections::{ConnectedApp, WithConnections, with_connections};
+pub use make_service::MakeService;
+pub use on_routes::OnRoutes;
 
 /// A guarded listener for [`axum::serve()`].
 ///
-/// Serve with `into_make_service_with_connect_info::<ConnInfo>()`: it is how
-/// [`RequestScopes`](crate::RequestScopes) finds the connection of a request. Without it, requests
-/// are charged to their service only. Around a whole app,
-/// [`into_make_service`](crate::RequestScopes::into_make_service) costs less than half.
+/// Around a whole app, use [`into_make_service`](crate::RequestScopes::into_make_service) of the layer:
+/// it costs least. For a layer on some of the routes, use
+/// [`on_routes`](crate::RequestScopes::on_routes) and serve with [`with_connections`]: it is how the
+/// layer finds the connection of a request. Without it, requests are charged to their service only.
 ///
 /// ```no_run
 /// use axum::Router;
 /// use axum::routing::get;
 /// use rcmgr_atomic::{Limits, Manager};
 /// use rcmgr_tokio::Guarded;
-/// use rcmgr_tower::axum::Listener;
-/// use rcmgr_tower::{ConnInfo, RequestScopes};
+/// use rcmgr_tower::RequestScopes;
+/// use rcmgr_tower::axum::{Listener, with_connections};
 /// use tokio::net::TcpListener;
 ///
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,18 +50,23 @@ pub use make_service::{AppFuture, AppService, MakeService};
 /// let listener = Guarded::new(listener, manager.clone()).service("web");
 /// let app: Router = Router::new()
 ///     .route("/", get(|| async { "hello" }))
-///     .layer(RequestScopes::new(&manager));
-/// let app = app.into_make_service_with_connect_info::<ConnInfo>();
-/// axum::serve(Listener::new(listener), app).await?;
+///     .layer(RequestScopes::new(&manager).on_routes());
+/// axum::serve(Listener::new(listener), with_connections(app)).await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # The address of the client
 ///
-/// Inside [`RequestScopes`](crate::RequestScopes), the extractor `ConnectInfo<SocketAddr>` works as it
-/// does with a plain listener, and `ConnectInfo<ConnInfo>` has the scope as well. Outside of it there
-/// is `ConnectInfo<ConnInfo>` alone.
+/// | serve with | `ConnectInfo<SocketAddr>` | `ConnectInfo<ConnInfo>`, which has the scope as well |
+/// | --- | --- | --- |
+/// | [`into_make_service`](crate::RequestScopes::into_make_service) of the layer | no | no |
+/// | [`into_make_service_with_connect_info`](crate::RequestScopes::into_make_service_with_connect_info) of the layer | yes | no |
+/// | [`with_connections`] | yes | no |
+/// | axum's `into_make_service_with_connect_info::<ConnInfo>()` | inside [`RequestScopes`](crate::RequestScopes) | yes |
+///
+/// The extractor `ConnectInfo<SocketAddr>` works as it does with a plain listener. The last row costs
+/// most.
 ///
 /// Options of the sockets are set as with a plain listener, by
 /// [`tap_io`](axum::serve::ListenerExt::tap_io):

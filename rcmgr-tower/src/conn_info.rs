@@ -13,7 +13,8 @@ use crate::requests::{InProgress, Requests};
 /// The scope of a connection and its remote endpoint, as the extensions of a request have them.
 ///
 /// - axum: serve with `into_make_service_with_connect_info::<ConnInfo>()`. A handler gets it from the
-///   extractor `ConnectInfo<ConnInfo>`.
+///   extractor `ConnectInfo<ConnInfo>`. Where no handler needs it,
+///   `rcmgr_tower::axum::with_connections` costs less.
 /// - tonic: it is in the extensions of each request, if the connections come from
 ///   `rcmgr_tower::tonic::incoming`.
 /// - hyper: put it into the extensions of each request yourself.
@@ -86,12 +87,23 @@ impl From<&ConnScope> for ConnInfo {
     }
 }
 
+/// The connection of a request on its way to the layer, which takes it out: the more extensions a
+/// request has, the more each costs.
+#[cfg(feature = "axum")]
+#[derive(Debug, Clone)]
+pub(crate) struct Carried(pub(crate) ConnInfo);
+
 /// The connection of a request: its scope, and the request as one that is in progress. Where the
 /// address of the client is known, it is added to the extensions in the form in which handlers of
 /// axum and tonic look for it.
 pub(crate) fn connection_of(
     extensions: &mut Extensions,
 ) -> Option<(ConnScope, Option<InProgress>)> {
+    #[cfg(feature = "axum")]
+    if let Some(Carried(info)) = extensions.remove() {
+        let request = info.requests.as_ref().map(Requests::begin);
+        return Some((info.scope, request));
+    }
     #[cfg(feature = "axum")]
     if let Some(ConnectInfo(info)) = extensions.get::<ConnectInfo<ConnInfo>>() {
         let (connection, peer) = (info.begin(), info.peer);

@@ -46,7 +46,7 @@ use crate::service::{Config, RequestScopesService};
 pub struct RequestScopes {
     manager: Manager,
     config: Arc<Config>,
-    connection: Option<ConnInfo>,
+    pub(crate) connection: Option<ConnInfo>,
 }
 
 impl RequestScopes {

@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use rcmgr_core::{Endpoint, KIB, LimitValue, Priority};
 use rcmgr_tokio::Graceful;
-use rcmgr_tower::axum::Listener;
+use rcmgr_tower::axum::{Listener, NoRequestSpan, with_connections};
 use rcmgr_tower::{BodyBudget, ConnInfo, Refusal, RequestScopes, RequestSpan};
 use support::server::{Server, app, listener, manager};
 use support::{DEADLINE, all_released, http1, until, within};
@@ -124,6 +124,87 @@ async fn handlers_have_the_address_of_the_client_in_both_forms() {
     server.abort();
     let _ = server.await;
     all_released(&manager).await;
+}
+
+#[tokio::test]
+async fn all_ways_to_layer_and_to_serve_routes_charge_the_connection_and_give_the_address() {
+    async fn address(ConnectInfo(address): ConnectInfo<SocketAddr>) -> String {
+        address.to_string()
+    }
+    async fn reserve(span: RequestSpan) -> Result<&'static str, Refusal> {
+        assert_eq!(span.stat().memory, KIB);
+        // The connection may have 2 KiB, and the service any amount.
+        span.reserve(2 * KIB, Priority::Always).map(drop)?;
+        Ok("granted")
+    }
+
+    for (on_routes, with_info) in [(false, false), (false, true), (true, false), (true, true)] {
+        let manager = manager(|limits| limits.conn.memory = LimitValue::from(2 * KIB));
+        let layer = RequestScopes::new(&manager)
+            .memory_per_request(KIB)
+            .body(BodyBudget::per_request(10 * KIB))
+            .priority(|_| Priority::Always);
+        let router = Router::new()
+            .route("/", get(address))
+            .route("/reserve", get(reserve))
+            .route("/upload", post(|body: Bytes| async { body }));
+        let router = match on_routes {
+            false => router.layer(layer),
+            true => router.layer(layer.on_routes()),
+        };
+        let (guarded, addr) = listener(&manager).await;
+        let listener = Listener::new(guarded);
+        let server = tokio::spawn(async move {
+            match with_info {
+                false => axum::serve(listener, with_connections(router)).await,
+                true => {
+                    let app = router.into_make_service_with_connect_info::<ConnInfo>();
+                    axum::serve(listener, app).await
+                }
+            }
+        });
+        let mut client = http1::Client::connect(addr).await;
+        for _ in 0..2 {
+            let response = client.request(GET).await;
+            let address = client.local_addr().to_string();
+            assert_eq!(String::from_utf8(response.body).unwrap(), address);
+            assert_eq!(client.request(get_of("/reserve")).await.status, 503);
+        }
+        let head = "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length:";
+        let small = client.request(format!("{head} 5\r\n\r\nhello")).await;
+        assert_eq!(small.body, b"hello");
+        let large = client.request(format!("{head} 20000\r\n\r\n")).await;
+        assert_eq!(large.status, 413);
+        drop(client);
+        server.abort();
+        let _ = server.await;
+        all_released(&manager).await;
+    }
+}
+
+#[tokio::test]
+async fn a_route_outside_of_the_layer_has_the_address_and_no_span() {
+    async fn outside(
+        ConnectInfo(address): ConnectInfo<SocketAddr>,
+        span: Result<RequestSpan, NoRequestSpan>,
+    ) -> String {
+        assert_eq!(span.unwrap_err(), NoRequestSpan);
+        address.to_string()
+    }
+
+    let manager = manager(|_| ());
+    let router = Router::new()
+        .route("/", get(|_: RequestSpan| async { "inside" }))
+        .layer(RequestScopes::new(&manager).on_routes())
+        .route("/outside", get(outside));
+    let server = Server::axum(&manager, router).await;
+    let mut client = http1::Client::connect(server.addr).await;
+    assert_eq!(client.request(GET).await.body, b"inside");
+    let response = client.request(get_of("/outside")).await;
+    let address = client.local_addr().to_string();
+    assert_eq!(String::from_utf8(response.body).unwrap(), address);
+    drop(client);
+    server.ends_with_nothing_in_use().await;
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use axum::routing::{get, post};
 use rcmgr::metrics::{Observer, http};
 use rcmgr::prelude::*;
 use rcmgr::tokio::{Graceful, Guarded};
-use rcmgr::tower::axum::Listener;
-use rcmgr::tower::{BodyBudget, ConnInfo, Refusal, RequestScopes, RequestSpan};
+use rcmgr::tower::axum::{Listener, with_connections};
+use rcmgr::tower::{BodyBudget, Refusal, RequestScopes, RequestSpan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -50,7 +50,7 @@ fn app(manager: &Manager) -> Router {
         // The budget takes the place of axum's own limit of 2 MB.
         .layer(DefaultBodyLimit::disable())
         .route("/health", get(|| async { "healthy" }))
-        .layer(scopes)
+        .layer(scopes.on_routes())
         // Outside of the layer, so that the view works while requests are refused.
         .nest("/limits", http::router(observer))
 }
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .ended_by(&end);
     // A client that sends the head of a request slowly, or nothing, is closed.
     let listener = Listener::new(listener).request_within(Duration::from_secs(30));
-    let app = app(&manager).into_make_service_with_connect_info::<ConnInfo>();
+    let app = with_connections(app(&manager));
     let server = axum::serve(listener, app).with_graceful_shutdown(end.notice().cancelled_owned());
     let server = tokio::spawn(async move { server.await });
 

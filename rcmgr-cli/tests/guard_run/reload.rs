@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use super::support::{Backend, Client, Folder, eventually, free, is_closed};
+use super::clients::{Backend, Client, is_closed};
+use super::process::{Folder, eventually, free};
 
 #[test]
 fn limits_and_listeners_of_a_changed_file_are_applied_and_no_connection_is_touched() {

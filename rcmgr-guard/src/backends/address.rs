@@ -40,18 +40,22 @@ impl Address {
     pub(super) async fn connect(&self) -> io::Result<TcpStream> {
         let (socket, port) = match self {
             Self::Fixed(address) => (TcpStream::connect(address).await?, address.port()),
-            Self::Named(name) => {
-                let addresses = name.addresses().await?;
-                // All have the port that the name is given with.
-                let port = addresses.first().map_or(0, SocketAddr::port);
-                (TcpStream::connect(&*addresses).await?, port)
-            }
+            // In a box: each session would be larger by it.
+            Self::Named(name) => Box::pin(connect_by_name(name)).await?,
         };
         match is_connected_to_itself(&socket, port)? {
             true => Err(io::ErrorKind::ConnectionRefused.into()),
             false => Ok(socket),
         }
     }
+}
+
+/// The socket, and the port of the backend.
+async fn connect_by_name(name: &Arc<Name>) -> io::Result<(TcpStream, u16)> {
+    let addresses = name.addresses().await?;
+    // All have the port that the name is given with.
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    Ok((TcpStream::connect(&*addresses).await?, port))
 }
 
 /// Whether a socket is connected to itself. TCP allows that: if nothing listens on a local port from which

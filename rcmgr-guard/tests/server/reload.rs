@@ -307,3 +307,27 @@ fn connections_that_have_arrived_are_served_when_their_listener_is_removed() {
         assert!(is_zero(&manager));
     });
 }
+
+#[test]
+fn a_listener_that_was_removed_can_be_added_again_at_once() {
+    run(async || {
+        let backend = Echo::start().await;
+        for workers in [1, 3] {
+            let mut proxy = Proxy::start(Limits::unlimited(), &[backend.address], |settings| {
+                settings.workers.count = workers;
+            });
+            let again = proxy.address();
+            for _ in 0..5 {
+                proxy.apply(|settings| settings.listeners.clear()).unwrap();
+                let mut listen = listen(&[backend.address]);
+                listen.on = again;
+                proxy
+                    .apply(|settings| settings.listeners.push(listen))
+                    .unwrap();
+                assert_eq!(proxy.address(), again);
+                drop(proxy.served().await);
+            }
+            proxy.end().await;
+        }
+    });
+}

@@ -3,38 +3,28 @@
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::fmt;
 use std::future::{Ready, ready};
 use std::mem;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::response::Response;
+use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
-use http_body::Body as _;
-use http_body_util::combinators::UnsyncBoxBody;
-use pin_project_lite::pin_project;
 use rcmgr_core::Endpoint;
 use tower_service::Service;
 
-use crate::service::{Config, Handling, ResponseFuture};
-use crate::{ConnInfo, RequestBody, RequestScopes, RequestSpan, ResponseBody};
+use super::app_service::{AppService, Shared};
+use crate::{ConnInfo, RequestScopes};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
-    /// [`Listener`](crate::axum::Listener). It costs about half of the layer of a router: it
+    /// [`Listener`](crate::axum::Listener). It costs about half of the layer on the routes: it
     /// knows the connection, so it neither adds it to the requests nor looks for it there.
     ///
     /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
-    /// [`into_make_service_with_connect_info`](Self::into_make_service_with_connect_info); for the
-    /// scope of the connection, or a layer on some of the routes,
-    /// [`Router::layer`](axum::Router::layer).
+    /// [`into_make_service_with_connect_info`](Self::into_make_service_with_connect_info). For a layer
+    /// on some of the routes, use [`on_routes`](Self::on_routes).
     ///
     /// ```no_run
     /// use axum::Router;
@@ -56,7 +46,11 @@ impl RequestScopes {
     /// # }
     /// ```
     pub fn into_make_service<A: 'static>(self, app: A) -> MakeService<A> {
-        MakeService::new(self, app, false)
+        MakeService {
+            layer: self,
+            app: with_services(app),
+            with_address: false,
+        }
     }
 
     /// The same, and adds the address of the client to each request: the extractor
@@ -90,7 +84,11 @@ impl RequestScopes {
     /// # }
     /// ```
     pub fn into_make_service_with_connect_info<A: 'static>(self, app: A) -> MakeService<A> {
-        MakeService::new(self, app, true)
+        MakeService {
+            layer: self,
+            app: with_services(app),
+            with_address: true,
+        }
     }
 }
 
@@ -104,19 +102,13 @@ pub struct MakeService<A> {
     with_address: bool,
 }
 
-impl<A: 'static> MakeService<A> {
-    fn new(layer: RequestScopes, mut app: A, with_address: bool) -> Self {
-        // A router makes services of its handlers for each request, until it is given its state: as
-        // in `Router::into_make_service`.
-        if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<Router>() {
-            *router = mem::take(router).with_state(());
-        }
-        Self {
-            layer,
-            app,
-            with_address,
-        }
+/// The app with services in place of handlers. Until a router is given its state, it makes services
+/// of its handlers for each request. `Router::into_make_service` does this, too.
+pub(super) fn with_services<A: 'static>(mut app: A) -> A {
+    if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<Router>() {
+        *router = mem::take(router).with_state(());
     }
+    app
 }
 
 impl<'a, A, L> Service<IncomingStream<'a, L>> for MakeService<A>
@@ -139,132 +131,12 @@ where
             Endpoint::Socket(address) if self.with_address => Some(address),
             _ => None,
         };
-        let served = Served {
+        let shared = Shared {
             config: self.layer.config(),
-            connection,
+            connection: Some(connection),
             address,
         };
-        ready(Ok(AppService {
-            app: self.app.clone(),
-            served: Arc::new(served),
-        }))
-    }
-}
-
-/// An app that serves one connection.
-#[derive(Clone)]
-pub struct AppService<A> {
-    app: A,
-    // Behind one pointer: the server clones the service for each request.
-    served: Arc<Served>,
-}
-
-/// What the requests of a connection share.
-struct Served {
-    config: Arc<Config>,
-    connection: ConnInfo,
-    /// Added to each request.
-    address: Option<SocketAddr>,
-}
-
-impl<A> Service<Request> for AppService<A>
-where
-    A: Service<Request, Response = Response>,
-{
-    type Response = Response;
-    type Error = A::Error;
-    type Future = AppFuture<A::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        self.app.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let Served {
-            config,
-            connection,
-            address,
-        } = &*self.served;
-        let priority = config.priority.of(&mut request);
-        let span = match config.admit(Some(connection), &mut request, priority) {
-            Ok(span) => span,
-            Err(refusal) => return config.refuse(&refusal, request).into(),
-        };
-        if let Some(address) = *address {
-            request.extensions_mut().insert(ConnectInfo(address));
-        }
-        let mut handling = Handling::of(&request, span);
-        // A request without a body goes on as it is.
-        if !request.body().is_end_stream() {
-            let meter = match config.meter(&handling.span, &request, priority) {
-                Ok(meter) => meter,
-                Err(refusal) => return config.refuse(&refusal, request).into(),
-            };
-            handling.config = Some(config.clone());
-            let body = mem::take(request.body_mut());
-            let body = RequestBody::new(body, meter, config.body_error);
-            *request.body_mut() = Body::new(body);
-        }
-        handling.by(self.app.call(request)).into()
-    }
-}
-
-impl<A: fmt::Debug> fmt::Debug for AppService<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppService")
-            .field("app", &self.app)
-            .field("connection", &self.served.connection)
-            .finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// The future of [`AppService`].
-    #[derive(Debug)]
-    pub struct AppFuture<F> {
-        #[pin]
-        future: ResponseFuture<F>,
-    }
-}
-
-impl<F> From<ResponseFuture<F>> for AppFuture<F> {
-    fn from(future: ResponseFuture<F>) -> Self {
-        Self { future }
-    }
-}
-
-impl<F, E> Future for AppFuture<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, handling) = match self.project().future.handler() {
-            Ok(handler) => handler,
-            Err(answer) => return Poll::Ready(Ok(answer.map(Body::from))),
-        };
-        let mut polled = future.poll(cx);
-        // The response is changed in its place: it is large to move.
-        if let Poll::Ready(handled) = &mut polled {
-            let handling = handling.take().expect("it is not polled after its end");
-            let status = handled.as_ref().ok().map(Response::status);
-            if let Some(answer) = handling.end(status) {
-                *handled = Ok(answer.map(Body::from));
-            } else if let Ok(response) = handled {
-                hold(response.body_mut(), handling.span);
-            }
-        }
-        polled
-    }
-}
-
-/// Puts the span into the body of a response. A response without a body ends with its head.
-#[inline]
-fn hold(body: &mut Body, span: RequestSpan) {
-    if !body.is_end_stream() {
-        let held = ResponseBody::holding(mem::take(body), span);
-        // It has the errors of axum already. Boxed here, it is not wrapped to convert them.
-        *body = Body::new(UnsyncBoxBody::new(held));
+        let service = AppService::new(self.app.clone(), Arc::new(shared));
+        ready(Ok(service))
     }
 }

@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_tokio::Guarded;
-use rcmgr_tower::axum::Listener;
-use rcmgr_tower::{ConnInfo, RequestScopes};
+use rcmgr_tower::RequestScopes;
+use rcmgr_tower::axum::{Listener, with_connections};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -57,7 +57,7 @@ impl Server {
         manager: &Manager,
         app: Router,
     ) -> Self {
-        let app = app.into_make_service_with_connect_info::<ConnInfo>();
+        let app = with_connections(app);
         let stop = CancellationToken::new();
         let serve = axum::serve(Listener::new(guarded), app)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
