@@ -58,6 +58,10 @@ fuzz cases="1000000":
 fuzz-proxy-headers cases="130000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-guard --test proxy_protocol
 
+# the proxy with everything at random for ten minutes: nothing is left in the end
+soak seconds="600":
+    RCMGR_SOAK_SECONDS={{ seconds }} cargo test --release -p rcmgr-guard --test soak
+
 # every workload on every engine, alone and shared: a table, and what the arguments ask for
 study *arguments:
     cargo run --release -- study {{ arguments }}

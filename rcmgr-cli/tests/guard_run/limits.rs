@@ -69,3 +69,20 @@ fn the_option_dry_run_does_the_same() {
     let _second = Client::served_by("a", address);
     guard.line("warning: dry run: service:db would have refused 1 inbound connection");
 }
+
+#[test]
+fn operators_come_in_while_other_clients_have_all_descriptors_that_they_may_have() {
+    let backend = Backend::start("a");
+    let allowlist = "[Addresses]\nAllowlist = [\"127.0.0.9/32\"]\n";
+    let folder = Folder::new(&(backend.behind("127.0.0.1:0") + allowlist));
+    let command = "ulimit -Sn 200; ulimit -Hn 200; exec \"$RCMGR\" guard guard.toml";
+    let mut guard = folder.start_in_shell(command, std::process::Stdio::null());
+    let address = guard.address();
+    assert_eq!(guard.count("18 connections with 200 file descriptors"), 1);
+    let mut clients: Vec<_> = (0..18).map(|_| Client::served_by("a", address)).collect();
+    Client::connect(address).expect_refused();
+    let mut operator = Client::connect_from([127, 0, 0, 9], address);
+    operator.is_served_by("a");
+    operator.echoes("hello");
+    clients.iter_mut().for_each(|client| client.echoes("hello"));
+}

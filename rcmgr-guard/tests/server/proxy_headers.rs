@@ -6,7 +6,7 @@ use std::time::Duration;
 use rcmgr_atomic::Limits;
 use rcmgr_core::PeerId;
 use rcmgr_guard::proxy_protocol::{Parsed, parse};
-use rcmgr_guard::{ProxyVersion, Settings};
+use rcmgr_guard::{MOST_HEADERS_PER_SENDER, ProxyVersion, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -135,6 +135,43 @@ fn while_its_header_is_read_a_sender_is_in_the_transient_scope_without_an_addres
         assert_eq!((stat.system.conns_inbound, stat.peers.len()), (5, 0));
         assert!(!stat.services.contains_key("echo") || stat.services["echo"].is_zero());
         drop(sockets);
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_sender_with_too_many_connections_that_wait_for_their_header_is_closed_and_another_is_not() {
+    run(async || {
+        let (_backend, proxy) = trusting(one_of_each_address(), |settings| {
+            settings.listeners[0].timeouts.header = LONG;
+            let trusted = "127.0.4.2/32".parse().unwrap();
+            settings.listeners[0]
+                .proxy_protocol
+                .accept_from
+                .push(trusted);
+        })
+        .await;
+        let most = MOST_HEADERS_PER_SENDER as u64;
+        let mut sockets = Vec::new();
+        for _ in 0..most {
+            sockets.push(proxy.connect_from(SENDER).await);
+        }
+        eventually("all are counted", || {
+            proxy.manager.stat().transient.conns_inbound == most
+        })
+        .await;
+        expect_end(&mut proxy.connect_from(SENDER).await).await;
+        assert_eq!(proxy.counts().bad_headers, 1);
+        let mut other = proxy.connect_from([127, 0, 4, 2]).await;
+        other.write_all(&v1("192.0.2.7")).await.unwrap();
+        echo(&mut other, b"hello").await;
+        // One that has sent its header makes room.
+        let mut first = sockets.swap_remove(0);
+        first.write_all(&v1("192.0.2.8")).await.unwrap();
+        echo(&mut first, b"hello").await;
+        let mut next = sent_for(&proxy, "192.0.2.9").await;
+        echo(&mut next, b"hello").await;
+        drop((sockets, other, first, next));
         proxy.end().await;
     });
 }
