@@ -220,12 +220,12 @@ impl Server {
         let running = self.lock().workers;
         if running != workers {
             tracing::warn!(
-                "the proxy still runs {} workers, own descriptors {}: {} workers, own descriptors \
-                 {} need a restart",
-                running.count,
-                running.own_descriptors,
+                "workers = {} and own-descriptors = {} need a restart: until then the proxy has {} \
+                 and {}",
                 workers.count,
                 workers.own_descriptors,
+                running.count,
+                running.own_descriptors,
             );
         }
         Ok(())
