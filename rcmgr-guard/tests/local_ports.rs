@@ -24,8 +24,8 @@ const NAME: &str =
 const PORTS: u16 = 10;
 const FIRST_PORT: u16 = 40_000;
 
-/// Makes a network with a loopback device alone, and runs the test there. Some systems allow that to
-/// nobody but root: then the test says so.
+/// Makes a network with a loopback device alone, and runs the test there. Some systems allow that only to
+/// root: then the test says so.
 fn run_in_own_network() {
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
