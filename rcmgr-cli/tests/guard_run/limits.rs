@@ -1,4 +1,4 @@
-//! Limits: who is refused, who comes in although the server is full, and the dry run.
+//! Limits: refused clients, clients that a full server admits, and the dry run.
 
 use super::clients::{Backend, Client};
 use super::process::Folder;
