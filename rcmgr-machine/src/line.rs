@@ -1,0 +1,269 @@
+//! The protocol of one cache line: which cores have it, which one owns it, and until when it is
+//! busy.
+
+use crate::description::Machine;
+use crate::time::Time;
+
+/// The kind of an access to a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A load: the core needs a copy of the line.
+    Load,
+    /// A plain store: the core needs to own the line, but does not wait for it.
+    Store,
+    /// A locked read-modify-write: the core needs to own the line.
+    Update,
+}
+
+/// A cache line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The cores that have a copy, one bit for each.
+    holders: u128,
+    /// Whether the only holder owns it: it may write without telling other cores.
+    is_owned: bool,
+    /// The end of the last transfer. The next one begins then at the earliest.
+    busy_until: Time,
+}
+
+/// How an access was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// When the access is done.
+    pub end: Time,
+    /// How long it waited for other transfers of the line.
+    pub waited: Time,
+    /// Whether the line, or the right to write it, came from elsewhere.
+    pub is_transfer: bool,
+}
+
+impl Line {
+    /// A line that one core owns.
+    pub const fn owned_by(core: usize) -> Self {
+        Self {
+            holders: bit(core),
+            is_owned: true,
+            busy_until: Time::ZERO,
+        }
+    }
+
+    /// The owner, if there is one.
+    pub const fn owner(&self) -> Option<usize> {
+        match self.is_owned {
+            true => Some(self.holders.trailing_zeros() as usize),
+            false => None,
+        }
+    }
+
+    /// Whether this core has a copy.
+    pub const fn is_at(&self, core: usize) -> bool {
+        self.holders & bit(core) != 0
+    }
+
+    /// The number of cores that have a copy.
+    pub const fn holders(&self) -> usize {
+        self.holders.count_ones() as usize
+    }
+
+    /// Serves an access of a core at this time. Accesses of all cores come in the order of time.
+    pub fn serve(&mut self, core: usize, access: Access, at: Time, machine: &Machine) -> Served {
+        match access {
+            Access::Load => self.load(core, at, machine),
+            Access::Store => self.write(core, at, machine, Time::from_ns(machine.ns.hit)),
+            Access::Update => self.write(core, at, machine, Time::from_ns(machine.ns.update)),
+        }
+    }
+
+    fn load(&mut self, core: usize, at: Time, machine: &Machine) -> Served {
+        let hit = Time::from_ns(machine.ns.hit);
+        if self.is_at(core) {
+            return Served::hit(at + hit);
+        }
+        let begin = at.max(self.busy_until);
+        let end = begin + self.fetch(core, machine);
+        // An owner answers one core at a time. Copies of a shared line are served in parallel.
+        if self.is_owned {
+            self.busy_until = end;
+        }
+        self.is_owned = self.holders == 0;
+        self.holders |= bit(core);
+        Served::transfer(at, begin, end + hit)
+    }
+
+    fn write(&mut self, core: usize, at: Time, machine: &Machine, cost: Time) -> Served {
+        if self.is_owned && self.is_at(core) {
+            return Served::hit(at + cost);
+        }
+        let others = self.holders & !bit(core);
+        if others == 0 && self.is_at(core) {
+            // The other copies are gone already.
+            self.is_owned = true;
+            return Served::hit(at + cost);
+        }
+        let begin = at.max(self.busy_until);
+        // The data comes from the nearest holder while the copies are invalidated. The last answer
+        // is that of the farthest one.
+        let data = match self.is_at(core) {
+            true => Time::ZERO,
+            false => self.fetch(core, machine),
+        };
+        let farthest = bits(others)
+            .map(|other| machine.transfer(other, core))
+            .max();
+        let more = u64::from(others.count_ones().saturating_sub(1));
+        let invalidated =
+            farthest.unwrap_or(Time::ZERO) + Time::from_ns(machine.ns.invalidate) * more;
+        let end = begin + data.max(invalidated) + cost;
+        *self = Self {
+            busy_until: end,
+            ..Self::owned_by(core)
+        };
+        Served::transfer(at, begin, end)
+    }
+
+    /// The time of the line from its nearest holder, or from memory.
+    fn fetch(&self, core: usize, machine: &Machine) -> Time {
+        let times = bits(self.holders).map(|holder| machine.transfer(holder, core));
+        times.min().unwrap_or(Time::from_ns(machine.ns.memory))
+    }
+}
+
+impl Served {
+    const fn hit(end: Time) -> Self {
+        Self {
+            end,
+            waited: Time::ZERO,
+            is_transfer: false,
+        }
+    }
+
+    fn transfer(at: Time, begin: Time, end: Time) -> Self {
+        Self {
+            end,
+            waited: begin - at,
+            is_transfer: true,
+        }
+    }
+}
+
+const fn bit(core: usize) -> u128 {
+    1 << core
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut set: u128) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let first = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(first)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two clusters of two cores in each of two sockets. Every cost is another power of two.
+    fn machine() -> Machine {
+        let text = r#"
+            name = "test"
+            about = "For tests."
+            sources = []
+            cores_per_cluster = 2
+            clusters_per_socket = 2
+            sockets = 2
+            [ns]
+            hit = 1
+            update = 2
+            fence = 4
+            within_cluster = 16
+            within_socket = 32
+            across_sockets = 64
+            invalidate = 8
+            memory = 128
+            pause = 1
+            yield_now = 256
+            wake = 512
+            wake_latency = 1024
+        "#;
+        Machine::from_toml(text).unwrap()
+    }
+
+    fn ns(ns: u64) -> Time {
+        Time::from_ns(ns as f64)
+    }
+
+    #[test]
+    fn the_first_access_comes_from_memory_and_makes_an_owner() {
+        for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
+            let mut line = Line::default();
+            let served = line.serve(3, access, ns(10), &machine());
+            assert_eq!(served.end, ns(10 + 128 + cost), "{access:?}");
+            assert!(served.is_transfer);
+            assert_eq!(line.owner(), Some(3));
+        }
+    }
+
+    #[test]
+    fn an_owner_pays_for_the_access_alone() {
+        let mut line = Line::owned_by(3);
+        for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
+            let served = line.serve(3, access, ns(10), &machine());
+            assert_eq!(served, Served::hit(ns(10 + cost)), "{access:?}");
+        }
+        assert_eq!(line, Line::owned_by(3));
+    }
+
+    #[test]
+    fn a_load_shares_the_line_and_takes_the_way_of_the_nearest_copy() {
+        let mut line = Line::owned_by(0);
+        let far = line.serve(4, Access::Load, ns(0), &machine());
+        assert_eq!(far.end, ns(64 + 1));
+        assert_eq!((line.owner(), line.holders()), (None, 2));
+        let near = line.serve(5, Access::Load, ns(100), &machine());
+        assert_eq!(near.end, ns(100 + 16 + 1), "from core 4");
+        assert_eq!(
+            line.serve(0, Access::Load, ns(200), &machine()).end,
+            ns(201)
+        );
+    }
+
+    #[test]
+    fn copies_of_a_shared_line_are_served_in_parallel() {
+        let mut line = Line::owned_by(0);
+        line.serve(1, Access::Load, ns(0), &machine());
+        // Both ask at once. Core 2 has the way from another cluster.
+        let far = line.serve(2, Access::Load, ns(20), &machine());
+        assert_eq!((far.end, far.waited), (ns(20 + 32 + 1), ns(0)));
+        let near = line.serve(3, Access::Load, ns(20), &machine());
+        assert_eq!((near.end, near.waited), (ns(20 + 16 + 1), ns(0)));
+    }
+
+    #[test]
+    fn a_write_invalidates_all_copies_and_waits_for_the_farthest() {
+        let mut line = Line::owned_by(0);
+        for core in [1, 2, 4] {
+            line.serve(core, Access::Load, ns(0), &machine());
+        }
+        let served = line.serve(1, Access::Update, ns(1000), &machine());
+        // Cores 0, 2 and 4 lose their copies; core 4 is in the other socket.
+        assert_eq!(served.end, ns(1000 + 64 + 2 * 8 + 2));
+        assert_eq!((line.owner(), line.holders()), (Some(1), 1));
+        assert!(!line.is_at(0) && line.is_at(1));
+    }
+
+    #[test]
+    fn transfers_of_one_line_queue_behind_each_other() {
+        let mut line = Line::owned_by(0);
+        let step = 16 + 2;
+        let first = line.serve(1, Access::Update, ns(0), &machine());
+        assert_eq!((first.end, first.waited), (ns(step), ns(0)));
+        let second = line.serve(0, Access::Update, ns(1), &machine());
+        assert_eq!((second.end, second.waited), (ns(2 * step), ns(step - 1)));
+        let third = line.serve(1, Access::Load, ns(2), &machine());
+        assert_eq!(
+            (third.end, third.waited),
+            (ns(2 * step + 16 + 1), ns(2 * step - 2))
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Stand-ins for the mutex of `parking_lot` and the backoff of `crossbeam`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hint::spin_loop;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+use crate::line::Access;
+use crate::run::{access, current_core, park, spend, unpark};
+use crate::time::Time;
+
+/// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
+/// the processor up some times, and then waits in a queue.
+///
+/// The thread that unlocks wakes the first one of the queue. The lock itself is free for the first
+/// one that takes it. (That of `parking_lot` hands the lock over once in about half a millisecond.)
+#[derive(Default)]
+pub struct Mutex<T: ?Sized>(parking_lot::Mutex<T>);
+
+/// The right to use the value of a [`Mutex`].
+pub struct MutexGuard<'a, T: ?Sized> {
+    address: usize,
+    /// Where the lock was taken.
+    site: &'static Location<'static>,
+    /// Taken out when this is dropped.
+    guard: Option<parking_lot::MutexGuard<'a, T>>,
+}
+
+/// The rounds of spinning that only pause, and all rounds.
+const PAUSES: u32 = 3;
+const ROUNDS: u32 = 10;
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    pub const fn new(value: T) -> Self {
+        Self(parking_lot::Mutex::new(value))
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// The value, which no other thread can reach.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>().addr()
+    }
+
+    #[track_caller]
+    fn guard<'a>(&self, guard: parking_lot::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        MutexGuard {
+            address: self.address(),
+            site: Location::caller(),
+            guard: Some(guard),
+        }
+    }
+
+    /// Takes the lock if it is free.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        access(self.address(), Access::Update, Location::caller());
+        let guard = self.0.try_lock()?;
+        Some(self.guard(guard))
+    }
+
+    /// Takes the lock, and waits for it.
+    #[track_caller]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        if current_core().is_none() {
+            return self.guard(self.0.lock());
+        }
+        let site = Location::caller();
+        let mut rounds = 0;
+        loop {
+            access(self.address(), Access::Update, site);
+            if let Some(guard) = self.0.try_lock() {
+                return self.guard(guard);
+            }
+            // Look again until it is free.
+            while rounds < ROUNDS && self.0.is_locked() {
+                rounds += 1;
+                spend(|machine| match rounds {
+                    ..=PAUSES => Time::from_ns(machine.ns.pause) * (1 << rounds),
+                    _ => Time::from_ns(machine.ns.yield_now),
+                });
+                access(self.address(), Access::Load, site);
+            }
+            if self.0.is_locked() {
+                // Say in the lock that there is a queue. Between this and the look no other core runs.
+                access(self.address(), Access::Update, site);
+                if self.0.is_locked() {
+                    park(self.address());
+                    rounds = 0;
+                }
+            }
+        }
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.guard.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.guard.as_mut().expect("it is there until the drop")
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        access(self.address, Access::Update, self.site);
+        drop(self.guard.take());
+        unpark(self.address);
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Pauses that grow from one to the next, as those of `crossbeam`.
+#[derive(Debug, Default)]
+pub struct Backoff(Cell<u32>);
+
+/// The step after which pauses no longer grow.
+const LONGEST: u32 = 6;
+
+impl Backoff {
+    /// The first pause is one processor pause.
+    pub const fn new() -> Self {
+        Self(Cell::new(0))
+    }
+
+    /// Pauses, twice as long as the last time, up to 64 processor pauses.
+    pub fn spin(&self) {
+        let pauses = 1 << self.0.get().min(LONGEST);
+        if !spend(|machine| Time::from_ns(machine.ns.pause) * pauses) {
+            (0..pauses).for_each(|_| spin_loop());
+        }
+        self.0.set((self.0.get() + 1).min(LONGEST + 1));
+    }
+}

@@ -1,0 +1,414 @@
+//! A run: the cores as coroutines, and the order in which they run.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::panic::Location;
+use std::thread::available_parallelism;
+
+use fastrand::Rng;
+use generator::Gn;
+
+use crate::description::Machine;
+use crate::line::Access;
+use crate::memory::Memory;
+use crate::outcome::Outcome;
+use crate::time::Time;
+
+/// A run of tasks on the cores of a machine.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    machine: Machine,
+    seed: u64,
+    work: Time,
+    measured_from: Time,
+}
+
+/// The reason why a run ended early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// More tasks than cores.
+    #[error("{tasks} tasks need as many cores, and {machine} has {cores}")]
+    Cores {
+        /// The number of tasks.
+        tasks: usize,
+        /// The name of the machine.
+        machine: String,
+        /// The number of its cores.
+        cores: usize,
+    },
+    /// Every core that has not ended waits for a lock.
+    #[error("all of the {0} cores that have not ended wait for locks")]
+    Deadlock(usize),
+}
+
+/// The stack of a core, in words. The memory is used only as far as the stack grows.
+const STACK: usize = 1 << 16;
+
+thread_local! {
+    /// The run of this thread, if there is one.
+    static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
+    /// The number of cores that values are made for; 0 if that is the number of real ones.
+    static CORES: Cell<usize> = const { Cell::new(0) };
+}
+
+struct State {
+    machine: Machine,
+    work: Time,
+    measured_from: Time,
+    cores: Vec<Core>,
+    /// The cores that can run, the one with the least clock first.
+    ready: BinaryHeap<Reverse<(Time, usize)>>,
+    /// The cores that wait for the lock at an address, the first one first.
+    parked: HashMap<usize, VecDeque<usize>>,
+    running: Option<usize>,
+    memory: Memory,
+    outcome: Outcome,
+}
+
+struct Core {
+    clock: Time,
+    /// When the stores so far are done.
+    stores_done: Time,
+    rng: Rng,
+}
+
+impl Simulation {
+    /// A run on this machine, without work between the accesses.
+    pub fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            seed: 0,
+            work: Time::ZERO,
+            measured_from: Time::ZERO,
+        }
+    }
+
+    /// The seed of the variation of the work. Runs with the same seed are the same.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The time that a core works before each access. It varies by a quarter to either side.
+    pub fn work(self, work: Time) -> Self {
+        Self { work, ..self }
+    }
+
+    /// The time from which accesses are counted. What is before warms up.
+    pub fn measured_from(self, measured_from: Time) -> Self {
+        Self {
+            measured_from,
+            ..self
+        }
+    }
+
+    /// Runs each task on its core until all have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`], if there are too few cores, or the tasks wait for each other.
+    ///
+    /// # Panics
+    ///
+    /// If a task panics, or if this is called in a task.
+    pub fn run(self, tasks: Vec<Box<dyn FnOnce() + Send>>) -> Result<Outcome, RunError> {
+        let cores = self.machine.cores();
+        if tasks.len() > cores {
+            return Err(RunError::Cores {
+                tasks: tasks.len(),
+                machine: self.machine.name,
+                cores,
+            });
+        }
+        let mut coroutines: Vec<_> = tasks
+            .into_iter()
+            .map(|task| Gn::<()>::new_opt(STACK, task))
+            .collect();
+        let running = Running::begin(self, coroutines.len());
+        let mut left = coroutines.len();
+        while let Some(core) = next_core() {
+            coroutines[core].resume();
+            if coroutines[core].is_done() {
+                left -= 1;
+            }
+        }
+        let outcome = running.end();
+        if left > 0 {
+            // A core that waits cannot be unwound: its stack is leaked.
+            coroutines.into_iter().for_each(std::mem::forget);
+            return Err(RunError::Deadlock(left));
+        }
+        Ok(outcome)
+    }
+}
+
+/// The run of this thread; it ends when this is dropped.
+struct Running;
+
+impl Running {
+    fn begin(simulation: Simulation, cores: usize) -> Self {
+        let core = |core| Core {
+            clock: Time::ZERO,
+            stores_done: Time::ZERO,
+            rng: Rng::with_seed(simulation.seed.wrapping_mul(1 << 16) + core as u64),
+        };
+        let state = State {
+            cores: (0..cores).map(core).collect(),
+            ready: (0..cores).map(|core| Reverse((Time::ZERO, core))).collect(),
+            parked: HashMap::new(),
+            running: None,
+            memory: Memory::default(),
+            outcome: Outcome::default(),
+            machine: simulation.machine,
+            work: simulation.work,
+            measured_from: simulation.measured_from,
+        };
+        let before = STATE.replace(Some(state));
+        assert!(before.is_none(), "a task cannot start another run");
+        Self
+    }
+
+    fn end(self) -> Outcome {
+        STATE.with_borrow_mut(|state| state.take().map(State::into_outcome).unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        STATE.take();
+    }
+}
+
+/// Chooses the core that runs next.
+fn next_core() -> Option<usize> {
+    STATE.with_borrow_mut(|state| {
+        let state = state.as_mut()?;
+        let next = state.ready.pop().map(|Reverse((_, core))| core);
+        state.running = next;
+        next
+    })
+}
+
+/// Calls `f` if a core runs on this thread.
+fn with_running<R>(f: impl FnOnce(&mut State, usize) -> R) -> Option<R> {
+    STATE.with_borrow_mut(|state| {
+        let state = state.as_mut()?;
+        let core = state.running?;
+        Some(f(state, core))
+    })
+}
+
+/// Lets other cores run. The caller has said before when this one runs again.
+// The other functions of the crate need a value that is not at hand here: an access comes from the
+// middle of code that knows nothing of the simulation.
+#[allow(deprecated)]
+fn suspend() {
+    generator::yield_with(());
+}
+
+/// Works, lets the cores run that are behind, and accesses the line of the address.
+pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'static>) {
+    let is_behind = with_running(|state, core| {
+        state.work_before_access(core);
+        state.let_others_run(core)
+    });
+    match is_behind {
+        None => return,
+        Some(true) => suspend(),
+        Some(false) => {}
+    }
+    with_running(|state, core| state.access(core, address, kind, site));
+}
+
+/// Counts a compare-and-swap that failed.
+pub(crate) fn count_failed(address: usize, site: &'static Location<'static>) {
+    with_running(|state, core| {
+        if state.is_measured(core) {
+            let line = state.memory.find(address);
+            state.memory.count_failed(line, site);
+            state.outcome.failed_cas += 1;
+        }
+    });
+}
+
+pub(crate) fn full_fence() {
+    with_running(|state, core| {
+        let fence = Time::from_ns(state.machine.ns.fence);
+        let core = &mut state.cores[core];
+        core.clock = core.clock.max(core.stores_done) + fence;
+    });
+}
+
+/// Waits for the lock at this address, until [`unpark`] is called for it. The caller has just
+/// accessed the lock, and it was taken.
+pub(crate) fn park(address: usize) {
+    let parked = with_running(|state, core| {
+        state.parked.entry(address).or_default().push_back(core);
+        state.running = None;
+    });
+    if parked.is_some() {
+        suspend();
+    }
+}
+
+/// Wakes the core that waits longest for the lock at this address.
+pub(crate) fn unpark(address: usize) {
+    with_running(|state, core| {
+        let Some(queue) = state.parked.get_mut(&address) else {
+            return;
+        };
+        let first = queue.pop_front();
+        if queue.is_empty() {
+            state.parked.remove(&address);
+        }
+        if let Some(first) = first {
+            let [wake, latency] =
+                [state.machine.ns.wake, state.machine.ns.wake_latency].map(Time::from_ns);
+            state.cores[core].clock += wake;
+            let woken = state.cores[core].clock + latency;
+            // It cannot run before it has gone to sleep itself.
+            let clock = &mut state.cores[first].clock;
+            *clock = (*clock).max(woken);
+            state.ready.push(Reverse((*clock, first)));
+        }
+    });
+}
+
+/// The current core pauses this many times, or gives the processor up, as the function chooses from
+/// the costs.
+pub(crate) fn spend(time: impl FnOnce(&Machine) -> Time) -> bool {
+    let spent = with_running(|state, core| {
+        let time = time(&state.machine);
+        state.cores[core].clock += time;
+    });
+    spent.is_some()
+}
+
+/// The core that runs on this thread; `None` outside of a run.
+pub fn current_core() -> Option<usize> {
+    with_running(|_, core| core)
+}
+
+/// The clock of the core that runs on this thread; `None` outside of a run.
+pub fn now() -> Option<Time> {
+    with_running(|state, core| state.cores[core].clock)
+}
+
+/// The current core works for this time.
+pub fn work(time: Time) {
+    spend(|_| time);
+}
+
+/// Announces a value that the current core has just allocated. It gets lines of its own, from the
+/// memory that this core freed before. Outside of a run this does nothing.
+pub fn allocated<T: ?Sized>(value: &T) {
+    let (address, size) = (std::ptr::from_ref(value).addr(), size_of_val(value));
+    with_running(|state, core| state.memory.allocated(core, address, size));
+}
+
+/// Names the memory of a value, for [`Outcome::hottest`]. Outside of a run this does nothing.
+pub fn name_memory<T: ?Sized>(value: &T, name: impl FnOnce() -> String) {
+    if current_core().is_some() {
+        // The name may come from simulated atomics, so the state must be free here.
+        let name = name();
+        let (address, size) = (std::ptr::from_ref(value).addr(), size_of_val(value));
+        with_running(|state, _| state.memory.name(address, size, name));
+    }
+}
+
+/// Calls `f`, which makes values for a machine with this many cores: see [`cores`].
+pub(crate) fn made_for<R>(cores: usize, f: impl FnOnce() -> R) -> R {
+    let before = CORES.replace(cores);
+    let made = f();
+    CORES.set(before);
+    made
+}
+
+impl Simulation {
+    /// Calls `f`, which makes what the tasks use. Meanwhile [`cores`] is the number of this machine.
+    pub fn set_up<R>(&self, f: impl FnOnce() -> R) -> R {
+        made_for(self.machine.cores(), f)
+    }
+}
+
+/// The number of cores that a value is made for: that of the simulated machine while one is set up
+/// for, that of the real one otherwise.
+pub fn cores() -> usize {
+    match CORES.get() {
+        0 => available_parallelism().map_or(1, Into::into),
+        cores => cores,
+    }
+}
+
+impl State {
+    fn is_measured(&self, core: usize) -> bool {
+        self.cores[core].clock >= self.measured_from
+    }
+
+    fn work_before_access(&mut self, core: usize) {
+        let core = &mut self.cores[core];
+        // Without a variation the cores would run in step, as real ones never do.
+        core.clock += self.work.scaled(core.rng.u64(768..1280));
+    }
+
+    /// Whether a core is behind this one. Then this one must suspend.
+    fn let_others_run(&mut self, core: usize) -> bool {
+        let own = (self.cores[core].clock, core);
+        let is_behind = self.ready.peek().is_some_and(|Reverse(first)| *first < own);
+        if is_behind {
+            self.ready.push(Reverse(own));
+            self.running = None;
+        }
+        is_behind
+    }
+
+    fn access(
+        &mut self,
+        core: usize,
+        address: usize,
+        kind: Access,
+        site: &'static Location<'static>,
+    ) {
+        let is_measured = self.is_measured(core);
+        let line = self.memory.find(address);
+        let this = &mut self.cores[core];
+        // A locked operation waits until the stores before it are done.
+        let at = match kind {
+            Access::Update => this.clock.max(this.stores_done),
+            Access::Load | Access::Store => this.clock,
+        };
+        let served = self.memory.line(line).serve(core, kind, at, &self.machine);
+        let begin = this.clock;
+        if kind == Access::Store {
+            this.stores_done = this.stores_done.max(served.end);
+            this.clock += Time::from_ns(self.machine.ns.hit);
+        } else {
+            this.clock = served.end;
+        }
+        if is_measured {
+            self.outcome.accesses += 1;
+            self.outcome.in_accesses += this.clock - begin;
+            if served.is_transfer {
+                self.outcome.transfers += 1;
+                self.outcome.waited += served.waited;
+                self.outcome.lost += served.end - at;
+                self.memory.count_served(line, site, at, &served);
+            }
+        }
+    }
+
+    fn into_outcome(self) -> Outcome {
+        let clocks = self.cores.iter().map(|core| core.clock);
+        let measured = |clock: Time| clock.since(self.measured_from);
+        let core_time = clocks
+            .clone()
+            .map(measured)
+            .fold(Time::ZERO, |sum, one| sum + one);
+        Outcome {
+            core_time,
+            end: clocks.max().unwrap_or_default(),
+            hottest: self.memory.hottest(),
+            ..self.outcome
+        }
+    }
+}
