@@ -61,6 +61,9 @@ pub enum Unexpected {
     /// The engine granted an operation although there is no room.
     #[error("granted, although there is no room")]
     Granted,
+    /// The simulated machine has too few cores, or all of them wait for locks.
+    #[error(transparent)]
+    Simulation(#[from] rcmgr_machine::RunError),
     /// Everything is closed, but a counter is not zero.
     #[error("everything is closed, but a charge is left: {0}")]
     Leftover(String),

@@ -5,7 +5,10 @@ mod floor;
 mod managed;
 mod opening;
 mod semaphore;
+mod simulated;
 mod workers;
+
+use std::sync::atomic::AtomicU64;
 
 use rcmgr_atomic::{Builder, Manager};
 use rcmgr_core::NullResourceManager;
@@ -18,11 +21,12 @@ use managed::Managed;
 use semaphore::Semaphores;
 
 pub use opening::{connection, stream, stream_through};
+pub use simulated::simulated_engines;
 
 /// All engines, in the order of the report.
 pub fn engines() -> Vec<Box<dyn Engine>> {
     vec![
-        Box::new(Floor),
+        Box::new(Floor::<AtomicU64>::new()),
         Box::new(Managed {
             name: "atomic",
             about: "rcmgr-atomic with its defaults",

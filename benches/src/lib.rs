@@ -19,11 +19,13 @@ mod engines;
 mod machine;
 mod measure;
 mod mutex;
+mod mutex_simulated;
 mod options;
 mod pin;
 mod plan;
 mod report;
 mod setting;
+mod simulation;
 mod stats;
 mod study;
 
@@ -36,5 +38,8 @@ pub use mutex::MutexResourceManager;
 pub use options::Options;
 pub use report::{EngineInfo, LeftOut, Method, Ratio, Report, Row};
 pub use setting::{PROTOCOL, SERVICE, Setting, SteppedClock, peer, plenty};
+pub use simulation::{
+    HotWord, SimulatedReport, SimulatedRow, SimulationOptions, calibrate, simulate,
+};
 pub use stats::{median, spread};
 pub use study::{Progress, StudyError, study};

@@ -1,5 +1,6 @@
 //! One measurement of one case: its workers start together and run for a short time.
 
+use std::fs;
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub struct Slice {
     pub wall: Duration,
     /// The operations of all threads together.
     pub operations: u64,
+    /// Whether no thread was preempted in the meantime. False where the system does not say.
+    pub undisturbed: bool,
 }
 
 impl Slice {
@@ -45,7 +48,7 @@ impl Slice {
 ///
 /// As [`throughput`].
 pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, Unexpected> {
-    let (_, batches) = run_together(workers, time, |worker, until| {
+    let (_, batches, _) = run_together(workers, time, |worker, until| {
         let mut batch = 1;
         loop {
             let start = Instant::now();
@@ -72,7 +75,7 @@ pub fn throughput(
     batch: u64,
     time: Duration,
 ) -> Result<Slice, Unexpected> {
-    let (wall, operations) = run_together(workers, time, |worker, until| {
+    let (wall, operations, undisturbed) = run_together(workers, time, |worker, until| {
         let mut operations = 0;
         loop {
             worker.run(batch)?;
@@ -85,6 +88,7 @@ pub fn throughput(
     Ok(Slice {
         wall,
         operations: operations.into_iter().sum(),
+        undisturbed,
     })
 }
 
@@ -97,7 +101,7 @@ pub fn latency(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
 ) -> Result<Histogram<u64>, Unexpected> {
-    let (_, histograms) = run_together(workers, time, |worker, until| {
+    let (_, histograms, _) = run_together(workers, time, |worker, until| {
         let mut times = histogram();
         loop {
             worker.run(UNTIMED)?;
@@ -127,28 +131,32 @@ pub fn clock_ns() -> u64 {
     times.value_at_quantile(0.5)
 }
 
-fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are valid")
 }
 
 /// Starts all workers at once. All of them stop at one deadline, counted from the start of the
-/// first, so that none runs on after the others have stopped.
+/// first, so that none runs on after the others have stopped. Returns the wall time, the results, and
+/// whether no thread was preempted.
 fn run_together<T: Send>(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
     work: impl Fn(&mut dyn Worker, Instant) -> Result<T, Unexpected> + Sync,
-) -> Result<(Duration, Vec<T>), Unexpected> {
+) -> Result<(Duration, Vec<T>, bool), Unexpected> {
     let barrier = Barrier::new(workers.len());
     let until = OnceLock::new();
     let start_one = &|number, worker: &mut Box<dyn Worker>| {
         pin(number);
+        let before = preemptions();
         // All threads are pinned before the first one starts.
         barrier.wait();
         let start = Instant::now();
         // The first thread sets the deadline for all.
         let until = *until.get_or_init(|| start + time);
         let done = work(&mut **worker, until);
-        (start, Instant::now(), done)
+        let end = Instant::now();
+        let undisturbed = before.is_some() && preemptions() == before;
+        (start, end, undisturbed, done)
     };
     let ended: Vec<_> = thread::scope(|scope| {
         let started: Vec<_> = workers
@@ -164,12 +172,27 @@ fn run_together<T: Send>(
     });
     // Wall time runs from the first start to the last end.
     let first = ended.iter().map(|(start, ..)| *start).min();
-    let last = ended.iter().map(|(_, end, _)| *end).max();
+    let last = ended.iter().map(|(_, end, ..)| *end).max();
     let wall = first
         .zip(last)
         .map_or(Duration::ZERO, |(first, last)| last - first);
+    let undisturbed = ended.iter().all(|(_, _, undisturbed, _)| *undisturbed);
     let done: Result<Vec<T>, Unexpected> = ended.into_iter().map(|(.., done)| done).collect();
-    Ok((wall, done?))
+    Ok((wall, done?, undisturbed))
+}
+
+/// How often this thread was preempted so far, where the system says so.
+fn preemptions() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let counts = |line: &str| {
+        Some(
+            line.strip_prefix("nonvoluntary_ctxt_switches:")?
+                .trim()
+                .parse()
+                .ok()?,
+        )
+    };
+    status.lines().find_map(counts)
 }
 
 #[cfg(test)]
@@ -231,6 +254,7 @@ mod tests {
         let slice = Slice {
             wall: Duration::from_micros(3),
             operations: 60,
+            undisturbed: true,
         };
         assert_eq!(slice.ns_per_op(), 50.0);
     }

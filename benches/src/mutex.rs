@@ -11,6 +11,7 @@
 
 mod handle;
 mod manager;
+mod primitives;
 mod registry;
 mod scope;
 mod usage;

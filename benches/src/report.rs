@@ -10,6 +10,7 @@ mod plots;
 pub(crate) mod ratios;
 mod scale;
 
+pub(crate) use contents::as_text;
 pub use contents::{EngineInfo, LeftOut, Method, Ratio, Report, Row};
 
 impl Report {

@@ -44,6 +44,19 @@ pub enum StudyError {
     /// No engine has this name.
     #[error("there is no engine {0:?}")]
     NoEngine(String),
+    /// This engine cannot be simulated.
+    #[error("the engine {0:?} cannot be simulated")]
+    NotSimulated(String),
+    /// The simulated machine has fewer cores.
+    #[error("{machine} has {most} cores, not {cores}")]
+    TooManyCores {
+        /// The name of the machine.
+        machine: String,
+        /// The number of its cores.
+        most: usize,
+        /// The number that was asked for.
+        cores: usize,
+    },
     /// None of the engines can run any of the workloads.
     #[error("none of these engines can run any of these workloads")]
     NothingToDo,
@@ -324,7 +337,7 @@ impl Run<'_> {
     }
 }
 
-fn describe(case: &Case) -> String {
+pub fn describe(case: &Case) -> String {
     let Case {
         workload,
         sharing,

@@ -2,19 +2,21 @@
 
 mod options;
 mod progress;
+mod simulated;
 mod table;
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rcmgr_study::{Machine, StudyError, Workload, study};
+use rcmgr_study::{Machine, StudyError, Workload, calibrate, simulate, study};
 
 pub use options::Options;
 
 use crate::files::{Output, OutputError};
 use crate::output::{print, print_error, terminal_columns, wrong_use};
 use progress::Shown;
+use simulated::Cores;
 
 /// The errors that end the command.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,11 @@ pub fn run(options: &Options) -> ExitCode {
         Err(
             wrong @ (Failure::SameFile(_)
             | Failure::NoPeers
-            | Failure::Study(StudyError::NothingToDo)),
+            | Failure::Study(
+                StudyError::NothingToDo
+                | StudyError::NotSimulated(_)
+                | StudyError::TooManyCores { .. },
+            )),
         ) => wrong_use(wrong),
         Err(failure) => {
             print_error(format_args!("rcmgr: {failure}"));
@@ -49,6 +55,13 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn try_run(options: &Options) -> Result<(), Failure> {
+    if options.calibrate {
+        print(calibrate().to_toml())?;
+        return Ok(());
+    }
+    if let Some(cores) = &options.simulate {
+        return run_simulated(options, cores);
+    }
     let measured = options.measured();
     if options.peers.is_some_and(|peers| peers > 0)
         && measured.workloads == [Workload::MemoryNearLimit]
@@ -64,9 +77,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
         outputs.push((Output::begin(path)?, format));
     }
     print_error(Machine::detect().describe());
-    if cfg!(debug_assertions) {
-        eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
-    }
+    note_debug_build();
     let mut shown = Shown::new();
     let report = study(&measured, &mut |progress| shown.show(&progress));
     drop(shown);
@@ -76,4 +87,26 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     }
     print(table::text(&report, terminal_columns()))?;
     Ok(())
+}
+
+fn run_simulated(options: &Options, cores: &Cores) -> Result<(), Failure> {
+    // Find an unwritable file before the simulation.
+    let output = options.json.as_deref().map(Output::begin).transpose()?;
+    note_debug_build();
+    let mut shown = Shown::new();
+    let simulated = options.simulated(cores);
+    let report = simulate(&simulated, &mut |progress| shown.show(&progress));
+    drop(shown);
+    let report = report?;
+    if let Some(output) = output {
+        output.finish(&report.to_json())?;
+    }
+    print(simulated::text(&report, terminal_columns()))?;
+    Ok(())
+}
+
+fn note_debug_build() {
+    if cfg!(debug_assertions) {
+        eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
+    }
 }

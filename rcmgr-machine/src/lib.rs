@@ -62,5 +62,7 @@ pub use locks::{Backoff, Mutex, MutexGuard};
 pub use once::{OnceBox, OnceLock};
 pub use outcome::{HotLine, Outcome};
 pub use published::ArcSwap;
-pub use run::{RunError, Simulation, allocated, cores, current_core, name_memory, now, work};
+pub use run::{
+    RunError, Simulation, allocated, cores, current_core, measure_from_now, name_memory, now, work,
+};
 pub use time::Time;

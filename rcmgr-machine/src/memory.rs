@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::Location;
 
+use parking_lot::Mutex;
+
 use crate::line::{Line, Served};
 use crate::outcome::HotLine;
 use crate::time::Time;
@@ -24,6 +26,8 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 /// The lines, and where each address lies.
 #[derive(Default)]
 pub struct Memory {
+    /// The number of the first announcement that counts.
+    since: u64,
     lines: Vec<Known>,
     /// The line of each granule that was used, as an index.
     granules: Map<usize, u32>,
@@ -33,10 +37,88 @@ pub struct Memory {
     values: Map<usize, Value>,
     /// The lines that were freed, by core and size.
     pools: HashMap<(usize, usize), Vec<u32>>,
-    /// The named memory: its end and its name, by its begin.
-    names: BTreeMap<usize, (usize, String)>,
     /// What was counted, by line and address of the site.
     counts: Map<(u32, usize), (Site, Counts)>,
+}
+
+/// What threads announced, in a run and before.
+static ANNOUNCED: Mutex<Announced> = Mutex::new(Announced {
+    count: 0,
+    names: BTreeMap::new(),
+    values: BTreeMap::new(),
+});
+
+struct Announced {
+    /// The number of announcements.
+    count: u64,
+    /// The named memory, by its begin.
+    names: BTreeMap<usize, Announcement<String>>,
+    /// The values that were allocated before a run, by their begin.
+    values: BTreeMap<usize, Announcement<()>>,
+}
+
+struct Announcement<T> {
+    end: usize,
+    /// Its number. A run ignores those from before it was prepared: the memory may be freed since.
+    number: u64,
+    what: T,
+}
+
+/// The number of announcements so far.
+pub fn announcements() -> u64 {
+    ANNOUNCED.lock().count
+}
+
+impl Announced {
+    /// The begin and the end of the value that the address belongs to.
+    fn value(&self, address: usize, since: u64) -> Option<(usize, usize)> {
+        let (begin, value) = find(&self.values, address, since)?;
+        Some((begin, value.end))
+    }
+
+    fn name(&self, address: usize, since: u64) -> Option<&str> {
+        let (_, name) = find(&self.names, address, since)?;
+        Some(&name.what)
+    }
+}
+
+fn find<T>(
+    all: &BTreeMap<usize, Announcement<T>>,
+    address: usize,
+    since: u64,
+) -> Option<(usize, &Announcement<T>)> {
+    let (&begin, found) = all.range(..=address).next_back()?;
+    (address < found.end && found.number >= since).then_some((begin, found))
+}
+
+fn announce<T>(
+    all: &mut BTreeMap<usize, Announcement<T>>,
+    number: u64,
+    address: usize,
+    size: usize,
+    what: T,
+) {
+    let end = address + size;
+    // These are of memory that was freed.
+    let old: Vec<_> = all.range(address..end).map(|(&begin, _)| begin).collect();
+    old.iter().for_each(|begin| _ = all.remove(begin));
+    all.insert(address, Announcement { end, number, what });
+}
+
+/// Names memory.
+pub fn name(address: usize, size: usize, name: String) {
+    let announced = &mut *ANNOUNCED.lock();
+    let number = announced.count;
+    announced.count += 1;
+    announce(&mut announced.names, number, address, size, name);
+}
+
+/// A value was allocated before a run. Its lines belong to no other value.
+pub fn allocated_before(address: usize, size: usize) {
+    let announced = &mut *ANNOUNCED.lock();
+    let number = announced.count;
+    announced.count += 1;
+    announce(&mut announced.values, number, address, size, ());
 }
 
 struct Known {
@@ -59,21 +141,57 @@ struct Counts {
 }
 
 impl Memory {
+    /// Without lines. Announcements count from this number on.
+    pub fn new(since: u64) -> Self {
+        Self {
+            since,
+            ..Self::default()
+        }
+    }
+
     /// The line of an address, as an index.
     pub fn find(&mut self, address: usize) -> u32 {
-        let Self {
-            lines,
-            granules,
-            plain,
-            ..
-        } = self;
-        *granules.entry(address / GRANULE).or_insert_with(|| {
-            *plain.entry(address / LINE).or_insert_with(|| {
-                let line = Line::default();
-                lines.push(Known { line, address });
-                last(lines)
-            })
-        })
+        match self.granules.get(&(address / GRANULE)) {
+            Some(&line) => line,
+            None => self.find_first(address),
+        }
+    }
+
+    /// The line of an address that was not used before.
+    #[cold]
+    fn find_first(&mut self, address: usize) -> u32 {
+        if let Some((begin, end)) = ANNOUNCED.lock().value(address, self.since) {
+            let first_line = self.add_lines(begin, end - begin, Line::default());
+            self.place(begin, end - begin, first_line);
+            return self.granules[&(address / GRANULE)];
+        }
+        let lines = &mut self.lines;
+        let line = *self.plain.entry(address / LINE).or_insert_with(|| {
+            let line = Line::default();
+            lines.push(Known { line, address });
+            (lines.len() - 1) as u32
+        });
+        self.granules.insert(address / GRANULE, line);
+        line
+    }
+
+    /// Adds lines for a value, which may begin anywhere in the first one. Returns the first.
+    fn add_lines(&mut self, address: usize, size: usize, line: Line) -> u32 {
+        let first = self.lines.len() as u32;
+        for number in 0..size.div_ceil(LINE) + 1 {
+            let address = address + number * LINE;
+            self.lines.push(Known { line, address });
+        }
+        first
+    }
+
+    /// Places a value on lines.
+    fn place(&mut self, address: usize, size: usize, first_line: u32) {
+        let before = address % LINE;
+        for offset in (0..size).step_by(GRANULE) {
+            let line = first_line + ((before + offset) / LINE) as u32;
+            self.granules.insert((address + offset) / GRANULE, line);
+        }
     }
 
     pub fn line(&mut self, at: u32) -> &mut Line {
@@ -88,20 +206,9 @@ impl Memory {
             pool.push(old.first_line);
         }
         let free = self.pools.get_mut(&(core, size)).and_then(Vec::pop);
-        let first_line = free.unwrap_or_else(|| {
-            let first = self.lines.len() as u32;
-            // The value may begin anywhere in its first line.
-            for _ in 0..size.div_ceil(LINE) + 1 {
-                let line = Line::owned_by(core);
-                self.lines.push(Known { line, address });
-            }
-            first
-        });
-        let before = address % LINE;
-        for offset in (0..size).step_by(GRANULE) {
-            let line = first_line + ((before + offset) / LINE) as u32;
-            self.granules.insert((address + offset) / GRANULE, line);
-        }
+        let first_line =
+            free.unwrap_or_else(|| self.add_lines(address, size, Line::owned_by(core)));
+        self.place(address, size, first_line);
         let value = Value {
             core,
             size,
@@ -110,8 +217,8 @@ impl Memory {
         self.values.insert(address, value);
     }
 
-    pub fn name(&mut self, address: usize, size: usize, name: String) {
-        self.names.insert(address, (address + size, name));
+    pub fn forget_counts(&mut self) {
+        self.counts.clear();
     }
 
     /// Counts an access that took time beyond its own cost.
@@ -171,9 +278,8 @@ impl Memory {
         let places: Vec<_> = sites.iter().take(2).map(|&(_, site)| place(site)).collect();
         let places = places.join(", ");
         let address = self.lines[line as usize].address;
-        let named = self.names.range(..=address).next_back();
-        match named.filter(|(_, (end, _))| address < *end) {
-            Some((_, (_, name))) => format!("{name} at {places}"),
+        match ANNOUNCED.lock().name(address, self.since) {
+            Some(name) => format!("{name} at {places}"),
             None => places,
         }
     }
@@ -182,10 +288,6 @@ impl Memory {
 /// The part of a path after `src/`.
 fn short(file: &str) -> &str {
     file.rsplit_once("src/").map_or(file, |(_, short)| short)
-}
-
-fn last(lines: &[Known]) -> u32 {
-    (lines.len() - 1) as u32
 }
 
 /// A hasher for a few numbers. It is fast, and the same in every run.
@@ -237,6 +339,32 @@ mod tests {
         assert_eq!(memory.find(6447), own);
         assert_eq!(memory.find(6448), neighbour);
         assert_eq!(memory.line(own).owner(), Some(1));
+    }
+
+    #[test]
+    fn a_value_from_before_the_run_has_lines_of_its_own_and_no_owner() {
+        // No other test uses these addresses.
+        allocated_before(1 << 40, 32);
+        name((1 << 40) + 64, 64, "system".to_owned());
+        let since = announcements();
+        let mut late = Memory::new(since);
+        let [first, second] = [0, 32].map(|offset| late.find((1 << 40) + offset));
+        assert_eq!(first, second, "they were announced before");
+
+        let mut memory = Memory::default();
+        let own = memory.find((1 << 40) + 16);
+        let neighbour = memory.find((1 << 40) + 32);
+        assert_ne!(own, neighbour);
+        assert_eq!(memory.find(1 << 40), own);
+        assert_eq!(memory.line(own).holders(), 0);
+
+        let named = memory.find((1 << 40) + 100);
+        memory.count_failed(named, Location::caller());
+        memory.count_failed(own, Location::caller());
+        let mut names: Vec<_> = memory.hottest().into_iter().map(|hot| hot.name).collect();
+        names.sort();
+        assert!(names[0].starts_with("memory.rs:"), "{names:?}");
+        assert!(names[1].starts_with("system at memory.rs:"), "{names:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use generator::Gn;
 
 use crate::description::Machine;
 use crate::line::Access;
-use crate::memory::Memory;
+use crate::memory::{self, Memory, allocated_before, announcements};
 use crate::outcome::Outcome;
 use crate::time::Time;
 
@@ -21,7 +21,8 @@ pub struct Simulation {
     machine: Machine,
     seed: u64,
     work: Time,
-    measured_from: Time,
+    /// The announcements before this one are of other runs.
+    announced_since: u64,
 }
 
 /// The reason why a run ended early.
@@ -74,13 +75,13 @@ struct Core {
 }
 
 impl Simulation {
-    /// A run on this machine, without work between the accesses.
+    /// A run on this machine, without work between the accesses. What the tasks use is made later.
     pub fn new(machine: Machine) -> Self {
         Self {
             machine,
             seed: 0,
             work: Time::ZERO,
-            measured_from: Time::ZERO,
+            announced_since: announcements(),
         }
     }
 
@@ -92,14 +93,6 @@ impl Simulation {
     /// The time that a core works before each access. It varies by a quarter to either side.
     pub fn work(self, work: Time) -> Self {
         Self { work, ..self }
-    }
-
-    /// The time from which accesses are counted. What is before warms up.
-    pub fn measured_from(self, measured_from: Time) -> Self {
-        Self {
-            measured_from,
-            ..self
-        }
     }
 
     /// Runs each task on its core until all have ended.
@@ -157,11 +150,11 @@ impl Running {
             ready: (0..cores).map(|core| Reverse((Time::ZERO, core))).collect(),
             parked: HashMap::new(),
             running: None,
-            memory: Memory::default(),
+            memory: Memory::new(simulation.announced_since),
             outcome: Outcome::default(),
             machine: simulation.machine,
             work: simulation.work,
-            measured_from: simulation.measured_from,
+            measured_from: Time::ZERO,
         };
         let before = STATE.replace(Some(state));
         assert!(before.is_none(), "a task cannot start another run");
@@ -294,26 +287,42 @@ pub fn now() -> Option<Time> {
     with_running(|state, core| state.cores[core].clock)
 }
 
+/// From now on, accesses are counted and the time of the cores is measured. What was counted before is
+/// forgotten.
+pub fn measure_from_now() {
+    with_running(|state, core| {
+        state.measured_from = state.cores[core].clock;
+        state.outcome = Outcome::default();
+        state.memory.forget_counts();
+    });
+}
+
 /// The current core works for this time.
 pub fn work(time: Time) {
     spend(|_| time);
 }
 
-/// Announces a value that the current core has just allocated. It gets lines of its own, from the
-/// memory that this core freed before. Outside of a run this does nothing.
+/// Announces a value that was just allocated. In a run it gets lines from the memory that its core
+/// freed before. Before a run it gets lines of its own, as if its thread had its own memory.
 pub fn allocated<T: ?Sized>(value: &T) {
-    let (address, size) = (std::ptr::from_ref(value).addr(), size_of_val(value));
-    with_running(|state, core| state.memory.allocated(core, address, size));
+    let (address, size) = place(value);
+    let in_run = with_running(|state, core| state.memory.allocated(core, address, size));
+    if in_run.is_none() {
+        allocated_before(address, size);
+    }
 }
 
-/// Names the memory of a value, for [`Outcome::hottest`]. Outside of a run this does nothing.
+/// Names the memory of a value, for [`Outcome::hottest`].
 pub fn name_memory<T: ?Sized>(value: &T, name: impl FnOnce() -> String) {
-    if current_core().is_some() {
-        // The name may come from simulated atomics, so the state must be free here.
-        let name = name();
-        let (address, size) = (std::ptr::from_ref(value).addr(), size_of_val(value));
-        with_running(|state, _| state.memory.name(address, size, name));
-    }
+    let (address, size) = place(value);
+    memory::name(address, size, name());
+}
+
+fn place<T: ?Sized>(value: &T) -> (usize, usize) {
+    (
+        std::ptr::from_ref(value).cast::<()>().addr(),
+        size_of_val(value),
+    )
 }
 
 /// Calls `f`, which makes values for a machine with this many cores: see [`cores`].

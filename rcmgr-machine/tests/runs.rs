@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcmgr_machine::{
     AtomicU64, AtomicU128, Backoff, Machine, Mutex, OnceBox, Ordering, Outcome, RunError,
-    Simulation, Time, current_core, now, work,
+    Simulation, Time, current_core, measure_from_now, now, work,
 };
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -38,6 +38,12 @@ fn tasks<S: Send + Sync + 'static>(
 fn run<S: Send + Sync + 'static>(cores: usize, shared: &Arc<S>, task: fn(&S, usize)) -> Outcome {
     let simulation = Simulation::new(machine()).work(ns(5.0));
     simulation.run(tasks(cores, shared, task)).unwrap()
+}
+
+/// One core without work between the accesses.
+fn run_alone<S: Send + Sync + 'static>(shared: &Arc<S>, task: fn(&S, usize)) -> Outcome {
+    let simulation = Simulation::new(machine());
+    simulation.run(tasks(1, shared, task)).unwrap()
 }
 
 #[test]
@@ -228,15 +234,14 @@ fn more_tasks_than_cores_are_refused() {
 fn only_the_measured_part_is_counted() {
     let counter = Arc::new(Padded(AtomicU64::new(0)));
     let task = |counter: &Padded<AtomicU64>, _: usize| {
-        while now().unwrap() < Time::from_ns(2000.0) {
-            counter.0.fetch_add(1, Ordering::Relaxed);
-        }
+        (0..100).for_each(|_| _ = counter.0.fetch_add(1, Ordering::Relaxed));
+        measure_from_now();
+        (0..7).for_each(|_| _ = counter.0.fetch_add(1, Ordering::Relaxed));
     };
-    let simulation = Simulation::new(machine()).measured_from(ns(1000.0));
-    let outcome = simulation.run(tasks(1, &counter, task)).unwrap();
-    let all = counter.0.load(Ordering::Relaxed);
-    assert!((all * 4 / 10..all * 6 / 10).contains(&outcome.accesses));
-    assert_eq!(outcome.core_time, outcome.end - ns(1000.0));
+    let outcome = run_alone(&counter, task);
+    assert_eq!((outcome.accesses, outcome.transfers), (7, 0));
+    assert_eq!(outcome.core_time, ns(machine().ns.update) * 7);
+    assert!(outcome.hottest.is_empty());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rcmgr_core::{
 };
 
 use super::handle::{Connection, Named, OfConnection, Stream, View};
+use super::primitives::name_memory;
 use super::registry::Registry;
 use super::scope::{Above, Scope};
 use crate::setting::Setting;
@@ -38,9 +39,12 @@ impl MutexResourceManager {
     /// A manager with these limits. The address limiters are the same as in rcmgr-atomic.
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let allowlisted = limits.allowlisted_system.conns;
+        let addresses = Addresses::new(limits.addresses.clone(), allowlisted, clock);
+        let registry = Arc::new(Registry::new(limits));
+        name_memory(&*registry, || "names".to_owned());
         Self {
-            addresses: Addresses::new(limits.addresses.clone(), allowlisted, clock),
-            registry: Arc::new(Registry::new(limits)),
+            registry,
+            addresses,
         }
     }
 

@@ -1,11 +1,10 @@
 //! The registry of the named scopes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
+use super::primitives::{AtomicBool, AtomicU64, Mutex, Ordering};
 use super::scope::{Above, Group, Map, Scope};
 
 /// All scopes except connections, streams and spans.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use parking_lot::Mutex;
 use rcmgr_core::{
     Error, Limit, LimitExceeded, Limits, PeerId, Priority, Resource, Result, ScopeId, ScopeName,
     ScopeStat,
 };
 
+use super::primitives::{Mutex, allocated, name_memory};
 use super::usage::{add, slots, threshold};
 
 pub type Map<K, V> = HashMap<K, V, RandomState>;
@@ -104,7 +104,7 @@ impl Group {
 
 impl Scope {
     pub fn new(name: impl Into<ScopeName>, limit: Limit, above: Above) -> Arc<Self> {
-        Arc::new(Self {
+        let scope = Arc::new(Self {
             name: name.into(),
             state: Mutex::new(State {
                 closed: false,
@@ -115,7 +115,10 @@ impl Scope {
                 attached: Attached::default(),
                 spans: 0,
             }),
-        })
+        });
+        allocated(&*scope);
+        name_memory(&*scope, || scope.name.class().to_string());
+        scope
     }
 
     pub const fn name(&self) -> &ScopeName {

@@ -154,7 +154,7 @@ pub struct Ratio {
     pub value: f64,
 }
 
-fn as_text<S: serde::Serializer>(
+pub fn as_text<S: serde::Serializer>(
     name: &impl std::fmt::Display,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

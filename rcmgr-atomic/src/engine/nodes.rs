@@ -13,7 +13,10 @@ impl Engine {
     /// The node of the service, which lives as long as the engine.
     pub fn service(&self, name: &str) -> Arc<Node> {
         self.services.read(name, Arc::clone).unwrap_or_else(|| {
-            let make = |name: &Arc<str>| Arc::new(self.make(ScopeId::Service(name.clone()), true));
+            let make = |name: &Arc<str>| {
+                self.make(ScopeId::Service(name.clone()), true)
+                    .into_shared()
+            };
             self.services
                 .change_or_insert(name.into(), make, |node| node.clone())
         })

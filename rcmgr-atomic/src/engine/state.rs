@@ -78,7 +78,7 @@ impl Engine {
                 enforced: limit(&limits),
                 dry_run: evaluated.map(limit),
             };
-            Arc::new(Node::new(id, parent, &[limit; 2]))
+            Node::new(id, parent, &[limit; 2]).into_shared()
         };
         let system = node(ScopeId::System, None, |limits| limits.system);
         let parent = Some(system.clone());

@@ -22,11 +22,7 @@ pub struct Unproven(Arc<Node>);
 impl Unproven {
     pub fn new(limits: &Limits) -> Self {
         let limit = limit_of_part(limits);
-        Self(Arc::new(Node::new(
-            ScopeId::AllowlistedTransient,
-            None,
-            &[limit; 2],
-        )))
+        Self(Node::new(ScopeId::AllowlistedTransient, None, &[limit; 2]).into_shared())
     }
 
     pub fn node(&self) -> &Arc<Node> {

@@ -31,7 +31,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use super::retire::Retire;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, allocated};
 use crate::words::UsesWord;
 
 /// A value that does something when its last use has ended.
@@ -80,6 +80,7 @@ impl<T> Shared<T> {
         });
         // SAFETY: it was just written.
         let counted = unsafe { counted.assume_init() };
+        allocated(&*counted);
         Self::at(NonNull::from(Box::leak(counted)))
     }
 

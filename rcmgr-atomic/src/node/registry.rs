@@ -42,7 +42,7 @@ impl<K: Eq + Hash> Registry<K> {
         };
         self.table.read(name, join).unwrap_or_else(|| {
             self.table
-                .change_or_insert(key(), |key| Arc::new(make(key)), |node| join(node))
+                .change_or_insert(key(), |key| make(key).into_shared(), |node| join(node))
         })
     }
 

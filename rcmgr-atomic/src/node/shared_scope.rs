@@ -16,7 +16,7 @@ use super::gauge::{ConnsGauge, MemoryGauge, StreamsGauge};
 use super::users::Users;
 use crate::counters::{Kind, MissedCell, Numbers, RefusalCounts, Slot};
 use crate::limits::{LimitReached, LimitsVersion, decode};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, name_memory};
 use crate::words::WaitedWord;
 
 /// The largest number of nodes that a leaf is charged on: the peer, its share of the protocol and
@@ -89,6 +89,13 @@ impl Node {
             dry_run,
             credit_bound: std::array::from_fn(|_| AtomicU64::new(0)),
         }
+    }
+
+    /// The node in its place in memory, where its words stay.
+    pub fn into_shared(self) -> Arc<Self> {
+        let node = Arc::new(self);
+        name_memory(&*node, || node.id.class().to_string());
+        node
     }
 
     /// An upper bound of the credit of a kind on this node.

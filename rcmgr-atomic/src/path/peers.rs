@@ -30,7 +30,7 @@ pub struct Peer<H: Home> {
 impl<H: Home> Peer<H> {
     fn new(node: Node) -> Self {
         Self {
-            node: Arc::new(node),
+            node: node.into_shared(),
             paths: Default::default(),
         }
     }

@@ -1,7 +1,6 @@
 //! A lock that is held for some dozens of instructions.
 
-use crossbeam_utils::Backoff;
-use parking_lot::{Mutex, MutexGuard};
+use super::primitives::{Backoff, Mutex, MutexGuard};
 
 /// A value behind a lock that is held for some dozens of instructions.
 ///

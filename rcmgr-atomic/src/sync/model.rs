@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+pub use once_cell::race::OnceBox;
 
 /// Whether loom explores this code.
 pub const IS_MODEL: bool = true;
@@ -23,6 +24,12 @@ pub fn order_seq_cst_accesses() {
 /// One shard, so that all threads contend for it. With one for each thread there would be no race
 /// to explore.
 pub const SHARDS: usize = 1;
+
+/// Nothing: only a simulated machine wants to know of allocated values.
+pub fn allocated<T>(_: &T) {}
+
+/// Nothing: only a simulated machine names its memory.
+pub fn name_memory<T>(_: &T, _: impl FnOnce() -> String) {}
 
 /// The shard of this thread: the only one.
 pub fn thread_shard() -> usize {

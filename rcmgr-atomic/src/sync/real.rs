@@ -1,15 +1,14 @@
-//! The shim in a server: real atomics, and locks of `parking_lot`.
+//! The shim in a server: real atomics, and locks of `parking_lot`; or those of a simulated machine.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, MutexGuard};
 
 use super::brief_lock::BriefLock;
+use super::primitives::{ArcSwap, Mutex, MutexGuard, OnceLock};
 
-pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
+pub use super::primitives::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicU128, OnceBox, Ordering, SHARDS, allocated, fence,
+    name_memory, thread_shard,
+};
 
 /// Whether loom explores this code.
 pub const IS_MODEL: bool = false;
@@ -17,31 +16,6 @@ pub const IS_MODEL: bool = false;
 /// Nothing: SeqCst accesses are in one order. The shim of loom needs it.
 #[inline(always)]
 pub fn order_seq_cst_accesses() {}
-
-/// The number of shards of a value that threads would otherwise contend for.
-pub const SHARDS: usize = 8;
-
-thread_local! {
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-/// The shard of this thread. Shards are given to threads round-robin.
-#[inline]
-pub fn thread_shard() -> usize {
-    match SHARD.get() {
-        shard if shard < SHARDS => shard,
-        _ => take_shard(),
-    }
-}
-
-#[cold]
-fn take_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: the number only spreads threads over shards.
-    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    SHARD.set(shard);
-    shard
-}
 
 /// A cell whose user argues why each access is sound. The interface is that of loom.
 #[derive(Debug)]
@@ -129,4 +103,4 @@ impl<T> Guarded<T> {
 }
 
 /// A value that is set once, and read without waiting.
-pub type SetOnce<T> = std::sync::OnceLock<T>;
+pub type SetOnce<T> = OnceLock<T>;

@@ -5,14 +5,13 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::thread::available_parallelism;
 
-use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::brief_lock::BriefLock;
+use super::primitives::{RandomState, cores, hasher};
 
 /// Values by name.
 pub struct Table<K, V> {
@@ -34,12 +33,11 @@ const SMALL: usize = 64;
 
 impl<K: Eq + Hash, V> Table<K, V> {
     pub fn new() -> Self {
-        let cores = available_parallelism().map_or(1, Into::into);
-        let shards = SHARDS_PER_CORE * cores;
+        let shards = SHARDS_PER_CORE * cores();
         let shard = |_| CachePadded::new(BriefLock::new(HashTable::new()));
         Self {
             shards: (0..shards).map(shard).collect(),
-            hasher: RandomState::new(),
+            hasher: hasher(),
         }
     }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
-use rcmgr_study::{Report, Sharing, Workload, engines};
+use rcmgr_machine::Machine;
+use rcmgr_study::{Report, Sharing, SimulationOptions, Workload, engines};
+
+use super::simulated::{Cores, machine};
 
 /// The options of `rcmgr study`.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +54,35 @@ pub struct Options {
     #[arg(long, conflicts_with = "seconds")]
     pub quick: bool,
 
+    /// Simulate a machine with many cores in place of measuring this one: the numbers of cores, such
+    /// as cores=1,2,8,64. About a second for each case
+    #[arg(long, value_name = "cores=N,...")]
+    #[arg(conflicts_with_all = ["threads", "rounds", "seconds", "peers", "quick", "csv", "html"])]
+    pub simulate: Option<Cores>,
+
+    /// The simulated machine: two-core-vm, desktop, one-socket, two-socket, or a file (.toml)
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "simulate",
+        default_value = "one-socket"
+    )]
+    #[arg(value_parser = machine)]
+    pub machine: Machine,
+
+    /// Measure each case on real threads, too, as far as this machine has the cores. Meaningful for a
+    /// machine from --calibrate
+    #[arg(long, requires = "simulate")]
+    pub beside_real: bool,
+
+    /// The seed of a simulation. The same seed and the same work give the same result
+    #[arg(long, requires = "simulate", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Measure two cores of this machine, and print it as a file for --machine
+    #[arg(long, exclusive = true)]
+    pub calibrate: bool,
+
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -77,6 +109,17 @@ impl Options {
         ];
         let chosen = formats.into_iter();
         chosen.filter_map(|(path, format)| Some((path.as_deref()?, format)))
+    }
+
+    /// The options of a simulation for the library.
+    pub fn simulated(&self, cores: &Cores) -> SimulationOptions {
+        let mut options = SimulationOptions::new(self.machine.clone(), cores.0.clone());
+        replace(&mut options.workloads, &self.workload);
+        replace(&mut options.engines, &self.engine);
+        replace(&mut options.sharings, &self.sharing);
+        options.beside_real = self.beside_real;
+        options.seed = self.seed;
+        options
     }
 
     /// The options for the library.

@@ -20,14 +20,9 @@ const BY_IMPORTANCE: [usize; 5] = [5, 10, 6, 8, 7];
 /// The report: a table for each workload, one for each of the other parts, and the ratios.
 pub fn text(report: &Report, columns: Option<usize>) -> String {
     let mut text = String::new();
-    let section = |text: &mut String, name: &str, about: &str| {
-        let line = format!("{name}: {about}\n");
-        let line = columns.map_or_else(|| line.clone(), |columns| wrapped(&line, columns));
-        writeln!(text, "{line}").expect("text takes anything");
-    };
+    let section = |text: &mut String, name: &str, about: &str| section(text, name, about, columns);
     let table = |text: &mut String, table: Table, droppable: &[usize]| {
-        let lines = fitted(table, columns, droppable);
-        writeln!(text, "{lines}\n").expect("text takes anything");
+        write_table(text, table, columns, droppable);
     };
     for &workload in Workload::ALL {
         if report.rows.iter().any(|row| row.workload == workload) {
@@ -55,6 +50,19 @@ pub fn text(report: &Report, columns: Option<usize>) -> String {
     }
     notes(&mut text, report);
     text
+}
+
+/// Writes the head of a section.
+pub fn section(text: &mut String, name: &str, about: &str, columns: Option<usize>) {
+    let line = format!("{name}: {about}\n");
+    let line = columns.map_or_else(|| line.clone(), |columns| wrapped(&line, columns));
+    writeln!(text, "{line}").expect("text takes anything");
+}
+
+/// Writes a table that fits the terminal.
+pub fn write_table(text: &mut String, table: Table, columns: Option<usize>, droppable: &[usize]) {
+    let lines = fitted(table, columns, droppable);
+    writeln!(text, "{lines}\n").expect("text takes anything");
 }
 
 fn notes(text: &mut String, report: &Report) {
@@ -172,7 +180,7 @@ fn spread(spread: Option<f64>) -> String {
 }
 
 /// Three significant digits.
-fn nanos(nanos: f64) -> String {
+pub fn nanos(nanos: f64) -> String {
     match nanos {
         ..10.0 => format!("{nanos:.2}"),
         ..100.0 => format!("{nanos:.1}"),
@@ -180,12 +188,12 @@ fn nanos(nanos: f64) -> String {
     }
 }
 
-fn ratio(ratio: Option<f64>) -> String {
+pub fn ratio(ratio: Option<f64>) -> String {
     ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 /// An empty table with columns of names on the left, and numbers on the right.
-fn lined<T: Into<comfy_table::Row>>(header: T, names: usize) -> Table {
+pub fn lined<T: Into<comfy_table::Row>>(header: T, names: usize) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
     for column in table.column_iter_mut().skip(names) {

@@ -176,12 +176,13 @@ pub fn of_crate(folder: &str) -> Vec<Source> {
     sources
 }
 
-/// The folders of the crates of the workspace.
+/// The folders of the crates of the workspace. One whose sources are a link has those of another.
 pub fn members() -> Vec<String> {
     let mut folders: Vec<String> = fs::read_dir(root())
         .expect("the workspace can be read")
         .map(|entry| entry.expect("the workspace can be read").path())
         .filter(|path| path.join("Cargo.toml").exists() && path.join("src").exists())
+        .filter(|path| !path.join("src").is_symlink())
         .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
         .collect();
     folders.sort();

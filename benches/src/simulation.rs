@@ -1,0 +1,179 @@
+//! The study on a simulated machine: the same workloads, on as many cores as the machine has.
+//!
+//! The time that a core works between two accesses is measured on one real thread: the time of an
+//! operation, less what its accesses cost on this machine, spread over them. So one simulated core of a
+//! machine with these costs is as fast as a real one; what is simulated is what more of them do.
+
+mod calibrate;
+mod case;
+mod report;
+mod work;
+
+use rcmgr_machine::{Machine, Simulation, Time};
+
+use crate::case::{Case, Sharing, Workload};
+use crate::engine::Engine;
+use crate::engines::{engines, simulated_engines};
+use crate::report::LeftOut;
+use crate::study::{Progress, StudyError, describe};
+
+use calibrate::one_core;
+
+pub use calibrate::calibrate;
+pub use report::{HotWord, SimulatedReport, SimulatedRow};
+
+use work::{Work, measured};
+
+/// The options of a simulated study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulationOptions {
+    /// The machine.
+    pub machine: Machine,
+    /// The numbers of cores that work at once.
+    pub cores: Vec<usize>,
+    /// The workloads.
+    pub workloads: Vec<Workload>,
+    /// The names of the engines.
+    pub engines: Vec<String>,
+    /// The kinds of sharing.
+    pub sharings: Vec<Sharing>,
+    /// The operations of each core that are measured, after three times as many that warm up. Where cores
+    /// are much slower than one alone, there are fewer.
+    pub operations: u64,
+    /// Whether each case is also measured on real threads, where this machine has the cores.
+    pub beside_real: bool,
+    /// The seed of the variation of the work.
+    pub seed: u64,
+}
+
+impl SimulationOptions {
+    /// All workloads, sharings and engines.
+    pub fn new(machine: Machine, cores: Vec<usize>) -> Self {
+        let names = simulated_engines();
+        let names = names.iter().map(|engine| engine.name().to_owned());
+        Self {
+            machine,
+            cores,
+            workloads: Workload::ALL.to_vec(),
+            engines: names.collect(),
+            sharings: Sharing::ALL.to_vec(),
+            operations: 1000,
+            beside_real: false,
+            seed: 1,
+        }
+    }
+}
+
+/// The reason why a workload is left out.
+const ADDRESSES: &str = "the locks of the address limiters are not simulated";
+
+/// Runs the study on a simulated machine, and calls `progress` before each step.
+///
+/// ```no_run
+/// use rcmgr_study::{SimulationOptions, Workload, simulate};
+///
+/// let machine = rcmgr_machine::Machine::shipped("one-socket").expect("it is shipped");
+/// let mut options = SimulationOptions::new(machine, vec![1, 8, 64]);
+/// options.workloads = vec![Workload::Stream];
+/// let report = simulate(&options, &mut |_| {})?;
+/// for row in &report.rows {
+///     println!("{} {}: {:.0} ns", row.engine, row.threads, row.ns_per_op);
+/// }
+/// # Ok::<(), rcmgr_study::StudyError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`StudyError`], if there is nothing to simulate, if the machine has too few cores, or if an engine
+/// gives another result than expected.
+pub fn simulate(
+    options: &SimulationOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SimulatedReport, StudyError> {
+    let simulated = simulated_engines();
+    let real = engines();
+    let named = |all: &'_ [Box<dyn Engine>], name: &str| -> Option<usize> {
+        all.iter().position(|engine| engine.name() == name)
+    };
+    let mut pairs = Vec::new();
+    for name in &options.engines {
+        let pair = named(&simulated, name).zip(named(&real, name));
+        pairs.push(pair.ok_or_else(|| StudyError::NotSimulated(name.clone()))?);
+    }
+    pairs.sort_unstable();
+    let mut report = SimulatedReport::new(options);
+    let mut cases = Vec::new();
+    for &workload in &options.workloads {
+        if workload == Workload::ConnectionIp {
+            report.left_out.push(LeftOut {
+                what: workload.to_string(),
+                why: ADDRESSES.to_owned(),
+            });
+            continue;
+        }
+        for &sharing in &options.sharings {
+            for &pair in &pairs {
+                let case = Case::new(workload, sharing, 1);
+                match simulated[pair.0].cannot(&case) {
+                    None => cases.push((case, pair)),
+                    Some(why) => report.leave_out(simulated[pair.0].name(), workload, why),
+                }
+            }
+        }
+    }
+    if cases.is_empty() || options.cores.is_empty() {
+        return Err(StudyError::NothingToDo);
+    }
+    let most = options.machine.cores();
+    if let Some(&cores) = options.cores.iter().find(|&&cores| cores > most) {
+        return Err(StudyError::TooManyCores {
+            machine: options.machine.name.clone(),
+            most,
+            cores,
+        });
+    }
+    let real_cores = match options.beside_real {
+        true => std::thread::available_parallelism().map_or(1, usize::from),
+        false => 0,
+    };
+    let here = one_core();
+    let steps = cases.len() * options.cores.len();
+    for (at, (case, pair)) in cases.into_iter().enumerate() {
+        let engine = &*simulated[pair.0];
+        let failed = |case: &Case, what| StudyError::Failed {
+            engine: engine.name().to_owned(),
+            case: describe(case),
+            what,
+        };
+        // The work is the same with any number of cores.
+        let alone = measured(&*real[pair.1], &case).map_err(|what| failed(&case, what))?;
+        let work = Work::of(engine, &case, &here, alone, options.operations)
+            .map_err(|what| failed(&case, what))?;
+        for (number, &cores) in options.cores.iter().enumerate() {
+            let case = Case {
+                threads: cores,
+                ..case
+            };
+            progress(Progress {
+                done: at * options.cores.len() + number,
+                steps,
+                now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
+            });
+            let simulation = Simulation::new(options.machine.clone())
+                .seed(options.seed)
+                .work(work.before_access);
+            let run = case::run(
+                simulation,
+                engine,
+                &case,
+                Time::from_ns(alone),
+                options.operations,
+            );
+            let run = run.map_err(|what| failed(&case, what))?;
+            let beside = (cores <= real_cores).then(|| measured(&*real[pair.1], &case));
+            let beside = beside.transpose().map_err(|what| failed(&case, what))?;
+            report.add(engine.name(), &case, &work, &run, beside);
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,158 @@
+//! Measures the costs of the machine that this runs on, for a simulated one of two cores.
+
+use std::hint::{black_box, spin_loop};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+use rcmgr_machine::{Costs, Machine};
+
+use crate::machine::Machine as RealMachine;
+use crate::pin::pin;
+use crate::stats::median;
+
+/// The measurements of each cost. The shortest counts: a disturbance makes them longer only.
+const ROUNDS: usize = 60;
+
+/// The operations of a measurement.
+const OPERATIONS: u64 = 2000;
+
+/// The hand-overs of a measurement to a parked thread: each takes microseconds.
+const WAKE_UPS: usize = 300;
+
+/// Invalidating one more copy, and a line that no core has, are not measured. These are the costs of
+/// the machine that the others are measured for.
+const BASE: &str = "two-core-vm";
+
+/// Measures two cores of this machine.
+pub fn calibrate() -> Machine {
+    let about = RealMachine::detect().describe();
+    let one = one_core();
+    let transfer = rounded((shortest(hand_over) - one.ns.update).max(0.0));
+    // A thread that wakes another works on after `wake`; the rest is the time until that one runs.
+    let [wake, woken] = wake_up();
+    Machine {
+        name: "this-machine".to_owned(),
+        about: format!("Two cores, measured: {about}."),
+        sources: vec!["rcmgr study --calibrate; invalidate and memory are estimates".to_owned()],
+        ns: Costs {
+            within_cluster: transfer,
+            within_socket: transfer,
+            across_sockets: transfer,
+            wake: rounded(wake),
+            wake_latency: rounded((woken - wake).max(0.0)),
+            ..one.ns
+        },
+        ..one
+    }
+}
+
+/// Measures what one core of this machine does alone.
+pub fn one_core() -> Machine {
+    let base = Machine::shipped(BASE).expect("it is shipped");
+    let word = CachePadded::new(AtomicU64::new(0));
+    let ns = Costs {
+        hit: alone(|| _ = word.load(Ordering::Acquire)),
+        update: alone(|| _ = word.fetch_add(1, Ordering::AcqRel)),
+        fence: alone(|| fence(Ordering::SeqCst)),
+        pause: alone(spin_loop),
+        yield_now: alone(thread::yield_now),
+        ..base.ns
+    };
+    Machine { ns, ..base }
+}
+
+fn rounded(ns: f64) -> f64 {
+    (ns * 10.0).round() / 10.0
+}
+
+fn shortest(mut measure: impl FnMut() -> f64) -> f64 {
+    let rounds = (0..ROUNDS).map(|_| measure());
+    rounds.fold(f64::INFINITY, f64::min)
+}
+
+/// The time of an operation on one thread, in nanoseconds.
+fn alone(operation: impl Fn()) -> f64 {
+    rounded(shortest(|| {
+        let start = Instant::now();
+        for _ in 0..OPERATIONS {
+            black_box(operation());
+        }
+        per(start.elapsed(), OPERATIONS)
+    }))
+}
+
+fn per(time: Duration, operations: u64) -> f64 {
+    time.as_nanos() as f64 / operations as f64
+}
+
+/// The time from one thread's compare-and-swap on a word until the other thread's succeeds, as
+/// core-to-core-latency measures it.
+fn hand_over() -> f64 {
+    let word = CachePadded::new(AtomicU64::new(0));
+    let take_turns = |first: u64| {
+        for turn in (first..2 * OPERATIONS).step_by(2) {
+            while word
+                .compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {}
+        }
+    };
+    per(in_turns(&take_turns), 2 * OPERATIONS)
+}
+
+/// Runs it on two threads, one of which begins. The time from the start of both to the end.
+fn in_turns(take_turns: &(impl Fn(u64) + Sync)) -> Duration {
+    let barrier = Barrier::new(2);
+    thread::scope(|scope| {
+        let one = |number| {
+            let barrier = &barrier;
+            move || {
+                pin(number);
+                barrier.wait();
+                let start = Instant::now();
+                take_turns(number as u64);
+                start.elapsed()
+            }
+        };
+        let both = [0, 1].map(|number| scope.spawn(one(number)));
+        let took = both.map(|thread| thread.join().expect("it does not panic"));
+        took[0].max(took[1])
+    })
+}
+
+/// The time that a thread takes to wake a parked one, and the time until that one has run.
+fn wake_up() -> [f64; 2] {
+    const END: u64 = u64::MAX / 2;
+    let woken = CachePadded::new(AtomicU64::new(0));
+    let [mut waking, mut running] = [Vec::new(), Vec::new()];
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            pin(1);
+            while woken.load(Ordering::Acquire) < END {
+                thread::park();
+                woken.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        for _ in 0..WAKE_UPS {
+            let before = woken.load(Ordering::Acquire);
+            // Long enough that the other thread is parked again.
+            let asleep = Instant::now() + Duration::from_micros(50);
+            while Instant::now() < asleep {
+                spin_loop();
+            }
+            let start = Instant::now();
+            sleeper.thread().unpark();
+            waking.push(start.elapsed().as_nanos() as f64);
+            while woken.load(Ordering::Acquire) == before {
+                spin_loop();
+            }
+            running.push(start.elapsed().as_nanos() as f64);
+        }
+        woken.store(END, Ordering::Release);
+        sleeper.thread().unpark();
+    });
+    [median(&waking), median(&running)]
+}

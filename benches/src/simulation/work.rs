@@ -1,0 +1,83 @@
+//! The time that a core works between its accesses, from a measurement on one real thread.
+
+use std::time::Duration;
+
+use rcmgr_machine::{Machine, Simulation, Time};
+
+use crate::case::Case;
+use crate::engine::{Engine, Unexpected};
+use crate::measure::{throughput, warm_up};
+use crate::stats::median;
+
+use super::case::run;
+
+const WARM_UP: Duration = Duration::from_millis(3);
+const SLICE: Duration = Duration::from_millis(1);
+
+/// Measurements go on until so many are undisturbed, or until there are so many in all.
+const ENOUGH: usize = 15;
+const MOST: usize = 150;
+
+/// The least number of undisturbed measurements that count alone.
+const LEAST: usize = 3;
+
+/// The work of an engine in a case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Work {
+    /// The time of an operation on one real thread, in nanoseconds.
+    pub real_ns: f64,
+    /// The accesses of an operation.
+    pub accesses: f64,
+    /// The work before each access.
+    pub before_access: Time,
+}
+
+/// The time of a case on real threads, divided by the operations of all of them, in nanoseconds: the
+/// median of the measurements in which no thread was preempted, if there are enough.
+///
+/// # Errors
+///
+/// [`Unexpected`], if an operation had another result than expected.
+pub fn measured(engine: &dyn Engine, case: &Case) -> Result<f64, Unexpected> {
+    let setup = engine.set_up(case)?;
+    let mut workers = setup.workers(case)?;
+    let batch = warm_up(&mut workers, WARM_UP)?;
+    let [mut all, mut undisturbed] = [Vec::new(), Vec::new()];
+    while undisturbed.len() < ENOUGH && all.len() < MOST {
+        let slice = throughput(&mut workers, batch, SLICE)?;
+        all.push(slice.ns_per_op());
+        undisturbed.extend(slice.undisturbed.then(|| slice.ns_per_op()));
+    }
+    drop(workers);
+    setup.end()?;
+    let is_enough = undisturbed.len() >= LEAST;
+    Ok(median(if is_enough { &undisturbed } else { &all }))
+}
+
+impl Work {
+    /// The work of a case whose operation takes `real_ns` on one thread of the real machine, which has
+    /// these costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`measured`].
+    pub fn of(
+        engine: &dyn Engine,
+        case: &Case,
+        real_machine: &Machine,
+        real_ns: f64,
+        operations: u64,
+    ) -> Result<Self, Unexpected> {
+        let simulation = Simulation::new(real_machine.clone());
+        let run = run(simulation, engine, case, Time::from_ns(real_ns), operations)?;
+        let operations = run.operations.max(1) as f64;
+        let accesses = run.outcome.accesses as f64 / operations;
+        // If the accesses alone take longer than the real operation, there is no work.
+        let left = (real_ns - run.length.as_ns() / operations).max(0.0);
+        Ok(Self {
+            real_ns,
+            accesses,
+            before_access: Time::from_ns(left / accesses.max(1.0)),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! The study on a simulated machine: every case ends at zero, counts add up, and the rows show what
+//! contention does.
+
+use rcmgr_machine::Machine;
+use rcmgr_study::{
+    Sharing, SimulatedReport, SimulationOptions, StudyError, Workload, calibrate, simulate,
+};
+
+fn options(workload: Workload, engines: &[&str], sharing: Sharing) -> SimulationOptions {
+    let machine = Machine::shipped("one-socket").unwrap();
+    SimulationOptions {
+        workloads: vec![workload],
+        engines: engines.iter().map(ToString::to_string).collect(),
+        sharings: vec![sharing],
+        operations: 200,
+        ..SimulationOptions::new(machine, vec![1, 16])
+    }
+}
+
+fn run(options: &SimulationOptions) -> SimulatedReport {
+    simulate(options, &mut |progress| {
+        assert!(progress.done < progress.steps)
+    })
+    .unwrap()
+}
+
+/// The throughput of 16 cores relative to that of one.
+fn scaling(report: &SimulatedReport, engine: &str, sharing: Sharing) -> f64 {
+    let of = |threads| {
+        let workload = report.rows[0].workload;
+        report
+            .row(workload, engine, sharing, threads)
+            .unwrap()
+            .ns_per_op
+    };
+    of(1) / of(16)
+}
+
+#[test]
+fn every_engine_and_workload_ends_at_zero_on_two_simulated_cores() {
+    let mut machine = Machine::shipped("two-core-vm").unwrap();
+    machine.name = "small".to_owned();
+    // An error is returned if a charge is left, or a result is not the expected one.
+    let all = SimulationOptions {
+        operations: 50,
+        ..SimulationOptions::new(machine, vec![2])
+    };
+    let report = run(&all);
+    let workloads: Vec<_> = report.rows.iter().map(|row| row.workload).collect();
+    for &workload in Workload::ALL {
+        let is_there = workloads.contains(&workload);
+        assert_eq!(is_there, workload != Workload::ConnectionIp, "{workload}");
+    }
+    for row in &report.rows {
+        assert!(row.simulated && row.ops > 0, "{row:?}");
+        assert!(row.transfers_per_op <= row.accesses_per_op, "{row:?}");
+        assert!((0.0..=1.0).contains(&row.waiting), "{row:?}");
+        assert!(
+            row.p50_ns <= row.p99_ns && row.p99_ns <= row.p999_ns,
+            "{row:?}"
+        );
+    }
+    let left_out: Vec<_> = report
+        .left_out
+        .iter()
+        .map(|one| one.what.as_str())
+        .collect();
+    assert_eq!(left_out, ["floor, memory-near-limit", "connection-ip"]);
+}
+
+#[test]
+fn one_core_with_the_costs_of_this_machine_is_as_fast_as_the_thread_that_was_measured() {
+    let mut options = options(Workload::Stream, &["atomic", "mutex"], Sharing::Path);
+    options.machine = calibrate();
+    options.cores = vec![1];
+    for row in &run(&options).rows {
+        let off = row.ns_per_op / row.real_ns;
+        assert!((0.8..1.25).contains(&off), "{off}: {row:?}");
+    }
+}
+
+#[test]
+fn nothing_shared_scales_with_the_cores_and_one_line_does_not() {
+    let alone = run(&options(
+        Workload::Memory,
+        &["floor", "atomic"],
+        Sharing::None,
+    ));
+    for engine in ["floor", "atomic"] {
+        let scaling = scaling(&alone, engine, Sharing::None);
+        assert!((14.0..16.5).contains(&scaling), "{engine}: {scaling}");
+    }
+    let shared = run(&options(Workload::Memory, &["floor"], Sharing::Path));
+    assert!(scaling(&shared, "floor", Sharing::Path) < 4.0);
+    let row = shared
+        .row(Workload::Memory, "floor", Sharing::Path, 16)
+        .unwrap();
+    // Six of the seven scopes are shared; each is touched twice.
+    assert!((11.0..12.5).contains(&row.transfers_per_op), "{row:?}");
+    assert!(row.waiting > 0.5, "{row:?}");
+}
+
+#[test]
+fn hot_words_have_the_names_of_their_scopes() {
+    let report = run(&options(
+        Workload::Memory,
+        &["atomic-exact"],
+        Sharing::System,
+    ));
+    let row = report
+        .row(Workload::Memory, "atomic-exact", Sharing::System, 16)
+        .unwrap();
+    let hottest = &row.hottest[0].name;
+    let is_shared = ["system at ", "service at ", "protocol at "];
+    let is_shared = is_shared.iter().any(|scope| hottest.starts_with(scope));
+    assert!(
+        is_shared && hottest.contains("node/gauge/memory.rs:"),
+        "{hottest}"
+    );
+}
+
+#[test]
+fn what_cannot_be_simulated_is_an_error() {
+    let error = |options: &SimulationOptions| simulate(options, &mut |_| {}).unwrap_err();
+    let semaphore = options(Workload::Memory, &["semaphore"], Sharing::Path);
+    let unknown = StudyError::NotSimulated("semaphore".to_owned());
+    assert_eq!(error(&semaphore), unknown);
+    let addresses = options(Workload::ConnectionIp, &["atomic"], Sharing::Path);
+    assert_eq!(error(&addresses), StudyError::NothingToDo);
+    let mut many = options(Workload::Memory, &["floor"], Sharing::Path);
+    many.cores = vec![65];
+    let text = error(&many).to_string();
+    assert_eq!(text, "one-socket has 64 cores, not 65");
+}

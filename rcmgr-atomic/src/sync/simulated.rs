@@ -1,0 +1,23 @@
+//! The atomics and locks that the shim is made of: those of a simulated machine.
+//!
+//! The crate `rcmgr-atomic-simulated` has the same sources as this one, and sets `cfg(simulated)`. So
+//! both engines are in one program, and the real one has no trace of the simulation.
+
+pub use ahash::RandomState;
+pub use rcmgr_machine::{
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicU128, Backoff, Mutex, MutexGuard, OnceBox,
+    OnceLock, Ordering, allocated, cores, fence, name_memory,
+};
+
+/// The number of shards of a value that threads would otherwise contend for.
+pub const SHARDS: usize = 8;
+
+/// The shard of this core.
+pub fn thread_shard() -> usize {
+    rcmgr_machine::current_core().unwrap_or(0) % SHARDS
+}
+
+/// A hasher with the same seed in every run, so that runs are the same.
+pub fn hasher() -> RandomState {
+    RandomState::with_seeds(1, 2, 3, 4)
+}
