@@ -101,7 +101,7 @@ pub fn simulate(
         pairs.push(pair.ok_or_else(|| StudyError::NotSimulated(name.clone()))?);
     }
     pairs.sort_unstable();
-    let mut report = SimulatedReport::new(options);
+    let mut report = SimulatedReport::new(&options.machine, options.seed);
     let mut cases = Vec::new();
     for &workload in &options.workloads {
         if workload == Workload::ConnectionIp {

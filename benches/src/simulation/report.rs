@@ -6,7 +6,6 @@ use serde::Serialize;
 use crate::case::{Case, Sharing, Workload};
 use crate::report::{LeftOut, as_text};
 
-use super::SimulationOptions;
 use super::case::Run;
 use super::work::Work;
 
@@ -88,11 +87,11 @@ pub struct HotWord {
 }
 
 impl SimulatedReport {
-    pub(super) fn new(options: &SimulationOptions) -> Self {
+    pub(super) fn new(machine: &Machine, seed: u64) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            machine: options.machine.clone(),
-            seed: options.seed,
+            machine: machine.clone(),
+            seed,
             rows: Vec::new(),
             left_out: Vec::new(),
         }
