@@ -184,15 +184,11 @@ fn run_together<T: Send>(
 /// How often this thread was preempted so far, where the system says so.
 fn preemptions() -> Option<u64> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;
-    let counts = |line: &str| {
-        Some(
-            line.strip_prefix("nonvoluntary_ctxt_switches:")?
-                .trim()
-                .parse()
-                .ok()?,
-        )
+    let count = |line: &str| {
+        let number = line.strip_prefix("nonvoluntary_ctxt_switches:")?;
+        number.trim().parse().ok()
     };
-    status.lines().find_map(counts)
+    status.lines().find_map(count)
 }
 
 #[cfg(test)]

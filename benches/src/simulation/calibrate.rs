@@ -54,8 +54,8 @@ pub fn one_core() -> Machine {
     let base = Machine::shipped(BASE).expect("it is shipped");
     let word = CachePadded::new(AtomicU64::new(0));
     let ns = Costs {
-        hit: alone(|| _ = word.load(Ordering::Acquire)),
-        update: alone(|| _ = word.fetch_add(1, Ordering::AcqRel)),
+        hit: alone(|| word.load(Ordering::Acquire)),
+        update: alone(|| word.fetch_add(1, Ordering::AcqRel)),
         fence: alone(|| fence(Ordering::SeqCst)),
         pause: alone(spin_loop),
         yield_now: alone(thread::yield_now),
@@ -74,11 +74,11 @@ fn shortest(mut measure: impl FnMut() -> f64) -> f64 {
 }
 
 /// The time of an operation on one thread, in nanoseconds.
-fn alone(operation: impl Fn()) -> f64 {
+fn alone<T>(operation: impl Fn() -> T) -> f64 {
     rounded(shortest(|| {
         let start = Instant::now();
         for _ in 0..OPERATIONS {
-            black_box(operation());
+            let _ = black_box(operation());
         }
         per(start.elapsed(), OPERATIONS)
     }))
