@@ -1,0 +1,4 @@
+//! A resource manager for rust-libp2p: every connection, stream and file descriptor of a swarm is
+//! accounted on all its scopes, and refused where a limit says so.
+
+#![forbid(unsafe_code)]
