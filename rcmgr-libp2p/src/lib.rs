@@ -2,3 +2,12 @@
 //! accounted on all its scopes, and refused where a limit says so.
 
 #![forbid(unsafe_code)]
+
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "streams follow their negotiation from the next step on"
+    )
+)]
+mod negotiation;
