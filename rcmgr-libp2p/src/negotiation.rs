@@ -15,6 +15,8 @@ mod messages;
 mod written;
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 use std::ops::ControlFlow;
@@ -100,6 +102,16 @@ impl Negotiation {
     /// multistream-select.
     pub(crate) fn is_over(&self) -> bool {
         self.running.is_none()
+    }
+
+    /// How many bytes of messages are kept.
+    #[cfg(test)]
+    fn kept_bytes(&self) -> usize {
+        let Some(running) = &self.running else {
+            return 0;
+        };
+        let proposal = (running.dialer.as_ref()).and_then(|dialer| dialer.proposal.as_ref());
+        running.written.kept_bytes() + proposal.map_or(0, |name| name.len())
     }
 
     fn after(&mut self, step: Step) -> Option<Arc<str>> {

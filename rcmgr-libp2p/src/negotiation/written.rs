@@ -53,4 +53,9 @@ impl Written {
         }
         Ok(None)
     }
+
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.part.as_ref().map_or(0, Vec::len)
+    }
 }
