@@ -186,6 +186,11 @@ fn check(watch: &Watched) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn the_protocol_that_is_read_is_the_one_that_multistream_select_settled(scenario in scenarios()) {
         for watch in run(&scenario) {

@@ -214,12 +214,45 @@ fn an_answer_must_repeat_the_whole_proposal_and_nothing_more() {
     ] {
         let mut dialer = dialer_that_proposed(proposal);
         assert_eq!(read(&mut dialer, &[header(), name(answer)].concat()), None);
-        let without_line_feed = message(format!("{proposal}/"));
-        assert_eq!(read(&mut dialer, &without_line_feed), None);
+        for unended in [format!("{proposal}/"), proposal.to_owned()] {
+            assert_eq!(read(&mut dialer, &message(unended)), None);
+        }
         assert_eq!(
             read(&mut dialer, &name(proposal)).as_deref(),
             Some(proposal)
         );
+    }
+}
+
+#[test]
+fn only_a_whole_rejection_takes_the_proposal_back() {
+    for answer in ["n", "na", "na\n\n", "nb\n"] {
+        let mut dialer = dialer_that_proposed("/a");
+        assert_eq!(read(&mut dialer, &message(answer)), None);
+        assert_eq!(read(&mut dialer, &name("/a")).as_deref(), Some("/a"));
+    }
+}
+
+#[test]
+fn a_proposal_of_two_lines_is_settled_by_the_first_byte_and_by_no_answer() {
+    // multistream-select takes such an answer for a list of protocols.
+    let mut dialer = dialer_that_proposed("/a\n/b");
+    assert_eq!(
+        read(&mut dialer, &[header(), name("/a\n/b")].concat()),
+        None
+    );
+    assert_eq!(write(&mut dialer, b"x").as_deref(), Some("/a\n/b"));
+}
+
+#[test]
+fn a_message_with_a_name_inside_is_no_name() {
+    for role in [Role::Listener, Role::Dialer] {
+        let mut negotiation = Negotiation::new(role);
+        for byte in [header(), message("x/a\n")].concat() {
+            assert_eq!(write(&mut negotiation, &[byte]), None);
+        }
+        assert_eq!(negotiation.kept_bytes(), 0);
+        assert!(!negotiation.is_over());
     }
 }
 
