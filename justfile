@@ -59,7 +59,7 @@ fuzz-proxy-headers cases="130000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-guard --test proxy_protocol
 
 # negotiations of libp2p streams, read beside multistream-select (about ten minutes)
-fuzz-negotiation cases="2000000":
+fuzz-negotiation cases="3000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-libp2p --lib negotiation::oracle
 
 # every workload on every engine, alone and shared: a table, and what the arguments ask for

@@ -87,7 +87,10 @@ impl Negotiation {
     /// Returns the protocol that is settled when these bytes are passed on: of a listener, the name
     /// that it confirms; of a dialer, its proposal, if bytes follow before the answer is read.
     pub(crate) fn before_write(&self, bytes: &[u8]) -> Option<Arc<str>> {
-        self.clone().on_written(bytes)
+        // A copy takes the bytes. It shares the proposal, and has no other memory unless the inner
+        // stream has cut a message.
+        let mut running = self.running.as_ref()?.clone();
+        running.write(bytes).break_value().flatten()
     }
 
     /// Takes the bytes that the inner stream has taken.
