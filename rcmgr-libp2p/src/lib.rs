@@ -2,3 +2,16 @@
 //! accounted on all its scopes, and refused where a limit says so.
 
 #![forbid(unsafe_code)]
+
+mod error;
+mod muxer;
+mod refusal;
+mod resources;
+mod services;
+mod transport;
+
+pub use error::Error;
+pub use muxer::LimitedMuxer;
+pub use refusal::refusal;
+pub use resources::Resources;
+pub use transport::{LimitExt, Limited, Upgrade};
