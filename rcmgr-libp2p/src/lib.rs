@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
+mod muxer;
 #[cfg_attr(
     not(test),
     expect(
@@ -11,3 +13,13 @@
     )
 )]
 mod negotiation;
+mod refusal;
+mod resources;
+mod services;
+mod transport;
+
+pub use error::Error;
+pub use muxer::LimitedMuxer;
+pub use refusal::refusal;
+pub use resources::Resources;
+pub use transport::{LimitExt, Limited, Upgrade};

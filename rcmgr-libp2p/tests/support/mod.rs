@@ -1,0 +1,139 @@
+//! Swarms over loopback under limits.
+
+#![allow(dead_code)]
+
+use std::time::Duration;
+
+use libp2p::core::transport::upgrade::Version;
+use libp2p::futures::StreamExt;
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use rcmgr_atomic::{Limits, Manager};
+use rcmgr_core::ManagerStat;
+use rcmgr_libp2p::{LimitExt, Resources};
+
+/// The transports that each test tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Tcp,
+    Quic,
+}
+
+impl Kind {
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Quic];
+
+    pub fn listen_address(self) -> Multiaddr {
+        let text = match self {
+            Self::Tcp => "/ip4/127.0.0.1/tcp/0",
+            Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
+        };
+        text.parse().unwrap()
+    }
+
+    /// Descriptors of a connection.
+    pub fn fds(self) -> u64 {
+        match self {
+            Self::Tcp => 1,
+            Self::Quic => 0,
+        }
+    }
+}
+
+pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
+    let mut limits = Limits::unlimited();
+    change(&mut limits);
+    Manager::new(limits).unwrap()
+}
+
+/// A swarm with TCP and QUIC under the limits of `resources`.
+pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_other_transport(|key| {
+            let tcp = tcp::tokio::Transport::new(tcp::Config::default())
+                .upgrade(Version::V1Lazy)
+                .authenticate(noise::Config::new(key)?)
+                .multiplex(yamux::Config::default());
+            Ok(tcp.limited(resources))
+        })
+        .unwrap()
+        .with_other_transport(|key| {
+            quic::tokio::Transport::new(quic::Config::new(key)).limited(resources)
+        })
+        .unwrap()
+        .with_behaviour(|_| behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .build()
+}
+
+/// Listens on loopback. Returns the address.
+pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Multiaddr {
+    swarm.listen_on(kind.listen_address()).unwrap();
+    loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            return address;
+        }
+    }
+}
+
+/// Runs a swarm until its task is aborted.
+pub fn spawn<B>(mut swarm: Swarm<B>) -> Running
+where
+    B: NetworkBehaviour + Send,
+    B::ToSwarm: Send,
+{
+    Running(tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    }))
+}
+
+/// A swarm that runs. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Running(tokio::task::JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Waits until `condition` holds, and fails after twenty seconds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = tokio::time::Instant::now();
+    while !condition() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "not within 20 s: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until the manager counts nothing at all.
+pub async fn until_nothing_is_held(manager: &Manager) {
+    let started = tokio::time::Instant::now();
+    loop {
+        let stat = manager.stat();
+        if is_zero(&stat) {
+            return;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "still held: {stat:#}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn is_zero(stat: &ManagerStat) -> bool {
+    stat.system.is_zero()
+        && stat.transient.is_zero()
+        && stat.allowlisted_system.is_zero()
+        && stat.allowlisted_transient.is_zero()
+        && stat.services.values().all(rcmgr_core::ScopeStat::is_zero)
+        && stat.protocols.is_empty()
+        && stat.peers.is_empty()
+}
