@@ -5,21 +5,18 @@
 
 mod error;
 mod muxer;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "streams follow their negotiation from the next step on"
-    )
-)]
 mod negotiation;
 mod refusal;
 mod resources;
+mod scope_of;
 mod services;
+mod stream;
 mod transport;
 
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;
 pub use resources::Resources;
+pub use scope_of::scope_of;
+pub use stream::LimitedStream;
 pub use transport::{LimitExt, Limited, Upgrade};

@@ -1,16 +1,24 @@
-//! The wrapper of a muxer: it keeps the connection charged.
+//! The wrapper of a muxer: each stream is charged from its start to its end.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
 use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
+use rcmgr_core::Direction;
 
 use crate::resources::Resources;
+use crate::stream::LimitedStream;
+
+/// The most inbound streams that are refused before other work of the connection gets its turn.
+const REFUSED_IN_A_ROW: usize = 32;
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
+    ///
+    /// A refused inbound stream is reset. A refused outbound stream fails with the error on each read
+    /// and write, and nothing of it reaches the remote. The connection goes on in both cases.
     #[derive(Debug)]
     pub struct LimitedMuxer<M> {
         // Before the connection, so that its socket is closed before its descriptor is released.
@@ -32,21 +40,41 @@ impl<M> LimitedMuxer<M> {
 }
 
 impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
-    type Substream = M::Substream;
+    type Substream = LimitedStream<M::Substream>;
     type Error = M::Error;
 
     fn poll_inbound(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        self.project().inner.poll_inbound(cx)
+        let mut this = self.project();
+        let (connection, resources) = (this.connection, this.resources);
+        for _ in 0..REFUSED_IN_A_ROW {
+            let inner = ready!(this.inner.as_mut().poll_inbound(cx))?;
+            match resources.open_stream(connection, Direction::Inbound) {
+                Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
+                Err(_) => drop(inner),
+            }
+        }
+        // The muxer has registered no waker: it has more.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_outbound(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        self.project().inner.poll_outbound(cx)
+        let this = self.project();
+        let (connection, resources) = (this.connection, this.resources);
+        // The manager is asked before the muxer, which would announce the stream to the remote.
+        let scope = match resources.open_stream(connection, Direction::Outbound) {
+            Ok(scope) => scope,
+            Err(error) => return Poll::Ready(Ok(LimitedStream::refused(error))),
+        };
+        // While the muxer has no room for a stream, its charge is released until the next call.
+        let inner = ready!(this.inner.poll_outbound(cx))?;
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources)))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

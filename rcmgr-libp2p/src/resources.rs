@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use libp2p_core::Multiaddr;
-use rcmgr_atomic::{Connection, Manager};
+use rcmgr_atomic::{Connection, Manager, Stream};
 use rcmgr_core::{Amount, Direction, Endpoint, KIB, Priority, Result, UsesFd};
 
 use crate::services;
@@ -111,6 +111,10 @@ impl Resources {
         self.0.swallows
     }
 
+    pub(crate) fn service_of(&self, protocol: &str) -> Option<&Arc<str>> {
+        self.0.services.get(protocol)
+    }
+
     /// A connection with its flat memory. It is transient until its peer is set.
     pub(crate) fn open_connection(
         &self,
@@ -124,5 +128,14 @@ impl Resources {
             connection.reserve_memory(self.0.connection_memory, Priority::Always)?;
         }
         Ok(connection)
+    }
+
+    /// A stream with its flat memory. It is transient until its protocol is set.
+    pub(crate) fn open_stream(&self, on: &Connection, direction: Direction) -> Result<Stream> {
+        let stream = on.open_stream(direction)?;
+        if self.0.stream_memory > 0 {
+            stream.reserve_memory(self.0.stream_memory, Priority::Always)?;
+        }
+        Ok(stream)
     }
 }

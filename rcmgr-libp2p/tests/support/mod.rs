@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod streams;
+
 use std::time::Duration;
 
 use libp2p::core::transport::upgrade::Version;
