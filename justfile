@@ -62,6 +62,10 @@ fuzz-proxy-headers cases="130000000":
 fuzz-negotiation cases="3000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-libp2p --lib negotiation::oracle
 
+# the proxy with everything at random for ten minutes: nothing is left in the end
+soak seconds="600":
+    RCMGR_SOAK_SECONDS={{ seconds }} cargo test --release -p rcmgr-guard --test soak
+
 # every workload on every engine, alone and shared: a table, and what the arguments ask for
 study *arguments:
     cargo run --release -- study {{ arguments }}

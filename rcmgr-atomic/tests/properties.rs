@@ -120,9 +120,9 @@ fn limits(allowlist: &[&str]) -> impl Strategy<Value = Limits> + use<> {
     seed.prop_map(move |seed| random_limits(&mut Rng::with_seed(seed), &operations))
 }
 
-/// Connections of one peer, of which the first holds memory up to a little below or above the part of
-/// the system's limit that a priority may use. Then small reservations and releases at every priority,
-/// for which there is credit.
+/// Connections of one peer. The first holds memory up to a little below or above the part of the
+/// system's limit that a priority may use. Then come small reservations and releases at every
+/// priority. There is credit for them.
 fn ops_near_a_part_of_the_limit() -> impl Strategy<Value = (Limits, Vec<(usize, Op)>)> {
     let limit = select(&[4000, 40_000, 400_000][..]);
     let part = select(&[Priority::Low, Priority::Medium, Priority::High][..]);

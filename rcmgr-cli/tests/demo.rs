@@ -1,45 +1,14 @@
 //! Runs `rcmgr demo`.
 
+mod demo_report;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn rcmgr(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rcmgr"))
-        .args(arguments)
-        .output()
-        .expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// The stdout of a run that must succeed.
-fn report(run: &Output) -> &str {
-    let (report, errors) = (text(&run.stdout), text(&run.stderr));
-    assert_eq!(run.status.code(), Some(0), "{report}\n{errors}");
-    assert!(report.contains("ok: every counter is zero"));
-    assert!(report.contains("ok: no limit was ever exceeded"));
-    assert!(!report.contains("FAILED"), "{report}");
-    report
-}
-
-/// The cells after the name of a row.
-fn row<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
-    let cells = |line: &'a str| line.split('|').map(str::trim).skip(1);
-    let found = report.lines().find(|line| cells(line).next() == Some(name));
-    let Some(line) = found else {
-        panic!("no {name} in\n{report}")
-    };
-    cells(line).skip(1).collect()
-}
-
-fn number(cell: &str) -> u64 {
-    cell.replace(',', "").parse().expect("a number")
-}
+use demo_report::{number, rcmgr, report, row, text};
 
 /// The stderr of a run with a wrong argument.
 fn complaint(arguments: &[&str]) -> String {

@@ -1,25 +1,9 @@
 //! The part of `rcmgr demo` with a server of few slots. Its clients wait two seconds for an answer, so
 //! no other demo runs beside it.
 
-use std::process::Command;
+mod demo_report;
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// The cells after the name of a row.
-fn row<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
-    let cells = |line: &'a str| line.split('|').map(str::trim).skip(1);
-    let found = report.lines().find(|line| cells(line).next() == Some(name));
-    let Some(line) = found else {
-        panic!("no {name} in\n{report}")
-    };
-    cells(line).skip(1).collect()
-}
-
-fn number(cell: &str) -> u64 {
-    cell.replace(',', "").parse().expect("a number")
-}
+use demo_report::{number, rcmgr, report, row};
 
 /// One address takes all slots of a server. A limit per source, which the proxy enforces, leaves
 /// them to others.
@@ -27,12 +11,8 @@ fn number(cell: &str) -> u64 {
 fn behind_the_proxy_every_honest_client_is_served_although_one_address_wants_all_500_slots() {
     for options in [&[][..], &["--one-address"]] {
         let arguments = ["demo", "--seconds=5", "--connections=50", "--no-http"];
-        let program = env!("CARGO_BIN_EXE_rcmgr");
-        let arguments = [&arguments, options].concat();
-        let run = Command::new(program).args(arguments).output();
-        let run = run.expect("the program starts");
-        let (report, errors) = (text(&run.stdout), text(&run.stderr));
-        assert_eq!(run.status.code(), Some(0), "{report}\n{errors}");
+        let run = rcmgr(&[&arguments, options].concat());
+        let report = report(&run);
         let title = "one address floods a server with 500 slots";
         assert_eq!(row(report, title).len(), 3, "{report}");
         let served = row(report, "honest clients with an answer within 2.0 s");

@@ -86,6 +86,9 @@ counts! {
     refused_by_transient,
     /// Clients refused for another reason: the manager is closed.
     refused_by_other,
+    /// Connections closed because only trusted senders of PROXY headers may connect, and their address is
+    /// none of these.
+    untrusted_senders,
     /// Connections closed because a PROXY header was required, and was wrong or late, or because too
     /// many of its sender waited for theirs.
     bad_headers,

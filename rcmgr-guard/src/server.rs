@@ -2,25 +2,32 @@
 
 mod control;
 mod drain;
+mod own_listeners;
 mod shed;
 mod worker;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcmgr_atomic::Manager;
 use tokio_util::sync::CancellationToken;
 
 use self::control::Control;
 pub use self::drain::Drained;
+use self::own_listeners::Named;
 use self::worker::{Opened, Order, Worker};
 use crate::counts::Counts;
 use crate::descriptors::in_reserve;
 use crate::session::{Front, Shared};
 use crate::settings::{Listen, Settings, Workers};
+
+/// How long a change of the listeners waits for sockets that are about to be closed.
+const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 
 /// A proxy that runs.
 ///
@@ -35,7 +42,7 @@ use crate::settings::{Listen, Settings, Workers};
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::{TcpListener, TcpStream};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// use rcmgr_atomic::{Limits, Manager};
 /// use rcmgr_guard::{
@@ -89,13 +96,38 @@ struct State {
     listeners: Vec<Listener>,
 }
 
+/// Closes the listeners when it is dropped.
+struct Undo(Vec<Listener>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        close(std::mem::take(&mut self.0));
+    }
+}
+
 /// A listener on all workers.
 struct Listener {
     front: Arc<Front>,
     /// The address that it listens on: with a port of the kernel if the settings have port 0.
     address: SocketAddr,
     closing: CancellationToken,
+    /// Disconnected when its sockets are closed.
+    is_open: Receiver<Infallible>,
 }
+
+/// Closes listeners, and waits until their addresses are free.
+fn close(listeners: Vec<Listener>) {
+    for listener in &listeners {
+        listener.closing.cancel();
+    }
+    let end = Instant::now() + LONGEST_CLOSE;
+    for listener in listeners {
+        let left = end.saturating_duration_since(Instant::now());
+        // A worker may hang. Then the address is free later.
+        let _ = listener.is_open.recv_timeout(left);
+    }
+}
+
 impl Server {
     /// Starts the workers, and listens on all addresses.
     ///
@@ -115,8 +147,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Two listeners on one address, an address that cannot be listened on, or a thread that cannot
-    /// start. Nothing runs then.
+    /// Two listeners on one address, a backend that is a listener of this server, an address that
+    /// cannot be listened on, or a thread that cannot start. Nothing runs then.
+    ///
+    /// Names of backends are looked up for that, for at most two seconds. One that is not found by then
+    /// is no error: it is looked up again when it is connected to.
     pub fn start(manager: Manager, settings: Settings) -> io::Result<Self> {
         Self::start_with(manager, settings, |_| Ok(None))
     }
@@ -167,8 +202,8 @@ impl Server {
     ///
     /// A listener whose address was there before keeps its socket. Its new timeouts apply to all
     /// sessions, its other new settings to clients that arrive from now on. A listener whose address
-    /// is gone accepts nothing, and its sessions go on. A change of the workers needs a restart: a
-    /// warning says so.
+    /// is gone is closed when this returns, and its sessions go on. A change of the workers needs a
+    /// restart: a warning says so. After the end of the server has begun, the listeners stay as they are.
     ///
     /// # Errors
     ///
@@ -185,12 +220,12 @@ impl Server {
         let running = self.lock().workers;
         if running != workers {
             tracing::warn!(
-                "the proxy still runs {} workers, own descriptors {}: {} workers, own descriptors \
-                 {} need a restart",
-                running.count,
-                running.own_descriptors,
+                "workers = {} and own-descriptors = {} need a restart: until then the proxy has {} \
+                 and {}",
                 workers.count,
                 workers.own_descriptors,
+                running.count,
+                running.own_descriptors,
             );
         }
         Ok(())
@@ -238,40 +273,25 @@ impl Server {
     /// Adds, changes and removes listeners; all or nothing.
     fn change_listeners(&self, settings: Vec<Listen>) -> io::Result<()> {
         check_addresses(&settings)?;
+        // Without the lock, because a lookup takes long.
+        let named = Named::of(&settings);
         let mut state = self.lock();
-        let reserve = reserve(state.workers, &settings);
-        let mut before: Vec<Option<Listener>> = Vec::new();
-        before.extend(state.listeners.drain(..).map(Some));
+        if self.control.shared.ending.is_cancelled() {
+            tracing::debug!("the proxy ends, so its listeners are not changed");
+            return Ok(());
+        }
         // For each new listener, the one of before that has its address.
         let mut kept: Vec<Option<usize>> = Vec::new();
         for listen in &settings {
-            let same = |(at, old): (usize, &Option<Listener>)| {
-                let is_free = !kept.contains(&Some(at));
-                let has_address =
-                    |old: &Listener| [old.front.on(), old.address].contains(&listen.on);
-                is_free && old.as_ref().is_some_and(has_address)
+            let same = |(at, old): (usize, &Listener)| {
+                !kept.contains(&Some(at)) && [old.front.on(), old.address].contains(&listen.on)
             };
-            let found = before.iter().enumerate().position(same);
-            kept.push(found);
+            kept.push(state.listeners.iter().enumerate().position(same));
         }
         // The new ones first, because only they can fail.
-        let mut opened = Vec::new();
-        for (listen, kept) in settings.iter().zip(&kept) {
-            if kept.is_none() {
-                match self.open(listen, state.workers, reserve) {
-                    Ok(listener) => opened.push(listener),
-                    Err(error) => {
-                        for listener in opened {
-                            listener.closing.cancel();
-                        }
-                        state.listeners = before.into_iter().flatten().collect();
-                        let reason = format!("cannot listen on {}: {error}", listen.on);
-                        return Err(io::Error::new(error.kind(), reason));
-                    }
-                }
-            }
-        }
+        let opened = self.open_new(&settings, &kept, &named, &state)?;
         let mut opened = opened.into_iter();
+        let mut before = Vec::from_iter(state.listeners.drain(..).map(Some));
         for (listen, kept) in settings.into_iter().zip(kept) {
             match kept.and_then(|at| before[at].take()) {
                 Some(listener) => {
@@ -281,10 +301,43 @@ impl Server {
                 None => state.listeners.extend(opened.next()),
             }
         }
-        for listener in before.into_iter().flatten() {
-            listener.closing.cancel();
-        }
+        drop(state);
+        close(before.into_iter().flatten().collect());
         Ok(())
+    }
+
+    /// Opens the listeners that are not kept. If one of them fails, or a backend is a listener, none
+    /// is open.
+    fn open_new(
+        &self,
+        settings: &[Listen],
+        kept: &[Option<usize>],
+        named: &Named,
+        state: &State,
+    ) -> io::Result<Vec<Listener>> {
+        let address = |(listen, kept): (&Listen, &Option<usize>)| match kept {
+            Some(at) => state.listeners[*at].address,
+            None => listen.on,
+        };
+        let mut on = Vec::from_iter(settings.iter().zip(kept).map(address));
+        named.check(settings, &on)?;
+        let reserve = reserve(state.workers, settings);
+        // Those that are open already are closed if a later one fails.
+        let mut opened = Undo(Vec::new());
+        for (listen, (kept, on)) in settings.iter().zip(kept.iter().zip(&mut on)) {
+            if kept.is_some() {
+                continue;
+            }
+            let listener = self.open(listen, state.workers, reserve).map_err(|error| {
+                let reason = format!("cannot listen on {}: {error}", listen.on);
+                io::Error::new(error.kind(), reason)
+            })?;
+            *on = listener.address;
+            opened.0.push(listener);
+        }
+        // Again, with the ports that the kernel has chosen.
+        named.check(settings, &on)?;
+        Ok(std::mem::take(&mut opened.0))
     }
 
     /// Listens on one address, on all workers.
@@ -299,6 +352,7 @@ impl Server {
         // Dropped without having been disarmed, it closes the sockets of the workers that succeeded.
         let undo = closing.clone().drop_guard();
         let front = Arc::new(Front::new(listen.clone(), shared));
+        let (keeps_open, is_open) = channel();
         let mut address = listen.on;
         for worker in &self.workers {
             address = worker.listen(Order {
@@ -309,6 +363,7 @@ impl Server {
                 reserve,
                 opened: Arc::clone(&self.opened),
                 closing: closing.clone(),
+                keeps_open: keeps_open.clone(),
             })?;
         }
         undo.disarm();
@@ -316,6 +371,7 @@ impl Server {
             front,
             address,
             closing,
+            is_open,
         })
     }
 

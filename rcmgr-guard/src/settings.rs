@@ -79,8 +79,8 @@ impl Listen {
 /// How the PROXY protocol is used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProxyProtocol {
-    /// The networks of the proxies in front. From these each connection must begin with a header,
-    /// and from all others a header is never looked for. Empty: no connection has a header.
+    /// The networks of the proxies in front. From these each connection must begin with a header.
+    /// Connections from elsewhere are closed. Empty: no connection has a header, from anywhere.
     pub accept_from: Vec<IpNet>,
     /// The version of the header that is sent to the backend, if any.
     pub send: Option<ProxyVersion>,

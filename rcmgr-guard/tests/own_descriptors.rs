@@ -76,6 +76,8 @@ fn each_worker_has_its_own_descriptors_and_the_process_holds_more_than_its_limit
         for client in &mut clients {
             expect_reset(client).await;
         }
-        proxy.end().await;
+        proxy.is_idle().await;
+        let drained = proxy.drain(LONG).await.unwrap();
+        assert_eq!((drained.cut, drained.left), (CLIENTS / 3, 0));
     });
 }

@@ -148,7 +148,7 @@ fn change(settings: &mut Settings, backends: &[SocketAddr]) {
         listener.splice = chance(2);
         let version = [ProxyVersion::V1, ProxyVersion::V2][fastrand::usize(..2)];
         listener.proxy_protocol.send = chance(3).then_some(version);
-        listener.proxy_protocol.accept_from = match chance(5) {
+        listener.proxy_protocol.accept_from = match chance(2) {
             true => Vec::new(),
             false => vec!["127.0.7.200/32".parse().unwrap()],
         };

@@ -133,6 +133,10 @@ impl Observer {
 
 /// The file that the limits in force come from.
 #[derive(Clone)]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "only the live view shows it")
+)]
 pub(crate) enum FileInForce {
     /// Only a watcher may know it.
     Unknown,

@@ -166,6 +166,24 @@ impl<S> GuardedStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> GuardedStream<S> {
+    /// A read while the first byte is awaited.
+    #[inline(never)]
+    fn poll_first_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // A read into no space says nothing about the client.
+        let has_space = buf.remaining() > 0;
+        let read = self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));
+        if has_space && matches!(read, Poll::Ready(Ok(()))) {
+            self.first_byte = None;
+        }
+        read
+    }
+}
+
 impl<S> AsRef<S> for GuardedStream<S> {
     fn as_ref(&self) -> &S {
         &self.io
@@ -181,13 +199,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
         if self.first_byte.is_none() {
             return self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));
         }
-        // A read into no space says nothing about the client.
-        let has_space = buf.remaining() > 0;
-        let read = self.poll_io(cx, Side::Read, |io, cx| io.poll_read(cx, buf));
-        if has_space && matches!(read, Poll::Ready(Ok(()))) {
-            self.first_byte = None;
-        }
-        read
+        self.poll_first_read(cx, buf)
     }
 }
 

@@ -125,11 +125,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Io<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        // Bytes that arrive are no request yet, so they move no deadline.
-        match &mut this.idle {
-            Some(idle) if read.is_pending() => idle.poll_over(cx).map(|()| Err(idle.error())),
-            _ => read,
+        let stream = Pin::new(&mut this.stream);
+        let Some(idle) = &mut this.idle else {
+            return stream.poll_read(cx, buf);
+        };
+        match stream.poll_read(cx, buf) {
+            // Bytes that arrive are no request yet, so they move no deadline.
+            Poll::Pending => idle.poll_over(cx).map(|()| Err(idle.error())),
+            read => read,
         }
     }
 }

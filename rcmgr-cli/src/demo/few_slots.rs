@@ -1,4 +1,4 @@
-//! A server with few slots that nobody can change. One address takes all of them: first without a
+//! A server with few slots that cannot be changed. One address takes all of them: first without a
 //! proxy, then with the proxy of `rcmgr guard` in front of the server.
 
 mod clients;

@@ -105,10 +105,20 @@ impl Unguarded {
             }
         }
         drop(listener);
-        while let Some(ended) = guests.join_next().await {
-            panics += u64::from(ended.is_err());
+        loop {
+            tokio::select! {
+                ended = guests.join_next() => match ended {
+                    Some(ended) => panics += u64::from(ended.is_err()),
+                    None => break panics,
+                },
+                // A request of a client that has left may still exhaust the memory. Its connection
+                // waits for the crash.
+                () = self.exhausted.notified() => {
+                    self.tally.server.crashes.one();
+                    guests.shutdown().await;
+                }
+            }
         }
-        panics
     }
 
     /// Serves a connection from its hello to its end.

@@ -13,8 +13,12 @@ use crate::demo::grouped;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The counters that have lines, and the reason in words.
-const REASONS: [(&str, &str); 7] = [
+const REASONS: [(&str, &str); 8] = [
     ("bad_headers", "the PROXY header was wrong, late or missing"),
+    (
+        "untrusted_senders",
+        "they came from outside of proxy-protocol.accept-from",
+    ),
     ("queue_full", "the queue was full"),
     ("queue_timed_out", "they waited too long for room"),
     ("no_backend", "no backend could be connected to"),

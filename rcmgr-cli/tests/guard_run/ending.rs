@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::support::{Backend, Client, DEADLINE, Folder, eventually, is_closed};
+use super::clients::{Backend, Client, is_closed};
+use super::process::{DEADLINE, Folder, eventually};
 
 fn text(backend: &Backend, drain: &str) -> String {
     format!(

@@ -1,6 +1,7 @@
-//! Limits: who is refused, who comes in although the server is full, and the dry run.
+//! Limits: refused clients, clients that a full server admits, and the dry run.
 
-use super::support::{Backend, Client, Folder};
+use super::clients::{Backend, Client};
+use super::process::Folder;
 
 #[test]
 fn an_address_gets_as_many_connections_as_its_limit_and_others_are_served() {
@@ -21,7 +22,7 @@ fn an_address_gets_as_many_connections_as_its_limit_and_others_are_served() {
     );
     // A connection that ends makes room.
     drop(first);
-    super::support::eventually("there is room", || {
+    super::process::eventually("there is room", || {
         Client::connect(address).sends_anything()
     });
 }
@@ -67,4 +68,21 @@ fn the_option_dry_run_does_the_same() {
     let _first = Client::served_by("a", address);
     let _second = Client::served_by("a", address);
     guard.line("warning: dry run: service:db would have refused 1 inbound connection");
+}
+
+#[test]
+fn operators_come_in_while_other_clients_have_all_descriptors_that_they_may_have() {
+    let backend = Backend::start("a");
+    let allowlist = "[Addresses]\nAllowlist = [\"127.0.0.9/32\"]\n";
+    let folder = Folder::new(&(backend.behind("127.0.0.1:0") + allowlist));
+    let command = "ulimit -Sn 200; ulimit -Hn 200; exec \"$RCMGR\" guard guard.toml";
+    let mut guard = folder.start_in_shell(command, std::process::Stdio::null());
+    let address = guard.address();
+    assert_eq!(guard.count("18 connections with 200 file descriptors"), 1);
+    let mut clients: Vec<_> = (0..18).map(|_| Client::served_by("a", address)).collect();
+    Client::connect(address).expect_refused();
+    let mut operator = Client::connect_from([127, 0, 0, 9], address);
+    operator.is_served_by("a");
+    operator.echoes("hello");
+    clients.iter_mut().for_each(|client| client.echoes("hello"));
 }

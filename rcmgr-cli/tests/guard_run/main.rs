@@ -2,9 +2,10 @@
 
 #![cfg(target_os = "linux")]
 
+mod clients;
 mod ending;
 mod limits;
+mod process;
 mod reload;
 mod start;
-mod support;
 mod view;

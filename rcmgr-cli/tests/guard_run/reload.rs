@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use super::support::{Backend, Client, Folder, eventually, free, is_closed};
+use super::clients::{Backend, Client, is_closed};
+use super::process::{Folder, eventually, free};
 
 #[test]
 fn limits_and_listeners_of_a_changed_file_are_applied_and_no_connection_is_touched() {
@@ -116,7 +117,10 @@ fn what_needs_a_restart_is_a_warning() {
     let changed = "[guard]\nworkers = 2\nview = \"127.0.0.1:0\"\n";
     folder.write("guard.toml", &(backend.behind(on) + changed));
     guard.line("limits reloaded");
-    assert_eq!(guard.count("warning: the proxy still runs 1 workers"), 1);
+    assert_eq!(
+        guard.count("warning: workers = 2 and own-descriptors = false need a restart"),
+        1
+    );
     assert_eq!(guard.count("warning: the live view stays as it is"), 1);
     Client::served_by("a", on).echoes("hello");
 }

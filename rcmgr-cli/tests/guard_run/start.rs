@@ -4,7 +4,8 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
-use super::support::{Backend, Client, Folder, free, is_closed};
+use super::clients::{Backend, Client, is_closed};
+use super::process::{Folder, free};
 
 #[test]
 fn bytes_go_through_the_listener_of_a_file() {
@@ -41,7 +42,7 @@ fn each_worker_may_have_its_own_descriptors_and_signals_still_arrive() {
     let mut clients: Vec<_> = (0..8).map(|_| Client::served_by("a", address)).collect();
     clients.iter_mut().for_each(|client| client.echoes("hello"));
     assert_eq!(
-        super::support::json(view)["system"]["used"]["conns-inbound"],
+        super::process::json(view)["system"]["used"]["conns-inbound"],
         8
     );
     drop(clients);
@@ -90,7 +91,7 @@ fn the_soft_limit_of_descriptors_is_raised_and_limits_above_are_warnings() {
     guard.line("500 connections with 1,164 file descriptors");
     let raised = "guard.toml:6: warning: System.ConnsInbound: 600 is more than the file \
                   descriptors allow: at most 500";
-    super::support::eventually(raised, || guard.count(raised) == 1);
+    super::process::eventually(raised, || guard.count(raised) == 1);
 }
 
 #[test]

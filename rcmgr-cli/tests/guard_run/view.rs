@@ -1,6 +1,7 @@
 //! The live view: its page, its JSON and its metrics.
 
-use super::support::{Backend, Client, Folder, get, json};
+use super::clients::{Backend, Client};
+use super::process::{Folder, get, json};
 
 fn text(backend: &Backend) -> String {
     backend.behind("127.0.0.1:0") + "[guard]\nview = \"127.0.0.1:0\"\n"
@@ -50,8 +51,8 @@ fn the_counters_of_each_listener_are_in_the_metrics_and_in_the_view() {
     let backend = Backend::start("a");
     // Each client must send a header first, and the other listener has no backend.
     let headers = "proxy-protocol = { accept-from = [\"127.0.0.0/8\"] }\n";
-    let nobody = super::support::free();
-    let second = format!("[[listen]]\non = \"127.0.0.1:0\"\nto = \"{nobody}\"\n");
+    let unused = super::process::free();
+    let second = format!("[[listen]]\non = \"127.0.0.1:0\"\nto = \"{unused}\"\n");
     let view = "[guard]\nview = \"127.0.0.1:0\"\n";
     let folder = Folder::new(&(backend.behind("127.0.0.1:0") + headers + &second + view));
     let mut guard = folder.start("guard.toml");
@@ -70,7 +71,7 @@ fn the_counters_of_each_listener_are_in_the_metrics_and_in_the_view() {
         "s: no backend could be connected to",
     ];
     for reason in reasons {
-        super::support::eventually(reason, || guard.count(reason) == 1);
+        super::process::eventually(reason, || guard.count(reason) == 1);
     }
 
     let metrics = get(view, "/metrics");

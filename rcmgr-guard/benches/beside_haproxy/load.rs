@@ -20,7 +20,7 @@ const MESSAGE: usize = 64;
 /// Connections of a transfer.
 const BULK_CLIENTS: usize = 4;
 /// Bytes of each of them.
-const BULK: usize = 160 << 20;
+const BULK: usize = 256 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// The addresses of the clients.

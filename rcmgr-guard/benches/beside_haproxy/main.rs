@@ -36,11 +36,13 @@ const NOT_REACHED: u64 = 9_000;
 const REACHED: u64 = 20;
 /// A proxy with one descriptor table holds so many connections, if it may have 20,000 descriptors.
 const IDLE: usize = 9_500;
-/// The descriptors of a process that are not for connections.
-const OTHER_DESCRIPTORS: u64 = 200;
+/// Connections that a proxy may have beyond those that are measured.
+const SPARE: u64 = 200;
 /// With a descriptor table for each worker.
 const IDLE_IN_TABLES: usize = 20_000;
 const TABLES: usize = 3;
+/// The descriptors of each table: the kernel does not spread the connections evenly.
+const IN_A_TABLE: u64 = (2 * IDLE_IN_TABLES / TABLES) as u64 + 600;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Load = fn(SocketAddr) -> Pin<Box<dyn Future<Output = io::Result<f64>>>>;
@@ -155,6 +157,8 @@ impl Options {
 }
 
 fn compare(options: &Options) -> Result<()> {
+    // The processes that are started have the same limit.
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
     let other = match proxy::haproxy_version() {
         Some(version) => {
             println!(
@@ -190,11 +194,20 @@ fn compare(options: &Options) -> Result<()> {
         ("memory, all addresses different", Sources::Different, 1.4),
     ] {
         if options.include(name) {
-            println!("{}", memory(options.pairs, name, sources, goal, other)?);
+            let goal = goal_beside(other, goal);
+            println!(
+                "{}",
+                memory(options.pairs, name, sources, goal, other, descriptors)?
+            );
         }
     }
     if options.include("idle in tables") {
-        idle_in_tables()?;
+        match descriptors < IN_A_TABLE {
+            true => {
+                println!("{IDLE_IN_TABLES} idle connections need {IN_A_TABLE} file descriptors")
+            }
+            false => idle_in_tables()?,
+        }
     }
     if options.include("honest clients under flood") {
         for kind in [Kind::Guard, other] {
@@ -202,6 +215,11 @@ fn compare(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The goals are ratios to HAProxy.
+fn goal_beside(other: Kind, goal: f64) -> Option<f64> {
+    (other == Kind::HaProxy).then_some(goal)
 }
 
 /// Both proxies, in pairs. The first of a pair is the second of the next one.
@@ -227,6 +245,7 @@ fn cpu(
     other: Kind,
     setup: &Setup,
 ) -> Result<Figures> {
+    let goal = goal_beside(other, workload.goal);
     let guard = Proxy::start(Kind::Guard, setup)?;
     let other = Proxy::start(other, setup)?;
     let full = workload.per_source == REACHED;
@@ -249,7 +268,7 @@ fn cpu(
     Ok(Figures {
         workload: workload.name,
         unit: workload.unit.0,
-        goal: workload.goal,
+        goal,
         pairs: in_pairs(pairs, measure)?,
     })
 }
@@ -273,11 +292,12 @@ fn memory(
     pairs: usize,
     name: &'static str,
     sources: Sources,
-    goal: f64,
+    goal: Option<f64>,
     other: Kind,
+    descriptors: u64,
 ) -> Result<Figures> {
-    let (descriptors, _) = rlimit::Resource::NOFILE.get()?;
-    let connections = IDLE.min((descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2) as usize);
+    let most = proxy::most_connections(descriptors).saturating_sub(SPARE);
+    let connections = IDLE.min(most as usize);
     if connections < IDLE {
         println!("{descriptors} file descriptors are allowed: {connections} idle connections");
     }

@@ -23,8 +23,10 @@ use crate::process::{Process, wait_for_end};
 /// The longest silence that each proxy allows.
 const IDLE: Duration = Duration::from_secs(3600);
 const CONNECT: Duration = Duration::from_secs(5);
-/// How many connections HAProxy may have: 20,000 file descriptors allow about as many.
+/// How many connections HAProxy may have.
 const MOST_CONNECTIONS: u64 = 9_700;
+/// The file descriptors of HAProxy that are not for connections. It does not start with fewer.
+const OTHER_DESCRIPTORS: u64 = 600;
 
 /// A proxy to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,16 @@ impl Proxy {
     }
 }
 
+/// How many connections each proxy may have with this limit of file descriptors.
+pub const fn most_connections(descriptors: u64) -> u64 {
+    let allowed = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2;
+    if allowed < MOST_CONNECTIONS {
+        allowed
+    } else {
+        MOST_CONNECTIONS
+    }
+}
+
 /// The version of HAProxy, if it is installed.
 pub fn haproxy_version() -> Option<String> {
     let output = Command::new("haproxy").arg("-v").output().ok()?;
@@ -97,10 +109,11 @@ fn haproxy(setup: &Setup) -> io::Result<Proxy> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let (seconds, connect) = (IDLE.as_secs(), CONNECT.as_secs());
     let limit = setup.per_source;
+    let most = most_connections(rlimit::Resource::NOFILE.get()?.0);
     let mut text = format!(
-        "global\n nbthread 1\n maxconn {MOST_CONNECTIONS}\n\
+        "global\n nbthread 1\n maxconn {most}\n\
          defaults\n mode tcp\n timeout connect {connect}s\n timeout client {seconds}s\n timeout server {seconds}s\n\
-         frontend guarded\n bind {address} backlog 4096\n maxconn {MOST_CONNECTIONS}\n\
+         frontend guarded\n bind {address} backlog 4096\n maxconn {most}\n\
          \x20stick-table type ip size 200k expire 1m store conn_cur\n\
          \x20tcp-request connection track-sc0 src\n\
          \x20tcp-request connection reject if {{ sc0_conn_cur gt {limit} }}\n\

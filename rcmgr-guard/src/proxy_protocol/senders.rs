@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// The networks of the proxies in front. A connection from these must begin with a header. From
-/// all others a header is never looked for, so none can name a false client.
+/// The networks of the proxies in front. A connection from these must begin with a header. All others
+/// are refused, and a header of theirs is never looked for, so none can name a false client.
 ///
 /// IPv4-mapped IPv6 addresses and networks count as IPv4.
 ///
@@ -15,14 +15,14 @@ use ipnet::{IpNet, Ipv4Net};
 /// let senders = Senders::new(&["10.0.0.0/8".parse()?]);
 /// assert!(senders.requires_header("10.1.2.3".parse().unwrap()));
 /// assert!(senders.requires_header("::ffff:10.1.2.3".parse().unwrap()));
-/// assert!(!senders.requires_header("192.0.2.7".parse().unwrap()));
+/// assert!(senders.refuses("192.0.2.7".parse().unwrap()));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Senders(Box<[IpNet]>);
 
 impl Senders {
-    /// Senders in these networks. Without any, no connection has a header.
+    /// Senders in these networks. Without any, no connection has a header, and none is refused.
     pub fn new(networks: &[IpNet]) -> Self {
         Self(networks.iter().map(canonical).collect())
     }
@@ -31,6 +31,12 @@ impl Senders {
     pub fn requires_header(&self, sender: IpAddr) -> bool {
         let sender = sender.to_canonical();
         self.0.iter().any(|network| network.contains(&sender))
+    }
+
+    /// Whether a connection from this address is refused: there are proxies in front, and it comes
+    /// from none of them.
+    pub fn refuses(&self, sender: IpAddr) -> bool {
+        !self.0.is_empty() && !self.requires_header(sender)
     }
 }
 

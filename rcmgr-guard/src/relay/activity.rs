@@ -58,11 +58,10 @@ pub(crate) enum Side {
 pub(crate) struct Activity {
     /// The times below count from here, in nanoseconds.
     start: Instant,
+    /// [`MOVED`] if bytes have moved since the last call of [`last`](Self::last).
     last: AtomicU64,
     /// [`OPEN`] while both directions are open.
     half_closed: AtomicU64,
-    /// Whether bytes have moved since the last call of [`last`](Self::last).
-    moved: AtomicBool,
     first_byte: AtomicBool,
     /// The [`Cut`] as a number, or 0.
     cut: AtomicU8,
@@ -72,6 +71,7 @@ pub(crate) struct Activity {
 }
 
 const OPEN: u64 = u64::MAX;
+const MOVED: u64 = u64::MAX;
 
 impl Activity {
     /// A session that starts now.
@@ -80,7 +80,6 @@ impl Activity {
             start: Instant::now(),
             last: AtomicU64::new(0),
             half_closed: AtomicU64::new(OPEN),
-            moved: AtomicBool::new(false),
             first_byte: AtomicBool::new(false),
             cut: AtomicU8::new(0),
             to_backend: AtomicU64::new(0),
@@ -92,7 +91,7 @@ impl Activity {
     /// Notes that something happened.
     #[inline]
     pub(crate) fn touch(&self) {
-        self.moved.store(true, Ordering::Relaxed);
+        self.last.store(MOVED, Ordering::Relaxed);
     }
 
     /// When the session started.
@@ -102,11 +101,17 @@ impl Activity {
 
     /// When something last happened: the time of the first call after it. So the answer is late by at
     /// most the interval between two calls, and a touch needs no clock.
+    ///
+    /// Several threads may call it. In one step with the mark, so that none sees the time of before.
     pub(crate) fn last(&self) -> Instant {
-        if self.moved.swap(false, Ordering::Relaxed) {
-            self.last.store(self.elapsed(), Ordering::Relaxed);
+        let last = self.last.load(Ordering::Relaxed);
+        if last != MOVED {
+            return self.at(last);
         }
-        self.at(self.last.load(Ordering::Relaxed))
+        let now = self.elapsed();
+        let noted = (self.last).compare_exchange(MOVED, now, Ordering::Relaxed, Ordering::Relaxed);
+        // If it fails, another thread has noted its time meanwhile.
+        self.at(noted.err().unwrap_or(now))
     }
 
     /// Since when one direction has ended, if just one has.
@@ -193,10 +198,42 @@ impl Activity {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(OPEN - 1)
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(MOVED - 1)
     }
 
     fn at(&self, nanoseconds: u64) -> Instant {
         self.start + Duration::from_nanos(nanoseconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_threads_that_look_at_a_session_all_see_its_last_bytes() {
+        const ROUNDS: usize = 500;
+        const SILENCE: Duration = Duration::from_millis(1);
+        let activity = Activity::new();
+        let done = AtomicBool::new(false);
+        let late = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    activity.last();
+                }
+            });
+            let late = (0..ROUNDS).filter(|_| {
+                std::thread::sleep(SILENCE);
+                let moved = Instant::now();
+                activity.touch();
+                // The time of before is older than the silence.
+                activity.last() + SILENCE / 2 < moved
+            });
+            let late = late.count();
+            done.store(true, Ordering::Relaxed);
+            late
+        });
+        // A thread that loses its turn between the clock and the note may be late.
+        assert!(late < ROUNDS / 100, "{late}");
     }
 }

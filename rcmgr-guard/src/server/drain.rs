@@ -23,7 +23,7 @@ const TICK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100
 pub struct Drained {
     /// Idle sessions that were closed, spread over the time.
     pub closed_idle: usize,
-    /// Sessions that were cut at the deadline, or by [`cut`](crate::Server::cut).
+    /// Sessions that were cut at the deadline, or by [`cut`](crate::Server::cut), also before the drain.
     pub cut: usize,
     /// Sessions that have not ended after the cut. It is not 0 only if a thread hangs.
     pub left: usize,

@@ -1,5 +1,6 @@
 //! A worker: a thread with a runtime of its own. Its connections stay there.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -40,6 +41,8 @@ pub(super) struct Order {
     pub(super) reserve: Option<u64>,
     pub(super) opened: Arc<Opened>,
     pub(super) closing: CancellationToken,
+    /// Dropped when the socket is closed.
+    pub(super) keeps_open: Sender<Infallible>,
 }
 
 struct Command {
@@ -200,6 +203,7 @@ fn begin(order: Order, control: &Control) -> io::Result<SocketAddr> {
         reserve,
         opened,
         closing,
+        keeps_open,
     } = order;
     let socket = match opened(on)? {
         Some(socket) => socket,
@@ -220,12 +224,13 @@ fn begin(order: Order, control: &Control) -> io::Result<SocketAddr> {
         },
         table,
     };
-    tokio::spawn(accept(Arc::new(door), closing, Open::new(shared)));
+    let open = (keeps_open, Open::new(shared));
+    tokio::spawn(accept(Arc::new(door), closing, open));
     Ok(address)
 }
 
-/// Accepts until the listener is closed.
-async fn accept(door: Arc<Door>, closing: CancellationToken, open: Open) {
+/// Accepts until the listener is closed. `open` is dropped then.
+async fn accept(door: Arc<Door>, closing: CancellationToken, open: (Sender<Infallible>, Open)) {
     let mut closed = pin!(closing.cancelled());
     loop {
         tokio::select! {

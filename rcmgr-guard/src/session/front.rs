@@ -69,6 +69,11 @@ impl Route {
     pub(super) fn requires_header(&self, sender: IpAddr) -> bool {
         self.senders.requires_header(sender)
     }
+
+    /// Whether only proxies may connect, and this address is none of them.
+    pub(super) fn refuses(&self, sender: IpAddr) -> bool {
+        self.senders.refuses(sender)
+    }
 }
 
 impl Front {

@@ -27,6 +27,14 @@ impl Door {
         let front = self.front();
         front.counters.accepted.add(1);
         let route = front.route();
+        if route.refuses(sender.ip()) {
+            // The socket is closed unread: a header in it would name a client of its choice.
+            front.counters.untrusted_senders.add(1);
+            tracing::debug!(
+                "connection from {sender} closed: it is no trusted sender of PROXY headers"
+            );
+            return;
+        }
         let start = if route.requires_header(sender.ip()) {
             Start::Header
         } else {

@@ -1,6 +1,7 @@
 //! The part of a session before its relay: the header, the admission, the connection to a backend.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,10 +53,11 @@ pub(super) async fn setup(
 ) -> Option<Running> {
     let cut = door.front().shared.cut.clone();
     let socket = Socket::new(socket);
-    let running = async {
+    // Pinned here, because a future that is passed by value takes its memory twice.
+    let running = pin!(async {
         let admitted = admitted(&door, &route, socket, sender, start).await?;
         connected(&door, &route, admitted, open).await
-    };
+    });
     cut.run_until_cancelled(running).await?
 }
 
@@ -72,7 +74,9 @@ async fn admitted(
         Start::Admitted(client, scopes) => (client, socket, Bytes::new(), Ok(Some(scopes))),
         Start::Waiting(client) => (client, socket, Bytes::new(), Ok(None)),
         Start::Header => {
-            let (client, first, sender_side) = with_header(door, route, socket, sender).await?;
+            // In a box, as all that most sessions have no use for: it would make each session larger.
+            let read = Box::pin(with_header(door, route, socket, sender));
+            let (client, first, sender_side) = read.await?;
             let Side { socket, scope } = sender_side;
             // One step: nothing is awaited before the connection is opened for the client.
             drop(scope);
@@ -84,7 +88,7 @@ async fn admitted(
         (Ok(None), Some(queue)) => {
             let has_sent = !first.is_empty();
             let waited = front.admit_in_turn(route, queue, client, &socket.io, has_sent);
-            waited.await
+            Box::pin(waited).await
         }
         // It waits only where there is a queue.
         (Ok(None), None) => Err(NotAdmitted::Left),
@@ -215,9 +219,12 @@ async fn connect(
     // Bytes that have arrived are passed on at once. A socket that is too broken for that fails later.
     let _ = backend.io.set_nodelay(true);
     let _ = client_socket.set_nodelay(true);
-    if let Some(version) = proxy_protocol.send
-        && let Ok(server) = client_socket.local_addr()
-    {
+    if let Some(version) = proxy_protocol.send {
+        // Without the header, the backend would take the first bytes of the client for one.
+        let server = client_socket.local_addr().map_err(|error| {
+            tracing::debug!("the connection of a client has no address: {error}");
+            NoBackend
+        })?;
         let header = header(version, client.address(), server);
         if let Err(error) = backend.io.write_all(&header).await {
             front.counters.backend_failures.add(1);

@@ -105,6 +105,10 @@ impl Front {
         let head = self.shared.room.head();
         loop {
             let changed = head.changed();
+            // After a limit was lowered, it may be of no use to wait.
+            if !is_allowlisted && !self.shared.may_ever_fit(route.service()) {
+                return Err(self.no_room(route));
+            }
             if is_allowlisted || self.shared.lacks_room(route.service()).is_none() {
                 match admit(manager, &route.listen.service, client, &mut permit) {
                     Err(error) if RefusedBy::of(&error).is_shared() => {}

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::{
-    Echo, LONG, Proxy, echo, eventually, expect_end, expect_reset, in_time, is_zero, rest, run,
+    Echo, LONG, Proxy, echo, eventually, expect_end, expect_reset, in_time, is_zero, listen, rest,
+    run,
 };
 
 #[test]
@@ -130,6 +131,77 @@ fn a_drain_under_a_flood_ends_at_its_deadline() {
         for client in flood {
             in_time("a client of the flood", client).await.unwrap();
         }
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_reload_during_a_drain_listens_on_nothing_and_cuts_nothing() {
+    run(async || {
+        let backend = Echo::start().await;
+        let mut proxy = Proxy::start(Limits::unlimited(), &[backend.address], |_| {});
+        let address = proxy.address();
+        let mut client = proxy.served().await;
+        let drain = proxy.drain(LONG);
+        eventually("the drain has begun", || {
+            std::net::TcpStream::connect(address).is_err()
+        })
+        .await;
+        proxy
+            .apply(|settings| {
+                settings.listeners[0].on = address;
+                settings.listeners.push(listen(&[backend.address]));
+            })
+            .unwrap();
+        assert_eq!(proxy.server.addresses(), [address]);
+        assert!(std::net::TcpStream::connect(address).is_err());
+        echo(&mut client, b"still here").await;
+        assert!(!drain.is_finished());
+        drop(client);
+        let drained = in_time("the drain", drain).await.unwrap();
+        assert_eq!((drained.cut, drained.left), (0, 0));
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_second_signal_during_a_drain_under_a_flood_ends_it_at_once() {
+    run(async || {
+        let backend = Echo::start().await;
+        let proxy = Proxy::start(Limits::unlimited(), &[backend.address], |settings| {
+            settings.workers.count = 2;
+        });
+        let address = proxy.address();
+        let flood = (0..8).map(|_| {
+            tokio::spawn(async move {
+                // Until nothing listens any more.
+                while let Ok(mut client) = TcpStream::connect(address).await {
+                    // Never idle, so the drain does not close it.
+                    while client.write_all(b"flood").await.is_ok() {
+                        if rest_so_far(&mut client).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            })
+        });
+        let flood = Vec::from_iter(flood);
+        proxy.has_open(8).await;
+        let drain = proxy.drain(LONG);
+        eventually("the drain has begun", || {
+            std::net::TcpStream::connect(address).is_err()
+        })
+        .await;
+        let start = Instant::now();
+        proxy.server.cut();
+        let drained = in_time("the drain", drain).await.unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!((drained.cut, drained.left), (8, 0));
+        for client in flood {
+            in_time("a client of the flood", client).await.unwrap();
+        }
+        assert!(is_zero(&proxy.manager));
         proxy.end().await;
     });
 }

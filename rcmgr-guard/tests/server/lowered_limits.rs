@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use rcmgr_atomic::Limits;
-use rcmgr_guard::Overflow;
+use rcmgr_guard::{Descriptors, Overflow, Queue};
 
 use crate::support::{
-    Echo, Proxy, echo, expect_end, expect_reset, one_of_each_address, run, with_sessions,
+    Echo, LONG, Proxy, echo, expect_end, expect_reset, one_of_each_address, run, with_sessions,
 };
 
 #[test]
 fn a_limit_lowered_below_the_usage_refuses_new_clients_and_keeps_the_others() {
     run(async || {
         let backend = Echo::start().await;
-        let proxy = Proxy::start(with_sessions(5), &[backend.address], |_| {});
+        let mut proxy = Proxy::start(with_sessions(5), &[backend.address], |_| {});
         let mut clients = Vec::new();
         for _ in 0..5 {
             clients.push(proxy.served().await);
@@ -25,6 +25,59 @@ fn a_limit_lowered_below_the_usage_refuses_new_clients_and_keeps_the_others() {
             echo(client, b"alive").await;
         }
         assert_eq!(proxy.counts().refused_by_system, 1);
+        // If it is asked for later, those that are too many are shed.
+        proxy
+            .apply(|settings| settings.overflow = Overflow::ShedIdle)
+            .unwrap();
+        proxy.has_open(2).await;
+        assert_eq!(proxy.counts().shed, 3);
+        drop(clients);
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn in_a_dry_run_nothing_is_refused_queued_or_shed_and_everything_is_reported() {
+    run(async || {
+        let backend = Echo::start().await;
+        let mut limits = Limits::unlimited();
+        let mut dry = one_of_each_address();
+        dry.system.conns_inbound = 2.into();
+        dry.peer_default.conns_inbound = 1.into();
+        limits.dry_run = Some(dry.into());
+        // As the command does. Else the server lowers the limit of the system alone, which holds in the
+        // dry run too.
+        let settings = crate::support::settings(&[backend.address]);
+        let (allowed, _) = rlimit::Resource::NOFILE.get().unwrap();
+        Descriptors::of(&settings, allowed.saturating_sub(100)).clamp(&mut limits);
+        let proxy = Proxy::start(limits, &[backend.address], |settings| {
+            settings.overflow = Overflow::ShedIdle;
+            settings.listeners[0].queue = Some(Queue {
+                most: 10,
+                longest: LONG,
+            });
+        });
+        let mut clients = Vec::new();
+        for last in [1, 1, 2, 3] {
+            let mut client = proxy.connect_from([127, 0, 6, last]).await;
+            echo(&mut client, b"hello").await;
+            clients.push(client);
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        for client in &mut clients {
+            echo(client, b"alive").await;
+        }
+        let counts = proxy.counts();
+        let none = (counts.refused(), counts.queued, counts.shed);
+        assert_eq!((none, counts.open), ((0, 0, 0), 4));
+        let mut refused_by = Vec::new();
+        proxy.manager.for_each_scope(|report| {
+            if report.dry_run_refusals.total() > 0 {
+                refused_by.push(report.id.to_string());
+            }
+        });
+        refused_by.sort();
+        assert_eq!(refused_by, ["peer:127.0.6.1", "system"]);
         drop(clients);
         proxy.end().await;
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rcmgr_atomic::Limits;
 use rcmgr_core::PeerId;
 use rcmgr_guard::proxy_protocol::{Parsed, parse};
-use rcmgr_guard::{ProxyVersion, Settings};
+use rcmgr_guard::{MOST_HEADERS_PER_SENDER, ProxyVersion, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -68,17 +68,19 @@ fn the_client_of_a_header_is_the_peer_and_the_payload_behind_it_arrives() {
 }
 
 #[test]
-fn a_header_from_an_address_that_is_not_trusted_is_payload() {
+fn a_connection_from_outside_the_trusted_senders_is_closed_unread_with_and_without_a_header() {
     run(async || {
-        let (_backend, proxy) = trusting(Limits::unlimited(), |_| {}).await;
-        let mut client = proxy.connect_from([127, 0, 4, 2]).await;
-        // The backend gets it as it is, and the client is the one that is connected.
-        let header = v1("192.0.2.7");
-        echo(&mut client, &header).await;
-        let stat = proxy.manager.stat();
-        let peers = Vec::from_iter(stat.peers.keys().map(ToString::to_string));
-        assert_eq!(peers, ["127.0.4.2"]);
-        drop(client);
+        let (backend, proxy) = trusting(Limits::unlimited(), |_| {}).await;
+        for bytes in [&*v1("192.0.2.7"), b"hello", b""] {
+            let mut client = proxy.connect_from([127, 0, 4, 2]).await;
+            // It may be closed before this.
+            let _ = client.write_all(bytes).await;
+            assert_eq!(rest(&mut client).await.unwrap_or_default(), b"");
+        }
+        assert_eq!(proxy.counts().untrusted_senders, 3);
+        assert_eq!(proxy.counts().connected, 0);
+        assert_eq!(backend.served(), 0);
+        assert!(proxy.manager.stat().system.is_zero());
         proxy.end().await;
     });
 }
@@ -135,6 +137,43 @@ fn while_its_header_is_read_a_sender_is_in_the_transient_scope_without_an_addres
         assert_eq!((stat.system.conns_inbound, stat.peers.len()), (5, 0));
         assert!(!stat.services.contains_key("echo") || stat.services["echo"].is_zero());
         drop(sockets);
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_sender_with_too_many_connections_that_wait_for_their_header_is_closed_and_another_is_not() {
+    run(async || {
+        let (_backend, proxy) = trusting(one_of_each_address(), |settings| {
+            settings.listeners[0].timeouts.header = LONG;
+            let trusted = "127.0.4.2/32".parse().unwrap();
+            settings.listeners[0]
+                .proxy_protocol
+                .accept_from
+                .push(trusted);
+        })
+        .await;
+        let most = MOST_HEADERS_PER_SENDER as u64;
+        let mut sockets = Vec::new();
+        for _ in 0..most {
+            sockets.push(proxy.connect_from(SENDER).await);
+        }
+        eventually("all are counted", || {
+            proxy.manager.stat().transient.conns_inbound == most
+        })
+        .await;
+        expect_end(&mut proxy.connect_from(SENDER).await).await;
+        assert_eq!(proxy.counts().bad_headers, 1);
+        let mut other = proxy.connect_from([127, 0, 4, 2]).await;
+        other.write_all(&v1("192.0.2.7")).await.unwrap();
+        echo(&mut other, b"hello").await;
+        // One that has sent its header makes room.
+        let mut first = sockets.swap_remove(0);
+        first.write_all(&v1("192.0.2.8")).await.unwrap();
+        echo(&mut first, b"hello").await;
+        let mut next = sent_for(&proxy, "192.0.2.9").await;
+        echo(&mut next, b"hello").await;
+        drop((sockets, other, first, next));
         proxy.end().await;
     });
 }
@@ -216,7 +255,7 @@ fn an_allowlisted_address_in_a_header_counts_only_from_a_trusted_sender() {
         limits.system.conns = 2.into();
         limits.system.conns_inbound = 2.into();
         let (_backend, proxy) = trusting(limits, |_| {}).await;
-        let mut client = proxy.connect_from([127, 0, 4, 3]).await;
+        let mut client = sent_for(&proxy, "192.0.2.8").await;
         echo(&mut client, b"hello").await;
         proxy.manager.set_limits({
             let mut limits = (*proxy.manager.limits()).clone();
@@ -225,9 +264,10 @@ fn an_allowlisted_address_in_a_header_counts_only_from_a_trusted_sender() {
             limits
         });
         let mut liar = proxy.connect_from([127, 0, 4, 4]).await;
-        liar.write_all(&v1("192.0.2.9")).await.unwrap();
+        // It may be closed before this.
+        let _ = liar.write_all(&v1("192.0.2.9")).await;
         rest(&mut liar).await.unwrap_or_default();
-        assert_eq!(proxy.counts().refused_by_system, 1);
+        assert_eq!(proxy.counts().untrusted_senders, 1);
         let mut operator = sent_for(&proxy, "192.0.2.9").await;
         echo(&mut operator, b"status").await;
         drop((client, operator));
@@ -246,8 +286,9 @@ fn the_backend_gets_a_header_with_the_client_first() {
                 protocol.send = Some(version);
                 protocol.accept_from = vec!["127.0.4.1/32".parse().unwrap()];
             });
-            let mut direct = proxy.connect_from([127, 0, 4, 5]).await;
-            direct.write_all(b"hello").await.unwrap();
+            // A header that names no client, so the client is the sender.
+            let mut direct = proxy.connect_from(SENDER).await;
+            direct.write_all(b"PROXY UNKNOWN\r\nhello").await.unwrap();
             let own = direct.local_addr().unwrap();
             let mut forwarded = sent_for(&proxy, "192.0.2.7").await;
             forwarded.write_all(b"hello").await.unwrap();

@@ -63,12 +63,18 @@ fn clients_that_wait_are_served_in_the_order_in_which_they_came_on_all_workers()
         for before in 0..LINE {
             line.push(waiting(&proxy, before).await);
         }
+        let mut times = Vec::new();
         for mut next in line {
             assert!(next.try_read(&mut [0]).is_err());
+            let start = Instant::now();
             drop(current);
             expect(&mut next, b"hello").await;
+            times.push(start.elapsed());
             current = next;
         }
+        // The end of a session wakes the head, which would look again after 50 ms by itself.
+        let fastest = times.iter().min().unwrap();
+        assert!(*fastest < Duration::from_millis(25), "{times:?}");
         let counts = proxy.counts();
         assert_eq!(
             (counts.queued, counts.waiting, counts.refused()),
@@ -181,6 +187,54 @@ fn a_limit_that_is_raised_lets_waiting_clients_in() {
         drop(current);
         expect(&mut line[2], b"hello").await;
         drop(line);
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn a_limit_that_is_lowered_below_those_that_wait_lets_in_as_many_as_fit() {
+    run(async || {
+        let (_backend, proxy) = with_queue(sessions(3), 5, LONG).await;
+        let mut current = Vec::new();
+        for _ in 0..3 {
+            current.push(proxy.served().await);
+        }
+        let mut line = Vec::new();
+        for before in 0..4 {
+            line.push(waiting(&proxy, before).await);
+        }
+        proxy.manager.set_limits(sessions(1));
+        current.truncate(1);
+        proxy.has_open(1).await;
+        // One is within the limit, so none of the line is let in.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(proxy.counts().waiting, 4);
+        drop(current);
+        for (at, mut next) in line.into_iter().enumerate() {
+            expect(&mut next, b"hello").await;
+            assert_eq!(proxy.counts().waiting, 3 - at as u64);
+        }
+        proxy.end().await;
+    });
+}
+
+#[test]
+fn clients_that_wait_are_refused_at_once_when_no_session_fits_any_more() {
+    run(async || {
+        let (_backend, proxy) = with_queue(sessions(1), 3, LONG).await;
+        let mut current = proxy.served().await;
+        let mut line = Vec::new();
+        for before in 0..3 {
+            line.push(waiting(&proxy, before).await);
+        }
+        proxy.manager.set_limits(sessions(0));
+        for mut client in line {
+            assert_eq!(rest(&mut client).await, Ok(b"busy".to_vec()));
+        }
+        let counts = proxy.counts();
+        assert_eq!((counts.waiting, counts.refused_by_service), (0, 3));
+        echo(&mut current, b"still here").await;
+        drop(current);
         proxy.end().await;
     });
 }

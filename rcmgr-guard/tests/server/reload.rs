@@ -9,8 +9,8 @@ use rcmgr_guard::{Queue, Server};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Echo, LONG, Proxy, echo, eventually, expect_end, in_time, is_zero, listen, localhost, run,
-    settings, with_sessions,
+    Echo, LONG, Proxy, echo, expect_end, in_time, is_zero, listen, localhost, run, settings,
+    with_sessions,
 };
 
 #[test]
@@ -103,11 +103,22 @@ fn a_reload_adds_and_removes_listeners_and_sessions_of_removed_ones_go_on() {
                 settings.listeners[0].on = second;
             })
             .unwrap();
-        eventually("the address is free", || {
-            std::net::TcpListener::bind(first).is_ok()
-        })
-        .await;
+        drop(std::net::TcpListener::bind(first).unwrap());
         echo(&mut old, b"still here").await;
+        // And can be listened on again at once.
+        for _ in 0..3 {
+            for count in [2, 1] {
+                proxy
+                    .apply(|settings| {
+                        settings.listeners.truncate(1);
+                        let mut again = listen(&[backend.address]);
+                        again.on = first;
+                        settings.listeners.push(again);
+                        settings.listeners.truncate(count);
+                    })
+                    .unwrap();
+            }
+        }
         drop((old, client));
         proxy.end().await;
     });
@@ -153,6 +164,69 @@ fn two_listeners_on_one_address_are_refused() {
         let error = Server::start(manager, twice).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains("127.0.0.1:40404"), "{error}");
+    });
+}
+
+/// A port that nothing listens on.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(localhost(0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn a_listener_that_is_its_own_backend_is_refused_at_start_however_it_is_written() {
+    run(async || {
+        // The system reads `0x7f000001` as a name of 127.0.0.1.
+        for backend in ["127.0.0.1", "0.0.0.0", "localhost", "0x7f000001"] {
+            for on in ["127.0.0.1", "0.0.0.0", "::"] {
+                let port = free_port();
+                let mut own = settings(&[localhost(9)]);
+                own.listeners[0].on = (on.parse::<std::net::IpAddr>().unwrap(), port).into();
+                let backend = format!("{backend}:{port}");
+                own.listeners[0].to.push(backend.clone().into());
+                let manager = Manager::new(Limits::unlimited()).unwrap();
+                let error = Server::start(manager, own).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+                assert!(error.to_string().contains(&backend), "{error}");
+                // Nothing was opened, not even for a moment.
+                std::net::TcpListener::bind(localhost(port)).unwrap();
+            }
+        }
+        // A socket that is open already has a port that the settings do not have.
+        let socket = std::net::TcpListener::bind(localhost(0)).unwrap();
+        let own = settings(&[socket.local_addr().unwrap()]);
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        let opened = move |_| socket.try_clone().map(Some);
+        let error = Server::start_with(manager, own, opened).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        // Another port of this machine is no listener of the server, and unknown names are no error.
+        let mut other = settings(&[localhost(9)]);
+        other.listeners[0].on = localhost(free_port());
+        other.listeners[0].to.push("no-such-host.invalid:1".into());
+        let manager = Manager::new(Limits::unlimited()).unwrap();
+        drop(Server::start(manager, other).unwrap());
+    });
+}
+
+#[test]
+fn a_reload_that_makes_a_listener_a_backend_is_refused_and_changes_nothing() {
+    run(async || {
+        let backend = Echo::start().await;
+        let mut proxy = Proxy::start(Limits::unlimited(), &[backend.address], |_| {});
+        // The kernel has chosen the port.
+        let own = proxy.address();
+        for to in [own.to_string(), format!("0x7f000001:{}", own.port())] {
+            let failed = proxy.apply(|settings| {
+                settings.listeners.push(listen(&[]));
+                settings.listeners[1].to = vec![to.clone().into()];
+            });
+            let error = failed.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+            assert!(error.to_string().contains(&to), "{error}");
+        }
+        assert_eq!(proxy.server.addresses(), [own]);
+        drop(proxy.served().await);
+        proxy.end().await;
     });
 }
 
@@ -231,5 +305,29 @@ fn connections_that_have_arrived_are_served_when_their_listener_is_removed() {
         }
         drop(server);
         assert!(is_zero(&manager));
+    });
+}
+
+#[test]
+fn a_listener_that_was_removed_can_be_added_again_at_once() {
+    run(async || {
+        let backend = Echo::start().await;
+        for workers in [1, 3] {
+            let mut proxy = Proxy::start(Limits::unlimited(), &[backend.address], |settings| {
+                settings.workers.count = workers;
+            });
+            let again = proxy.address();
+            for _ in 0..5 {
+                proxy.apply(|settings| settings.listeners.clear()).unwrap();
+                let mut listen = listen(&[backend.address]);
+                listen.on = again;
+                proxy
+                    .apply(|settings| settings.listeners.push(listen))
+                    .unwrap();
+                assert_eq!(proxy.address(), again);
+                drop(proxy.served().await);
+            }
+            proxy.end().await;
+        }
     });
 }

@@ -215,7 +215,7 @@ fn the_memory_of_a_reader_that_is_slow_is_charged_to_its_connection_and_bounded(
         let proxy = Proxy::start(limits, &[to], |_| {});
         let client = proxy.connect().await;
         let (mut served, _) = backend.accept().await.unwrap();
-        // The backend sends until nobody takes any more.
+        // The backend sends until its socket is full.
         let chunk = vec![7; 1 << 20];
         let mut sent = 0;
         while let Ok(written) = tokio::time::timeout(SHORT, served.write(&chunk)).await {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::address::{AddressConfig, AddressLimits, SubnetLimit, SubnetLimits};
@@ -31,6 +31,11 @@ pub fn run(test: impl AsyncFnOnce()) {
     let runtime = runtime();
     runtime.block_on(test());
     drop(runtime);
+    // A lookup of a name that the test has begun may go on for a while.
+    let end = Instant::now() + DEADLINE;
+    while descriptors() != before && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(descriptors(), before, "file descriptors");
 }
 

@@ -28,8 +28,11 @@ async fn transfer(mut session: Session, bytes: usize) {
 async fn many_bytes_go_through_a_pipe_that_is_idle_afterwards() {
     let manager = unlimited();
     let session = Session::start(&manager, b"", true).await;
+    let activity = Arc::clone(&session.activity);
     transfer(session, 16 * MIB).await;
     assert_eq!(pool(), (1, 1));
+    // Those that never waited in the pipe included.
+    assert_eq!(activity.to_backend(), 16 * MIB as u64);
     assert!(manager.stat().system.is_zero());
 }
 
