@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcmgr_atomic::{AddressLimits, Error, Limits, Manager};
 use rcmgr_core::address::{AddressConfig, SubnetLimit, SubnetLimits};
+use rcmgr_testkit::passed_in_own_process;
 use tracing::{Event, Metadata, Subscriber, span};
 
 fn limited_by_address() -> Limits {
@@ -67,6 +68,11 @@ impl Subscriber for Log {
 
 #[test]
 fn limits_by_address_that_are_set_later_are_logged_once_without_the_feature() {
+    if passed_in_own_process(
+        "limits_by_address_that_are_set_later_are_logged_once_without_the_feature",
+    ) {
+        return;
+    }
     let log = Arc::new(Log::default());
     let manager = Manager::new(Limits::unlimited()).unwrap();
     tracing::subscriber::with_default(log.clone(), || {

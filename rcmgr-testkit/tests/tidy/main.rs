@@ -8,6 +8,7 @@ mod circles;
 mod floors;
 mod heads;
 mod imports;
+mod log_tests;
 mod loom_cfg;
 mod modules;
 mod orderings;
@@ -70,6 +71,19 @@ fn shifts_and_masks_stand_in_words_alone() {
 #[test]
 fn only_the_shim_and_the_list_of_internals_depend_on_loom() {
     assert_none(loom_cfg::RULE, loom_cfg::check(&source::all()));
+}
+
+#[test]
+fn tests_that_listen_to_the_log_have_a_process_of_their_own() {
+    for folder in source::members() {
+        let files = source::texts(&format!("{folder}/tests"), ".rs");
+        let found: Vec<_> = log_tests::check(&files)
+            .into_iter()
+            // The rule itself names the calls.
+            .filter(|path| !path.ends_with("tidy/log_tests.rs"))
+            .collect();
+        assert!(found.is_empty(), "{}: {found:?}", log_tests::RULE);
+    }
 }
 
 #[test]

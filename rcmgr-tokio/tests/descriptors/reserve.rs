@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rcmgr_atomic::Manager;
 use rcmgr_core::{LimitValue, Limits};
+use rcmgr_testkit::passed_in_own_process;
 use rcmgr_tokio::{Guarded, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -24,6 +25,11 @@ async fn accept_all(listener: &Guarded<TcpListener>) -> Vec<rcmgr_tokio::Guarded
 
 #[test]
 fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
+    if passed_in_own_process(
+        "reserve::the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve",
+    ) {
+        return;
+    }
     run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
@@ -57,6 +63,9 @@ fn the_limit_of_descriptors_is_lowered_to_what_is_free_less_the_reserve() {
 
 #[test]
 fn after_a_change_of_the_limits_the_new_one_is_lowered_too() {
+    if passed_in_own_process("reserve::after_a_change_of_the_limits_the_new_one_is_lowered_too") {
+        return;
+    }
     run(async |limit| {
         let warnings = Warnings::default();
         let _guard = tracing::subscriber::set_default(warnings.clone());
