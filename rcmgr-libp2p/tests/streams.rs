@@ -124,8 +124,11 @@ fn refused_by(opened: streams::Opened) -> ScopeClass {
     }
 }
 
+/// Lowers one limit.
+type Lower = fn(&mut Limits);
+
 /// Limits of streams, in each scope that a stream is charged to.
-fn stream_limits() -> Vec<(ScopeClass, fn(&mut Limits))> {
+fn stream_limits() -> Vec<(ScopeClass, Lower)> {
     vec![
         (ScopeClass::System, |limits| {
             limits.system.streams = 1.into()
