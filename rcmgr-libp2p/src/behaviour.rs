@@ -1,6 +1,8 @@
 //! The behaviour that tells a swarm what the wrappers of its transports have refused, and which
 //! connections came past them.
 
+pub mod connections;
+
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 

@@ -15,7 +15,7 @@ mod services;
 mod stream;
 mod transport;
 
-pub use behaviour::{Behaviour, Event};
+pub use behaviour::{Behaviour, Event, connections};
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;

@@ -202,7 +202,7 @@ impl Resources {
             class: ScopeClass::Connection,
             direction,
             peer,
-            address: Some(remote.clone()),
+            address: (!remote.is_empty()).then(|| remote.clone()),
             protocol: None,
             error: error.clone(),
             dropped_before: 0,

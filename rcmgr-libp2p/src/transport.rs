@@ -1,6 +1,6 @@
 //! The wrapper of a transport: each connection is charged from its start to its end.
 
-mod descriptor;
+pub(crate) mod descriptor;
 mod upgrade;
 
 use std::pin::Pin;
