@@ -6,6 +6,8 @@
 mod error;
 mod muxer;
 mod negotiation;
+#[cfg(doctest)]
+mod pages;
 mod refusal;
 mod resources;
 mod scope_of;
