@@ -38,7 +38,7 @@ const ROUNDS: usize = 11;
 /// In how many turns the swarms do the work of a round.
 const TURNS: usize = 20;
 /// How many streams are open at a time.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 1;
 /// The size of a write of bulk data.
 const CHUNK: usize = 64 << 10;
 const MB: usize = 1_000_000;
