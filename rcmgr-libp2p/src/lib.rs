@@ -7,6 +7,8 @@ mod behaviour;
 mod error;
 mod muxer;
 mod negotiation;
+#[cfg(doctest)]
+mod pages;
 mod refusal;
 mod reports;
 mod resources;
