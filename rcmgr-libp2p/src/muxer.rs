@@ -1,5 +1,8 @@
 //! The wrapper of a muxer: each stream is charged from its start to its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 

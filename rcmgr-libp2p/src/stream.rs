@@ -1,6 +1,9 @@
 //! A stream of a limited connection: charged until it is dropped, and to its protocol and service
 //! from the moment when both sides have agreed on the protocol.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
