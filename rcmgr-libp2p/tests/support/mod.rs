@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod denier;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
