@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+mod default_transports;
 mod error;
 mod muxer;
 mod negotiation;
@@ -13,6 +15,8 @@ mod services;
 mod stream;
 mod transport;
 
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+pub use default_transports::*;
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;

@@ -6,13 +6,12 @@ pub mod streams;
 
 use std::time::Duration;
 
-use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
-use rcmgr_libp2p::{LimitExt, Resources};
+use rcmgr_libp2p::Resources;
 
 /// The transports that each test tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +50,9 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
     SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_other_transport(|key| {
-            let tcp = tcp::tokio::Transport::new(tcp::Config::default())
-                .upgrade(Version::V1Lazy)
-                .authenticate(noise::Config::new(key)?)
-                .multiplex(yamux::Config::default());
-            Ok(tcp.limited(resources))
-        })
+        .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
         .unwrap()
-        .with_other_transport(|key| {
-            quic::tokio::Transport::new(quic::Config::new(key)).limited(resources)
-        })
+        .with_other_transport(|key| rcmgr_libp2p::quic(key, resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
