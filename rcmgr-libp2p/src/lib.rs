@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod behaviour;
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+mod default_transports;
 mod error;
 mod muxer;
 mod negotiation;
@@ -18,6 +20,8 @@ mod stream;
 mod transport;
 
 pub use behaviour::{Behaviour, Event, connections};
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+pub use default_transports::*;
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;

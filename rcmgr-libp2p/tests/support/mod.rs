@@ -16,9 +16,10 @@ use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
-use rcmgr_libp2p::{LimitExt, Resources};
+use rcmgr_libp2p::Resources;
 
 /// The transports that each test tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<
         .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?).limited(resources)))
         .unwrap()
         .with_other_transport(|key| quic_transport(key).limited(resources))
+        .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
+        .with_other_transport(|key| rcmgr_libp2p::quic(key, resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
