@@ -8,8 +8,9 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
+use crate::reports::Arrival;
 use crate::resources::Resources;
-use crate::stream::LimitedStream;
+use crate::stream::{self, LimitedStream};
 
 /// The most inbound streams that are refused before other work of the connection gets its turn.
 const REFUSED_IN_A_ROW: usize = 32;
@@ -26,6 +27,8 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
+        // Told to the behaviour until this is dropped.
+        _arrival: Option<Arrival>,
     }
 }
 
@@ -33,6 +36,7 @@ impl<M> LimitedMuxer<M> {
     pub(crate) fn new(inner: M, connection: Connection, resources: Resources) -> Self {
         Self {
             inner,
+            _arrival: resources.arrival(&connection),
             connection,
             resources,
         }
@@ -53,7 +57,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             let inner = ready!(this.inner.as_mut().poll_inbound(cx))?;
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
-                Err(_) => drop(inner),
+                Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
         // The muxer has registered no waker: it has more.

@@ -2,7 +2,9 @@
 
 #![allow(dead_code)]
 
+pub mod dialing;
 pub mod limits;
+pub mod mixed;
 pub mod streams;
 
 use std::time::Duration;
@@ -116,14 +118,27 @@ pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Mu
 }
 
 /// Runs a swarm until its task is aborted.
-pub fn spawn<B>(mut swarm: Swarm<B>) -> Running
+pub fn spawn<B>(swarm: Swarm<B>) -> Running
+where
+    B: NetworkBehaviour + Send,
+    B::ToSwarm: Send,
+{
+    spawn_with(swarm, |_, _| ())
+}
+
+/// Runs a swarm until its task is aborted, and gives each event to `on_event`.
+pub fn spawn_with<B>(
+    mut swarm: Swarm<B>,
+    mut on_event: impl FnMut(&mut Swarm<B>, SwarmEvent<B::ToSwarm>) + Send + 'static,
+) -> Running
 where
     B: NetworkBehaviour + Send,
     B::ToSwarm: Send,
 {
     Running(tokio::spawn(async move {
         loop {
-            swarm.select_next_some().await;
+            let event = swarm.select_next_some().await;
+            on_event(&mut swarm, event);
         }
     }))
 }
