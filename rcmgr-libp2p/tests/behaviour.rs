@@ -425,7 +425,7 @@ fn connections_without_limits_are_logged_once() {
 /// Dials again and again, and closes each second connection at once, so that others end while new
 /// ones are set up.
 async fn churn(listener: Node, address: Multiaddr, dialer: Node) -> [Started; 2] {
-    const DIALS: u64 = 300;
+    const DIALS: u64 = 80;
     let peer = *listener.swarm.local_peer_id();
     let again = move || {
         DialOpts::peer_id(peer)
