@@ -3,19 +3,25 @@
 
 #![forbid(unsafe_code)]
 
+mod behaviour;
 mod error;
 mod muxer;
 mod negotiation;
+#[cfg(doctest)]
+mod pages;
 mod refusal;
+mod reports;
 mod resources;
 mod scope_of;
 mod services;
 mod stream;
 mod transport;
 
+pub use behaviour::{Behaviour, Event, connections};
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;
+pub use reports::Refused;
 pub use resources::Resources;
 pub use scope_of::scope_of;
 pub use stream::LimitedStream;

@@ -8,6 +8,7 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
+use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::LimitedStream;
 
@@ -26,6 +27,8 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
+        // Told to the behaviour until this is dropped.
+        _arrival: Option<Arrival>,
     }
 }
 
@@ -33,6 +36,7 @@ impl<M> LimitedMuxer<M> {
     pub(crate) fn new(inner: M, connection: Connection, resources: Resources) -> Self {
         Self {
             inner,
+            _arrival: resources.arrival(&connection),
             connection,
             resources,
         }

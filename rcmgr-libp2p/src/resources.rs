@@ -1,12 +1,14 @@
 //! What the wrappers of a swarm share: the manager, the services by protocol, the flat memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libp2p_core::Multiaddr;
+use libp2p_identity::PeerId;
 use rcmgr_atomic::{Connection, Manager, Stream};
-use rcmgr_core::{Amount, Direction, Endpoint, KIB, Priority, Result, UsesFd};
+use rcmgr_core::{Amount, Direction, Endpoint, Error, KIB, Priority, Result, ScopeClass, UsesFd};
 
+use crate::reports::{Arrival, Refused, Reports};
 use crate::services;
 
 /// The resources of a swarm: its [`Manager`], and how its connections and streams are charged.
@@ -39,6 +41,9 @@ struct Settings {
     /// Bytes that each stream is charged with.
     stream_memory: u64,
     swallows: bool,
+    /// Made with the behaviour: without one, there is nothing to report to. Clones share it, also
+    /// when their settings differ.
+    reports: Arc<OnceLock<Reports>>,
 }
 
 impl Resources {
@@ -54,6 +59,7 @@ impl Resources {
             connection_memory: 32 * KIB,
             stream_memory: KIB,
             swallows: false,
+            reports: Arc::default(),
         }))
     }
 
@@ -111,8 +117,9 @@ impl Resources {
         self.0.swallows
     }
 
-    pub(crate) fn service_of(&self, protocol: &str) -> Option<&Arc<str>> {
-        self.0.services.get(protocol)
+    /// What the behaviour reads. From the first call on, the wrappers write to it.
+    pub(crate) fn reports(&self) -> &Reports {
+        self.0.reports.get_or_init(Reports::default)
     }
 
     /// A connection with its flat memory. It is transient until its peer is set.
@@ -122,20 +129,137 @@ impl Resources {
         uses_fd: UsesFd,
         remote: &Multiaddr,
     ) -> Result<Connection> {
-        let manager = &self.0.manager;
-        let connection = manager.open_connection(direction, uses_fd, Endpoint::from(remote))?;
-        if self.0.connection_memory > 0 {
-            connection.reserve_memory(self.0.connection_memory, Priority::Always)?;
-        }
-        Ok(connection)
+        let open = || {
+            let manager = &self.0.manager;
+            let connection = manager.open_connection(direction, uses_fd, Endpoint::from(remote))?;
+            if self.0.connection_memory > 0 {
+                connection.reserve_memory(self.0.connection_memory, Priority::Always)?;
+            }
+            Ok(connection)
+        };
+        open().inspect_err(|error| self.refuse_connection(direction, None, remote, error))
+    }
+
+    /// Charges the connection to its peer.
+    pub(crate) fn set_peer(
+        &self,
+        connection: &Connection,
+        peer: PeerId,
+        remote: &Multiaddr,
+    ) -> Result<()> {
+        connection.set_peer(&peer.into()).inspect_err(|error| {
+            self.refuse_connection(connection.direction(), Some(peer), remote, error);
+        })
+    }
+
+    /// Counts a connection that a wrapper holds, if there is a behaviour that compares it with those
+    /// of the swarm.
+    pub(crate) fn arrival(&self, connection: &Connection) -> Option<Arrival> {
+        let reports = self.0.reports.get()?;
+        Some(reports.arrivals().add(&connection.peer()?))
     }
 
     /// A stream with its flat memory. It is transient until its protocol is set.
     pub(crate) fn open_stream(&self, on: &Connection, direction: Direction) -> Result<Stream> {
-        let stream = on.open_stream(direction)?;
-        if self.0.stream_memory > 0 {
-            stream.reserve_memory(self.0.stream_memory, Priority::Always)?;
+        let open = || {
+            let stream = on.open_stream(direction)?;
+            if self.0.stream_memory > 0 {
+                stream.reserve_memory(self.0.stream_memory, Priority::Always)?;
+            }
+            Ok(stream)
+        };
+        open().inspect_err(|error| self.refuse_stream(direction, || on.peer(), None, error))
+    }
+
+    /// Charges the stream to its protocol, and to the service of that protocol if it has one.
+    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &Arc<str>) -> Result<()> {
+        let set = || {
+            stream.set_protocol(protocol)?;
+            match self.0.services.get(protocol) {
+                Some(service) => stream.set_service(service),
+                None => Ok(()),
+            }
+        };
+        set().inspect_err(|error| {
+            let peer = || Some(stream.peer());
+            self.refuse_stream(stream.direction(), peer, Some(protocol), error);
+        })
+    }
+
+    /// Reports a refused connection. A refusal may be as frequent as a grant: without a behaviour,
+    /// nothing is done, and nothing is allocated where the queue is full.
+    fn refuse_connection(
+        &self,
+        direction: Direction,
+        peer: Option<PeerId>,
+        remote: &Multiaddr,
+        error: &Error,
+    ) {
+        let Some(reports) = self.0.reports.get() else {
+            return;
+        };
+        reports.refuse(|| Refused {
+            class: ScopeClass::Connection,
+            direction,
+            peer,
+            address: (!remote.is_empty()).then(|| remote.clone()),
+            protocol: None,
+            error: error.clone(),
+            dropped_before: 0,
+        });
+    }
+
+    /// Reports a refused stream, as [`refuse_connection`](Self::refuse_connection) does.
+    fn refuse_stream(
+        &self,
+        direction: Direction,
+        peer: impl FnOnce() -> Option<rcmgr_core::PeerId>,
+        protocol: Option<&Arc<str>>,
+        error: &Error,
+    ) {
+        let Some(reports) = self.0.reports.get() else {
+            return;
+        };
+        reports.refuse(|| Refused {
+            class: ScopeClass::Stream,
+            direction,
+            peer: peer().and_then(|peer| PeerId::from_bytes(peer.as_bytes()).ok()),
+            address: None,
+            protocol: protocol.cloned(),
+            error: error.clone(),
+            dropped_before: 0,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcmgr_core::Limits;
+
+    use super::*;
+
+    fn refuse(resources: &Resources) {
+        let remote = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
+        let refused = resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote);
+        assert!(refused.is_err());
+    }
+
+    #[test]
+    fn refusals_are_kept_for_a_behaviour_only_once_there_is_one() {
+        let mut limits = Limits::unlimited();
+        limits.system.conns = 0.into();
+        let resources = Resources::new(Manager::new(limits).unwrap());
+        refuse(&resources);
+        assert!(resources.0.reports.get().is_none());
+
+        // Clones report to the same behaviour, with whichever settings.
+        let reports = resources.reports();
+        refuse(&resources.clone().memory(7_u64, 7_u64));
+        refuse(&resources);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..2 {
+            assert!(reports.poll_refused(&mut cx).is_ready());
         }
-        Ok(stream)
+        assert!(reports.poll_refused(&mut cx).is_pending());
     }
 }

@@ -74,16 +74,12 @@ impl State {
 
 impl Negotiating {
     /// Charges the protocol, and its service if it has one.
-    fn settle(&self, protocol: &str) -> rcmgr_core::Result<()> {
+    fn settle(&self, protocol: &Arc<str>) -> rcmgr_core::Result<()> {
         // The deciding bytes come again if the inner stream did not take them all.
         if self.scope.protocol().is_some() {
             return Ok(());
         }
-        self.scope.set_protocol(protocol)?;
-        match self.resources.service_of(protocol) {
-            Some(service) => self.scope.set_service(service),
-            None => Ok(()),
-        }
+        self.resources.set_protocol(&self.scope, protocol)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The wrapper of a transport: each connection is charged from its start to its end.
 
-mod descriptor;
+pub(crate) mod descriptor;
 mod upgrade;
 
 use std::pin::Pin;
@@ -126,7 +126,7 @@ where
             return Ok(Upgrade::at_first_poll(dial, address, resources));
         }
         match resources.open_connection(Direction::Outbound, UsesFd::Yes, &address) {
-            Ok(connection) => Ok(Upgrade::open(dial, connection, resources)),
+            Ok(connection) => Ok(Upgrade::open(dial, connection, address, resources)),
             Err(error) => Err(TransportError::Other(Error::Refused(error))),
         }
     }
@@ -148,7 +148,7 @@ where
                 let remote = remote.unwrap_or_else(Multiaddr::empty);
                 let uses_fd = descriptor::of_address(&remote);
                 match resources.open_connection(Direction::Inbound, uses_fd, &remote) {
-                    Ok(connection) => Upgrade::open(upgrade, connection, resources),
+                    Ok(connection) => Upgrade::open(upgrade, connection, remote, resources),
                     Err(error) => {
                         is_refused = true;
                         Upgrade::refused(error, resources)

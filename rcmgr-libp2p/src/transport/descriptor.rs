@@ -7,7 +7,7 @@ use rcmgr_core::UsesFd;
 
 /// Whether a connection with this remote address has a socket of its own: TCP, also below WebSocket
 /// or TLS, and Unix sockets. A relayed connection is a stream of the connection to the relay.
-pub(super) fn of_address(remote: &Multiaddr) -> UsesFd {
+pub(crate) fn of_address(remote: &Multiaddr) -> UsesFd {
     let mut has_socket = false;
     for part in remote {
         match part {

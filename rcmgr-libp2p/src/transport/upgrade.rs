@@ -29,7 +29,8 @@ pin_project! {
 
 #[derive(Debug)]
 enum Charge {
-    Open(Connection),
+    /// With the remote address.
+    Open(Connection, Multiaddr),
     /// It is opened at the first poll: libp2p makes more dials than it polls.
     AtFirstPoll(Multiaddr),
     Refused(Box<rcmgr_core::Error>),
@@ -38,10 +39,15 @@ enum Charge {
 }
 
 impl<F> Upgrade<F> {
-    pub(super) fn open(inner: F, connection: Connection, resources: Resources) -> Self {
+    pub(super) fn open(
+        inner: F,
+        connection: Connection,
+        remote: Multiaddr,
+        resources: Resources,
+    ) -> Self {
         Self {
             inner: Some(inner),
-            charge: Charge::Open(connection),
+            charge: Charge::Open(connection, remote),
             resources,
         }
     }
@@ -77,7 +83,7 @@ where
                 .resources
                 .open_connection(Direction::Outbound, UsesFd::No, remote);
             *this.charge = match opened {
-                Ok(connection) => Charge::Open(connection),
+                Ok(connection) => Charge::Open(connection, remote.clone()),
                 Err(error) => {
                     this.inner.set(None);
                     Charge::Refused(Box::new(error))
@@ -95,13 +101,19 @@ where
         let charge = std::mem::replace(this.charge, Charge::Over);
         match (charge, outcome) {
             (Charge::Refused(error), _) => Poll::Ready(Err(Error::Refused(*error))),
-            (Charge::Open(_), Some(Err(error))) => Poll::Ready(Err(Error::Transport(error))),
-            (Charge::Open(connection), Some(Ok((peer, muxer)))) => {
-                let attached = connection.set_peer(&peer.into());
-                let limited = LimitedMuxer::new(muxer, connection, this.resources.clone());
-                Poll::Ready(match attached {
-                    Ok(()) => Ok((peer, limited)),
-                    Err(error) => Err(Error::Refused(error)),
+            (Charge::Open(..), Some(Err(error))) => Poll::Ready(Err(Error::Transport(error))),
+            (Charge::Open(connection, remote), Some(Ok((peer, muxer)))) => {
+                let resources = this.resources;
+                Poll::Ready(match resources.set_peer(&connection, peer, &remote) {
+                    Ok(()) => {
+                        let limited = LimitedMuxer::new(muxer, connection, resources.clone());
+                        Ok((peer, limited))
+                    }
+                    Err(error) => {
+                        // Its socket is closed before its descriptor is released.
+                        drop(muxer);
+                        Err(Error::Refused(error))
+                    }
                 })
             }
             // It has resolved before, and must not be polled again.

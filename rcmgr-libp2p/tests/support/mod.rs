@@ -3,14 +3,18 @@
 #![allow(dead_code)]
 
 pub mod dialing;
+pub mod limits;
+pub mod mixed;
 pub mod streams;
 
 use std::time::Duration;
 
+use libp2p::core::StreamMuxer;
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
+use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
 use rcmgr_libp2p::{LimitExt, Resources};
@@ -52,22 +56,55 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
     SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_other_transport(|key| {
-            let tcp = tcp::tokio::Transport::new(tcp::Config::default())
-                .upgrade(Version::V1Lazy)
-                .authenticate(noise::Config::new(key)?)
-                .multiplex(yamux::Config::default());
-            Ok(tcp.limited(resources))
-        })
+        .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?).limited(resources)))
         .unwrap()
-        .with_other_transport(|key| {
-            quic::tokio::Transport::new(quic::Config::new(key)).limited(resources)
-        })
+        .with_other_transport(|key| quic_transport(key).limited(resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
         .build()
+}
+
+/// The same swarm without limits: nothing of it is wrapped.
+pub fn plain_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?)))
+        .unwrap()
+        .with_other_transport(quic_transport)
+        .unwrap()
+        .with_behaviour(|_| behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
+        .build()
+}
+
+/// A timeout that no test waits for.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// TCP with yamux.
+fn tcp_transport(
+    noise: noise::Config,
+) -> impl Transport<
+    Output = (
+        PeerId,
+        impl StreamMuxer<Substream: Send, Error: Send + Sync> + Send + 'static,
+    ),
+    Error: Send + Sync + 'static,
+    Dial: Send,
+    ListenerUpgrade: Send,
+> + Send
++ Unpin
++ 'static {
+    tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+}
+
+fn quic_transport(key: &Keypair) -> quic::tokio::Transport {
+    quic::tokio::Transport::new(quic::Config::new(key))
 }
 
 /// Listens on loopback. Returns the address.
@@ -81,14 +118,27 @@ pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Mu
 }
 
 /// Runs a swarm until its task is aborted.
-pub fn spawn<B>(mut swarm: Swarm<B>) -> Running
+pub fn spawn<B>(swarm: Swarm<B>) -> Running
+where
+    B: NetworkBehaviour + Send,
+    B::ToSwarm: Send,
+{
+    spawn_with(swarm, |_, _| ())
+}
+
+/// Runs a swarm until its task is aborted, and gives each event to `on_event`.
+pub fn spawn_with<B>(
+    mut swarm: Swarm<B>,
+    mut on_event: impl FnMut(&mut Swarm<B>, SwarmEvent<B::ToSwarm>) + Send + 'static,
+) -> Running
 where
     B: NetworkBehaviour + Send,
     B::ToSwarm: Send,
 {
     Running(tokio::spawn(async move {
         loop {
-            swarm.select_next_some().await;
+            let event = swarm.select_next_some().await;
+            on_event(&mut swarm, event);
         }
     }))
 }
