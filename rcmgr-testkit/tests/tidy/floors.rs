@@ -32,6 +32,7 @@ pub const OF_LIBP2P: &[&str] = &[
     // Doc tests of the book.
     "pages",
     "behaviour",
+    "default_transports",
     "transport",
     "muxer",
     "stream",
