@@ -5,6 +5,8 @@
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
+pub mod name_server;
+pub mod sockets;
 pub mod streams;
 
 use std::time::Duration;
@@ -109,7 +111,12 @@ fn quic_transport(key: &Keypair) -> quic::tokio::Transport {
 
 /// Listens on loopback. Returns the address.
 pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Multiaddr {
-    swarm.listen_on(kind.listen_address()).unwrap();
+    listen_on(swarm, &kind.listen_address().to_string()).await
+}
+
+/// Listens on an address. Returns it with the port that was chosen.
+pub async fn listen_on<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: &str) -> Multiaddr {
+    swarm.listen_on(address.parse().unwrap()).unwrap();
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;
