@@ -56,7 +56,16 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 
 /// A swarm with TCP and QUIC under the limits of `resources`.
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
-    SwarmBuilder::with_new_identity()
+    swarm_of(Keypair::generate_ed25519(), resources, behaviour)
+}
+
+/// The same with a key that the test knows.
+pub fn swarm_of<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+) -> Swarm<B> {
+    SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?).limited(resources)))
         .unwrap()
