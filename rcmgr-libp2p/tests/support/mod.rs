@@ -6,6 +6,8 @@ pub mod denier;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
+pub mod name_server;
+pub mod sockets;
 pub mod streams;
 
 use std::time::Duration;
@@ -54,7 +56,16 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 
 /// A swarm with TCP and QUIC under the limits of `resources`.
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
-    SwarmBuilder::with_new_identity()
+    swarm_of(Keypair::generate_ed25519(), resources, behaviour)
+}
+
+/// The same with a key that the test knows.
+pub fn swarm_of<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+) -> Swarm<B> {
+    SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
         .unwrap()
@@ -97,7 +108,12 @@ fn quic_transport(key: &Keypair) -> quic::tokio::Transport {
 
 /// Listens on loopback. Returns the address.
 pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Multiaddr {
-    swarm.listen_on(kind.listen_address()).unwrap();
+    listen_on(swarm, &kind.listen_address().to_string()).await
+}
+
+/// Listens on an address. Returns it with the port that was chosen.
+pub async fn listen_on<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: &str) -> Multiaddr {
+    swarm.listen_on(address.parse().unwrap()).unwrap();
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;

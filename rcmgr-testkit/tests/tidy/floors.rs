@@ -40,6 +40,7 @@ pub const OF_LIBP2P: &[&str] = &[
     "resources",
     "reports",
     "negotiation",
+    "bundled_limits",
     "services",
     "refusal",
     "error",
