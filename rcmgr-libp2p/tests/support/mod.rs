@@ -2,14 +2,16 @@
 
 #![allow(dead_code)]
 
+pub mod bare;
 pub mod mixed;
+pub mod pair;
 pub mod streams;
 
 use std::time::Duration;
 
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
@@ -50,6 +52,15 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 
 /// A swarm with TCP and QUIC under the limits of `resources`.
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
+    swarm_with(resources, behaviour, |config| config)
+}
+
+/// The same with another configuration.
+pub fn swarm_with<B: NetworkBehaviour>(
+    resources: &Resources,
+    behaviour: B,
+    configure: impl FnOnce(Config) -> Config,
+) -> Swarm<B> {
     SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_other_transport(|key| {
@@ -66,7 +77,9 @@ pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .with_swarm_config(|config| {
+            configure(config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        })
         .build()
 }
 
@@ -76,6 +89,18 @@ pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Mu
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;
+        }
+    }
+}
+
+/// Dials, and waits until the connection is established.
+pub async fn connect<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: Multiaddr) {
+    swarm.dial(address).unwrap();
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::ConnectionEstablished { .. } => return,
+            SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error:?}"),
+            _ => {}
         }
     }
 }
