@@ -7,22 +7,8 @@ use libp2p::swarm::{DialError, SwarmEvent, dial_opts::DialOpts, dummy};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use rcmgr_core::{Error, KIB, ScopeClass};
 use rcmgr_libp2p::{Resources, refusal};
+use support::dialing::connect;
 use support::{Kind, listen, manager, spawn, swarm, until, until_nothing_is_held};
-
-/// Dials until the attempt has ended: connected, or why not.
-async fn connect(
-    swarm: &mut Swarm<dummy::Behaviour>,
-    options: impl Into<DialOpts>,
-) -> Result<PeerId, DialError> {
-    swarm.dial(options)?;
-    loop {
-        match swarm.select_next_some().await {
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => return Ok(peer_id),
-            SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
-            _ => {}
-        }
-    }
-}
 
 fn refused_by(error: &DialError) -> ScopeClass {
     match refusal(error) {

@@ -16,11 +16,10 @@ use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::{Error, ScopeClass};
 use rcmgr_libp2p::{Resources, refusal};
 use support::bare::{Bare, Listening};
+use support::dialing::connect;
 use support::pair::{ECHO, PING, Pair};
 use support::streams::{self, Opener};
-use support::{
-    Kind, Running, connect, listen, manager, spawn, swarm, until, until_nothing_is_held,
-};
+use support::{Kind, Running, listen, manager, spawn, swarm, until, until_nothing_is_held};
 
 /// Its answer to `ls` begins like a name: with the length of this name and a line feed, 47.
 const LONG: &str = "/long/456789012345678901234567890123456789012345";
@@ -350,7 +349,7 @@ async fn a_connection_that_ends_before_the_remote_has_answered_leaves_nothing() 
             let here = manager(|_| ());
             let mut dialer = swarm(&Resources::new(here.clone()), behaviour);
             let remote = tokio::spawn(listening.accept());
-            connect(&mut dialer, address).await;
+            connect(&mut dialer, address).await.unwrap();
             let dialer = spawn(dialer);
             let mut remote = remote.await.unwrap();
             let opening: Vec<_> = (0..3)
@@ -395,7 +394,7 @@ where
     let listener = spawn(listener);
     let (behaviour, _, opener) = streams::behaviour(&[]);
     let mut dialer = swarm(&Resources::new(here.clone()), behaviour);
-    connect(&mut dialer, address).await;
+    connect(&mut dialer, address).await.unwrap();
     Connected {
         peer,
         opener,

@@ -11,11 +11,10 @@ use rcmgr_atomic::Manager;
 use rcmgr_core::{Direction, Error, Limit, Limits, ScopeClass};
 use rcmgr_libp2p::{Resources, refusal};
 use support::bare::{Bare, Listening};
+use support::dialing::connect;
 use support::pair::{ECHO, PING, Pair, STREAM_MEMORY, exchange};
 use support::streams::{self, Opened, Opener};
-use support::{
-    Kind, Running, connect, listen, manager, spawn, swarm, until, until_nothing_is_held,
-};
+use support::{Kind, Running, listen, manager, spawn, swarm, until, until_nothing_is_held};
 
 /// The scopes that a stream is charged to.
 const CLASSES: [ScopeClass; 8] = [
@@ -233,7 +232,7 @@ impl Dialed {
         let mut dialer = swarm(&Resources::new(here.clone()), behaviour);
         let address = listening.address.clone();
         let remote = tokio::spawn(listening.accept());
-        connect(&mut dialer, address).await;
+        connect(&mut dialer, address).await.unwrap();
         Self {
             remote: remote.await.unwrap(),
             peer,

@@ -10,7 +10,8 @@ use rcmgr_libp2p::{LimitExt, Resources};
 
 use super::Kind;
 
-fn boxed<T, M>(transport: T) -> Boxed<(PeerId, StreamMuxerBox)>
+/// Hides the types of a transport, of its muxer and of its errors.
+pub fn boxed<T, M>(transport: T) -> Boxed<(PeerId, StreamMuxerBox)>
 where
     T: Transport<Output = (PeerId, M)> + Send + Unpin + 'static,
     T::Error: Send + Sync,
@@ -52,6 +53,23 @@ pub fn swarm<B: NetworkBehaviour>(
             }
         })
         .unwrap()
+        .with_behaviour(|_| behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .build()
+}
+
+/// A swarm with TCP and QUIC as `SwarmBuilder` builds them, without limits.
+pub fn plain<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
+        .unwrap()
+        .with_quic()
         .with_behaviour(|_| behaviour)
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))

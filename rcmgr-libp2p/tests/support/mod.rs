@@ -3,19 +3,25 @@
 #![allow(dead_code)]
 
 pub mod bare;
+pub mod denier;
+pub mod dialing;
+pub mod limits;
 pub mod mixed;
+pub mod name_server;
 pub mod pair;
+pub mod sockets;
 pub mod streams;
 
 use std::time::Duration;
 
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
+use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
-use rcmgr_libp2p::{LimitExt, Resources};
+use rcmgr_libp2p::{Resources, SwarmTransport};
 
 /// The transports that each test tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,55 +58,77 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 
 /// A swarm with TCP and QUIC under the limits of `resources`.
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
-    swarm_with(resources, behaviour, |config| config)
+    swarm_of(Keypair::generate_ed25519(), resources, behaviour)
+}
+
+/// The same with a key that the test knows.
+pub fn swarm_of<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+) -> Swarm<B> {
+    swarm_with(key, resources, behaviour, |config| config)
 }
 
 /// The same with another configuration.
 pub fn swarm_with<B: NetworkBehaviour>(
+    key: Keypair,
     resources: &Resources,
     behaviour: B,
     configure: impl FnOnce(Config) -> Config,
 ) -> Swarm<B> {
-    SwarmBuilder::with_new_identity()
+    SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_other_transport(|key| {
-            let tcp = tcp::tokio::Transport::new(tcp::Config::default())
-                .upgrade(Version::V1Lazy)
-                .authenticate(noise::Config::new(key)?)
-                .multiplex(yamux::Config::default());
-            Ok(tcp.limited(resources))
-        })
+        .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
         .unwrap()
-        .with_other_transport(|key| {
-            quic::tokio::Transport::new(quic::Config::new(key)).limited(resources)
-        })
+        .with_other_transport(|key| rcmgr_libp2p::quic(key, resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
-        .with_swarm_config(|config| {
-            configure(config.with_idle_connection_timeout(Duration::from_secs(3600)))
-        })
+        .with_swarm_config(|config| configure(config.with_idle_connection_timeout(NEVER)))
         .build()
+}
+
+/// The same swarm without limits: nothing of it is wrapped.
+pub fn plain_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?)))
+        .unwrap()
+        .with_other_transport(quic_transport)
+        .unwrap()
+        .with_behaviour(|_| behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
+        .build()
+}
+
+/// A timeout that no test waits for.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// TCP with yamux.
+fn tcp_transport(noise: noise::Config) -> impl SwarmTransport {
+    tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+}
+
+fn quic_transport(key: &Keypair) -> quic::tokio::Transport {
+    quic::tokio::Transport::new(quic::Config::new(key))
 }
 
 /// Listens on loopback. Returns the address.
 pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Multiaddr {
-    swarm.listen_on(kind.listen_address()).unwrap();
+    listen_on(swarm, &kind.listen_address().to_string()).await
+}
+
+/// Listens on an address. Returns it with the port that was chosen.
+pub async fn listen_on<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: &str) -> Multiaddr {
+    swarm.listen_on(address.parse().unwrap()).unwrap();
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;
-        }
-    }
-}
-
-/// Dials, and waits until the connection is established.
-pub async fn connect<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: Multiaddr) {
-    swarm.dial(address).unwrap();
-    loop {
-        match swarm.select_next_some().await {
-            SwarmEvent::ConnectionEstablished { .. } => return,
-            SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error:?}"),
-            _ => {}
         }
     }
 }

@@ -3,13 +3,15 @@
 use libp2p::PeerId;
 use libp2p::core::upgrade::Version;
 use libp2p::futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::identity::Keypair;
 use libp2p::swarm::Stream;
 use rcmgr_atomic::Manager;
 use rcmgr_libp2p::Resources;
 use tokio::sync::mpsc;
 
+use super::dialing::connect;
 use super::streams::{self, Opener};
-use super::{Kind, Running, connect, listen, spawn, swarm_with, until, until_nothing_is_held};
+use super::{Kind, Running, listen, spawn, swarm, swarm_with, until, until_nothing_is_held};
 
 pub const ECHO: &str = "/echo/1.0.0";
 pub const PING: &str = "/ipfs/ping/1.0.0";
@@ -37,15 +39,16 @@ impl Pair {
     pub async fn connect_with(kind: Kind, version: Version, here: Manager, there: Manager) -> Self {
         let (behaviour, accepted, _) = streams::behaviour(&[ECHO, PING]);
         let of = |manager: &Manager| Resources::new(manager.clone()).memory(0_u64, STREAM_MEMORY);
-        let mut listener = swarm_with(&of(&there), behaviour, |config| config);
+        let mut listener = swarm(&of(&there), behaviour);
         let address = listen(&mut listener, kind).await;
         let (behaviour, _, opener) = streams::behaviour(&[]);
-        let mut dialer = swarm_with(&of(&here), behaviour, |config| {
+        let key = Keypair::generate_ed25519();
+        let mut dialer = swarm_with(key, &of(&here), behaviour, |config| {
             config.with_substream_upgrade_protocol_override(version)
         });
         let (remote, local) = (*listener.local_peer_id(), *dialer.local_peer_id());
         let listener = spawn(listener);
-        connect(&mut dialer, address).await;
+        connect(&mut dialer, address).await.unwrap();
         let running = [spawn(dialer), listener];
         Self {
             here,
