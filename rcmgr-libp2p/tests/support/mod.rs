@@ -2,11 +2,13 @@
 
 #![allow(dead_code)]
 
+pub mod denies;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
 pub mod name_server;
 pub mod sockets;
+pub mod stalled;
 pub mod streams;
 
 use std::time::Duration;
