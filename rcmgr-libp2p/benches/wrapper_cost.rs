@@ -169,9 +169,9 @@ impl Pair {
         match what {
             What::Streams => {
                 let mut asking = JoinSet::new();
-                for number in 0..AT_A_TIME {
+                for _ in 0..AT_A_TIME {
                     let (opener, listener) = (self.opener.clone(), self.listener);
-                    let share = amount / AT_A_TIME + usize::from(number < amount % AT_A_TIME);
+                    let share = amount.div_ceil(AT_A_TIME);
                     asking.spawn(async move {
                         for _ in 0..share {
                             let stream = opener.open(listener, &[PROTOCOL]).await;

@@ -204,3 +204,47 @@ impl NetworkBehaviour for Behaviour {
         Poll::Ready(ToSwarm::GenerateEvent(Event::Refused(refused)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use rcmgr_atomic::Manager;
+    use rcmgr_core::{Direction, Limits, UsesFd};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn between_two_refusals_the_swarm_turns_to_its_connections_and_comes_back() {
+        let mut limits = Limits::unlimited();
+        limits.system.conns = 0.into();
+        let resources = Resources::new(Manager::new(limits).unwrap());
+        let mut behaviour = resources.behaviour();
+        let remote = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
+        for _ in 0..3 {
+            let opened = resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote);
+            assert!(opened.is_err());
+        }
+        let wakes = Arc::new(Wakes::default());
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        for round in 1..=3 {
+            assert!(behaviour.poll(&mut cx).is_ready());
+            assert!(behaviour.poll(&mut cx).is_pending());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round);
+        }
+        assert!(behaviour.poll(&mut cx).is_pending());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 3);
+    }
+}

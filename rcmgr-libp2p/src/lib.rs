@@ -1,9 +1,61 @@
 //! A resource manager for rust-libp2p: every connection, stream and file descriptor of a swarm is
 //! accounted on all its scopes, and refused where a limit says so.
+//!
+//! Each transport of the swarm gets one call, [`limited`](LimitExt::limited), where the swarm is built:
+//!
+//! ```
+//! use libp2p::core::upgrade::Version;
+//! use libp2p::{SwarmBuilder, Transport, noise, ping, quic, tcp, yamux};
+//! use rcmgr::prelude::*;
+//! use rcmgr_libp2p::{LimitExt, Resources};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # let _in_runtime = runtime.enter();
+//! let mut limits = rcmgr::ScalingLimits::default().auto_scale();
+//! limits.peer_default.conns = 4.into();
+//! limits.protocol_peer_default.streams_inbound = 32.into();
+//! let resources = Resources::new(Manager::new(limits)?);
+//!
+//! let swarm = SwarmBuilder::with_new_identity()
+//!     .with_tokio()
+//!     .with_other_transport(|key| {
+//!         let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+//!             .upgrade(Version::V1Lazy)
+//!             .authenticate(noise::Config::new(key)?)
+//!             .multiplex(yamux::Config::default());
+//!         Ok(tcp.limited(&resources))
+//!     })?
+//!     .with_other_transport(|key| {
+//!         quic::tokio::Transport::new(quic::Config::new(key)).limited(&resources)
+//!     })?
+//!     .with_dns()?
+//!     .with_behaviour(|_| ping::Behaviour::default())?
+//!     .build();
+//! # drop(swarm);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A peer may have 4 connections, and 32 inbound streams of each protocol. The other limits are those
+//! of go-libp2p, for an eighth of the machine's memory. Connections are not limited by address unless
+//! `limits.addresses` says so. `Manager` and the limits are those of the crate `rcmgr`.
+//!
+//! | part | does |
+//! | --- | --- |
+//! | [`Resources`] | the manager, the services by protocol, the flat memory of connections and streams |
+//! | [`LimitExt::limited`] | puts a transport under the limits |
+//! | [`refusal`] | finds the error of the manager in an error of libp2p |
+//! | [`scope_of`] | the scope of a stream, for a handler that reserves memory |
+//! | [`Resources::behaviour`] | tells the swarm what was refused |
+//! | [`connections::Behaviour`] | limits connections alone, where transports cannot be wrapped |
+//!
+//! The chapter *rust-libp2p* of the book says what is charged when, what a refusal looks like at both
+//! ends, and what cannot be bounded.
 
 #![forbid(unsafe_code)]
 
 mod behaviour;
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+mod default_transports;
 mod error;
 mod muxer;
 mod negotiation;
@@ -18,6 +70,8 @@ mod stream;
 mod transport;
 
 pub use behaviour::{Behaviour, Event, connections};
+#[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
+pub use default_transports::*;
 pub use error::Error;
 pub use muxer::LimitedMuxer;
 pub use refusal::refusal;

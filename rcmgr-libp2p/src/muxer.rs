@@ -1,5 +1,8 @@
 //! The wrapper of a muxer: each stream is charged from its start to its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +13,7 @@ use rcmgr_core::Direction;
 
 use crate::reports::Arrival;
 use crate::resources::Resources;
-use crate::stream::LimitedStream;
+use crate::stream::{self, LimitedStream};
 
 /// The most inbound streams that are refused before other work of the connection gets its turn.
 const REFUSED_IN_A_ROW: usize = 32;
@@ -57,7 +60,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             let inner = ready!(this.inner.as_mut().poll_inbound(cx))?;
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
-                Err(_) => drop(inner),
+                Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
         // The muxer has registered no waker: it has more.

@@ -35,6 +35,9 @@ pub(crate) enum Role {
     Dialer,
 }
 
+/// The first byte that a listener writes: the length of its header.
+pub(crate) const FIRST_BYTE: u8 = HEADER.len() as u8;
+
 /// What is known of the negotiation on one stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Negotiation {
@@ -105,6 +108,12 @@ impl Negotiation {
     /// multistream-select.
     pub(crate) fn is_over(&self) -> bool {
         self.running.is_none()
+    }
+
+    /// Whether the bytes that were written end with a whole message.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.written.is_between_messages())
     }
 
     /// How many bytes of messages are kept.

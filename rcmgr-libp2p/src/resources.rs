@@ -41,6 +41,7 @@ struct Settings {
     /// Bytes that each stream is charged with.
     stream_memory: u64,
     swallows: bool,
+    ends_inside_a_message: bool,
     /// Made with the behaviour: without one, there is nothing to report to. Clones share it, also
     /// when their settings differ.
     reports: Arc<OnceLock<Reports>>,
@@ -59,6 +60,7 @@ impl Resources {
             connection_memory: 32 * KIB,
             stream_memory: KIB,
             swallows: false,
+            ends_inside_a_message: false,
             reports: Arc::default(),
         }))
     }
@@ -84,8 +86,8 @@ impl Resources {
     ///
     /// libp2p does not say how much memory its muxers and QUIC use, so this is a flat amount. The
     /// default, 32 KiB and 1 KiB, is about what an idle connection and an idle stream were measured
-    /// to need. At worst yamux buffers 256 KiB for a stream, and QUIC 10 MB for a stream and 15 MB
-    /// for a connection.
+    /// to need. At worst QUIC buffers 10 MB for a stream and 15 MB for a connection. yamux buffers
+    /// 256 KiB for a stream, and more for one that was fast: up to 1 GiB for a connection.
     #[must_use]
     pub fn memory(mut self, connection: impl Amount, stream: impl Amount) -> Self {
         let settings = self.settings();
@@ -104,6 +106,23 @@ impl Resources {
         self
     }
 
+    /// A refused inbound stream ends inside a message of the negotiation, so that the remote sees it
+    /// fail and not as unsupported.
+    ///
+    /// By default the stream just ends. There is no error code to send with it, so the dialer in
+    /// rust-libp2p takes that for `StreamUpgradeError::NegotiationFailed`: the protocol is not
+    /// supported. libp2p-ping for example then stops for the rest of the connection, even when the
+    /// limit has room again.
+    ///
+    /// With this setting the dialer gets `StreamUpgradeError::Io` with the kind `UnexpectedEof`, and
+    /// libp2p-ping goes on as soon as there is room. The price: until then it retries without a
+    /// delay, thousands of times a second. Each attempt is refused, and costs both sides a stream.
+    #[must_use]
+    pub fn end_refused_streams_inside_a_message(mut self) -> Self {
+        self.settings().ends_inside_a_message = true;
+        self
+    }
+
     /// The manager.
     pub fn manager(&self) -> &Manager {
         &self.0.manager
@@ -115,6 +134,10 @@ impl Resources {
 
     pub(crate) fn swallows(&self) -> bool {
         self.0.swallows
+    }
+
+    pub(crate) fn ends_inside_a_message(&self) -> bool {
+        self.0.ends_inside_a_message
     }
 
     /// What the behaviour reads. From the first call on, the wrappers write to it.

@@ -1,8 +1,11 @@
 //! A stream of a limited connection: charged until it is dropped, and to its protocol and service
 //! from the moment when both sides have agreed on the protocol.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice, IoSliceMut};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +14,7 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Stream;
 use rcmgr_core::{Direction, Error};
 
-use crate::negotiation::{Negotiation, Role};
+use crate::negotiation::{FIRST_BYTE, Negotiation, Role};
 use crate::resources::Resources;
 use crate::scope_of;
 
@@ -52,6 +55,8 @@ struct Negotiating {
     negotiation: Negotiation,
     scope: Arc<Stream>,
     resources: Resources,
+    /// A read has waited since the last flush.
+    has_waited: bool,
 }
 
 impl State {
@@ -73,13 +78,31 @@ impl State {
 }
 
 impl Negotiating {
-    /// Charges the protocol, and its service if it has one.
-    fn settle(&self, protocol: &Arc<str>) -> rcmgr_core::Result<()> {
-        // The deciding bytes come again if the inner stream did not take them all.
-        if self.scope.protocol().is_some() {
-            return Ok(());
+    /// Charges the protocol that is settled, if one is, and its service if it has one.
+    fn charge(&self, settled: Option<Arc<str>>) -> rcmgr_core::Result<()> {
+        match settled {
+            // The deciding bytes come again if the inner stream did not take them all.
+            Some(protocol) if self.scope.protocol().is_none() => {
+                self.resources.set_protocol(&self.scope, &protocol)
+            }
+            _ => Ok(()),
         }
-        self.resources.set_protocol(&self.scope, protocol)
+    }
+
+    /// Whether a refusal of the bytes that are about to be written ends the stream inside a message.
+    fn ends_inside_a_message(&self) -> bool {
+        self.resources.ends_inside_a_message()
+            && self.scope.direction() == Direction::Inbound
+            // Else it ends inside a message already, and a byte may complete that message.
+            && self.negotiation.is_between_messages()
+    }
+
+    /// Whether multistream-select may have settled on the protocol before it was confirmed.
+    ///
+    /// Then it flushes whenever it is about to read the answer. Otherwise it flushes once, and has to
+    /// wait for the answer afterwards.
+    fn may_be_lazy(&self) -> bool {
+        !self.has_waited
     }
 }
 
@@ -96,6 +119,7 @@ impl<S> LimitedStream<S> {
                 negotiation: Negotiation::new(role),
                 scope: Arc::new(scope),
                 resources: resources.clone(),
+                has_waited: false,
             })),
         }
     }
@@ -109,19 +133,15 @@ impl<S> LimitedStream<S> {
         }
     }
 
-    /// If `settled` names a protocol, charges it. If that is refused, the stream ends.
-    fn settle(self: Pin<&mut Self>, settled: Option<Arc<str>>) -> io::Result<()> {
+    /// Ends the stream: from now on it fails with the refusal. Returns that error.
+    fn refuse(self: Pin<&mut Self>, error: Error) -> io::Error {
         let mut this = self.project();
-        let (Some(protocol), State::Negotiating(negotiating)) = (settled, &*this.state) else {
-            return Ok(());
-        };
-        let Err(error) = negotiating.settle(&protocol) else {
-            return Ok(());
-        };
         this.inner.set(None);
-        negotiating.scope.done();
+        if let Some(scope) = this.state.scope() {
+            scope.done();
+        }
         *this.state = State::Refused(Box::new(error));
-        Err(this.state.error())
+        this.state.error()
     }
 
     /// Frees what only the negotiation needs, when it is over.
@@ -148,12 +168,21 @@ impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let read = ready!(self.as_mut().inner()?.poll_read(cx, buffer))?;
-        if let State::Negotiating(negotiating) = self.as_mut().project().state {
-            let settled = negotiating.negotiation.on_read(&buffer[..read]);
-            self.as_mut().settle(settled)?;
-            self.leave_negotiation();
+        let polled = self.as_mut().inner()?.poll_read(cx, buffer);
+        let State::Negotiating(negotiating) = self.as_mut().project().state else {
+            return polled;
+        };
+        negotiating.has_waited |= polled.is_pending();
+        let read = ready!(polled)?;
+        let settled = negotiating.negotiation.on_read(&buffer[..read]);
+        if let Err(error) = negotiating.charge(settled) {
+            let may_be_lazy = negotiating.may_be_lazy();
+            let error = self.refuse(error);
+            // A lazy multistream-select panics when a stream is used after the read of the answer
+            // has failed. So it gets the answer, and the refusal with the next call.
+            return Poll::Ready(if may_be_lazy { Ok(read) } else { Err(error) });
         }
+        self.leave_negotiation();
         Poll::Ready(Ok(read))
     }
 
@@ -185,7 +214,14 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
         };
         // The protocol is charged before the remote hears of it.
         let settled = negotiating.negotiation.before_write(bytes);
-        self.as_mut().settle(settled)?;
+        if let Err(error) = negotiating.charge(settled) {
+            if negotiating.ends_inside_a_message() {
+                // The first byte of a message never completes it. Where there is no room for it, the
+                // stream ends between messages.
+                let _ = self.as_mut().inner()?.poll_write(cx, &bytes[..1]);
+            }
+            return Poll::Ready(Err(self.refuse(error)));
+        }
         let written = ready!(self.as_mut().inner()?.poll_write(cx, bytes))?;
         if let State::Negotiating(negotiating) = self.as_mut().project().state {
             negotiating.negotiation.on_written(&bytes[..written]);
@@ -213,6 +249,9 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
         if scope_of::is_question(cx) {
             return self.answer();
         }
+        if let State::Negotiating(negotiating) = self.as_mut().project().state {
+            negotiating.has_waited = false;
+        }
         self.as_mut().inner()?.poll_flush(cx)
     }
 
@@ -228,5 +267,13 @@ impl<S> LimitedStream<S> {
             scope_of::answer(scope);
         }
         Poll::Pending
+    }
+}
+
+/// Ends an inbound stream that was refused when it came, as `resources` says.
+pub(crate) fn end_refused(inner: impl AsyncWrite, cx: &mut Context<'_>, resources: &Resources) {
+    if resources.ends_inside_a_message() {
+        // Where there is no room for a byte, the stream ends plainly.
+        let _ = pin!(inner).poll_write(cx, &[FIRST_BYTE]);
     }
 }

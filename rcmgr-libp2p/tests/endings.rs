@@ -11,9 +11,8 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent, dummy};
 use libp2p::{Multiaddr, Swarm, connection_limits, tcp};
 use rcmgr_atomic::Manager;
-use rcmgr_core::{Error, ScopeId};
 use rcmgr_libp2p::{LimitExt, Resources, refusal};
-use support::denies::Denies;
+use support::denier::Denier;
 use support::dialing::{connect, establish, port, secured, swarm_over};
 use support::stalled::{Gate, Stalled};
 use support::{Kind, listen, manager, spawn, swarm, until, until_nothing_is_held};
@@ -33,33 +32,33 @@ fn conns(manager: &Manager) -> [u64; 3] {
 }
 
 /// A node over TCP whose writes stop while the gate is closed.
-fn stalled_node<B: NetworkBehaviour>(manager: &Manager, gate: &Gate, behaviour: B) -> Swarm<B> {
+fn stalled_node<B: NetworkBehaviour>(
+    manager: &Manager,
+    gate: &Gate,
+    after_handshake: impl FnOnce() + Clone + Send + 'static,
+    behaviour: B,
+) -> Swarm<B> {
     let resources = Resources::new(manager.clone());
     let transport = |key: &Keypair| {
         let tcp = tcp::tokio::Transport::new(tcp::Config::default());
         let gate = gate.clone();
         let tcp = tcp.map(move |stream, _| Stalled(stream, gate));
-        secured(tcp, key).limited(&resources)
+        let connected = secured(tcp, key).map(move |connected, _| {
+            after_handshake();
+            connected
+        });
+        connected.limited(&resources)
     };
     swarm_over(transport, behaviour, TIMEOUT)
-}
-
-/// A behaviour that denies each connection, and closes the gate when it does.
-fn denies(gate: &Gate) -> Denies<impl FnMut() -> Error + 'static> {
-    let gate = gate.clone();
-    Denies(move || {
-        gate.close();
-        Error::ScopeClosed {
-            scope: ScopeId::System.into(),
-        }
-    })
 }
 
 #[tokio::test]
 async fn a_denied_connection_is_charged_while_its_close_waits_for_a_remote_that_does_not_read() {
     let [here, there] = [manager(|_| ()), manager(|_| ())];
     let gate = Gate::default();
-    let mut denied = stalled_node(&here, &gate, denies(&gate));
+    let closed = gate.clone();
+    let stall = move || closed.close();
+    let mut denied = stalled_node(&here, &gate, stall, Denier::Established);
     let mut other = node(&there);
 
     // Outbound.
@@ -120,7 +119,7 @@ async fn until_polled<B: NetworkBehaviour>(swarm: &mut Swarm<B>, condition: impl
 async fn a_connection_is_charged_until_its_close_has_ended() {
     let [here, there] = [manager(|_| ()), manager(|_| ())];
     let gate = Gate::default();
-    let mut dialer = stalled_node(&here, &gate, dummy::Behaviour);
+    let mut dialer = stalled_node(&here, &gate, || (), dummy::Behaviour);
     let mut listener = node(&there);
     let address = listen(&mut listener, Kind::Tcp).await;
     establish(&mut dialer, &mut listener, address).await;

@@ -20,9 +20,9 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, ListenError, SwarmEvent, dummy};
 use libp2p::{Multiaddr, PeerId, Swarm, Transport, dns, quic, tcp};
 use rcmgr_atomic::Manager;
-use rcmgr_core::{Direction, KIB, Limit, Limits, Priority, Resource, ScopeClass};
+use rcmgr_core::{Direction, KIB, Limit, Limits, Resource, ScopeClass};
 use rcmgr_libp2p::{LimitExt, Resources, refusal};
-use support::denies::Denies;
+use support::denier::{Denier, closed};
 use support::dialing::{connect, exceeded, port, secured, swarm_over};
 use support::mixed::boxed;
 use support::{Kind, listen, manager, spawn, streams, swarm, until, until_nothing_is_held};
@@ -202,23 +202,14 @@ async fn a_connection_that_is_refused_on_arrival_is_charged_nowhere_and_the_remo
     }
 }
 
-/// A refusal as a behaviour may have it: by a span, a scope or a connection of its own.
-fn own_refusal() -> rcmgr_core::Error {
-    let manager = manager(|limits| limits.system.memory = 0.into());
-    manager
-        .view_system()
-        .reserve_memory(1, Priority::Always)
-        .unwrap_err()
-}
-
 #[tokio::test]
 async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sides() {
     for kind in Kind::ALL {
         let there = manager(|_| ());
-        let mut listener = swarm(&resources(&there), Denies(own_refusal));
+        let mut listener = swarm(&resources(&there), Denier::Refusal);
         let address = listen(&mut listener, kind).await;
         let here = manager(|_| ());
-        let mut dialer = swarm(&resources(&here), Denies(own_refusal));
+        let mut dialer = swarm(&resources(&here), Denier::Refusal);
         dialer.dial(address).unwrap();
         let (mut denied_in, mut denied_out) = (false, false);
         while !denied_in || !denied_out {
@@ -227,7 +218,7 @@ async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sid
                     if let SwarmEvent::IncomingConnectionError { error, .. } = event {
                         // The dialer may have closed it before.
                         if let ListenError::Denied { .. } = error {
-                            assert_eq!(exceeded(&error).resource, Resource::Memory);
+                            assert_eq!(refusal(&error), Some(&closed()));
                         }
                         denied_in = true;
                     }
@@ -235,7 +226,7 @@ async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sid
                 event = dialer.select_next_some() => {
                     if let SwarmEvent::OutgoingConnectionError { error, .. } = event {
                         assert!(matches!(error, DialError::Denied { .. }), "{error:?}");
-                        assert_eq!(exceeded(&error).resource, Resource::Memory);
+                        assert_eq!(refusal(&error), Some(&closed()));
                         denied_out = true;
                     }
                 }

@@ -54,6 +54,10 @@ impl Written {
         Ok(None)
     }
 
+    pub(super) fn is_between_messages(&self) -> bool {
+        matches!(self.position, Position::BeforeLength)
+    }
+
     #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
         self.part.as_ref().map_or(0, Vec::len)

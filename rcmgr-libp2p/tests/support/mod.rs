@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-pub mod denies;
+pub mod denier;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
@@ -13,15 +13,14 @@ pub mod streams;
 
 use std::time::Duration;
 
-use libp2p::core::StreamMuxer;
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
-use rcmgr_libp2p::{LimitExt, Resources};
+use rcmgr_libp2p::{Resources, SwarmTransport};
 
 /// The transports that each test tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +68,9 @@ pub fn swarm_of<B: NetworkBehaviour>(
 ) -> Swarm<B> {
     SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?).limited(resources)))
+        .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
         .unwrap()
-        .with_other_transport(|key| quic_transport(key).limited(resources))
+        .with_other_transport(|key| rcmgr_libp2p::quic(key, resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
@@ -97,19 +96,7 @@ pub fn plain_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// TCP with yamux.
-fn tcp_transport(
-    noise: noise::Config,
-) -> impl Transport<
-    Output = (
-        PeerId,
-        impl StreamMuxer<Substream: Send, Error: Send + Sync> + Send + 'static,
-    ),
-    Error: Send + Sync + 'static,
-    Dial: Send,
-    ListenerUpgrade: Send,
-> + Send
-+ Unpin
-+ 'static {
+fn tcp_transport(noise: noise::Config) -> impl SwarmTransport {
     tcp::tokio::Transport::new(tcp::Config::default())
         .upgrade(Version::V1Lazy)
         .authenticate(noise)

@@ -31,11 +31,13 @@ pub const OF_THE_PROXY: &[&str] = &[
 pub const OF_LIBP2P: &[&str] = &[
     // Doc tests of the book.
     "pages",
+    "behaviour",
     "transport",
     "muxer",
     "stream",
     "scope_of",
     "resources",
+    "reports",
     "negotiation",
     "services",
     "refusal",
