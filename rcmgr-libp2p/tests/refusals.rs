@@ -11,21 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake};
 use std::time::Duration;
 
-use libp2p::core::Endpoint;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
 use libp2p::core::transport::timeout::TransportTimeout;
-use libp2p::core::transport::{Boxed, ListenerId, PortUse, TransportEvent};
+use libp2p::core::transport::{Boxed, ListenerId, TransportEvent};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, DialError, FromSwarm, ListenError, NetworkBehaviour,
-    SwarmEvent, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
-};
+use libp2p::swarm::{DialError, ListenError, SwarmEvent, dummy};
 use libp2p::{Multiaddr, PeerId, Swarm, Transport, dns, quic, tcp};
 use rcmgr_atomic::Manager;
-use rcmgr_core::{Direction, KIB, Limit, Limits, Priority, Resource, ScopeClass};
+use rcmgr_core::{Direction, KIB, Limit, Limits, Resource, ScopeClass};
 use rcmgr_libp2p::{LimitExt, Resources, refusal};
+use support::denier::{Denier, closed};
 use support::dialing::{connect, exceeded, port, secured, swarm_over};
 use support::mixed::boxed;
 use support::{Kind, listen, manager, spawn, streams, swarm, until, until_nothing_is_held};
@@ -193,6 +190,8 @@ async fn a_connection_that_is_refused_on_arrival_is_charged_nowhere_and_the_remo
         let error = connect(&mut dialer, address).await.unwrap_err();
         assert!(matches!(error, DialError::Transport(_)), "{error:?}");
         assert!(refusal(&error).is_none(), "{error:?}");
+        let text = format!("{error:?}").to_lowercase();
+        assert!(!text.contains("time"), "it waited for a timeout: {text}");
         assert_eq!(there.refusals(ScopeClass::System).conns_inbound, 1);
         for scope in there.scopes() {
             assert!(scope.peak.is_zero(), "{kind:?}: {scope:?}");
@@ -203,70 +202,14 @@ async fn a_connection_that_is_refused_on_arrival_is_charged_nowhere_and_the_remo
     }
 }
 
-/// A refusal as a behaviour may have it: by a span, a scope or a connection of its own.
-fn own_refusal() -> rcmgr_core::Error {
-    let manager = manager(|limits| limits.system.memory = 0.into());
-    manager
-        .view_system()
-        .reserve_memory(1, Priority::Always)
-        .unwrap_err()
-}
-
-/// Denies each connection with a refusal of the manager.
-struct Denies;
-
-impl NetworkBehaviour for Denies {
-    type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = std::convert::Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Err(ConnectionDenied::new(own_refusal()))
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Err(ConnectionDenied::new(own_refusal()))
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        match event {}
-    }
-
-    fn poll(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        std::task::Poll::Pending
-    }
-}
-
 #[tokio::test]
 async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sides() {
     for kind in Kind::ALL {
         let there = manager(|_| ());
-        let mut listener = swarm(&resources(&there), Denies);
+        let mut listener = swarm(&resources(&there), Denier::Refusal);
         let address = listen(&mut listener, kind).await;
         let here = manager(|_| ());
-        let mut dialer = swarm(&resources(&here), Denies);
+        let mut dialer = swarm(&resources(&here), Denier::Refusal);
         dialer.dial(address).unwrap();
         let (mut denied_in, mut denied_out) = (false, false);
         while !denied_in || !denied_out {
@@ -275,7 +218,7 @@ async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sid
                     if let SwarmEvent::IncomingConnectionError { error, .. } = event {
                         // The dialer may have closed it before.
                         if let ListenError::Denied { .. } = error {
-                            assert_eq!(exceeded(&error).resource, Resource::Memory);
+                            assert_eq!(refusal(&error), Some(&closed()));
                         }
                         denied_in = true;
                     }
@@ -283,7 +226,7 @@ async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sid
                 event = dialer.select_next_some() => {
                     if let SwarmEvent::OutgoingConnectionError { error, .. } = event {
                         assert!(matches!(error, DialError::Denied { .. }), "{error:?}");
-                        assert_eq!(exceeded(&error).resource, Resource::Memory);
+                        assert_eq!(refusal(&error), Some(&closed()));
                         denied_out = true;
                     }
                 }

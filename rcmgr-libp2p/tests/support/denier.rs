@@ -22,13 +22,22 @@ pub enum Denier {
     Established,
     /// Those over TCP, when they are established.
     EstablishedTcp,
+    /// All, when they are established, with a refusal by the manager as the reason.
+    Refusal,
+}
+
+/// The refusal of a manager that is closed.
+pub fn closed() -> rcmgr_core::Error {
+    rcmgr_core::Error::ScopeClosed {
+        scope: rcmgr_core::ScopeId::System.into(),
+    }
 }
 
 impl Denier {
     fn on_pending(self) -> Result<(), ConnectionDenied> {
         match self {
             Self::Pending => Err(denied()),
-            Self::Established | Self::EstablishedTcp => Ok(()),
+            Self::Established | Self::EstablishedTcp | Self::Refusal => Ok(()),
         }
     }
 
@@ -40,6 +49,7 @@ impl Denier {
         match self {
             Self::Established => Err(denied()),
             Self::EstablishedTcp if is_tcp() => Err(denied()),
+            Self::Refusal => Err(ConnectionDenied::new(closed())),
             Self::Pending | Self::EstablishedTcp => Ok(dummy::ConnectionHandler),
         }
     }

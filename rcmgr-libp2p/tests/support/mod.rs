@@ -10,6 +10,7 @@ pub mod mixed;
 pub mod name_server;
 pub mod pair;
 pub mod sockets;
+pub mod stalled;
 pub mod streams;
 
 use std::time::Duration;
