@@ -29,8 +29,11 @@ use support::{Kind, listen, manager, spawn, streams, swarm, until, until_nothing
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+/// Chooses the limit of one scope.
+type ChooseLimit = fn(&mut Limits) -> &mut Limit;
+
 /// The scopes that a connection is charged to, as the limits that lower one of them.
-const SCOPES: [(ScopeClass, fn(&mut Limits) -> &mut Limit); 4] = [
+const SCOPES: [(ScopeClass, ChooseLimit); 4] = [
     (ScopeClass::System, |limits| &mut limits.system),
     (ScopeClass::Transient, |limits| &mut limits.transient),
     (ScopeClass::Peer, |limits| &mut limits.peer_default),
@@ -250,8 +253,11 @@ fn limited_quic(key: &Keypair, resources: &Resources) -> Wrapped {
     boxed(quic::tokio::Transport::new(quic::Config::new(key)).limited(resources))
 }
 
+/// Makes a transport.
+type Make = fn(&Keypair, &Resources) -> Wrapped;
+
 /// TCP and QUIC in all that libp2p puts around a transport.
-fn wrapped() -> Vec<(&'static str, fn(&Keypair, &Resources) -> Wrapped)> {
+fn wrapped() -> Vec<(&'static str, Make)> {
     vec![
         ("either", |key, resources| {
             let tcp = tcp::tokio::Transport::new(tcp::Config::default());
