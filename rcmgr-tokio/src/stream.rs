@@ -26,7 +26,7 @@ use crate::graceful::{Graceful, Membership};
 /// [`std::mem::forget`], leaves its socket open and keeps its scope: both are lost until the process
 /// ends.
 ///
-/// A vectored write of several pieces that have at most 512 bytes together is passed on as one piece,
+/// A vectored write of several pieces that have at most 2 KiB together is passed on as one piece,
 /// for which the kernel needs less time.
 ///
 /// ```
