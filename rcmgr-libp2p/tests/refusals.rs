@@ -29,11 +29,11 @@ use support::{Kind, listen, manager, spawn, streams, swarm, until, until_nothing
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// One of the limits.
-type LimitOf = fn(&mut Limits) -> &mut Limit;
+/// Chooses the limit of one scope.
+type ChooseLimit = fn(&mut Limits) -> &mut Limit;
 
-/// The scopes that a connection is charged to, and their limits.
-const SCOPES: [(ScopeClass, LimitOf); 4] = [
+/// The scopes that a connection is charged to, as the limits that lower one of them.
+const SCOPES: [(ScopeClass, ChooseLimit); 4] = [
     (ScopeClass::System, |limits| &mut limits.system),
     (ScopeClass::Transient, |limits| &mut limits.transient),
     (ScopeClass::Peer, |limits| &mut limits.peer_default),
@@ -243,7 +243,6 @@ async fn a_refusal_by_which_a_behaviour_denies_a_connection_is_found_on_both_sid
 
 /// A transport as a program may wrap it.
 type Wrapped = Boxed<(PeerId, StreamMuxerBox)>;
-type Wrap = fn(&Keypair, &Resources) -> Wrapped;
 
 fn limited_tcp(key: &Keypair, resources: &Resources) -> Wrapped {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
@@ -254,8 +253,11 @@ fn limited_quic(key: &Keypair, resources: &Resources) -> Wrapped {
     boxed(quic::tokio::Transport::new(quic::Config::new(key)).limited(resources))
 }
 
+/// Makes a transport.
+type Make = fn(&Keypair, &Resources) -> Wrapped;
+
 /// TCP and QUIC in all that libp2p puts around a transport.
-fn wrapped() -> Vec<(&'static str, Wrap)> {
+fn wrapped() -> Vec<(&'static str, Make)> {
     vec![
         ("either", |key, resources| {
             let tcp = tcp::tokio::Transport::new(tcp::Config::default());
@@ -315,7 +317,7 @@ where
 }
 
 /// A swarm over a wrapped transport.
-fn swarm_of(wrap: Wrap, manager: &Manager) -> Swarm<dummy::Behaviour> {
+fn swarm_of(wrap: Make, manager: &Manager) -> Swarm<dummy::Behaviour> {
     let resources = resources(manager);
     swarm_over(
         move |key: &Keypair| wrap(key, &resources),

@@ -30,7 +30,7 @@ use crate::resources::Resources;
 ///     .with_behaviour(|_| relay_client)?
 ///     .build();
 /// # drop(swarm);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 ///
 /// # Errors

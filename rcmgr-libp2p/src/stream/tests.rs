@@ -227,6 +227,8 @@ fn a_stream_whose_service_is_refused_ends_at_once_and_gives_its_protocol_back() 
     let (end, remote) = End::pair();
     let mut listener = limited(end, &resources, Direction::Inbound);
     write(&mut listener, &header()).unwrap();
+    // A handler may hold the scope.
+    let _scope = crate::scope_of(&mut listener).unwrap();
     let error = write(&mut listener, &name_a()).unwrap_err();
     assert_eq!(refused_by(&error), ScopeClass::Service);
     assert_eq!(remote.received(), header());
@@ -249,6 +251,50 @@ fn a_stream_whose_service_is_refused_ends_at_once_and_gives_its_protocol_back() 
     assert!(remote.is_ended());
     assert!(holds_nothing(&manager));
     assert_each_call_is_refused(&mut dialer, ScopeClass::Service);
+}
+
+#[test]
+fn a_refused_stream_ends_inside_a_message_if_that_is_chosen_and_never_with_a_whole_one() {
+    let (manager, resources) = resources(|limits| limits.protocol_default.streams = 0.into());
+    let inside = resources.clone().end_refused_streams_inside_a_message();
+    let echo = [header(), name_a()].concat();
+    // The sizes of the writes, and how many bytes reach the remote.
+    for (resources, pieces, reach) in [
+        (&resources, vec![20, 4], 20),
+        (&inside, vec![20, 4], 21),
+        (&resources, vec![24], 0),
+        (&inside, vec![24], 1),
+        (&resources, vec![20, 3, 1], 23),
+        (&inside, vec![20, 3, 1], 23),
+        (&inside, vec![1; 24], 23),
+    ] {
+        let (end, remote) = End::pair();
+        let mut listener = limited(end, resources, Direction::Inbound);
+        let (last, before) = pieces.split_last().unwrap();
+        let mut rest = &echo[..];
+        for piece in before {
+            write(&mut listener, &rest[..*piece]).unwrap();
+            rest = &rest[*piece..];
+        }
+        let error = write(&mut listener, &rest[..*last]).unwrap_err();
+        assert_eq!(refused_by(&error), ScopeClass::Protocol);
+        assert_eq!(remote.received(), echo[..reach], "{pieces:?}");
+        assert!(remote.is_ended());
+    }
+
+    // A muxer without room for the byte, and a dialer.
+    let (end, remote) = End::pair();
+    let mut listener = limited(end.taking(0), &inside, Direction::Inbound);
+    let error = write(&mut listener, &echo).unwrap_err();
+    assert_eq!(refused_by(&error), ScopeClass::Protocol);
+    assert!(remote.received().is_empty() && remote.is_ended());
+    let (end, remote) = End::pair();
+    let mut dialer = limited(end, &inside, Direction::Outbound);
+    write(&mut dialer, &echo).unwrap();
+    let error = write(&mut dialer, b"data").unwrap_err();
+    assert_eq!(refused_by(&error), ScopeClass::Protocol);
+    assert_eq!(remote.received(), echo);
+    assert!(holds_nothing(&manager));
 }
 
 /// Resources that refuse every protocol, and a remote that agrees to `/a`.
@@ -404,7 +450,6 @@ fn drop_after(polls: usize, dropped: Direction, version: Version) -> bool {
     was_at_work
 }
 
-/// The scope is the same whichever way it was found.
 #[test]
 fn a_stream_that_is_no_negotiation_stays_transient_until_it_is_dropped() {
     let (manager, resources) = resources(|_| ());

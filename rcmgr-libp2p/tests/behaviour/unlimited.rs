@@ -205,8 +205,8 @@ async fn an_allowlisted_peer_is_not_taken_for_one_without_limits() {
 
 #[derive(NetworkBehaviour)]
 struct Denying {
-    limits: Behaviour,
     denier: Denier,
+    limits: Behaviour,
 }
 
 #[tokio::test]
@@ -214,8 +214,8 @@ async fn a_connection_that_another_behaviour_denies_does_not_hide_the_next_one()
     let there = manager(|_| ());
     let resources = Resources::new(there.clone());
     let node = Denying {
+        denier: Denier::EstablishedTcp,
         limits: resources.behaviour(),
-        denier: Denier::Established,
     };
     let mut listener = mixed::swarm(&[Kind::Tcp], &resources, node);
     let peer = *listener.local_peer_id();
@@ -231,16 +231,16 @@ async fn a_connection_that_another_behaviour_denies_does_not_hide_the_next_one()
 
     let mut dialer = Node::new(manager(|_| ()));
     let from = *dialer.swarm.local_peer_id();
-    for address in [limited, unlimited.clone()] {
-        let options = DialOpts::peer_id(peer).addresses(vec![address]).build();
-        dialer.swarm.dial(options).unwrap();
-        // The dialer may see it established before it is closed.
-        while !matches!(
-            dialer.swarm.select_next_some().await,
-            SwarmEvent::OutgoingConnectionError { .. } | SwarmEvent::ConnectionClosed { .. }
-        ) {}
-        until_nothing_is_held(&there).await;
-    }
+    let to = |address| DialOpts::peer_id(peer).addresses(vec![address]).build();
+    dialer.swarm.dial(to(limited)).unwrap();
+    // The dialer may see it established before it is closed.
+    while !matches!(
+        dialer.swarm.select_next_some().await,
+        SwarmEvent::OutgoingConnectionError { .. } | SwarmEvent::ConnectionClosed { .. }
+    ) {}
+    until_nothing_is_held(&there).await;
+    dialer.swarm.dial(to(unlimited)).unwrap();
+    let dialer = dialer.start();
     let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
     let Some(Event::Unlimited { peer, address, .. }) = event.unwrap() else {
         panic!("not an unlimited connection");
@@ -252,7 +252,7 @@ async fn a_connection_that_another_behaviour_denies_does_not_hide_the_next_one()
     );
     assert!(events.is_empty());
     drop(listener);
-    assert_eq!(dialer.start().end().await, []);
+    assert_eq!(dialer.end().await, []);
 }
 
 #[derive(NetworkBehaviour)]

@@ -6,18 +6,23 @@ use std::task::{Context, Poll};
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 
-/// Denies all connections.
+/// Denies connections.
 #[derive(Debug, Clone, Copy)]
 pub enum Denier {
+    /// All, when they are pending.
     Pending,
+    /// All, when they are established.
     Established,
-    /// Once they are established, with a refusal by the manager as the reason.
+    /// Those over TCP, when they are established.
+    EstablishedTcp,
+    /// All, when they are established, with a refusal by the manager as the reason.
     Refusal,
 }
 
@@ -29,15 +34,29 @@ pub fn closed() -> rcmgr_core::Error {
 }
 
 impl Denier {
-    fn deny(self, pending: bool) -> Result<(), ConnectionDenied> {
-        match (self, pending) {
-            (Self::Pending, true) | (Self::Established, false) => {
-                Err(ConnectionDenied::new(io::Error::other("not welcome")))
-            }
-            (Self::Refusal, false) => Err(ConnectionDenied::new(closed())),
-            _ => Ok(()),
+    fn on_pending(self) -> Result<(), ConnectionDenied> {
+        match self {
+            Self::Pending => Err(denied()),
+            Self::Established | Self::EstablishedTcp | Self::Refusal => Ok(()),
         }
     }
+
+    fn on_established(
+        self,
+        remote: &Multiaddr,
+    ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
+        let is_tcp = || remote.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+        match self {
+            Self::Established => Err(denied()),
+            Self::EstablishedTcp if is_tcp() => Err(denied()),
+            Self::Refusal => Err(ConnectionDenied::new(closed())),
+            Self::Pending | Self::EstablishedTcp => Ok(dummy::ConnectionHandler),
+        }
+    }
+}
+
+fn denied() -> ConnectionDenied {
+    ConnectionDenied::new(io::Error::other("not welcome"))
 }
 
 impl NetworkBehaviour for Denier {
@@ -50,7 +69,7 @@ impl NetworkBehaviour for Denier {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.deny(true)
+        self.on_pending()
     }
 
     fn handle_pending_outbound_connection(
@@ -60,7 +79,7 @@ impl NetworkBehaviour for Denier {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.deny(true).map(|()| Vec::new())
+        self.on_pending().map(|()| Vec::new())
     }
 
     fn handle_established_inbound_connection(
@@ -68,20 +87,20 @@ impl NetworkBehaviour for Denier {
         _: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.deny(false).map(|()| dummy::ConnectionHandler)
+        self.on_established(remote)
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
         _: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.deny(false).map(|()| dummy::ConnectionHandler)
+        self.on_established(remote)
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}

@@ -2,11 +2,13 @@
 
 #![allow(dead_code)]
 
+pub mod bare;
 pub mod denier;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
 pub mod name_server;
+pub mod pair;
 pub mod sockets;
 pub mod stalled;
 pub mod streams;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
@@ -66,6 +68,16 @@ pub fn swarm_of<B: NetworkBehaviour>(
     resources: &Resources,
     behaviour: B,
 ) -> Swarm<B> {
+    swarm_with(key, resources, behaviour, |config| config)
+}
+
+/// The same with another configuration.
+pub fn swarm_with<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+    configure: impl FnOnce(Config) -> Config,
+) -> Swarm<B> {
     SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
@@ -74,7 +86,7 @@ pub fn swarm_of<B: NetworkBehaviour>(
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
+        .with_swarm_config(|config| configure(config.with_idle_connection_timeout(NEVER)))
         .build()
 }
 

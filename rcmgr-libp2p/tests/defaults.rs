@@ -1,17 +1,25 @@
-//! Swarms that are built with one line for each transport.
+//! What a swarm with libp2p's default settings takes from the crate: transports in one line each,
+//! limits for the bundled behaviours, metrics in the registry of libp2p.
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
+use libp2p::metrics::{Metrics, Recorder, Registry};
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{NetworkBehaviour, StreamUpgradeError, SwarmEvent, dummy};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, ping, relay};
+use prometheus_client::encoding::text::encode;
+use rcmgr::ScalingLimits;
+use rcmgr::metrics::Observer;
 use rcmgr_atomic::Manager;
+use rcmgr_core::{GIB, ScopeClass};
 use rcmgr_libp2p::Resources;
-use support::{manager, spawn, until, until_nothing_is_held};
+use support::streams;
+use support::{Kind, manager, spawn, until, until_nothing_is_held};
 
 const PING: &str = "/ipfs/ping/1.0.0";
 
@@ -171,4 +179,108 @@ async fn a_relayed_connection_is_charged_without_a_descriptor_and_the_relay_char
     for manager in [at_relay, at_source, at_destination] {
         until_nothing_is_held(&manager).await;
     }
+}
+
+#[tokio::test]
+async fn under_the_bundled_limits_a_peer_has_two_inbound_streams_for_pings() {
+    let mut scaling = ScalingLimits::default();
+    rcmgr_libp2p::bundled_limits(&mut scaling);
+    let there = Manager::new(scaling.scale(GIB, 4096)).unwrap();
+    let here = manager(|_| ());
+    let (behaviour, mut accepted, _) = streams::behaviour(&[PING]);
+    let mut listener = support::swarm(&Resources::new(there.clone()), behaviour);
+    let (behaviour, _, opener) = streams::behaviour(&[]);
+    let mut dialer = support::swarm(&Resources::new(here.clone()), behaviour);
+    let remote = *listener.local_peer_id();
+    let address = support::listen(&mut listener, Kind::Tcp).await;
+    dialer.dial(address).unwrap();
+    let listener = spawn(listener);
+    while !matches!(
+        dialer.select_next_some().await,
+        SwarmEvent::ConnectionEstablished { .. }
+    ) {}
+    let dialer = spawn(dialer);
+
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(opener.open(remote, &[PING]).await.unwrap());
+        open.push(accepted.recv().await.unwrap());
+    }
+    let third = opener.open(remote, &[PING]).await;
+    assert!(matches!(third, Err(StreamUpgradeError::NegotiationFailed)));
+    assert_eq!(there.refusals(ScopeClass::ProtocolPeer).total(), 1);
+
+    drop((open, listener, dialer, accepted));
+    until_nothing_is_held(&here).await;
+    until_nothing_is_held(&there).await;
+}
+
+fn encoded(registry: &Registry) -> Vec<String> {
+    let mut text = String::new();
+    encode(&mut text, registry).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The name of the metric that a line of the exposition is about.
+fn metric(line: &str) -> &str {
+    let line = line
+        .trim_start_matches("# HELP ")
+        .trim_start_matches("# TYPE ");
+    line.split([' ', '{']).next().unwrap()
+}
+
+#[tokio::test]
+async fn one_registry_has_the_metrics_of_libp2p_and_those_of_the_manager() {
+    let (here, there) = (
+        manager(|limits| limits.system.conns = 8.into()),
+        manager(|_| ()),
+    );
+    let mut alone = Registry::default();
+    alone.register_collector(Box::new(Observer::new(here.clone())));
+    let mut both = Registry::default();
+    let metrics = Metrics::new(&mut both);
+    both.register_collector(Box::new(Observer::new(here.clone())));
+
+    let mut listener = support::swarm(&Resources::new(there.clone()), dummy::Behaviour);
+    let mut dialer = support::swarm(&Resources::new(here.clone()), dummy::Behaviour);
+    let address = support::listen(&mut listener, Kind::Tcp).await;
+    let listener = spawn(listener);
+    dialer.dial(address).unwrap();
+    loop {
+        let event = dialer.select_next_some().await;
+        metrics.record(&event);
+        if let SwarmEvent::ConnectionEstablished { .. } = event {
+            break;
+        }
+    }
+
+    let lines = encoded(&both);
+    let is_ours = |line: &&String| {
+        let metric = metric(line);
+        metric.starts_with("libp2p_rcmgr_") || metric.starts_with("rcmgr_")
+    };
+    let (ours, theirs): (Vec<_>, Vec<_>) = lines.iter().partition(is_ours);
+    let end = "# EOF".to_owned();
+    assert_eq!(
+        [ours, vec![&end]].concat(),
+        encoded(&alone).iter().collect::<Vec<_>>()
+    );
+    let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    assert!(has(
+        "libp2p_rcmgr_connections{dir=\"outbound\",scope=\"system\"} 1"
+    ));
+    assert!(theirs.iter().any(|line| {
+        line.starts_with("libp2p_swarm_connections_established_total") && line.ends_with(" 1")
+    }));
+    // No metric has two descriptions.
+    let described: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("# TYPE"))
+        .collect();
+    let names: BTreeSet<_> = described.iter().map(|line| metric(line)).collect();
+    assert_eq!(names.len(), described.len());
+
+    drop((dialer, listener));
+    until_nothing_is_held(&here).await;
+    until_nothing_is_held(&there).await;
 }
