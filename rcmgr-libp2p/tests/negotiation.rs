@@ -22,7 +22,7 @@ use support::streams::{self, Opener};
 use support::{Kind, Running, listen, manager, spawn, swarm, until, until_nothing_is_held};
 
 /// Its answer to `ls` begins like a name: with the length of this name and a line feed, 47.
-const LONG: &str = "/long/456789012345678901234567890123456789012345";
+const LONG: &str = "/long/7777777777777777777777777777777777777777";
 
 async fn lazy_pair(kind: Kind, here: Manager) -> Pair {
     Pair::connect_with(kind, Version::V1Lazy, here, manager(|_| ())).await

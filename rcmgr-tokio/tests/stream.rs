@@ -180,8 +180,8 @@ async fn short_pieces_are_written_as_one_and_long_ones_as_they_are() {
     let manager = unlimited();
     for (lengths, calls) in [
         ([117, 13], [1, 0]),
-        ([500, 12], [1, 0]),
-        ([500, 13], [0, 1]),
+        ([2000, 48], [1, 0]),
+        ([2000, 49], [0, 1]),
         ([117, 64 << 10], [0, 1]),
     ] {
         let mut stream = kept(&manager, usize::MAX);
@@ -197,8 +197,8 @@ async fn short_pieces_are_written_as_one_and_long_ones_as_they_are() {
 proptest! {
     #[test]
     fn pieces_of_any_lengths_arrive_in_order(
-        lengths in vec(prop_oneof![0..20_usize, 0..700_usize], 0..6),
-        most in 1..900_usize,
+        lengths in vec(prop_oneof![0..20_usize, 0..1500_usize], 0..6),
+        most in 1..2500_usize,
     ) {
         let manager = unlimited();
         let mut next = 0_u8;
