@@ -73,6 +73,7 @@ async fn a_denied_connection_is_charged_while_its_close_waits_for_a_remote_that_
             .num_connections(),
         0
     );
+    until_polled(&mut denied, || gate.is_waited_for()).await;
     assert_eq!(conns(&here), [0, 1, 1]);
     gate.open();
     until_polled(&mut denied, || conns(&here) == [0, 0, 0]).await;
@@ -93,6 +94,7 @@ async fn a_denied_connection_is_charged_while_its_close_waits_for_a_remote_that_
             .num_connections(),
         0
     );
+    until_polled(&mut denied, || gate.is_waited_for()).await;
     assert_eq!(conns(&here), [1, 0, 1]);
     gate.open();
     until_polled(&mut denied, || conns(&here) == [0, 0, 0]).await;
@@ -126,9 +128,9 @@ async fn a_connection_is_charged_until_its_close_has_ended() {
     let peer = *listener.local_peer_id();
     let listener = spawn(listener);
     gate.close();
-    // The swarm is gone. The task of the connection still closes it.
     dialer.disconnect_peer_id(peer).unwrap();
     until_polled(&mut dialer, || gate.is_waited_for()).await;
+    // The task of the connection still closes it when the swarm is gone.
     drop(dialer);
     assert_eq!(conns(&here), [0, 1, 1]);
     gate.open();
