@@ -1,4 +1,4 @@
-//! Hostile remotes beside an honest peer, over TCP and QUIC.
+//! Hostile remotes beside an honest peer, over TCP.
 
 mod support;
 
