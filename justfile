@@ -17,7 +17,7 @@ tidy:
 
 # the examples, or one of them by name
 examples name="*":
-    for file in rcmgr/examples/{{ name }}.rs; do cargo run -p rcmgr --example "$(basename "$file" .rs)"; done
+    for file in rcmgr/examples/{{ name }}.rs rcmgr-libp2p/examples/{{ name }}.rs; do [ ! -f "$file" ] || cargo run -p "${file%%/*}" --example "$(basename "$file" .rs)"; done
 
 # what would be published, built from the packages
 package:

@@ -120,8 +120,8 @@ impl Resources {
 }
 
 impl Behaviour {
-    /// How many refusals have no event, because as many as may wait for the swarm were waiting. It
-    /// counts from the start of the behaviour.
+    /// How many refusals have no event so far, because as many as may wait for the swarm were
+    /// waiting.
     pub fn dropped(&self) -> u64 {
         self.resources.reports().dropped()
     }

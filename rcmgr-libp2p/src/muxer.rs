@@ -1,5 +1,8 @@
 //! The wrapper of a muxer: each stream is charged from its start to its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +25,11 @@ pin_project! {
     ///
     /// A refused inbound stream is reset. A refused outbound stream fails with the error on each read
     /// and write, and nothing of it reaches the remote. The connection goes on in both cases.
+    ///
+    /// yamux has a limit of its own, 512 streams in both directions together unless
+    /// `set_max_num_streams` says otherwise. One more ends the connection. So keep the limit of a peer
+    /// below it: the streams that were accepted and up to 256 that libp2p-yamux buffers count. An
+    /// outbound stream waits while 256 are not answered, and is not charged before there is room.
     #[derive(Debug)]
     pub struct LimitedMuxer<M> {
         // Before the connection, so that its socket is closed before its descriptor is released.

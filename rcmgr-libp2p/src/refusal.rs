@@ -13,6 +13,9 @@ use libp2p_swarm::{DialError, StreamUpgradeError};
 /// `StreamUpgradeError::Io(error)` give it the `error`: the upgrade's error type hides it in general;
 /// for `Infallible` and `io::Error` the whole error will do.
 ///
+/// If a name resolves to several addresses, libp2p-dns passes on the error of the last attempt
+/// alone. A refusal of an earlier attempt is not found then.
+///
 /// ```
 /// use std::io;
 /// use rcmgr_core::{Error, ScopeId};

@@ -1,6 +1,9 @@
 //! A stream of a limited connection: charged until it is dropped, and to its protocol and service
 //! from the moment when both sides have agreed on the protocol.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,6 +20,14 @@ use crate::scope_of;
 
 pin_project! {
     /// A stream of a limited connection. It is charged until this is dropped.
+    ///
+    /// A refusal ends it: each call fails with the error, in which [`refusal`](crate::refusal()) finds
+    /// that of the manager. An outbound stream whose protocol or service is refused fails
+    ///
+    /// - in the negotiation, with `StreamUpgradeError::Io`;
+    /// - with `Version::V1Lazy`, at the first write of the protocol, or at the first read if nothing
+    ///   was written before. It may be closed afterwards. (Version 0.14 of multistream-select panics
+    ///   when a lazy stream is used after any other read of the answer that failed.)
     #[derive(Debug)]
     pub struct LimitedStream<S> {
         // None once it is refused.

@@ -81,6 +81,9 @@ pin_project! {
     ///
     /// It is transient until the handshake has told its peer, and then charged to that peer. Everything
     /// is released when libp2p drops it.
+    ///
+    /// libp2p-quic accepts an inbound connection before it is charged, so `verify_source_address` of
+    /// the manager has no effect here: QUIC's Retry cannot be sent.
     #[derive(Debug, Clone)]
     pub struct Limited<T> {
         #[pin]

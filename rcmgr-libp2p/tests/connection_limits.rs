@@ -3,24 +3,18 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
-use std::task::{Context, Poll};
 
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
 use libp2p::futures::StreamExt;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, DialError, FromSwarm, ListenError, NetworkBehaviour,
-    SwarmEvent, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
-};
+use libp2p::swarm::{DialError, ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use rcmgr_atomic::Manager;
 use rcmgr_core::{Direction, Error, LimitExceeded, LimitValue, Limits, MIB, Resource, ScopeClass};
 use rcmgr_libp2p::{Resources, connections, refusal};
+use support::denier::Denier;
 use support::{Kind, Running, listen, manager, mixed, spawn, until, until_nothing_is_held};
 
 /// What limits the connections.
@@ -67,84 +61,6 @@ impl By {
             Self::Wrapper => support::swarm(&resources, node),
             Self::Behaviour => mixed::plain(node),
         }
-    }
-}
-
-/// Denies all connections.
-#[derive(Debug, Clone, Copy)]
-enum Denier {
-    Pending,
-    Established,
-}
-
-impl Denier {
-    fn deny(self, pending: bool) -> Result<(), ConnectionDenied> {
-        match (self, pending) {
-            (Self::Pending, true) | (Self::Established, false) => {
-                Err(ConnectionDenied::new(io::Error::other("not welcome")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl NetworkBehaviour for Denier {
-    type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        self.deny(true)
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: Option<PeerId>,
-        _: &[Multiaddr],
-        _: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.deny(true).map(|()| Vec::new())
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.deny(false).map(|()| dummy::ConnectionHandler)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.deny(false).map(|()| dummy::ConnectionHandler)
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        match event {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
-        Poll::Pending
     }
 }
 

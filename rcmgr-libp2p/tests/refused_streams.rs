@@ -5,12 +5,12 @@ mod support;
 use std::io;
 use std::time::Duration;
 
-use libp2p::futures::StreamExt;
 use libp2p::swarm::{NetworkBehaviour, StreamUpgradeError, SwarmEvent};
 use libp2p::{PeerId, ping};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ScopeClass;
 use rcmgr_libp2p::Resources;
+use support::dialing::connect;
 use support::streams::{self, Opener};
 use support::{
     Kind, Running, listen, manager, spawn, spawn_with, swarm, until, until_nothing_is_held,
@@ -51,11 +51,7 @@ impl Pair {
         let remote = *listener.local_peer_id();
         let address = listen(&mut listener, kind).await;
         let listener = spawn(listener);
-        dialer.dial(address).unwrap();
-        while !matches!(
-            dialer.select_next_some().await,
-            SwarmEvent::ConnectionEstablished { .. }
-        ) {}
+        connect(&mut dialer, address).await.unwrap();
         let (sender, pings) = mpsc::unbounded_channel();
         let dialer = spawn_with(dialer, move |_, event| {
             if let SwarmEvent::Behaviour(BothEvent::Ping(event)) = event {

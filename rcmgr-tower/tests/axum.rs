@@ -156,7 +156,10 @@ async fn all_ways_to_layer_and_to_serve_routes_charge_the_connection_and_give_th
         let listener = Listener::new(guarded);
         let server = tokio::spawn(async move {
             match with_info {
-                false => axum::serve(listener, with_connections(router)).await,
+                false => {
+                    let app = with_connections(router).with_connect_info();
+                    axum::serve(listener, app).await
+                }
                 true => {
                     let app = router.into_make_service_with_connect_info::<ConnInfo>();
                     axum::serve(listener, app).await

@@ -116,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn of_two_connections_that_were_not_seen_one_is_to_take_when_the_other_has_ended() {
+        let arrivals = Arc::new(Arrivals::default());
+        let alice = peer("alice");
+        let (first, _second) = (arrivals.add(&alice), arrivals.add(&alice));
+        drop(first);
+        assert!(arrivals.take(&alice));
+        assert!(!arrivals.take(&alice));
+    }
+
+    #[test]
     fn a_connection_that_ends_leaves_the_next_one_to_take() {
         let arrivals = Arc::new(Arrivals::default());
         let alice = peer("alice");

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxer;
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::{AsyncRead, AsyncWrite, StreamExt};
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{PeerId, Swarm, SwarmBuilder, Transport, noise, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, yamux};
 use rcmgr_core::{Error, LimitExceeded};
 use rcmgr_libp2p::refusal;
 
@@ -89,10 +91,57 @@ pub async fn connect<B: NetworkBehaviour>(
     }
 }
 
+/// Waits until a connection is established.
+pub async fn established<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> PeerId {
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => return peer_id,
+            SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error:?}"),
+            _ => {}
+        }
+    }
+}
+
 /// The limit that an error of libp2p tells of.
 pub fn exceeded<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a LimitExceeded {
     match refusal(error) {
         Some(Error::LimitExceeded(exceeded)) => exceeded,
         other => panic!("{other:?} in {error:?}"),
     }
+}
+
+/// Dials until both swarms have the connection. Returns how each of them sees it.
+pub async fn establish<D: NetworkBehaviour, L: NetworkBehaviour>(
+    dialer: &mut Swarm<D>,
+    listener: &mut Swarm<L>,
+    options: impl Into<DialOpts>,
+) -> [ConnectedPoint; 2] {
+    dialer.dial(options).unwrap();
+    let (mut outbound, mut inbound) = (None, None);
+    loop {
+        tokio::select! {
+            event = dialer.select_next_some() => match event {
+                SwarmEvent::ConnectionEstablished { endpoint, .. } => outbound = Some(endpoint),
+                SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error:?}"),
+                _ => {}
+            },
+            event = listener.select_next_some() => match event {
+                SwarmEvent::ConnectionEstablished { endpoint, .. } => inbound = Some(endpoint),
+                SwarmEvent::IncomingConnectionError { error, .. } => panic!("{error:?}"),
+                _ => {}
+            },
+        }
+        if let (Some(outbound), Some(inbound)) = (&outbound, &inbound) {
+            return [outbound.clone(), inbound.clone()];
+        }
+    }
+}
+
+/// The port of an address of TCP or QUIC. Zero if it has none.
+pub fn port(address: &Multiaddr) -> u16 {
+    let mut ports = address.iter().filter_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    });
+    ports.next().unwrap_or(0)
 }

@@ -10,7 +10,8 @@ use rcmgr_libp2p::{LimitExt, Resources};
 
 use super::Kind;
 
-fn boxed<T, M>(transport: T) -> Boxed<(PeerId, StreamMuxerBox)>
+/// Hides the types of a transport, of its muxer and of its errors.
+pub fn boxed<T, M>(transport: T) -> Boxed<(PeerId, StreamMuxerBox)>
 where
     T: Transport<Output = (PeerId, M)> + Send + Unpin + 'static,
     T::Error: Send + Sync,

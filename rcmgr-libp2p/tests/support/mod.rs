@@ -3,23 +3,28 @@
 #![allow(dead_code)]
 
 pub mod attack;
+pub mod bare;
+pub mod denier;
 pub mod dialing;
 pub mod limits;
 pub mod mixed;
+pub mod name_server;
+pub mod pair;
+pub mod sockets;
+pub mod stalled;
 pub mod streams;
 pub mod victim;
 
 use std::time::Duration;
 
-use libp2p::core::StreamMuxer;
 use libp2p::core::transport::upgrade::Version;
 use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
+use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
-use rcmgr_libp2p::{LimitExt, Resources};
+use rcmgr_libp2p::{Resources, SwarmTransport};
 use tokio::sync::oneshot;
 
 /// The transports that each test tries.
@@ -57,15 +62,34 @@ pub fn manager(change: impl FnOnce(&mut Limits)) -> Manager {
 
 /// A swarm with TCP and QUIC under the limits of `resources`.
 pub fn swarm<B: NetworkBehaviour>(resources: &Resources, behaviour: B) -> Swarm<B> {
-    SwarmBuilder::with_new_identity()
+    swarm_of(Keypair::generate_ed25519(), resources, behaviour)
+}
+
+/// The same with a key that the test knows.
+pub fn swarm_of<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+) -> Swarm<B> {
+    swarm_with(key, resources, behaviour, |config| config)
+}
+
+/// The same with another configuration.
+pub fn swarm_with<B: NetworkBehaviour>(
+    key: Keypair,
+    resources: &Resources,
+    behaviour: B,
+    configure: impl FnOnce(Config) -> Config,
+) -> Swarm<B> {
+    SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_other_transport(|key| Ok(tcp_transport(noise::Config::new(key)?).limited(resources)))
+        .with_other_transport(|key| rcmgr_libp2p::tcp(key, resources))
         .unwrap()
-        .with_other_transport(|key| quic_transport(key).limited(resources))
+        .with_other_transport(|key| rcmgr_libp2p::quic(key, resources))
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
+        .with_swarm_config(|config| configure(config.with_idle_connection_timeout(NEVER)))
         .build()
 }
 
@@ -87,19 +111,7 @@ pub fn plain_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// TCP with yamux.
-fn tcp_transport(
-    noise: noise::Config,
-) -> impl Transport<
-    Output = (
-        PeerId,
-        impl StreamMuxer<Substream: Send, Error: Send + Sync> + Send + 'static,
-    ),
-    Error: Send + Sync + 'static,
-    Dial: Send,
-    ListenerUpgrade: Send,
-> + Send
-+ Unpin
-+ 'static {
+fn tcp_transport(noise: noise::Config) -> impl SwarmTransport {
     tcp::tokio::Transport::new(tcp::Config::default())
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
@@ -112,7 +124,12 @@ fn quic_transport(key: &Keypair) -> quic::tokio::Transport {
 
 /// Listens on loopback. Returns the address.
 pub async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, kind: Kind) -> Multiaddr {
-    swarm.listen_on(kind.listen_address()).unwrap();
+    listen_on(swarm, &kind.listen_address().to_string()).await
+}
+
+/// Listens on an address. Returns it with the port that was chosen.
+pub async fn listen_on<B: NetworkBehaviour>(swarm: &mut Swarm<B>, address: &str) -> Multiaddr {
+    swarm.listen_on(address.parse().unwrap()).unwrap();
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;

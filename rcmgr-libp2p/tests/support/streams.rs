@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
@@ -34,6 +35,12 @@ pub struct Opener(mpsc::UnboundedSender<Open>);
 impl Opener {
     /// Opens a stream to a peer that is connected, for the first of the protocols that it supports.
     pub async fn open(&self, peer: PeerId, protocols: &[&'static str]) -> Opened {
+        let opened = self.try_open(peer, protocols).await;
+        opened.expect("the connection is open")
+    }
+
+    /// The same. `None`: the connection has ended.
+    pub async fn try_open(&self, peer: PeerId, protocols: &[&'static str]) -> Option<Opened> {
         let (reply, opened) = oneshot::channel();
         let protocols = protocols
             .iter()
@@ -46,13 +53,15 @@ impl Opener {
                 reply,
             })
             .unwrap();
-        opened.await.expect("the connection is open")
+        opened.await.ok()
     }
 }
 
 #[derive(Debug)]
 pub struct Behaviour {
     protocols: Vec<StreamProtocol>,
+    /// How long a negotiation may take.
+    timeout: Duration,
     accepted: mpsc::UnboundedSender<Stream>,
     commands: mpsc::UnboundedReceiver<Open>,
 }
@@ -69,6 +78,7 @@ pub fn behaviour(
         .collect();
     let behaviour = Behaviour {
         protocols,
+        timeout: Duration::from_secs(10),
         accepted,
         commands,
     };
@@ -76,9 +86,14 @@ pub fn behaviour(
 }
 
 impl Behaviour {
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     fn handler(&self) -> Handler {
         Handler {
             protocols: self.protocols.clone(),
+            timeout: self.timeout,
             accepted: self.accepted.clone(),
             requests: VecDeque::new(),
         }
@@ -139,6 +154,8 @@ impl NetworkBehaviour for Behaviour {
 #[derive(Debug)]
 pub struct Handler {
     protocols: Vec<StreamProtocol>,
+    /// How long a negotiation may take.
+    timeout: Duration,
     accepted: mpsc::UnboundedSender<Stream>,
     requests: VecDeque<Open>,
 }
@@ -152,7 +169,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = oneshot::Sender<Opened>;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Protocols> {
-        SubstreamProtocol::new(Protocols(self.protocols.clone()), ())
+        SubstreamProtocol::new(Protocols(self.protocols.clone()), ()).with_timeout(self.timeout)
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -165,7 +182,8 @@ impl ConnectionHandler for Handler {
     ) -> Poll<ConnectionHandlerEvent<Protocols, oneshot::Sender<Opened>, Infallible>> {
         match self.requests.pop_front() {
             Some(open) => Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                protocol: SubstreamProtocol::new(Protocols(open.protocols), open.reply),
+                protocol: SubstreamProtocol::new(Protocols(open.protocols), open.reply)
+                    .with_timeout(self.timeout),
             }),
             None => Poll::Pending,
         }

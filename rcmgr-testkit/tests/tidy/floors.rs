@@ -32,6 +32,7 @@ pub const OF_LIBP2P: &[&str] = &[
     // Doc tests of the book.
     "pages",
     "behaviour",
+    "default_transports",
     "transport",
     "muxer",
     "stream",
@@ -39,6 +40,7 @@ pub const OF_LIBP2P: &[&str] = &[
     "resources",
     "reports",
     "negotiation",
+    "bundled_limits",
     "services",
     "refusal",
     "error",
