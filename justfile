@@ -103,6 +103,10 @@ bench-servers:
 bench-guard *arguments:
     cargo bench -p rcmgr-guard --bench beside_haproxy -- {{ arguments }}
 
+# the cost of the libp2p wrappers: two swarms under limits beside two without; two minutes
+bench-libp2p *arguments:
+    cargo bench -p rcmgr-libp2p --bench wrapper_cost -- {{ arguments }}
+
 # the instructions of reservations and releases, and of a small request with the layers (with Valgrind)
 bench-instructions:
     cargo bench -p rcmgr-atomic --bench instructions

@@ -15,8 +15,10 @@ use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
 
-/// The most inbound streams that are refused before other work of the connection gets its turn.
-const REFUSED_IN_A_ROW: usize = 32;
+/// The most inbound streams, granted or refused, before other connections get their turn. The task
+/// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
+/// are negotiated could keep it busy for seconds.
+const INBOUND_IN_A_ROW: u8 = 8;
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
@@ -35,6 +37,7 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
+        inbound_in_a_row: u8,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
     }
@@ -47,6 +50,7 @@ impl<M> LimitedMuxer<M> {
             _arrival: resources.arrival(&connection),
             connection,
             resources,
+            inbound_in_a_row: 0,
         }
     }
 }
@@ -61,14 +65,20 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
         let (connection, resources) = (this.connection, this.resources);
-        for _ in 0..REFUSED_IN_A_ROW {
-            let inner = ready!(this.inner.as_mut().poll_inbound(cx))?;
+        while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
+            let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
+                *this.inbound_in_a_row = 0;
+                return Poll::Pending;
+            };
+            let inner = inner?;
+            *this.inbound_in_a_row += 1;
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
                 Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
         // The muxer has registered no waker: it has more.
+        *this.inbound_in_a_row = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }

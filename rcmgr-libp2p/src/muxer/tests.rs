@@ -12,7 +12,7 @@ use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::{Direction, Endpoint, ScopeClass, UsesFd};
 
-use super::{LimitedMuxer, REFUSED_IN_A_ROW};
+use super::{INBOUND_IN_A_ROW, LimitedMuxer};
 use crate::resources::Resources;
 
 type Stream = Cursor<Vec<u8>>;
@@ -104,7 +104,7 @@ fn a_stream_that_the_muxer_has_no_room_for_is_charged_when_the_muxer_has_room() 
 fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_the_rest() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 0.into();
-    let inbound = vec![Stream::default(); REFUSED_IN_A_ROW + 1].into();
+    let inbound = vec![Stream::default(); usize::from(INBOUND_IN_A_ROW) + 1].into();
     let streams = Streams {
         inbound,
         ..Streams::default()
@@ -117,12 +117,40 @@ fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_th
 
     assert!(poll());
     let refused = || manager.refusals(ScopeClass::Peer).total();
-    assert_eq!(refused(), REFUSED_IN_A_ROW as u64);
+    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW));
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     // Now the inner muxer waits, and has the waker.
     assert!(poll());
-    assert_eq!(refused(), REFUSED_IN_A_ROW as u64 + 1);
+    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW) + 1);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     drop(muxer);
+    assert!(manager.stat().system.is_zero());
+}
+
+#[test]
+fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn() {
+    let most = usize::from(INBOUND_IN_A_ROW);
+    let streams = Streams {
+        inbound: vec![Stream::default(); most + 1].into(),
+        ..Streams::default()
+    };
+    let (manager, mut muxer) = limited(streams, Limits::unlimited());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut granted = Vec::new();
+    let mut poll = |muxer: &mut LimitedMuxer<Streams>| {
+        while let Poll::Ready(Ok(stream)) = Pin::new(&mut *muxer).poll_inbound(&mut cx) {
+            granted.push(stream);
+        }
+        granted.len()
+    };
+
+    assert_eq!(poll(&mut muxer), most);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    // The inner muxer has one more, and then waits with the waker.
+    assert_eq!(poll(&mut muxer), most + 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    drop((granted, muxer));
     assert!(manager.stat().system.is_zero());
 }

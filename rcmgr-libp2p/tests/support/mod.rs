@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod attack;
 pub mod bare;
 pub mod denier;
 pub mod dialing;
@@ -12,6 +13,7 @@ pub mod pair;
 pub mod sockets;
 pub mod stalled;
 pub mod streams;
+pub mod victim;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use libp2p::{Multiaddr, Swarm, SwarmBuilder, Transport, noise, quic, tcp, yamux}
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::ManagerStat;
 use rcmgr_libp2p::{Resources, SwarmTransport};
+use tokio::sync::oneshot;
 
 /// The transports that each test tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +170,44 @@ pub struct Running(tokio::task::JoinHandle<()>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Work on a thread and a runtime of its own, until this is dropped.
+#[derive(Debug)]
+pub struct OwnThread {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl OwnThread {
+    pub fn start<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = stopped => {}
+                    () = work() => {}
+                }
+            });
+        });
+        Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for OwnThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().map(std::thread::JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
     }
 }
 
