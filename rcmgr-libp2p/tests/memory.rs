@@ -27,8 +27,7 @@ fn bytes_left(runtime: &Runtime, work: impl Future<Output = ()>) -> i64 {
     allocation_counter::measure(|| runtime.block_on(work)).bytes_current
 }
 
-/// A value that nine in ten exceed or equal. A table that grows, or a frame that has not been sent
-/// yet, makes some values larger.
+/// A value that nine in ten exceed or equal: tables that grow make some values larger.
 fn low(mut values: Vec<i64>) -> i64 {
     values.sort_unstable();
     values[values.len() / 10]
@@ -41,7 +40,7 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
-/// Frames that have not been sent yet make some runs larger as a whole.
+/// Some runs are larger as a whole, with limits or without.
 fn lowest_of_three(run: impl Fn() -> i64) -> i64 {
     (0..3).map(|_| run()).min().unwrap()
 }

@@ -135,9 +135,7 @@ impl Connected {
         })
     }
 
-    /// Lets the other attackers take their turn. Over QUIC a short time passes: all remotes send to
-    /// one socket of the target, and when that overflows, the packets of all are lost, which no limit
-    /// on streams prevents.
+    /// Lets the other attackers take their turn. Over QUIC a short time passes.
     async fn pause(&mut self) {
         if self.kind == Kind::Tcp {
             return tokio::task::yield_now().await;
