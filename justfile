@@ -17,7 +17,7 @@ tidy:
 
 # the examples, or one of them by name
 examples name="*":
-    for file in rcmgr/examples/{{ name }}.rs; do cargo run -p rcmgr --example "$(basename "$file" .rs)"; done
+    for file in rcmgr/examples/{{ name }}.rs rcmgr-libp2p/examples/{{ name }}.rs; do [ ! -f "$file" ] || cargo run -p "${file%%/*}" --example "$(basename "$file" .rs)"; done
 
 # what would be published, built from the packages
 package:
@@ -57,6 +57,10 @@ fuzz cases="1000000":
 # fuzz the parser of PROXY headers, beside other parsers (about ten minutes on two cores)
 fuzz-proxy-headers cases="130000000":
     PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-guard --test proxy_protocol
+
+# negotiations of libp2p streams, read beside multistream-select (about ten minutes)
+fuzz-negotiation cases="3000000":
+    PROPTEST_CASES={{ cases }} cargo test --release -p rcmgr-libp2p --lib negotiation::oracle
 
 # the proxy with everything at random for ten minutes: nothing is left in the end
 soak seconds="600":
@@ -98,6 +102,10 @@ bench-servers:
 # guard beside HAProxy: CPU time of each operation, memory of idle connections, honest clients under a flood; five minutes
 bench-guard *arguments:
     cargo bench -p rcmgr-guard --bench beside_haproxy -- {{ arguments }}
+
+# the cost of the libp2p wrappers: two swarms under limits beside two without; two minutes
+bench-libp2p *arguments:
+    cargo bench -p rcmgr-libp2p --bench wrapper_cost -- {{ arguments }}
 
 # the instructions of reservations and releases, and of a small request with the layers (with Valgrind)
 bench-instructions:

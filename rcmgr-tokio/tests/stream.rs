@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rcmgr_atomic::{Endpoint, Manager, Priority};
 use rcmgr_tokio::{Guarded, GuardedStream};
 use support::{eventually, inbound, unlimited};
@@ -106,6 +108,120 @@ async fn vectored_writes_reach_the_socket_through_the_stream_and_its_half() {
     let (_reader, mut writer) = stream.into_split();
     assert!(writer.is_write_vectored());
     assert_eq!(writer.write_vectored(&parts).await.unwrap(), 5);
+}
+
+/// A socket that takes some bytes of each write, and keeps them.
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// The most that it takes at a time.
+    most: usize,
+    /// Calls for one piece, and for several.
+    calls: [usize; 2],
+}
+
+impl AsyncRead for Kept {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.calls[0] += 1;
+        let taken = &buf[..buf.len().min(self.most)];
+        self.bytes.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.calls[1] += 1;
+        let taken = Vec::from_iter(bufs.iter().flat_map(|buf| buf.iter().copied()));
+        let taken = &taken[..taken.len().min(self.most)];
+        self.bytes.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+fn kept(manager: &Manager, most: usize) -> GuardedStream<Kept> {
+    let socket = Kept {
+        most,
+        ..Kept::default()
+    };
+    GuardedStream::new(socket, inbound(manager), Endpoint::None)
+}
+
+#[tokio::test]
+async fn short_pieces_are_written_as_one_and_long_ones_as_they_are() {
+    let manager = unlimited();
+    for (lengths, calls) in [
+        ([117, 13], [1, 0]),
+        ([2000, 48], [1, 0]),
+        ([2000, 49], [0, 1]),
+        ([117, 64 << 10], [0, 1]),
+    ] {
+        let mut stream = kept(&manager, usize::MAX);
+        let pieces = lengths.map(|length| vec![7; length]);
+        let slices = pieces.each_ref().map(|piece| IoSlice::new(piece));
+        let written = stream.write_vectored(&slices).await.unwrap();
+        assert_eq!(written, lengths.iter().sum::<usize>());
+        assert_eq!(stream.get_ref().calls, calls, "{lengths:?}");
+        assert_eq!(stream.get_ref().bytes.len(), written);
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_of_any_lengths_arrive_in_order(
+        lengths in vec(prop_oneof![0..20_usize, 0..1500_usize], 0..6),
+        most in 1..2500_usize,
+    ) {
+        let manager = unlimited();
+        let mut next = 0_u8;
+        let pieces = Vec::from_iter(lengths.iter().map(|&length| {
+            Vec::from_iter(std::iter::repeat_with(|| {
+                next = next.wrapping_add(1);
+                next
+            }).take(length))
+        }));
+        let mut slices = Vec::from_iter(pieces.iter().map(|piece| IoSlice::new(piece)));
+        let mut rest = &mut slices[..];
+        let mut stream = kept(&manager, most);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while rest.iter().any(|slice| !slice.is_empty()) {
+            let polled = Pin::new(&mut stream).poll_write_vectored(&mut cx, rest);
+            let Poll::Ready(Ok(written)) = polled else {
+                panic!("{polled:?}");
+            };
+            prop_assert!(written > 0);
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        prop_assert_eq!(&stream.get_ref().bytes, &pieces.concat());
+    }
 }
 
 #[tokio::test]

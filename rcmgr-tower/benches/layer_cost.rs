@@ -11,7 +11,8 @@
 //! - `length`: uploads of 100 MiB with a `Content-Length`, one after the other.
 //! - `chunked`: the same in chunks of 64 KiB.
 //!
-//! Arguments name loads: `cargo bench -p rcmgr-tower --features axum --bench layer_cost -- small`.
+//! Arguments name loads and servers, by default all:
+//! `cargo bench -p rcmgr-tower --features axum --bench layer_cost -- small routes`.
 //! `RCMGR_LAYER_COST_ROUNDS` sets the number of rounds, by default 7. With
 //! `RCMGR_LAYER_COST_INSTRUCTIONS` set, the servers run under Valgrind instead, and the output is
 //! the number of instructions per small request in user space, which does not depend on the load of
@@ -59,8 +60,10 @@ enum Kind {
     App,
     /// The same with the address of the client in each request.
     AppAddress,
-    /// The same with the request layer on the routes.
+    /// With the guarded listener, and the request layer on the routes.
     Routes,
+    /// The same with the address of the client in each request.
+    RoutesAddress,
     /// The same with axum's own way to add the connection to each request.
     RoutesConnectInfo,
     /// Without rcmgr, with a layer on the routes that does nothing.
@@ -70,12 +73,13 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Plain,
         Self::Listener,
         Self::App,
         Self::AppAddress,
         Self::Routes,
+        Self::RoutesAddress,
         Self::RoutesConnectInfo,
         Self::Nothing,
         Self::NothingAddress,
@@ -88,6 +92,7 @@ impl Kind {
             Self::App => "app",
             Self::AppAddress => "app+address",
             Self::Routes => "routes",
+            Self::RoutesAddress => "routes+address",
             Self::RoutesConnectInfo => "routes+info",
             Self::Nothing => "nothing",
             Self::NothingAddress => "nothing+address",
@@ -149,6 +154,10 @@ async fn serve(kind: Kind) -> io::Result<()> {
     if kind == Kind::Routes {
         let app = app.layer(layer.on_routes());
         return axum::serve(listener, with_connections(app)).await;
+    }
+    if kind == Kind::RoutesAddress {
+        let app = with_connections(app.layer(layer.on_routes())).with_connect_info();
+        return axum::serve(listener, app).await;
     }
     let app = app.layer(layer);
     let app = app.into_make_service_with_connect_info::<ConnInfo>();
@@ -324,9 +333,18 @@ fn instructions(runtime: &Runtime, kind: Kind, requests: usize) -> io::Result<f6
     Ok((counts[1] - counts[0]) / requests as f64)
 }
 
+/// The servers that the arguments name, by default all. The plain one is always there, as the first.
+fn servers() -> Vec<Kind> {
+    let is_named = |kind: &Kind| env::args().skip(1).any(|name| name == kind.name());
+    let (plain, others) = (Kind::ALL[0], &Kind::ALL[1..]);
+    let named: Vec<_> = others.iter().copied().filter(is_named).collect();
+    let others = if named.is_empty() { others } else { &named };
+    [plain].into_iter().chain(others.iter().copied()).collect()
+}
+
 fn count_instructions(runtime: &Runtime) -> io::Result<()> {
     let mut plain = 0.0;
-    for kind in Kind::ALL {
+    for kind in servers() {
         let count = instructions(runtime, kind, 1600)?;
         if kind == Kind::Plain {
             plain = count;
@@ -346,26 +364,27 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
     let named: Vec<_> = env::args().skip(1).collect();
     let is_named = |load: Load| named.iter().any(|name| name == load.name());
     let some_are_named = Load::ALL.into_iter().any(is_named);
+    let kinds = servers();
     for (load, requests) in Load::ALL.into_iter().zip(requests) {
         if some_are_named && !is_named(load) {
             continue;
         }
         let turns = requests.min(TURNS);
-        let mut took = [const { Vec::new() }; Kind::ALL.len()];
+        let mut took = vec![Vec::new(); kinds.len()];
         for number in 0..rounds {
             // New processes in each round, because the layout of memory has an effect too.
-            let servers: io::Result<Vec<_>> = Kind::ALL
-                .into_iter()
-                .map(|kind| Measured::start(runtime, kind, load))
+            let servers: io::Result<Vec<_>> = kinds
+                .iter()
+                .map(|kind| Measured::start(runtime, *kind, load))
                 .collect();
             let mut servers = servers?;
             for server in &mut servers {
                 server.serve(runtime, load, requests.div_ceil(10))?;
             }
             // In turns, so that the servers see the same changes of the machine's speed.
-            let mut of_round = [0.0; Kind::ALL.len()];
-            for turn in 0..turns * Kind::ALL.len() {
-                let which = (number + turn) % Kind::ALL.len();
+            let mut of_round = vec![0.0; kinds.len()];
+            for turn in 0..turns * kinds.len() {
+                let which = (number + turn) % kinds.len();
                 of_round[which] += servers[which].serve(runtime, load, requests / turns)?;
             }
             for (took, of_round) in took.iter_mut().zip(of_round) {
@@ -375,7 +394,7 @@ fn measure(runtime: &Runtime, rounds: usize, requests: [usize; 3]) -> io::Result
                 server.server.end()?;
             }
         }
-        for (kind, times) in Kind::ALL.into_iter().zip(&took) {
+        for (kind, times) in kinds.iter().zip(&took) {
             let ratios: Vec<_> = times
                 .iter()
                 .zip(&took[0])

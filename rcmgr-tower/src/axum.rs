@@ -62,7 +62,8 @@ pub use on_routes::OnRoutes;
 /// | --- | --- | --- |
 /// | [`into_make_service`](crate::RequestScopes::into_make_service) of the layer | no | no |
 /// | [`into_make_service_with_connect_info`](crate::RequestScopes::into_make_service_with_connect_info) of the layer | yes | no |
-/// | [`with_connections`] | yes | no |
+/// | [`with_connections`] | no | no |
+/// | [`with_connections`] and [`with_connect_info`](WithConnections::with_connect_info) | yes | no |
 /// | axum's `into_make_service_with_connect_info::<ConnInfo>()` | inside [`RequestScopes`](crate::RequestScopes) | yes |
 ///
 /// The extractor `ConnectInfo<SocketAddr>` works as it does with a plain listener. The last row costs

@@ -61,7 +61,7 @@ impl ConnInfo {
     /// Begins a request: returns the scope, and the request as one that is in progress. Also a
     /// request that is refused is one.
     pub(crate) fn begin(&self) -> (ConnScope, Option<InProgress>) {
-        let request = self.requests.as_ref().map(Requests::begin);
+        let request = self.requests.clone().map(Requests::begin);
         (self.scope.clone(), request)
     }
 
@@ -101,7 +101,7 @@ pub(crate) fn connection_of(
 ) -> Option<(ConnScope, Option<InProgress>)> {
     #[cfg(feature = "axum")]
     if let Some(Carried(info)) = extensions.remove() {
-        let request = info.requests.as_ref().map(Requests::begin);
+        let request = info.requests.map(Requests::begin);
         return Some((info.scope, request));
     }
     #[cfg(feature = "axum")]

@@ -35,9 +35,9 @@ impl Requests {
     }
 
     /// Begins a request.
-    pub(crate) fn begin(self: &Arc<Self>) -> InProgress {
+    pub(crate) fn begin(self: Arc<Self>) -> InProgress {
         self.in_progress.fetch_add(1, Ordering::Relaxed);
-        InProgress(self.clone())
+        InProgress(self)
     }
 
     /// The earliest time at which the connection may have been without a request for `limit`. `None`

@@ -156,7 +156,10 @@ async fn all_ways_to_layer_and_to_serve_routes_charge_the_connection_and_give_th
         let listener = Listener::new(guarded);
         let server = tokio::spawn(async move {
             match with_info {
-                false => axum::serve(listener, with_connections(router)).await,
+                false => {
+                    let app = with_connections(router).with_connect_info();
+                    axum::serve(listener, app).await
+                }
                 true => {
                     let app = router.into_make_service_with_connect_info::<ConnInfo>();
                     axum::serve(listener, app).await
@@ -183,28 +186,49 @@ async fn all_ways_to_layer_and_to_serve_routes_charge_the_connection_and_give_th
 }
 
 #[tokio::test]
-async fn a_route_outside_of_the_layer_has_the_address_and_no_span() {
+async fn a_route_outside_of_the_layer_has_no_span_and_the_address_if_it_is_asked_for() {
     async fn outside(
-        ConnectInfo(address): ConnectInfo<SocketAddr>,
+        address: Result<ConnectInfo<SocketAddr>, ExtensionRejection>,
         span: Result<RequestSpan, NoRequestSpan>,
     ) -> String {
         assert_eq!(span.unwrap_err(), NoRequestSpan);
-        address.to_string()
+        text(address)
     }
 
-    let manager = manager(|_| ());
-    let router = Router::new()
-        .route("/", get(|_: RequestSpan| async { "inside" }))
-        .layer(RequestScopes::new(&manager).on_routes())
-        .route("/outside", get(outside));
-    let server = Server::axum(&manager, router).await;
-    let mut client = http1::Client::connect(server.addr).await;
-    assert_eq!(client.request(GET).await.body, b"inside");
-    let response = client.request(get_of("/outside")).await;
-    let address = client.local_addr().to_string();
-    assert_eq!(String::from_utf8(response.body).unwrap(), address);
-    drop(client);
-    server.ends_with_nothing_in_use().await;
+    for with_address in [false, true] {
+        let manager = manager(|_| ());
+        let router = Router::new()
+            .route("/", get(|_: RequestSpan| async { "inside" }))
+            .layer(RequestScopes::new(&manager).on_routes())
+            .route("/outside", get(outside));
+        let app = match with_address {
+            false => with_connections(router),
+            true => with_connections(router).with_connect_info(),
+        };
+        let (guarded, addr) = listener(&manager).await;
+        let serve = axum::serve(Listener::new(guarded), app);
+        let server = tokio::spawn(async move { serve.await });
+        let mut client = http1::Client::connect(addr).await;
+        assert_eq!(client.request(GET).await.body, b"inside");
+        let response = client.request(get_of("/outside")).await;
+        let expected = match with_address {
+            false => "none".to_owned(),
+            true => client.local_addr().to_string(),
+        };
+        assert_eq!(String::from_utf8(response.body).unwrap(), expected);
+        drop(client);
+        server.abort();
+        let _ = server.await;
+        all_released(&manager).await;
+    }
+}
+
+/// The address of the client in an answer, or `none`.
+fn text(address: Result<ConnectInfo<SocketAddr>, ExtensionRejection>) -> String {
+    match address {
+        Ok(ConnectInfo(address)) => address.to_string(),
+        Err(_) => "none".to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -214,10 +238,7 @@ async fn a_whole_app_in_the_layer_has_the_address_of_the_client_if_it_is_asked_f
         span: RequestSpan,
     ) -> String {
         assert_eq!(span.stat().memory, KIB);
-        match address {
-            Ok(ConnectInfo(address)) => address.to_string(),
-            Err(_) => "none".to_owned(),
-        }
+        text(address)
     }
 
     for with_address in [false, true] {

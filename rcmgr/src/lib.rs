@@ -52,6 +52,10 @@
     feature = "tower",
     doc = "| [`tower`] | a layer for the requests of a server and their bodies; axum, tonic | `tower`, `axum`, `tonic` |"
 )]
+#![cfg_attr(
+    feature = "libp2p",
+    doc = "| [`libp2p`] | swarms of rust-libp2p: transports under limits, events for refusals | `libp2p`, `libp2p-tcp`, `libp2p-quic`, `libp2p-websocket`, `libp2p-relay` |"
+)]
 //!
 //! # Features
 //!
@@ -68,6 +72,8 @@
 //! | `tokio` | | guarded listeners and streams for servers on tokio |
 //! | `tower` | | a scope for each request, and budgets for bodies, as a layer |
 //! | `axum`, `tonic` | | the layer and the listener for these servers |
+//! | `libp2p` | | wrappers and behaviours for swarms of rust-libp2p |
+//! | `libp2p-tcp`, `libp2p-quic`, `libp2p-websocket`, `libp2p-relay` | | these transports under limits, in one line each |
 //! | `multiaddr` | | endpoints from `multiaddr::Multiaddr` |
 //! | `libp2p-identity` | | peer ids from `libp2p_identity::PeerId` |
 //!
@@ -119,6 +125,8 @@ pub mod trace {
 #[cfg(doctest)]
 mod pages;
 
+#[cfg(feature = "libp2p")]
+pub use rcmgr_libp2p as libp2p;
 #[cfg(feature = "tokio")]
 pub use rcmgr_tokio as tokio;
 #[cfg(feature = "tower")]

@@ -3,7 +3,7 @@
 //!
 //! | block | check |
 //! | --- | --- |
-//! | `rust` | it is a doc test: the crate `rcmgr` includes the chapter in `src/pages.rs` |
+//! | `rust` | it is a doc test: `rcmgr` or `rcmgr-libp2p` includes the chapter in `src/pages.rs` |
 //! | `sh` | each command succeeds; of `rcmgr guard`, its arguments and files are checked |
 //! | `console` | each command prints the text after it; `[..]` stands for any text, a line of `...` for any lines |
 //! | `toml`, `json` | it is a limits file without mistakes or warnings about its numbers, or with `warned` one with warnings, or with `bad` one with mistakes; with `file=NAME`, later commands find it under this name |

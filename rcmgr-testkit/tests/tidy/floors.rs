@@ -1,4 +1,4 @@
-//! The floors of the engine and of the proxy: a file imports from its own floor and from those below it.
+//! The floors of the engine, of the proxy and of the crate for libp2p: a file imports from its own floor and from those below it.
 
 use crate::imports;
 use crate::source::{Finding, Source};
@@ -25,6 +25,25 @@ pub const OF_THE_PROXY: &[&str] = &[
     "limits",
     "values",
     "settings",
+];
+
+/// The folders and files of `rcmgr-libp2p/src`, from the top.
+pub const OF_LIBP2P: &[&str] = &[
+    // Doc tests of the book.
+    "pages",
+    "behaviour",
+    "default_transports",
+    "transport",
+    "muxer",
+    "stream",
+    "scope_of",
+    "resources",
+    "reports",
+    "negotiation",
+    "bundled_limits",
+    "services",
+    "refusal",
+    "error",
 ];
 
 /// Imports that point up, but those between a pair that is `allowed` to import each other; files on

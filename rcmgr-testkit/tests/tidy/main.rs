@@ -58,6 +58,15 @@ fn imports_in_the_proxy_point_down() {
 }
 
 #[test]
+fn imports_in_the_crate_for_libp2p_point_down() {
+    let libp2p = source::of_crate("rcmgr-libp2p");
+    assert_none(
+        floors::RULE,
+        floors::check(&libp2p, floors::OF_LIBP2P, circles::ALLOWED),
+    );
+}
+
+#[test]
 fn unsafe_code_stands_in_lifetime_alone() {
     assert_none(unsafe_code::RULE, unsafe_code::check(&source::all()));
 }

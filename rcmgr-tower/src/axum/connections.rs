@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -17,9 +18,11 @@ use crate::ConnInfo;
 use crate::conn_info::Carried;
 
 /// Gives each request of an app its connection, for [`axum::serve()`] with a
-/// [`Listener`](crate::axum::Listener), and the address of its client. So
-/// [`RequestScopes`](crate::RequestScopes) on the routes charge the connection, and the extractor
-/// `ConnectInfo<SocketAddr>` works as it does with a plain listener, outside of the layer, too.
+/// [`Listener`](crate::axum::Listener). So [`RequestScopes`](crate::RequestScopes) on the routes
+/// charge the connection.
+///
+/// Handlers that need the address of the client get it with
+/// [`with_connect_info`](WithConnections::with_connect_info).
 ///
 /// It costs less than `into_make_service_with_connect_info::<ConnInfo>()`. Use that where handlers
 /// need `ConnectInfo<ConnInfo>`.
@@ -48,13 +51,60 @@ use crate::conn_info::Carried;
 /// ```
 pub fn with_connections<A: 'static>(app: A) -> WithConnections<A> {
     let app = with_services(app);
-    WithConnections { app }
+    WithConnections {
+        app,
+        with_address: false,
+    }
 }
 
 /// Makes a service for each connection. Made by [`with_connections`].
 #[derive(Debug, Clone)]
 pub struct WithConnections<A> {
     app: A,
+    /// Whether each request gets the address of its client.
+    with_address: bool,
+}
+
+impl<A> WithConnections<A> {
+    /// Adds the address of the client to each request: the extractor `ConnectInfo<SocketAddr>` works
+    /// as it does with a plain listener, outside of the layer, too.
+    ///
+    /// ```no_run
+    /// use std::net::SocketAddr;
+    ///
+    /// use axum::Router;
+    /// use axum::extract::ConnectInfo;
+    /// use axum::routing::get;
+    /// # use rcmgr_atomic::{Limits, Manager};
+    /// # use rcmgr_tokio::Guarded;
+    /// # use rcmgr_tower::RequestScopes;
+    /// use rcmgr_tower::axum::{Listener, with_connections};
+    /// # use tokio::net::TcpListener;
+    ///
+    /// async fn greet(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
+    ///     format!("hello, {client}")
+    /// }
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = Manager::new(Limits::unlimited())?;
+    /// # let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    /// # let listener = Guarded::new(listener, manager.clone()).service("web");
+    /// let app: Router = Router::new()
+    ///     .route("/", get(greet))
+    ///     .layer(RequestScopes::new(&manager).on_routes());
+    /// let app = with_connections(app).with_connect_info();
+    /// axum::serve(Listener::new(listener), app).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_connect_info(self) -> Self {
+        let with_address = true;
+        Self {
+            with_address,
+            ..self
+        }
+    }
 }
 
 impl<'a, A, L> Service<IncomingStream<'a, L>> for WithConnections<A>
@@ -72,9 +122,17 @@ where
     }
 
     fn call(&mut self, stream: IncomingStream<'a, L>) -> Self::Future {
+        let connection = ConnInfo::connect_info(stream);
+        let address = match connection.peer() {
+            Endpoint::Socket(address) if self.with_address => Some(address),
+            _ => None,
+        };
         ready(Ok(ConnectedApp {
             app: self.app.clone(),
-            connection: Arc::new(ConnInfo::connect_info(stream)),
+            shared: Arc::new(Shared {
+                connection,
+                address,
+            }),
         }))
     }
 }
@@ -84,7 +142,15 @@ where
 pub struct ConnectedApp<A> {
     app: A,
     // Behind a pointer: the server clones the service for each request.
-    connection: Arc<ConnInfo>,
+    shared: Arc<Shared>,
+}
+
+/// The requests of a connection share it.
+#[derive(Debug)]
+struct Shared {
+    connection: ConnInfo,
+    /// Added to each request.
+    address: Option<SocketAddr>,
 }
 
 impl<A> Service<Request> for ConnectedApp<A>
@@ -101,10 +167,10 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let extensions = request.extensions_mut();
-        if let Endpoint::Socket(address) = self.connection.peer() {
+        if let Some(address) = self.shared.address {
             extensions.insert(ConnectInfo(address));
         }
-        extensions.insert(Carried(ConnInfo::clone(&self.connection)));
+        extensions.insert(Carried(self.shared.connection.clone()));
         self.app.call(request)
     }
 }
@@ -113,7 +179,7 @@ impl<A: fmt::Debug> fmt::Debug for ConnectedApp<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectedApp")
             .field("app", &self.app)
-            .field("connection", &self.connection)
+            .field("connection", &self.shared.connection)
             .finish()
     }
 }

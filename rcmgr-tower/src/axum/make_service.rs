@@ -19,8 +19,8 @@ use crate::{ConnInfo, RequestScopes};
 
 impl RequestScopes {
     /// Applies the layer to a whole app, for [`axum::serve()`] with a
-    /// [`Listener`](crate::axum::Listener). It costs about half of the layer on the routes: it
-    /// knows the connection, so it neither adds it to the requests nor looks for it there.
+    /// [`Listener`](crate::axum::Listener). It takes about half the instructions of the layer on the
+    /// routes: it knows the connection, so it neither adds it to the requests nor looks for it there.
     ///
     /// In the handlers, `ConnectInfo` is missing. Where they need the address of the client, use
     /// [`into_make_service_with_connect_info`](Self::into_make_service_with_connect_info). For a layer

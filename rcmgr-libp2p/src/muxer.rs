@@ -1,0 +1,112 @@
+//! The wrapper of a muxer: each stream is charged from its start to its end.
+
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
+use pin_project_lite::pin_project;
+use rcmgr_atomic::Connection;
+use rcmgr_core::Direction;
+
+use crate::reports::Arrival;
+use crate::resources::Resources;
+use crate::stream::{self, LimitedStream};
+
+/// The most inbound streams, granted or refused, before other connections get their turn. The task
+/// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
+/// are negotiated could keep it busy for seconds.
+const INBOUND_IN_A_ROW: u8 = 8;
+
+pin_project! {
+    /// The muxer of a limited connection. The connection is charged until this is dropped.
+    ///
+    /// A refused inbound stream is reset. A refused outbound stream fails with the error on each read
+    /// and write, and nothing of it reaches the remote. The connection goes on in both cases.
+    ///
+    /// yamux has a limit of its own, 512 streams in both directions together unless
+    /// `set_max_num_streams` says otherwise. One more ends the connection. So keep the limit of a peer
+    /// below it: the streams that were accepted and up to 256 that libp2p-yamux buffers count. An
+    /// outbound stream waits while 256 are not answered, and is not charged before there is room.
+    #[derive(Debug)]
+    pub struct LimitedMuxer<M> {
+        // Before the connection, so that its socket is closed before its descriptor is released.
+        #[pin]
+        inner: M,
+        connection: Connection,
+        resources: Resources,
+        inbound_in_a_row: u8,
+        // Told to the behaviour until this is dropped.
+        _arrival: Option<Arrival>,
+    }
+}
+
+impl<M> LimitedMuxer<M> {
+    pub(crate) fn new(inner: M, connection: Connection, resources: Resources) -> Self {
+        Self {
+            inner,
+            _arrival: resources.arrival(&connection),
+            connection,
+            resources,
+            inbound_in_a_row: 0,
+        }
+    }
+}
+
+impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
+    type Substream = LimitedStream<M::Substream>;
+    type Error = M::Error;
+
+    fn poll_inbound(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        let mut this = self.project();
+        let (connection, resources) = (this.connection, this.resources);
+        while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
+            let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
+                *this.inbound_in_a_row = 0;
+                return Poll::Pending;
+            };
+            let inner = inner?;
+            *this.inbound_in_a_row += 1;
+            match resources.open_stream(connection, Direction::Inbound) {
+                Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
+                Err(_) => stream::end_refused(inner, cx, resources),
+            }
+        }
+        // The muxer has registered no waker: it has more.
+        *this.inbound_in_a_row = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_outbound(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        let this = self.project();
+        let (connection, resources) = (this.connection, this.resources);
+        // The manager is asked before the muxer, which would announce the stream to the remote.
+        let scope = match resources.open_stream(connection, Direction::Outbound) {
+            Ok(scope) => scope,
+            Err(error) => return Poll::Ready(Ok(LimitedStream::refused(error))),
+        };
+        // While the muxer has no room for a stream, its charge is released until the next call.
+        let inner = ready!(this.inner.poll_outbound(cx))?;
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources)))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.project().inner.poll_close(cx)
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+        self.project().inner.poll(cx)
+    }
+}

@@ -1,0 +1,156 @@
+//! The muxer over one in memory.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::io::Cursor;
+use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
+use rcmgr_atomic::{Limits, Manager};
+use rcmgr_core::{Direction, Endpoint, ScopeClass, UsesFd};
+
+use super::{INBOUND_IN_A_ROW, LimitedMuxer};
+use crate::resources::Resources;
+
+type Stream = Cursor<Vec<u8>>;
+
+/// A muxer with these streams, and then without any.
+#[derive(Debug, Default)]
+struct Streams {
+    inbound: VecDeque<Stream>,
+    outbound: VecDeque<Stream>,
+}
+
+impl Streams {
+    fn next(streams: &mut VecDeque<Stream>) -> Poll<Result<Stream, Infallible>> {
+        streams
+            .pop_front()
+            .map_or(Poll::Pending, |it| Poll::Ready(Ok(it)))
+    }
+}
+
+impl StreamMuxer for Streams {
+    type Substream = Stream;
+    type Error = Infallible;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Stream, Infallible>> {
+        Self::next(&mut self.inbound)
+    }
+
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Stream, Infallible>> {
+        Self::next(&mut self.outbound)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Infallible>> {
+        Poll::Pending
+    }
+}
+
+fn limited(streams: Streams, limits: Limits) -> (Manager, LimitedMuxer<Streams>) {
+    let manager = Manager::new(limits).unwrap();
+    let resources = Resources::new(manager.clone());
+    let connection = manager
+        .open_connection(Direction::Inbound, UsesFd::No, Endpoint::None)
+        .unwrap();
+    let peer = libp2p_identity::PeerId::random();
+    connection.set_peer(&peer.into()).unwrap();
+    (manager, LimitedMuxer::new(streams, connection, resources))
+}
+
+#[derive(Debug, Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stream_that_the_muxer_has_no_room_for_is_charged_when_the_muxer_has_room() {
+    let (manager, mut muxer) = limited(Streams::default(), Limits::unlimited());
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert!(Pin::new(&mut muxer).poll_outbound(&mut cx).is_pending());
+        assert_eq!(manager.stat().system.streams_outbound, 0);
+        assert!(manager.stat().transient.is_zero());
+    }
+    muxer.inner.outbound.push_back(Stream::default());
+    let Poll::Ready(Ok(stream)) = Pin::new(&mut muxer).poll_outbound(&mut cx) else {
+        panic!("there is room");
+    };
+    assert_eq!(manager.stat().transient.streams_outbound, 1);
+    drop((stream, muxer));
+    assert!(manager.stat().system.is_zero());
+}
+
+#[test]
+fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_the_rest() {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.streams_inbound = 0.into();
+    let inbound = vec![Stream::default(); usize::from(INBOUND_IN_A_ROW) + 1].into();
+    let streams = Streams {
+        inbound,
+        ..Streams::default()
+    };
+    let (manager, mut muxer) = limited(streams, limits);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut poll = || Pin::new(&mut muxer).poll_inbound(&mut cx).is_pending();
+
+    assert!(poll());
+    let refused = || manager.refusals(ScopeClass::Peer).total();
+    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW));
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    // Now the inner muxer waits, and has the waker.
+    assert!(poll());
+    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW) + 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    drop(muxer);
+    assert!(manager.stat().system.is_zero());
+}
+
+#[test]
+fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn() {
+    let most = usize::from(INBOUND_IN_A_ROW);
+    let streams = Streams {
+        inbound: vec![Stream::default(); most + 1].into(),
+        ..Streams::default()
+    };
+    let (manager, mut muxer) = limited(streams, Limits::unlimited());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut granted = Vec::new();
+    let mut poll = |muxer: &mut LimitedMuxer<Streams>| {
+        while let Poll::Ready(Ok(stream)) = Pin::new(&mut *muxer).poll_inbound(&mut cx) {
+            granted.push(stream);
+        }
+        granted.len()
+    };
+
+    assert_eq!(poll(&mut muxer), most);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    // The inner muxer has one more, and then waits with the waker.
+    assert_eq!(poll(&mut muxer), most + 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    drop((granted, muxer));
+    assert!(manager.stat().system.is_zero());
+}

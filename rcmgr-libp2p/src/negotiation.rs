@@ -1,0 +1,183 @@
+//! Follows multistream-select as it passes through a stream, to learn the protocol that both sides
+//! have agreed on. It changes no byte, does no I/O and knows no manager.
+//!
+//! A name becomes known only if this side has written it: the listener writes the name that it
+//! supports, the dialer the name that it proposes. What the remote sends is compared and never
+//! kept. So a negotiation keeps the following bytes at most, whatever the remote does:
+//!
+//! - Dialer: its own proposal, and the part of its own message that the inner stream has taken.
+//! - Listener: the part of its own message that the inner stream has taken.
+//!
+//! A message has at most [`MAX_LENGTH`](messages::MAX_LENGTH) bytes.
+
+mod answer;
+mod messages;
+mod written;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use answer::{Answer, Answers};
+use messages::HEADER;
+use written::Written;
+
+/// Which side of the negotiation this end of the stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The remote has opened the stream and proposes protocols.
+    Listener,
+    /// This end has opened the stream and proposes protocols.
+    Dialer,
+}
+
+/// The first byte that a listener writes: the length of its header.
+pub(crate) const FIRST_BYTE: u8 = HEADER.len() as u8;
+
+/// What is known of the negotiation on one stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Negotiation {
+    // None once it is over: there is nothing left to look at.
+    running: Option<Running>,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    written: Written,
+    // None for a listener. Only its own messages count.
+    dialer: Option<Dialer>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Dialer {
+    /// Written as a whole, and not rejected.
+    proposal: Option<Arc<str>>,
+    answers: Answers,
+}
+
+/// `Break` ends the negotiation, with the protocol if one is settled.
+type Step = ControlFlow<Option<Arc<str>>>;
+
+impl Negotiation {
+    /// The negotiation on a stream before its first byte.
+    pub(crate) fn new(role: Role) -> Self {
+        let dialer = (role == Role::Dialer).then(Dialer::default);
+        Self {
+            running: Some(Running {
+                written: Written::default(),
+                dialer,
+            }),
+        }
+    }
+
+    /// Takes bytes that the remote has sent, when they are handed to the reader of the stream.
+    ///
+    /// Returns the protocol that these bytes settle: a dialer's proposal that they confirm.
+    pub(crate) fn on_read(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
+        // A listener decides by what it writes itself.
+        let dialer = self.running.as_mut()?.dialer.as_mut()?;
+        let step = dialer.read(bytes);
+        self.after(step)
+    }
+
+    /// Looks at bytes that are about to be written. The state stays as it is, so the same bytes or
+    /// others may follow if the inner stream does not take them.
+    ///
+    /// Returns the protocol that is settled when these bytes are passed on: of a listener, the name
+    /// that it confirms; of a dialer, its proposal, if bytes follow before the answer is read.
+    pub(crate) fn before_write(&self, bytes: &[u8]) -> Option<Arc<str>> {
+        // A copy takes the bytes. It shares the proposal, and has no other memory unless the inner
+        // stream has cut a message.
+        let mut running = self.running.as_ref()?.clone();
+        running.write(bytes).break_value().flatten()
+    }
+
+    /// Takes the bytes that the inner stream has taken.
+    ///
+    /// Returns the protocol that these bytes settle, which `before_write` has returned for them.
+    pub(crate) fn on_written(&mut self, accepted: &[u8]) -> Option<Arc<str>> {
+        let step = self.running.as_mut()?.write(accepted);
+        self.after(step)
+    }
+
+    /// Whether nothing is looked at any longer: a protocol is settled, or the bytes were not
+    /// multistream-select.
+    pub(crate) fn is_over(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// Whether the bytes that were written end with a whole message.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.written.is_between_messages())
+    }
+
+    /// How many bytes of messages are kept.
+    #[cfg(test)]
+    fn kept_bytes(&self) -> usize {
+        let Some(running) = &self.running else {
+            return 0;
+        };
+        let proposal = (running.dialer.as_ref()).and_then(|dialer| dialer.proposal.as_ref());
+        running.written.kept_bytes() + proposal.map_or(0, |name| name.len())
+    }
+
+    fn after(&mut self, step: Step) -> Option<Arc<str>> {
+        let protocol = step.break_value()?;
+        self.running = None;
+        protocol
+    }
+}
+
+impl Running {
+    fn write(&mut self, mut bytes: &[u8]) -> Step {
+        while !bytes.is_empty() {
+            // The dialer does not wait for the answer: its first byte after the proposal is the
+            // protocol's.
+            if let Some(Dialer {
+                proposal: Some(proposal),
+                ..
+            }) = &self.dialer
+            {
+                return ControlFlow::Break(Some(proposal.clone()));
+            }
+            let Ok(message) = self.written.next_name(&mut bytes) else {
+                return ControlFlow::Break(None);
+            };
+            let Some(message) = message else { break };
+            // An answer to `ls` may begin like a name. It has more than one line.
+            let Some((b'\n', name)) = message.split_last() else {
+                return ControlFlow::Break(None);
+            };
+            if self.dialer.is_none() && (name.contains(&b'\n') || *message == *HEADER) {
+                continue;
+            }
+            let Ok(name) = std::str::from_utf8(name) else {
+                return ControlFlow::Break(None);
+            };
+            match &mut self.dialer {
+                Some(dialer) => dialer.proposal = Some(name.into()),
+                None => return ControlFlow::Break(Some(name.into())),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Dialer {
+    fn read(&mut self, mut bytes: &[u8]) -> Step {
+        loop {
+            match self.answers.next(&mut bytes, self.proposal.as_deref()) {
+                Ok(Some(Answer::Confirmed)) => return ControlFlow::Break(self.proposal.take()),
+                // The next message of this side is another proposal.
+                Ok(Some(Answer::NotAvailable)) => self.proposal = None,
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(_) => return ControlFlow::Break(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The answers that a dialer reads. They are compared with what may come, and not kept.
+
+use super::messages::{BadLength, HEADER, NOT_AVAILABLE, Piece, Position};
+
+/// An answer that changes something.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It repeats the proposal.
+    Confirmed,
+    NotAvailable,
+}
+
+/// How far the remote has come in its answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Answers {
+    position: Position,
+    /// What the current answer may still be.
+    may_be: MayBe,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct MayBe {
+    header: bool,
+    not_available: bool,
+    confirmed: bool,
+}
+
+impl Answers {
+    /// Takes the next answer that changes something from the front of `bytes`. Passes over all
+    /// others. `None`: the bytes end before.
+    pub(super) fn next(
+        &mut self,
+        bytes: &mut &[u8],
+        proposal: Option<&str>,
+    ) -> Result<Option<Answer>, BadLength> {
+        while let Some(piece) = self.position.next(bytes)? {
+            let may_be = &mut self.may_be;
+            if piece.is_first() {
+                *may_be = MayBe {
+                    header: true,
+                    not_available: true,
+                    confirmed: true,
+                };
+            }
+            may_be.header &= continues(&piece, HEADER, b"");
+            may_be.not_available &= continues(&piece, NOT_AVAILABLE, b"");
+            // A name of more than one line is no name to the reader of the answer.
+            may_be.confirmed &= proposal.is_some_and(|name| {
+                !name.contains('\n') && continues(&piece, name.as_bytes(), b"\n")
+            });
+            if !piece.is_last() {
+                continue;
+            }
+            if may_be.not_available {
+                return Ok(Some(Answer::NotAvailable));
+            }
+            if may_be.confirmed && !may_be.header {
+                return Ok(Some(Answer::Confirmed));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the message of this piece has the length of `text` and `end` together, and the piece
+/// has their bytes.
+fn continues(piece: &Piece<'_>, text: &[u8], end: &[u8]) -> bool {
+    let at = usize::from(piece.at);
+    usize::from(piece.length) == text.len() + end.len()
+        && (piece.bytes.iter()).eq(text.iter().chain(end).skip(at).take(piece.bytes.len()))
+}

@@ -1,0 +1,287 @@
+//! A stream of a limited connection: charged until it is dropped, and to its protocol and service
+//! from the moment when both sides have agreed on the protocol.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::io::{AsyncRead, AsyncWrite};
+use pin_project_lite::pin_project;
+use rcmgr_atomic::Stream;
+use rcmgr_core::{Direction, Error};
+
+use crate::negotiation::{FIRST_BYTE, Negotiation, Role};
+use crate::resources::Resources;
+use crate::scope_of;
+
+pin_project! {
+    /// A stream of a limited connection. It is charged until this is dropped.
+    ///
+    /// A refusal ends it: each call fails with the error, in which [`refusal`](crate::refusal()) finds
+    /// that of the manager. An outbound stream whose protocol or service is refused fails
+    ///
+    /// - in the negotiation, with `StreamUpgradeError::Io`;
+    /// - with `Version::V1Lazy`, at the first write of the protocol, or at the first read if nothing
+    ///   was written before. It may be closed afterwards. (Version 0.14 of multistream-select panics
+    ///   when a lazy stream is used after any other read of the answer that failed.)
+    #[derive(Debug)]
+    pub struct LimitedStream<S> {
+        // None once it is refused.
+        #[pin]
+        inner: Option<S>,
+        state: State,
+    }
+
+    impl<S> PinnedDrop for LimitedStream<S> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.inner.set(None);
+            // Handlers may still hold the scope. The stream ends all the same.
+            if let Some(scope) = this.state.scope() {
+                scope.done();
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// multistream-select runs: the bytes that pass are looked at.
+    Negotiating(Box<Negotiating>),
+    /// Bytes pass. The scope has a protocol, unless the bytes were no negotiation.
+    Settled(Arc<Stream>),
+    Refused(Box<Error>),
+}
+
+/// What a stream needs until its protocol is settled.
+#[derive(Debug)]
+struct Negotiating {
+    negotiation: Negotiation,
+    scope: Arc<Stream>,
+    resources: Resources,
+    /// A read has waited since the last flush.
+    has_waited: bool,
+}
+
+impl State {
+    fn scope(&self) -> Option<&Arc<Stream>> {
+        match self {
+            Self::Negotiating(negotiating) => Some(&negotiating.scope),
+            Self::Settled(scope) => Some(scope),
+            Self::Refused(_) => None,
+        }
+    }
+
+    fn error(&self) -> io::Error {
+        match self {
+            Self::Refused(error) => io::Error::from(Error::clone(error)),
+            // The inner stream is there.
+            Self::Negotiating(_) | Self::Settled(_) => io::ErrorKind::NotConnected.into(),
+        }
+    }
+}
+
+impl Negotiating {
+    /// Charges the protocol that is settled, if one is, and its service if it has one.
+    fn charge(&self, settled: Option<Arc<str>>) -> rcmgr_core::Result<()> {
+        match settled {
+            // The deciding bytes come again if the inner stream did not take them all.
+            Some(protocol) if self.scope.protocol().is_none() => {
+                self.resources.set_protocol(&self.scope, &protocol)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a refusal of the bytes that are about to be written ends the stream inside a message.
+    fn ends_inside_a_message(&self) -> bool {
+        self.resources.ends_inside_a_message()
+            && self.scope.direction() == Direction::Inbound
+            // Else it ends inside a message already, and a byte may complete that message.
+            && self.negotiation.is_between_messages()
+    }
+
+    /// Whether multistream-select may have settled on the protocol before it was confirmed.
+    ///
+    /// Then it flushes whenever it is about to read the answer. Otherwise it flushes once, and has to
+    /// wait for the answer afterwards.
+    fn may_be_lazy(&self) -> bool {
+        !self.has_waited
+    }
+}
+
+impl<S> LimitedStream<S> {
+    /// A stream of which no byte has passed yet.
+    pub(crate) fn new(inner: S, scope: Stream, resources: &Resources) -> Self {
+        let role = match scope.direction() {
+            Direction::Inbound => Role::Listener,
+            Direction::Outbound => Role::Dialer,
+        };
+        Self {
+            inner: Some(inner),
+            state: State::Negotiating(Box::new(Negotiating {
+                negotiation: Negotiation::new(role),
+                scope: Arc::new(scope),
+                resources: resources.clone(),
+                has_waited: false,
+            })),
+        }
+    }
+
+    /// A stream that fails with the refusal whatever is done with it. An error of the muxer would
+    /// end the connection.
+    pub(crate) fn refused(error: Error) -> Self {
+        Self {
+            inner: None,
+            state: State::Refused(Box::new(error)),
+        }
+    }
+
+    /// Ends the stream: from now on it fails with the refusal. Returns that error.
+    fn refuse(self: Pin<&mut Self>, error: Error) -> io::Error {
+        let mut this = self.project();
+        this.inner.set(None);
+        if let Some(scope) = this.state.scope() {
+            scope.done();
+        }
+        *this.state = State::Refused(Box::new(error));
+        this.state.error()
+    }
+
+    /// Frees what only the negotiation needs, when it is over.
+    fn leave_negotiation(self: Pin<&mut Self>) {
+        let state = self.project().state;
+        if let State::Negotiating(negotiating) = state
+            && negotiating.negotiation.is_over()
+        {
+            let scope = negotiating.scope.clone();
+            *state = State::Settled(scope);
+        }
+    }
+
+    /// The inner stream.
+    fn inner(self: Pin<&mut Self>) -> io::Result<Pin<&mut S>> {
+        let this = self.project();
+        this.inner.as_pin_mut().ok_or_else(|| this.state.error())
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.as_mut().inner()?.poll_read(cx, buffer);
+        let State::Negotiating(negotiating) = self.as_mut().project().state else {
+            return polled;
+        };
+        negotiating.has_waited |= polled.is_pending();
+        let read = ready!(polled)?;
+        let settled = negotiating.negotiation.on_read(&buffer[..read]);
+        if let Err(error) = negotiating.charge(settled) {
+            let may_be_lazy = negotiating.may_be_lazy();
+            let error = self.refuse(error);
+            // A lazy multistream-select panics when a stream is used after the read of the answer
+            // has failed. So it gets the answer, and the refusal with the next call.
+            return Poll::Ready(if may_be_lazy { Ok(read) } else { Err(error) });
+        }
+        self.leave_negotiation();
+        Poll::Ready(Ok(read))
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let State::Negotiating(_) = self.state {
+            let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
+            return self.poll_read(cx, first.map_or(&mut [], |buffer| &mut **buffer));
+        }
+        self.as_mut().inner()?.poll_read_vectored(cx, buffers)
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // A layer above flushes its buffer by a write.
+        if scope_of::is_question(cx) {
+            return self.answer();
+        }
+        let State::Negotiating(negotiating) = self.as_mut().project().state else {
+            return self.inner()?.poll_write(cx, bytes);
+        };
+        // The protocol is charged before the remote hears of it.
+        let settled = negotiating.negotiation.before_write(bytes);
+        if let Err(error) = negotiating.charge(settled) {
+            if negotiating.ends_inside_a_message() {
+                // The first byte of a message never completes it. Where there is no room for it, the
+                // stream ends between messages.
+                let _ = self.as_mut().inner()?.poll_write(cx, &bytes[..1]);
+            }
+            return Poll::Ready(Err(self.refuse(error)));
+        }
+        let written = ready!(self.as_mut().inner()?.poll_write(cx, bytes))?;
+        if let State::Negotiating(negotiating) = self.as_mut().project().state {
+            negotiating.negotiation.on_written(&bytes[..written]);
+            self.leave_negotiation();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if scope_of::is_question(cx) {
+            return self.answer();
+        }
+        if let State::Negotiating(_) = self.state {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |slice| &**slice));
+        }
+        self.as_mut().inner()?.poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if scope_of::is_question(cx) {
+            return self.answer();
+        }
+        if let State::Negotiating(negotiating) = self.as_mut().project().state {
+            negotiating.has_waited = false;
+        }
+        self.as_mut().inner()?.poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner()?.poll_close(cx)
+    }
+}
+
+impl<S> LimitedStream<S> {
+    /// Answers [`scope_of`](crate::scope_of()) and does nothing else.
+    fn answer<T>(&self) -> Poll<io::Result<T>> {
+        if let Some(scope) = self.state.scope() {
+            scope_of::answer(scope);
+        }
+        Poll::Pending
+    }
+}
+
+/// Ends an inbound stream that was refused when it came, as `resources` says.
+pub(crate) fn end_refused(inner: impl AsyncWrite, cx: &mut Context<'_>, resources: &Resources) {
+    if resources.ends_inside_a_message() {
+        // Where there is no room for a byte, the stream ends plainly.
+        let _ = pin!(inner).poll_write(cx, &[FIRST_BYTE]);
+    }
+}
