@@ -143,7 +143,7 @@ impl Connected {
         .await
     }
 
-    /// A new stream; `None` if the target accepts no more for now.
+    /// A new stream; `None` while the target accepts no stream.
     async fn open(&mut self) -> io::Result<Option<SubstreamBox>> {
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.muxer.poll_unpin(cx) {
@@ -157,7 +157,7 @@ impl Connected {
         .await
     }
 
-    /// A new stream that has sent these bytes; `None` if the target accepts no more for now.
+    /// A new stream that has sent these bytes; `None` while the target accepts no stream.
     async fn open_with(&mut self, bytes: &[u8]) -> io::Result<Option<SubstreamBox>> {
         // Lets the other attackers take their turn.
         tokio::task::yield_now().await;
