@@ -1,6 +1,5 @@
 //! What the wrappers of a swarm share: the manager, the services by protocol, the flat memory.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use libp2p_core::Multiaddr;
@@ -35,7 +34,7 @@ pub struct Resources(Arc<Settings>);
 struct Settings {
     manager: Manager,
     /// The service of each protocol.
-    services: HashMap<Arc<str>, Arc<str>>,
+    services: services::Services,
     /// Bytes that each connection is charged with.
     connection_memory: u64,
     /// Bytes that each stream is charged with.

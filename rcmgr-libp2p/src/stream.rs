@@ -115,7 +115,7 @@ impl Negotiating {
 }
 
 impl<S> LimitedStream<S> {
-    /// A stream of which no byte has passed yet.
+    /// A stream before its first byte.
     pub(crate) fn new(inner: S, scope: Stream, resources: &Resources) -> Self {
         let role = match scope.direction() {
             Direction::Inbound => Role::Listener,
