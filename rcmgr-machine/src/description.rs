@@ -45,6 +45,8 @@ pub struct Costs {
     pub across_sockets: f64,
     /// Each sharer to invalidate, except for the first.
     pub invalidate: f64,
+    /// The time that an owner goes on with a line after another core has asked for it.
+    pub kept: f64,
     /// A line that no core has.
     pub memory: f64,
     /// One processor pause in a spin loop.
@@ -150,7 +152,7 @@ impl Machine {
 }
 
 impl Costs {
-    fn fields(&self) -> [(&'static str, f64); 12] {
+    fn fields(&self) -> [(&'static str, f64); 13] {
         [
             ("hit", self.hit),
             ("update", self.update),
@@ -159,6 +161,7 @@ impl Costs {
             ("within_socket", self.within_socket),
             ("across_sockets", self.across_sockets),
             ("invalidate", self.invalidate),
+            ("kept", self.kept),
             ("memory", self.memory),
             ("pause", self.pause),
             ("yield_now", self.yield_now),

@@ -24,6 +24,15 @@ pub struct Line {
     is_owned: bool,
     /// The end of the last transfer. The next one begins then at the earliest.
     busy_until: Time,
+    /// The owner before the last transfer.
+    former_owner: FormerOwner,
+}
+
+/// A core goes on with a line that it owns until the request of another core arrives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct FormerOwner {
+    core: usize,
+    until: Time,
 }
 
 /// How an access was served.
@@ -44,6 +53,10 @@ impl Line {
             holders: bit(core),
             is_owned: true,
             busy_until: Time::ZERO,
+            former_owner: FormerOwner {
+                core: 0,
+                until: Time::ZERO,
+            },
         }
     }
 
@@ -74,9 +87,23 @@ impl Line {
         }
     }
 
+    /// Whether the core owned the line, and has not received the request of the next core yet.
+    fn is_still_at(&self, core: usize, at: Time) -> bool {
+        core == self.former_owner.core && at < self.former_owner.until
+    }
+
+    /// The owner before a transfer that begins now.
+    fn owner_until_asked(&self, begin: Time, machine: &Machine) -> FormerOwner {
+        self.owner()
+            .map_or(FormerOwner::default(), |core| FormerOwner {
+                core,
+                until: begin + Time::from_ns(machine.ns.kept),
+            })
+    }
+
     fn load(&mut self, core: usize, at: Time, machine: &Machine) -> Served {
         let hit = Time::from_ns(machine.ns.hit);
-        if self.is_at(core) {
+        if self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + hit);
         }
         let begin = at.max(self.busy_until);
@@ -84,6 +111,7 @@ impl Line {
         // An owner answers one core at a time. Copies of a shared line are served in parallel.
         if self.is_owned {
             self.busy_until = end;
+            self.former_owner = self.owner_until_asked(begin, machine);
         }
         self.is_owned = self.holders == 0;
         self.holders |= bit(core);
@@ -91,7 +119,7 @@ impl Line {
     }
 
     fn write(&mut self, core: usize, at: Time, machine: &Machine, cost: Time) -> Served {
-        if self.is_owned && self.is_at(core) {
+        if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + cost);
         }
         let others = self.holders & !bit(core);
@@ -116,6 +144,7 @@ impl Line {
         let end = begin + data.max(invalidated) + cost;
         *self = Self {
             busy_until: end,
+            former_owner: self.owner_until_asked(begin, machine),
             ..Self::owned_by(core)
         };
         Served::transfer(at, begin, end)
@@ -180,6 +209,7 @@ mod tests {
             within_socket = 32
             across_sockets = 64
             invalidate = 8
+            kept = 0
             memory = 128
             pause = 1
             yield_now = 256
@@ -253,6 +283,25 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_goes_on_with_a_line_until_the_request_of_another_core_arrives() {
+        let mut machine = machine();
+        machine.ns.kept = 8.0;
+        for access in [Access::Update, Access::Load] {
+            let mut line = Line::owned_by(0);
+            line.serve(1, access, ns(100), &machine);
+            let before = line.serve(0, Access::Update, ns(107), &machine);
+            assert_eq!(before, Served::hit(ns(109)), "{access:?}");
+            let after = line.serve(0, Access::Update, ns(108), &machine);
+            assert!(after.is_transfer, "{access:?}");
+        }
+        // A copy is no right to write.
+        let mut line = Line::owned_by(0);
+        line.serve(1, Access::Load, ns(0), &machine);
+        line.serve(2, Access::Load, ns(50), &machine);
+        assert!(line.serve(0, Access::Update, ns(51), &machine).is_transfer);
+    }
+
+    #[test]
     fn transfers_of_one_line_queue_behind_each_other() {
         let mut line = Line::owned_by(0);
         let step = 16 + 2;
@@ -260,10 +309,7 @@ mod tests {
         assert_eq!((first.end, first.waited), (ns(step), ns(0)));
         let second = line.serve(0, Access::Update, ns(1), &machine());
         assert_eq!((second.end, second.waited), (ns(2 * step), ns(step - 1)));
-        let third = line.serve(1, Access::Load, ns(2), &machine());
-        assert_eq!(
-            (third.end, third.waited),
-            (ns(2 * step + 16 + 1), ns(2 * step - 2))
-        );
+        let third = line.serve(1, Access::Load, ns(step), &machine());
+        assert_eq!((third.end, third.waited), (ns(2 * step + 16 + 1), ns(step)));
     }
 }

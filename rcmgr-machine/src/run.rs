@@ -210,7 +210,14 @@ pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'stat
         Some(true) => suspend(),
         Some(false) => {}
     }
-    with_running(|state, core| state.access(core, address, kind, site));
+    // The access takes effect at its end. Until then the core that had the line may go on with it.
+    let is_behind = with_running(|state, core| {
+        let waits = state.access(core, address, kind, site);
+        waits && state.let_others_run(core)
+    });
+    if is_behind == Some(true) {
+        suspend();
+    }
 }
 
 /// Counts a compare-and-swap that failed.
@@ -371,13 +378,14 @@ impl State {
         is_behind
     }
 
+    /// Serves the access. Returns whether the core has waited for a line.
     fn access(
         &mut self,
         core: usize,
         address: usize,
         kind: Access,
         site: &'static Location<'static>,
-    ) {
+    ) -> bool {
         let is_measured = self.is_measured(core);
         let line = self.memory.find(address);
         let this = &mut self.cores[core];
@@ -404,6 +412,7 @@ impl State {
                 self.memory.count_served(line, site, at, &served);
             }
         }
+        served.is_transfer && kind != Access::Store
     }
 
     fn into_outcome(self) -> Outcome {
