@@ -195,7 +195,7 @@ impl Resources {
     }
 
     /// Charges the stream to its protocol, and to the service of that protocol if it has one.
-    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &Arc<str>) -> Result<()> {
+    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &str) -> Result<()> {
         let set = || {
             stream.set_protocol(protocol)?;
             match self.0.services.get(protocol) {
@@ -237,7 +237,7 @@ impl Resources {
         &self,
         direction: Direction,
         peer: impl FnOnce() -> Option<rcmgr_core::PeerId>,
-        protocol: Option<&Arc<str>>,
+        protocol: Option<&str>,
         error: &Error,
     ) {
         let Some(reports) = self.0.reports.get() else {
@@ -248,7 +248,7 @@ impl Resources {
             direction,
             peer: peer().and_then(|peer| PeerId::from_bytes(peer.as_bytes()).ok()),
             address: None,
-            protocol: protocol.cloned(),
+            protocol: protocol.map(Arc::from),
             error: error.clone(),
             dropped_before: 0,
         });
