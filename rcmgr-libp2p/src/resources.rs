@@ -208,7 +208,7 @@ impl Resources {
     pub(crate) fn set_protocol(
         &self,
         stream: &Stream,
-        protocol: &Arc<str>,
+        protocol: &str,
         keeper: &Arc<Keeper>,
     ) -> Result<()> {
         let set = || {
@@ -253,7 +253,7 @@ impl Resources {
         &self,
         direction: Direction,
         peer: impl FnOnce() -> Option<rcmgr_core::PeerId>,
-        protocol: Option<&Arc<str>>,
+        protocol: Option<&str>,
         error: &Error,
     ) {
         let Some(reports) = self.0.reports.get() else {
@@ -264,7 +264,7 @@ impl Resources {
             direction,
             peer: peer().and_then(|peer| PeerId::from_bytes(peer.as_bytes()).ok()),
             address: None,
-            protocol: protocol.cloned(),
+            protocol: protocol.map(Arc::from),
             error: error.clone(),
             dropped_before: 0,
         });

@@ -41,7 +41,7 @@ impl Open {
         let stream = stream.unwrap();
         let set = self
             .resources
-            .set_protocol(&stream, &protocol.into(), &self.keeper);
+            .set_protocol(&stream, protocol, &self.keeper);
         set.unwrap();
         stream
     }
@@ -157,7 +157,7 @@ fn a_stream_that_outlives_its_connection_keeps_nothing() {
         stream.unwrap()
     });
     let keeper = open.keeper.clone();
-    let set = |stream| resources.set_protocol(stream, &A.into(), &keeper);
+    let set = |stream| resources.set_protocol(stream, A, &keeper);
     set(&settled).unwrap();
     open.end();
     set(&negotiating).unwrap();
@@ -177,7 +177,7 @@ fn a_stream_whose_service_is_refused_keeps_nothing() {
     resources.manager().set_limits(limits);
     let stream = resources.open_stream(&open.connection, Direction::Inbound);
     let stream = stream.unwrap();
-    let refused = resources.set_protocol(&stream, &A.into(), &open.keeper);
+    let refused = resources.set_protocol(&stream, A, &open.keeper);
     assert!(refused.is_err());
     drop(stream);
     assert!(protocols(&resources).is_empty());

@@ -5,7 +5,6 @@ mod wire;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -459,7 +458,7 @@ fn a_stream_that_is_no_negotiation_stays_transient_until_it_is_dropped() {
     write(&mut listener, &[header(), name_a()].concat()).unwrap();
     assert!(manager.protocols().is_empty());
     assert_eq!(manager.stat().transient.streams_inbound, 1);
-    let scope = Arc::clone(listener.state.scope().unwrap());
+    let scope = crate::scope_of(&mut listener).unwrap();
     drop(listener);
     assert!(holds_nothing(&manager));
     assert!(scope.set_protocol(A).is_err());

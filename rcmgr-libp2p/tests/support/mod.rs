@@ -13,7 +13,6 @@ pub mod pair;
 pub mod sockets;
 pub mod stalled;
 pub mod streams;
-pub mod victim;
 
 use std::time::Duration;
 
