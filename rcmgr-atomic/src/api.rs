@@ -9,6 +9,7 @@ mod leaf_handle;
 mod manager;
 mod manager_methods;
 mod open_when_available;
+mod open_with_memory;
 mod reserve_when_available;
 mod scope;
 mod service;

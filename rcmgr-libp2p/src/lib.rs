@@ -81,6 +81,7 @@ mod scope_of;
 mod services;
 mod stream;
 mod transport;
+mod turn;
 
 pub use behaviour::{Behaviour, Event, connections};
 pub use bundled_limits::bundled_limits;

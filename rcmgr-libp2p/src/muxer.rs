@@ -16,11 +16,29 @@ use crate::keeper::Keeper;
 use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
+use crate::turn::{self, Pause};
 
 /// The most inbound streams, granted or refused, before other connections get their turn. The task
 /// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
 /// are negotiated could keep it busy for seconds.
-const INBOUND_IN_A_ROW: u8 = 8;
+const INBOUND_IN_A_ROW: u8 = 2;
+/// The same while the muxer has more of them than the turns before have taken.
+const INBOUND_IN_A_FLOOD: u8 = 1;
+
+/// Whether the muxer has more inbound streams than one turn takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flood {
+    /// It had no more.
+    No,
+    /// Perhaps. So `poll` does not ask it, and `poll_inbound` does.
+    ///
+    /// To accept streams, a muxer must do all its work. In `poll`, yamux does the same work, and has to
+    /// keep the stream that it finds. Then it wakes the task, which would be ready again at once.
+    Yes,
+    /// The same, and `poll` was called. If `poll_inbound` is not called next, the swarm takes no
+    /// streams for now.
+    Polled,
+}
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
@@ -41,6 +59,8 @@ pin_project! {
         resources: Resources,
         keeper: Arc<Keeper>,
         inbound_in_a_row: u8,
+        flood: Flood,
+        pause: Pause,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
     }
@@ -61,6 +81,8 @@ impl<M> LimitedMuxer<M> {
             keeper: resources.keeper(),
             resources,
             inbound_in_a_row: 0,
+            flood: Flood::No,
+            pause: Pause::default(),
         }
     }
 }
@@ -74,14 +96,25 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
+        if this.pause.is_on() {
+            return Poll::Pending;
+        }
         let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
-        while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
+        let most = match this.flood {
+            Flood::No => INBOUND_IN_A_ROW,
+            Flood::Yes | Flood::Polled => INBOUND_IN_A_FLOOD,
+        };
+        while *this.inbound_in_a_row < most {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
                 *this.inbound_in_a_row = 0;
+                *this.flood = Flood::No;
                 return Poll::Pending;
             };
             let inner = inner?;
             *this.inbound_in_a_row += 1;
+            if *this.flood == Flood::Polled {
+                *this.flood = Flood::Yes;
+            }
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => {
                     let stream = LimitedStream::new(inner, scope, resources, keeper);
@@ -92,7 +125,8 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         }
         // The muxer has registered no waker: it has more.
         *this.inbound_in_a_row = 0;
-        cx.waker().wake_by_ref();
+        *this.flood = Flood::Yes;
+        this.pause.begin(cx);
         Poll::Pending
     }
 
@@ -120,6 +154,17 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        if this.pause.is_on() {
+            return Poll::Pending;
+        }
+        if *this.flood == Flood::Yes {
+            *this.flood = Flood::Polled;
+            // The muxer has registered no waker.
+            turn::end(cx);
+            return Poll::Pending;
+        }
+        *this.flood = Flood::No;
+        this.inner.poll(cx)
     }
 }

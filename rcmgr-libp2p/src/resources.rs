@@ -156,15 +156,14 @@ impl Resources {
         uses_fd: UsesFd,
         remote: &Multiaddr,
     ) -> Result<Connection> {
-        let open = || {
-            let manager = &self.0.manager;
-            let connection = manager.open_connection(direction, uses_fd, Endpoint::from(remote))?;
-            if self.0.connection_memory > 0 {
-                connection.reserve_memory(self.0.connection_memory, Priority::Always)?;
-            }
-            Ok(connection)
-        };
-        open().inspect_err(|error| self.refuse_connection(direction, None, remote, error))
+        let opened = self.0.manager.open_connection_with_memory(
+            direction,
+            uses_fd,
+            Endpoint::from(remote),
+            self.0.connection_memory,
+            Priority::Always,
+        );
+        opened.inspect_err(|error| self.refuse_connection(direction, None, remote, error))
     }
 
     /// Charges the connection to its peer.
@@ -274,6 +273,7 @@ impl Resources {
 #[cfg(test)]
 mod tests {
     use rcmgr_core::Limits;
+    use rcmgr_core::address::{AddressConfig, AddressLimits};
 
     use super::*;
 
@@ -281,6 +281,27 @@ mod tests {
         let remote = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
         let refused = resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote);
         assert!(refused.is_err());
+    }
+
+    #[test]
+    fn a_trusted_peer_connects_where_the_standard_scopes_lack_room_for_its_flat_memory() {
+        let mut limits = Limits::unlimited();
+        limits.system.memory = 100.into();
+        let mut addresses = AddressConfig::none();
+        addresses.allowlist = vec!["/ip4/192.0.2.0/ipcidr/24".parse().unwrap()];
+        limits.addresses = AddressLimits::new(addresses).unwrap();
+        let manager = Manager::new(limits).unwrap();
+        let resources = Resources::new(manager.clone()).memory(60_u64, 0_u64);
+        let open = |remote: &str| {
+            resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote.parse().unwrap())
+        };
+
+        let _stranger = open("/ip4/198.51.100.1/tcp/4001").unwrap();
+        assert!(open("/ip4/198.51.100.2/tcp/4001").is_err());
+        let trusted = open("/ip4/192.0.2.7/tcp/4001").unwrap();
+        assert_eq!(manager.stat().allowlisted_system.memory, 60);
+        drop(trusted);
+        assert!(manager.stat().allowlisted_system.is_zero());
     }
 
     #[test]
