@@ -37,7 +37,7 @@ mod study;
 pub use case::{Case, Place, SIZE, Sharing, UnknownName, Workload};
 pub use compare::{Compared, Comparison, Condition, Verdict};
 pub use engine::{Engine, Setup, Unexpected, Worker};
-pub use engines::{connection, engines, stream, stream_through};
+pub use engines::{Gauge, Word, connection, counting, engines, stream, stream_through};
 pub use machine::Machine;
 pub use measure::{Slice, throughput};
 pub use mutex::MutexResourceManager;

@@ -70,7 +70,14 @@ fn every_engine_and_workload_ends_at_zero_on_two_simulated_cores() {
         .iter()
         .map(|one| one.what.as_str())
         .collect();
-    assert_eq!(left_out, ["floor, memory-near-limit", "connection-ip"]);
+    let expected = [
+        "floor, memory-near-limit",
+        "connection-ip",
+        "sloppy, refused-by-id",
+        "striped, refused-by-id",
+        "combining, refused-by-id",
+    ];
+    assert_eq!(left_out, expected);
 }
 
 #[test]

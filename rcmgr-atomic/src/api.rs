@@ -4,6 +4,7 @@ pub(crate) mod asker;
 mod builder;
 mod connection;
 mod inherent;
+mod kept_scopes;
 mod leaf_handle;
 mod manager;
 mod manager_methods;
@@ -18,6 +19,7 @@ mod waiting;
 
 pub use builder::Builder;
 pub use connection::Connection;
+pub use kept_scopes::KeptScopes;
 pub use manager::{Manager, ScopeReport};
 pub use open_when_available::{OpenConnectionWhenAvailable, OpenStreamWhenAvailable};
 pub use reserve_when_available::{CanWait, ReserveWhenAvailable};

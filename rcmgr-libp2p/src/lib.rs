@@ -69,6 +69,7 @@ mod bundled_limits;
 #[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
 mod default_transports;
 mod error;
+mod keeper;
 mod muxer;
 mod negotiation;
 #[cfg(doctest)]

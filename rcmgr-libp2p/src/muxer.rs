@@ -4,6 +4,7 @@
 mod tests;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
@@ -11,6 +12,7 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
+use crate::keeper::Keeper;
 use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
@@ -37,9 +39,16 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
+        keeper: Arc<Keeper>,
         inbound_in_a_row: u8,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
+    }
+
+    impl<M> PinnedDrop for LimitedMuxer<M> {
+        fn drop(this: Pin<&mut Self>) {
+            this.keeper.end();
+        }
     }
 }
 
@@ -49,6 +58,7 @@ impl<M> LimitedMuxer<M> {
             inner,
             _arrival: resources.arrival(&connection),
             connection,
+            keeper: resources.keeper(),
             resources,
             inbound_in_a_row: 0,
         }
@@ -64,7 +74,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
         while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
                 *this.inbound_in_a_row = 0;
@@ -73,7 +83,10 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             let inner = inner?;
             *this.inbound_in_a_row += 1;
             match resources.open_stream(connection, Direction::Inbound) {
-                Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
+                Ok(scope) => {
+                    let stream = LimitedStream::new(inner, scope, resources, keeper);
+                    return Poll::Ready(Ok(stream));
+                }
                 Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
@@ -88,7 +101,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
         // The manager is asked before the muxer, which would announce the stream to the remote.
         let scope = match resources.open_stream(connection, Direction::Outbound) {
             Ok(scope) => scope,
@@ -96,7 +109,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         };
         // While the muxer has no room for a stream, its charge is released until the next call.
         let inner = ready!(this.inner.poll_outbound(cx))?;
-        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources)))
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources, keeper)))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

@@ -1,6 +1,5 @@
 //! What the wrappers of a swarm share: the manager, the services by protocol, the flat memory.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use libp2p_core::Multiaddr;
@@ -8,6 +7,7 @@ use libp2p_identity::PeerId;
 use rcmgr_atomic::{Connection, Manager, Stream};
 use rcmgr_core::{Amount, Direction, Endpoint, Error, KIB, Priority, Result, ScopeClass, UsesFd};
 
+use crate::keeper::{Keeper, Keepers};
 use crate::reports::{Arrival, Refused, Reports};
 use crate::services;
 
@@ -35,7 +35,7 @@ pub struct Resources(Arc<Settings>);
 struct Settings {
     manager: Manager,
     /// The service of each protocol.
-    services: HashMap<Arc<str>, Arc<str>>,
+    services: services::Services,
     /// Bytes that each connection is charged with.
     connection_memory: u64,
     /// Bytes that each stream is charged with.
@@ -45,6 +45,8 @@ struct Settings {
     /// Made with the behaviour: without one, there is nothing to report to. Clones share it, also
     /// when their settings differ.
     reports: Arc<OnceLock<Reports>>,
+    /// The connections that keep scopes. Clones share the list.
+    keepers: Arc<Keepers>,
 }
 
 impl Resources {
@@ -62,6 +64,7 @@ impl Resources {
             swallows: false,
             ends_inside_a_message: false,
             reports: Arc::default(),
+            keepers: Arc::default(),
         }))
     }
 
@@ -183,6 +186,11 @@ impl Resources {
         Some(reports.arrivals().add(&connection.peer()?))
     }
 
+    /// What keeps the scopes of the streams of a new connection.
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        Keeper::new(&self.0.keepers)
+    }
+
     /// A stream with its flat memory. It is transient until its protocol is set.
     pub(crate) fn open_stream(&self, on: &Connection, direction: Direction) -> Result<Stream> {
         let open = || {
@@ -195,14 +203,21 @@ impl Resources {
         open().inspect_err(|error| self.refuse_stream(direction, || on.peer(), None, error))
     }
 
-    /// Charges the stream to its protocol, and to the service of that protocol if it has one.
-    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &Arc<str>) -> Result<()> {
+    /// Charges the stream to its protocol, and to the service of that protocol if it has one. `keeper`
+    /// is that of its connection.
+    pub(crate) fn set_protocol(
+        &self,
+        stream: &Stream,
+        protocol: &Arc<str>,
+        keeper: &Arc<Keeper>,
+    ) -> Result<()> {
         let set = || {
             stream.set_protocol(protocol)?;
-            match self.0.services.get(protocol) {
-                Some(service) => stream.set_service(service),
-                None => Ok(()),
+            if let Some(service) = self.0.services.get(protocol) {
+                stream.set_service(service)?;
             }
+            keeper.settled(stream, protocol);
+            Ok(())
         };
         set().inspect_err(|error| {
             let peer = || Some(stream.peer());

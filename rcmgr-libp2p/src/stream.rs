@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Stream;
 use rcmgr_core::{Direction, Error};
 
+use crate::keeper::Keeper;
 use crate::negotiation::{FIRST_BYTE, Negotiation, Role};
 use crate::resources::Resources;
 use crate::scope_of;
@@ -63,6 +64,7 @@ struct Negotiating {
     negotiation: Negotiation,
     scope: Arc<Stream>,
     resources: Resources,
+    keeper: Arc<Keeper>,
     /// A read has waited since the last flush.
     has_waited: bool,
 }
@@ -91,7 +93,8 @@ impl Negotiating {
         match settled {
             // The deciding bytes come again if the inner stream did not take them all.
             Some(protocol) if self.scope.protocol().is_none() => {
-                self.resources.set_protocol(&self.scope, &protocol)
+                self.resources
+                    .set_protocol(&self.scope, &protocol, &self.keeper)
             }
             _ => Ok(()),
         }
@@ -115,8 +118,13 @@ impl Negotiating {
 }
 
 impl<S> LimitedStream<S> {
-    /// A stream of which no byte has passed yet.
-    pub(crate) fn new(inner: S, scope: Stream, resources: &Resources) -> Self {
+    /// A stream before its first byte.
+    pub(crate) fn new(
+        inner: S,
+        scope: Stream,
+        resources: &Resources,
+        keeper: &Arc<Keeper>,
+    ) -> Self {
         let role = match scope.direction() {
             Direction::Inbound => Role::Listener,
             Direction::Outbound => Role::Dialer,
@@ -127,6 +135,7 @@ impl<S> LimitedStream<S> {
                 negotiation: Negotiation::new(role),
                 scope: Arc::new(scope),
                 resources: resources.clone(),
+                keeper: keeper.clone(),
                 has_waited: false,
             })),
         }

@@ -1,4 +1,4 @@
-//! Hostile remotes beside an honest peer, over TCP.
+//! Hostile remotes beside an honest peer, over TCP and QUIC.
 
 mod support;
 
@@ -37,7 +37,7 @@ async fn an_honest_peer_goes_on_during_each_attack_and_nothing_is_left_in_the_en
         report(info);
     }));
 
-    for kind in [Kind::Tcp] {
+    for kind in Kind::ALL {
         for attack in Attack::ALL {
             let victim = Victim::start(kind).await;
             let mut honest = Honest::start(&victim.address, Duration::from_millis(1));

@@ -71,7 +71,27 @@ struct Core {
     clock: Time,
     /// When the stores so far are done.
     stores_done: Time,
+    /// The last wait for a line.
+    last_wait: Wait,
     rng: Rng,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Wait {
+    length: Time,
+    end: Time,
+}
+
+impl Wait {
+    /// How long before this time the core asked for the line that it needs now. While it waited for the
+    /// last one, it looked ahead, as far as it can.
+    fn asked_ahead(&self, at: Time, machine: &Machine) -> Time {
+        let ahead = Time::from_ns(machine.ns.ahead);
+        match at.since(self.end) < ahead {
+            true => self.length.min(ahead),
+            false => Time::ZERO,
+        }
+    }
 }
 
 impl Simulation {
@@ -143,6 +163,7 @@ impl Running {
         let core = |core| Core {
             clock: Time::ZERO,
             stores_done: Time::ZERO,
+            last_wait: Wait::default(),
             rng: Rng::with_seed(simulation.seed.wrapping_mul(1 << 16) + core as u64),
         };
         let state = State {
@@ -210,7 +231,14 @@ pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'stat
         Some(true) => suspend(),
         Some(false) => {}
     }
-    with_running(|state, core| state.access(core, address, kind, site));
+    // The access takes effect at its end. Until then the core that had the line may go on with it.
+    let is_behind = with_running(|state, core| {
+        let waits = state.access(core, address, kind, site);
+        waits && state.let_others_run(core)
+    });
+    if is_behind == Some(true) {
+        suspend();
+    }
 }
 
 /// Counts a compare-and-swap that failed.
@@ -371,13 +399,14 @@ impl State {
         is_behind
     }
 
+    /// Serves the access. Returns whether the core has waited for a line.
     fn access(
         &mut self,
         core: usize,
         address: usize,
         kind: Access,
         site: &'static Location<'static>,
-    ) {
+    ) -> bool {
         let is_measured = self.is_measured(core);
         let line = self.memory.find(address);
         let this = &mut self.cores[core];
@@ -386,7 +415,17 @@ impl State {
             Access::Update => this.clock.max(this.stores_done),
             Access::Load | Access::Store => this.clock,
         };
-        let served = self.memory.line(line).serve(core, kind, at, &self.machine);
+        let ahead = this.last_wait.asked_ahead(at, &self.machine);
+        let served = self
+            .memory
+            .line(line)
+            .serve(core, kind, at, ahead, &self.machine);
+        if served.is_transfer && kind != Access::Store {
+            this.last_wait = Wait {
+                length: served.end.since(at),
+                end: served.end,
+            };
+        }
         let begin = this.clock;
         if kind == Access::Store {
             this.stores_done = this.stores_done.max(served.end);
@@ -404,6 +443,7 @@ impl State {
                 self.memory.count_served(line, site, at, &served);
             }
         }
+        served.is_transfer && kind != Access::Store
     }
 
     fn into_outcome(self) -> Outcome {

@@ -110,7 +110,8 @@ fn two_values_on_one_line_share_it_falsely() {
     let outcome = run(2, &pair, |pair, core| {
         (0..50).for_each(|_| _ = pair.0[core].fetch_add(1, Ordering::Relaxed));
     });
-    assert!(outcome.transfers > 90, "{outcome:?}");
+    // On lines of their own it would be two. A core works on its value until the other one asks.
+    assert!((30..=90).contains(&outcome.transfers), "{outcome:?}");
 }
 
 #[test]

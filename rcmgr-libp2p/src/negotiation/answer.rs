@@ -46,7 +46,7 @@ impl Answers {
             may_be.not_available &= continues(&piece, NOT_AVAILABLE, b"");
             // A name of more than one line is no name to the reader of the answer.
             may_be.confirmed &= proposal.is_some_and(|name| {
-                !name.contains('\n') && continues(&piece, name.as_bytes(), b"\n")
+                continues(&piece, name.as_bytes(), b"\n") && !name.contains('\n')
             });
             if !piece.is_last() {
                 continue;
@@ -65,7 +65,13 @@ impl Answers {
 /// Whether the message of this piece has the length of `text` and `end` together, and the piece
 /// has their bytes.
 fn continues(piece: &Piece<'_>, text: &[u8], end: &[u8]) -> bool {
+    if usize::from(piece.length) != text.len() + end.len() {
+        return false;
+    }
     let at = usize::from(piece.at);
-    usize::from(piece.length) == text.len() + end.len()
-        && (piece.bytes.iter()).eq(text.iter().chain(end).skip(at).take(piece.bytes.len()))
+    // The part of the piece that belongs to the text. The rest belongs to the end.
+    let in_text = text.len().saturating_sub(at).min(piece.bytes.len());
+    let (of_text, of_end) = piece.bytes.split_at(in_text);
+    let end_at = at.saturating_sub(text.len());
+    text[at.min(text.len())..].starts_with(of_text) && end[end_at..].starts_with(of_end)
 }

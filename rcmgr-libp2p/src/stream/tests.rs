@@ -39,7 +39,7 @@ fn limited(end: End, resources: &Resources, direction: Direction) -> LimitedStre
         .set_peer(&libp2p_identity::PeerId::random().into())
         .unwrap();
     let scope = resources.open_stream(&connection, direction).unwrap();
-    LimitedStream::new(end, scope, resources)
+    LimitedStream::new(end, scope, resources, &resources.keeper())
 }
 
 fn message(text: &str) -> Vec<u8> {
