@@ -167,9 +167,9 @@ pub(crate) mod tests {
                 "rows[0]: missing field `ns_of_rounds`",
             ),
             (
-                "\"atomic\"",
-                "\"a\\u001b[2J\"",
-                "threads: span, atomic, 1 threads: the name",
+                "\"engine\": \"atomic\"",
+                "\"engine\": \"a\\u001b[2J\"",
+                r"threads: span, a\u{1b}[2J, 1 threads: the name",
             ),
             ("{", "[", "invalid"),
         ] {

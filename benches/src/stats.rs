@@ -168,9 +168,7 @@ mod tests {
         let below = [10.0, 10.1, 9.9, 10.05, 9.95];
         let above = below.map(|number| number * 2.0);
         let [low, high] = ratio_interval(&above, &below, 1).unwrap();
-        assert!(
-            1.9 < low && low <= 2.0 && 2.0 <= high && high < 2.1,
-            "{low} {high}"
-        );
+        assert!((1.9..=2.0).contains(&low), "{low}");
+        assert!((2.0..2.1).contains(&high), "{high}");
     }
 }

@@ -11,12 +11,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rcmgr_study::{Machine, NoReport, StudyError, Workload, calibrate, simulate, study};
+use rcmgr_study::{Machine, StudyError, Workload, calibrate, simulate, study};
 
 pub use options::Options;
 
 use crate::files::{Output, OutputError};
 use crate::output::{print, print_error, terminal_columns, wrong_use};
+use compare::CompareError;
 use progress::Shown;
 
 /// The errors that end the command.
@@ -32,10 +33,8 @@ enum Failure {
     NoPeers,
     #[error(transparent)]
     Study(#[from] StudyError),
-    #[error("cannot read {}: {why}", path.display())]
-    Read { path: PathBuf, why: io::Error },
-    #[error("{}: this is no report of rcmgr study --json: {why}", path.display())]
-    NoReport { path: PathBuf, why: NoReport },
+    #[error(transparent)]
+    Compare(#[from] CompareError),
 }
 
 /// Runs the study, or compares two runs. The exit status is 0 if everything was measured and written, or two
@@ -65,7 +64,7 @@ fn try_run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if let [before, after] = &options.compare[..] {
-        return compare::run(before, after);
+        return Ok(compare::run(before, after)?);
     }
     if options.simulate.is_none()
         && options.peers.is_some_and(|peers| peers > 0)

@@ -152,7 +152,8 @@ fn one_workload(page: &mut Page, report: &Report, workload: Workload) {
         .map(|(sharing, threads)| format!("{sharing} {threads}"));
     let mut table = Table::new(["ns per operation".to_owned()].into_iter().chain(titles));
     type Find = for<'r> fn(&'r Report, Workload, &str, Sharing, usize) -> Option<&'r Row>;
-    let kinds: [(_, _, Find, fn(&Row) -> Option<f64>); 3] = [
+    type Time = fn(&Row) -> Option<f64>;
+    let kinds: [(_, _, Find, Time); 3] = [
         ("", "", Report::row, |row| Some(row.ns_per_op)),
         ("", ", CPU time", Report::row, |row| row.cpu_ns_per_op),
         ("simulated", SIMULATED, Report::simulated_row, |row| {

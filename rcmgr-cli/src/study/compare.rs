@@ -1,13 +1,12 @@
 //! `rcmgr study --compare`: the rows of two runs that differ by more than noise.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
-use rcmgr_study::{Comparison, Report, Verdict};
+use rcmgr_study::{Comparison, NoReport, Report, Verdict};
 
-use super::Failure;
 use super::layout::{lined, nanos, write_table};
 use crate::output::{print, terminal_columns};
 
@@ -17,8 +16,19 @@ const DROPPABLE: [usize; 2] = [5, 2];
 /// The longest description of a condition, in characters.
 const LONGEST: usize = 200;
 
+/// The reason why two files are not compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    #[error("cannot read {}: {why}", path.display())]
+    Read { path: PathBuf, why: io::Error },
+    #[error("{}: this is no report of rcmgr study --json: {why}", path.display())]
+    NoReport { path: PathBuf, why: NoReport },
+    #[error("cannot write the output: {0}")]
+    Print(#[from] io::Error),
+}
+
 /// Compares two files. The exit status is 0 if no row differs by more than noise, and 1 if one does.
-pub fn run(before: &Path, after: &Path) -> Result<ExitCode, Failure> {
+pub fn run(before: &Path, after: &Path) -> Result<ExitCode, CompareError> {
     let (before, after) = (read(before)?, read(after)?);
     let comparison = Comparison::of(&before, &after, after.method.seed);
     print(text(&comparison, terminal_columns()))?;
@@ -32,12 +42,12 @@ pub fn run(before: &Path, after: &Path) -> Result<ExitCode, Failure> {
     })
 }
 
-fn read(path: &Path) -> Result<Report, Failure> {
-    let text = fs::read_to_string(path).map_err(|why| Failure::Read {
+fn read(path: &Path) -> Result<Report, CompareError> {
+    let text = fs::read_to_string(path).map_err(|why| CompareError::Read {
         path: path.to_owned(),
         why,
     })?;
-    Report::from_json(&text).map_err(|why| Failure::NoReport {
+    Report::from_json(&text).map_err(|why| CompareError::NoReport {
         path: path.to_owned(),
         why,
     })
