@@ -8,8 +8,9 @@
 //! | the measurement | [`study`], [`throughput`] |
 //! | the result | [`Report`], [`Row`] |
 //!
-//! To add another resource manager, add it to the list in [`engines`]. The workloads are written
-//! for any [`ResourceManager`](rcmgr_core::ResourceManager).
+//! An engine of one's own takes part in [`study_with`] and [`simulate_with`]. It is a way to count, with
+//! [`counting`]; a whole [`ResourceManager`](rcmgr_core::ResourceManager), with [`managed`]; or an
+//! [`Engine`] that implements the workloads itself.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,8 @@ mod measure;
 mod mutex;
 mod mutex_simulated;
 mod options;
+#[cfg(doctest)]
+mod pages;
 mod pin;
 mod plan;
 mod report;
@@ -31,7 +34,9 @@ mod study;
 
 pub use case::{Case, Place, SIZE, Sharing, UnknownName, Workload};
 pub use engine::{Engine, Setup, Unexpected, Worker};
-pub use engines::{Gauge, Word, connection, counting, engines, stream, stream_through};
+pub use engines::{
+    Gauge, Word, connection, counting, engines, managed, simulated_engines, stream, stream_through,
+};
 pub use machine::Machine;
 pub use measure::{Slice, throughput};
 pub use mutex::MutexResourceManager;
@@ -39,7 +44,7 @@ pub use options::Options;
 pub use report::{EngineInfo, LeftOut, Method, Ratio, Report, Row};
 pub use setting::{PROTOCOL, SERVICE, Setting, SteppedClock, peer, plenty};
 pub use simulation::{
-    HotWord, SimulatedReport, SimulatedRow, SimulationOptions, calibrate, simulate,
+    HotWord, SimulatedReport, SimulatedRow, SimulationOptions, calibrate, simulate, simulate_with,
 };
 pub use stats::{median, spread};
-pub use study::{Progress, StudyError, study};
+pub use study::{Progress, StudyError, study, study_with};

@@ -90,8 +90,21 @@ pub fn simulate(
     options: &SimulationOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<SimulatedReport, StudyError> {
-    let simulated = simulated_engines();
-    let real = engines();
+    simulate_with(simulated_engines(), engines(), options, progress)
+}
+
+/// Runs the study as [`simulate`] does, with these engines. An engine needs to be in both lists, with
+/// the same name: the real one for the time of its work, the simulated one for its accesses.
+///
+/// # Errors
+///
+/// As [`simulate`].
+pub fn simulate_with(
+    simulated: Vec<Box<dyn Engine>>,
+    real: Vec<Box<dyn Engine>>,
+    options: &SimulationOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SimulatedReport, StudyError> {
     let named = |all: &'_ [Box<dyn Engine>], name: &str| -> Option<usize> {
         all.iter().position(|engine| engine.name() == name)
     };
