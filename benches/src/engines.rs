@@ -32,6 +32,7 @@ use sloppy::Sloppy;
 use striped::Striped;
 
 pub use gauge::{Gauge, counting};
+pub use managed::managed;
 pub use opening::{connection, stream, stream_through};
 pub use simulated::simulated_engines;
 pub use word::Word;

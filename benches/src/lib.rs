@@ -11,8 +11,9 @@
 //! | its scaling as two numbers | [`Law`] |
 //! | two runs compared | [`Comparison`] |
 //!
-//! To add another resource manager, add it to the list in [`engines`]. The workloads are written
-//! for any [`ResourceManager`](rcmgr_core::ResourceManager).
+//! An engine of one's own takes part in [`study_with`] and [`simulate_with`]. It is a way to count, with
+//! [`counting`]; a whole [`ResourceManager`](rcmgr_core::ResourceManager), with [`managed`]; or an
+//! [`Engine`] that implements the workloads itself.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,8 @@ mod measure;
 mod mutex;
 mod mutex_simulated;
 mod options;
+#[cfg(doctest)]
+mod pages;
 mod pin;
 mod plan;
 mod report;
@@ -37,7 +40,9 @@ mod study;
 pub use case::{Case, Place, SIZE, Sharing, UnknownName, Workload};
 pub use compare::{Compared, Comparison, Condition, Verdict};
 pub use engine::{Engine, Setup, Unexpected, Worker};
-pub use engines::{Gauge, Word, connection, counting, engines, stream, stream_through};
+pub use engines::{
+    Gauge, Word, connection, counting, engines, managed, simulated_engines, stream, stream_through,
+};
 pub use machine::Machine;
 pub use measure::{Slice, throughput};
 pub use mutex::MutexResourceManager;
@@ -48,6 +53,6 @@ pub use report::{
 };
 pub use scalability::Law;
 pub use setting::{PROTOCOL, SERVICE, Setting, SteppedClock, peer, plenty};
-pub use simulation::{SimulationOptions, calibrate, simulate};
+pub use simulation::{SimulationOptions, calibrate, simulate, simulate_with};
 pub use stats::{interval, median, ratio_interval, spread};
-pub use study::{Progress, StudyError, study};
+pub use study::{Progress, StudyError, study, study_with};

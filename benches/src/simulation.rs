@@ -93,11 +93,24 @@ pub fn simulate(
     options: &SimulationOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, StudyError> {
+    simulate_with(simulated_engines(), engines(), options, progress)
+}
+
+/// Runs the study as [`simulate`] does, with these engines. An engine needs to be in both lists, with
+/// the same name: the real one for the time of its work, the simulated one for its accesses.
+///
+/// # Errors
+///
+/// As [`simulate`].
+pub fn simulate_with(
+    simulated: Vec<Box<dyn Engine>>,
+    real: Vec<Box<dyn Engine>>,
+    options: &SimulationOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StudyError> {
     let begin = Instant::now();
     let method = Method::begin(options.seed);
     let real_machine = RealMachine::detect();
-    let simulated = simulated_engines();
-    let real = engines();
     let named = |all: &'_ [Box<dyn Engine>], name: &str| -> Option<usize> {
         all.iter().position(|engine| engine.name() == name)
     };

@@ -79,10 +79,24 @@ pub enum StudyError {
 /// [`StudyError`], if there is nothing to measure, or if an engine gives another result than
 /// expected: its times would then mean nothing.
 pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, StudyError> {
+    study_with(engines(), options, progress)
+}
+
+/// Runs the study as [`study`] does, with these engines in place of those of [`engines`]. The options
+/// name the ones to measure.
+///
+/// # Errors
+///
+/// As [`study`].
+pub fn study_with(
+    engines: Vec<Box<dyn Engine>>,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StudyError> {
     let begin = Instant::now();
     let method = Method::begin(options.seed);
     let machine = Machine::detect();
-    let engines = chosen(&options.engines)?;
+    let engines = chosen(engines, &options.engines)?;
     let mut cases = plan::Cases::of(options, &engines);
     if cases.planned.is_empty() {
         return Err(StudyError::NothingToDo);
@@ -136,9 +150,11 @@ pub fn info(engine: &dyn Engine) -> EngineInfo {
     }
 }
 
-/// The engines with these names, in the order of [`engines`].
-fn chosen(names: &[String]) -> Result<Vec<Box<dyn Engine>>, StudyError> {
-    let mut all = engines();
+/// The engines with these names, in the order of the list.
+fn chosen(
+    mut all: Vec<Box<dyn Engine>>,
+    names: &[String],
+) -> Result<Vec<Box<dyn Engine>>, StudyError> {
     let is_known = |name: &&String| all.iter().any(|engine| engine.name() == **name);
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         return Err(StudyError::NoEngine(unknown.clone()));

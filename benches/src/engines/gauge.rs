@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use super::chain::{Step, amount, chains, room, steps};
 use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
@@ -12,7 +14,7 @@ use crate::engine::{Engine, Setup, Unexpected, Worker};
 /// Counts the use of one scope, up to its limit.
 ///
 /// It is the smallest part of an engine that decides how threads contend. [`counting`] makes an
-/// engine of it, which takes part in the study.
+/// engine of it, which takes part in the study. Each gauge has cache lines of its own.
 pub trait Gauge: Send + Sync + Sized + 'static {
     /// A gauge at zero. `threads` threads use it. The limit and all amounts are less than 2^48.
     fn new(limit: u64, threads: usize) -> Self;
@@ -79,7 +81,7 @@ impl<G: Gauge> Engine for Counting<G> {
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
         let chains = chains(case, |class| {
-            let gauge = Arc::new(G::new(room(case, class), case.threads));
+            let gauge = Arc::new(CachePadded::new(G::new(room(case, class), case.threads)));
             gauge.name_words(class.as_str());
             gauge
         });
@@ -88,11 +90,14 @@ impl<G: Gauge> Engine for Counting<G> {
 }
 
 /// The scopes of each thread.
-struct Gauges<G>(Vec<Vec<Arc<G>>>);
+struct Gauges<G>(Vec<Vec<Scope<G>>>);
+
+/// A gauge that shares no cache line with another.
+type Scope<G> = Arc<CachePadded<G>>;
 
 impl<G: Gauge> Setup for Gauges<G> {
     fn workers(&self, case: &Case) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-        let worker = |(thread, scopes): (usize, &Vec<Arc<G>>)| -> Box<dyn Worker> {
+        let worker = |(thread, scopes): (usize, &Vec<Scope<G>>)| -> Box<dyn Worker> {
             Box::new(CountingWorker {
                 thread,
                 places: vec![0; scopes.len()],
@@ -116,7 +121,7 @@ impl<G: Gauge> Setup for Gauges<G> {
 
 struct CountingWorker<G> {
     thread: usize,
-    scopes: Vec<Arc<G>>,
+    scopes: Vec<Scope<G>>,
     /// Where each scope was charged.
     places: Vec<usize>,
     steps: Vec<Step>,

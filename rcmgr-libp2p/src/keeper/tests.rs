@@ -39,9 +39,7 @@ impl Open {
             .resources
             .open_stream(&self.connection, Direction::Inbound);
         let stream = stream.unwrap();
-        let set = self
-            .resources
-            .set_protocol(&stream, protocol, &self.keeper);
+        let set = self.resources.set_protocol(&stream, protocol, &self.keeper);
         set.unwrap();
         stream
     }
