@@ -156,7 +156,10 @@ impl Simulation {
 }
 
 /// The run of this thread; it ends when this is dropped.
-struct Running;
+struct Running {
+    /// The number of cores that values were made for before.
+    cores_before: usize,
+}
 
 impl Running {
     fn begin(simulation: Simulation, cores: usize) -> Self {
@@ -177,9 +180,12 @@ impl Running {
             work: simulation.work,
             measured_from: Time::ZERO,
         };
+        let made_for = state.machine.cores();
         let before = STATE.replace(Some(state));
         assert!(before.is_none(), "a task cannot start another run");
-        Self
+        Self {
+            cores_before: CORES.replace(made_for),
+        }
     }
 
     fn end(self) -> Outcome {
@@ -190,6 +196,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         STATE.take();
+        CORES.set(self.cores_before);
     }
 }
 
@@ -362,7 +369,8 @@ pub(crate) fn made_for<R>(cores: usize, f: impl FnOnce() -> R) -> R {
 }
 
 impl Simulation {
-    /// Calls `f`, which makes what the tasks use. Meanwhile [`cores`] is the number of this machine.
+    /// Calls `f`, which makes what the tasks use. Meanwhile, and while they run, [`cores`] is the number of
+    /// this machine.
     pub fn set_up<R>(&self, f: impl FnOnce() -> R) -> R {
         made_for(self.machine.cores(), f)
     }

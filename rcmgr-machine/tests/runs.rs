@@ -268,3 +268,14 @@ fn a_panic_of_a_task_is_the_panic_of_the_run() {
         assert_ne!(core, 1, "of core {core}");
     });
 }
+
+#[test]
+fn values_that_tasks_make_are_made_for_the_cores_of_the_machine() {
+    let before = rcmgr_machine::cores();
+    let made_for = Arc::new(AtomicU64::new(0));
+    run(2, &made_for, |made_for, _| {
+        made_for.store(rcmgr_machine::cores() as u64, Ordering::Relaxed);
+    });
+    assert_eq!(made_for.load(Ordering::Relaxed), machine().cores() as u64);
+    assert_eq!(rcmgr_machine::cores(), before);
+}
