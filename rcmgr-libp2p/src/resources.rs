@@ -9,6 +9,7 @@ use rcmgr_core::{Amount, Direction, Endpoint, Error, KIB, Priority, Result, Scop
 
 use crate::reports::{Arrival, Refused, Reports};
 use crate::services;
+use crate::turn::Floods;
 
 /// The resources of a swarm: its [`Manager`], and how its connections and streams are charged.
 ///
@@ -44,6 +45,7 @@ struct Settings {
     /// Made with the behaviour: without one, there is nothing to report to. Clones share it, also
     /// when their settings differ.
     reports: Arc<OnceLock<Reports>>,
+    floods: Floods,
 }
 
 impl Resources {
@@ -61,6 +63,7 @@ impl Resources {
             swallows: false,
             ends_inside_a_message: false,
             reports: Arc::default(),
+            floods: Floods::default(),
         }))
     }
 
@@ -143,6 +146,10 @@ impl Resources {
     /// What the behaviour reads. From the first call on, the wrappers write to it.
     pub(crate) fn reports(&self) -> &Reports {
         self.0.reports.get_or_init(Reports::default)
+    }
+
+    pub(crate) fn floods(&self) -> &Floods {
+        &self.0.floods
     }
 
     /// A connection with its flat memory. It is transient until its peer is set.
