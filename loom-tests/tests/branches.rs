@@ -92,6 +92,25 @@ fn a_stream_closes_while_it_gets_its_protocol() {
 }
 
 #[test]
+fn a_stream_closes_while_it_gets_its_protocol_and_service_in_one_step() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let leaf = stream(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        let mut mover = leaf.mover();
+        if let Ok(mover) = &mut mover {
+            let next = engine.path_beyond(mover.path(), "a", Some("b"));
+            let _ = mover.advance(next);
+        }
+        drop(mover);
+        thread.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
 fn a_branch_is_collected_with_the_paths_that_it_grew_from() {
     within(3, || {
         let engine = engine(Limits::unlimited());

@@ -4,7 +4,7 @@
 //! the scopes of its protocol are made and removed with each stream, and that costs more than all else
 //! that limits do for a stream. So a connection keeps the scopes of a protocol that comes again.
 //!
-//! Kept scopes take memory, and most connections are idle. So there are bounds:
+//! Kept scopes take about 3 KB for each protocol, and most connections are idle. So there are bounds:
 //!
 //! - a connection keeps the scopes of its last two protocols, each from its second stream on;
 //! - of all connections of a swarm, 128 keep scopes. One more takes the place of the one that began

@@ -218,9 +218,9 @@ impl Resources {
         keeper: &Arc<Keeper>,
     ) -> Result<()> {
         let set = || {
-            stream.set_protocol(protocol)?;
-            if let Some(service) = self.0.services.get(protocol) {
-                stream.set_service(service)?;
+            match self.0.services.get(protocol) {
+                Some(service) => stream.set_protocol_and_service(protocol, service)?,
+                None => stream.set_protocol(protocol)?,
             }
             keeper.settled(stream, protocol);
             Ok(())

@@ -14,7 +14,7 @@ use crate::lifetime::{Shared, Use};
 ///
 /// While this value exists, its scopes stay listed, with zero usage if nothing is open. It holds no
 /// resource, and no limit counts it. What the manager has charged on these scopes in advance (credit)
-/// is recalled when a limit needs it, as always. The scopes take about 2 KB of memory, so a program
+/// is recalled when a limit needs it, as always. The scopes take about 3 KB of memory, so a program
 /// that keeps scopes should bound how many.
 ///
 /// Dropping it removes the scopes that nothing else uses. It may be dropped on any thread, after the

@@ -100,6 +100,31 @@ impl Stream {
         StreamScope::set_service(self, service)
     }
 
+    /// Sets the protocol and the service, once, in one step: for a protocol whose service is known. It
+    /// costs less than [`set_protocol`](Self::set_protocol) and [`set_service`](Self::set_service)
+    /// after each other, and asks the same scopes in the same order.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Limits, Manager};
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let stream = manager.open_stream(&"tenant-7".parse()?, Direction::Inbound)?;
+    /// stream.set_protocol_and_service("/ipfs/kad/1.0.0", "dht")?;
+    /// assert_eq!(stream.service().as_deref(), Some("dht"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`] if one of these scopes has no room, and [`Error::AlreadyAttached`] if the
+    /// stream has a protocol: then nothing has changed, and the stream has no service either.
+    /// [`Error::ScopeClosed`] if it is closed.
+    pub fn set_protocol_and_service(&self, protocol: &str, service: &str) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Protocol)?;
+        let path = mover.path();
+        mover.advance(path.home().path_beyond(path, protocol, Some(service)))
+    }
+
     /// Keeps the scopes that the stream is charged on now, until the result is dropped: for peers that
     /// open one stream after the other. [`KeptScopes`] says what that means.
     ///

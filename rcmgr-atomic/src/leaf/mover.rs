@@ -53,9 +53,9 @@ impl<'a> LeafMover<'a> {
     /// Moves the leaf to the path `next`. `next` is `None` if the leaf was closed while the path
     /// was looked up.
     ///
-    /// The leaf keeps its use of the path that it was on. This costs nothing: either `next` is a
-    /// branch of that path and uses it anyway, or that path has only scopes that are never
-    /// collected.
+    /// The leaf keeps its use of the path that it was on. This costs nothing. Either `next` is a
+    /// branch of that path, or a branch of such a branch, and uses it anyway. Or that path has only
+    /// scopes that are never collected.
     ///
     /// # Errors
     ///

@@ -20,13 +20,16 @@ impl<H: Home> Path<H> {
     #[inline(always)]
     pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
         let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
-        if let (Some(named), true) = (self.named(), self.is_branch_of(other)) {
+        // A branch of `other` between the two paths, where this is a branch of a branch.
+        let between = self.from().filter(|from| from.is_branch_of(other));
+        if between.is_some() || self.is_branch_of(other) {
             // A branch gains its protocol or service, and the share of the peer in it.
-            let share = match named {
-                ScopeClass::Protocol => ScopeClass::ProtocolPeer,
-                _ => ScopeClass::ServicePeer,
+            let gained = |branch: &Self| match branch.named() {
+                Some(ScopeClass::Protocol) => [ScopeClass::Protocol, ScopeClass::ProtocolPeer],
+                _ => [ScopeClass::Service, ScopeClass::ServicePeer],
             };
-            for class in [named, share] {
+            let branches = between.map(|between| &**between).into_iter().chain([self]);
+            for class in branches.flat_map(gained) {
                 if let Some(node) = self.node(class) {
                     nodes.push(&**node);
                 }

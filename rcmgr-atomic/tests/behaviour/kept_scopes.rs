@@ -90,6 +90,35 @@ fn a_stream_on_kept_scopes_makes_none() {
 }
 
 #[test]
+fn kept_scopes_take_less_than_four_kilobytes_with_their_credit() {
+    const COUNT: usize = 20;
+    let manager = lending_manager(|_| {});
+    let connection = connection(&manager);
+    connection.set_peer(&peer()).unwrap();
+    let mut kept = Vec::with_capacity(COUNT);
+    let mut keep = |protocol: &str| {
+        let one_stream = || {
+            let stream = connection.open_stream(Direction::Inbound).unwrap();
+            stream.set_protocol_and_service(protocol, "dht").unwrap();
+            stream.reserve_memory(KIB, Priority::Always).unwrap();
+            stream
+        };
+        kept.push(one_stream().keep_scopes().unwrap());
+        (0..4).for_each(|_| drop(one_stream()));
+    };
+    // Makes what all of them share.
+    keep("/kad");
+    let protocols: Vec<_> = (1..COUNT).map(|number| format!("/kad/{number}")).collect();
+    let bytes = protocols
+        .iter()
+        .map(|protocol| measure(|| keep(protocol)).bytes_current);
+    let mut bytes: Vec<_> = bytes.collect();
+    // Tables that grow make some of them larger.
+    bytes.sort_unstable();
+    assert!((1000..4000).contains(&bytes[COUNT / 2]), "{bytes:?}");
+}
+
+#[test]
 fn the_scopes_are_those_of_the_moment_when_they_are_kept() {
     let manager = manager(|_| {});
     let stream = stream(&manager);

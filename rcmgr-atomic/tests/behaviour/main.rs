@@ -5,6 +5,7 @@ mod kept_scopes;
 mod lifetimes;
 mod limits;
 mod low_priorities;
+mod one_step;
 mod refusals;
 mod releases;
 mod services;
