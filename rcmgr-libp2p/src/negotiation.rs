@@ -95,6 +95,7 @@ pub(crate) struct Writing<'a> {
 impl Writing<'_> {
     /// The protocol that is settled when these bytes are passed on: of a listener, the name that it
     /// confirms; of a dialer, its proposal, if bytes follow before the answer is read.
+    #[inline]
     pub(crate) fn settled(&self) -> Option<&str> {
         self.settled.as_deref()
     }
@@ -102,6 +103,7 @@ impl Writing<'_> {
 
 impl Negotiation {
     /// The negotiation on a stream before its first byte.
+    #[inline]
     pub(crate) fn new(role: Role) -> Self {
         let dialer = (role == Role::Dialer).then(Dialer::default);
         Self {
@@ -116,7 +118,6 @@ impl Negotiation {
     ///
     /// Returns the protocol that these bytes settle: a dialer's proposal that they confirm.
     pub(crate) fn on_read(&mut self, bytes: &[u8]) -> Option<Settled<'static>> {
-        // A listener decides by what it writes itself.
         let dialer = self.running.as_mut()?.dialer.as_mut()?;
         let settled = dialer.read(bytes).break_value()?;
         self.running = None;
@@ -125,6 +126,7 @@ impl Negotiation {
 
     /// Looks at bytes that are about to be written. The state stays as it is, so the same bytes or
     /// others may follow if the inner stream does not take them.
+    #[inline]
     pub(crate) fn before_write<'a>(&self, bytes: &'a [u8]) -> Writing<'a> {
         // A copy takes the bytes. It shares the proposal, and has no other memory unless the inner
         // stream has cut a message.
@@ -137,6 +139,7 @@ impl Negotiation {
     }
 
     /// Takes those of the bytes that the inner stream has taken: so many.
+    #[inline]
     pub(crate) fn on_written(&mut self, writing: Writing<'_>, taken: usize) {
         if taken == writing.bytes.len() {
             *self = writing.after;
@@ -152,8 +155,15 @@ impl Negotiation {
         settled
     }
 
+    /// Whether the bytes that are read matter. A listener decides by what it writes itself.
+    #[inline]
+    pub(crate) fn reads(&self) -> bool {
+        (self.running.as_ref()).is_some_and(|running| running.dialer.is_some())
+    }
+
     /// Whether nothing is looked at any longer: a protocol is settled, or the bytes were not
     /// multistream-select.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.running.is_none()
     }

@@ -52,6 +52,7 @@ pub fn scope_of<S: AsyncWrite + Unpin>(stream: &mut S) -> Option<Arc<Stream>> {
 }
 
 /// Whether a call on a stream asks for its scope.
+#[inline]
 pub(crate) fn is_question(cx: &Context<'_>) -> bool {
     cx.waker().will_wake(&QUESTION)
 }

@@ -180,10 +180,10 @@ impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let polled = self.as_mut().inner()?.poll_read(cx, buffer);
-        if let Stage::Negotiating(_) = self.stage {
-            return self.after_read(polled, buffer);
+        match &self.stage {
+            Stage::Negotiating(it) if it.negotiation.reads() => self.after_read(polled, buffer),
+            _ => polled,
         }
-        polled
     }
 
     fn poll_read_vectored(

@@ -12,7 +12,7 @@ use multistream_select::{Version, dialer_select_proto, listener_select_proto};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::{Direction, Endpoint, Error, ScopeClass, UsesFd};
 
-use super::LimitedStream;
+use super::{LimitedStream, Scope};
 use crate::refusal;
 use crate::resources::Resources;
 use wire::End;
@@ -462,4 +462,34 @@ fn a_stream_that_is_no_negotiation_stays_transient_until_it_is_dropped() {
     drop(listener);
     assert!(holds_nothing(&manager));
     assert!(scope.set_protocol(A).is_err());
+}
+
+struct AtEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_stream_is_charged_until_the_inner_one_has_ended_and_not_for_its_handler() {
+    for has_handler in [false, true] {
+        let (manager, resources) = resources(|_| ());
+        let (end, _remote) = End::pair();
+        let scope = limited(end, &resources, Direction::Inbound).scope.take();
+        let Some(Scope::Own(scope)) = scope else {
+            panic!("nothing has asked for it");
+        };
+        let held_at_end = std::cell::Cell::new(None);
+        let inner = AtEnd(|| held_at_end.set(Some(manager.stat().system.streams_inbound)));
+        let mut stream = LimitedStream::new(inner, scope, &resources, &resources.keeper());
+        if has_handler {
+            // This thread holds the scope until it asks again.
+            let _ = Pin::new(&mut stream).answer::<()>();
+        }
+        drop(stream);
+        assert_eq!(held_at_end.get(), Some(1));
+        assert!(holds_nothing(&manager));
+    }
 }
