@@ -286,3 +286,19 @@ fn a_simulated_run_beside_reality_writes_the_rows_of_both() {
     );
     assert_eq!(has_model, html.contains("The model beside reality"));
 }
+
+#[test]
+fn a_simulated_run_alone_says_nothing_about_rounds_and_clocks() {
+    let run = study(&[
+        "--simulate=cores=1",
+        "--workload=memory",
+        "--engine=floor",
+        "--sharing=path",
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let printed = text(&run.stdout);
+    assert!(printed.contains("| floor (s) "), "{printed}");
+    for absent in ["the time was over", "to read the clock", "scalability: "] {
+        assert!(!printed.contains(absent), "{absent}: {printed}");
+    }
+}

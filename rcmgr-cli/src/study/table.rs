@@ -68,7 +68,7 @@ fn notes(text: &mut String, report: &Report) {
     }
     let method = &report.method;
     let rounds = report.least_rounds();
-    if rounds < method.rounds {
+    if report.has_measured() && rounds < method.rounds {
         let asked = method.rounds;
         note(format!(
             "the time was over after {rounds} of {asked} rounds"
