@@ -4,6 +4,7 @@
 mod tests;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
@@ -11,14 +12,11 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
+use crate::keeper::Keeper;
 use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
-
-/// The most inbound streams, granted or refused, before other connections get their turn. The task
-/// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
-/// are negotiated could keep it busy for seconds.
-const INBOUND_IN_A_ROW: u8 = 8;
+use crate::turn::{self, Flood, Pause};
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
@@ -37,9 +35,23 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
-        inbound_in_a_row: u8,
+        keeper: Arc<Keeper>,
+        // Inbound streams of this turn.
+        taken: u8,
+        // While the muxer has more inbound streams than a turn takes. Then `poll` does not ask it, and
+        // `poll_inbound` does. To accept streams, a muxer must do all its work. In `poll`, yamux does
+        // the same work, and has to keep the stream that it finds. Then it wakes the task, which would
+        // be ready again at once.
+        flood: Option<Flood>,
+        pause: Pause,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
+    }
+
+    impl<M> PinnedDrop for LimitedMuxer<M> {
+        fn drop(this: Pin<&mut Self>) {
+            this.keeper.end();
+        }
     }
 }
 
@@ -49,8 +61,11 @@ impl<M> LimitedMuxer<M> {
             inner,
             _arrival: resources.arrival(&connection),
             connection,
+            keeper: resources.keeper(),
             resources,
-            inbound_in_a_row: 0,
+            taken: 0,
+            flood: None,
+            pause: Pause::default(),
         }
     }
 }
@@ -64,22 +79,35 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
-        while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
+        if this.pause.is_on(cx) {
+            return Poll::Pending;
+        }
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
+        let most = resources.floods().streams_in_a_turn(this.flood.as_ref());
+        while usize::from(*this.taken) < most {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
-                *this.inbound_in_a_row = 0;
+                *this.taken = 0;
+                *this.flood = None;
                 return Poll::Pending;
             };
             let inner = inner?;
-            *this.inbound_in_a_row += 1;
+            *this.taken += 1;
+            if let Some(flood) = this.flood {
+                flood.is_polled = false;
+            }
             match resources.open_stream(connection, Direction::Inbound) {
-                Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
+                Ok(scope) => {
+                    let stream = LimitedStream::new(inner, scope, resources, keeper);
+                    return Poll::Ready(Ok(stream));
+                }
                 Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
         // The muxer has registered no waker: it has more.
-        *this.inbound_in_a_row = 0;
-        cx.waker().wake_by_ref();
+        *this.taken = 0;
+        let flood = this.flood.get_or_insert_with(|| resources.floods().begin());
+        flood.is_polled = false;
+        this.pause.begin(cx);
         Poll::Pending
     }
 
@@ -88,7 +116,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
         // The manager is asked before the muxer, which would announce the stream to the remote.
         let scope = match resources.open_stream(connection, Direction::Outbound) {
             Ok(scope) => scope,
@@ -96,7 +124,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         };
         // While the muxer has no room for a stream, its charge is released until the next call.
         let inner = ready!(this.inner.poll_outbound(cx))?;
-        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources)))
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources, keeper)))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -107,6 +135,22 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        if this.pause.is_on(cx) {
+            return Poll::Pending;
+        }
+        match this.flood {
+            Some(flood) if !flood.is_polled => {
+                flood.is_polled = true;
+                // The muxer has registered no waker.
+                turn::end(cx);
+                Poll::Pending
+            }
+            // If there is a flood, `poll_inbound` did not follow: the swarm takes no streams for now.
+            flood => {
+                *flood = None;
+                this.inner.poll(cx)
+            }
+        }
     }
 }

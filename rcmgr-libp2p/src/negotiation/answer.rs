@@ -1,6 +1,6 @@
 //! The answers that a dialer reads. They are compared with what may come, and not kept.
 
-use super::messages::{BadLength, HEADER, NOT_AVAILABLE, Piece, Position};
+use super::messages::{BadLength, NOT_AVAILABLE, Piece, Position, is_name};
 
 /// An answer that changes something.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,6 @@ pub(super) struct Answers {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct MayBe {
-    header: bool,
     not_available: bool,
     confirmed: bool,
 }
@@ -37,24 +36,20 @@ impl Answers {
             let may_be = &mut self.may_be;
             if piece.is_first() {
                 *may_be = MayBe {
-                    header: true,
                     not_available: true,
                     confirmed: true,
                 };
             }
-            may_be.header &= continues(&piece, HEADER, b"");
             may_be.not_available &= continues(&piece, NOT_AVAILABLE, b"");
-            // A name of more than one line is no name to the reader of the answer.
-            may_be.confirmed &= proposal.is_some_and(|name| {
-                continues(&piece, name.as_bytes(), b"\n") && !name.contains('\n')
-            });
+            may_be.confirmed &=
+                proposal.is_some_and(|name| continues(&piece, name.as_bytes(), b"\n"));
             if !piece.is_last() {
                 continue;
             }
             if may_be.not_available {
                 return Ok(Some(Answer::NotAvailable));
             }
-            if may_be.confirmed && !may_be.header {
+            if may_be.confirmed && proposal.is_some_and(|name| is_name(name.as_bytes())) {
                 return Ok(Some(Answer::Confirmed));
             }
         }

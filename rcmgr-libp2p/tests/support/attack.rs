@@ -46,6 +46,12 @@ impl Attack {
         Self::ManyConnections,
         Self::Garbage,
     ];
+
+    /// The attack whose name is that of its variant.
+    pub fn named(name: &str) -> Self {
+        let found = (Self::ALL.into_iter()).find(|attack| format!("{attack:?}") == name);
+        found.expect("an attack")
+    }
 }
 
 /// How many remotes attack at a time.

@@ -38,6 +38,8 @@ pub const OF_LIBP2P: &[&str] = &[
     "stream",
     "scope_of",
     "resources",
+    "keeper",
+    "turn",
     "reports",
     "negotiation",
     "bundled_limits",

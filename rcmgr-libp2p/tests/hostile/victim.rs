@@ -10,7 +10,7 @@ use rcmgr_atomic::{Limits, Manager};
 use rcmgr_libp2p::Resources;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Kind, OwnThread, limits, listen, plain_swarm, streams, swarm};
+use crate::support::{Kind, OwnThread, limits, listen, plain_swarm, streams, swarm};
 
 /// How often the victim pings.
 const OFTEN: Duration = Duration::from_millis(5);

@@ -1,0 +1,115 @@
+//! The turns of tasks that have more to do than one turn takes.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use futures::task::AtomicWaker;
+
+/// Wakes the task after the others: when the tasks that are ready have had their turn, and sockets
+/// have been looked at.
+///
+/// A task that wakes itself in the usual way is ready at once. While one task is ready, tokio looks at
+/// sockets only after every 61st turn. So the first packet of an honest peer would wait for 61 turns of
+/// tasks with too much to do. Outside of tokio the task is woken at once.
+pub(crate) fn end(cx: &mut Context<'_>) {
+    // The first poll defers the waker, and is always pending.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
+
+/// A pause of a part of a task, until the others have had their turn.
+///
+/// The other parts may wake the task before that. For example, a stream that is dropped wakes its
+/// muxer. So without a pause, the task would often be ready at once.
+#[derive(Debug, Default)]
+pub(crate) struct Pause(Option<Arc<End>>);
+
+#[derive(Debug, Default)]
+struct End {
+    has_come: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for End {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Relaxed: the wake orders it before the poll that follows.
+        self.has_come.store(true, Ordering::Relaxed);
+        self.task.wake();
+    }
+}
+
+impl Pause {
+    /// Begins a pause. The task is woken at its end.
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_>) {
+        let pause_end = self.0.get_or_insert_default();
+        pause_end.has_come.store(false, Ordering::Relaxed);
+        pause_end.task.register(cx.waker());
+        end(&mut Context::from_waker(&Waker::from(pause_end.clone())));
+    }
+
+    /// Whether a pause has begun that has not ended. If so, the task is woken at its end.
+    pub(crate) fn is_on(&self, cx: &mut Context<'_>) -> bool {
+        let Some(pause_end) = &self.0 else {
+            return false;
+        };
+        // Relaxed, here and below: the flag tells of nothing else.
+        if pause_end.has_come.load(Ordering::Relaxed) {
+            return false;
+        }
+        // The task may have another waker by now. The end may come before this one is registered.
+        pause_end.task.register(cx.waker());
+        !pause_end.has_come.load(Ordering::Relaxed)
+    }
+}
+
+/// The most inbound streams, granted or refused, before the task of a connection gives way. The task
+/// goes on while its muxer has streams. So a remote that opens them faster than they are negotiated
+/// could keep it busy for seconds. While several connections have too many streams, they share this
+/// number: then a round of all of them takes as long as the turn of one.
+pub(crate) const STREAMS: usize = 8;
+/// A connection that had no flood so far takes so many streams in a turn at least: two streams at once
+/// are usual.
+const FIRST_STREAMS: usize = 2;
+
+/// How many connections of a swarm have more inbound streams than a turn takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Floods(Arc<AtomicUsize>);
+
+/// A connection with more inbound streams than a turn takes. It counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Flood {
+    all: Floods,
+    /// Its muxer was polled, and not yet asked for streams.
+    pub(crate) is_polled: bool,
+}
+
+impl Floods {
+    pub(crate) fn begin(&self) -> Flood {
+        // Relaxed, here and below: a turn may be a little longer or shorter.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Flood {
+            all: self.clone(),
+            is_polled: false,
+        }
+    }
+
+    /// How many streams a connection takes in a turn.
+    pub(crate) fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
+        let floods = self.0.load(Ordering::Relaxed);
+        match flood {
+            Some(_) => (STREAMS / floods.max(1)).max(1),
+            None => (STREAMS / (floods + 1)).max(FIRST_STREAMS),
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
