@@ -55,7 +55,7 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
         }),
         Box::new(Managed {
             name: "mutex",
-            about: "the design of go-libp2p: a parking_lot mutex for each scope",
+            about: "the design of go-libp2p: a mutex for each scope, which waits as Go's does",
             has_limits: true,
             manager: MutexResourceManager::of,
         }),

@@ -5,11 +5,16 @@
 //! A span locks its owner, which does the same. Named scopes are in maps behind one mutex. Each
 //! service and protocol has a map of its peers' shares behind its own mutex.
 //!
+//! Four things are as in go-libp2p because they cost time: a mutex waits as Go's does (`lock.rs`); each
+//! scope has its name as text; each scope that a refusal passes puts its name before the text of the
+//! refusal; and the numbers of connections and streams come from behind the mutex of all names.
+//!
 //! It exists to be measured. It leaves out the features that no workload uses: the allowlist, the
 //! background task that collects unused names (names stay as long as the manager), and the exact
 //! handling of over-releases.
 
 mod handle;
+mod lock;
 mod manager;
 mod primitives;
 mod registry;

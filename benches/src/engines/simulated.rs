@@ -28,7 +28,7 @@ pub fn simulated_engines() -> Vec<Box<dyn Engine>> {
         }),
         Box::new(Managed {
             name: "mutex",
-            about: "the design of go-libp2p: a mutex for each scope, like that of parking_lot",
+            about: "the design of go-libp2p: a mutex for each scope, which waits as Go's does",
             has_limits: true,
             manager: MutexResourceManager::of,
         }),

@@ -158,7 +158,7 @@ impl<K: Kind> ResourceScope for Handle<K> {
             memory: size,
             ..ScopeStat::ZERO
         };
-        self.scope.reserve(&more, priority)
+        Ok(self.scope.reserve(&more, priority)?)
     }
 
     #[inline]

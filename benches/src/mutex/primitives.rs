@@ -1,8 +1,22 @@
 //! The atomics and locks of the real machine. The simulation has its own in this place.
 
-pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-pub use parking_lot::Mutex;
+pub use crossbeam_utils::Backoff;
+pub use parking_lot::{Mutex as Inner, MutexGuard as Guard};
+
+/// The time from when Go wakes a goroutine until another processor takes it over.
+const REST: Duration = Duration::from_micros(3);
+
+/// Gives the processor up for about the time after which Go runs a goroutine again.
+pub fn rest() {
+    let begin = Instant::now();
+    while begin.elapsed() < REST {
+        thread::yield_now();
+    }
+}
 
 /// Announces a scope that was just allocated. Only the simulated machine wants to know.
 pub fn allocated<T>(_: &T) {}

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
-use super::primitives::{AtomicBool, AtomicU64, Mutex, Ordering};
+use super::lock::Mutex;
+use super::primitives::{AtomicBool, Ordering};
 use super::scope::{Above, Group, Map, Scope};
 
 /// All scopes except connections, streams and spans.
@@ -14,8 +15,6 @@ pub struct Registry {
     pub transient: Arc<Scope>,
     pub limits: Mutex<Arc<Limits>>,
     names: Mutex<Names>,
-    /// The number of the latest connection or stream.
-    last: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -25,6 +24,8 @@ struct Names {
     services: Map<Arc<str>, Arc<Group>>,
     protocols: Map<Arc<str>, Arc<Group>>,
     peers: Map<PeerId, Arc<Scope>>,
+    /// The number of the latest connection or stream.
+    last: u64,
 }
 
 impl Registry {
@@ -36,7 +37,6 @@ impl Registry {
             system,
             limits: Mutex::new(Arc::new(limits)),
             names: Mutex::default(),
-            last: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -55,8 +55,9 @@ impl Registry {
     }
 
     pub fn next_number(&self) -> u64 {
-        // Relaxed: the number must only be unique.
-        self.last.fetch_add(1, Ordering::Relaxed) + 1
+        let mut names = self.names.lock();
+        names.last += 1;
+        names.last
     }
 
     pub fn peer(&self, peer: &PeerId) -> Arc<Scope> {

@@ -1,6 +1,7 @@
 //! A scope behind its mutex, and the charges that it makes on the scopes above.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -9,7 +10,8 @@ use rcmgr_core::{
     ScopeStat,
 };
 
-use super::primitives::{Mutex, allocated, name_memory};
+use super::lock::Mutex;
+use super::primitives::{allocated, name_memory};
 use super::usage::{add, slots, threshold};
 
 pub type Map<K, V> = HashMap<K, V, RandomState>;
@@ -18,6 +20,8 @@ pub type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Debug)]
 pub struct Scope {
     name: ScopeName,
+    /// The name as text. As in go-libp2p, each scope has it from the start, for its refusals.
+    text: String,
     state: Mutex<State>,
 }
 
@@ -50,6 +54,38 @@ pub enum Above {
     Edges(Vec<Arc<Scope>>),
     /// The owner of a span. It charges the scopes above it.
     Owner(Arc<Scope>),
+}
+
+/// A refusal with its text. As in go-libp2p, each scope that it passes puts its name before the text,
+/// whether anybody reads it or not.
+#[derive(Debug)]
+pub struct Refused {
+    error: Error,
+    text: String,
+}
+
+impl Refused {
+    /// Puts the name of a scope before the text.
+    fn through(self, scope: &Scope) -> Self {
+        let text = format!("{}: {}", scope.text, self.text);
+        Self { text, ..self }
+    }
+}
+
+impl From<Error> for Refused {
+    #[cold]
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        Self { error, text }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        // The compiler must not leave out the text.
+        black_box(&refused.text);
+        refused.error
+    }
 }
 
 /// A service or protocol, with the share of each peer.
@@ -104,8 +140,10 @@ impl Group {
 
 impl Scope {
     pub fn new(name: impl Into<ScopeName>, limit: Limit, above: Above) -> Arc<Self> {
+        let name = name.into();
         let scope = Arc::new(Self {
-            name: name.into(),
+            text: name.to_string(),
+            name,
             state: Mutex::new(State {
                 closed: false,
                 limit,
@@ -137,20 +175,21 @@ impl Scope {
     }
 
     /// Charges this scope and all scopes above, or none of them.
-    pub fn reserve(&self, more: &ScopeStat, priority: Priority) -> Result<()> {
+    pub fn reserve(&self, more: &ScopeStat, priority: Priority) -> Result<(), Refused> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(self.closed());
+            return Err(self.closed().into());
         }
-        state.take(&self.name, more, priority)?;
+        let own = state.take(&self.name, more, priority);
+        own.map_err(|error| Refused::from(error).through(self))?;
         let granted = match &state.above {
             Above::Edges(edges) => reserve_all(edges, more, priority),
             Above::Owner(owner) => owner.reserve(more, priority),
         };
-        if granted.is_err() {
+        granted.map_err(|refused| {
             state.give(more);
-        }
-        granted
+            refused.through(self)
+        })
     }
 
     /// Releases memory of this scope and of all scopes above, at most as much as this scope holds.
@@ -175,8 +214,9 @@ impl Scope {
     }
 
     /// Charges only this scope. The scope below charges the others.
-    fn take_for_child(&self, more: &ScopeStat, priority: Priority) -> Result<()> {
-        self.state.lock().take(&self.name, more, priority)
+    fn take_for_child(&self, more: &ScopeStat, priority: Priority) -> Result<(), Refused> {
+        let taken = self.state.lock().take(&self.name, more, priority);
+        taken.map_err(|error| Refused::from(error).through(self))
     }
 
     fn give_for_child(&self, less: &ScopeStat) {
@@ -193,7 +233,7 @@ impl Scope {
     }
 }
 
-fn reserve_all(edges: &[Arc<Scope>], more: &ScopeStat, priority: Priority) -> Result<()> {
+fn reserve_all(edges: &[Arc<Scope>], more: &ScopeStat, priority: Priority) -> Result<(), Refused> {
     for (at, edge) in edges.iter().enumerate() {
         if let Err(refused) = edge.take_for_child(more, priority) {
             release_all(&edges[..at], more);
@@ -281,5 +321,28 @@ impl State {
             Above::Edges(edges) => release_all(edges, less),
             Above::Owner(owner) => owner.give_for_span(less),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcmgr_core::LimitValue;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_names_of_the_scopes_that_it_passed() {
+        let full = Limit::all(LimitValue::Limited(0));
+        let system = Scope::new(ScopeId::System, full, Above::Edges(Vec::new()));
+        let above = Above::Edges(vec![system]);
+        let stream = Scope::new(ScopeId::Stream(7), Limit::UNLIMITED, above);
+        let one = ScopeStat {
+            memory: 1,
+            ..ScopeStat::ZERO
+        };
+        let refused = stream.reserve(&one, Priority::Always).unwrap_err();
+        let names = format!("{}: system: ", ScopeId::Stream(7));
+        assert!(refused.text.starts_with(&names), "{}", refused.text);
+        assert_eq!(stream.with(|state| state.used), ScopeStat::ZERO);
     }
 }
