@@ -129,7 +129,7 @@ impl Builder {
     /// [`peak`](crate::Scope::peak) may include some of it.
     pub fn prepaid_credit(mut self, memory: u64, streams: u64) -> Self {
         self.credit.most_memory = memory;
-        self.credit.most_streams = streams;
+        self.credit.most_slots = streams;
         self
     }
 
@@ -163,7 +163,7 @@ impl Builder {
     /// As [`Manager::new`].
     pub fn build(mut self) -> Result<Manager> {
         if self.recorder.is_some() {
-            (self.credit.most_memory, self.credit.most_streams) = (0, 0);
+            (self.credit.most_memory, self.credit.most_slots) = (0, 0);
         }
         let allowlisted_conns = self.limits.allowlisted_system.conns;
         #[cfg(feature = "address")]

@@ -4,13 +4,12 @@ use std::ptr;
 
 use rcmgr_core::{Direction, ScopeStat};
 
+use super::ATTEMPTS;
+use super::conns::subtract_conns_credit;
 use super::lenders::Lending;
 use crate::counters::Kind;
 use crate::node::Node;
 use crate::path::{Credit, Home, Path};
-
-/// How often the usage is read, at most, until no transfer of credit overlaps.
-const ATTEMPTS: usize = 16;
 
 impl<H: Home> Lending<H> {
     /// The usage of a node: its charge less the credit on it.
@@ -24,6 +23,9 @@ impl<H: Home> Lending<H> {
                     Kind::Streams(Direction::Outbound) => &mut stat.streams_outbound,
                 } = self.used(node, kind);
             }
+        }
+        if node.conns.credit().bound() > 0 {
+            subtract_conns_credit(node, &mut stat);
         }
         stat
     }
@@ -41,7 +43,7 @@ impl<H: Home> Lending<H> {
             is_stable.then(|| charged.saturating_sub(credit))
         };
         (0..ATTEMPTS)
-            .find_map(|_| self.without_transfer(attempt))
+            .find_map(|_| self.transfers().without(attempt))
             .unwrap_or_else(|| node.used(kind))
     }
 

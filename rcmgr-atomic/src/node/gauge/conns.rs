@@ -1,11 +1,13 @@
-//! The connections and file descriptors of a node.
+//! The connections and file descriptors of a node. Some of them may be [credit](ConnsCredit): then
+//! a charge takes from that, and a release puts back into it.
 
 use rcmgr_core::{Direction, Limit, LimitValue, Resource, UsesFd};
 
+use super::conns_credit::ConnsCredit;
 use super::peak::Peak;
 use crate::limits::{LimitReached, LimitSlots, LimitsVersion, decode};
 use crate::sync::{AtomicU128, Ordering};
-use crate::words::ConnsWord;
+use crate::words::{ConnsStockWord, ConnsWord};
 
 /// Connections of both directions and file descriptors in one word, because they are granted or
 /// refused together.
@@ -16,6 +18,17 @@ pub struct ConnsGauge {
     limit: LimitSlots<4>,
     /// Inbound, outbound, file descriptors.
     peak: [Peak; 3],
+    /// It lies here in space that the alignment leaves free.
+    credit: ConnsCredit,
+}
+
+/// What a check of a charge saw.
+#[derive(Debug, Clone, Copy)]
+pub enum ConnsSeen {
+    /// The stock of this thread, which has the connection.
+    Stock(ConnsStockWord),
+    /// The usage of the node, which has room for the connection.
+    Used(ConnsWord),
 }
 
 const TOTAL: usize = 2;
@@ -38,18 +51,30 @@ impl ConnsGauge {
             used: AtomicU128::new(0),
             limit: LimitSlots::new(limits.each_ref().map(fields)),
             peak: [Peak::new(), Peak::new(), Peak::new()],
+            credit: ConnsCredit::none(),
         }
     }
 
-    /// The usage, if there is room for one more connection: in its direction, in both directions
-    /// together, and for its file descriptor if it uses one.
+    /// The prepaid connections.
+    pub fn credit(&self) -> &ConnsCredit {
+        &self.credit
+    }
+
+    /// Checks whether there is credit or room for one more connection: in its direction, in both
+    /// directions together, and for its file descriptor if it uses one.
     #[inline]
     pub fn check(
         &self,
         version: LimitsVersion,
         direction: Direction,
         uses_fd: UsesFd,
-    ) -> Result<ConnsWord, LimitReached> {
+    ) -> Result<ConnsSeen, LimitReached> {
+        if let Some(stock) = self.credit.stock() {
+            let word = stock.load();
+            if word.has(version.number(), direction, uses_fd) {
+                return Ok(ConnsSeen::Stock(word));
+            }
+        }
         let word = self.used();
         let full = |used, limit| used >= limit || used == ConnsWord::MAX;
         let limit = self.limit.get_one(version, direction as usize);
@@ -64,7 +89,7 @@ impl ConnsGauge {
                 return Err(LimitReached::new(Resource::Fd, used, limit));
             }
         }
-        Ok(word)
+        Ok(ConnsSeen::Used(word))
     }
 
     /// Whether there would be room if nothing were used. The error has the usage.
@@ -110,38 +135,105 @@ impl ConnsGauge {
         Ok(())
     }
 
-    /// Counts one more connection, and its file descriptor if it has one, if the usage has not
-    /// changed since the check.
+    /// Counts one more connection, and its file descriptor if it has one, if what the check saw has
+    /// not changed since.
     #[inline]
-    pub fn commit(&self, seen: ConnsWord, direction: Direction, uses_fd: UsesFd) -> bool {
-        let next = seen.0 + ConnsWord::one(direction, uses_fd).0;
+    pub fn commit(&self, seen: ConnsSeen, direction: Direction, uses_fd: UsesFd) -> bool {
+        match seen {
+            ConnsSeen::Stock(word) => {
+                let next = word.less(direction, uses_fd);
+                let stock = self.credit.stock();
+                stock.is_some_and(|stock| stock.swap(word, next).is_ok())
+            }
+            ConnsSeen::Used(word) => self.add(word, ConnsWord::one(direction, uses_fd)),
+        }
+    }
+
+    /// Adds an amount to the usage, if that is still `seen`.
+    #[inline]
+    fn add(&self, seen: ConnsWord, amount: ConnsWord) -> bool {
         // SeqCst: see `CurrentVersion::is_current`. Relaxed on failure: the caller checks again.
         self.used
-            .compare_exchange_weak(seen.0, next, Ordering::SeqCst, Ordering::Relaxed)
+            .compare_exchange_weak(
+                seen.0,
+                seen.0 + amount.0,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            )
             .is_ok()
+    }
+
+    /// Counts a batch of credit, if all counts are within their limits with it. Returns whether they
+    /// are. Also those that the batch adds nothing to are checked: the stock may hold credit of them.
+    pub fn charge_batch(&self, version: LimitsVersion, batch: ConnsWord) -> bool {
+        loop {
+            let used = self.used();
+            let fits = |used: u64, more: u64, limit: u64| used + more <= limit.min(ConnsWord::MAX);
+            let is_within = Direction::ALL.into_iter().all(|direction| {
+                let limit = self.limit(version, direction);
+                fits(used.get(direction), batch.get(direction), limit)
+            }) && fits(used.fd(), batch.fd(), self.fd_limit(version))
+                && self.check_total_with(version, used, batch.total()).is_ok();
+            if !is_within {
+                return false;
+            }
+            if self.add(used, batch) {
+                return true;
+            }
+        }
+    }
+
+    /// Takes back an amount of credit that no leaf uses.
+    pub fn give_back(&self, amount: ConnsWord) {
+        // Leaves held some of it before they put it back as credit, and that may have been the peak.
+        self.subtract_and_note_peak(amount);
     }
 
     /// Takes back a charge that was never granted. It leaves no peak.
     #[inline]
     pub fn cancel(&self, direction: Direction, uses_fd: UsesFd) {
+        if !self.put(direction, uses_fd) {
+            self.cancel_batch(ConnsWord::one(direction, uses_fd));
+        }
+    }
+
+    /// The same, for an amount that was counted on the node.
+    #[inline]
+    pub fn cancel_batch(&self, amount: ConnsWord) {
         // SeqCst: a thread that makes room then looks for requests that wait (`waiting/waiters.rs`).
         // It is AcqRel, too: a thread that uses the room sees the version of the limits that this
         // thread saw.
-        self.used
-            .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::SeqCst);
+        self.used.fetch_sub(amount.0, Ordering::SeqCst);
     }
 
-    /// Gives back an amount that was granted, and notes the peak.
+    /// Gives back an amount that was granted: it becomes credit, or else is subtracted and leaves a
+    /// peak.
     #[inline]
     pub fn release(&self, direction: Direction, uses_fd: UsesFd) {
-        // SeqCst: as in `cancel`.
-        let before = ConnsWord(
-            self.used
-                .fetch_sub(ConnsWord::one(direction, uses_fd).0, Ordering::SeqCst),
-        );
-        let count = before.get(direction);
-        debug_assert!(count > 0, "released a connection where there was none");
-        self.peak[direction as usize].note(count);
+        if !self.put(direction, uses_fd) {
+            self.subtract_and_note_peak(ConnsWord::one(direction, uses_fd));
+        }
+    }
+
+    /// Puts a connection into the stock of this thread, if that has room.
+    #[inline]
+    fn put(&self, direction: Direction, uses_fd: UsesFd) -> bool {
+        let stock = self.credit.stock();
+        stock.is_some_and(|stock| stock.put(direction, uses_fd))
+    }
+
+    #[inline]
+    fn subtract_and_note_peak(&self, amount: ConnsWord) {
+        // SeqCst: as in `cancel_batch`.
+        let before = ConnsWord(self.used.fetch_sub(amount.0, Ordering::SeqCst));
+        for direction in Direction::ALL {
+            let count = before.get(direction);
+            debug_assert!(
+                count >= amount.get(direction),
+                "released a connection where there was none"
+            );
+            self.peak[direction as usize].note(count);
+        }
         self.peak[FD_PEAK].note(before.fd());
     }
 
@@ -150,6 +242,21 @@ impl ConnsGauge {
         // SeqCst: a thread that changed a limit and then reads sees all charges under the old one.
         // It is Acquire, too: a charge reads the version after the counter.
         ConnsWord(self.used.load(Ordering::SeqCst))
+    }
+
+    /// The limit of a direction, as the number in a slot.
+    pub fn limit(&self, version: LimitsVersion, direction: Direction) -> u64 {
+        self.limit.get_one(version, direction as usize)
+    }
+
+    /// The limit of both directions together.
+    pub fn total_limit(&self, version: LimitsVersion) -> u64 {
+        self.limit.get_one(version, TOTAL)
+    }
+
+    /// The limit of file descriptors.
+    pub fn fd_limit(&self, version: LimitsVersion) -> u64 {
+        self.limit.get_one(version, FD)
     }
 
     pub fn peak(&self, direction: Direction) -> u64 {
