@@ -10,8 +10,8 @@
 //! on the node. It limits the credit to a share of the limit. A node whose bound is zero refuses
 //! without a search for credit.
 //!
-//! Connections are different: a node that is never collected holds prepaid connections itself, for
-//! all paths through it (`conns.rs`).
+//! Connections are different: a node holds prepaid connections itself, for all paths through it
+//! (`conns.rs`).
 
 mod conns;
 mod fill;

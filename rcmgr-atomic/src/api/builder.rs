@@ -124,6 +124,9 @@ impl Builder {
     /// leaves. The default is 256 KiB and 64 streams. With zero and zero every operation charges
     /// every scope.
     ///
+    /// A scope that many connections are charged on has credit of connections, too, and of file
+    /// descriptors: for a thread as many in each direction as `streams` says, at most 256.
+    ///
     /// Credit makes reservations and streams cheaper, most of all where threads share scopes. It
     /// changes no outcome: it is not usage, and it is recalled before a scope refuses. Only
     /// [`peak`](crate::Scope::peak) may include some of it.

@@ -5,9 +5,9 @@ use rcmgr_core::{Direction, Resource, ScopeClass, UsesFd};
 use super::charges::{Charge, SlotCharge};
 use crate::counters::{Kind, Slot};
 use crate::limits::{LimitReached, LimitsVersion};
-use crate::node::{ConnsSeen, Node};
+use crate::node::Node;
 use crate::waiting::Ticket;
-use crate::words::{Resources, StreamsWord};
+use crate::words::{ConnsWord, Resources, StreamsWord};
 
 /// Streams in one direction.
 #[derive(Debug, Clone, Copy)]
@@ -101,15 +101,15 @@ impl SlotCharge for Streams {
 }
 
 impl Charge for OneConnection {
-    type Seen = ConnsSeen;
+    type Seen = ConnsWord;
 
     #[inline]
-    fn check(self, node: &Node, version: LimitsVersion) -> Result<ConnsSeen, LimitReached> {
+    fn check(self, node: &Node, version: LimitsVersion) -> Result<ConnsWord, LimitReached> {
         node.conns.check(version, self.direction, self.uses_fd)
     }
 
     #[inline]
-    fn commit(self, node: &Node, seen: ConnsSeen) -> bool {
+    fn commit(self, node: &Node, seen: ConnsWord) -> bool {
         node.conns.commit(seen, self.direction, self.uses_fd)
     }
 

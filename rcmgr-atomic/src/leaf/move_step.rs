@@ -57,8 +57,8 @@ pub fn charge_gained<S: SlotCharge>(
             let charged = engine.charge_all_under(version, gained.iter().copied(), whole);
             charged.map(|()| whole).map_err(|refused: Refused<'_>| {
                 // 3. Refused: put the slot back where it came from.
-                if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
-                    next.release(kind, amount, || {});
+                if slot_taken {
+                    next.release_leaf(leaf.slot, 0);
                 }
                 engine.settle(refused, whole, version)
             })

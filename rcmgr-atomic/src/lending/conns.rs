@@ -36,24 +36,34 @@ impl FillConns<'_> {
                 let version = self.version.number();
                 !stock.load().has(version, self.direction, self.uses_fd)
             }
-            // There may be millions of nodes that are collected, so none of them lends.
-            None => !is_collected(node.class()),
+            None => self.may_begin(lending, node),
         };
         if lacks_credit {
             self.fill(lending, node);
         }
     }
 
+    /// Whether a node without stocks may get some, or comes nearer to that. There may be millions of
+    /// nodes that are collected: of these, only those that threads contend for get stocks.
+    #[inline]
+    fn may_begin<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
+        node.conns.credit().warmth() >= lending.options().warm || !is_collected(node.class())
+    }
+
     #[cold]
     #[inline(never)]
     fn fill<H: Home>(&self, lending: &Lending<H>, node: &Node) {
-        let options = lending.options();
+        let (options, credit) = (lending.options(), node.conns.credit());
         let most = options.most_slots.min(ConnsStockWord::MAX_CAPACITY);
         if most == 0 {
             return;
         }
-        let Some(stocks) = node.conns.credit().begin_after(options.warm) else {
-            return;
+        let stocks = match credit.stocks() {
+            Some(stocks) => stocks,
+            None if credit.warmth() < options.warm => return credit.warm_up(),
+            // Stocks take memory: there must be room for credit.
+            None if self.capacity(node, most).is_none() => return,
+            None => credit.begin(),
         };
         let stock = stocks.of_this_thread();
         if !stock.backs_off() && !self.try_fill(node, stocks, stock, most) {
@@ -80,8 +90,7 @@ impl FillConns<'_> {
         // 3. Choose a capacity, and raise the bound before there is credit, so that a node with a
         //    bound of zero has none. Check that the bound, with this capacity, is not too high:
         //    other threads may have raised it, too.
-        let most = self.room(node).map(|room| most.min(room / PART));
-        let Some(capacity) = most.and_then(largest_power_of_two) else {
+        let Some(capacity) = self.capacity(node, most) else {
             return false;
         };
         stocks.raise_bound(capacity);
@@ -105,6 +114,11 @@ impl FillConns<'_> {
             return false;
         }
         true
+    }
+
+    /// The capacity of a stock that is opened now: a power of two. `None` if the node may not lend.
+    fn capacity(&self, node: &Node, most: u64) -> Option<u64> {
+        largest_power_of_two(most.min(self.room(node)? / PART))
     }
 
     /// How much more credit the node may have. `None` near a limit.

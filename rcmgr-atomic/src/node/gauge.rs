@@ -13,7 +13,7 @@ mod memory;
 mod peak;
 mod streams;
 
-pub use conns::{ConnsGauge, ConnsSeen};
+pub use conns::ConnsGauge;
 pub use conns_credit::{ConnsStock, ConnsStocks};
 pub use memory::{MemoryGauge, threshold};
 pub use streams::StreamsGauge;

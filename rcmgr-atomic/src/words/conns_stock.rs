@@ -98,12 +98,12 @@ impl ConnsStockWord {
         has_conn && has_fd && self.is_valid_under(version)
     }
 
-    /// The word with one connection less, and with its file descriptor less if it uses one. The
-    /// caller knows that it has them.
+    /// The word with one connection less, and with its file descriptor less if it uses one, if it
+    /// [has](Self::has) them.
     #[inline]
-    #[must_use]
-    pub fn less(self, direction: Direction, uses_fd: UsesFd) -> Self {
-        Self(self.0 - Self::one(direction, uses_fd))
+    pub fn less(self, version: u64, direction: Direction, uses_fd: UsesFd) -> Option<Self> {
+        self.has(version, direction, uses_fd)
+            .then(|| Self(self.0 - Self::one(direction, uses_fd)))
     }
 
     /// The word with one connection more, and with its file descriptor more if it uses one. `None`
@@ -169,9 +169,10 @@ mod tests {
             assert!(word.is_valid_under(u64::MAX) && !word.is_valid_under(0));
             for uses_fd in BOTH {
                 assert_eq!(word.more(direction, uses_fd), None);
-                assert!(!word.has(0, direction, uses_fd));
-                assert!(word.has(u64::MAX, direction, uses_fd));
-                let less = word.less(direction, uses_fd);
+                assert_eq!(word.less(0, direction, uses_fd), None);
+                let less = word
+                    .less(u64::MAX, direction, uses_fd)
+                    .expect("there is one");
                 let one = ConnsWord::one(direction, uses_fd);
                 assert_eq!(less.amount(), full.saturating_sub(one));
                 assert_eq!(less.more(direction, uses_fd), Some(word));

@@ -3,11 +3,11 @@
 
 use rcmgr_core::{Direction, Limit, LimitValue, Resource, UsesFd};
 
-use super::conns_credit::ConnsCredit;
+use super::conns_credit::{ConnsCredit, ConnsStock};
 use super::peak::Peak;
 use crate::limits::{LimitReached, LimitSlots, LimitsVersion, decode};
 use crate::sync::{AtomicU128, Ordering};
-use crate::words::{ConnsStockWord, ConnsWord};
+use crate::words::ConnsWord;
 
 /// Connections of both directions and file descriptors in one word, because they are granted or
 /// refused together.
@@ -20,15 +20,6 @@ pub struct ConnsGauge {
     peak: [Peak; 3],
     /// It lies here in space that the alignment leaves free.
     credit: ConnsCredit,
-}
-
-/// What a check of a charge saw.
-#[derive(Debug, Clone, Copy)]
-pub enum ConnsSeen {
-    /// The stock of this thread, which has the connection.
-    Stock(ConnsStockWord),
-    /// The usage of the node, which has room for the connection.
-    Used(ConnsWord),
 }
 
 const TOTAL: usize = 2;
@@ -60,21 +51,27 @@ impl ConnsGauge {
         &self.credit
     }
 
-    /// Checks whether there is credit or room for one more connection: in its direction, in both
-    /// directions together, and for its file descriptor if it uses one.
+    /// Pays for one more connection with credit, if there is some.
+    #[inline]
+    pub fn take_credit(
+        &self,
+        version: LimitsVersion,
+        direction: Direction,
+        uses_fd: UsesFd,
+    ) -> bool {
+        let stock = self.credit.stock();
+        stock.is_some_and(|stock| stock.take(version, direction, uses_fd))
+    }
+
+    /// The usage, if there is room for one more connection: in its direction, in both directions
+    /// together, and for its file descriptor if it uses one.
     #[inline]
     pub fn check(
         &self,
         version: LimitsVersion,
         direction: Direction,
         uses_fd: UsesFd,
-    ) -> Result<ConnsSeen, LimitReached> {
-        if let Some(stock) = self.credit.stock() {
-            let word = stock.load();
-            if word.has(version.number(), direction, uses_fd) {
-                return Ok(ConnsSeen::Stock(word));
-            }
-        }
+    ) -> Result<ConnsWord, LimitReached> {
         let word = self.used();
         let full = |used, limit| used >= limit || used == ConnsWord::MAX;
         let limit = self.limit.get_one(version, direction as usize);
@@ -89,7 +86,7 @@ impl ConnsGauge {
                 return Err(LimitReached::new(Resource::Fd, used, limit));
             }
         }
-        Ok(ConnsSeen::Used(word))
+        Ok(word)
     }
 
     /// Whether there would be room if nothing were used. The error has the usage.
@@ -135,18 +132,15 @@ impl ConnsGauge {
         Ok(())
     }
 
-    /// Counts one more connection, and its file descriptor if it has one, if what the check saw has
-    /// not changed since.
+    /// Counts one more connection, and its file descriptor if it has one, if the usage has not
+    /// changed since the check.
     #[inline]
-    pub fn commit(&self, seen: ConnsSeen, direction: Direction, uses_fd: UsesFd) -> bool {
-        match seen {
-            ConnsSeen::Stock(word) => {
-                let next = word.less(direction, uses_fd);
-                let stock = self.credit.stock();
-                stock.is_some_and(|stock| stock.swap(word, next).is_ok())
-            }
-            ConnsSeen::Used(word) => self.add(word, ConnsWord::one(direction, uses_fd)),
+    pub fn commit(&self, seen: ConnsWord, direction: Direction, uses_fd: UsesFd) -> bool {
+        let committed = self.add(seen, ConnsWord::one(direction, uses_fd));
+        if !committed {
+            self.credit.warm_up();
         }
+        committed
     }
 
     /// Adds an amount to the usage, if that is still `seen`.
@@ -183,47 +177,39 @@ impl ConnsGauge {
         }
     }
 
-    /// Takes back an amount of credit that no leaf uses.
-    pub fn give_back(&self, amount: ConnsWord) {
-        // Leaves held some of it before they put it back as credit, and that may have been the peak.
-        self.subtract_and_note_peak(amount);
-    }
-
     /// Takes back a charge that was never granted. It leaves no peak.
     #[inline]
     pub fn cancel(&self, direction: Direction, uses_fd: UsesFd) {
-        if !self.put(direction, uses_fd) {
-            self.cancel_batch(ConnsWord::one(direction, uses_fd));
-        }
+        self.cancel_batch(ConnsWord::one(direction, uses_fd));
     }
 
-    /// The same, for an amount that was counted on the node.
+    /// The same, for a batch of credit.
     #[inline]
-    pub fn cancel_batch(&self, amount: ConnsWord) {
+    pub fn cancel_batch(&self, batch: ConnsWord) {
         // SeqCst: a thread that makes room then looks for requests that wait (`waiting/waiters.rs`).
         // It is AcqRel, too: a thread that uses the room sees the version of the limits that this
         // thread saw.
-        self.used.fetch_sub(amount.0, Ordering::SeqCst);
+        self.used.fetch_sub(batch.0, Ordering::SeqCst);
     }
 
-    /// Gives back an amount that was granted: it becomes credit, or else is subtracted and leaves a
-    /// peak.
+    /// Gives back an amount that was granted: it becomes credit, or else the usage falls, and the
+    /// peak is noted.
     #[inline]
     pub fn release(&self, direction: Direction, uses_fd: UsesFd) {
-        if !self.put(direction, uses_fd) {
-            self.subtract_and_note_peak(ConnsWord::one(direction, uses_fd));
+        let put = |stock: &ConnsStock| stock.put(direction, uses_fd);
+        if !self.credit.stock().is_some_and(put) {
+            self.subtract(ConnsWord::one(direction, uses_fd));
         }
     }
 
-    /// Puts a connection into the stock of this thread, if that has room.
-    #[inline]
-    fn put(&self, direction: Direction, uses_fd: UsesFd) -> bool {
-        let stock = self.credit.stock();
-        stock.is_some_and(|stock| stock.put(direction, uses_fd))
+    /// Gives back an amount of credit that no leaf uses. Leaves held some of it before they put it
+    /// back as credit, and that may have been the peak.
+    pub fn give_back(&self, amount: ConnsWord) {
+        self.subtract(amount);
     }
 
     #[inline]
-    fn subtract_and_note_peak(&self, amount: ConnsWord) {
+    fn subtract(&self, amount: ConnsWord) {
         // SeqCst: as in `cancel_batch`.
         let before = ConnsWord(self.used.fetch_sub(amount.0, Ordering::SeqCst));
         for direction in Direction::ALL {

@@ -4,9 +4,13 @@
 //! leaves the transient scope, and at its end it leaves system. Threads that open connections
 //! contend for the counters of these two nodes, also where each connection has a peer of its own,
 //! whose path is not charged often enough to hold [credit](crate::path::Credit). So a busy node
-//! that is never collected holds some connections in stock, with file descriptors, in a stock for
-//! each shard of threads. A new connection takes from the stock of its thread, and one that leaves
-//! the node puts back into it.
+//! holds some connections in advance, with file descriptors, in a stock for each shard of threads.
+//! A new connection takes from the stock of its thread, and one that leaves the node puts back into
+//! it.
+//!
+//! There may be millions of nodes that are collected, such as those of peers, and a stock for each
+//! shard takes memory. So of these, only nodes that threads contend for have stocks. Their credit
+//! ends with them: no other node is charged with it.
 //!
 //! It is exact for the same reasons as the credit of a path: a stock is filled only under limits
 //! that leave room for it, is valid only under that version of the limits, and is drained before
@@ -24,8 +28,8 @@ use crate::words::{ConnsStockWord, ConnsWord};
 pub struct ConnsCredit {
     /// Made when the node begins to lend.
     stocks: OnceBox<ConnsStocks>,
-    /// How often the node was charged before that.
-    charges: AtomicU64,
+    /// How often the node was charged before that, and how often such a charge met another.
+    warmth: AtomicU64,
 }
 
 /// The stocks of a node.
@@ -57,7 +61,7 @@ impl ConnsCredit {
     pub fn none() -> Self {
         Self {
             stocks: OnceBox::new(),
-            charges: AtomicU64::new(0),
+            warmth: AtomicU64::new(0),
         }
     }
 
@@ -73,20 +77,26 @@ impl ConnsCredit {
         self.stocks().map(ConnsStocks::of_this_thread)
     }
 
-    /// Counts a charge of a node that does not lend yet. Returns the stocks if there were `warm`
-    /// charges before.
-    pub fn begin_after(&self, warm: u64) -> Option<&ConnsStocks> {
-        // Relaxed: a throttle may be approximate.
-        let charges = self.charges.load(Ordering::Relaxed);
-        if charges < warm {
-            self.charges.store(charges + 1, Ordering::Relaxed);
-            return None;
-        }
-        Some(self.stocks.get_or_init(|| {
+    /// How often the node was charged before it lent, and how often such a charge met another. (Only
+    /// the second is counted for a node that may be collected.)
+    #[inline]
+    pub fn warmth(&self) -> u64 {
+        // Relaxed, here and below: a throttle may be approximate.
+        self.warmth.load(Ordering::Relaxed)
+    }
+
+    /// Counts a charge, or that it met another.
+    pub fn warm_up(&self) {
+        self.warmth.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The stocks of a node that lends from now on.
+    pub fn begin(&self) -> &ConnsStocks {
+        self.stocks.get_or_init(|| {
             let stocks = Box::new(ConnsStocks::drained());
             allocated(&*stocks);
             stocks
-        }))
+        })
     }
 
     /// An upper bound of the credit in each direction, and of file descriptors.
@@ -149,17 +159,8 @@ impl ConnsStock {
         ConnsStockWord(self.word.load(Ordering::SeqCst))
     }
 
-    /// Swaps the word, if it is still `current`.
-    ///
-    /// # Errors
-    ///
-    /// The word as it is now, if it is not.
     #[inline]
-    pub fn swap(
-        &self,
-        current: ConnsStockWord,
-        next: ConnsStockWord,
-    ) -> Result<(), ConnsStockWord> {
+    fn swap(&self, current: ConnsStockWord, next: ConnsStockWord) -> Result<(), ConnsStockWord> {
         // SeqCst: as in `load`, and in one order with the version of the limits, as a charge of the
         // node is. It is Release, too: a thread that sees credit taken or put back sees the leaf
         // that holds it.
@@ -184,6 +185,14 @@ impl ConnsStock {
             }
         }
         None
+    }
+
+    /// Takes a connection, and a file descriptor if it uses one, that are valid under `version`, if
+    /// there are both.
+    #[inline]
+    pub fn take(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+        self.change(|word| word.less(version.number(), direction, uses_fd))
+            .is_some()
     }
 
     /// Puts a connection back, and its file descriptor if it uses one, if there is room for both.
