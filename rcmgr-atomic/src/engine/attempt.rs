@@ -268,7 +268,7 @@ impl Engine {
                 uses_fd,
                 waiters: self.waiters(),
             };
-            path.iter().for_each(|node| fill.run(&self.lending, node));
+            fill.run(&self.lending, path.iter());
         }
     }
 }

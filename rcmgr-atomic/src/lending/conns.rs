@@ -28,9 +28,22 @@ pub struct FillConns<'a> {
 }
 
 impl FillConns<'_> {
-    /// Fills the stock of this node, if that has no such connection left.
+    /// Fills the stocks of these nodes that have no such connection left. If one has no stocks and
+    /// gets none, those after it are left alone: a connection is paid for by credit of all nodes of
+    /// its path, or of none.
     #[inline]
-    pub fn run<H: Home>(&self, lending: &Lending<H>, node: &Node) {
+    pub fn run<'a, H: Home>(&self, lending: &Lending<H>, nodes: impl Iterator<Item = &'a Node>) {
+        for node in nodes {
+            if !self.fill_node(lending, node) {
+                return;
+            }
+        }
+    }
+
+    /// Fills the stock of this node, if that has no such connection left. Returns whether the node
+    /// has stocks.
+    #[inline]
+    fn fill_node<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
         let lacks_credit = match node.conns.credit().stock() {
             Some(stock) => {
                 let version = self.version.number();
@@ -41,6 +54,7 @@ impl FillConns<'_> {
         if lacks_credit {
             self.fill(lending, node);
         }
+        node.conns.credit().stocks().is_some()
     }
 
     /// Whether a node without stocks may get some, or comes nearer to that. There may be millions of
@@ -61,8 +75,8 @@ impl FillConns<'_> {
         let stocks = match credit.stocks() {
             Some(stocks) => stocks,
             None if credit.warmth() < options.warm => return credit.warm_up(),
-            // Stocks take memory: there must be room for credit.
-            None if self.capacity(node, most).is_none() => return,
+            // Stocks take memory: there must be room for some credit.
+            None if self.room(node).is_none_or(|room| room < PART) => return,
             None => credit.begin(),
         };
         let stock = stocks.of_this_thread();
@@ -118,7 +132,11 @@ impl FillConns<'_> {
 
     /// The capacity of a stock that is opened now: a power of two. `None` if the node may not lend.
     fn capacity(&self, node: &Node, most: u64) -> Option<u64> {
-        largest_power_of_two(most.min(self.room(node)? / PART))
+        let room = self.room(node)?;
+        // Where a limit is low, a stock for a single connection serves a thread that opens one after
+        // the other.
+        let part = (room / PART).max(1).min(room);
+        largest_power_of_two(most.min(part))
     }
 
     /// How much more credit the node may have. `None` near a limit.

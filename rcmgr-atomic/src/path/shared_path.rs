@@ -235,7 +235,9 @@ impl<H: Home> Path<H> {
     fn take_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
         for (at, node) in self.iter().enumerate() {
             if !node.conns.take_credit(version, direction, uses_fd) {
-                self.put_back_conns(at, direction, uses_fd);
+                if at > 0 {
+                    self.put_back_conns(at, direction, uses_fd);
+                }
                 return false;
             }
         }
@@ -243,6 +245,7 @@ impl<H: Home> Path<H> {
     }
 
     /// Puts credit back that was taken from the first nodes.
+    #[cold]
     #[inline(never)]
     fn put_back_conns(&self, nodes: usize, direction: Direction, uses_fd: UsesFd) {
         let taken = self.iter().take(nodes);
