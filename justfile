@@ -107,6 +107,10 @@ bench-guard *arguments:
 bench-libp2p *arguments:
     cargo bench -p rcmgr-libp2p --bench wrapper_cost -- {{ arguments }}
 
+# round trips of an honest libp2p peer while others attack: seven pairs of calm and attack; three minutes
+bench-libp2p-attacks *arguments:
+    cargo bench -p rcmgr-libp2p --bench pings_under_attack -- {{ arguments }}
+
 # the instructions of reservations and releases, and of a small request with the layers (with Valgrind)
 bench-instructions:
     cargo bench -p rcmgr-atomic --bench instructions

@@ -1,12 +1,20 @@
 //! The engines of the study.
 
 mod chain;
+mod combining;
 mod floor;
+mod gauge;
 mod managed;
 mod opening;
 mod semaphore;
 mod simulated;
+mod sloppy;
+mod striped;
+mod word;
 mod workers;
+
+#[cfg(test)]
+mod bounds;
 
 use std::sync::atomic::AtomicU64;
 
@@ -16,12 +24,18 @@ use rcmgr_core::NullResourceManager;
 use crate::engine::Engine;
 use crate::mutex::MutexResourceManager;
 use crate::setting::Setting;
+use combining::Combining;
 use floor::Floor;
 use managed::Managed;
 use semaphore::Semaphores;
+use sloppy::Sloppy;
+use striped::Striped;
 
+pub use gauge::{Gauge, counting};
+pub use managed::managed;
 pub use opening::{connection, stream, stream_through};
 pub use simulated::simulated_engines;
+pub use word::Word;
 
 /// All engines, in the order of the report.
 pub fn engines() -> Vec<Box<dyn Engine>> {
@@ -46,6 +60,9 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
             manager: MutexResourceManager::of,
         }),
         Box::new(Semaphores),
+        sloppy::<AtomicU64>(),
+        striped::<AtomicU64>(),
+        Box::new(Combining::<AtomicU64>::new()),
         Box::new(Managed {
             name: "null",
             about: "NullResourceManager, which accepts everything and counts nothing",
@@ -53,6 +70,23 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
             manager: |_| NullResourceManager,
         }),
     ]
+}
+
+fn sloppy<W: Word>() -> Box<dyn Engine> {
+    counting::<Sloppy<W>>(
+        "sloppy",
+        "sloppy counters without names or handles: each thread keeps up to eight requests of spare \
+         room. Never over a limit, but room that other threads keep is refused",
+    )
+}
+
+fn striped<W: Word>() -> Box<dyn Engine> {
+    counting::<Striped<W>>(
+        "striped",
+        "striped adders without names or handles, like LongAdder; the limit is checked by the sum of \
+         all cells. Never over a limit, but threads that ask for the last room at the same time may \
+         refuse each other",
+    )
 }
 
 fn atomic(setting: &Setting, tune: impl Fn(Builder) -> Builder) -> Manager {

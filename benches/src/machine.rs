@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The properties of the machine. Times can only be compared on the same machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name.
     pub cpu: Option<String>,
@@ -19,6 +19,8 @@ pub struct Machine {
     pub mhz: Option<f64>,
     /// The highest clock frequency, in MHz.
     pub max_mhz: Option<f64>,
+    /// The frequency governor of the first core, such as `performance`.
+    pub governor: Option<String>,
     /// The memory, in bytes.
     pub memory: Option<u64>,
     /// The memory that was available at the start of the study, in bytes.
@@ -48,6 +50,8 @@ impl Machine {
             caches: caches(&cpu.join("cache")),
             mhz: field(&cpu_info, "cpu MHz").and_then(|mhz| mhz.parse().ok()),
             max_mhz: khz.and_then(|khz| Some(khz.trim().parse::<f64>().ok()? / 1000.0)),
+            governor: read(cpu.join("cpufreq/scaling_governor"))
+                .map(|governor| governor.trim().to_owned()),
             memory: bytes("MemTotal"),
             available_memory: bytes("MemAvailable"),
             load: read("/proc/loadavg").and_then(|load| load.split(' ').next()?.parse().ok()),
@@ -71,6 +75,9 @@ impl Machine {
             cores => format!("{cores} cores"),
         };
         let mut parts = vec![format!("{cpu}{mhz}"), cores];
+        if let Some(governor) = &self.governor {
+            parts.push(format!("governor {governor}"));
+        }
         if !self.caches.is_empty() {
             parts.push(format!("caches {}", self.caches.join(", ")));
         }

@@ -5,6 +5,7 @@ use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
 use hdrhistogram::Histogram;
 
 use crate::engine::{Unexpected, Worker};
@@ -28,6 +29,8 @@ const LONGEST: u64 = 60_000_000_000;
 pub struct Slice {
     /// The time from the start of the first thread to the end of the last one.
     pub wall: Duration,
+    /// The time that all threads together ran on a core. `None` where the system does not say.
+    pub cpu: Option<Duration>,
     /// The operations of all threads together.
     pub operations: u64,
     /// Whether no thread was preempted in the meantime. False where the system does not say.
@@ -39,6 +42,11 @@ impl Slice {
     pub fn ns_per_op(&self) -> f64 {
         self.wall.as_nanos() as f64 / self.operations as f64
     }
+
+    /// The CPU time of all threads divided by their operations, in nanoseconds.
+    pub fn cpu_ns_per_op(&self) -> Option<f64> {
+        Some(self.cpu?.as_nanos() as f64 / self.operations as f64)
+    }
 }
 
 /// Warms up, and finds the number of operations in a batch. The fastest thread decides, because a
@@ -48,7 +56,7 @@ impl Slice {
 ///
 /// As [`throughput`].
 pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, Unexpected> {
-    let (_, batches, _) = run_together(workers, time, |worker, until| {
+    let (_, batches) = run_together(workers, time, |worker, until| {
         let mut batch = 1;
         loop {
             let start = Instant::now();
@@ -75,7 +83,7 @@ pub fn throughput(
     batch: u64,
     time: Duration,
 ) -> Result<Slice, Unexpected> {
-    let (wall, operations, undisturbed) = run_together(workers, time, |worker, until| {
+    let (times, operations) = run_together(workers, time, |worker, until| {
         let mut operations = 0;
         loop {
             worker.run(batch)?;
@@ -86,9 +94,10 @@ pub fn throughput(
         }
     })?;
     Ok(Slice {
-        wall,
+        wall: times.wall,
+        cpu: times.cpu,
         operations: operations.into_iter().sum(),
-        undisturbed,
+        undisturbed: times.undisturbed,
     })
 }
 
@@ -101,7 +110,7 @@ pub fn latency(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
 ) -> Result<Histogram<u64>, Unexpected> {
-    let (_, histograms, _) = run_together(workers, time, |worker, until| {
+    let (_, histograms) = run_together(workers, time, |worker, until| {
         let mut times = histogram();
         loop {
             worker.run(UNTIMED)?;
@@ -135,14 +144,31 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are valid")
 }
 
+/// The times of threads that ran together.
+struct Times {
+    /// From the first start to the last end.
+    wall: Duration,
+    /// Of all threads together.
+    cpu: Option<Duration>,
+    /// Whether no thread was preempted.
+    undisturbed: bool,
+}
+
+/// The time of one thread.
+struct Ran {
+    start: Instant,
+    end: Instant,
+    cpu: Option<Duration>,
+    undisturbed: bool,
+}
+
 /// Starts all workers at once. All of them stop at one deadline, counted from the start of the
-/// first, so that none runs on after the others have stopped. Returns the wall time, the results, and
-/// whether no thread was preempted.
+/// first, so that none runs on after the others have stopped. Returns the times and the results.
 fn run_together<T: Send>(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
     work: impl Fn(&mut dyn Worker, Instant) -> Result<T, Unexpected> + Sync,
-) -> Result<(Duration, Vec<T>, bool), Unexpected> {
+) -> Result<(Times, Vec<T>), Unexpected> {
     let barrier = Barrier::new(workers.len());
     let until = OnceLock::new();
     let start_one = &|number, worker: &mut Box<dyn Worker>| {
@@ -150,13 +176,19 @@ fn run_together<T: Send>(
         let before = preemptions();
         // All threads are pinned before the first one starts.
         barrier.wait();
+        let cpu = ThreadTime::try_now();
         let start = Instant::now();
         // The first thread sets the deadline for all.
         let until = *until.get_or_init(|| start + time);
         let done = work(&mut **worker, until);
         let end = Instant::now();
-        let undisturbed = before.is_some() && preemptions() == before;
-        (start, end, undisturbed, done)
+        let ran = Ran {
+            start,
+            end,
+            cpu: cpu.and_then(|start| start.try_elapsed()).ok(),
+            undisturbed: before.is_some() && preemptions() == before,
+        };
+        (ran, done)
     };
     let ended: Vec<_> = thread::scope(|scope| {
         let started: Vec<_> = workers
@@ -170,15 +202,18 @@ fn run_together<T: Send>(
             .map(|thread| join(thread).expect("a worker does not panic"))
             .collect()
     });
-    // Wall time runs from the first start to the last end.
-    let first = ended.iter().map(|(start, ..)| *start).min();
-    let last = ended.iter().map(|(_, end, ..)| *end).max();
-    let wall = first
-        .zip(last)
-        .map_or(Duration::ZERO, |(first, last)| last - first);
-    let undisturbed = ended.iter().all(|(_, _, undisturbed, _)| *undisturbed);
-    let done: Result<Vec<T>, Unexpected> = ended.into_iter().map(|(.., done)| done).collect();
-    Ok((wall, done?, undisturbed))
+    let (ran, done): (Vec<Ran>, Vec<_>) = ended.into_iter().unzip();
+    let first = ran.iter().map(|ran| ran.start).min();
+    let last = ran.iter().map(|ran| ran.end).max();
+    let times = Times {
+        wall: first
+            .zip(last)
+            .map_or(Duration::ZERO, |(first, last)| last - first),
+        cpu: ran.iter().map(|ran| ran.cpu).sum(),
+        undisturbed: ran.iter().all(|ran| ran.undisturbed),
+    };
+    let done: Result<Vec<T>, Unexpected> = done.into_iter().collect();
+    Ok((times, done?))
 }
 
 /// How often this thread was preempted so far, where the system says so.
@@ -225,6 +260,23 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_sleeps_takes_wall_time_and_no_cpu_time() {
+        struct Sleeping;
+        impl Worker for Sleeping {
+            fn run(&mut self, operations: u64) -> Result<(), Unexpected> {
+                (0..operations).for_each(|_| thread::sleep(Duration::from_millis(1)));
+                Ok(())
+            }
+        }
+        let slice = throughput(&mut [Box::new(Sleeping) as Box<dyn Worker>], 5, SHORT).unwrap();
+        assert!(slice.ns_per_op() >= 1e6, "{slice:?}");
+        assert!(
+            slice.cpu_ns_per_op().unwrap() < slice.ns_per_op() / 2.0,
+            "{slice:?}"
+        );
+    }
+
+    #[test]
     fn one_operation_in_four_is_timed() {
         let (count, mut workers) = counting(2);
         let times = latency(&mut workers, SHORT).unwrap();
@@ -249,9 +301,11 @@ mod tests {
     fn ns_per_op_is_wall_time_divided_by_the_operations_of_all_threads() {
         let slice = Slice {
             wall: Duration::from_micros(3),
+            cpu: Some(Duration::from_micros(6)),
             operations: 60,
             undisturbed: true,
         };
         assert_eq!(slice.ns_per_op(), 50.0);
+        assert_eq!(slice.cpu_ns_per_op(), Some(100.0));
     }
 }

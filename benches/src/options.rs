@@ -44,6 +44,8 @@ pub struct Options {
     /// machine is busy, so that the first round is complete by then. Cases that have no result 8 s
     /// later are left out.
     pub at_most: Option<Duration>,
+    /// The seed of the confidence intervals.
+    pub seed: u64,
 }
 
 impl Options {
@@ -61,13 +63,14 @@ impl Options {
             seconds: 300.0,
             peers: 1_000_000,
             at_most: None,
+            seed: 1,
         }
     }
 
     /// All cases, for a first impression: less than a minute, even on a busy machine.
     pub fn quick() -> Self {
         Self {
-            rounds: 3,
+            rounds: 5,
             seconds: 28.0,
             at_most: Some(Duration::from_secs(40)),
             ..Self::full()

@@ -23,6 +23,9 @@ pub const TIGHT_LIMIT: u64 = 1024 * MIB;
 /// The memory that another peer holds in this workload: all except 0.5 %, in bytes.
 pub const TIGHT_HELD: u64 = TIGHT_LIMIT - TIGHT_LIMIT / 200;
 
+/// A limit that is checked, but never reached.
+pub const PLENTY: u64 = 1 << 40;
+
 /// The configuration of a manager.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -49,7 +52,7 @@ impl Setting {
 
 /// Limits that are checked, but never reached. Limits by address are go-libp2p's.
 pub fn plenty() -> Limits {
-    let plenty = Limit::all((1 << 40).into());
+    let plenty = Limit::all(PLENTY.into());
     Limits {
         system: plenty,
         transient: plenty,

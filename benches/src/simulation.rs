@@ -9,19 +9,22 @@ mod case;
 mod report;
 mod work;
 
+use std::time::Instant;
+
 use rcmgr_machine::{Machine, Simulation, Time};
 
 use crate::case::{Case, Sharing, Workload};
 use crate::engine::Engine;
 use crate::engines::{engines, simulated_engines};
-use crate::report::LeftOut;
-use crate::study::{Progress, StudyError, describe};
+use crate::machine::Machine as RealMachine;
+use crate::measure::clock_ns;
+use crate::report::{LeftOut, Method, Report, Row, curves, reality};
+use crate::stats::median;
+use crate::study::{Progress, StudyError, describe, info};
 
 use calibrate::one_core;
 
 pub use calibrate::calibrate;
-pub use report::{HotWord, SimulatedReport, SimulatedRow};
-
 use work::{Work, measured};
 
 /// The options of a simulated study.
@@ -89,9 +92,25 @@ const ADDRESSES: &str = "the locks of the address limiters are not simulated";
 pub fn simulate(
     options: &SimulationOptions,
     progress: &mut dyn FnMut(Progress),
-) -> Result<SimulatedReport, StudyError> {
-    let simulated = simulated_engines();
-    let real = engines();
+) -> Result<Report, StudyError> {
+    simulate_with(simulated_engines(), engines(), options, progress)
+}
+
+/// Runs the study as [`simulate`] does, with these engines. An engine needs to be in both lists, with
+/// the same name: the real one for the time of its work, the simulated one for its accesses.
+///
+/// # Errors
+///
+/// As [`simulate`].
+pub fn simulate_with(
+    simulated: Vec<Box<dyn Engine>>,
+    real: Vec<Box<dyn Engine>>,
+    options: &SimulationOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StudyError> {
+    let begin = Instant::now();
+    let method = Method::begin(options.seed);
+    let real_machine = RealMachine::detect();
     let named = |all: &'_ [Box<dyn Engine>], name: &str| -> Option<usize> {
         all.iter().position(|engine| engine.name() == name)
     };
@@ -101,11 +120,11 @@ pub fn simulate(
         pairs.push(pair.ok_or_else(|| StudyError::NotSimulated(name.clone()))?);
     }
     pairs.sort_unstable();
-    let mut report = SimulatedReport::new(&options.machine, options.seed);
+    let mut left_out = Vec::new();
     let mut cases = Vec::new();
     for &workload in &options.workloads {
         if workload == Workload::ConnectionIp {
-            report.left_out.push(LeftOut {
+            left_out.push(LeftOut {
                 what: workload.to_string(),
                 why: ADDRESSES.to_owned(),
             });
@@ -116,7 +135,7 @@ pub fn simulate(
                 let case = Case::new(workload, sharing, 1);
                 match simulated[pair.0].cannot(&case) {
                     None => cases.push((case, pair)),
-                    Some(why) => report.leave_out(simulated[pair.0].name(), workload, why),
+                    Some(why) => leave_out(&mut left_out, simulated[pair.0].name(), workload, why),
                 }
             }
         }
@@ -133,11 +152,12 @@ pub fn simulate(
         });
     }
     let real_cores = match options.beside_real {
-        true => std::thread::available_parallelism().map_or(1, usize::from),
+        true => real_machine.cores,
         false => 0,
     };
     let here = one_core();
     let steps = cases.len() * options.cores.len();
+    let [mut real_rows, mut simulated_rows] = [Vec::new(), Vec::new()];
     for (at, (case, pair)) in cases.into_iter().enumerate() {
         let engine = &*simulated[pair.0];
         let failed = |case: &Case, what| StudyError::Failed {
@@ -146,7 +166,8 @@ pub fn simulate(
             what,
         };
         // The work is the same with any number of cores.
-        let alone = measured(&*real[pair.1], &case).map_err(|what| failed(&case, what))?;
+        let one = measured(&*real[pair.1], &case).map_err(|what| failed(&case, what))?;
+        let alone = median(&one.ns);
         let work = Work::of(engine, &case, &here, alone, options.operations)
             .map_err(|what| failed(&case, what))?;
         for (number, &cores) in options.cores.iter().enumerate() {
@@ -170,10 +191,50 @@ pub fn simulate(
                 options.operations,
             );
             let run = run.map_err(|what| failed(&case, what))?;
-            let beside = (cores <= real_cores).then(|| measured(&*real[pair.1], &case));
-            let beside = beside.transpose().map_err(|what| failed(&case, what))?;
-            report.add(engine.name(), &case, &work, &run, beside);
+            simulated_rows.push(report::row(engine.name(), &case, &work, &run));
+            if cores > real_cores {
+                continue;
+            }
+            let rounds = match cores {
+                1 => Ok(one.clone()),
+                _ => measured(&*real[pair.1], &case),
+            };
+            let rounds = rounds.map_err(|what| failed(&case, what))?;
+            real_rows.push(Row::measured(engine.name(), &case, rounds, options.seed));
         }
     }
-    Ok(report)
+    let mut rows = real_rows;
+    rows.append(&mut simulated_rows);
+    Ok(Report {
+        method: Method {
+            rounds: 1,
+            slice_seconds: work::SLICE.as_secs_f64(),
+            simulated_operations: Some(options.operations),
+            took_seconds: begin.elapsed().as_secs_f64(),
+            clock_ns: clock_ns(),
+            ..method
+        },
+        simulated_machine: Some(options.machine.clone()),
+        engines: pairs.iter().map(|pair| info(&*simulated[pair.0])).collect(),
+        by_scopes: Vec::new(),
+        by_peers: Vec::new(),
+        ratios: Vec::new(),
+        curves: curves::curves(&rows, real_machine.cores),
+        model: reality::beside(&rows, options.seed),
+        orders: reality::orders(&rows),
+        machine: real_machine,
+        rows,
+        left_out,
+    })
+}
+
+/// Adds a reason why an engine has no rows for a workload, once.
+fn leave_out(all: &mut Vec<LeftOut>, engine: &str, workload: Workload, why: &str) {
+    let left_out = LeftOut {
+        what: format!("{engine}, {workload}"),
+        why: why.to_owned(),
+    };
+    if !all.contains(&left_out) {
+        all.push(left_out);
+    }
 }

@@ -7,7 +7,7 @@
 //! much as the operation.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -18,8 +18,7 @@ use crate::machine::Machine;
 use crate::measure::{clock_ns, latency, throughput, warm_up};
 use crate::options::Options;
 use crate::plan::{self, Part};
-use crate::report::{EngineInfo, LeftOut, Method, Report, Row, ratios};
-use crate::stats::{median, spread};
+use crate::report::{EngineInfo, LeftOut, Method, Report, Rounds, Row, curves, ratios};
 
 /// The time after the deadline in which cases without a result are still measured.
 const GRACE: Duration = Duration::from_secs(8);
@@ -80,12 +79,24 @@ pub enum StudyError {
 /// [`StudyError`], if there is nothing to measure, or if an engine gives another result than
 /// expected: its times would then mean nothing.
 pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, StudyError> {
+    study_with(engines(), options, progress)
+}
+
+/// Runs the study as [`study`] does, with these engines in place of those of [`engines`]. The options
+/// name the ones to measure.
+///
+/// # Errors
+///
+/// As [`study`].
+pub fn study_with(
+    engines: Vec<Box<dyn Engine>>,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StudyError> {
     let begin = Instant::now();
-    let unix_time = SystemTime::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |time| time.as_secs());
+    let method = Method::begin(options.seed);
     let machine = Machine::detect();
-    let engines = chosen(&options.engines)?;
+    let engines = chosen(engines, &options.engines)?;
     let mut cases = plan::Cases::of(options, &engines);
     if cases.planned.is_empty() {
         return Err(StudyError::NothingToDo);
@@ -108,19 +119,22 @@ pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Re
     let mut left_out = run.set_up(&mut cases, machine.available_memory, for_setups)?;
     run.measure(options.rounds)?;
     left_out.extend(run.without_result());
-    let [rows, by_scopes, by_peers] = run.finish()?;
+    let [rows, by_scopes, by_peers] = run.finish(options.seed)?;
     left_out.append(&mut cases.left_out);
     Ok(Report {
         method: Method {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            unix_time,
             rounds: options.rounds,
             slice_seconds: slice.as_secs_f64(),
             took_seconds: begin.elapsed().as_secs_f64(),
             clock_ns: clock_ns(),
+            ..method
         },
+        simulated_machine: None,
         engines: engines.iter().map(|engine| info(&**engine)).collect(),
         ratios: ratios::ratios(&rows, &by_peers),
+        curves: curves::curves(&rows, machine.cores),
+        model: Vec::new(),
+        orders: Vec::new(),
         machine,
         rows,
         by_scopes,
@@ -129,16 +143,18 @@ pub fn study(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Re
     })
 }
 
-fn info(engine: &dyn Engine) -> EngineInfo {
+pub fn info(engine: &dyn Engine) -> EngineInfo {
     EngineInfo {
         name: engine.name().to_owned(),
         about: engine.about().to_owned(),
     }
 }
 
-/// The engines with these names, in the order of [`engines`].
-fn chosen(names: &[String]) -> Result<Vec<Box<dyn Engine>>, StudyError> {
-    let mut all = engines();
+/// The engines with these names, in the order of the list.
+fn chosen(
+    mut all: Vec<Box<dyn Engine>>,
+    names: &[String],
+) -> Result<Vec<Box<dyn Engine>>, StudyError> {
     let is_known = |name: &&String| all.iter().any(|engine| engine.name() == **name);
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         return Err(StudyError::NoEngine(unknown.clone()));
@@ -166,10 +182,8 @@ struct Cell {
     case: Case,
     workers: Vec<Box<dyn Worker>>,
     batch: u64,
-    /// The time per operation in each round.
-    ns_per_op: Vec<f64>,
-    operations: u64,
-    latencies: Option<[u64; 3]>,
+    rounds: Rounds,
+    has_latencies: bool,
 }
 
 impl Run<'_> {
@@ -213,9 +227,8 @@ impl Run<'_> {
                 case,
                 workers: workers.map_err(|what| self.failed(engine, &case, what))?,
                 batch: 1,
-                ns_per_op: Vec::new(),
-                operations: 0,
-                latencies: None,
+                rounds: Rounds::default(),
+                has_latencies: false,
             });
         }
         Ok(left_out.into_left_out())
@@ -230,7 +243,8 @@ impl Run<'_> {
             cell.batch = warm_up(&mut cell.workers, slice / 2)?;
             cell.measure(slice)?;
             let times = latency(&mut cell.workers, slice / 2)?;
-            cell.latencies = Some(percentiles(&times));
+            cell.rounds.latencies = percentiles(&times);
+            cell.has_latencies = true;
             Ok(())
         })?;
         // The first round takes two slices of each case.
@@ -255,7 +269,7 @@ impl Run<'_> {
             let cell = &mut self.cells[at];
             let skip = match late {
                 None => false,
-                Some(late) => cell.latencies.is_some() || late > GRACE,
+                Some(late) => cell.has_latencies || late > GRACE,
             };
             if !skip {
                 let measured = measure(cell, slice);
@@ -284,7 +298,7 @@ impl Run<'_> {
 
     /// The cases that the time did not suffice for.
     fn without_result(&mut self) -> Vec<LeftOut> {
-        let missed = self.cells.extract_if(.., |cell| cell.latencies.is_none());
+        let missed = self.cells.extract_if(.., |cell| !cell.has_latencies);
         let mut counts = BTreeMap::new();
         for cell in missed {
             *counts.entry((cell.case.workload, cell.engine)).or_insert(0) += 1;
@@ -301,7 +315,7 @@ impl Run<'_> {
     }
 
     /// Closes everything, checks that no charge is left, and returns the rows of each part.
-    fn finish(mut self) -> Result<[Vec<Row>; 3], StudyError> {
+    fn finish(mut self, seed: u64) -> Result<[Vec<Row>; 3], StudyError> {
         let mut parts: [Vec<Row>; 3] = Default::default();
         for cell in std::mem::take(&mut self.cells) {
             let rows = match cell.part {
@@ -309,7 +323,7 @@ impl Run<'_> {
                 Part::Scopes => &mut parts[1],
                 Part::Peers => &mut parts[2],
             };
-            rows.push(cell.into_row(self.engines));
+            rows.push(cell.into_row(self.engines, seed));
         }
         // The cells are gone, and their workers with them: every counter must be zero now.
         for (engine, case, setup) in std::mem::take(&mut self.setups) {
@@ -351,39 +365,21 @@ impl Cell {
     /// Measures the time per operation once.
     fn measure(&mut self, slice: Duration) -> Result<(), Unexpected> {
         let measured = throughput(&mut self.workers, self.batch, slice)?;
-        self.ns_per_op.push(measured.ns_per_op());
-        self.operations += measured.operations;
+        self.rounds.add(&measured);
         Ok(())
     }
 
-    fn into_row(self, engines: &[Box<dyn Engine>]) -> Row {
-        let Case {
-            workload,
-            sharing,
-            threads,
-            peers,
-            place,
-            ..
-        } = self.case;
-        let [p50_ns, p99_ns, p999_ns] = self.latencies.unwrap_or_default();
+    fn into_row(self, engines: &[Box<dyn Engine>], seed: u64) -> Row {
+        let Case { peers, place, .. } = self.case;
+        let engine = engines[self.engine].name();
         Row {
-            workload,
-            engine: engines[self.engine].name().to_owned(),
-            threads,
-            sharing,
             scopes: (self.part == Part::Scopes).then(|| place.scopes()),
             peers: (self.part == Part::Peers).then_some(peers),
-            ns_per_op: median(&self.ns_per_op),
-            ops: self.operations,
-            p50_ns,
-            p99_ns,
-            p999_ns,
-            spread: spread(&self.ns_per_op),
-            rounds: self.ns_per_op.len(),
+            ..Row::measured(engine, &self.case, self.rounds, seed)
         }
     }
 }
 
-fn percentiles(times: &Histogram<u64>) -> [u64; 3] {
+pub fn percentiles(times: &Histogram<u64>) -> [u64; 3] {
     [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile))
 }

@@ -16,6 +16,7 @@ fn short() -> Options {
         seconds: 0.05,
         peers: 0,
         at_most: None,
+        seed: 1,
     }
 }
 

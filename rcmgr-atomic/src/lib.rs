@@ -89,8 +89,9 @@ mod waiting;
 mod words;
 
 pub use api::{
-    Builder, CanWait, Connection, Manager, OpenConnectionWhenAvailable, OpenStreamWhenAvailable,
-    ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream, Waiting,
+    Builder, CanWait, Connection, KeptScopes, Manager, OpenConnectionWhenAvailable,
+    OpenStreamWhenAvailable, ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream,
+    Waiting,
 };
 pub use counters::ConnMemory;
 #[cfg(feature = "address")]

@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rcmgr_atomic::address::{AddressConfig, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{
-    AddressLimits, ConnMemory, Direction, Endpoint, Limits, Manager, Priority, ScopeClass, ScopeId,
-    ScopeStat, UsesFd,
+    AddressLimits, ConnMemory, Direction, Endpoint, KeptScopes, Limits, Manager, Priority,
+    ScopeClass, ScopeId, ScopeStat, UsesFd,
 };
 use rcmgr_testkit::{Handle, Kind, Model, On, Op, RandomOps, Session, random_limits};
 
@@ -174,6 +174,8 @@ struct Pair {
     model: Model,
     /// Whether a peak may have credit in it.
     has_credit: bool,
+    /// Scopes that are kept, if any ever are. The model does not know them.
+    kept: Option<Vec<KeptScopes>>,
 }
 
 impl Pair {
@@ -187,6 +189,17 @@ impl Pair {
             session: Session::new(manager, SLOTS),
             model: Model::new(limits.clone(), &limits.addresses, SLOTS),
             has_credit: credit > 0,
+            kept: None,
+        }
+    }
+
+    /// Keeps the scopes of the stream in this slot. If there is none, drops the oldest that are kept.
+    fn keep_or_drop(&mut self, slot: usize) {
+        let kept = self.kept.get_or_insert_default();
+        match self.session.handle(slot).as_deref() {
+            Some(Handle::Stream(stream)) => kept.extend(stream.keep_scopes()),
+            _ if kept.is_empty() => {}
+            _ => drop(kept.remove(0)),
         }
     }
 
@@ -219,6 +232,19 @@ impl Pair {
             .map(|scope| (scope.id.clone(), (scope.stat, scope.peak)))
             .collect();
         let want = self.model.scopes();
+        if let Some(kept) = &self.kept {
+            // Kept scopes are listed with zero usage. They keep their peaks, too.
+            for (id, (stat, peak)) in &mut got {
+                match want.get(id) {
+                    Some((_, since)) => {
+                        prop_assert!(is_at_least(peak, since), "the peak of {}", id);
+                        *peak = *since;
+                    }
+                    None => prop_assert!(!kept.is_empty() && stat.is_zero(), "{} has {}", id, stat),
+                }
+            }
+            got.retain(|id, _| want.contains_key(id));
+        }
         if self.has_credit {
             // Credit is charged before it is used: such a peak is an upper bound.
             for (id, (_, peak)) in &mut got {
@@ -238,8 +264,8 @@ impl Pair {
                 }
             }
         }
-        prop_assert_eq!(got, want);
-        for scope in scopes {
+        prop_assert_eq!(&got, &want);
+        for scope in scopes.iter().filter(|scope| want.contains_key(&scope.id)) {
             let limit = self.model.limit(&scope.id);
             prop_assert_eq!(scope.limit, limit, "the limit of {}", scope.id);
         }
@@ -309,6 +335,7 @@ impl Pair {
     /// directly. When that is released, nothing is left.
     fn end(self) -> Result<(), TestCaseError> {
         let manager = self.session.manager.clone();
+        // First the handles, then the kept scopes if there still are any.
         drop(self);
         prop_assert_eq!(manager.conn_memory(), ConnMemory::default());
         for scope in manager.scopes() {
@@ -334,6 +361,15 @@ impl Pair {
     }
 }
 
+fn is_at_least(peak: &ScopeStat, other: &ScopeStat) -> bool {
+    peak.memory >= other.memory
+        && peak.streams_inbound >= other.streams_inbound
+        && peak.streams_outbound >= other.streams_outbound
+        && peak.conns_inbound >= other.conns_inbound
+        && peak.conns_outbound >= other.conns_outbound
+        && peak.fd >= other.fd
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
@@ -351,6 +387,26 @@ proptest! {
         let ops: Vec<_> = ops.into_iter().map(|(by, op)| (by % threads, op)).collect();
         let pair = Pair::new(limits, credit, after);
         pair.perform_in_turns(&ops)?.end()?;
+    }
+
+    #[test]
+    fn kept_scopes_change_nothing_but_which_scopes_are_listed(
+        limits in limits(&ALLOWLIST),
+        credit in select(&[0, 1, 50, 1 << 18][..]),
+        ops in vec((op(&ALLOWLIST), 0..4 * SLOTS), 1..200),
+        drops_them_first in any::<bool>(),
+    ) {
+        let mut pair = Pair::new(limits, credit, 1);
+        for (op, slot) in &ops {
+            pair.perform(op)?;
+            if *slot < SLOTS {
+                pair.keep_or_drop(*slot);
+            }
+        }
+        if drops_them_first {
+            pair.kept.take();
+        }
+        pair.end()?;
     }
 
     #[test]

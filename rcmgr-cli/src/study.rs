@@ -1,5 +1,7 @@
 //! `rcmgr study`: measures the engine on one thread and under contention, beside others.
 
+mod compare;
+mod layout;
 mod options;
 mod progress;
 mod simulated;
@@ -15,8 +17,8 @@ pub use options::Options;
 
 use crate::files::{Output, OutputError};
 use crate::output::{print, print_error, terminal_columns, wrong_use};
+use compare::CompareError;
 use progress::Shown;
-use simulated::Cores;
 
 /// The errors that end the command.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +33,15 @@ enum Failure {
     NoPeers,
     #[error(transparent)]
     Study(#[from] StudyError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
 }
 
-/// Runs the study. The exit status is 0 if everything was measured and written, 1 if not, and 2 if
-/// the options ask for nothing.
+/// Runs the study, or compares two runs. The exit status is 0 if everything was measured and written, or two
+/// runs do not differ; 1 if not; and 2 if the options ask for nothing.
 pub fn run(options: &Options) -> ExitCode {
     match try_run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(
             wrong @ (Failure::SameFile(_)
             | Failure::NoPeers
@@ -54,17 +58,17 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn try_run(options: &Options) -> Result<(), Failure> {
+fn try_run(options: &Options) -> Result<ExitCode, Failure> {
     if options.calibrate {
         print(calibrate().to_toml())?;
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    if let Some(cores) = &options.simulate {
-        return run_simulated(options, cores);
+    if let [before, after] = &options.compare[..] {
+        return Ok(compare::run(before, after)?);
     }
-    let measured = options.measured();
-    if options.peers.is_some_and(|peers| peers > 0)
-        && measured.workloads == [Workload::MemoryNearLimit]
+    if options.simulate.is_none()
+        && options.peers.is_some_and(|peers| peers > 0)
+        && options.measured().workloads == [Workload::MemoryNearLimit]
     {
         return Err(Failure::NoPeers);
     }
@@ -79,30 +83,18 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     print_error(Machine::detect().describe());
     note_debug_build();
     let mut shown = Shown::new();
-    let report = study(&measured, &mut |progress| shown.show(&progress));
+    let mut progress = |progress| shown.show(&progress);
+    let report = match &options.simulate {
+        Some(cores) => simulate(&options.simulated(cores), &mut progress),
+        None => study(&options.measured(), &mut progress),
+    };
     drop(shown);
     let report = report?;
     for (output, format) in outputs {
         output.finish(&format(&report))?;
     }
     print(table::text(&report, terminal_columns()))?;
-    Ok(())
-}
-
-fn run_simulated(options: &Options, cores: &Cores) -> Result<(), Failure> {
-    // Find an unwritable file before the simulation.
-    let output = options.json.as_deref().map(Output::begin).transpose()?;
-    note_debug_build();
-    let mut shown = Shown::new();
-    let simulated = options.simulated(cores);
-    let report = simulate(&simulated, &mut |progress| shown.show(&progress));
-    drop(shown);
-    let report = report?;
-    if let Some(output) = output {
-        output.finish(&report.to_json())?;
-    }
-    print(simulated::text(&report, terminal_columns()))?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn note_debug_build() {

@@ -1,8 +1,8 @@
 //! The cost of the wrappers: CPU time of two swarms that are connected, both under limits, beside two
 //! without.
 //!
-//! - `stream`: a stream is opened, sends a byte, gets an answer of a byte, and is dropped. Several
-//!   are open at a time.
+//! - `stream`: a stream is opened, sends a byte, gets an answer of a byte, and is dropped. One is open
+//!   at a time, or as many as `--at-a-time N` says.
 //! - `bulk`: the dialer sends to the listener on one stream.
 //!
 //! Both swarms run on the one thread of this program, so its CPU time is that of both ends. Limits
@@ -11,10 +11,10 @@
 //! median, smallest and largest ratio of limited to bare in the same round, the spread of the bare
 //! figures, and whether the goal is met.
 //!
-//! Run it with `cargo bench -p rcmgr-libp2p --bench wrapper_cost -- [--rounds N] [NAME]...`. A `NAME`
-//! is a part of a workload's name, such as `tcp` or `bulk`. With `--instructions` it runs streams
-//! under Valgrind instead, and the output is the number of instructions of a stream in user space,
-//! which does not depend on the load of the machine.
+//! Run it with `cargo bench -p rcmgr-libp2p --bench wrapper_cost -- [--rounds N] [--at-a-time N]
+//! [NAME]...`. A `NAME` is a part of a workload's name, such as `tcp` or `bulk`. With `--instructions`
+//! it runs streams under Valgrind instead, and the output is the number of instructions of a stream in
+//! user space, which does not depend on the load of the machine.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -37,8 +37,6 @@ use tokio::task::JoinSet;
 const ROUNDS: usize = 11;
 /// In how many turns the swarms do the work of a round.
 const TURNS: usize = 20;
-/// How many streams are open at a time.
-const AT_A_TIME: usize = 1;
 /// The size of a write of bulk data.
 const CHUNK: usize = 64 << 10;
 const MB: usize = 1_000_000;
@@ -62,7 +60,7 @@ struct Workload {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
-    Streams,
+    Streams { at_a_time: usize },
     Bulk,
 }
 
@@ -70,13 +68,13 @@ const WORKLOADS: [Workload; 4] = [
     Workload {
         name: "tcp stream",
         kind: Kind::Tcp,
-        what: What::Streams,
+        what: What::Streams { at_a_time: 1 },
         goal: 1.03,
     },
     Workload {
         name: "quic stream",
         kind: Kind::Quic,
-        what: What::Streams,
+        what: What::Streams { at_a_time: 1 },
         goal: 1.03,
     },
     Workload {
@@ -96,7 +94,7 @@ const WORKLOADS: [Workload; 4] = [
 impl What {
     fn unit(self) -> &'static str {
         match self {
-            Self::Streams => "us/stream",
+            Self::Streams { .. } => "us/stream",
             Self::Bulk => "us/MB",
         }
     }
@@ -104,7 +102,7 @@ impl What {
     /// Streams or MB in a round.
     fn amount(self) -> usize {
         match self {
-            Self::Streams => 8000,
+            Self::Streams { .. } => 8000,
             Self::Bulk => 160,
         }
     }
@@ -167,11 +165,11 @@ impl Pair {
 
     async fn work(&self, what: What, amount: usize) {
         match what {
-            What::Streams => {
+            What::Streams { at_a_time } => {
                 let mut asking = JoinSet::new();
-                for _ in 0..AT_A_TIME {
+                for _ in 0..at_a_time {
                     let (opener, listener) = (self.opener.clone(), self.listener);
-                    let share = amount.div_ceil(AT_A_TIME);
+                    let share = amount.div_ceil(at_a_time);
                     asking.spawn(async move {
                         for _ in 0..share {
                             let stream = opener.open(listener, &[PROTOCOL]).await;
@@ -340,7 +338,7 @@ fn middle_half(sorted: &[f64]) -> (f64, f64) {
 
 /// Instructions of a stream, from two runs with different numbers of streams, so that the start and
 /// the end do not count.
-fn count_instructions() -> io::Result<()> {
+fn count_instructions(at_a_time: usize) -> io::Result<()> {
     for kind in Kind::ALL {
         let mut counts = [0.0; 2];
         for (count, is_limited) in counts.iter_mut().zip([false, true]) {
@@ -349,7 +347,8 @@ fn count_instructions() -> io::Result<()> {
                 command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
                 command.arg(std::env::current_exe()?);
                 command.args(["run", &format!("{kind:?}"), &is_limited.to_string()]);
-                let output = command.arg(streams.to_string()).output()?;
+                command.args([streams, at_a_time].map(|number| number.to_string()));
+                let output = command.output()?;
                 let report = String::from_utf8_lossy(&output.stderr);
                 let collected = (report.lines()).find_map(|line| line.split_once("Collected : "));
                 let count = collected.and_then(|(_, count)| count.trim().parse::<f64>().ok());
@@ -367,14 +366,14 @@ fn count_instructions() -> io::Result<()> {
 }
 
 /// The process that is counted: streams and nothing else.
-fn run_streams(runtime: &Runtime, [kind, is_limited, streams]: [&str; 3]) {
+fn run_streams(runtime: &Runtime, [kind, is_limited, streams, at_a_time]: [&str; 4]) {
     let kind = Kind::ALL
         .into_iter()
         .find(|each| format!("{each:?}") == kind);
     let pair = Pair::connect(kind.expect("a transport"), is_limited == "true");
     let pair = runtime.block_on(pair);
-    let streams = streams.parse().expect("a number of streams");
-    runtime.block_on(pair.work(What::Streams, streams));
+    let [streams, at_a_time] = [streams, at_a_time].map(|number| number.parse().expect("a number"));
+    runtime.block_on(pair.work(What::Streams { at_a_time }, streams));
     runtime.block_on(pair.end());
 }
 
@@ -388,21 +387,25 @@ fn main() -> io::Result<()> {
         run_streams(&runtime, rest.try_into().map_err(io::Error::other)?);
         return Ok(());
     }
+    let number = |option| {
+        let at = arguments.iter().position(|&argument| argument == option)?;
+        arguments.get(at + 1)?.parse().ok()
+    };
+    let at_a_time = number("--at-a-time").unwrap_or(1).max(1);
     if arguments.contains(&"--instructions") {
-        return count_instructions();
+        return count_instructions(at_a_time);
     }
     // `cargo test` runs benches too: then only check that they work.
     let is_bench = arguments.contains(&"--bench");
-    let given = arguments
-        .iter()
-        .position(|&argument| argument == "--rounds");
-    let given = given.and_then(|at| arguments.get(at + 1)?.parse().ok());
-    let rounds = given.unwrap_or(if is_bench { ROUNDS } else { 1 });
+    let rounds = number("--rounds").unwrap_or(if is_bench { ROUNDS } else { 1 });
     let names: Vec<&str> = (arguments.into_iter())
         .filter(|argument| !argument.starts_with('-') && argument.parse::<usize>().is_err())
         .collect();
     println!("{rounds} rounds; CPU time of both ends");
-    for workload in WORKLOADS {
+    for mut workload in WORKLOADS {
+        if let What::Streams { at_a_time: set } = &mut workload.what {
+            *set = at_a_time;
+        }
         if names.is_empty() || names.iter().any(|name| workload.name.contains(name)) {
             let amount = if is_bench { workload.what.amount() } else { 2 };
             Figures::measure(&runtime, workload, rounds.max(1), amount).print(workload);

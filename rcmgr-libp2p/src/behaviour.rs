@@ -57,8 +57,8 @@ pub enum Event {
 impl Resources {
     /// The behaviour that tells the swarm what was refused.
     ///
-    /// Without it a refused inbound stream shows only in the metrics, and a refused inbound
-    /// connection as an error that says no more than that the transport failed. At most 256 refusals
+    /// Without it a refused inbound stream shows only in the metrics. A refused inbound connection
+    /// is an error whose text says only that the transport failed. At most 256 refusals
     /// wait for the swarm. More are dropped and counted: see [`Refused::dropped_before`].
     ///
     /// Make it before the swarm runs, once for each swarm: it compares the connections of its swarm

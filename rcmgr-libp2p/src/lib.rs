@@ -69,6 +69,7 @@ mod bundled_limits;
 #[cfg(any(feature = "tcp", feature = "quic", feature = "relay"))]
 mod default_transports;
 mod error;
+mod keeper;
 mod muxer;
 mod negotiation;
 #[cfg(doctest)]
@@ -80,6 +81,7 @@ mod scope_of;
 mod services;
 mod stream;
 mod transport;
+mod turn;
 
 pub use behaviour::{Behaviour, Event, connections};
 pub use bundled_limits::bundled_limits;

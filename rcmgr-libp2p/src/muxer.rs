@@ -4,6 +4,7 @@
 mod tests;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
@@ -11,14 +12,33 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
+use crate::keeper::Keeper;
 use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
+use crate::turn::{self, Pause};
 
 /// The most inbound streams, granted or refused, before other connections get their turn. The task
 /// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
 /// are negotiated could keep it busy for seconds.
-const INBOUND_IN_A_ROW: u8 = 8;
+const INBOUND_IN_A_ROW: u8 = 2;
+/// The same while the muxer has more of them than the turns before have taken.
+const INBOUND_IN_A_FLOOD: u8 = 1;
+
+/// Whether the muxer has more inbound streams than one turn takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flood {
+    /// It had no more.
+    No,
+    /// Perhaps. So `poll` does not ask it, and `poll_inbound` does.
+    ///
+    /// To accept streams, a muxer must do all its work. In `poll`, yamux does the same work, and has to
+    /// keep the stream that it finds. Then it wakes the task, which would be ready again at once.
+    Yes,
+    /// The same, and `poll` was called. If `poll_inbound` is not called next, the swarm takes no
+    /// streams for now.
+    Polled,
+}
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
@@ -37,9 +57,18 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
+        keeper: Arc<Keeper>,
         inbound_in_a_row: u8,
+        flood: Flood,
+        pause: Pause,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
+    }
+
+    impl<M> PinnedDrop for LimitedMuxer<M> {
+        fn drop(this: Pin<&mut Self>) {
+            this.keeper.end();
+        }
     }
 }
 
@@ -49,8 +78,11 @@ impl<M> LimitedMuxer<M> {
             inner,
             _arrival: resources.arrival(&connection),
             connection,
+            keeper: resources.keeper(),
             resources,
             inbound_in_a_row: 0,
+            flood: Flood::No,
+            pause: Pause::default(),
         }
     }
 }
@@ -64,22 +96,37 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
-        while *this.inbound_in_a_row < INBOUND_IN_A_ROW {
+        if this.pause.is_on() {
+            return Poll::Pending;
+        }
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
+        let most = match this.flood {
+            Flood::No => INBOUND_IN_A_ROW,
+            Flood::Yes | Flood::Polled => INBOUND_IN_A_FLOOD,
+        };
+        while *this.inbound_in_a_row < most {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
                 *this.inbound_in_a_row = 0;
+                *this.flood = Flood::No;
                 return Poll::Pending;
             };
             let inner = inner?;
             *this.inbound_in_a_row += 1;
+            if *this.flood == Flood::Polled {
+                *this.flood = Flood::Yes;
+            }
             match resources.open_stream(connection, Direction::Inbound) {
-                Ok(scope) => return Poll::Ready(Ok(LimitedStream::new(inner, scope, resources))),
+                Ok(scope) => {
+                    let stream = LimitedStream::new(inner, scope, resources, keeper);
+                    return Poll::Ready(Ok(stream));
+                }
                 Err(_) => stream::end_refused(inner, cx, resources),
             }
         }
         // The muxer has registered no waker: it has more.
         *this.inbound_in_a_row = 0;
-        cx.waker().wake_by_ref();
+        *this.flood = Flood::Yes;
+        this.pause.begin(cx);
         Poll::Pending
     }
 
@@ -88,7 +135,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let this = self.project();
-        let (connection, resources) = (this.connection, this.resources);
+        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
         // The manager is asked before the muxer, which would announce the stream to the remote.
         let scope = match resources.open_stream(connection, Direction::Outbound) {
             Ok(scope) => scope,
@@ -96,7 +143,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         };
         // While the muxer has no room for a stream, its charge is released until the next call.
         let inner = ready!(this.inner.poll_outbound(cx))?;
-        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources)))
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources, keeper)))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -107,6 +154,17 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        if this.pause.is_on() {
+            return Poll::Pending;
+        }
+        if *this.flood == Flood::Yes {
+            *this.flood = Flood::Polled;
+            // The muxer has registered no waker.
+            turn::end(cx);
+            return Poll::Pending;
+        }
+        *this.flood = Flood::No;
+        this.inner.poll(cx)
     }
 }

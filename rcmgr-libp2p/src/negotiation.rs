@@ -19,11 +19,12 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
 use answer::{Answer, Answers};
-use messages::HEADER;
+use messages::{HEADER, is_name};
 use written::Written;
 
 /// Which side of the negotiation this end of the stream is.
@@ -59,8 +60,45 @@ struct Dialer {
     answers: Answers,
 }
 
+/// The protocol that a negotiation has settled.
+#[derive(Debug)]
+pub(crate) enum Settled<'a> {
+    /// By a listener that writes its name.
+    Written(Cow<'a, str>),
+    /// By a dialer that has proposed it.
+    Proposed(Arc<str>),
+}
+
+impl Deref for Settled<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Written(name) => name,
+            Self::Proposed(name) => name,
+        }
+    }
+}
+
 /// `Break` ends the negotiation, with the protocol if one is settled.
-type Step = ControlFlow<Option<Arc<str>>>;
+type Step<'a> = ControlFlow<Option<Settled<'a>>>;
+
+/// Bytes that are about to be written.
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    bytes: &'a [u8],
+    settled: Option<Settled<'a>>,
+    // What is known when all these bytes have been written.
+    after: Negotiation,
+}
+
+impl Writing<'_> {
+    /// The protocol that is settled when these bytes are passed on: of a listener, the name that it
+    /// confirms; of a dialer, its proposal, if bytes follow before the answer is read.
+    pub(crate) fn settled(&self) -> Option<&str> {
+        self.settled.as_deref()
+    }
+}
 
 impl Negotiation {
     /// The negotiation on a stream before its first byte.
@@ -77,31 +115,41 @@ impl Negotiation {
     /// Takes bytes that the remote has sent, when they are handed to the reader of the stream.
     ///
     /// Returns the protocol that these bytes settle: a dialer's proposal that they confirm.
-    pub(crate) fn on_read(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
+    pub(crate) fn on_read(&mut self, bytes: &[u8]) -> Option<Settled<'static>> {
         // A listener decides by what it writes itself.
         let dialer = self.running.as_mut()?.dialer.as_mut()?;
-        let step = dialer.read(bytes);
-        self.after(step)
+        let settled = dialer.read(bytes).break_value()?;
+        self.running = None;
+        settled
     }
 
     /// Looks at bytes that are about to be written. The state stays as it is, so the same bytes or
     /// others may follow if the inner stream does not take them.
-    ///
-    /// Returns the protocol that is settled when these bytes are passed on: of a listener, the name
-    /// that it confirms; of a dialer, its proposal, if bytes follow before the answer is read.
-    pub(crate) fn before_write(&self, bytes: &[u8]) -> Option<Arc<str>> {
+    pub(crate) fn before_write<'a>(&self, bytes: &'a [u8]) -> Writing<'a> {
         // A copy takes the bytes. It shares the proposal, and has no other memory unless the inner
         // stream has cut a message.
-        let mut running = self.running.as_ref()?.clone();
-        running.write(bytes).break_value().flatten()
+        let mut after = self.clone();
+        Writing {
+            bytes,
+            settled: after.write(bytes),
+            after,
+        }
     }
 
-    /// Takes the bytes that the inner stream has taken.
-    ///
-    /// Returns the protocol that these bytes settle, which `before_write` has returned for them.
-    pub(crate) fn on_written(&mut self, accepted: &[u8]) -> Option<Arc<str>> {
-        let step = self.running.as_mut()?.write(accepted);
-        self.after(step)
+    /// Takes those of the bytes that the inner stream has taken: so many.
+    pub(crate) fn on_written(&mut self, writing: Writing<'_>, taken: usize) {
+        if taken == writing.bytes.len() {
+            *self = writing.after;
+        } else {
+            self.write(&writing.bytes[..taken]);
+        }
+    }
+
+    /// Takes bytes that are written. Returns the protocol that they settle.
+    fn write<'a>(&mut self, bytes: &'a [u8]) -> Option<Settled<'a>> {
+        let settled = self.running.as_mut()?.write(bytes).break_value()?;
+        self.running = None;
+        settled
     }
 
     /// Whether nothing is looked at any longer: a protocol is settled, or the bytes were not
@@ -125,16 +173,10 @@ impl Negotiation {
         let proposal = (running.dialer.as_ref()).and_then(|dialer| dialer.proposal.as_ref());
         running.written.kept_bytes() + proposal.map_or(0, |name| name.len())
     }
-
-    fn after(&mut self, step: Step) -> Option<Arc<str>> {
-        let protocol = step.break_value()?;
-        self.running = None;
-        protocol
-    }
 }
 
 impl Running {
-    fn write(&mut self, mut bytes: &[u8]) -> Step {
+    fn write<'a>(&mut self, mut bytes: &'a [u8]) -> Step<'a> {
         while !bytes.is_empty() {
             // The dialer does not wait for the answer: its first byte after the proposal is the
             // protocol's.
@@ -143,36 +185,41 @@ impl Running {
                 ..
             }) = &self.dialer
             {
-                return ControlFlow::Break(Some(proposal.clone()));
+                return ControlFlow::Break(Some(Settled::Proposed(proposal.clone())));
             }
-            let Ok(message) = self.written.next_name(&mut bytes) else {
+            let Ok(name) = self.written.next_name(&mut bytes) else {
                 return ControlFlow::Break(None);
             };
-            let Some(message) = message else { break };
-            // An answer to `ls` may begin like a name. It has more than one line.
-            let Some((b'\n', name)) = message.split_last() else {
-                return ControlFlow::Break(None);
-            };
-            if self.dialer.is_none() && (name.contains(&b'\n') || *message == *HEADER) {
+            let Some(name) = name else { break };
+            if self.dialer.is_none() && !is_name(&name) {
                 continue;
             }
-            let Ok(name) = std::str::from_utf8(name) else {
+            let Some(name) = text(name) else {
                 return ControlFlow::Break(None);
             };
             match &mut self.dialer {
                 Some(dialer) => dialer.proposal = Some(name.into()),
-                None => return ControlFlow::Break(Some(name.into())),
+                None => return ControlFlow::Break(Some(Settled::Written(name))),
             }
         }
         ControlFlow::Continue(())
     }
 }
 
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
+
 impl Dialer {
-    fn read(&mut self, mut bytes: &[u8]) -> Step {
+    fn read(&mut self, mut bytes: &[u8]) -> Step<'static> {
         loop {
             match self.answers.next(&mut bytes, self.proposal.as_deref()) {
-                Ok(Some(Answer::Confirmed)) => return ControlFlow::Break(self.proposal.take()),
+                Ok(Some(Answer::Confirmed)) => {
+                    return ControlFlow::Break(self.proposal.take().map(Settled::Proposed));
+                }
                 // The next message of this side is another proposal.
                 Ok(Some(Answer::NotAvailable)) => self.proposal = None,
                 Ok(None) => return ControlFlow::Continue(()),

@@ -1,6 +1,5 @@
 //! What the wrappers of a swarm share: the manager, the services by protocol, the flat memory.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use libp2p_core::Multiaddr;
@@ -8,6 +7,7 @@ use libp2p_identity::PeerId;
 use rcmgr_atomic::{Connection, Manager, Stream};
 use rcmgr_core::{Amount, Direction, Endpoint, Error, KIB, Priority, Result, ScopeClass, UsesFd};
 
+use crate::keeper::{Keeper, Keepers};
 use crate::reports::{Arrival, Refused, Reports};
 use crate::services;
 
@@ -35,7 +35,7 @@ pub struct Resources(Arc<Settings>);
 struct Settings {
     manager: Manager,
     /// The service of each protocol.
-    services: HashMap<Arc<str>, Arc<str>>,
+    services: services::Services,
     /// Bytes that each connection is charged with.
     connection_memory: u64,
     /// Bytes that each stream is charged with.
@@ -45,6 +45,8 @@ struct Settings {
     /// Made with the behaviour: without one, there is nothing to report to. Clones share it, also
     /// when their settings differ.
     reports: Arc<OnceLock<Reports>>,
+    /// The connections that keep scopes. Clones share the list.
+    keepers: Arc<Keepers>,
 }
 
 impl Resources {
@@ -62,6 +64,7 @@ impl Resources {
             swallows: false,
             ends_inside_a_message: false,
             reports: Arc::default(),
+            keepers: Arc::default(),
         }))
     }
 
@@ -153,15 +156,14 @@ impl Resources {
         uses_fd: UsesFd,
         remote: &Multiaddr,
     ) -> Result<Connection> {
-        let open = || {
-            let manager = &self.0.manager;
-            let connection = manager.open_connection(direction, uses_fd, Endpoint::from(remote))?;
-            if self.0.connection_memory > 0 {
-                connection.reserve_memory(self.0.connection_memory, Priority::Always)?;
-            }
-            Ok(connection)
-        };
-        open().inspect_err(|error| self.refuse_connection(direction, None, remote, error))
+        let opened = self.0.manager.open_connection_with_memory(
+            direction,
+            uses_fd,
+            Endpoint::from(remote),
+            self.0.connection_memory,
+            Priority::Always,
+        );
+        opened.inspect_err(|error| self.refuse_connection(direction, None, remote, error))
     }
 
     /// Charges the connection to its peer.
@@ -183,6 +185,11 @@ impl Resources {
         Some(reports.arrivals().add(&connection.peer()?))
     }
 
+    /// What keeps the scopes of the streams of a new connection.
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        Keeper::new(&self.0.keepers)
+    }
+
     /// A stream with its flat memory. It is transient until its protocol is set.
     pub(crate) fn open_stream(&self, on: &Connection, direction: Direction) -> Result<Stream> {
         let open = || {
@@ -195,14 +202,21 @@ impl Resources {
         open().inspect_err(|error| self.refuse_stream(direction, || on.peer(), None, error))
     }
 
-    /// Charges the stream to its protocol, and to the service of that protocol if it has one.
-    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &Arc<str>) -> Result<()> {
+    /// Charges the stream to its protocol, and to the service of that protocol if it has one. `keeper`
+    /// is that of its connection.
+    pub(crate) fn set_protocol(
+        &self,
+        stream: &Stream,
+        protocol: &str,
+        keeper: &Arc<Keeper>,
+    ) -> Result<()> {
         let set = || {
             stream.set_protocol(protocol)?;
-            match self.0.services.get(protocol) {
-                Some(service) => stream.set_service(service),
-                None => Ok(()),
+            if let Some(service) = self.0.services.get(protocol) {
+                stream.set_service(service)?;
             }
+            keeper.settled(stream, protocol);
+            Ok(())
         };
         set().inspect_err(|error| {
             let peer = || Some(stream.peer());
@@ -238,7 +252,7 @@ impl Resources {
         &self,
         direction: Direction,
         peer: impl FnOnce() -> Option<rcmgr_core::PeerId>,
-        protocol: Option<&Arc<str>>,
+        protocol: Option<&str>,
         error: &Error,
     ) {
         let Some(reports) = self.0.reports.get() else {
@@ -249,7 +263,7 @@ impl Resources {
             direction,
             peer: peer().and_then(|peer| PeerId::from_bytes(peer.as_bytes()).ok()),
             address: None,
-            protocol: protocol.cloned(),
+            protocol: protocol.map(Arc::from),
             error: error.clone(),
             dropped_before: 0,
         });
@@ -259,6 +273,7 @@ impl Resources {
 #[cfg(test)]
 mod tests {
     use rcmgr_core::Limits;
+    use rcmgr_core::address::{AddressConfig, AddressLimits};
 
     use super::*;
 
@@ -266,6 +281,27 @@ mod tests {
         let remote = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
         let refused = resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote);
         assert!(refused.is_err());
+    }
+
+    #[test]
+    fn a_trusted_peer_connects_where_the_standard_scopes_lack_room_for_its_flat_memory() {
+        let mut limits = Limits::unlimited();
+        limits.system.memory = 100.into();
+        let mut addresses = AddressConfig::none();
+        addresses.allowlist = vec!["/ip4/192.0.2.0/ipcidr/24".parse().unwrap()];
+        limits.addresses = AddressLimits::new(addresses).unwrap();
+        let manager = Manager::new(limits).unwrap();
+        let resources = Resources::new(manager.clone()).memory(60_u64, 0_u64);
+        let open = |remote: &str| {
+            resources.open_connection(Direction::Inbound, UsesFd::Yes, &remote.parse().unwrap())
+        };
+
+        let _stranger = open("/ip4/198.51.100.1/tcp/4001").unwrap();
+        assert!(open("/ip4/198.51.100.2/tcp/4001").is_err());
+        let trusted = open("/ip4/192.0.2.7/tcp/4001").unwrap();
+        assert_eq!(manager.stat().allowlisted_system.memory, 60);
+        drop(trusted);
+        assert!(manager.stat().allowlisted_system.is_zero());
     }
 
     #[test]

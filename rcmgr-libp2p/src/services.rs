@@ -6,6 +6,8 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
+
 // The names of go-libp2p, and of its DHT.
 pub(crate) const AUTONAT: &str = "libp2p.autonat";
 const AUTONAT_V2: &str = "libp2p.autonatv2";
@@ -54,9 +56,11 @@ const BUNDLED: &[(&str, &[&str])] = &[
     (RENDEZVOUS, &["/rendezvous/1.0.0"]),
 ];
 
-/// The service of each protocol.
-pub(crate) fn bundled() -> HashMap<Arc<str>, Arc<str>> {
-    let mut services = HashMap::new();
+/// The service of each protocol. It is looked up for each stream, hence the fast hasher.
+pub(crate) type Services = HashMap<Arc<str>, Arc<str>, RandomState>;
+
+pub(crate) fn bundled() -> Services {
+    let mut services = Services::default();
     for &(name, protocols) in BUNDLED {
         let name = Arc::<str>::from(name);
         for &protocol in protocols {

@@ -5,6 +5,7 @@
 mod tests;
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Stream;
 use rcmgr_core::{Direction, Error};
 
+use crate::keeper::Keeper;
 use crate::negotiation::{FIRST_BYTE, Negotiation, Role};
 use crate::resources::Resources;
 use crate::scope_of;
@@ -30,30 +32,31 @@ pin_project! {
     ///   when a lazy stream is used after any other read of the answer that failed.)
     #[derive(Debug)]
     pub struct LimitedStream<S> {
-        // None once it is refused.
+        // None once it is refused. Before the scope, so that the stream ends before its charge is
+        // released.
         #[pin]
         inner: Option<S>,
-        state: State,
+        stage: Stage,
+        // None once it is refused.
+        scope: Option<Scope>,
     }
 
     impl<S> PinnedDrop for LimitedStream<S> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            this.inner.set(None);
             // Handlers may still hold the scope. The stream ends all the same.
-            if let Some(scope) = this.state.scope() {
-                scope.done();
+            if let Some(Scope::Shared(_)) = this.scope {
+                this.end();
             }
         }
     }
 }
 
 #[derive(Debug)]
-enum State {
+enum Stage {
     /// multistream-select runs: the bytes that pass are looked at.
     Negotiating(Box<Negotiating>),
     /// Bytes pass. The scope has a protocol, unless the bytes were no negotiation.
-    Settled(Arc<Stream>),
+    Settled,
     Refused(Box<Error>),
 }
 
@@ -61,46 +64,44 @@ enum State {
 #[derive(Debug)]
 struct Negotiating {
     negotiation: Negotiation,
-    scope: Arc<Stream>,
     resources: Resources,
+    keeper: Arc<Keeper>,
     /// A read has waited since the last flush.
     has_waited: bool,
 }
 
-impl State {
-    fn scope(&self) -> Option<&Arc<Stream>> {
-        match self {
-            Self::Negotiating(negotiating) => Some(&negotiating.scope),
-            Self::Settled(scope) => Some(scope),
-            Self::Refused(_) => None,
-        }
-    }
+/// The scope of a stream. It is shared when a handler has asked for it.
+#[derive(Debug)]
+enum Scope {
+    Own(Stream),
+    Shared(Arc<Stream>),
+}
 
-    fn error(&self) -> io::Error {
+impl Deref for Scope {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
         match self {
-            Self::Refused(error) => io::Error::from(Error::clone(error)),
-            // The inner stream is there.
-            Self::Negotiating(_) | Self::Settled(_) => io::ErrorKind::NotConnected.into(),
+            Self::Own(scope) => scope,
+            Self::Shared(scope) => scope,
         }
     }
 }
 
 impl Negotiating {
-    /// Charges the protocol that is settled, if one is, and its service if it has one.
-    fn charge(&self, settled: Option<Arc<str>>) -> rcmgr_core::Result<()> {
-        match settled {
-            // The deciding bytes come again if the inner stream did not take them all.
-            Some(protocol) if self.scope.protocol().is_none() => {
-                self.resources.set_protocol(&self.scope, &protocol)
-            }
-            _ => Ok(()),
+    /// Charges the protocol that is settled, and its service if it has one.
+    fn charge(&self, scope: &Stream, protocol: &str) -> rcmgr_core::Result<()> {
+        // The deciding bytes come again if the inner stream did not take them all.
+        if scope.protocol().is_some() {
+            return Ok(());
         }
+        self.resources.set_protocol(scope, protocol, &self.keeper)
     }
 
     /// Whether a refusal of the bytes that are about to be written ends the stream inside a message.
-    fn ends_inside_a_message(&self) -> bool {
+    fn ends_inside_a_message(&self, direction: Direction) -> bool {
         self.resources.ends_inside_a_message()
-            && self.scope.direction() == Direction::Inbound
+            && direction == Direction::Inbound
             // Else it ends inside a message already, and a byte may complete that message.
             && self.negotiation.is_between_messages()
     }
@@ -115,20 +116,26 @@ impl Negotiating {
 }
 
 impl<S> LimitedStream<S> {
-    /// A stream of which no byte has passed yet.
-    pub(crate) fn new(inner: S, scope: Stream, resources: &Resources) -> Self {
+    /// A stream before its first byte.
+    pub(crate) fn new(
+        inner: S,
+        scope: Stream,
+        resources: &Resources,
+        keeper: &Arc<Keeper>,
+    ) -> Self {
         let role = match scope.direction() {
             Direction::Inbound => Role::Listener,
             Direction::Outbound => Role::Dialer,
         };
         Self {
             inner: Some(inner),
-            state: State::Negotiating(Box::new(Negotiating {
+            stage: Stage::Negotiating(Box::new(Negotiating {
                 negotiation: Negotiation::new(role),
-                scope: Arc::new(scope),
                 resources: resources.clone(),
+                keeper: keeper.clone(),
                 has_waited: false,
             })),
+            scope: Some(Scope::Own(scope)),
         }
     }
 
@@ -137,36 +144,32 @@ impl<S> LimitedStream<S> {
     pub(crate) fn refused(error: Error) -> Self {
         Self {
             inner: None,
-            state: State::Refused(Box::new(error)),
+            stage: Stage::Refused(Box::new(error)),
+            scope: None,
+        }
+    }
+
+    /// Ends the stream, and then its scope.
+    fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.inner.set(None);
+        if let Some(scope) = this.scope.take() {
+            scope.done();
         }
     }
 
     /// Ends the stream: from now on it fails with the refusal. Returns that error.
-    fn refuse(self: Pin<&mut Self>, error: Error) -> io::Error {
-        let mut this = self.project();
-        this.inner.set(None);
-        if let Some(scope) = this.state.scope() {
-            scope.done();
-        }
-        *this.state = State::Refused(Box::new(error));
-        this.state.error()
-    }
-
-    /// Frees what only the negotiation needs, when it is over.
-    fn leave_negotiation(self: Pin<&mut Self>) {
-        let state = self.project().state;
-        if let State::Negotiating(negotiating) = state
-            && negotiating.negotiation.is_over()
-        {
-            let scope = negotiating.scope.clone();
-            *state = State::Settled(scope);
-        }
+    fn refuse(mut self: Pin<&mut Self>, error: Error) -> io::Error {
+        self.as_mut().end();
+        let stage = self.project().stage;
+        *stage = Stage::Refused(Box::new(error));
+        stage.error()
     }
 
     /// The inner stream.
     fn inner(self: Pin<&mut Self>) -> io::Result<Pin<&mut S>> {
         let this = self.project();
-        this.inner.as_pin_mut().ok_or_else(|| this.state.error())
+        this.inner.as_pin_mut().ok_or_else(|| this.stage.error())
     }
 }
 
@@ -177,21 +180,10 @@ impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let polled = self.as_mut().inner()?.poll_read(cx, buffer);
-        let State::Negotiating(negotiating) = self.as_mut().project().state else {
-            return polled;
-        };
-        negotiating.has_waited |= polled.is_pending();
-        let read = ready!(polled)?;
-        let settled = negotiating.negotiation.on_read(&buffer[..read]);
-        if let Err(error) = negotiating.charge(settled) {
-            let may_be_lazy = negotiating.may_be_lazy();
-            let error = self.refuse(error);
-            // A lazy multistream-select panics when a stream is used after the read of the answer
-            // has failed. So it gets the answer, and the refusal with the next call.
-            return Poll::Ready(if may_be_lazy { Ok(read) } else { Err(error) });
+        if let Stage::Negotiating(_) = self.stage {
+            return self.after_read(polled, buffer);
         }
-        self.leave_negotiation();
-        Poll::Ready(Ok(read))
+        polled
     }
 
     fn poll_read_vectored(
@@ -199,7 +191,7 @@ impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let State::Negotiating(_) = self.state {
+        if let Stage::Negotiating(_) = self.stage {
             let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
             return self.poll_read(cx, first.map_or(&mut [], |buffer| &mut **buffer));
         }
@@ -209,7 +201,7 @@ impl<S: AsyncRead> AsyncRead for LimitedStream<S> {
 
 impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -217,25 +209,10 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
         if scope_of::is_question(cx) {
             return self.answer();
         }
-        let State::Negotiating(negotiating) = self.as_mut().project().state else {
-            return self.inner()?.poll_write(cx, bytes);
-        };
-        // The protocol is charged before the remote hears of it.
-        let settled = negotiating.negotiation.before_write(bytes);
-        if let Err(error) = negotiating.charge(settled) {
-            if negotiating.ends_inside_a_message() {
-                // The first byte of a message never completes it. Where there is no room for it, the
-                // stream ends between messages.
-                let _ = self.as_mut().inner()?.poll_write(cx, &bytes[..1]);
-            }
-            return Poll::Ready(Err(self.refuse(error)));
+        if let Stage::Negotiating(_) = self.stage {
+            return self.negotiate(cx, bytes);
         }
-        let written = ready!(self.as_mut().inner()?.poll_write(cx, bytes))?;
-        if let State::Negotiating(negotiating) = self.as_mut().project().state {
-            negotiating.negotiation.on_written(&bytes[..written]);
-            self.leave_negotiation();
-        }
-        Poll::Ready(Ok(written))
+        self.inner()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -246,7 +223,7 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
         if scope_of::is_question(cx) {
             return self.answer();
         }
-        if let State::Negotiating(_) = self.state {
+        if let Stage::Negotiating(_) = self.stage {
             let first = slices.iter().find(|slice| !slice.is_empty());
             return self.poll_write(cx, first.map_or(&[], |slice| &**slice));
         }
@@ -257,10 +234,10 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
         if scope_of::is_question(cx) {
             return self.answer();
         }
-        if let State::Negotiating(negotiating) = self.as_mut().project().state {
+        if let Stage::Negotiating(negotiating) = self.as_mut().project().stage {
             negotiating.has_waited = false;
         }
-        self.as_mut().inner()?.poll_flush(cx)
+        self.inner()?.poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -269,12 +246,95 @@ impl<S: AsyncWrite> AsyncWrite for LimitedStream<S> {
 }
 
 impl<S> LimitedStream<S> {
+    /// Looks at bytes of the negotiation that were read into `buffer`.
+    fn after_read(
+        mut self: Pin<&mut Self>,
+        polled: Poll<io::Result<usize>>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.as_mut().project();
+        let (Stage::Negotiating(negotiating), Some(scope)) = (&mut *this.stage, this.scope) else {
+            return polled;
+        };
+        negotiating.has_waited |= polled.is_pending();
+        let read = ready!(polled)?;
+        if let Some(protocol) = negotiating.negotiation.on_read(&buffer[..read])
+            && let Err(error) = negotiating.charge(scope, &protocol)
+        {
+            let may_be_lazy = negotiating.may_be_lazy();
+            let error = self.refuse(error);
+            // A lazy multistream-select panics when a stream is used after the read of the answer
+            // has failed. So it gets the answer, and the refusal with the next call.
+            return Poll::Ready(if may_be_lazy { Ok(read) } else { Err(error) });
+        }
+        if negotiating.negotiation.is_over() {
+            *this.stage = Stage::Settled;
+        }
+        Poll::Ready(Ok(read))
+    }
+
     /// Answers [`scope_of`](crate::scope_of()) and does nothing else.
-    fn answer<T>(&self) -> Poll<io::Result<T>> {
-        if let Some(scope) = self.state.scope() {
-            scope_of::answer(scope);
+    fn answer<T>(self: Pin<&mut Self>) -> Poll<io::Result<T>> {
+        let scope = self.project().scope;
+        if let Some(own) = scope.take() {
+            let shared = own.into_shared();
+            scope_of::answer(&shared);
+            *scope = Some(Scope::Shared(shared));
         }
         Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite> LimitedStream<S> {
+    /// Writes bytes of the negotiation.
+    fn negotiate(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.as_mut().project();
+        let (Stage::Negotiating(negotiating), Some(inner), Some(scope)) =
+            (&mut *this.stage, this.inner.as_pin_mut(), this.scope)
+        else {
+            return Poll::Ready(Err(this.stage.error()));
+        };
+        // The protocol is charged before the remote hears of it.
+        let writing = negotiating.negotiation.before_write(bytes);
+        if let Some(protocol) = writing.settled()
+            && let Err(error) = negotiating.charge(scope, protocol)
+        {
+            if negotiating.ends_inside_a_message(scope.direction()) {
+                // The first byte of a message never completes it. Where there is no room for it, the
+                // stream ends between messages.
+                let _ = inner.poll_write(cx, &bytes[..1]);
+            }
+            return Poll::Ready(Err(self.refuse(error)));
+        }
+        let written = ready!(inner.poll_write(cx, bytes))?;
+        negotiating.negotiation.on_written(writing, written);
+        if negotiating.negotiation.is_over() {
+            *this.stage = Stage::Settled;
+        }
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl Stage {
+    fn error(&self) -> io::Error {
+        match self {
+            Self::Refused(error) => io::Error::from(Error::clone(error)),
+            // The inner stream is there.
+            Self::Negotiating(_) | Self::Settled => io::ErrorKind::NotConnected.into(),
+        }
+    }
+}
+
+impl Scope {
+    fn into_shared(self) -> Arc<Stream> {
+        match self {
+            Self::Own(scope) => Arc::new(scope),
+            Self::Shared(scope) => scope,
+        }
     }
 }
 

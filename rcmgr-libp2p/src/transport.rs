@@ -17,6 +17,7 @@ pub use self::upgrade::Upgrade;
 use crate::error::Error;
 use crate::muxer::LimitedMuxer;
 use crate::resources::Resources;
+use crate::turn;
 
 /// The most connections that are refused and swallowed before other work gets its turn.
 const REFUSED_IN_A_ROW: usize = 32;
@@ -163,7 +164,7 @@ where
             }
         }
         // The transport has registered no waker: it has more.
-        cx.waker().wake_by_ref();
+        turn::end(cx);
         Poll::Pending
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 
 use libp2p::futures::StreamExt;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, ListenError, NetworkBehaviour, SwarmEvent};
@@ -93,10 +94,15 @@ impl Silent {
 }
 
 fn to(peer: PeerId, address: &Multiaddr) -> DialOpts {
-    DialOpts::peer_id(peer)
+    let options = DialOpts::peer_id(peer)
         .condition(PeerCondition::Always)
-        .addresses(vec![address.clone()])
-        .build()
+        .addresses(vec![address.clone()]);
+    // By default TCP is dialed from the port that the swarm listens on, which may be taken.
+    let is_tcp = address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    match is_tcp {
+        true => options.allocate_new_port().build(),
+        false => options.build(),
+    }
 }
 
 /// Dials until the attempt has ended.

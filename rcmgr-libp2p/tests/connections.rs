@@ -287,7 +287,13 @@ async fn a_swarm_that_dials_itself_holds_nothing() {
             }
         };
         let address: Multiaddr = address.parse().unwrap();
-        let error = connect(&mut swarm, address).await.unwrap_err();
+        // By default TCP is dialed from the port that the swarm listens on, which may be taken.
+        let options = DialOpts::unknown_peer_id().address(address);
+        let options = match kind {
+            Kind::Tcp => options.allocate_new_port().build(),
+            Kind::Quic => options.build(),
+        };
+        let error = connect(&mut swarm, options).await.unwrap_err();
         assert!(matches!(error, DialError::LocalPeerId { .. }), "{error:?}");
         drop(swarm);
         until_nothing_is_held(&here).await;

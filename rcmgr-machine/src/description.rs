@@ -45,6 +45,10 @@ pub struct Costs {
     pub across_sockets: f64,
     /// Each sharer to invalidate, except for the first.
     pub invalidate: f64,
+    /// The time that an owner goes on with a line after another core has asked for it.
+    pub kept: f64,
+    /// How far a core looks ahead while it waits for a line, and asks for the next one.
+    pub ahead: f64,
     /// A line that no core has.
     pub memory: f64,
     /// One processor pause in a spin loop.
@@ -150,7 +154,7 @@ impl Machine {
 }
 
 impl Costs {
-    fn fields(&self) -> [(&'static str, f64); 12] {
+    fn fields(&self) -> [(&'static str, f64); 14] {
         [
             ("hit", self.hit),
             ("update", self.update),
@@ -159,6 +163,8 @@ impl Costs {
             ("within_socket", self.within_socket),
             ("across_sockets", self.across_sockets),
             ("invalidate", self.invalidate),
+            ("kept", self.kept),
+            ("ahead", self.ahead),
             ("memory", self.memory),
             ("pause", self.pause),
             ("yield_now", self.yield_now),

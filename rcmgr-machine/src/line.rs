@@ -24,6 +24,15 @@ pub struct Line {
     is_owned: bool,
     /// The end of the last transfer. The next one begins then at the earliest.
     busy_until: Time,
+    /// The owner before the last transfer.
+    former_owner: FormerOwner,
+}
+
+/// A core goes on with a line that it owns until the request of another core arrives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct FormerOwner {
+    core: usize,
+    until: Time,
 }
 
 /// How an access was served.
@@ -44,6 +53,10 @@ impl Line {
             holders: bit(core),
             is_owned: true,
             busy_until: Time::ZERO,
+            former_owner: FormerOwner {
+                core: 0,
+                until: Time::ZERO,
+            },
         }
     }
 
@@ -65,33 +78,66 @@ impl Line {
         self.holders.count_ones() as usize
     }
 
-    /// Serves an access of a core at this time. Accesses of all cores come in the order of time.
-    pub fn serve(&mut self, core: usize, access: Access, at: Time, machine: &Machine) -> Served {
+    /// Serves an access of a core at this time. If the core needs the line from elsewhere, it has asked
+    /// for it this long before. Accesses of all cores come in the order of time.
+    pub fn serve(
+        &mut self,
+        core: usize,
+        access: Access,
+        at: Time,
+        ahead: Time,
+        machine: &Machine,
+    ) -> Served {
+        let asked = at.since(ahead);
         match access {
-            Access::Load => self.load(core, at, machine),
-            Access::Store => self.write(core, at, machine, Time::from_ns(machine.ns.hit)),
-            Access::Update => self.write(core, at, machine, Time::from_ns(machine.ns.update)),
+            Access::Load => self.load(core, at, asked, machine),
+            Access::Store => self.write(core, at, asked, machine, Time::from_ns(machine.ns.hit)),
+            Access::Update => {
+                self.write(core, at, asked, machine, Time::from_ns(machine.ns.update))
+            }
         }
     }
 
-    fn load(&mut self, core: usize, at: Time, machine: &Machine) -> Served {
+    /// Whether the core owned the line, and has not received the request of the next core yet.
+    fn is_still_at(&self, core: usize, at: Time) -> bool {
+        core == self.former_owner.core && at < self.former_owner.until
+    }
+
+    /// The owner before a transfer that begins now.
+    fn owner_until_asked(&self, begin: Time, machine: &Machine) -> FormerOwner {
+        self.owner()
+            .map_or(FormerOwner::default(), |core| FormerOwner {
+                core,
+                until: begin + Time::from_ns(machine.ns.kept),
+            })
+    }
+
+    fn load(&mut self, core: usize, at: Time, asked: Time, machine: &Machine) -> Served {
         let hit = Time::from_ns(machine.ns.hit);
-        if self.is_at(core) {
+        if self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + hit);
         }
-        let begin = at.max(self.busy_until);
-        let end = begin + self.fetch(core, machine);
+        let begin = asked.max(self.busy_until);
+        let end = at.max(begin + self.fetch(core, machine));
         // An owner answers one core at a time. Copies of a shared line are served in parallel.
         if self.is_owned {
             self.busy_until = end;
+            self.former_owner = self.owner_until_asked(begin, machine);
         }
         self.is_owned = self.holders == 0;
         self.holders |= bit(core);
         Served::transfer(at, begin, end + hit)
     }
 
-    fn write(&mut self, core: usize, at: Time, machine: &Machine, cost: Time) -> Served {
-        if self.is_owned && self.is_at(core) {
+    fn write(
+        &mut self,
+        core: usize,
+        at: Time,
+        asked: Time,
+        machine: &Machine,
+        cost: Time,
+    ) -> Served {
+        if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + cost);
         }
         let others = self.holders & !bit(core);
@@ -100,7 +146,7 @@ impl Line {
             self.is_owned = true;
             return Served::hit(at + cost);
         }
-        let begin = at.max(self.busy_until);
+        let begin = asked.max(self.busy_until);
         // The data comes from the nearest holder while the copies are invalidated. The last answer
         // is that of the farthest one.
         let data = match self.is_at(core) {
@@ -113,9 +159,10 @@ impl Line {
         let more = u64::from(others.count_ones().saturating_sub(1));
         let invalidated =
             farthest.unwrap_or(Time::ZERO) + Time::from_ns(machine.ns.invalidate) * more;
-        let end = begin + data.max(invalidated) + cost;
+        let end = at.max(begin + data.max(invalidated)) + cost;
         *self = Self {
             busy_until: end,
+            former_owner: self.owner_until_asked(begin, machine),
             ..Self::owned_by(core)
         };
         Served::transfer(at, begin, end)
@@ -140,7 +187,7 @@ impl Served {
     fn transfer(at: Time, begin: Time, end: Time) -> Self {
         Self {
             end,
-            waited: begin - at,
+            waited: begin.since(at),
             is_transfer: true,
         }
     }
@@ -180,6 +227,8 @@ mod tests {
             within_socket = 32
             across_sockets = 64
             invalidate = 8
+            kept = 0
+            ahead = 0
             memory = 128
             pause = 1
             yield_now = 256
@@ -197,7 +246,7 @@ mod tests {
     fn the_first_access_comes_from_memory_and_makes_an_owner() {
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
             let mut line = Line::default();
-            let served = line.serve(3, access, ns(10), &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, &machine());
             assert_eq!(served.end, ns(10 + 128 + cost), "{access:?}");
             assert!(served.is_transfer);
             assert_eq!(line.owner(), Some(3));
@@ -208,7 +257,7 @@ mod tests {
     fn an_owner_pays_for_the_access_alone() {
         let mut line = Line::owned_by(3);
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
-            let served = line.serve(3, access, ns(10), &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, &machine());
             assert_eq!(served, Served::hit(ns(10 + cost)), "{access:?}");
         }
         assert_eq!(line, Line::owned_by(3));
@@ -217,13 +266,14 @@ mod tests {
     #[test]
     fn a_load_shares_the_line_and_takes_the_way_of_the_nearest_copy() {
         let mut line = Line::owned_by(0);
-        let far = line.serve(4, Access::Load, ns(0), &machine());
+        let far = line.serve(4, Access::Load, ns(0), Time::ZERO, &machine());
         assert_eq!(far.end, ns(64 + 1));
         assert_eq!((line.owner(), line.holders()), (None, 2));
-        let near = line.serve(5, Access::Load, ns(100), &machine());
+        let near = line.serve(5, Access::Load, ns(100), Time::ZERO, &machine());
         assert_eq!(near.end, ns(100 + 16 + 1), "from core 4");
         assert_eq!(
-            line.serve(0, Access::Load, ns(200), &machine()).end,
+            line.serve(0, Access::Load, ns(200), Time::ZERO, &machine())
+                .end,
             ns(201)
         );
     }
@@ -231,11 +281,11 @@ mod tests {
     #[test]
     fn copies_of_a_shared_line_are_served_in_parallel() {
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Load, ns(0), &machine());
+        line.serve(1, Access::Load, ns(0), Time::ZERO, &machine());
         // Both ask at once. Core 2 has the way from another cluster.
-        let far = line.serve(2, Access::Load, ns(20), &machine());
+        let far = line.serve(2, Access::Load, ns(20), Time::ZERO, &machine());
         assert_eq!((far.end, far.waited), (ns(20 + 32 + 1), ns(0)));
-        let near = line.serve(3, Access::Load, ns(20), &machine());
+        let near = line.serve(3, Access::Load, ns(20), Time::ZERO, &machine());
         assert_eq!((near.end, near.waited), (ns(20 + 16 + 1), ns(0)));
     }
 
@@ -243,9 +293,9 @@ mod tests {
     fn a_write_invalidates_all_copies_and_waits_for_the_farthest() {
         let mut line = Line::owned_by(0);
         for core in [1, 2, 4] {
-            line.serve(core, Access::Load, ns(0), &machine());
+            line.serve(core, Access::Load, ns(0), Time::ZERO, &machine());
         }
-        let served = line.serve(1, Access::Update, ns(1000), &machine());
+        let served = line.serve(1, Access::Update, ns(1000), Time::ZERO, &machine());
         // Cores 0, 2 and 4 lose their copies; core 4 is in the other socket.
         assert_eq!(served.end, ns(1000 + 64 + 2 * 8 + 2));
         assert_eq!((line.owner(), line.holders()), (Some(1), 1));
@@ -253,17 +303,51 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_goes_on_with_a_line_until_the_request_of_another_core_arrives() {
+        let mut machine = machine();
+        machine.ns.kept = 8.0;
+        for access in [Access::Update, Access::Load] {
+            let mut line = Line::owned_by(0);
+            line.serve(1, access, ns(100), Time::ZERO, &machine);
+            let before = line.serve(0, Access::Update, ns(107), Time::ZERO, &machine);
+            assert_eq!(before, Served::hit(ns(109)), "{access:?}");
+            let after = line.serve(0, Access::Update, ns(108), Time::ZERO, &machine);
+            assert!(after.is_transfer, "{access:?}");
+        }
+        // A copy is no right to write.
+        let mut line = Line::owned_by(0);
+        line.serve(1, Access::Load, ns(0), Time::ZERO, &machine);
+        line.serve(2, Access::Load, ns(50), Time::ZERO, &machine);
+        assert!(
+            line.serve(0, Access::Update, ns(51), Time::ZERO, &machine)
+                .is_transfer
+        );
+    }
+
+    #[test]
+    fn a_line_that_was_asked_for_ahead_comes_earlier() {
+        let served = |ahead| {
+            let mut line = Line::owned_by(0);
+            line.serve(1, Access::Update, ns(100), ns(ahead), &machine())
+        };
+        assert_eq!(served(10).end, ns(100 - 10 + 16 + 2));
+        assert_eq!(served(50).end, ns(100 + 2), "it has come before");
+        // It is not asked for before the last transfer has ended.
+        let mut line = Line::owned_by(0);
+        line.serve(1, Access::Update, ns(90), Time::ZERO, &machine());
+        let next = line.serve(4, Access::Update, ns(100), ns(50), &machine());
+        assert_eq!((next.end, next.waited), (ns(90 + 18 + 64 + 2), ns(8)));
+    }
+
+    #[test]
     fn transfers_of_one_line_queue_behind_each_other() {
         let mut line = Line::owned_by(0);
         let step = 16 + 2;
-        let first = line.serve(1, Access::Update, ns(0), &machine());
+        let first = line.serve(1, Access::Update, ns(0), Time::ZERO, &machine());
         assert_eq!((first.end, first.waited), (ns(step), ns(0)));
-        let second = line.serve(0, Access::Update, ns(1), &machine());
+        let second = line.serve(0, Access::Update, ns(1), Time::ZERO, &machine());
         assert_eq!((second.end, second.waited), (ns(2 * step), ns(step - 1)));
-        let third = line.serve(1, Access::Load, ns(2), &machine());
-        assert_eq!(
-            (third.end, third.waited),
-            (ns(2 * step + 16 + 1), ns(2 * step - 2))
-        );
+        let third = line.serve(1, Access::Load, ns(step), Time::ZERO, &machine());
+        assert_eq!((third.end, third.waited), (ns(2 * step + 16 + 1), ns(step)));
     }
 }

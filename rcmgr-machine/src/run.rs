@@ -71,7 +71,27 @@ struct Core {
     clock: Time,
     /// When the stores so far are done.
     stores_done: Time,
+    /// The last wait for a line.
+    last_wait: Wait,
     rng: Rng,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Wait {
+    length: Time,
+    end: Time,
+}
+
+impl Wait {
+    /// How long before this time the core asked for the line that it needs now. While it waited for the
+    /// last one, it looked ahead, as far as it can.
+    fn asked_ahead(&self, at: Time, machine: &Machine) -> Time {
+        let ahead = Time::from_ns(machine.ns.ahead);
+        match at.since(self.end) < ahead {
+            true => self.length.min(ahead),
+            false => Time::ZERO,
+        }
+    }
 }
 
 impl Simulation {
@@ -136,13 +156,17 @@ impl Simulation {
 }
 
 /// The run of this thread; it ends when this is dropped.
-struct Running;
+struct Running {
+    /// The number of cores that values were made for before.
+    cores_before: usize,
+}
 
 impl Running {
     fn begin(simulation: Simulation, cores: usize) -> Self {
         let core = |core| Core {
             clock: Time::ZERO,
             stores_done: Time::ZERO,
+            last_wait: Wait::default(),
             rng: Rng::with_seed(simulation.seed.wrapping_mul(1 << 16) + core as u64),
         };
         let state = State {
@@ -156,9 +180,12 @@ impl Running {
             work: simulation.work,
             measured_from: Time::ZERO,
         };
+        let made_for = state.machine.cores();
         let before = STATE.replace(Some(state));
         assert!(before.is_none(), "a task cannot start another run");
-        Self
+        Self {
+            cores_before: CORES.replace(made_for),
+        }
     }
 
     fn end(self) -> Outcome {
@@ -169,6 +196,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         STATE.take();
+        CORES.set(self.cores_before);
     }
 }
 
@@ -210,7 +238,14 @@ pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'stat
         Some(true) => suspend(),
         Some(false) => {}
     }
-    with_running(|state, core| state.access(core, address, kind, site));
+    // The access takes effect at its end. Until then the core that had the line may go on with it.
+    let is_behind = with_running(|state, core| {
+        let waits = state.access(core, address, kind, site);
+        waits && state.let_others_run(core)
+    });
+    if is_behind == Some(true) {
+        suspend();
+    }
 }
 
 /// Counts a compare-and-swap that failed.
@@ -334,7 +369,8 @@ pub(crate) fn made_for<R>(cores: usize, f: impl FnOnce() -> R) -> R {
 }
 
 impl Simulation {
-    /// Calls `f`, which makes what the tasks use. Meanwhile [`cores`] is the number of this machine.
+    /// Calls `f`, which makes what the tasks use. Meanwhile, and while they run, [`cores`] is the number of
+    /// this machine.
     pub fn set_up<R>(&self, f: impl FnOnce() -> R) -> R {
         made_for(self.machine.cores(), f)
     }
@@ -371,13 +407,14 @@ impl State {
         is_behind
     }
 
+    /// Serves the access. Returns whether the core has waited for a line.
     fn access(
         &mut self,
         core: usize,
         address: usize,
         kind: Access,
         site: &'static Location<'static>,
-    ) {
+    ) -> bool {
         let is_measured = self.is_measured(core);
         let line = self.memory.find(address);
         let this = &mut self.cores[core];
@@ -386,7 +423,17 @@ impl State {
             Access::Update => this.clock.max(this.stores_done),
             Access::Load | Access::Store => this.clock,
         };
-        let served = self.memory.line(line).serve(core, kind, at, &self.machine);
+        let ahead = this.last_wait.asked_ahead(at, &self.machine);
+        let served = self
+            .memory
+            .line(line)
+            .serve(core, kind, at, ahead, &self.machine);
+        if served.is_transfer && kind != Access::Store {
+            this.last_wait = Wait {
+                length: served.end.since(at),
+                end: served.end,
+            };
+        }
         let begin = this.clock;
         if kind == Access::Store {
             this.stores_done = this.stores_done.max(served.end);
@@ -404,6 +451,7 @@ impl State {
                 self.memory.count_served(line, site, at, &served);
             }
         }
+        served.is_transfer && kind != Access::Store
     }
 
     fn into_outcome(self) -> Outcome {

@@ -110,7 +110,8 @@ fn two_values_on_one_line_share_it_falsely() {
     let outcome = run(2, &pair, |pair, core| {
         (0..50).for_each(|_| _ = pair.0[core].fetch_add(1, Ordering::Relaxed));
     });
-    assert!(outcome.transfers > 90, "{outcome:?}");
+    // On lines of their own it would be two. A core works on its value until the other one asks.
+    assert!((30..=90).contains(&outcome.transfers), "{outcome:?}");
 }
 
 #[test]
@@ -266,4 +267,15 @@ fn a_panic_of_a_task_is_the_panic_of_the_run() {
         (0..10).for_each(|_| _ = counter.fetch_add(1, Ordering::Relaxed));
         assert_ne!(core, 1, "of core {core}");
     });
+}
+
+#[test]
+fn values_that_tasks_make_are_made_for_the_cores_of_the_machine() {
+    let before = rcmgr_machine::cores();
+    let made_for = Arc::new(AtomicU64::new(0));
+    run(2, &made_for, |made_for, _| {
+        made_for.store(rcmgr_machine::cores() as u64, Ordering::Relaxed);
+    });
+    assert_eq!(made_for.load(Ordering::Relaxed), machine().cores() as u64);
+    assert_eq!(rcmgr_machine::cores(), before);
 }

@@ -92,7 +92,7 @@ pub mod prelude;
 #[cfg(feature = "address")]
 pub use rcmgr_address as address;
 pub use rcmgr_atomic::{
-    Builder, CanWait, ConnMemory, Connection, Manager, OpenConnectionWhenAvailable,
+    Builder, CanWait, ConnMemory, Connection, KeptScopes, Manager, OpenConnectionWhenAvailable,
     OpenStreamWhenAvailable, ReserveWhenAvailable, Scope, ScopeReport, Service, Span, Stream,
     WaitTotals, Waiting, record,
 };

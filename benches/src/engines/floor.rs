@@ -3,54 +3,28 @@
 use std::hint::black_box;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_utils::CachePadded;
 
-use super::chain::chains;
+use super::chain::{amount, chains};
+use super::word::Word;
 use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
 
-/// A counter: real, or of a simulated machine.
-pub trait Counter: Default + Send + Sync + 'static {
-    fn add(&self, amount: u64);
-    fn subtract(&self, amount: u64);
-    fn value(&self) -> u64;
-}
-
-macro_rules! counter {
-    ($atomic:ty) => {
-        impl Counter for $atomic {
-            fn add(&self, amount: u64) {
-                self.fetch_add(amount, Ordering::AcqRel);
-            }
-
-            fn subtract(&self, amount: u64) {
-                self.fetch_sub(amount, Ordering::AcqRel);
-            }
-
-            fn value(&self) -> u64 {
-                self.load(Ordering::Acquire)
-            }
-        }
-    };
-}
-counter!(AtomicU64);
-counter!(rcmgr_machine::AtomicU64);
-
 /// Adds to one cache line for each scope of a workload, then subtracts again.
-pub struct Floor<C>(PhantomData<fn() -> C>);
+pub struct Floor<W>(PhantomData<fn() -> W>);
 
-impl<C> Floor<C> {
+impl<W> Floor<W> {
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
 /// A counter that shares no cache line with another.
-type Line<C> = CachePadded<C>;
+type Line<W> = CachePadded<W>;
 
-impl<C: Counter> Engine for Floor<C> {
+impl<W: Word> Engine for Floor<W> {
     fn name(&self) -> &'static str {
         "floor"
     }
@@ -72,24 +46,21 @@ impl<C: Counter> Engine for Floor<C> {
     }
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
-        Ok(Box::new(FloorSetup(chains(
-            case,
-            Line::<C>::default,
-            Line::<C>::default,
-        ))))
+        Ok(Box::new(FloorSetup(chains(case, |class| {
+            let line = Arc::<Line<W>>::default();
+            W::name(&*line, class.as_str());
+            line
+        }))))
     }
 }
 
 /// The cache lines of each thread.
-struct FloorSetup<C>(Vec<Vec<Arc<Line<C>>>>);
+struct FloorSetup<W>(Vec<Vec<Arc<Line<W>>>>);
 
-impl<C: Counter> Setup for FloorSetup<C> {
+impl<W: Word> Setup for FloorSetup<W> {
     fn workers(&self, case: &Case) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-        let amount = match case.workload {
-            Workload::Memory | Workload::MemoryNearLimit | Workload::Span => case.size,
-            _ => 1,
-        };
-        let worker = |lines: &Vec<Arc<Line<C>>>| -> Box<dyn Worker> {
+        let amount = amount(case);
+        let worker = |lines: &Vec<Arc<Line<W>>>| -> Box<dyn Worker> {
             Box::new(FloorWorker {
                 lines: lines.clone(),
                 amount,
@@ -99,7 +70,11 @@ impl<C: Counter> Setup for FloorSetup<C> {
     }
 
     fn end(self: Box<Self>) -> Result<(), Unexpected> {
-        let mut values = self.0.iter().flatten().map(|line| line.value());
+        let mut values = self
+            .0
+            .iter()
+            .flatten()
+            .map(|line| line.load(Ordering::Acquire));
         match values.find(|&value| value != 0) {
             Some(value) => Err(Unexpected::Leftover(value.to_string())),
             None => Ok(()),
@@ -107,19 +82,19 @@ impl<C: Counter> Setup for FloorSetup<C> {
     }
 }
 
-struct FloorWorker<C> {
-    lines: Vec<Arc<Line<C>>>,
+struct FloorWorker<W> {
+    lines: Vec<Arc<Line<W>>>,
     amount: u64,
 }
 
-impl<C: Counter> Worker for FloorWorker<C> {
+impl<W: Word> Worker for FloorWorker<W> {
     fn run(&mut self, operations: u64) -> Result<(), Unexpected> {
         for _ in 0..operations {
             for line in black_box(&self.lines) {
-                line.add(self.amount);
+                line.fetch_add(self.amount, Ordering::AcqRel);
             }
             for line in black_box(&self.lines) {
-                line.subtract(self.amount);
+                line.fetch_sub(self.amount, Ordering::AcqRel);
             }
         }
         Ok(())

@@ -28,6 +28,20 @@ pub struct Managed<M> {
     pub manager: fn(&Setting) -> M,
 }
 
+/// An engine that wraps a resource manager with limits. `manager` creates one.
+pub fn managed<M: ResourceManager + 'static>(
+    name: &'static str,
+    about: &'static str,
+    manager: fn(&Setting) -> M,
+) -> Box<dyn Engine> {
+    Box::new(Managed {
+        name,
+        about,
+        has_limits: true,
+        manager,
+    })
+}
+
 impl<M: ResourceManager + 'static> Engine for Managed<M> {
     fn name(&self) -> &'static str {
         self.name

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 use tokio::sync::Semaphore;
 
-use super::chain::chains;
+use super::chain::{chains, room};
 use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::setting::{TIGHT_HELD, TIGHT_LIMIT};
 
 /// The chain of semaphores.
 pub struct Semaphores;
@@ -18,9 +17,6 @@ pub struct Semaphores;
 /// A semaphore that shares no cache line with another. Otherwise the result would depend on where the
 /// allocator puts the chains of several threads.
 type Scope = CachePadded<Semaphore>;
-
-/// The number of permits of a scope whose limit is never reached.
-const PLENTY: usize = 1 << 40;
 
 impl Engine for Semaphores {
     fn name(&self) -> &'static str {
@@ -46,20 +42,15 @@ impl Engine for Semaphores {
     }
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
-        // The memory that other peers hold is left out of the permits.
-        let system = match case.workload {
-            Workload::MemoryNearLimit => (TIGHT_LIMIT - TIGHT_HELD) as usize,
-            _ => PLENTY,
-        };
         let chain = |scopes: Vec<Arc<Scope>>| Chain {
             full: permits(&scopes),
             scopes,
         };
-        let chains = chains(
-            case,
-            || Scope::new(Semaphore::new(PLENTY)),
-            || Scope::new(Semaphore::new(system)),
-        );
+        let semaphore = |class| {
+            let permits = room(case, class) as usize;
+            Arc::new(Scope::new(Semaphore::new(permits)))
+        };
+        let chains = chains(case, semaphore);
         Ok(Box::new(Chains(chains.into_iter().map(chain).collect())))
     }
 }

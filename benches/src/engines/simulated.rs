@@ -1,7 +1,9 @@
 //! The engines on a simulated machine. Each has the name of the real one, and the same sources.
 
 use rcmgr_atomic_simulated::{Builder, Manager};
+use rcmgr_machine::AtomicU64;
 
+use super::combining::Combining;
 use super::floor::Floor;
 use super::managed::Managed;
 use crate::engine::Engine;
@@ -11,7 +13,7 @@ use crate::setting::Setting;
 /// The engines that can be simulated, in the order of the report.
 pub fn simulated_engines() -> Vec<Box<dyn Engine>> {
     vec![
-        Box::new(Floor::<rcmgr_machine::AtomicU64>::new()),
+        Box::new(Floor::<AtomicU64>::new()),
         Box::new(Managed {
             name: "atomic",
             about: "rcmgr-atomic with its defaults",
@@ -30,6 +32,9 @@ pub fn simulated_engines() -> Vec<Box<dyn Engine>> {
             has_limits: true,
             manager: MutexResourceManager::of,
         }),
+        super::sloppy::<AtomicU64>(),
+        super::striped::<AtomicU64>(),
+        Box::new(Combining::<AtomicU64>::new()),
     ]
 }
 

@@ -30,6 +30,7 @@ pub struct Line {
     pub name: String,
     /// The index of its colour and mark, the same in all charts.
     pub look: usize,
+    pub dashed: bool,
     pub points: Vec<Point>,
 }
 
@@ -118,7 +119,12 @@ fn apart(wanted: &[f64]) -> Vec<f64> {
 
 impl Line {
     fn draw(&self, svg: &mut Svg, x: &Axis, y: &Axis) {
-        let Self { name, look, points } = self;
+        let Self {
+            name,
+            look,
+            dashed,
+            points,
+        } = self;
         svg.add(format_args!(r#"<g class="look{look}">"#));
         let mut path = String::new();
         for Point {
@@ -132,7 +138,8 @@ impl Line {
             write!(path, "{command}{at:.1} {place:.1}").expect("text takes anything");
             svg.line("range", [at, y.place(range[0])], [at, y.place(range[1])]);
         }
-        svg.add(format_args!(r#"<path class="line" d="{path}"/>"#));
+        let class = if *dashed { "line dashed" } else { "line" };
+        svg.add(format_args!(r#"<path class="{class}" d="{path}"/>"#));
         for point in points {
             let (at, place) = (x.place(point.x), y.place(point.y));
             let Point { x, y, .. } = *point;

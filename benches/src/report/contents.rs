@@ -1,50 +1,46 @@
 //! The contents of a report, as plain data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::curves::Curve;
+use super::method::Method;
+use super::reality::{Beside, Order};
+use super::row::Row;
 use crate::case::{Sharing, Workload};
 use crate::machine::Machine;
 
-/// The results of a study.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The results of a study, measured or simulated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The machine that it ran on.
     pub machine: Machine,
     /// The method.
     pub method: Method,
+    /// The machine of the simulated rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated_machine: Option<rcmgr_machine::Machine>,
     /// The engines that took part.
     pub engines: Vec<EngineInfo>,
-    /// The results of each workload, by engine, sharing and threads.
+    /// The results of each workload, by engine, sharing and threads. Measured rows come first.
     pub rows: Vec<Row>,
     /// Memory reservations on one thread, by the number of scopes that are charged.
     pub by_scopes: Vec<Row>,
     /// The results of one thread, by the number of other live peers.
     pub by_peers: Vec<Row>,
-    /// Ratios between rows.
+    /// Ratios between measured rows.
     pub ratios: Vec<Ratio>,
+    /// The universal scalability law, fitted to throughput by threads.
+    pub curves: Vec<Curve>,
+    /// The scaling of simulated rows beside that of measured ones.
+    pub model: Vec<Beside>,
+    /// The order of the engines in simulated rows beside that in measured ones.
+    pub orders: Vec<Order>,
     /// The cases that were not measured, with the reason.
     pub left_out: Vec<LeftOut>,
 }
 
-/// The method.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Method {
-    /// The version of rcmgr.
-    pub version: String,
-    /// The start time, in seconds since 1970.
-    pub unix_time: u64,
-    /// The number of rounds that was requested.
-    pub rounds: usize,
-    /// The time of one measurement, in seconds; less if the time was short.
-    pub slice_seconds: f64,
-    /// The time of the whole study, in seconds.
-    pub took_seconds: f64,
-    /// The time to read the clock, in nanoseconds. All latencies include it.
-    pub clock_ns: u64,
-}
-
 /// An engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// Its name.
     pub name: String,
@@ -52,56 +48,8 @@ pub struct EngineInfo {
     pub about: String,
 }
 
-/// One case of one engine. Times are in nanoseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// The workload.
-    #[serde(serialize_with = "as_text")]
-    pub workload: Workload,
-    /// The engine.
-    pub engine: String,
-    /// The number of threads.
-    pub threads: usize,
-    /// The state that the threads shared.
-    #[serde(serialize_with = "as_text")]
-    pub sharing: Sharing,
-    /// The number of scopes that a reservation was charged on, if this row is from that list.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scopes: Option<usize>,
-    /// The number of other live peers, if this row is from that list.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peers: Option<usize>,
-    /// Wall time divided by the operations of all threads: the median of the rounds.
-    pub ns_per_op: f64,
-    /// The operations of all rounds.
-    pub ops: u64,
-    /// The median latency.
-    pub p50_ns: u64,
-    /// The 99th percentile of the latency.
-    pub p99_ns: u64,
-    /// The 99.9th percentile of the latency.
-    pub p999_ns: u64,
-    /// The interquartile range of the rounds' `ns_per_op`, divided by the median. `None` after a
-    /// single round.
-    pub spread: Option<f64>,
-    /// The number of measured rounds.
-    pub rounds: usize,
-}
-
-impl Row {
-    /// The throughput of all threads, in millions of operations a second.
-    pub fn mops(&self) -> f64 {
-        1e3 / self.ns_per_op
-    }
-
-    /// Half of the spread, at most one half: the length of a bar on each side of a point.
-    pub(super) fn half_spread(&self) -> f64 {
-        self.spread.unwrap_or(0.0).min(1.0) / 2.0
-    }
-}
-
 /// A case that was not measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// A description in one sentence.
     pub what: String,
@@ -109,42 +57,8 @@ pub struct LeftOut {
     pub why: String,
 }
 
-impl Report {
-    /// The smallest number of rounds of any case. It is less than requested if the time was over
-    /// before.
-    pub fn least_rounds(&self) -> usize {
-        let all = self
-            .rows
-            .iter()
-            .chain(&self.by_scopes)
-            .chain(&self.by_peers);
-        all.map(|row| row.rounds).min().unwrap_or(0)
-    }
-
-    /// The row of this case, if it was measured.
-    pub fn row(
-        &self,
-        workload: Workload,
-        engine: &str,
-        sharing: Sharing,
-        threads: usize,
-    ) -> Option<&Row> {
-        self.rows.iter().find(|row| {
-            row.workload == workload
-                && row.engine == engine
-                && row.sharing == sharing
-                && row.threads == threads
-        })
-    }
-}
-
-/// The engines' names.
-pub(super) fn names(report: &Report) -> impl Iterator<Item = String> {
-    report.engines.iter().map(|engine| engine.name.clone())
-}
-
 /// The ratio of two rows of one run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
     /// The case, such as `memory, 1 thread`.
     pub of: String,
@@ -154,9 +68,129 @@ pub struct Ratio {
     pub value: f64,
 }
 
-pub fn as_text<S: serde::Serializer>(
-    name: &impl std::fmt::Display,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(name)
+impl Report {
+    /// The smallest number of rounds of any measured case. It is less than requested if the time was over
+    /// before.
+    pub fn least_rounds(&self) -> usize {
+        let measured = self.all_rows().filter(|(_, row)| !row.simulated);
+        measured.map(|(_, row)| row.rounds).min().unwrap_or(0)
+    }
+
+    /// All rows, each with the name of its list: `threads`, `scopes` or `peers`.
+    pub fn all_rows(&self) -> impl Iterator<Item = (&'static str, &Row)> {
+        let lists = [
+            ("threads", &self.rows),
+            ("scopes", &self.by_scopes),
+            ("peers", &self.by_peers),
+        ];
+        lists
+            .into_iter()
+            .flat_map(|(list, rows)| rows.iter().map(move |row| (list, row)))
+    }
+
+    /// The measured row of this case, if there is one.
+    pub fn row(
+        &self,
+        workload: Workload,
+        engine: &str,
+        sharing: Sharing,
+        threads: usize,
+    ) -> Option<&Row> {
+        self.find(workload, engine, sharing, threads, false)
+    }
+
+    /// The simulated row of this case, if there is one.
+    pub fn simulated_row(
+        &self,
+        workload: Workload,
+        engine: &str,
+        sharing: Sharing,
+        threads: usize,
+    ) -> Option<&Row> {
+        self.find(workload, engine, sharing, threads, true)
+    }
+
+    /// The row of the same case as this one, for another engine and number of threads: measured if this one
+    /// is measured, simulated if it is simulated.
+    pub fn row_beside(&self, row: &Row, engine: &str, threads: usize) -> Option<&Row> {
+        self.find(row.workload, engine, row.sharing, threads, row.simulated)
+    }
+
+    fn find(
+        &self,
+        workload: Workload,
+        engine: &str,
+        sharing: Sharing,
+        threads: usize,
+        simulated: bool,
+    ) -> Option<&Row> {
+        self.rows.iter().find(|row| {
+            row.workload == workload
+                && row.engine == engine
+                && row.sharing == sharing
+                && row.threads == threads
+                && row.simulated == simulated
+        })
+    }
+
+    /// Whether any row is simulated.
+    pub fn has_simulated(&self) -> bool {
+        self.rows.iter().any(|row| row.simulated)
+    }
+
+    /// Whether any row is measured.
+    pub fn has_measured(&self) -> bool {
+        self.all_rows().any(|(_, row)| !row.simulated)
+    }
+}
+
+/// The engines' names.
+pub(super) fn names(report: &Report) -> impl Iterator<Item = String> {
+    report.engines.iter().map(|engine| engine.name.clone())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::report::method::Method;
+
+    /// A report of one engine with these rows.
+    pub fn report(rows: Vec<Row>) -> Report {
+        let mut engines: Vec<EngineInfo> = Vec::new();
+        for row in &rows {
+            if !engines.iter().any(|engine| engine.name == row.engine) {
+                engines.push(EngineInfo {
+                    name: row.engine.clone(),
+                    about: "'quoted'".to_owned(),
+                });
+            }
+        }
+        let simulated = rows.iter().any(|row| row.simulated);
+        let machine = Machine {
+            cores: 64,
+            ..Machine::default()
+        };
+        Report {
+            curves: crate::report::curves::curves(&rows, machine.cores),
+            model: crate::report::reality::beside(&rows, 1),
+            orders: crate::report::reality::orders(&rows),
+            simulated_machine: simulated
+                .then(|| rcmgr_machine::Machine::shipped("desktop"))
+                .flatten(),
+            machine,
+            method: Method {
+                rounds: 1,
+                slice_seconds: 1.0,
+                took_seconds: 1.0,
+                clock_ns: 20,
+                ..Method::begin(1)
+            },
+            engines,
+            rows,
+            by_scopes: Vec::new(),
+            by_peers: Vec::new(),
+            ratios: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
 }

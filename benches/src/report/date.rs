@@ -18,6 +18,16 @@ pub fn date(unix_time: u64) -> String {
     format!("{year}-{:02}-{:02}", month + 1, days + 1)
 }
 
+/// The date and the time of day, in UTC: `2026-11-22 14:05:09 UTC`.
+pub fn date_and_time(unix_time: u64) -> String {
+    let [hours, minutes, seconds] = [3600, 60, 1].map(|unit| unix_time % 86_400 / unit);
+    let (minutes, seconds) = (minutes % 60, seconds % 60);
+    format!(
+        "{} {hours:02}:{minutes:02}:{seconds:02} UTC",
+        date(unix_time)
+    )
+}
+
 fn length(year: u64) -> u64 {
     let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     365 + u64::from(leap)
@@ -34,5 +44,6 @@ mod tests {
         assert_eq!(date(1_795_334_400), "2026-11-22");
         assert_eq!(date(4_107_542_399), "2100-02-28");
         assert_eq!(date(4_107_542_400), "2100-03-01");
+        assert_eq!(date_and_time(951_831_549), "2000-02-29 13:39:09 UTC");
     }
 }

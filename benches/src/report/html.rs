@@ -1,10 +1,11 @@
 //! The report as a web page with plots. The page needs no other file.
 
 use super::chart::{Chart, Line};
-use super::contents::{Report, Row, names};
-use super::date::date;
+use super::contents::{Report, names};
+use super::model_page;
 use super::page::{Page, Table};
-use super::plots::{OFF_SCALE, Shown, by_threads, points};
+use super::plots::{OFF_SCALE, SIMULATED, Shown, by_threads, points};
+use super::row::Row;
 use super::scale::{Scale, short};
 use crate::case::{Sharing, Workload};
 
@@ -25,6 +26,8 @@ pub fn write(report: &Report) -> String {
     }
     scopes(&mut page, report);
     peers(&mut page, report);
+    model_page::laws(&mut page, report);
+    model_page::beside_reality(&mut page, report);
     ratios(&mut page, report);
     left_out(&mut page, report);
     page.add("</main>\n</body>\n</html>");
@@ -34,40 +37,34 @@ pub fn write(report: &Report) -> String {
 fn head(page: &mut Page, report: &Report) {
     let method = &report.method;
     page.element("h1", "What rcmgr costs");
-    let when = date(method.unix_time);
     page.paragraph(
         "lead",
         &format!(
-            "A run of rcmgr study, version {}, on {when}.",
-            method.version
+            "A run of rcmgr study, version {}, on {}.",
+            method.version, method.date
         ),
     );
-    let times = match (report.least_rounds(), method.rounds) {
-        (least, asked) if least < asked => format!("{least} to {asked} times"),
-        (_, 1) => "once".to_owned(),
-        (_, asked) => format!("{asked} times"),
-    };
     page.add("<dl>");
     let mut fact = |name: &str, value: &str| {
         page.element("dt", name);
         page.element("dd", value);
     };
     fact("Machine", &report.machine.describe());
-    fact(
-        "Method",
-        &format!(
-            "Each case was measured {} for {:.0} ms; each round measured all cases of all engines \
-             once. Each thread is pinned to its own core as long as there are enough cores. The \
-             time per operation is wall time divided by the operations of all threads: the median \
-             of the rounds, with the interquartile range. Latencies are from a separate run that \
-             timed one operation in four; they include {} ns to read the clock. The study took \
-             {:.0} s.",
-            times,
-            method.slice_seconds * 1e3,
-            method.clock_ns,
-            method.took_seconds,
-        ),
-    );
+    if let Some(machine) = &report.simulated_machine {
+        let (name, about) = (&machine.name, &machine.about);
+        fact("Simulated machine", &format!("{name}: {about}"));
+    }
+    fact("Build", &method.describe_build());
+    fact("Arguments", &method.arguments.join(" "));
+    if report.has_measured() {
+        fact("Method", &measured(report));
+    }
+    if report.has_simulated() {
+        let simulated = "Rows in italics and dashed lines are simulated. Values are real, and time \
+                         is simulated: that of cache lines between the cores of the simulated \
+                         machine. The work between accesses is measured on one real thread.";
+        fact("Simulation", simulated);
+    }
     for engine in &report.engines {
         fact(&engine.name, &engine.about);
     }
@@ -75,6 +72,33 @@ fn head(page: &mut Page, report: &Report) {
         fact(&format!("sharing {sharing}"), sharing.about());
     }
     page.add("</dl>");
+}
+
+/// The method of measured rows, in some sentences.
+fn measured(report: &Report) -> String {
+    let method = &report.method;
+    let times = match (report.least_rounds(), method.rounds) {
+        (least, _) if report.has_simulated() => format!("{least} times or more"),
+        (least, asked) if least < asked => format!("{least} to {asked} times"),
+        (_, 1) => "once".to_owned(),
+        (_, asked) => format!("{asked} times"),
+    };
+    let order = match report.has_simulated() {
+        true => "beside its simulation",
+        false => "in rounds of all cases of all engines",
+    };
+    format!(
+        "Each case was measured {times} for {:.0} ms, {order}. Each thread is pinned to its own core \
+         as long as there are enough cores. The time per operation is wall time divided by the \
+         operations of all threads: the median of these measurements, with the 95 % confidence \
+         interval of a bootstrap (seed {}). CPU time is that of all threads. Latencies are from a \
+         separate run that timed one operation in four; they include {} ns to read the clock. The \
+         study took {:.0} s.",
+        method.slice_seconds * 1e3,
+        method.seed,
+        method.clock_ns,
+        method.took_seconds,
+    )
 }
 
 /// All workloads on one thread. Sharing makes no difference there, so the first row is used.
@@ -127,16 +151,29 @@ fn one_workload(page: &mut Page, report: &Report, workload: Workload) {
         .iter()
         .map(|(sharing, threads)| format!("{sharing} {threads}"));
     let mut table = Table::new(["ns per operation".to_owned()].into_iter().chain(titles));
-    for engine in names(report) {
-        let of = |&(sharing, threads): &(Sharing, usize)| {
-            cell(report.row(workload, &engine, sharing, threads))
-        };
-        let cells: Vec<_> = columns.iter().map(of).collect();
-        if cells.iter().any(|cell| cell != NO_ROW) {
-            table.row(&engine, cells.into_iter());
+    type Find = for<'r> fn(&'r Report, Workload, &str, Sharing, usize) -> Option<&'r Row>;
+    type Time = fn(&Row) -> Option<f64>;
+    let kinds: [(_, _, Find, Time); 3] = [
+        ("", "", Report::row, |row| Some(row.ns_per_op)),
+        ("", ", CPU time", Report::row, |row| row.cpu_ns_per_op),
+        ("simulated", SIMULATED, Report::simulated_row, |row| {
+            Some(row.ns_per_op)
+        }),
+    ];
+    for (class, mark, find, shown) in kinds {
+        for engine in names(report) {
+            let of = |&(sharing, threads): &(Sharing, usize)| {
+                let row = find(report, workload, &engine, sharing, threads);
+                row.and_then(shown).map_or(NO_ROW.to_owned(), nanos)
+            };
+            let cells: Vec<_> = columns.iter().map(of).collect();
+            if cells.iter().any(|cell| cell != NO_ROW) {
+                table.row_of_class(class, &format!("{engine}{mark}"), cells.into_iter());
+            }
         }
     }
     page.add(table.finish());
+    model_page::causes(page, report, workload);
     page.add("</section>");
 }
 
@@ -179,6 +216,7 @@ fn scopes(page: &mut Page, report: &Report) {
         ),
         name: engine,
         look,
+        dashed: false,
     });
     let chart = Chart {
         title: "memory".to_owned(),
@@ -213,6 +251,7 @@ fn peers(page: &mut Page, report: &Report) {
                 points: points(&report.by_peers, is_its, |row| row.peers),
                 name: workload.to_string(),
                 look,
+                dashed: false,
             }
         });
         let lines: Vec<_> = lines.filter(|line| !line.points.is_empty()).collect();
@@ -263,66 +302,35 @@ fn left_out(page: &mut Page, report: &Report) {
 const NO_ROW: &str = "–";
 
 fn cell(row: Option<&Row>) -> String {
-    row.map_or(NO_ROW.to_owned(), |row| match row.ns_per_op {
+    row.map_or(NO_ROW.to_owned(), |row| nanos(row.ns_per_op))
+}
+
+fn nanos(ns: f64) -> String {
+    match ns {
         ns @ ..10.0 => format!("{ns:.2}"),
         ns @ ..100.0 => format!("{ns:.1}"),
         ns => format!("{ns:.0}"),
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::contents::tests::report;
+    use super::super::row::tests::{row, simulated};
     use super::*;
-    use crate::machine::Machine;
-    use crate::report::contents::{EngineInfo, Method};
 
-    fn report(rows: Vec<Row>) -> Report {
-        Report {
-            machine: Machine {
-                cpu: Some("<script>alert(\"&\")</script>".to_owned()),
-                ..Machine::default()
-            },
-            method: Method {
-                version: "0".to_owned(),
-                unix_time: 0,
-                rounds: 1,
-                slice_seconds: 1.0,
-                took_seconds: 1.0,
-                clock_ns: 20,
-            },
-            engines: vec![EngineInfo {
-                name: "a<b".to_owned(),
-                about: "'quoted'".to_owned(),
-            }],
-            rows,
-            by_scopes: Vec::new(),
-            by_peers: Vec::new(),
-            ratios: Vec::new(),
-            left_out: Vec::new(),
-        }
-    }
-
-    fn row(threads: usize) -> Row {
-        Row {
-            workload: Workload::Memory,
-            engine: "a<b".to_owned(),
-            threads,
-            sharing: Sharing::Path,
-            scopes: None,
-            peers: None,
-            ns_per_op: 100.0,
-            ops: 1,
-            p50_ns: 1,
-            p99_ns: 2,
-            p999_ns: 3,
-            spread: None,
-            rounds: 1,
-        }
+    fn of(threads: &[usize]) -> Report {
+        let rows = threads
+            .iter()
+            .map(|&threads| row(Workload::Memory, "a<b", threads, &[100.0]));
+        let mut report = report(rows.collect());
+        report.machine.cpu = Some("<script>alert(\"&\")</script>".to_owned());
+        report
     }
 
     #[test]
     fn names_in_the_page_stay_text() {
-        let page = write(&report(vec![row(1), row(2)]));
+        let page = write(&of(&[1, 2]));
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
         assert!(
             page.contains("a&lt;b, 2: 10</title>"),
@@ -333,7 +341,38 @@ mod tests {
 
     #[test]
     fn a_plot_needs_more_than_one_number_of_threads() {
-        assert!(!write(&report(vec![row(1)])).contains("<svg"));
-        assert!(!write(&report(Vec::new())).contains("<section>"));
+        assert!(!write(&of(&[1])).contains("<svg"));
+        assert!(!write(&of(&[])).contains("<section>"));
+    }
+
+    /// Scaling 1 in reality, and this one in the simulation.
+    fn beside(simulation: f64) -> String {
+        let memory = Workload::Memory;
+        write(&report(vec![
+            row(memory, "atomic", 1, &[20.0]),
+            row(memory, "atomic", 2, &[20.0]),
+            simulated(memory, "atomic", 1, 20.0),
+            simulated(memory, "atomic", 2, 20.0 / simulation),
+        ]))
+    }
+
+    #[test]
+    fn a_simulated_scaling_that_is_off_is_marked_in_red() {
+        let red = "<td class=\"off\">";
+        assert!(beside(2.0).contains("<td class=\"off\">2.00</td>"));
+        assert!(!beside(1.1).contains(red) && beside(1.1).contains("<td>1.10</td>"));
+    }
+
+    #[test]
+    fn simulated_rows_and_lines_are_marked_and_have_their_causes() {
+        let page = beside(1.0);
+        assert!(
+            page.contains("<tr class=\"simulated\">\n<th>atomic (s)</th>"),
+            "{page}"
+        );
+        assert!(page.contains("class=\"line dashed\"") && page.contains("class=\"line\""));
+        assert!(page.contains("system at node.rs:1, &quot;quoted&quot; &lt;b&gt;"));
+        let measured = write(&of(&[1, 2]));
+        assert!(!measured.contains("class=\"line dashed") && !measured.contains("(s)"));
     }
 }

@@ -29,6 +29,25 @@ impl Page {
 /// A table: each row has a name on the left, then cells.
 pub struct Table(Page);
 
+/// A cell, with a class of the style sheet or an empty one.
+pub struct Cell {
+    text: String,
+    class: &'static str,
+}
+
+impl Cell {
+    pub fn of_class(class: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { text, class }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::of_class("", text)
+    }
+}
+
 impl Table {
     pub fn new(titles: impl Iterator<Item = String>) -> Self {
         let mut page = Page::default();
@@ -38,16 +57,37 @@ impl Table {
         Self(page)
     }
 
-    pub fn row(&mut self, name: &str, cells: impl Iterator<Item = String>) {
-        self.0.add("<tr>");
+    pub fn row(&mut self, name: &str, cells: impl Iterator<Item = impl Into<Cell>>) {
+        self.row_of_class("", name, cells);
+    }
+
+    pub fn row_of_class(
+        &mut self,
+        class: &'static str,
+        name: &str,
+        cells: impl Iterator<Item = impl Into<Cell>>,
+    ) {
+        self.0.add(format_args!("<tr{}>", attribute(class)));
         self.0.element("th", name);
-        cells.for_each(|cell| self.0.element("td", &cell));
+        for cell in cells {
+            let Cell { text, class } = cell.into();
+            let text = escape(&text);
+            self.0
+                .add(format_args!("<td{}>{text}</td>", attribute(class)));
+        }
         self.0.add("</tr>");
     }
 
     pub fn finish(mut self) -> String {
         self.0.add("</tbody>\n</table></div>");
         self.0.0
+    }
+}
+
+fn attribute(class: &str) -> String {
+    match class {
+        "" => String::new(),
+        class => format!(" class=\"{class}\""),
     }
 }
 

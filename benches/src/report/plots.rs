@@ -1,7 +1,8 @@
 //! Converts the rows of a report to lines of charts.
 
 use super::chart::{Chart, Line, Point};
-use super::contents::{Report, Row, names};
+use super::contents::{Report, names};
+use super::row::Row;
 use super::scale::Scale;
 use crate::case::{Sharing, Workload};
 
@@ -16,14 +17,15 @@ pub enum Shown {
     Latency,
 }
 
-/// A chart with a line for each engine, over the number of threads.
+/// The mark of a simulated line, beside its dashes.
+pub const SIMULATED: &str = " (s)";
+
+/// A chart with a line for each engine, over the number of threads. Simulated lines are dashed.
 pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: Shown) -> Chart {
     let point = |row: &Row| match shown {
         Shown::Throughput => {
-            // The bar covers half of the interquartile range on each side.
-            let part = row.half_spread();
-            let y = row.mops();
-            (y, [y / (1.0 + part), y / (1.0 - part)])
+            let [low, high] = row.range();
+            (row.mops(), [1e3 / high, 1e3 / low])
         }
         Shown::Latency => {
             let [low, y, high] = [row.p50_ns, row.p99_ns, row.p999_ns].map(|ns| ns as f64);
@@ -31,9 +33,11 @@ pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: 
         }
     };
     let hidden = |engine: &str| shown == Shown::Throughput && engine == OFF_SCALE;
-    let of_engine = |(look, engine): (usize, String)| {
+    let line = |(look, engine): (usize, String), simulated: bool| {
         let rows = report.rows.iter().filter(|row| {
-            (row.workload, row.sharing) == (workload, sharing) && row.engine == engine
+            (row.workload, row.sharing) == (workload, sharing)
+                && row.engine == engine
+                && row.simulated == simulated
         });
         let points = rows.map(|row| {
             let (y, range) = point(row);
@@ -42,14 +46,25 @@ pub fn by_threads(report: &Report, workload: Workload, sharing: Sharing, shown: 
         });
         Line {
             points: points.collect(),
-            name: engine,
+            name: if simulated {
+                engine + SIMULATED
+            } else {
+                engine
+            },
             look,
+            dashed: simulated,
         }
     };
-    let lines = names(report)
-        .enumerate()
-        .filter(|(_, engine)| !hidden(engine));
-    let lines = lines.map(of_engine).filter(|line| !line.points.is_empty());
+    let engines = || {
+        names(report)
+            .enumerate()
+            .filter(|(_, engine)| !hidden(engine))
+    };
+    let measured = engines().map(|engine| line(engine, false));
+    let simulated = engines().map(|engine| line(engine, true));
+    let lines = measured
+        .chain(simulated)
+        .filter(|line| !line.points.is_empty());
     let (what, y_name) = match shown {
         Shown::Throughput => ("throughput", "million operations a second"),
         Shown::Latency => ("latency", "ns, p99; bar from p50 to p99.9"),
@@ -71,12 +86,10 @@ pub fn points(
     number: fn(&Row) -> Option<usize>,
 ) -> Vec<Point> {
     let point = |row: &Row| {
-        let y = row.ns_per_op;
-        let part = row.half_spread();
         Some(Point {
             x: number(row)? as f64,
-            y,
-            range: [y * (1.0 - part), y * (1.0 + part)],
+            y: row.ns_per_op,
+            range: row.range(),
         })
     };
     rows.iter()

@@ -1,6 +1,7 @@
 //! Ratios between rows. Unlike times, they can be compared between machines.
 
-use super::contents::{Ratio, Row};
+use super::contents::Ratio;
+use super::row::Row;
 use crate::case::{Sharing, Workload};
 
 /// The ratios that the engine is judged by, if their rows exist.
@@ -111,24 +112,11 @@ fn peers(by_peers: &[Row], ratios: &mut Vec<Ratio>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::tests::row as measured;
     use super::*;
 
     fn row(workload: Workload, engine: &str, threads: usize, ns_per_op: f64) -> Row {
-        Row {
-            workload,
-            engine: engine.to_owned(),
-            threads,
-            sharing: Sharing::Path,
-            scopes: None,
-            peers: None,
-            ns_per_op,
-            ops: 1,
-            p50_ns: 1,
-            p99_ns: 1,
-            p999_ns: 1,
-            spread: None,
-            rounds: 1,
-        }
+        measured(workload, engine, threads, &[ns_per_op])
     }
 
     #[test]

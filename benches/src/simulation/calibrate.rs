@@ -22,7 +22,7 @@ const OPERATIONS: u64 = 2000;
 /// The hand-overs of a measurement to a parked thread: each takes microseconds.
 const WAKE_UPS: usize = 300;
 
-/// Invalidating one more copy, and a line that no core has, are not measured. These are the costs of
+/// Invalidating one more copy, how far a core looks ahead, and a line that no core has, are not measured. These are the costs of
 /// the machine that the others are measured for.
 const BASE: &str = "two-core-vm";
 
@@ -30,17 +30,26 @@ const BASE: &str = "two-core-vm";
 pub fn calibrate() -> Machine {
     let about = RealMachine::detect().describe();
     let one = one_core();
-    let transfer = rounded((shortest(hand_over) - one.ns.update).max(0.0));
+    let hand_over = shortest(hand_over);
+    let transfer = rounded((hand_over - one.ns.update).max(0.0));
+    // Two cores that update the same word in a loop take the line from each other in the time of a
+    // hand-over. Each updates it once, and again until the request of the other one arrives. Threads
+    // that do not run at once are faster: the median is of those that do.
+    let updates = hand_over / median(&[0; ROUNDS].map(|_| contended()));
+    let kept = rounded(((updates - 1.0) * one.ns.update).max(0.0));
     // A thread that wakes another works on after `wake`; the rest is the time until that one runs.
     let [wake, woken] = wake_up();
     Machine {
         name: "this-machine".to_owned(),
         about: format!("Two cores, measured: {about}."),
-        sources: vec!["rcmgr study --calibrate; invalidate and memory are estimates".to_owned()],
+        sources: vec![
+            "rcmgr study --calibrate; invalidate, ahead and memory are estimates".to_owned(),
+        ],
         ns: Costs {
             within_cluster: transfer,
             within_socket: transfer,
             across_sockets: transfer,
+            kept,
             wake: rounded(wake),
             wake_latency: rounded((woken - wake).max(0.0)),
             ..one.ns
@@ -101,6 +110,17 @@ fn hand_over() -> f64 {
         }
     };
     per(in_turns(&take_turns), 2 * OPERATIONS)
+}
+
+/// The time of an update of a word that two threads update, by the updates of both.
+fn contended() -> f64 {
+    let word = CachePadded::new(AtomicU64::new(0));
+    let update = |_| {
+        for _ in 0..OPERATIONS {
+            word.fetch_add(1, Ordering::AcqRel);
+        }
+    };
+    per(in_turns(&update), 2 * OPERATIONS)
 }
 
 /// Runs it on two threads, one of which begins. The time from the start of both to the end.

@@ -6,13 +6,14 @@ use rcmgr_machine::{Machine, Simulation, Time};
 
 use crate::case::Case;
 use crate::engine::{Engine, Unexpected};
-use crate::measure::{throughput, warm_up};
-use crate::stats::median;
+use crate::measure::{Slice, latency, throughput, warm_up};
+use crate::report::Rounds;
+use crate::study::percentiles;
 
 use super::case::run;
 
 const WARM_UP: Duration = Duration::from_millis(3);
-const SLICE: Duration = Duration::from_millis(1);
+pub const SLICE: Duration = Duration::from_millis(1);
 
 /// Measurements go on until so many are undisturbed, or until there are so many in all.
 const ENOUGH: usize = 15;
@@ -32,26 +33,31 @@ pub struct Work {
     pub before_access: Time,
 }
 
-/// The time of a case on real threads, divided by the operations of all of them, in nanoseconds: the
-/// median of the measurements in which no thread was preempted, if there are enough.
+/// The measurements of a case on real threads: those in which no thread was preempted, if there are enough.
 ///
 /// # Errors
 ///
 /// [`Unexpected`], if an operation had another result than expected.
-pub fn measured(engine: &dyn Engine, case: &Case) -> Result<f64, Unexpected> {
+pub fn measured(engine: &dyn Engine, case: &Case) -> Result<Rounds, Unexpected> {
     let setup = engine.set_up(case)?;
     let mut workers = setup.workers(case)?;
     let batch = warm_up(&mut workers, WARM_UP)?;
-    let [mut all, mut undisturbed] = [Vec::new(), Vec::new()];
-    while undisturbed.len() < ENOUGH && all.len() < MOST {
-        let slice = throughput(&mut workers, batch, SLICE)?;
-        all.push(slice.ns_per_op());
-        undisturbed.extend(slice.undisturbed.then(|| slice.ns_per_op()));
+    let mut all: Vec<Slice> = Vec::new();
+    let undisturbed = |all: &[Slice]| all.iter().filter(|slice| slice.undisturbed).count();
+    while undisturbed(&all) < ENOUGH && all.len() < MOST {
+        all.push(throughput(&mut workers, batch, SLICE)?);
+    }
+    let is_enough = undisturbed(&all) >= LEAST;
+    let mut rounds = Rounds {
+        latencies: percentiles(&latency(&mut workers, WARM_UP)?),
+        ..Rounds::default()
+    };
+    for slice in all.iter().filter(|slice| slice.undisturbed || !is_enough) {
+        rounds.add(slice);
     }
     drop(workers);
     setup.end()?;
-    let is_enough = undisturbed.len() >= LEAST;
-    Ok(median(if is_enough { &undisturbed } else { &all }))
+    Ok(rounds)
 }
 
 impl Work {

@@ -75,6 +75,11 @@ impl Connection {
         self.leaf.record_opened();
     }
 
+    /// Whether it is charged on the allowlisted scopes.
+    pub(super) fn is_allowlisted(&self) -> bool {
+        self.leaf.path().kind() == PathKind::AllowlistedConnection
+    }
+
     /// Whether the connection may stay on its path when the remote turns out to be this peer.
     fn may_stay(&self, path: &Path, peer: &PeerId) -> bool {
         let allowed = |endpoint| path.home().addresses().allowlist().allows(peer, endpoint);

@@ -219,7 +219,7 @@ impl Manager {
     }
 
     /// The path of a connection from here that the allowlist lets in, if it lists the endpoint.
-    fn allowlisted_path(&self, endpoint: Endpoint) -> Option<&Use<Path>> {
+    pub(super) fn allowlisted_path(&self, endpoint: Endpoint) -> Option<&Use<Path>> {
         match self.engine.addresses().allowlist().listing(endpoint) {
             Listing::NotListed => None,
             Listing::SomePeers => Some(&self.unproven_opened),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rcmgr_core::{Direction, Error, PeerId, Result, ScopeClass, StreamScope};
 
 use super::inherent::scope_methods;
+use super::kept_scopes::KeptScopes;
 use super::leaf_handle::leaf_handle;
 use crate::counters::Slot;
 use crate::engine::Path;
@@ -97,6 +98,25 @@ impl Stream {
     /// As [`StreamScope::set_service`].
     pub fn set_service(&self, service: &str) -> Result<()> {
         StreamScope::set_service(self, service)
+    }
+
+    /// Keeps the scopes that the stream is charged on now, until the result is dropped: for peers that
+    /// open one stream after the other. [`KeptScopes`] says what that means.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ScopeClosed`] if the stream is closed.
+    ///
+    /// # Panics
+    ///
+    /// If 2³¹ results for the same scopes were forgotten (`mem::forget`).
+    pub fn keep_scopes(&self) -> Result<KeptScopes> {
+        let kept = match self.leaf.is_closed() {
+            true => None,
+            // The path has no use if the stream is closed meanwhile.
+            false => KeptScopes::of(self.leaf.path()),
+        };
+        kept.ok_or_else(|| self.leaf.closed())
     }
 
     /// Gives back all that the stream holds, once. A second call does nothing. Dropping it does the

@@ -48,9 +48,18 @@ impl RefusalCounts {
 
     /// Prepares for several threads. Earlier counts stay where they are.
     pub fn spread(&self) {
+        self.spread_over(PerThread::new);
+    }
+
+    /// The same with a few shards, whatever the machine: for a scope whose number a remote decides.
+    pub fn spread_a_little(&self) {
+        self.spread_over(PerThread::few);
+    }
+
+    fn spread_over(&self, shards: fn(fn() -> Counts) -> PerThread<Counts>) {
         if self.shards.get().is_none() {
             // Another thread may have been faster: then its shards stay.
-            let _ = self.shards.set(Box::new(PerThread::new(zeros)));
+            let _ = self.shards.set(Box::new(shards(zeros)));
         }
     }
 

@@ -256,9 +256,9 @@ impl Node {
         .into()
     }
 
-    /// Prepares for several threads that are refused at once.
+    /// Prepares for several threads that are refused at once. There may be many nodes like this one.
     pub fn spread_refusals(&self) {
-        self.refusals.spread();
+        self.refusals.spread_a_little();
     }
 
     /// All charges, credit included.

@@ -23,7 +23,12 @@ pub fn order_seq_cst_accesses() {
 
 /// One shard, so that all threads contend for it. With one for each thread there would be no race
 /// to explore.
-pub const SHARDS: usize = 1;
+pub const FIRST_SHARDS: usize = 1;
+
+/// The number of shards.
+pub fn shards() -> usize {
+    FIRST_SHARDS
+}
 
 /// Nothing: only a simulated machine wants to know of allocated values.
 pub fn allocated<T>(_: &T) {}

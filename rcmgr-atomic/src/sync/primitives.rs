@@ -12,8 +12,22 @@ pub use parking_lot::{Mutex, MutexGuard};
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 pub use std::sync::OnceLock;
 
-/// The number of shards of a value that threads would otherwise contend for.
-pub const SHARDS: usize = 8;
+/// The shards that every machine has, of a value that threads would otherwise contend for.
+pub const FIRST_SHARDS: usize = 8;
+
+/// The most shards. A larger machine has several cores for each: a path that lends has two cache lines
+/// for each shard, and whoever adds up its credit visits all of them.
+const MOST_SHARDS: usize = 64;
+
+/// The number of shards on this machine: one for each core, rounded up to a power of two. A small
+/// machine has more, because its threads may outnumber its cores.
+pub fn shards() -> usize {
+    static SHARDS: OnceLock<usize> = OnceLock::new();
+    *SHARDS.get_or_init(|| {
+        let cores = cores().next_power_of_two();
+        cores.clamp(FIRST_SHARDS, MOST_SHARDS)
+    })
+}
 
 thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -23,18 +37,20 @@ thread_local! {
 #[inline]
 pub fn thread_shard() -> usize {
     match SHARD.get() {
-        shard if shard < SHARDS => shard,
-        _ => take_shard(),
+        shard if shard < FIRST_SHARDS => shard,
+        _ => further_shard(),
     }
 }
 
-#[cold]
-fn take_shard() -> usize {
+/// The shard of a thread that has none yet, or one that only a larger machine has.
+#[inline(never)]
+fn further_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: the number only spreads threads over shards.
-    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    SHARD.set(shard);
-    shard
+    if SHARD.get() == usize::MAX {
+        // Relaxed: the number only spreads threads over shards.
+        SHARD.set(NEXT.fetch_add(1, Ordering::Relaxed) % shards());
+    }
+    SHARD.get()
 }
 
 /// The number of cores.

@@ -9,12 +9,21 @@ pub use rcmgr_machine::{
     OnceLock, Ordering, allocated, cores, fence, name_memory,
 };
 
-/// The number of shards of a value that threads would otherwise contend for.
-pub const SHARDS: usize = 8;
+/// The shards that every machine has, of a value that threads would otherwise contend for.
+pub const FIRST_SHARDS: usize = 8;
+
+/// The most shards.
+const MOST_SHARDS: usize = 64;
+
+/// The number of shards on the simulated machine: one for each core, rounded up to a power of two.
+pub fn shards() -> usize {
+    let cores = cores().next_power_of_two();
+    cores.clamp(FIRST_SHARDS, MOST_SHARDS)
+}
 
 /// The shard of this core.
 pub fn thread_shard() -> usize {
-    rcmgr_machine::current_core().unwrap_or(0) % SHARDS
+    rcmgr_machine::current_core().unwrap_or(0) % shards()
 }
 
 /// A hasher with the same seed in every run, so that runs are the same.

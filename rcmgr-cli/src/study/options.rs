@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(value_parser = names::<Sharing>(Sharing::ALL.iter().map(|one| one.as_str())))]
     pub sharing: Vec<Sharing>,
 
-    /// Number of measurements of each case; 7 by default, 3 with --quick. There are fewer if the
+    /// Number of measurements of each case; 7 by default, 5 with --quick. There are fewer if the
     /// time is over before
     #[arg(long, value_parser = value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
@@ -57,7 +57,7 @@ pub struct Options {
     /// Simulate a machine with many cores in place of measuring this one: the numbers of cores, such
     /// as cores=1,2,8,64. About a second for each case
     #[arg(long, value_name = "cores=N,...")]
-    #[arg(conflicts_with_all = ["threads", "rounds", "seconds", "peers", "quick", "csv", "html"])]
+    #[arg(conflicts_with_all = ["threads", "rounds", "seconds", "peers", "quick"])]
     pub simulate: Option<Cores>,
 
     /// The simulated machine: two-core-vm, desktop, one-socket, two-socket, or a file (.toml)
@@ -70,18 +70,24 @@ pub struct Options {
     #[arg(value_parser = machine)]
     pub machine: Machine,
 
-    /// Measure each case on real threads, too, as far as this machine has the cores. Meaningful for a
-    /// machine from --calibrate
+    /// Measure each case on real threads, too, as far as this machine has the cores, and show the model
+    /// beside reality. Meaningful for a machine from --calibrate
     #[arg(long, requires = "simulate")]
     pub beside_real: bool,
 
-    /// The seed of a simulation. The same seed and the same work give the same result
-    #[arg(long, requires = "simulate", default_value_t = 1)]
+    /// The seed of the confidence intervals and of a simulation. The same seed and the same work give
+    /// the same result
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
     /// Measure two cores of this machine, and print it as a file for --machine
     #[arg(long, exclusive = true)]
     pub calibrate: bool,
+
+    /// Compare two runs, each written with --json: show the cases whose times differ by more than
+    /// noise. The exit status is 0 if there are none, 1 if there are some or a file is wrong
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], exclusive = true)]
+    pub compare: Vec<PathBuf>,
 
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
@@ -139,6 +145,7 @@ impl Options {
             let busy = 2.0 * options.seconds + 30.0;
             options.at_most = Some(Duration::from_secs_f64(busy));
         }
+        options.seed = self.seed;
         options.peers = self.peers.map_or(options.peers, |peers| peers as usize);
         options
     }

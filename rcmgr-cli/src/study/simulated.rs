@@ -1,14 +1,13 @@
-//! The simulated study: its options, and its report on the terminal.
+//! The simulated study: its options, and the parts of the report that only it has.
 
 use std::fmt::Write;
 use std::fs;
 use std::str::FromStr;
 
-use comfy_table::Table;
 use rcmgr_machine::Machine;
-use rcmgr_study::{SimulatedReport, SimulatedRow, Workload};
+use rcmgr_study::{Order, Report, Workload};
 
-use super::table::{lined, nanos, ratio, section, write_table};
+use super::layout::{lined, nanos, section, write_table};
 
 /// The argument of `--simulate`: the numbers of cores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,121 +53,131 @@ pub fn machine(text: &str) -> Result<Machine, String> {
 }
 
 /// The columns to leave out on a narrow terminal, in this order.
-const DROPPABLE: [usize; 4] = [12, 9, 8, 7];
+const DROPPABLE: [usize; 3] = [8, 3, 7];
 
-/// The report: a table for each workload, and the hottest words of the rows with the most cores.
-pub fn text(report: &SimulatedReport, columns: Option<usize>) -> String {
-    let mut text = String::new();
-    for &workload in Workload::ALL {
-        let rows = || report.rows.iter().filter(|row| row.workload == workload);
-        if rows().next().is_none() {
-            continue;
-        }
-        let about = format!("{} Simulated.", workload.about());
-        section(&mut text, workload.as_str(), &about, columns);
-        let mut table = lined(
-            [
-                "sharing",
-                "cores",
-                "engine",
-                "ns/op",
-                "scaling",
-                "real",
-                "waiting",
-                "p50",
-                "p99",
-                "accesses",
-                "transfers",
-                "failed CAS",
-                "work",
-            ],
-            3,
-        );
-        for row in rows() {
-            add_row(&mut table, report, row);
-        }
-        write_table(&mut text, table, columns, &DROPPABLE);
-        let most = rows().map(|row| row.threads).max();
-        let mut words = lined(
-            [
-                "sharing",
-                "engine",
-                "waiting",
-                "transfers",
-                "failed CAS",
-                "lines",
-                "word",
-            ],
-            2,
-        );
-        let mut is_empty = true;
-        for row in rows().filter(|row| Some(row.threads) == most && row.threads > 1) {
-            for word in row.hottest.iter().filter(|word| word.waiting >= 0.01) {
-                is_empty = false;
-                words.add_row([
-                    row.sharing.to_string(),
-                    row.engine.clone(),
-                    percent(word.waiting),
-                    format!("{:.2}", word.transfers_per_op),
-                    format!("{:.2}", word.failed_cas_per_op),
-                    word.lines.to_string(),
-                    word.name.clone(),
-                ]);
-            }
-        }
-        if !is_empty {
-            let about = format!("where {} cores wait for lines.", most.unwrap_or(0));
-            section(&mut text, "hottest words", &about, columns);
-            write_table(&mut text, words, columns, &[5, 4]);
-        }
-    }
-    notes(&mut text, report);
-    text
-}
-
-fn add_row(table: &mut Table, report: &SimulatedReport, row: &SimulatedRow) {
-    let one = report.row(row.workload, &row.engine, row.sharing, 1);
-    let real = |row: &SimulatedRow| row.real_ns_per_op;
-    table.add_row([
-        row.sharing.to_string(),
-        row.threads.to_string(),
-        row.engine.clone(),
-        nanos(row.ns_per_op),
-        ratio(one.map(|one| one.ns_per_op / row.ns_per_op)),
-        ratio(one.and_then(|one| Some(real(one)? / real(row)?))),
-        percent(row.waiting),
-        nanos(row.p50_ns as f64),
-        nanos(row.p99_ns as f64),
-        format!("{:.1}", row.accesses_per_op),
-        format!("{:.2}", row.transfers_per_op),
-        format!("{:.2}", row.failed_cas_per_op),
-        nanos(row.work_ns),
-    ]);
-}
-
-fn notes(text: &mut String, report: &SimulatedReport) {
-    let mut note = |note: String| {
-        writeln!(text, "note: {note}").expect("text takes anything");
+/// The causes of the simulated times of a workload, and the words that the most cores wait for.
+pub fn causes(text: &mut String, report: &Report, workload: Workload, columns: Option<usize>) {
+    let rows = report.rows.iter().filter(|row| row.workload == workload);
+    let rows: Vec<_> = rows
+        .filter_map(|row| Some((row, row.simulation.as_ref()?)))
+        .collect();
+    let Some(most) = rows.iter().map(|(row, _)| row.threads).max() else {
+        return;
     };
-    for left_out in &report.left_out {
-        note(format!("left out: {}: {}", left_out.what, left_out.why));
+    let about = format!("the causes of the simulated times of {workload}, for each operation.");
+    section(text, "causes", &about, columns);
+    let header = [
+        "sharing",
+        "threads",
+        "engine",
+        "accesses",
+        "transfers",
+        "failed CAS",
+        "waiting",
+        "waiting, ns",
+        "work, ns",
+    ];
+    let mut table = lined(header, 3);
+    for (row, of) in &rows {
+        table.add_row([
+            row.sharing.to_string(),
+            row.threads.to_string(),
+            row.engine.clone(),
+            format!("{:.1}", of.accesses_per_op),
+            format!("{:.2}", of.transfers_per_op),
+            format!("{:.2}", of.failed_cas_per_op),
+            percent(of.waiting),
+            nanos(of.waiting_ns_per_op),
+            nanos(of.work_ns),
+        ]);
     }
-    note(
-        "all rows are simulated: values are real, times are those of cache lines on the machine, and \
-         the work between accesses is measured on one real thread"
-            .to_owned(),
-    );
-    note(
-        "accesses, transfers of lines, failed CAS and work (in ns) are per operation; waiting is the \
-         share of all cores' time in which they wait for lines; scaling is the throughput relative \
-         to one core, real that of real threads (--beside-real)"
-            .to_owned(),
-    );
-    let machine = &report.machine;
-    note(format!(
-        "{}: {} Seed {}.",
-        machine.name, machine.about, report.seed
-    ));
+    write_table(text, table, columns, &DROPPABLE);
+
+    let header = [
+        "sharing",
+        "engine",
+        "waiting",
+        "waiting, ns",
+        "transfers",
+        "failed CAS",
+        "lines",
+        "word",
+    ];
+    let mut words = lined(header, 2);
+    let mut is_empty = true;
+    for (row, of) in rows
+        .iter()
+        .filter(|(row, _)| row.threads == most && most > 1)
+    {
+        for word in of.hottest.iter().filter(|word| word.waiting >= 0.01) {
+            is_empty = false;
+            words.add_row([
+                row.sharing.to_string(),
+                row.engine.clone(),
+                percent(word.waiting),
+                nanos(word.waiting_ns_per_op),
+                format!("{:.2}", word.transfers_per_op),
+                format!("{:.2}", word.failed_cas_per_op),
+                word.lines.to_string(),
+                word.name.clone(),
+            ]);
+        }
+    }
+    if !is_empty {
+        let about = format!("where {most} cores wait for lines.");
+        section(text, "hottest words", &about, columns);
+        write_table(text, words, columns, &[6, 5, 3]);
+    }
+}
+
+/// The scaling of the simulation beside that of real threads, and the orders of engines that differ.
+pub fn beside_reality(text: &mut String, report: &Report, columns: Option<usize>) {
+    if report.model.is_empty() {
+        return;
+    }
+    let about = "throughput relative to one thread; \"off\" differs by more than 0.25 and 20 %.";
+    section(text, "model beside reality", about, columns);
+    let header = [
+        "workload",
+        "sharing",
+        "threads",
+        "engine",
+        "real",
+        "95 %",
+        "simulated",
+        "",
+    ];
+    let mut table = lined(header, 4);
+    for one in &report.model {
+        table.add_row([
+            one.workload.to_string(),
+            one.sharing.to_string(),
+            one.threads.to_string(),
+            one.engine.clone(),
+            format!("{:.2}", one.real),
+            one.interval
+                .map_or("-".to_owned(), |[low, high]| format!("{low:.2}-{high:.2}")),
+            format!("{:.2}", one.simulated),
+            if one.is_off { "off" } else { "" }.to_owned(),
+        ]);
+    }
+    write_table(text, table, columns, &[5]);
+    for order in report.orders.iter().filter(|order| order.is_off) {
+        let Order {
+            workload,
+            sharing,
+            threads,
+            real,
+            simulated,
+            ..
+        } = order;
+        let [real, simulated] = [real, simulated].map(|names| names.join(", "));
+        writeln!(
+            text,
+            "note: another order of engines, {workload}, sharing {sharing}, {threads} threads: real {real}; simulated {simulated}",
+        )
+        .expect("text takes anything");
+    }
 }
 
 fn percent(part: f64) -> String {

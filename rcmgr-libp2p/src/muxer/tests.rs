@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +12,9 @@ use futures::io::Cursor;
 use libp2p_core::muxing::{StreamMuxer, StreamMuxerEvent};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::{Direction, Endpoint, ScopeClass, UsesFd};
+use tokio::sync::oneshot;
 
-use super::{INBOUND_IN_A_ROW, LimitedMuxer};
+use super::{INBOUND_IN_A_FLOOD, INBOUND_IN_A_ROW, LimitedMuxer};
 use crate::resources::Resources;
 
 type Stream = Cursor<Vec<u8>>;
@@ -22,6 +24,8 @@ type Stream = Cursor<Vec<u8>>;
 struct Streams {
     inbound: VecDeque<Stream>,
     outbound: VecDeque<Stream>,
+    /// How often it was asked to go on.
+    polls: usize,
 }
 
 impl Streams {
@@ -55,9 +59,10 @@ impl StreamMuxer for Streams {
     }
 
     fn poll(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Infallible>> {
+        self.polls += 1;
         Poll::Pending
     }
 }
@@ -104,7 +109,8 @@ fn a_stream_that_the_muxer_has_no_room_for_is_charged_when_the_muxer_has_room() 
 fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_the_rest() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 0.into();
-    let inbound = vec![Stream::default(); usize::from(INBOUND_IN_A_ROW) + 1].into();
+    let inbound =
+        vec![Stream::default(); usize::from(INBOUND_IN_A_ROW + INBOUND_IN_A_FLOOD)].into();
     let streams = Streams {
         inbound,
         ..Streams::default()
@@ -119,19 +125,24 @@ fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_th
     let refused = || manager.refusals(ScopeClass::Peer).total();
     assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW));
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(poll());
+    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW + INBOUND_IN_A_FLOOD));
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     // Now the inner muxer waits, and has the waker.
     assert!(poll());
-    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW) + 1);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     drop(muxer);
     assert!(manager.stat().system.is_zero());
 }
 
 #[test]
 fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn() {
-    let most = usize::from(INBOUND_IN_A_ROW);
+    let (most, more) = (
+        usize::from(INBOUND_IN_A_ROW),
+        usize::from(INBOUND_IN_A_FLOOD),
+    );
     let streams = Streams {
-        inbound: vec![Stream::default(); most + 1].into(),
+        inbound: vec![Stream::default(); most + more].into(),
         ..Streams::default()
     };
     let (manager, mut muxer) = limited(streams, Limits::unlimited());
@@ -148,9 +159,98 @@ fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn
 
     assert_eq!(poll(&mut muxer), most);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    // The inner muxer has one more, and then waits with the waker.
-    assert_eq!(poll(&mut muxer), most + 1);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert_eq!(poll(&mut muxer), most + more);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    // Now the inner muxer waits, and has the waker.
+    assert_eq!(poll(&mut muxer), most + more);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     drop((granted, muxer));
     assert!(manager.stat().system.is_zero());
+}
+
+/// A connection that has so many inbound streams, and each of them refused.
+fn flooded(streams: usize) -> (Manager, LimitedMuxer<Streams>) {
+    let mut limits = Limits::unlimited();
+    limits.peer_default.streams_inbound = 0.into();
+    let streams = Streams {
+        inbound: vec![Stream::default(); streams].into(),
+        ..Streams::default()
+    };
+    limited(streams, limits)
+}
+
+/// A turn of the connection's task.
+fn turn(muxer: &mut LimitedMuxer<Streams>, cx: &mut Context<'_>) {
+    assert!(Pin::new(&mut *muxer).poll(cx).is_pending());
+    assert!(Pin::new(&mut *muxer).poll_inbound(cx).is_pending());
+}
+
+#[test]
+fn a_muxer_with_more_streams_than_a_turn_takes_is_asked_for_streams_only() {
+    let (most, more) = (
+        usize::from(INBOUND_IN_A_ROW),
+        usize::from(INBOUND_IN_A_FLOOD),
+    );
+    let (_, mut muxer) = flooded(most + 2 * more);
+    let mut cx = Context::from_waker(Waker::noop());
+    for left in [2 * more, more, 0, 0] {
+        turn(&mut muxer, &mut cx);
+        assert_eq!((muxer.inner.inbound.len(), muxer.inner.polls), (left, 1));
+    }
+    // The flood is over.
+    turn(&mut muxer, &mut cx);
+    assert_eq!(muxer.inner.polls, 2);
+}
+
+#[test]
+fn a_muxer_with_too_many_streams_goes_on_with_the_others_while_the_swarm_takes_none() {
+    let (_, mut muxer) = flooded(100);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    turn(&mut muxer, &mut cx);
+    assert_eq!((muxer.inner.polls, wakes.0.load(Ordering::Relaxed)), (1, 1));
+    // The swarm negotiates as many streams as it may, and asks for no more.
+    for polls in 1..5 {
+        assert!(Pin::new(&mut muxer).poll(&mut cx).is_pending());
+        assert_eq!(muxer.inner.polls, polls);
+        // The first time, the muxer had no waker to register.
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn tasks_that_are_ready_go_before_a_connection_with_more_streams_than_a_turn_takes() {
+    let (manager, mut muxer) = flooded(100_000);
+    let flooded = tokio::spawn(poll_fn(move |cx| {
+        turn(&mut muxer, cx);
+        // As when a stream of the connection is dropped.
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    let refused = || manager.refusals(ScopeClass::Peer).total();
+    while refused() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let before = refused();
+    // An honest connection: each step wakes the next one.
+    let (first, last) = oneshot::channel();
+    let mut steps = 10;
+    let mut first = Some(first);
+    tokio::spawn(poll_fn(move |cx| {
+        if steps > 0 {
+            steps -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        first.take().unwrap().send(()).unwrap();
+        Poll::Ready(())
+    }));
+    last.await.unwrap();
+    let meanwhile = refused() - before;
+    assert!(
+        meanwhile <= 2 * u64::from(INBOUND_IN_A_ROW),
+        "{meanwhile} streams"
+    );
+    flooded.abort();
 }

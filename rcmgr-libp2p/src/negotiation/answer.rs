@@ -1,6 +1,6 @@
 //! The answers that a dialer reads. They are compared with what may come, and not kept.
 
-use super::messages::{BadLength, HEADER, NOT_AVAILABLE, Piece, Position};
+use super::messages::{BadLength, NOT_AVAILABLE, Piece, Position, is_name};
 
 /// An answer that changes something.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,6 @@ pub(super) struct Answers {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct MayBe {
-    header: bool,
     not_available: bool,
     confirmed: bool,
 }
@@ -37,24 +36,20 @@ impl Answers {
             let may_be = &mut self.may_be;
             if piece.is_first() {
                 *may_be = MayBe {
-                    header: true,
                     not_available: true,
                     confirmed: true,
                 };
             }
-            may_be.header &= continues(&piece, HEADER, b"");
             may_be.not_available &= continues(&piece, NOT_AVAILABLE, b"");
-            // A name of more than one line is no name to the reader of the answer.
-            may_be.confirmed &= proposal.is_some_and(|name| {
-                !name.contains('\n') && continues(&piece, name.as_bytes(), b"\n")
-            });
+            may_be.confirmed &=
+                proposal.is_some_and(|name| continues(&piece, name.as_bytes(), b"\n"));
             if !piece.is_last() {
                 continue;
             }
             if may_be.not_available {
                 return Ok(Some(Answer::NotAvailable));
             }
-            if may_be.confirmed && !may_be.header {
+            if may_be.confirmed && proposal.is_some_and(|name| is_name(name.as_bytes())) {
                 return Ok(Some(Answer::Confirmed));
             }
         }
@@ -65,7 +60,13 @@ impl Answers {
 /// Whether the message of this piece has the length of `text` and `end` together, and the piece
 /// has their bytes.
 fn continues(piece: &Piece<'_>, text: &[u8], end: &[u8]) -> bool {
+    if usize::from(piece.length) != text.len() + end.len() {
+        return false;
+    }
     let at = usize::from(piece.at);
-    usize::from(piece.length) == text.len() + end.len()
-        && (piece.bytes.iter()).eq(text.iter().chain(end).skip(at).take(piece.bytes.len()))
+    // The part of the piece that belongs to the text. The rest belongs to the end.
+    let in_text = text.len().saturating_sub(at).min(piece.bytes.len());
+    let (of_text, of_end) = piece.bytes.split_at(in_text);
+    let end_at = at.saturating_sub(text.len());
+    text[at.min(text.len())..].starts_with(of_text) && end[end_at..].starts_with(of_end)
 }

@@ -4,8 +4,17 @@
 /// The first message of both sides.
 pub(super) const HEADER: &[u8] = b"/multistream/1.0.0\n";
 
+/// The header with its length.
+pub(super) const HEADER_MESSAGE: &[u8] = b"\x13/multistream/1.0.0\n";
+
 /// The answer of a listener that does not support the proposal.
 pub(super) const NOT_AVAILABLE: &[u8] = b"na\n";
+
+/// Whether a message with this text and a line feed, which begins like a name, is one. It may also be
+/// a header, or an answer to `ls`, which has more than one line.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    HEADER.strip_suffix(b"\n") != Some(text) && !text.contains(&b'\n')
+}
 
 /// The most bytes that a message has. Its length has two bytes at most.
 pub(super) const MAX_LENGTH: u16 = (1 << 14) - 1;

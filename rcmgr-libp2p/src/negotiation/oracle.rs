@@ -141,15 +141,16 @@ fn replay<'a>(
     for (read, bytes) in passed {
         count += bytes.len();
         let settled = if read {
-            negotiation.on_read(bytes)
+            negotiation.on_read(bytes).map(|name| name.to_string())
         } else {
-            let before = negotiation.before_write(bytes);
-            assert_eq!(negotiation.on_written(bytes), before);
-            before
+            let writing = negotiation.before_write(bytes);
+            let settled = writing.settled().map(str::to_owned);
+            negotiation.on_written(writing, bytes.len());
+            settled
         };
         if let Some(name) = settled {
             assert!(negotiation.is_over());
-            return Some((name.to_string(), count));
+            return Some((name, count));
         }
     }
     None

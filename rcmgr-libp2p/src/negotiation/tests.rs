@@ -25,9 +25,10 @@ fn name(text: &str) -> Vec<u8> {
 
 /// Writes the bytes as the stream does, and returns the protocol that they settle.
 fn write(negotiation: &mut Negotiation, bytes: &[u8]) -> Option<String> {
-    let before = negotiation.before_write(bytes);
-    assert_eq!(negotiation.on_written(bytes), before);
-    before.map(|name| name.to_string())
+    let writing = negotiation.before_write(bytes);
+    let settled = writing.settled().map(str::to_owned);
+    negotiation.on_written(writing, bytes.len());
+    settled
 }
 
 fn read(negotiation: &mut Negotiation, bytes: &[u8]) -> Option<String> {
@@ -107,16 +108,16 @@ fn what_the_inner_stream_does_not_take_changes_nothing() {
     let echo = name("/a");
     for taken in 0..echo.len() {
         // The rest of the message comes again, and decides the same again.
-        let settled = listener.before_write(&echo[taken..]);
-        assert_eq!(settled.as_deref(), Some("/a"));
+        let writing = listener.before_write(&echo[taken..]);
+        assert_eq!(writing.settled(), Some("/a"));
         assert!(!listener.is_over());
-        let settled = listener.on_written(&echo[taken..=taken]);
-        assert_eq!(settled.is_some(), taken + 1 == echo.len());
+        listener.on_written(writing, 1);
+        assert_eq!(listener.is_over(), taken + 1 == echo.len());
     }
     assert!(listener.is_over());
     // Other bytes may follow those that were not taken.
     let mut listener = listener_with_header();
-    assert!(listener.before_write(&name("/a")).is_some());
+    assert!(listener.before_write(&name("/a")).settled().is_some());
     assert_eq!(write(&mut listener, &name("/b")).as_deref(), Some("/b"));
 }
 
@@ -151,7 +152,7 @@ fn a_rejection_after_the_first_byte_of_the_protocol_changes_nothing() {
 fn a_proposal_alone_settles_nothing() {
     // So a stream that is closed before the answer has never had a protocol.
     let mut dialer = dialer_that_proposed("/a");
-    assert!(dialer.before_write(b"").is_none());
+    assert!(dialer.before_write(b"").settled().is_none());
     assert_eq!(read(&mut dialer, &header()), None);
     assert!(!dialer.is_over());
 }
@@ -160,9 +161,10 @@ fn a_proposal_alone_settles_nothing() {
 fn bytes_of_the_protocol_may_come_in_one_write_with_the_proposal() {
     let mut dialer = Negotiation::new(Role::Dialer);
     let bytes = [header(), name("/a"), b"x".to_vec()].concat();
-    assert_eq!(dialer.before_write(&bytes).as_deref(), Some("/a"));
+    let writing = dialer.before_write(&bytes);
+    assert_eq!(writing.settled(), Some("/a"));
     // The inner stream has taken all but the byte that decides.
-    assert_eq!(dialer.on_written(&bytes[..bytes.len() - 1]), None);
+    dialer.on_written(writing, bytes.len() - 1);
     assert!(!dialer.is_over());
     assert_eq!(write(&mut dialer, b"x").as_deref(), Some("/a"));
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::messages::{BadLength, HEADER, Position};
+use super::messages::{BadLength, HEADER, HEADER_MESSAGE, Position};
 
 /// What multistream-select does not write.
 #[derive(Debug)]
@@ -24,12 +24,20 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Takes the next message that begins like a name from the front of `bytes`, with its line
+    /// Takes the next message that begins like a name from the front of `bytes`, without its line
     /// feed. Passes over the header and all other messages. `None`: the bytes end before.
     pub(super) fn next_name<'a>(
         &mut self,
         bytes: &mut &'a [u8],
     ) -> Result<Option<Cow<'a, [u8]>>, NoNegotiation> {
+        // The header mostly comes as a whole.
+        if !self.has_header
+            && self.is_between_messages()
+            && let Some(rest) = bytes.strip_prefix(HEADER_MESSAGE)
+        {
+            self.has_header = true;
+            *bytes = rest;
+        }
         while let Some(piece) = self.position.next(bytes)? {
             let begins_like_name = piece.bytes.first() == Some(&b'/');
             let message = match (self.part.take(), piece.is_first()) {
@@ -47,8 +55,8 @@ impl Written {
                     return Err(NoNegotiation);
                 }
                 self.has_header = true;
-            } else if message.is_some() {
-                return Ok(message);
+            } else if let Some(message) = message {
+                return without_line_feed(message).map(Some);
             }
         }
         Ok(None)
@@ -62,4 +70,12 @@ impl Written {
     pub(super) fn kept_bytes(&self) -> usize {
         self.part.as_ref().map_or(0, Vec::len)
     }
+}
+
+fn without_line_feed(message: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, NoNegotiation> {
+    let text = match message {
+        Cow::Borrowed(message) => message.strip_suffix(b"\n").map(Cow::Borrowed),
+        Cow::Owned(mut message) => (message.pop() == Some(b'\n')).then_some(Cow::Owned(message)),
+    };
+    text.ok_or(NoNegotiation)
 }

@@ -5,7 +5,6 @@ mod wire;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -39,7 +38,7 @@ fn limited(end: End, resources: &Resources, direction: Direction) -> LimitedStre
         .set_peer(&libp2p_identity::PeerId::random().into())
         .unwrap();
     let scope = resources.open_stream(&connection, direction).unwrap();
-    LimitedStream::new(end, scope, resources)
+    LimitedStream::new(end, scope, resources, &resources.keeper())
 }
 
 fn message(text: &str) -> Vec<u8> {
@@ -459,7 +458,7 @@ fn a_stream_that_is_no_negotiation_stays_transient_until_it_is_dropped() {
     write(&mut listener, &[header(), name_a()].concat()).unwrap();
     assert!(manager.protocols().is_empty());
     assert_eq!(manager.stat().transient.streams_inbound, 1);
-    let scope = Arc::clone(listener.state.scope().unwrap());
+    let scope = crate::scope_of(&mut listener).unwrap();
     drop(listener);
     assert!(holds_nothing(&manager));
     assert!(scope.set_protocol(A).is_err());

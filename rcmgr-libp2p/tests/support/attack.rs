@@ -46,6 +46,12 @@ impl Attack {
         Self::ManyConnections,
         Self::Garbage,
     ];
+
+    /// The attack whose name is that of its variant.
+    pub fn named(name: &str) -> Self {
+        let found = (Self::ALL.into_iter()).find(|attack| format!("{attack:?}") == name);
+        found.expect("an attack")
+    }
 }
 
 /// How many remotes attack at a time.
@@ -54,8 +60,6 @@ const ATTACKERS: usize = 4;
 const KEPT: usize = 200;
 /// Streams on which an attacker proposes long names at a time.
 const LONG_NAMES: usize = 16;
-/// The time between two streams of an attacker over QUIC.
-const PACE_OF_QUIC: Duration = Duration::from_millis(2);
 /// Connections that an attacker keeps, if it is let.
 const KEPT_CONNECTIONS: usize = 16;
 
@@ -106,7 +110,6 @@ fn count(attacks: &AtomicU64) {
 
 /// A connection whose streams the attacker opens itself. The socket of QUIC lives in the transport.
 struct Connected {
-    kind: Kind,
     muxer: StreamMuxerBox,
     _transport: Boxed<(PeerId, StreamMuxerBox)>,
 }
@@ -129,23 +132,9 @@ impl Connected {
         let dial = transport.dial(target.clone(), options);
         let (_, muxer) = dial.map_err(io::Error::other)?.await?;
         Ok(Self {
-            kind,
             muxer,
             _transport: transport,
         })
-    }
-
-    /// Lets the other attackers take their turn. Over QUIC a short time passes.
-    async fn pause(&mut self) {
-        if self.kind == Kind::Tcp {
-            return tokio::task::yield_now().await;
-        }
-        let _ = self
-            .with(async {
-                tokio::time::sleep(PACE_OF_QUIC).await;
-                Ok(())
-            })
-            .await;
     }
 
     /// Runs the muxer while it does this work.
@@ -160,7 +149,7 @@ impl Connected {
         .await
     }
 
-    /// A new stream; `None` if the target accepts no more for now.
+    /// A new stream; `None` while the target accepts no stream.
     async fn open(&mut self) -> io::Result<Option<SubstreamBox>> {
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.muxer.poll_unpin(cx) {
@@ -174,9 +163,10 @@ impl Connected {
         .await
     }
 
-    /// A new stream that has sent these bytes; `None` if the target accepts no more for now.
+    /// A new stream that has sent these bytes; `None` while the target accepts no stream.
     async fn open_with(&mut self, bytes: &[u8]) -> io::Result<Option<SubstreamBox>> {
-        self.pause().await;
+        // Lets the other attackers take their turn.
+        tokio::task::yield_now().await;
         let Some(mut stream) = self.open().await? else {
             return Ok(None);
         };
@@ -232,7 +222,7 @@ async fn long_names(kind: Kind, target: &Multiaddr, attacks: &AtomicU64) -> io::
             }
         }
         for _ in 0..(64 << 10) {
-            connected.pause().await;
+            tokio::task::yield_now().await;
             connected
                 .with(async {
                     // In turns, one byte each. The target ends those with too long a name.

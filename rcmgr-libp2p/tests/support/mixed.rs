@@ -1,4 +1,4 @@
-//! Swarms of which some transports are under limits, and some are not.
+//! Swarms with some transports under limits and others without.
 
 use std::time::Duration;
 

@@ -13,7 +13,6 @@ pub mod pair;
 pub mod sockets;
 pub mod stalled;
 pub mod streams;
-pub mod victim;
 
 use std::time::Duration;
 
@@ -36,6 +35,14 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Quic];
+
+    /// The transport whose name is that of its variant.
+    pub fn named(name: &str) -> Self {
+        let found = Self::ALL
+            .into_iter()
+            .find(|kind| format!("{kind:?}") == name);
+        found.expect("a transport")
+    }
 
     pub fn listen_address(self) -> Multiaddr {
         let text = match self {
@@ -108,7 +115,7 @@ pub fn plain_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 }
 
 /// A timeout that no test waits for.
-const NEVER: Duration = Duration::from_secs(3600);
+pub const NEVER: Duration = Duration::from_secs(3600);
 
 /// TCP with yamux.
 fn tcp_transport(noise: noise::Config) -> impl SwarmTransport {

@@ -38,6 +38,7 @@ pub const OF_LIBP2P: &[&str] = &[
     "stream",
     "scope_of",
     "resources",
+    "keeper",
     "reports",
     "negotiation",
     "bundled_limits",

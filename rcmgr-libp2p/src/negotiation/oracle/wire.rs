@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use futures::{AsyncRead, AsyncWrite};
 
 use super::super::messages::MAX_LENGTH;
-use super::super::{Negotiation, Role};
+use super::super::{Negotiation, Role, Writing};
 use super::scenario::Scenario;
 
 /// Bytes that passed in one call.
@@ -56,31 +56,40 @@ impl Watched {
         *self = Self::new(role);
     }
 
-    fn pass(&mut self, read: bool, bytes: &[u8]) {
+    fn read(&mut self, bytes: &[u8]) {
+        let kept = self.negotiation.kept_bytes();
+        let settled = self.negotiation.on_read(bytes);
+        let settled = settled.map(|name| name.to_string());
+        assert!(
+            self.negotiation.kept_bytes() <= kept,
+            "bytes of the remote are kept"
+        );
+        self.pass(true, bytes, settled);
+    }
+
+    /// Takes the first bytes of those that are written.
+    fn write(&mut self, writing: Writing<'_>, taken: &[u8], are_all: bool) {
+        let alone = self.negotiation.before_write(taken);
+        let settled = alone.settled().map(str::to_owned);
+        if settled.is_some() {
+            assert_eq!(writing.settled(), settled.as_deref(), "no question before");
+        } else if are_all {
+            assert_eq!(writing.settled(), None, "all are taken, and settle nothing");
+        }
+        self.negotiation.on_written(writing, taken.len());
+        self.pass(false, taken, settled);
+    }
+
+    fn pass(&mut self, read: bool, bytes: &[u8], settled: Option<String>) {
         if bytes.is_empty() {
             return;
         }
-        let kept = self.negotiation.kept_bytes();
-        let settled = if read {
-            self.negotiation.on_read(bytes)
-        } else {
-            let says = self.negotiation.before_write(bytes);
-            let settled = self.negotiation.on_written(bytes);
-            assert_eq!(settled, says);
-            settled
-        };
-        if read {
-            assert!(
-                self.negotiation.kept_bytes() <= kept,
-                "bytes of the remote are kept"
-            );
-        }
         assert!(self.negotiation.kept_bytes() <= 2 * usize::from(MAX_LENGTH));
         self.settled_by_last = settled.is_some();
-        if let Some(name) = settled {
+        if settled.is_some() {
             assert!(self.negotiation.is_over());
             assert_eq!(self.settled, None);
-            self.settled = Some(name.to_string());
+            self.settled = settled;
             // A dialer that writes is settled by the first of these bytes, all else by the last.
             let deciding = match (read, self.role) {
                 (false, Role::Dialer) => 1,
@@ -167,7 +176,7 @@ impl AsyncRead for End {
         for (to, from) in buffer.iter_mut().zip(pipe.bytes.drain(..read)) {
             *to = from;
         }
-        self.watch.borrow_mut().pass(true, &buffer[..read]);
+        self.watch.borrow_mut().read(&buffer[..read]);
         Poll::Ready(Ok(read))
     }
 }
@@ -179,7 +188,7 @@ impl AsyncWrite for End {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         // The stream asks before it knows what the inner stream takes.
-        let says = self.watch.borrow().negotiation.before_write(bytes);
+        let writing = self.watch.borrow().negotiation.before_write(bytes);
         if self.pauses() {
             return Poll::Pending;
         }
@@ -195,16 +204,7 @@ impl AsyncWrite for End {
         self.breaks_after -= taken;
         self.outgoing.borrow_mut().bytes.extend(&bytes[..taken]);
         let mut watch = self.watch.borrow_mut();
-        watch.pass(false, &bytes[..taken]);
-        if watch.settled_by_last {
-            assert_eq!(
-                watch.settled.as_deref(),
-                says.as_deref(),
-                "settled without a question"
-            );
-        } else if taken == bytes.len() {
-            assert_eq!(says, None, "all bytes were taken, and nothing is settled");
-        }
+        watch.write(writing, &bytes[..taken], taken == bytes.len());
         Poll::Ready(Ok(taken))
     }
 

@@ -10,8 +10,10 @@ use rcmgr_atomic::{Limits, Manager};
 use rcmgr_libp2p::Resources;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Kind, OwnThread, limits, listen, plain_swarm, streams, swarm};
+use crate::support::{Kind, OwnThread, limits, listen, plain_swarm, streams, swarm};
 
+/// How often the victim pings.
+const OFTEN: Duration = Duration::from_millis(5);
 /// Connections of each address.
 pub const CONNECTIONS: u64 = 8;
 
@@ -53,7 +55,10 @@ impl Victim {
                 let runtime = builder.enable_all().build().unwrap();
                 runtime.block_on(async {
                     let (streams, _accepted, _) = streams::behaviour(&["/echo/1.0.0"]);
-                    let ping = ping::Behaviour::default();
+                    // libp2p-ping reads the next inbound ping when something wakes its connection.
+                    // Over QUIC often nothing but its own interval does, with or without an attack.
+                    let config = ping::Config::new().with_interval(OFTEN);
+                    let ping = ping::Behaviour::new(config);
                     let mut swarm = swarm(&resources, Behaviour { ping, streams });
                     listening.send(listen(&mut swarm, kind).await).unwrap();
                     let run = async {

@@ -1,6 +1,8 @@
-//! Hostile remotes beside an honest peer, over TCP.
+//! Hostile remotes beside an honest peer, over TCP and QUIC.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod victim;
 
 use std::panic;
 use std::sync::Arc;
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use rcmgr_core::ScopeClass;
 use support::attack::{Attack, Attackers};
-use support::victim::{CONNECTIONS, Honest, Victim};
 use support::{Kind, until, until_nothing_is_held};
+use victim::{CONNECTIONS, Honest, Victim};
 
 /// Pings of the honest peer during an attack.
 const PINGS: usize = 50;
@@ -37,7 +39,7 @@ async fn an_honest_peer_goes_on_during_each_attack_and_nothing_is_left_in_the_en
         report(info);
     }));
 
-    for kind in [Kind::Tcp] {
+    for kind in Kind::ALL {
         for attack in Attack::ALL {
             let victim = Victim::start(kind).await;
             let mut honest = Honest::start(&victim.address, Duration::from_millis(1));

@@ -1,0 +1,137 @@
+//! `rcmgr study --compare`: the rows of two runs that differ by more than noise.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{fs, io};
+
+use rcmgr_study::{Comparison, NoReport, Report, Verdict};
+
+use super::layout::{lined, nanos, write_table};
+use crate::output::{print, terminal_columns};
+
+/// The columns to leave out on a narrow terminal, in this order.
+const DROPPABLE: [usize; 2] = [5, 2];
+
+/// The longest description of a condition, in characters.
+const LONGEST: usize = 200;
+
+/// The reason why two files are not compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    #[error("cannot read {}: {why}", path.display())]
+    Read { path: PathBuf, why: io::Error },
+    #[error("{}: this is no report of rcmgr study --json: {why}", path.display())]
+    NoReport { path: PathBuf, why: NoReport },
+    #[error("cannot write the output: {0}")]
+    Print(#[from] io::Error),
+}
+
+/// Compares two files. The exit status is 0 if no row differs by more than noise, and 1 if one does.
+pub fn run(before: &Path, after: &Path) -> Result<ExitCode, CompareError> {
+    let (before, after) = (read(before)?, read(after)?);
+    let comparison = Comparison::of(&before, &after, after.method.seed);
+    print(text(&comparison, terminal_columns()))?;
+    let differs = comparison
+        .rows
+        .iter()
+        .any(|row| row.verdict.is_difference());
+    Ok(match differs {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn read(path: &Path) -> Result<Report, CompareError> {
+    let text = fs::read_to_string(path).map_err(|why| CompareError::Read {
+        path: path.to_owned(),
+        why,
+    })?;
+    Report::from_json(&text).map_err(|why| CompareError::NoReport {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn text(comparison: &Comparison, columns: Option<usize>) -> String {
+    let mut text = String::new();
+    let header = [
+        "case",
+        "engine",
+        "before",
+        "after",
+        "after / before",
+        "95 %",
+        "verdict",
+    ];
+    let mut table = lined(header, 2);
+    let mut is_empty = true;
+    for row in comparison
+        .rows
+        .iter()
+        .filter(|row| row.verdict.is_difference())
+    {
+        is_empty = false;
+        let mark = if row.simulated { " (simulated)" } else { "" };
+        table.add_row([
+            row.case.clone(),
+            format!("{}{mark}", row.engine),
+            nanos(row.before),
+            nanos(row.after),
+            format!("{:.2}", row.ratio()),
+            row.interval.map_or("-".to_owned(), |[low, high]| {
+                format!("{low:.2} to {high:.2}")
+            }),
+            row.verdict.to_string(),
+        ]);
+    }
+    if !is_empty {
+        write_table(&mut text, table, columns, &DROPPABLE);
+    }
+    notes(&mut text, comparison);
+    text
+}
+
+fn notes(text: &mut String, comparison: &Comparison) {
+    let mut line = |line: String| writeln!(text, "{line}").expect("text takes anything");
+    let count = |verdict| comparison.count(verdict);
+    line(format!(
+        "{} cases in both runs: {} slower, {} faster, {} the same within noise, {} with too few rounds to tell",
+        comparison.rows.len(),
+        count(Verdict::Slower),
+        count(Verdict::Faster),
+        count(Verdict::Same),
+        count(Verdict::TooFewRounds),
+    ));
+    for (only, run) in [
+        (comparison.only_before, "first"),
+        (comparison.only_after, "second"),
+    ] {
+        if only > 0 {
+            line(format!("note: {only} cases are only in the {run} run"));
+        }
+    }
+    for condition in &comparison.conditions {
+        let [before, after] = [&condition.before, &condition.after].map(|value| shown(value));
+        line(format!(
+            "note: the {} differs: {before}; {after}",
+            condition.name
+        ));
+    }
+    if count(Verdict::TooFewRounds) > 0 {
+        line("note: a case needs five rounds in each run: see --rounds".to_owned());
+    }
+    line(
+        "note: times are ns/op. A case differs if the confidence intervals of the runs do not overlap, and \
+         that of their ratio does not contain 1; a simulated case, if its times differ by more than 10 %"
+            .to_owned(),
+    );
+}
+
+/// A value from a file: in quotes, escaped, and cut.
+fn shown(value: &str) -> String {
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}...", &value[..end]),
+        None => format!("{value:?}"),
+    }
+}
