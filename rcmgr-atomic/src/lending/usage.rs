@@ -24,9 +24,7 @@ impl<H: Home> Lending<H> {
                 } = self.used(node, kind);
             }
         }
-        if node.conns.credit().bound() > 0 {
-            subtract_conns_credit(node, &mut stat);
-        }
+        subtract_conns_credit(node, &mut stat);
         stat
     }
 

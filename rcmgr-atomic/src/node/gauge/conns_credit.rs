@@ -90,10 +90,11 @@ impl ConnsCredit {
         self.warmth.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The stocks of a node that lends from now on.
-    pub fn begin(&self) -> &ConnsStocks {
+    /// The stocks of a node that lends from now on: a few, whatever the machine, if there may be many
+    /// such nodes.
+    pub fn begin(&self, few: bool) -> &ConnsStocks {
         self.stocks.get_or_init(|| {
-            let stocks = Box::new(ConnsStocks::drained());
+            let stocks = Box::new(ConnsStocks::drained(few));
             allocated(&*stocks);
             stocks
         })
@@ -108,12 +109,17 @@ impl ConnsCredit {
 }
 
 impl ConnsStocks {
-    fn drained() -> Self {
+    fn drained(few: bool) -> Self {
+        let stock = || ConnsStock {
+            word: AtomicU64::new(ConnsStockWord::DRAINED.0),
+            back_off: AtomicU64::new(0),
+        };
         Self {
-            stocks: PerThread::new(|| ConnsStock {
-                word: AtomicU64::new(ConnsStockWord::DRAINED.0),
-                back_off: AtomicU64::new(0),
-            }),
+            stocks: if few {
+                PerThread::few(stock)
+            } else {
+                PerThread::new(stock)
+            },
             bound: AtomicU64::new(0),
             transfers: Transfers::none(),
         }
