@@ -16,29 +16,7 @@ use crate::keeper::Keeper;
 use crate::reports::Arrival;
 use crate::resources::Resources;
 use crate::stream::{self, LimitedStream};
-use crate::turn::{self, Pause};
-
-/// The most inbound streams, granted or refused, before other connections get their turn. The task
-/// of a connection goes on while its muxer has streams. So a remote that opens them faster than they
-/// are negotiated could keep it busy for seconds.
-const INBOUND_IN_A_ROW: u8 = 2;
-/// The same while the muxer has more of them than the turns before have taken.
-const INBOUND_IN_A_FLOOD: u8 = 1;
-
-/// Whether the muxer has more inbound streams than one turn takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flood {
-    /// It had no more.
-    No,
-    /// Perhaps. So `poll` does not ask it, and `poll_inbound` does.
-    ///
-    /// To accept streams, a muxer must do all its work. In `poll`, yamux does the same work, and has to
-    /// keep the stream that it finds. Then it wakes the task, which would be ready again at once.
-    Yes,
-    /// The same, and `poll` was called. If `poll_inbound` is not called next, the swarm takes no
-    /// streams for now.
-    Polled,
-}
+use crate::turn::{self, Flood, Pause};
 
 pin_project! {
     /// The muxer of a limited connection. The connection is charged until this is dropped.
@@ -58,8 +36,13 @@ pin_project! {
         connection: Connection,
         resources: Resources,
         keeper: Arc<Keeper>,
-        inbound_in_a_row: u8,
-        flood: Flood,
+        // Inbound streams of this turn.
+        taken: u8,
+        // While the muxer has more inbound streams than a turn takes. Then `poll` does not ask it, and
+        // `poll_inbound` does. To accept streams, a muxer must do all its work. In `poll`, yamux does
+        // the same work, and has to keep the stream that it finds. Then it wakes the task, which would
+        // be ready again at once.
+        flood: Option<Flood>,
         pause: Pause,
         // Told to the behaviour until this is dropped.
         _arrival: Option<Arrival>,
@@ -80,8 +63,8 @@ impl<M> LimitedMuxer<M> {
             connection,
             keeper: resources.keeper(),
             resources,
-            inbound_in_a_row: 0,
-            flood: Flood::No,
+            taken: 0,
+            flood: None,
             pause: Pause::default(),
         }
     }
@@ -96,24 +79,21 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let mut this = self.project();
-        if this.pause.is_on() {
+        if this.pause.is_on(cx) {
             return Poll::Pending;
         }
         let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
-        let most = match this.flood {
-            Flood::No => INBOUND_IN_A_ROW,
-            Flood::Yes | Flood::Polled => INBOUND_IN_A_FLOOD,
-        };
-        while *this.inbound_in_a_row < most {
+        let most = resources.floods().streams_in_a_turn(this.flood.as_ref());
+        while usize::from(*this.taken) < most {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
-                *this.inbound_in_a_row = 0;
-                *this.flood = Flood::No;
+                *this.taken = 0;
+                *this.flood = None;
                 return Poll::Pending;
             };
             let inner = inner?;
-            *this.inbound_in_a_row += 1;
-            if *this.flood == Flood::Polled {
-                *this.flood = Flood::Yes;
+            *this.taken += 1;
+            if let Some(flood) = this.flood {
+                flood.is_polled = false;
             }
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => {
@@ -124,8 +104,9 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             }
         }
         // The muxer has registered no waker: it has more.
-        *this.inbound_in_a_row = 0;
-        *this.flood = Flood::Yes;
+        *this.taken = 0;
+        let flood = this.flood.get_or_insert_with(|| resources.floods().begin());
+        flood.is_polled = false;
         this.pause.begin(cx);
         Poll::Pending
     }
@@ -155,16 +136,21 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         let this = self.project();
-        if this.pause.is_on() {
+        if this.pause.is_on(cx) {
             return Poll::Pending;
         }
-        if *this.flood == Flood::Yes {
-            *this.flood = Flood::Polled;
-            // The muxer has registered no waker.
-            turn::end(cx);
-            return Poll::Pending;
+        match this.flood {
+            Some(flood) if !flood.is_polled => {
+                flood.is_polled = true;
+                // The muxer has registered no waker.
+                turn::end(cx);
+                Poll::Pending
+            }
+            // If there is a flood, `poll_inbound` did not follow: the swarm takes no streams for now.
+            flood => {
+                *flood = None;
+                this.inner.poll(cx)
+            }
         }
-        *this.flood = Flood::No;
-        this.inner.poll(cx)
     }
 }

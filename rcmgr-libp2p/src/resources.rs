@@ -10,6 +10,7 @@ use rcmgr_core::{Amount, Direction, Endpoint, Error, KIB, Priority, Result, Scop
 use crate::keeper::{Keeper, Keepers};
 use crate::reports::{Arrival, Refused, Reports};
 use crate::services;
+use crate::turn::Floods;
 
 /// The resources of a swarm: its [`Manager`], and how its connections and streams are charged.
 ///
@@ -47,6 +48,7 @@ struct Settings {
     reports: Arc<OnceLock<Reports>>,
     /// The connections that keep scopes. Clones share the list.
     keepers: Arc<Keepers>,
+    floods: Floods,
 }
 
 impl Resources {
@@ -65,6 +67,7 @@ impl Resources {
             ends_inside_a_message: false,
             reports: Arc::default(),
             keepers: Arc::default(),
+            floods: Floods::default(),
         }))
     }
 
@@ -147,6 +150,10 @@ impl Resources {
     /// What the behaviour reads. From the first call on, the wrappers write to it.
     pub(crate) fn reports(&self) -> &Reports {
         self.0.reports.get_or_init(Reports::default)
+    }
+
+    pub(crate) fn floods(&self) -> &Floods {
+        &self.0.floods
     }
 
     /// A connection with its flat memory. It is transient until its peer is set.

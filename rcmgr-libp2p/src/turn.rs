@@ -1,8 +1,8 @@
-//! The end of a task's turn while the task has more to do.
+//! The turns of tasks that have more to do than one turn takes.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use futures::task::AtomicWaker;
@@ -37,7 +37,7 @@ impl Wake for End {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Relaxed: the task sees it when it is polled because of the wake.
+        // Relaxed: the wake orders it before the poll that follows.
         self.has_come.store(true, Ordering::Relaxed);
         self.task.wake();
     }
@@ -52,9 +52,64 @@ impl Pause {
         end(&mut Context::from_waker(&Waker::from(pause_end.clone())));
     }
 
-    /// Whether a pause has begun that has not ended.
-    pub(crate) fn is_on(&self) -> bool {
-        let is_on = |pause_end: &Arc<End>| !pause_end.has_come.load(Ordering::Relaxed);
-        self.0.as_ref().is_some_and(is_on)
+    /// Whether a pause has begun that has not ended. If so, the task is woken at its end.
+    pub(crate) fn is_on(&self, cx: &mut Context<'_>) -> bool {
+        let Some(pause_end) = &self.0 else {
+            return false;
+        };
+        // Relaxed, here and below: the flag tells of nothing else.
+        if pause_end.has_come.load(Ordering::Relaxed) {
+            return false;
+        }
+        // The task may have another waker by now. The end may come before this one is registered.
+        pause_end.task.register(cx.waker());
+        !pause_end.has_come.load(Ordering::Relaxed)
+    }
+}
+
+/// The most inbound streams, granted or refused, before the task of a connection gives way. The task
+/// goes on while its muxer has streams. So a remote that opens them faster than they are negotiated
+/// could keep it busy for seconds. While several connections have too many streams, they share this
+/// number: then a round of all of them takes as long as the turn of one.
+pub(crate) const STREAMS: usize = 8;
+/// A connection that had no flood so far takes so many streams in a turn at least: two streams at once
+/// are usual.
+const FIRST_STREAMS: usize = 2;
+
+/// How many connections of a swarm have more inbound streams than a turn takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Floods(Arc<AtomicUsize>);
+
+/// A connection with more inbound streams than a turn takes. It counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Flood {
+    all: Floods,
+    /// Its muxer was polled, and not yet asked for streams.
+    pub(crate) is_polled: bool,
+}
+
+impl Floods {
+    pub(crate) fn begin(&self) -> Flood {
+        // Relaxed, here and below: a turn may be a little longer or shorter.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Flood {
+            all: self.clone(),
+            is_polled: false,
+        }
+    }
+
+    /// How many streams a connection takes in a turn.
+    pub(crate) fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
+        let floods = self.0.load(Ordering::Relaxed);
+        match flood {
+            Some(_) => (STREAMS / floods.max(1)).max(1),
+            None => (STREAMS / (floods + 1)).max(FIRST_STREAMS),
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -11,7 +11,7 @@ use std::panic::Location;
 
 use parking_lot::Mutex;
 
-use crate::line::{Line, Served};
+use crate::line::Line;
 use crate::outcome::HotLine;
 use crate::time::Time;
 
@@ -221,11 +221,11 @@ impl Memory {
         self.counts.clear();
     }
 
-    /// Counts an access that took time beyond its own cost.
-    pub fn count_served(&mut self, line: u32, site: Site, at: Time, served: &Served) {
+    /// Counts a transfer, and the time that the core waited for it.
+    pub fn count_served(&mut self, line: u32, site: Site, lost: Time) {
         let counts = self.counts(line, site);
-        counts.transfers += u64::from(served.is_transfer);
-        counts.lost += served.end.since(at);
+        counts.transfers += 1;
+        counts.lost += lost;
     }
 
     /// Counts a compare-and-swap that failed.

@@ -444,11 +444,18 @@ impl State {
         if is_measured {
             self.outcome.accesses += 1;
             self.outcome.in_accesses += this.clock - begin;
+            // The wait for earlier stores. It belongs to no line here.
+            self.outcome.lost += at - begin;
             if served.is_transfer {
+                // A core does not wait for its own store.
+                let lost = match kind {
+                    Access::Store => Time::ZERO,
+                    Access::Load | Access::Update => served.end - at,
+                };
                 self.outcome.transfers += 1;
                 self.outcome.waited += served.waited;
-                self.outcome.lost += served.end - at;
-                self.memory.count_served(line, site, at, &served);
+                self.outcome.lost += lost;
+                self.memory.count_served(line, site, lost);
             }
         }
         served.is_transfer && kind != Access::Store

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 use crate::case::{Sharing, Workload};
-use crate::stats::ratio_interval;
+use crate::stats::{CONFIDENCE, ratio_interval};
 
 /// A simulated scaling is off if it differs from the measured one by more than both.
 const ABSOLUTE: f64 = 0.25;
@@ -73,7 +73,7 @@ pub fn beside(rows: &[Row], seed: u64) -> Vec<Beside> {
             sharing: row.sharing,
             threads: row.threads,
             real: measured,
-            interval: ratio_interval(&real_one.ns_of_rounds, &real.ns_of_rounds, seed),
+            interval: ratio_interval(&real_one.ns_of_rounds, &real.ns_of_rounds, CONFIDENCE, seed),
             simulated,
             is_off: is_off(measured, simulated),
         })

@@ -61,7 +61,7 @@ fn text(comparison: &Comparison, columns: Option<usize>) -> String {
         "before",
         "after",
         "after / before",
-        "95 %",
+        "99 %",
         "verdict",
     ];
     let mut table = lined(header, 2);
@@ -122,8 +122,9 @@ fn notes(text: &mut String, comparison: &Comparison) {
         line("note: a case needs five rounds in each run: see --rounds".to_owned());
     }
     line(
-        "note: times are ns/op. A case differs if the confidence intervals of the runs do not overlap, and \
-         that of their ratio does not contain 1; a simulated case, if its times differ by more than 10 %"
+        "note: times are ns/op. A case differs if the 95 % confidence intervals of the runs do not overlap, \
+         and the 99 % interval of their ratio does not contain 1; by chance, fewer than one case in 100 \
+         does. A simulated case differs if its times do by more than 10 %"
             .to_owned(),
     );
 }

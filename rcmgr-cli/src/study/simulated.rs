@@ -135,33 +135,46 @@ pub fn beside_reality(text: &mut String, report: &Report, columns: Option<usize>
     if report.model.is_empty() {
         return;
     }
-    let about = "throughput relative to one thread; \"off\" differs by more than 0.25 and 20 %.";
+    let about = "throughput relative to one thread, real / simulated; the marked ones differ by more than 0.25 and 20 %.";
     section(text, "model beside reality", about, columns);
-    let header = [
-        "workload",
-        "sharing",
-        "threads",
-        "engine",
-        "real",
-        "95 %",
-        "simulated",
-        "",
-    ];
-    let mut table = lined(header, 4);
-    for one in &report.model {
-        table.add_row([
-            one.workload.to_string(),
-            one.sharing.to_string(),
-            one.threads.to_string(),
-            one.engine.clone(),
-            format!("{:.2}", one.real),
-            one.interval
-                .map_or("-".to_owned(), |[low, high]| format!("{low:.2}-{high:.2}")),
-            format!("{:.2}", one.simulated),
-            if one.is_off { "off" } else { "" }.to_owned(),
-        ]);
+    let engines = report.engines.iter().map(|engine| engine.name.clone());
+    let engines: Vec<_> = engines
+        .filter(|name| report.model.iter().any(|one| one.engine == *name))
+        .collect();
+    let header = ["workload", "sharing", "threads"].map(str::to_owned);
+    let mut table = lined(header.into_iter().chain(engines.iter().cloned()), 3);
+    let mut cases: Vec<_> = report
+        .model
+        .iter()
+        .map(|one| (one.workload, one.sharing, one.threads))
+        .collect();
+    cases.sort_unstable();
+    cases.dedup();
+    for case in cases {
+        let cell = |engine: &String| {
+            let mut all = report.model.iter();
+            let one = all.find(|one| {
+                one.engine == *engine && (one.workload, one.sharing, one.threads) == case
+            });
+            // The marks are bold letters where the table is a part of a page in Markdown.
+            one.map_or("-".to_owned(), |one| {
+                let mark = if one.is_off { "**" } else { "" };
+                format!("{mark}{:.2} / {:.2}{mark}", one.real, one.simulated)
+            })
+        };
+        let (workload, sharing, threads) = case;
+        let names = [
+            workload.to_string(),
+            sharing.to_string(),
+            threads.to_string(),
+        ];
+        table.add_row(names.into_iter().chain(engines.iter().map(cell)));
     }
-    write_table(text, table, columns, &[5]);
+    write_table(text, table, columns, &[]);
+    let off = report.model.iter().filter(|one| one.is_off).count();
+    let cases = report.model.len();
+    writeln!(text, "note: {off} of {cases} simulated scalings are off")
+        .expect("text takes anything");
     for order in report.orders.iter().filter(|order| order.is_off) {
         let Order {
             workload,

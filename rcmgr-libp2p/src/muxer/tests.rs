@@ -14,8 +14,9 @@ use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::{Direction, Endpoint, ScopeClass, UsesFd};
 use tokio::sync::oneshot;
 
-use super::{INBOUND_IN_A_FLOOD, INBOUND_IN_A_ROW, LimitedMuxer};
+use super::LimitedMuxer;
 use crate::resources::Resources;
+use crate::turn::STREAMS;
 
 type Stream = Cursor<Vec<u8>>;
 
@@ -70,12 +71,25 @@ impl StreamMuxer for Streams {
 fn limited(streams: Streams, limits: Limits) -> (Manager, LimitedMuxer<Streams>) {
     let manager = Manager::new(limits).unwrap();
     let resources = Resources::new(manager.clone());
+    (manager, over(streams, &resources))
+}
+
+fn limited_by(resources: &Resources, inbound: Vec<Stream>) -> LimitedMuxer<Streams> {
+    let streams = Streams {
+        inbound: inbound.into(),
+        ..Streams::default()
+    };
+    over(streams, resources)
+}
+
+fn over(streams: Streams, resources: &Resources) -> LimitedMuxer<Streams> {
+    let manager = resources.manager();
     let connection = manager
         .open_connection(Direction::Inbound, UsesFd::No, Endpoint::None)
         .unwrap();
     let peer = libp2p_identity::PeerId::random();
     connection.set_peer(&peer.into()).unwrap();
-    (manager, LimitedMuxer::new(streams, connection, resources))
+    LimitedMuxer::new(streams, connection, resources.clone())
 }
 
 #[derive(Debug, Default)]
@@ -109,8 +123,7 @@ fn a_stream_that_the_muxer_has_no_room_for_is_charged_when_the_muxer_has_room() 
 fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_the_rest() {
     let mut limits = Limits::unlimited();
     limits.peer_default.streams_inbound = 0.into();
-    let inbound =
-        vec![Stream::default(); usize::from(INBOUND_IN_A_ROW + INBOUND_IN_A_FLOOD)].into();
+    let inbound = vec![Stream::default(); STREAMS + 1].into();
     let streams = Streams {
         inbound,
         ..Streams::default()
@@ -123,26 +136,20 @@ fn refused_inbound_streams_are_ended_some_at_a_time_and_the_task_is_woken_for_th
 
     assert!(poll());
     let refused = || manager.refusals(ScopeClass::Peer).total();
-    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW));
+    assert_eq!(refused(), STREAMS as u64);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert!(poll());
-    assert_eq!(refused(), u64::from(INBOUND_IN_A_ROW + INBOUND_IN_A_FLOOD));
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     // Now the inner muxer waits, and has the waker.
     assert!(poll());
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    assert_eq!(refused(), STREAMS as u64 + 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     drop(muxer);
     assert!(manager.stat().system.is_zero());
 }
 
 #[test]
 fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn() {
-    let (most, more) = (
-        usize::from(INBOUND_IN_A_ROW),
-        usize::from(INBOUND_IN_A_FLOOD),
-    );
     let streams = Streams {
-        inbound: vec![Stream::default(); most + more].into(),
+        inbound: vec![Stream::default(); STREAMS + 1].into(),
         ..Streams::default()
     };
     let (manager, mut muxer) = limited(streams, Limits::unlimited());
@@ -157,13 +164,11 @@ fn a_connection_with_many_inbound_streams_lets_other_connections_take_their_turn
         granted.len()
     };
 
-    assert_eq!(poll(&mut muxer), most);
+    assert_eq!(poll(&mut muxer), STREAMS);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert_eq!(poll(&mut muxer), most + more);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
-    // Now the inner muxer waits, and has the waker.
-    assert_eq!(poll(&mut muxer), most + more);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    // The inner muxer has one more, and then waits with the waker.
+    assert_eq!(poll(&mut muxer), STREAMS + 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     drop((granted, muxer));
     assert!(manager.stat().system.is_zero());
 }
@@ -187,19 +192,57 @@ fn turn(muxer: &mut LimitedMuxer<Streams>, cx: &mut Context<'_>) {
 
 #[test]
 fn a_muxer_with_more_streams_than_a_turn_takes_is_asked_for_streams_only() {
-    let (most, more) = (
-        usize::from(INBOUND_IN_A_ROW),
-        usize::from(INBOUND_IN_A_FLOOD),
-    );
-    let (_, mut muxer) = flooded(most + 2 * more);
+    let (_, mut muxer) = flooded(2 * STREAMS + 1);
     let mut cx = Context::from_waker(Waker::noop());
-    for left in [2 * more, more, 0, 0] {
+    for left in [STREAMS + 1, 1, 0] {
         turn(&mut muxer, &mut cx);
         assert_eq!((muxer.inner.inbound.len(), muxer.inner.polls), (left, 1));
     }
     // The flood is over.
     turn(&mut muxer, &mut cx);
     assert_eq!(muxer.inner.polls, 2);
+}
+
+#[test]
+fn connections_with_more_streams_than_a_turn_takes_share_a_turn() {
+    const MANY: usize = 1000;
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let resources = Resources::new(manager.clone());
+    let mut muxers: Vec<_> = (0..4)
+        .map(|_| limited_by(&resources, vec![Stream::default(); MANY]))
+        .collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut granted = Vec::new();
+    let mut turns = |muxers: &mut [LimitedMuxer<Streams>]| {
+        granted.clear();
+        for muxer in muxers {
+            while let Poll::Ready(Ok(stream)) = Pin::new(&mut *muxer).poll_inbound(&mut cx) {
+                granted.push(stream);
+            }
+        }
+        granted.len()
+    };
+
+    assert_eq!(turns(&mut muxers[..1]), STREAMS);
+    // The first turn of each comes before its flood is known.
+    turns(&mut muxers);
+    assert_eq!(turns(&mut muxers), STREAMS);
+    // Those that are gone take no part.
+    muxers.truncate(2);
+    assert_eq!(turns(&mut muxers), STREAMS);
+    muxers.truncate(1);
+    assert_eq!(turns(&mut muxers), STREAMS);
+    // So many that each has one stream in a turn.
+    let more = (0..3 * STREAMS).map(|_| limited_by(&resources, vec![Stream::default(); MANY]));
+    muxers.extend(more);
+    turns(&mut muxers);
+    assert_eq!(turns(&mut muxers), muxers.len());
+    // Two streams at once are no flood, however many floods there are.
+    let mut calm = [limited_by(&resources, vec![Stream::default(); 2])];
+    assert_eq!(turns(&mut calm), 2);
+    assert_eq!(turns(&mut muxers), muxers.len());
+    drop((granted, muxers, calm));
+    assert!(manager.stat().system.is_zero());
 }
 
 #[test]
@@ -248,9 +291,6 @@ async fn tasks_that_are_ready_go_before_a_connection_with_more_streams_than_a_tu
     }));
     last.await.unwrap();
     let meanwhile = refused() - before;
-    assert!(
-        meanwhile <= 2 * u64::from(INBOUND_IN_A_ROW),
-        "{meanwhile} streams"
-    );
+    assert!(meanwhile <= 2 * STREAMS as u64, "{meanwhile} streams");
     flooded.abort();
 }

@@ -39,6 +39,7 @@ pub const OF_LIBP2P: &[&str] = &[
     "scope_of",
     "resources",
     "keeper",
+    "turn",
     "reports",
     "negotiation",
     "bundled_limits",
