@@ -137,6 +137,7 @@ impl ConnsStocks {
 
     /// Called before a stock of this capacity is opened.
     pub fn raise_bound(&self, capacity: u64) {
+        // SeqCst, here and below: as in `ConnsCredit::bound`.
         self.bound.fetch_add(capacity, Ordering::SeqCst);
     }
 
