@@ -73,10 +73,10 @@ pub fn nothing_waits(engine: &Engine) {
     });
 }
 
-fn credit(most_memory: u64, most_streams: u64) -> CreditOptions {
+fn credit(most_memory: u64, most_slots: u64) -> CreditOptions {
     CreditOptions {
         most_memory,
-        most_streams,
+        most_slots,
         warm: 0,
         most_lenders: 8,
     }

@@ -9,6 +9,7 @@ mod own_memory;
 mod per_thread;
 mod refusals;
 mod slot;
+mod transfers;
 
 pub use class_refusals::ClassRefusals;
 pub use conn_memory::{ConnMemory, ConnMemoryBucket, ConnMemoryCounts};
@@ -19,3 +20,4 @@ pub use own_memory::OwnMemory;
 pub use per_thread::PerThread;
 pub use refusals::RefusalCounts;
 pub use slot::Slot;
+pub use transfers::Transfers;

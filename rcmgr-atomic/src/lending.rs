@@ -9,7 +9,11 @@
 //! opened, and lowered after its credit was given back. So the bound is never less than the credit
 //! on the node. It limits the credit to a share of the limit. A node whose bound is zero refuses
 //! without a search for credit.
+//!
+//! Connections are different: a node holds prepaid connections itself, for all paths through it
+//! (`conns.rs`).
 
+mod conns;
 mod fill;
 mod lenders;
 mod options;
@@ -17,7 +21,17 @@ mod recall;
 mod share;
 mod usage;
 
+pub use conns::{FillConns, recall_conns};
 pub use fill::Fill;
 pub use lenders::Lending;
 pub use options::CreditOptions;
-pub use recall::may_have_credit;
+pub use recall::{may_have_credit, recalls_all};
+
+/// How often usage is read, at most, until no transfer of credit overlaps.
+const ATTEMPTS: usize = 16;
+
+/// The amount that a stock of this capacity is filled with at once. It leaves room for amounts that
+/// are put back.
+fn batch(capacity: u64) -> u64 {
+    capacity.div_ceil(2)
+}

@@ -118,14 +118,14 @@ pub mod internals {
         Leaf, charge_in_turn, charge_new, check_new_alone, join_charged, leave_allowlist,
         stream_path,
     };
-    pub use crate::lending::CreditOptions;
+    pub use crate::lending::{CreditOptions, recall_conns};
     pub use crate::lifetime::retire::Retire;
     pub use crate::lifetime::{Collect, Shared, Staged, Use};
     pub use crate::node::Node;
     pub use crate::path::PathKind;
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
-    pub use crate::words::LeafWord;
+    pub use crate::words::{ConnsWord, LeafWord};
 
     /// A leaf that asks for memory.
     pub fn ask_by_leaf(leaf: &Leaf) -> Asker<'_> {

@@ -7,6 +7,6 @@ mod registry;
 mod shared_scope;
 mod users;
 
-pub use gauge::threshold;
+pub use gauge::{ConnsStock, ConnsStocks, threshold};
 pub use registry::Registry;
 pub use shared_scope::{MAX_NODES, Node, NodeLimit, Nodes, is_collected, is_transient, rank};

@@ -2,6 +2,7 @@
 //! of them together. Bits are shifted and masked on this floor alone.
 
 mod conns;
+mod conns_stock;
 mod field;
 mod leaf;
 mod mark;
@@ -13,6 +14,7 @@ mod streams;
 mod uses;
 
 pub use conns::ConnsWord;
+pub use conns_stock::ConnsStockWord;
 pub use leaf::LeafWord;
 pub use mark::mark_of;
 pub use power::largest_power_of_two;

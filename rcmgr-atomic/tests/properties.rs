@@ -172,7 +172,7 @@ fn ops_near_a_part_of_the_limit() -> impl Strategy<Value = (Limits, Vec<(usize, 
 struct Pair {
     session: Session<Manager>,
     model: Model,
-    /// Whether a peak of memory or streams may have credit in it.
+    /// Whether a peak may have credit in it.
     has_credit: bool,
     /// Scopes that are kept, if any ever are. The model does not know them.
     kept: Option<Vec<KeptScopes>>,
@@ -255,6 +255,9 @@ impl Pair {
                     (&mut peak.memory, least.memory),
                     (&mut peak.streams_inbound, least.streams_inbound),
                     (&mut peak.streams_outbound, least.streams_outbound),
+                    (&mut peak.conns_inbound, least.conns_inbound),
+                    (&mut peak.conns_outbound, least.conns_outbound),
+                    (&mut peak.fd, least.fd),
                 ] {
                     prop_assert!(*peak >= least, "the peak of {}", id);
                     *peak = least;

@@ -124,12 +124,15 @@ impl Builder {
     /// leaves. The default is 256 KiB and 64 streams. With zero and zero every operation charges
     /// every scope.
     ///
+    /// A scope that many connections are charged on has credit of connections, too, and of file
+    /// descriptors: for a thread as many in each direction as `streams` says, at most 256.
+    ///
     /// Credit makes reservations and streams cheaper, most of all where threads share scopes. It
     /// changes no outcome: it is not usage, and it is recalled before a scope refuses. Only
     /// [`peak`](crate::Scope::peak) may include some of it.
     pub fn prepaid_credit(mut self, memory: u64, streams: u64) -> Self {
         self.credit.most_memory = memory;
-        self.credit.most_streams = streams;
+        self.credit.most_slots = streams;
         self
     }
 
@@ -163,7 +166,7 @@ impl Builder {
     /// As [`Manager::new`].
     pub fn build(mut self) -> Result<Manager> {
         if self.recorder.is_some() {
-            (self.credit.most_memory, self.credit.most_streams) = (0, 0);
+            (self.credit.most_memory, self.credit.most_slots) = (0, 0);
         }
         let allowlisted_conns = self.limits.allowlisted_system.conns;
         #[cfg(feature = "address")]

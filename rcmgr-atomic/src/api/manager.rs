@@ -17,7 +17,7 @@ use super::scope::Scope;
 use super::service::Service;
 use super::span::Span;
 use super::stream::{Stream, open_stream_with};
-use crate::counters::{ConnMemory, Slot};
+use crate::counters::{ConnMemory, PerThread, Slot};
 use crate::engine::{Engine, Path};
 use crate::leaf::{More, ask_refused_peer, charge_in_turn, charge_new, stream_path};
 use crate::lifetime::Use;
@@ -57,8 +57,9 @@ use crate::waiting::Ticket;
 #[derive(Clone)]
 pub struct Manager {
     engine: Arc<Engine>,
-    /// The path of a new connection.
-    opened: Use<Path>,
+    /// The path of a new connection: one for each shard of threads, because each connection changes
+    /// the count of uses of its path.
+    opened: Arc<PerThread<Use<Path>>>,
     /// The path of a new connection that the allowlist lets in.
     allowlisted_opened: Use<Path>,
     /// The same, if the allowlist lets in only peers, whatever their address.
@@ -68,7 +69,7 @@ pub struct Manager {
 impl Manager {
     pub(super) fn of(engine: Arc<Engine>) -> Self {
         Self {
-            opened: engine.opened_path(),
+            opened: Arc::new(PerThread::new(|| engine.opened_path())),
             allowlisted_opened: engine.allowlisted_opened_path(),
             unproven_opened: engine.unproven_opened_path(),
             engine,
@@ -211,6 +212,12 @@ impl Manager {
         &self.engine
     }
 
+    /// The path of a new connection that this thread opens.
+    #[inline]
+    fn opened(&self) -> &Use<Path> {
+        self.opened.of_this_thread()
+    }
+
     /// The path of a connection from here that the allowlist lets in, if it lists the endpoint.
     pub(super) fn allowlisted_path(&self, endpoint: Endpoint) -> Option<&Use<Path>> {
         match self.engine.addresses().allowlist().listing(endpoint) {
@@ -222,7 +229,7 @@ impl Manager {
 
     /// The paths that a connection from here may begin on.
     pub(super) fn paths_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &Use<Path>> {
-        std::iter::once(&self.opened).chain(self.allowlisted_path(endpoint))
+        std::iter::once(self.opened()).chain(self.allowlisted_path(endpoint))
     }
 
     /// Charges the standard scopes with a connection, or the allowlisted ones if those have no room.
@@ -233,7 +240,7 @@ impl Manager {
         slot: Slot,
         ticket: Ticket,
     ) -> Result<Option<&Use<Path>>> {
-        let Err(refused) = charge_in_turn(&self.opened, slot, ticket) else {
+        let Err(refused) = charge_in_turn(self.opened(), slot, ticket) else {
             return Ok(None);
         };
         let path = self.allowlisted_path(endpoint).ok_or(refused)?;
@@ -252,7 +259,7 @@ impl Manager {
         if self.engine.is_observed() {
             return self.observed_connection(endpoint, slot, permit);
         }
-        Connection::new(self.opened.join(), slot, permit, None)
+        Connection::new(self.opened().join(), slot, permit, None)
     }
 
     /// A connection that is charged on `path` in the allowlisted scopes. It has no permit, in a dry
@@ -282,7 +289,7 @@ impl Manager {
         slot: Slot,
         permit: BarePermit,
     ) -> Connection {
-        let path = &self.opened;
+        let path = self.opened();
         let evaluated = self.engine.evaluate_connection(endpoint, path, slot);
         let more = evaluated.map(|permit| {
             Box::new(More {
@@ -334,7 +341,7 @@ impl ResourceManager for Manager {
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
         let mut permit = addresses.admit_bare(endpoint)?;
-        let refused = match charge_new(&self.opened, slot) {
+        let refused = match charge_new(self.opened(), slot) {
             Ok(()) => return Ok(self.admitted(endpoint, slot, permit)),
             Err(refused) => refused,
         };

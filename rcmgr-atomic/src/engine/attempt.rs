@@ -5,7 +5,8 @@ use rcmgr_core::{Error, Resource, Result, ScopeName, WaitersFirst};
 
 use super::state::{Engine, Path};
 use crate::charge::{Charge, Memory, Refused, cancel_all, charge_all};
-use crate::lending::Fill;
+use crate::counters::Slot;
+use crate::lending::{Fill, FillConns};
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
@@ -62,7 +63,10 @@ impl Engine {
             return Refused::Stale;
         }
         // 2. Check the node again, without credit on it.
-        let Some(reached) = self.lending.recheck(node, reached, charge, version) else {
+        let rechecked = self
+            .lending
+            .recheck(node, reached, charge, version, self.waiters());
+        let Some(reached) = rechecked else {
             return Refused::Stale;
         };
         // 3. The refusal is final if the limits are still current after the last check of the node.
@@ -238,13 +242,14 @@ impl Engine {
         Ok(())
     }
 
-    /// After a charge of the nodes of a path: fills the credit that could have paid for it. With a
-    /// dry run there is no credit.
+    /// After a charge of the nodes of a path: fills the credit that could have paid for it, or will pay
+    /// for the next. With a dry run there is no credit.
     #[inline]
     pub fn fill_credit(&self, path: &Shared<Path>, version: LimitsVersion, charge: impl Charge) {
-        if let Some((kind, amount)) = charge.credit()
-            && !self.has_dry_run()
-        {
+        if self.has_dry_run() {
+            return;
+        }
+        if let Some((kind, amount)) = charge.credit() {
             let fill = Fill {
                 lending: &self.lending,
                 versions: &self.versions,
@@ -255,6 +260,15 @@ impl Engine {
                 level: charge.level(),
             };
             fill.run();
+        } else if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {
+            let fill = FillConns {
+                versions: &self.versions,
+                version,
+                direction,
+                uses_fd,
+                waiters: self.waiters(),
+            };
+            fill.run(&self.lending, path.iter());
         }
     }
 }

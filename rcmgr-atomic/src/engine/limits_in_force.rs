@@ -7,6 +7,7 @@ use rcmgr_core::{Error, Limit, Limits, ScopeId};
 
 use super::dry_run::with_flat_dry_run;
 use super::state::Engine;
+use crate::lending::{recall_conns, recalls_all};
 use crate::limits::{LimitsVersion, check_support};
 use crate::node::{Node, NodeLimit};
 use crate::sync::{Ordering, call_user_code};
@@ -71,7 +72,15 @@ impl Engine {
     /// The same. The caller holds the lock.
     fn change_alone(&self, write: impl Fn(LimitsVersion)) {
         let version = self.versions.change(write);
-        self.lending.limits_changed(version);
+        if recalls_all(version) {
+            self.recall_all();
+        }
+    }
+
+    /// Recalls all credit: of the paths, and of the nodes that may hold connections.
+    fn recall_all(&self) {
+        self.lending.recall_all_paths();
+        self.for_each_lasting_node(&mut |node| recall_conns(node, self.waiters()));
     }
 
     pub fn set_limits(&self, limits: Limits) {
@@ -108,7 +117,7 @@ impl Engine {
         });
         // With a dry run there is no credit. What is out is not valid under the new version.
         if self.has_dry_run() && !had_dry_run {
-            self.lending.recall_all();
+            self.recall_all();
         }
         drop(one_at_a_time);
         self.wake_for_limits();

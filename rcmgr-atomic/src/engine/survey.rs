@@ -116,6 +116,16 @@ impl Engine {
         self.shares.for_each(f);
     }
 
+    /// Calls `f` for every node that is never collected.
+    pub fn for_each_lasting_node(&self, f: &mut dyn FnMut(&Arc<Node>)) {
+        f(self.system());
+        f(self.transient());
+        f(self.allowlisted_system());
+        f(self.allowlisted_transient());
+        f(self.unproven().node());
+        self.for_each_service(f);
+    }
+
     pub fn for_each_service(&self, f: &mut dyn FnMut(&Arc<Node>)) {
         self.services.for_each(|_, node| f(node));
     }

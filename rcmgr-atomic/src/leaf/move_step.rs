@@ -29,7 +29,8 @@ pub struct MoveStep<'a, S> {
     pub whole: WholeLeaf<S>,
 }
 
-/// Charges the gained nodes with all that a leaf holds: its slot, and `memory`.
+/// Charges the gained nodes with all that a leaf holds: its slot, and `memory`. Returns whether the
+/// slot was taken from the credit of the next path.
 ///
 /// # Errors
 ///
@@ -40,7 +41,7 @@ pub fn charge_gained<S: SlotCharge>(
     next: &Shared<Path>,
     slot: S,
     memory: u64,
-) -> Result<WholeLeaf<S>> {
+) -> Result<bool> {
     let engine = path.home();
     let record = || record_gained(Operation::Join, leaf, path, next, memory);
     let charged = next.with_gained(path, |gained| {
@@ -55,18 +56,23 @@ pub fn charge_gained<S: SlotCharge>(
             // 2. Charge the rest, under the same version: a move is checked against one whole set
             //    of limits.
             let charged = engine.charge_all_under(version, gained.iter().copied(), whole);
-            charged.map(|()| whole).map_err(|refused: Refused<'_>| {
-                // 3. Refused: put the slot back where it came from.
-                if let (true, Some((kind, amount))) = (slot_taken, slot.credit()) {
-                    next.release(kind, amount, || {});
-                }
-                engine.settle(refused, whole, version)
-            })
+            charged
+                .map(|()| slot_taken)
+                .map_err(|refused: Refused<'_>| {
+                    // 3. Refused: put the slot back where it came from.
+                    if slot_taken {
+                        next.release_leaf(leaf.slot, 0);
+                    }
+                    engine.settle(refused, whole, version)
+                })
         })
     });
-    let whole = charged.inspect_err(|refused| engine.record_refusal(refused, record))?;
-    engine.record(record);
-    Ok(whole)
+    // By reference: `inspect_err` would copy the large result, also one without an error.
+    match &charged {
+        Ok(_) => engine.record(record),
+        Err(refused) => engine.record_refusal(refused, record),
+    }
+    charged
 }
 
 impl<S: SlotCharge> MoveStep<'_, S> {

@@ -8,7 +8,7 @@ use rcmgr_core::{Direction, Error, PeerId, Result};
 
 use super::open::check_own_limit;
 use crate::charge::{Charge, Refused, Streams};
-use crate::counters::{Kind, Slot};
+use crate::counters::Slot;
 use crate::engine::{Engine, Path};
 use crate::lending::may_have_credit;
 use crate::lifetime::Use;
@@ -90,7 +90,7 @@ fn check_new_stream<'a>(
     let (node, reached) = nodes.into_iter().find_map(|node| {
         let refused = check(node).map(|reached| (node, reached));
         is_waited_for =
-            is_waited_for || (refused.is_none() && node.is_waited_for(Kind::Streams(direction)));
+            is_waited_for || (refused.is_none() && node.is_waited_for(charge.resources()));
         refused
     })?;
     // Requests wait for a node before this one: that node may refuse first.

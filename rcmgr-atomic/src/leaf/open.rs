@@ -76,11 +76,13 @@ fn charge_new_as(path: &Shared<Path>, slot: Slot, charge: impl SlotCharge) -> Re
         }
         Ok(())
     });
-    charged.inspect_err(|refused| {
-        if !charge.ticket().may_wait() {
-            record_refused(path, slot, refused);
-        }
-    })
+    // By reference: `inspect_err` would copy the large result, also one without an error.
+    if let Err(refused) = &charged
+        && !charge.ticket().may_wait()
+    {
+        record_refused(path, slot, refused);
+    }
+    charged
 }
 
 /// Checks the limit of a new leaf itself.

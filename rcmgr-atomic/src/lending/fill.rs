@@ -2,6 +2,7 @@
 
 use rcmgr_core::Priority;
 
+use super::batch;
 use super::lenders::Lending;
 use super::share::may_lend;
 use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
@@ -107,7 +108,11 @@ impl<H: Home> Fill<'_, H> {
                 // A request may have begun to wait since the nodes were checked, and have found
                 // nothing to recall. Either it sees the open stock, or this thread sees it.
                 order_seq_cst_accesses();
-                if self.path.iter().any(|node| node.is_waited_for(self.kind)) {
+                if self
+                    .path
+                    .iter()
+                    .any(|node| node.is_waited_for(self.kind.resources()))
+                {
                     let stocks = std::iter::once(stock);
                     self.lending
                         .give_back(self.path, self.kind, stocks, Stock::drain);
@@ -178,7 +183,7 @@ impl<H: Home> Fill<'_, H> {
     }
 
     fn charge_batch(&self, batch: impl Charge, keep: impl FnOnce() -> bool) -> bool {
-        self.lending.transfer(|| {
+        self.lending.transfers().run(|| {
             let waiters = self.path.home().waiters();
             if charge_all(self.path.iter(), self.version, batch, waiters).is_err() {
                 return false;
@@ -192,11 +197,6 @@ impl<H: Home> Fill<'_, H> {
             kept
         })
     }
-}
-
-/// The amount that a stock is filled with at once. It leaves room for amounts that are put back.
-fn batch(capacity: u64) -> u64 {
-    capacity.div_ceil(2)
 }
 
 /// Whether a stock of this capacity serves charges of `amount`: a batch holds that much, and there

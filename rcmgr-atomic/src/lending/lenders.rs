@@ -1,10 +1,10 @@
 //! Which paths lend.
 
 use super::options::CreditOptions;
-use crate::counters::Kind;
+use crate::counters::{Kind, Transfers};
 use crate::lifetime::Shared;
 use crate::path::{Credit, Home, LendState, Path, Stock};
-use crate::sync::{AtomicU64, Ordering, Published, RareLock, fence};
+use crate::sync::{Ordering, Published, RareLock, fence};
 use crate::words::StockWord;
 
 /// A path that could not lend, or did not use its credit, waits this many times as long as a new
@@ -17,10 +17,8 @@ pub struct Lending<H: Home> {
     lenders: Published<Vec<Shared<Path<H>>>>,
     /// Held by the thread that changes the list. No thread waits for it.
     changing: RareLock,
-    /// Seqlock-style counters around each transfer of credit between nodes and stocks: started,
-    /// finished.
-    started: AtomicU64,
-    finished: AtomicU64,
+    /// Around each transfer of credit between nodes and the stocks of paths.
+    transfers: Transfers,
 }
 
 impl<H: Home> Lending<H> {
@@ -29,8 +27,7 @@ impl<H: Home> Lending<H> {
             options,
             lenders: Published::new(Vec::new()),
             changing: RareLock::default(),
-            started: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
+            transfers: Transfers::none(),
         }
     }
 
@@ -43,9 +40,14 @@ impl<H: Home> Lending<H> {
     pub(super) fn most(&self, kind: Kind) -> u64 {
         let most = match kind {
             Kind::Memory => self.options.most_memory,
-            Kind::Streams(_) => self.options.most_streams,
+            Kind::Streams(_) => self.options.most_slots,
         };
         most.min(StockWord::MAX_CAPACITY)
+    }
+
+    /// The bounds on credit.
+    pub(super) fn options(&self) -> &CreditOptions {
+        &self.options
     }
 
     /// Lets the path lend, if there is room for one more lender. If another thread changes the list
@@ -162,22 +164,9 @@ impl<H: Home> Lending<H> {
         }
     }
 
-    /// Runs a transfer of credit between nodes and stocks. A thread that adds up credit meanwhile
-    /// sees that the transfer overlaps, and adds up again.
-    pub(super) fn transfer<R>(&self, f: impl FnOnce() -> R) -> R {
-        // SeqCst, here and below: in one order with the words of stocks and nodes.
-        self.started.fetch_add(1, Ordering::SeqCst);
-        let result = f();
-        self.finished.fetch_add(1, Ordering::SeqCst);
-        result
-    }
-
-    /// The result of `read`, if no transfer of credit overlaps it.
-    pub(super) fn without_transfer<R>(&self, read: impl FnOnce() -> Option<R>) -> Option<R> {
-        let finished = self.finished.load(Ordering::SeqCst);
-        let result = read();
-        let none_started = self.started.load(Ordering::SeqCst) == finished;
-        result.filter(|_| none_started)
+    /// The transfers of credit between nodes and the stocks of paths.
+    pub(super) fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 }
 

@@ -1,5 +1,6 @@
 //! How credit is recalled: given back to the nodes that it is charged on.
 
+use super::conns::{may_have_conns_credit, recall_conns};
 use super::fill::lower_credit_bounds;
 use super::lenders::Lending;
 use crate::charge::Charge;
@@ -7,14 +8,23 @@ use crate::counters::Kind;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::Node;
 use crate::path::{Home, Path, Stock};
-use crate::words::StockWord;
+use crate::waiting::Waiters;
+use crate::words::{ConnsStockWord, StockWord};
+
+/// Whether all credit must be recalled when this version of the limits comes into force. A stock holds
+/// only the low bits of the number of its version. So all credit is recalled in time, before these
+/// bits repeat.
+pub fn recalls_all(version: LimitsVersion) -> bool {
+    const _: () = assert!(StockWord::VERSIONS == ConnsStockWord::VERSIONS);
+    version.number().is_multiple_of(StockWord::VERSIONS / 2)
+}
 
 /// Whether the node that refused may have credit of the resource that it has no room for.
 #[inline]
 pub fn may_have_credit(node: &Node, reached: LimitReached) -> bool {
-    Kind::of(reached.resource)
-        .iter()
-        .any(|&kind| node.credit_bound(kind) > 0)
+    let kinds = Kind::of(reached.resource);
+    kinds.iter().any(|&kind| node.credit_bound(kind) > 0)
+        || may_have_conns_credit(node, reached.resource)
 }
 
 impl<H: Home> Lending<H> {
@@ -28,13 +38,10 @@ impl<H: Home> Lending<H> {
         reached: LimitReached,
         charge: C,
         version: LimitsVersion,
+        waiters: &Waiters,
     ) -> Option<LimitReached> {
-        // There is never credit of connections and file descriptors: the first check was right.
-        if Kind::of(reached.resource).is_empty() {
-            return Some(reached);
-        }
         if may_have_credit(node, reached) {
-            return self.make_room(node, reached, charge, version);
+            return self.make_room(node, reached, charge, version, waiters);
         }
         // There is no credit now, but another thread may have recalled some between the first check
         // and this point. If the node has room now, or refuses for a resource with credit, the
@@ -55,8 +62,10 @@ impl<H: Home> Lending<H> {
         mut reached: LimitReached,
         charge: C,
         version: LimitsVersion,
+        waiters: &Waiters,
     ) -> Option<LimitReached> {
         let mut is_recalled = [false; Kind::ALL.len()];
+        let mut are_conns_recalled = false;
         // Each round recalls the kinds of the resource that lacks room, and checks the node again.
         // Then another resource may lack room. Each kind is recalled once, so the loop ends.
         loop {
@@ -68,6 +77,11 @@ impl<H: Home> Lending<H> {
                     self.recall(node, kind);
                     has_recalled = true;
                 }
+            }
+            if !are_conns_recalled && may_have_conns_credit(node, reached.resource) {
+                are_conns_recalled = true;
+                recall_conns(node, waiters);
+                has_recalled = true;
             }
             // 2. The node refuses without any credit of this resource: that is final.
             if !has_recalled {
@@ -103,16 +117,8 @@ impl<H: Home> Lending<H> {
         node.set_back_off(cost);
     }
 
-    /// Called after each change of the limits. A stock holds only the low bits of the number of its
-    /// version. So all credit is recalled in time, before these bits repeat.
-    pub fn limits_changed(&self, version: LimitsVersion) {
-        if version.number().is_multiple_of(StockWord::VERSIONS / 2) {
-            self.recall_all();
-        }
-    }
-
     /// Recalls the credit of all paths.
-    pub fn recall_all(&self) {
+    pub fn recall_all_paths(&self) {
         for path in self.lenders() {
             self.recall_path(&path);
         }
@@ -135,7 +141,7 @@ impl<H: Home> Lending<H> {
         stocks: impl Iterator<Item = &'a Stock>,
         close: impl FnMut(&'a Stock) -> Option<StockWord>,
     ) {
-        self.transfer(|| {
+        self.transfers().run(|| {
             for word in stocks.filter_map(close) {
                 if word.amount() > 0 {
                     // Released, not cancelled: leaves held some of it before they put it back as

@@ -1,11 +1,11 @@
 //! How much credit a node may have: a share of the room under its limit.
 
-use rcmgr_core::Direction;
+use rcmgr_core::{Direction, UsesFd};
 
 use crate::counters::Kind;
 use crate::limits::LimitsVersion;
 use crate::node::{Node, threshold};
-use crate::words::StreamsWord;
+use crate::words::{ConnsWord, Resources, StreamsWord};
 
 /// All credit on a node is at most this part of the room under its limit.
 const SHARE: u64 = 8;
@@ -14,10 +14,9 @@ const SHARE: u64 = 8;
 /// limit of memory is the part of it that a priority of this level may use.
 pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind, level: u8) -> Option<u64> {
     // Credit would hold back what others wait for, and what is put back into it wakes none of them.
-    if node.is_waited_for(kind) {
+    if node.is_waited_for(kind.resources()) {
         return None;
     }
-    let share = |limit, used, bound| (headroom(limit, used)? / SHARE).checked_sub(bound);
     match kind {
         Kind::Memory => share(
             threshold(node.memory.limit(version), level, u64::MAX),
@@ -34,6 +33,40 @@ pub fn may_lend(node: &Node, version: LimitsVersion, kind: Kind, level: u8) -> O
             Some(one_way.min(share(limit, used.total(), bounds.into_iter().sum())?))
         }
     }
+}
+
+/// How many more connections a node may be charged with in advance: of this direction, and as many
+/// file descriptors if they use them. `None` near a limit, or if there is too much credit already.
+pub fn may_lend_conns(
+    node: &Node,
+    version: LimitsVersion,
+    direction: Direction,
+    uses_fd: UsesFd,
+) -> Option<u64> {
+    // As above.
+    if node.is_waited_for(Resources::ALL_OF_CONNECTIONS) {
+        return None;
+    }
+    let (used, bound) = (node.conns.used(), node.conns.credit().bound());
+    let limit = node.conns.limit(version, direction).min(ConnsWord::MAX);
+    let one_way = share(limit, used.get(direction), bound)?;
+    // A stock may hold as many connections of either direction.
+    let total = share(node.conns.total_limit(version), used.total(), 2 * bound)? / 2;
+    let fds = match uses_fd {
+        UsesFd::Yes => share(
+            node.conns.fd_limit(version).min(ConnsWord::MAX),
+            used.fd(),
+            bound,
+        )?,
+        UsesFd::No => u64::MAX,
+    };
+    Some(one_way.min(total).min(fds))
+}
+
+/// How much more credit there may be under a limit, with this usage, and with `bound` as the upper
+/// bound of the credit that is out.
+fn share(limit: u64, used: u64, bound: u64) -> Option<u64> {
+    (headroom(limit, used)? / SHARE).checked_sub(bound)
 }
 
 /// The room under a limit, if that is at least a quarter of the limit.

@@ -4,13 +4,12 @@ use std::ptr;
 
 use rcmgr_core::{Direction, ScopeStat};
 
+use super::ATTEMPTS;
+use super::conns::subtract_conns_credit;
 use super::lenders::Lending;
 use crate::counters::Kind;
 use crate::node::Node;
 use crate::path::{Credit, Home, Path};
-
-/// How often the usage is read, at most, until no transfer of credit overlaps.
-const ATTEMPTS: usize = 16;
 
 impl<H: Home> Lending<H> {
     /// The usage of a node: its charge less the credit on it.
@@ -25,6 +24,7 @@ impl<H: Home> Lending<H> {
                 } = self.used(node, kind);
             }
         }
+        subtract_conns_credit(node, &mut stat);
         stat
     }
 
@@ -41,7 +41,7 @@ impl<H: Home> Lending<H> {
             is_stable.then(|| charged.saturating_sub(credit))
         };
         (0..ATTEMPTS)
-            .find_map(|_| self.without_transfer(attempt))
+            .find_map(|_| self.transfers().without(attempt))
             .unwrap_or_else(|| node.used(kind))
     }
 

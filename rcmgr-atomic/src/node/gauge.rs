@@ -8,10 +8,12 @@
 //! no peak of its own. (A release by another thread in between may count it in.)
 
 mod conns;
+mod conns_credit;
 mod memory;
 mod peak;
 mod streams;
 
 pub use conns::ConnsGauge;
+pub use conns_credit::{ConnsStock, ConnsStocks};
 pub use memory::{MemoryGauge, threshold};
 pub use streams::StreamsGauge;

@@ -17,7 +17,7 @@ use super::users::Users;
 use crate::counters::{Kind, MissedCell, Numbers, RefusalCounts, Slot};
 use crate::limits::{LimitReached, LimitsVersion, decode};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, name_memory};
-use crate::words::WaitedWord;
+use crate::words::{Resources, WaitedWord};
 
 /// The largest number of nodes that a leaf is charged on: the peer, its share of the protocol and
 /// of the service, the protocol, the service, system.
@@ -152,13 +152,9 @@ impl Node {
         }
     }
 
-    /// Whether requests wait for what credit of this kind could pay for. Then no credit is lent.
-    pub fn is_waited_for(&self, kind: Kind) -> bool {
-        !self
-            .waited()
-            .resources()
-            .intersection(kind.resources())
-            .is_empty()
+    /// Whether requests wait for one of these resources. Then no credit of them is lent.
+    pub fn is_waited_for(&self, resources: Resources) -> bool {
+        !self.waited().resources().intersection(resources).is_empty()
     }
 
     /// The charge of a kind, credit included.

@@ -12,7 +12,7 @@
 use std::ptr;
 use std::sync::Arc;
 
-use rcmgr_core::{ScopeClass, ScopeId};
+use rcmgr_core::{Direction, ScopeClass, ScopeId, UsesFd};
 
 use super::credit::{Credit, Stock};
 use super::kind::PathKind;
@@ -221,13 +221,43 @@ impl<H: Home> Path<H> {
     /// charge may use.
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
+        if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {
+            return self.take_conns(version, direction, uses_fd);
+        }
         let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
             return false;
         };
         self.take_from(credit.stock(kind), version, charge, amount)
     }
 
-    /// The same, with `amount` from a stock of this path.
+    /// Pays for a connection with credit of all nodes. Returns whether each of them had some.
+    #[inline]
+    fn take_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+        for (at, node) in self.iter().enumerate() {
+            if !node.conns.take_credit(version, direction, uses_fd) {
+                if at > 0 {
+                    self.put_back_conns(at, direction, uses_fd);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts credit back that was taken from the first nodes.
+    #[cold]
+    #[inline(never)]
+    fn put_back_conns(&self, nodes: usize, direction: Direction, uses_fd: UsesFd) {
+        let taken = self.iter().take(nodes);
+        for node in taken.clone() {
+            node.conns.release(direction, uses_fd);
+        }
+        let resources = Resources::of_connection(direction, uses_fd);
+        self.home.waiters().released(taken, resources);
+    }
+
+    /// Pays for the charge with `amount` from a stock of this path, as
+    /// [`take_credit`](Self::take_credit) does.
     #[inline]
     pub fn take_from(
         &self,

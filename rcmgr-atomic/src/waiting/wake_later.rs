@@ -18,8 +18,10 @@ thread_local! {
 /// is dropped after it.
 #[must_use = "it puts wake-ups off until it is dropped"]
 pub struct WakeLater {
-    /// The one inside of another leaves the wake-ups to that.
-    is_outermost: bool,
+    /// The one inside of another leaves the wake-ups to that: then this is zero, otherwise one. It is
+    /// as wide as a pointer, because it is moved together with pointers. The compiler copies a byte
+    /// and its padding in overlapping parts, and reading such a part back stalls the processor.
+    is_outermost: usize,
 }
 
 impl WakeLater {
@@ -27,18 +29,18 @@ impl WakeLater {
     pub fn begin() -> Self {
         let begin = |later: &RefCell<Option<Vec<Waker>>>| {
             let mut later = later.borrow_mut();
-            let is_outermost = later.is_none();
+            let is_outermost = usize::from(later.is_none());
             later.get_or_insert_default();
             is_outermost
         };
         // All threads of a model are one thread of the operating system, and no waker there runs a
         // task.
         if IS_MODEL {
-            let is_outermost = false;
+            let is_outermost = 0;
             return Self { is_outermost };
         }
         // A thread that ends has no list any longer: it wakes at once.
-        let is_outermost = LATER.try_with(begin).unwrap_or(false);
+        let is_outermost = LATER.try_with(begin).unwrap_or(0);
         Self { is_outermost }
     }
 }
@@ -46,7 +48,7 @@ impl WakeLater {
 impl Drop for WakeLater {
     #[inline]
     fn drop(&mut self) {
-        if self.is_outermost {
+        if self.is_outermost != 0 {
             let later = LATER.try_with(|later| later.borrow_mut().take());
             let wakers = later.ok().flatten().unwrap_or_default();
             wakers.into_iter().for_each(wake_now);

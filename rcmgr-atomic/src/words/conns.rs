@@ -5,7 +5,7 @@ use rcmgr_core::{Direction, UsesFd};
 use super::field::Field;
 
 /// Connections by direction, and file descriptors: `[fd: 32][outbound: 32][inbound: 32]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnsWord(pub u128);
 
 impl ConnsWord {
@@ -45,11 +45,21 @@ impl ConnsWord {
     /// A word that counts one connection, and its file descriptor if it has one.
     #[inline]
     pub fn one(direction: Direction, uses_fd: UsesFd) -> Self {
-        let fd = match uses_fd {
-            UsesFd::Yes => Self::FD.of(1),
-            UsesFd::No => 0,
-        };
-        Self(Self::field(direction).of(1) | fd)
+        Self::of(direction, 1, u64::from(uses_fd == UsesFd::Yes))
+    }
+
+    /// A word that counts this many connections in a direction, and file descriptors.
+    #[inline]
+    pub fn of(direction: Direction, conns: u64, fds: u64) -> Self {
+        Self(Self::field(direction).of(conns) | Self::FD.of(fds))
+    }
+
+    /// The word with each of the three counts of `other` subtracted, or zero in its place where
+    /// `other` has more.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        let part = |field: Field| field.of(field.get(self.0).saturating_sub(field.get(other.0)));
+        Self(part(Self::INBOUND) | part(Self::OUTBOUND) | part(Self::FD))
     }
 }
 
@@ -65,6 +75,9 @@ mod tests {
             let one = ConnsWord::one(direction, UsesFd::Yes);
             assert_eq!((one.get(direction), one.total(), one.fd()), (1, 1, 1));
             assert_eq!(ConnsWord::one(direction, UsesFd::No).fd(), 0);
+            let more = ConnsWord::of(direction, 3, 2);
+            assert_eq!(one.saturating_sub(more), ConnsWord(0));
+            assert_eq!(more.saturating_sub(one), ConnsWord::of(direction, 2, 1));
         }
     }
 }
