@@ -110,7 +110,7 @@ pub mod record {
 #[doc(hidden)]
 pub mod internals {
     pub use crate::api::asker::{Asker, MemoryRequest};
-    pub use crate::charge::Memory;
+    pub use crate::charge::{Contention, Memory};
     pub use crate::counters::{Kind, Slot};
     pub use crate::engine::{Engine, Path, Request, Wait};
     pub use crate::leaf::{
