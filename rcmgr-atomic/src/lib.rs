@@ -119,9 +119,10 @@ pub mod internals {
     };
     pub use crate::lending::CreditOptions;
     pub use crate::lifetime::retire::Retire;
-    pub use crate::lifetime::{Collect, Shared, Staged, Use};
+    pub use crate::lifetime::{Collect, ShardUses, Shared, Staged, Use};
     pub use crate::node::Node;
     pub use crate::path::PathKind;
+    pub use crate::path::hot_branches::HotBranches;
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::LeafWord;

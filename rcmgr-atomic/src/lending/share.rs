@@ -71,9 +71,8 @@ mod tests {
 
     #[test]
     fn the_credit_on_a_node_shrinks_with_the_room_under_its_limit() {
-        let may_lend = |used, bound| {
-            MayLend::under(800, used, bound).map(|MayLend { all, more }| (all, more))
-        };
+        let may_lend =
+            |used, bound| MayLend::under(800, used, bound).map(|MayLend { all, more }| (all, more));
         assert_eq!(may_lend(0, 0), Some((100, 100)));
         assert_eq!(may_lend(720, 4), Some((10, 6)));
         assert_eq!(may_lend(720, 11), None);
