@@ -40,7 +40,7 @@ pub struct SimulationOptions {
     pub engines: Vec<String>,
     /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
-    /// The operations of each core that are measured, after three times as many that warm up. Where cores
+    /// The operations of each core that are measured, after eight times as many that warm up. Where cores
     /// are much slower than one alone, there are fewer.
     pub operations: u64,
     /// Whether each case is also measured on real threads, where this machine has the cores.

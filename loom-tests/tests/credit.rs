@@ -9,7 +9,7 @@ use loom_tests::{
     connection, conserved, lenders, lending_engine, one_lender_engine, peers, set_peer, stream,
     usage, within,
 };
-use rcmgr_atomic::internals::{Engine, Kind, Leaf, Memory, Path, Shared, Ticket};
+use rcmgr_atomic::internals::{Contention, Engine, Kind, Leaf, Memory, Path, Shared, Ticket};
 use rcmgr_atomic::{Error, Limits, Priority};
 
 /// A limit that is high enough to have credit below it.
@@ -276,7 +276,8 @@ fn a_stock_is_filled_under_limits_that_are_no_longer_in_force() {
         let (filler, passed) = (leaf.clone(), engine.versions().get());
         let fill = move |version| {
             let path = filler.path();
-            path.home().fill_credit(path, version, ONE_BYTE);
+            path.home()
+                .fill_credit(path, version, ONE_BYTE, Contention::None);
         };
         let late = fill.clone();
         let thread = thread::spawn(move || late(passed));
@@ -353,7 +354,7 @@ fn a_late_filler_meets_a_path_that_lends_again() {
         let charge = {
             let engine = engine.clone();
             move |path: &Shared<Path>| {
-                engine.fill_credit(path, version, ONE_BYTE);
+                engine.fill_credit(path, version, ONE_BYTE, Contention::None);
             }
         };
         let (late, of_leaf, closer) = (charge.clone(), path.clone(), leaf.clone());
@@ -404,7 +405,7 @@ fn credit_is_recalled_while_its_path_is_collected_and_another_path_begins_to_len
         let version = engine.versions().get();
         let (closer, path) = (leaf.clone(), leaf.path().clone());
         let thread = thread::spawn(move || closer.close());
-        engine.fill_credit(begins.path(), version, ONE_BYTE);
+        engine.fill_credit(begins.path(), version, ONE_BYTE, Contention::None);
         let granted = other.reserve(LIMIT - 1, Priority::Always).is_ok();
         let credit = path.credit().unwrap().amount(Kind::Memory);
         assert!(

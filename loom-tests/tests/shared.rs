@@ -8,14 +8,20 @@ use std::sync::Arc;
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
-use rcmgr_atomic::internals::{Collect, Shared, Use};
+use loom::thread::{self, ThreadId};
+use loom_tests::within;
+use rcmgr_atomic::internals::{Collect, HotBranches, Retire, ShardUses, Shared, Use};
 
 /// The place where a thing is found, in the part of the map of paths.
 type Place = Arc<Mutex<Option<Shared<Thing>>>>;
 
 struct Thing {
     place: Place,
+    /// Where it is found without the lock of its place.
+    hot: Arc<HotBranches<Thing>>,
+    /// The uses in the shard of the first thread, and in that of others.
+    shards: [ShardUses; 2],
+    first: ThreadId,
     /// How often it was removed from its place, and how often it was freed.
     ends: Arc<[AtomicUsize; 2]>,
     /// Written when the thing is freed: loom fails if another access overlaps that.
@@ -56,11 +62,34 @@ impl Collect for Thing {
         this.look();
         let mut place = this.place.lock().unwrap();
         let removed = place.take_if(|found| found.is(this) && this.is_unused());
+        if removed.is_some() {
+            this.hot.remove(this);
+        }
         drop(place);
         if removed.is_some() {
             assert!(this.notes() <= 2);
             this.ends[0].fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    fn shard_of_this_thread(&self) -> Option<(usize, &ShardUses)> {
+        let number = usize::from(thread::current().id() != self.first);
+        Some((number, &self.shards[number]))
+    }
+
+    fn shard(&self, number: usize) -> Option<&ShardUses> {
+        self.shards.get(number)
+    }
+}
+
+trait MakeHot {
+    /// The caller holds the lock of its place, or no other thread runs.
+    fn make_hot(&self);
+}
+
+impl MakeHot for Shared<Thing> {
+    fn make_hot(&self) {
+        self.hot.add(&Arc::from("a"), self);
     }
 }
 
@@ -70,6 +99,9 @@ fn thing() -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
     let ends = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let shared = Shared::new(Thing {
         place: place.clone(),
+        hot: Arc::new(HotBranches::new()),
+        shards: [ShardUses::new(), ShardUses::new()],
+        first: thread::current().id(),
         ends: ends.clone(),
         memory: UnsafeCell::new(7),
         notes: [0, 0].map(UnsafeCell::new),
@@ -151,6 +183,200 @@ fn the_last_two_references_are_dropped_at_once() {
         reference.look();
         drop(reference);
         thread.join().unwrap();
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_thing_that_many_look_up_is_found_without_the_lock_while_its_last_user_leaves() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        user.make_hot();
+        let finder = user.hot.clone();
+        let thread = thread::spawn(move || {
+            if let Some(found) = finder.find("a") {
+                found.look();
+                found.note(1);
+                let place = found.place.lock().unwrap();
+                assert!(place.is_some(), "with a user it stays in its place");
+            }
+        });
+        user.note(0);
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1], "nothing refers to it");
+    });
+}
+
+#[test]
+fn a_thing_is_made_hot_while_its_last_user_leaves() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        let (other, hot) = (place.clone(), user.hot.clone());
+        let thread = thread::spawn(move || {
+            let place = other.lock().unwrap();
+            if let Some(found) = &*place {
+                found.make_hot();
+            }
+            drop(place);
+            hot.find("a").is_some()
+        });
+        user.note(0);
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1], "nothing refers to it");
+    });
+}
+
+/// A use in the shard of this thread, of a thing with the use `user` in its word.
+fn in_shard(user: &Use<Thing>) -> Use<Thing> {
+    let other = user.clone();
+    user.open_shard();
+    drop(other);
+    let (thing, tag) = user.clone().split();
+    assert_ne!(tag, 0, "it is counted in the shard");
+    // SAFETY: both parts are of the new use.
+    unsafe { Use::whole(thing, tag) }
+}
+
+#[test]
+fn the_last_use_in_the_word_ends_while_one_in_a_shard_ends() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        let other = in_shard(&user);
+        let thread = thread::spawn(move || {
+            other.look();
+            other.note(1);
+            drop(other);
+        });
+        user.note(0);
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_use_begins_in_a_shard_while_the_last_one_in_the_word_ends() {
+    within(3, || {
+        let (place, user, ends) = thing();
+        drop(in_shard(&user));
+        let other = user.clone();
+        let reference = (*user).clone();
+        let thread = thread::spawn(move || {
+            user.note(1);
+            drop(user);
+        });
+        // The use in the shard ends, and another may begin there.
+        drop(other);
+        if let Some(user) = reference.try_join() {
+            user.note(0);
+            let place = user.place.lock().unwrap();
+            assert!(place.is_some(), "with a user it stays in its place");
+        }
+        drop(reference);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_shard_is_opened_while_another_use_in_the_word_ends() {
+    within(3, || {
+        let (place, user, ends) = thing();
+        let other = user.clone();
+        let thread = thread::spawn(move || {
+            other.open_shard();
+            let another = other.clone();
+            drop(other);
+            another.note(1);
+            drop(another);
+        });
+        user.note(0);
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn the_last_uses_in_two_shards_end_after_that_in_the_word() {
+    within(3, || {
+        let (place, user, ends) = thing();
+        let mine = in_shard(&user);
+        let thread = thread::spawn(move || {
+            let theirs = in_shard(&user);
+            drop(user);
+            theirs.note(1);
+            drop(theirs);
+        });
+        mine.note(0);
+        drop(mine);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_use_in_a_shard_is_retired_while_the_last_one_in_the_word_ends() {
+    loom::model(|| {
+        let (place, user, ends) = thing();
+        let (thing, tag) = in_shard(&user).split();
+        let thread = thread::spawn(move || {
+            thing.note(1);
+            // SAFETY: once, and of one use.
+            unsafe { Use::retire(&thing, tag) };
+            thing.look();
+            // SAFETY: it was retired.
+            drop(unsafe { Use::into_retired(thing, tag) });
+        });
+        user.note(0);
+        drop(user);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_shard_is_opened_again_while_its_last_retired_use_is_dropped() {
+    within(3, || {
+        let (place, user, ends) = thing();
+        let (thing, tag) = in_shard(&user).split();
+        // SAFETY: once, and of one use.
+        unsafe { Use::retire(&thing, tag) };
+        let found = place.lock().unwrap().clone().unwrap();
+        drop(user);
+        // The shard is closed now, and the thing was removed. Its references can be users no longer.
+        assert!(found.try_join().is_none());
+        let thread = thread::spawn(move || {
+            thing.look();
+            // SAFETY: it was retired.
+            drop(unsafe { Use::into_retired(thing, tag) });
+        });
+        // As in a map that finds it again before it is removed.
+        let [one, two] = [found.join(), found.join()];
+        one.open_shard();
+        let three = one.clone();
+        drop((one, two, found));
+        three.look();
+        drop(three);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
         assert_eq!(ended(&ends), [1, 1]);
     });
 }

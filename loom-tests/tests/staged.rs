@@ -3,6 +3,7 @@
 #![cfg(loom)]
 #![allow(unsafe_code)]
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -25,18 +26,30 @@ impl Stage {
 
 // SAFETY: `retire` frees nothing.
 unsafe impl Retire for Stage {
+    type Seen = ManuallyDrop<Self>;
     type Retired = ();
 
-    unsafe fn retire(&self) {
+    fn split(self) -> (ManuallyDrop<Self>, u8) {
+        let tag = self.number as u8;
+        (ManuallyDrop::new(self), tag)
+    }
+
+    unsafe fn whole(seen: ManuallyDrop<Self>, tag: u8) -> Self {
+        assert_eq!(usize::from(tag), seen.number);
+        ManuallyDrop::into_inner(seen)
+    }
+
+    unsafe fn retire(seen: &ManuallyDrop<Self>, tag: u8) {
+        assert_eq!(usize::from(tag), seen.number);
         assert!(
-            !self.is_retired.swap(true, Ordering::AcqRel),
+            !seen.is_retired.swap(true, Ordering::AcqRel),
             "retired once"
         );
     }
 
-    unsafe fn into_retired(self) {
-        assert!(self.is_retired.load(Ordering::Acquire), "retired before");
-        std::mem::forget(self);
+    unsafe fn into_retired(seen: ManuallyDrop<Self>, tag: u8) {
+        assert_eq!(usize::from(tag), seen.number);
+        assert!(seen.is_retired.load(Ordering::Acquire), "retired before");
     }
 }
 

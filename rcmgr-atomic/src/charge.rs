@@ -7,7 +7,7 @@ mod refused;
 mod slots;
 mod whole_leaf;
 
-pub use all_or_none::{cancel_all, charge_all};
+pub use all_or_none::{Contention, cancel_all, charge_all};
 pub use charges::{Charge, SlotCharge};
 pub use memory::Memory;
 pub use refused::Refused;

@@ -111,7 +111,7 @@ pub mod record {
 #[doc(hidden)]
 pub mod internals {
     pub use crate::api::asker::{Asker, MemoryRequest};
-    pub use crate::charge::Memory;
+    pub use crate::charge::{Contention, Memory};
     pub use crate::counters::{Kind, Slot};
     pub use crate::engine::{Engine, Path, Request, Wait};
     pub use crate::leaf::{
@@ -120,9 +120,10 @@ pub mod internals {
     };
     pub use crate::lending::{CreditOptions, recall_conns};
     pub use crate::lifetime::retire::Retire;
-    pub use crate::lifetime::{Collect, Shared, Staged, Use};
+    pub use crate::lifetime::{Collect, ShardUses, Shared, Staged, Use};
     pub use crate::node::Node;
     pub use crate::path::PathKind;
+    pub use crate::path::hot_branches::HotBranches;
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::{ConnsWord, LeafWord};

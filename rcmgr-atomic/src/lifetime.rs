@@ -2,8 +2,12 @@
 //! all the `unsafe` code of the crate.
 
 pub mod retire;
+mod shard_uses;
 mod shared;
 mod staged;
+mod uses;
 
-pub use shared::{Collect, Shared, Use};
+pub use shard_uses::ShardUses;
+pub use shared::Shared;
 pub use staged::{Mover, Staged};
+pub use uses::{Collect, Use};

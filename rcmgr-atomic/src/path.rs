@@ -2,6 +2,7 @@
 
 mod credit;
 mod differences;
+pub mod hot_branches;
 mod kind;
 mod lend_state;
 mod links;

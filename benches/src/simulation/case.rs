@@ -13,12 +13,12 @@ use crate::measure::histogram;
 
 /// The operations of each core before the measured part, for each one in it. The engine needs many until
 /// its credit is where it is used.
-const WARM_UP: u64 = 3;
+const WARM_UP: u64 = 8;
 
-/// Where cores are this many times slower than one alone, a part ends early: the warm-up after a third of
+/// Where cores are this many times slower than one alone, a part ends early: the warm-up after an eighth of
 /// its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
-const LEAST_WARM_UP: u64 = 3;
+const LEAST_WARM_UP: u64 = 8;
 const LEAST_MEASURED: u64 = 20;
 
 /// The progress of all cores together. They run one at a time, in the order of simulated time.

@@ -11,7 +11,15 @@ use super::charges::Charge;
 use super::refused::Refused;
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::{MAX_NODES, Node};
+use crate::sync::Pause;
 use crate::waiting::Waiters;
+
+/// Whether other threads changed a node while it was charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contention {
+    None,
+    Some,
+}
 
 /// Charges all nodes or none, under the limits of `version`. The caller must check at the end
 /// whether that version is still current.
@@ -25,7 +33,8 @@ pub fn charge_all<'a, C: Charge>(
     version: LimitsVersion,
     charge: C,
     waiters: &Waiters,
-) -> Result<(), Refused<'a>> {
+) -> Result<Contention, Refused<'a>> {
+    let mut contention = Contention::None;
     // 1. Check each node, and keep the usage that the check saw.
     let mut seen = ArrayVec::<C::Seen, MAX_NODES>::new();
     for node in nodes.clone() {
@@ -38,23 +47,28 @@ pub fn charge_all<'a, C: Charge>(
             continue;
         }
         // The usage of this node changed since the check: check it again.
+        contention = Contention::Some;
         if let Err(reached) = charge_one(node, version, charge) {
             // It has no room now. The nodes before it are charged already: take that back.
             cancel_all(nodes.take(at), charge, waiters);
             return Err(Refused::Node(node, reached));
         }
     }
-    Ok(())
+    Ok(contention)
 }
 
-/// Checks and commits until the node is charged or refuses.
+/// Checks and commits until the node is charged or refuses. After each failure it pauses twice as
+/// long, within a bound: a thread that looks again at once takes the cache line away from the next one
+/// that would have succeeded.
 #[cold]
 fn charge_one<C: Charge>(
     node: &Node,
     version: LimitsVersion,
     charge: C,
 ) -> Result<(), LimitReached> {
+    let mut pause = Pause::new();
     loop {
+        pause.longer();
         let seen = charge.check(node, version)?;
         if charge.commit(node, seen) {
             return Ok(());

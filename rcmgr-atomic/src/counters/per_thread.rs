@@ -43,11 +43,26 @@ impl<T> PerThread<T> {
         }
     }
 
+    /// The same, with the number of the shard.
+    #[inline]
+    pub fn numbered_of_this_thread(&self) -> (usize, &T) {
+        (thread_shard(), self.of_this_thread())
+    }
+
     // Not inlined: a small machine never comes here.
     #[inline(never)]
     fn of_further_shard(&self, shard: usize) -> &T {
         let value = self.further.get(shard - FIRST_SHARDS);
         value.unwrap_or(&self.first[shard % FIRST_SHARDS])
+    }
+
+    /// The value of the shard of this number.
+    #[inline]
+    pub fn get(&self, shard: usize) -> Option<&T> {
+        match self.first.get(shard) {
+            Some(value) => Some(value),
+            None => self.further.get(shard - FIRST_SHARDS).map(|value| &**value),
+        }
     }
 
     /// All values.

@@ -4,7 +4,7 @@
 use rcmgr_core::{Error, Resource, Result, ScopeName, WaitersFirst};
 
 use super::state::{Engine, Path};
-use crate::charge::{Charge, Memory, Refused, cancel_all, charge_all};
+use crate::charge::{Charge, Contention, Memory, Refused, cancel_all, charge_all};
 use crate::counters::Slot;
 use crate::lending::{Fill, FillConns};
 use crate::lifetime::Shared;
@@ -142,8 +142,8 @@ impl Engine {
             return Ok(());
         }
         self.check_turn(path.iter(), version, charge)?;
-        charge_all(path.iter(), version, charge, self.waiters())?;
-        self.fill_credit(path, version, charge);
+        let contention = charge_all(path.iter(), version, charge, self.waiters())?;
+        self.fill_credit(path, version, charge, contention);
         Ok(())
     }
 
@@ -245,7 +245,13 @@ impl Engine {
     /// After a charge of the nodes of a path: fills the credit that could have paid for it, or will pay
     /// for the next. With a dry run there is no credit.
     #[inline]
-    pub fn fill_credit(&self, path: &Shared<Path>, version: LimitsVersion, charge: impl Charge) {
+    pub fn fill_credit(
+        &self,
+        path: &Shared<Path>,
+        version: LimitsVersion,
+        charge: impl Charge,
+        contention: Contention,
+    ) {
         if self.has_dry_run() {
             return;
         }
@@ -258,6 +264,7 @@ impl Engine {
                 kind,
                 amount,
                 level: charge.level(),
+                contention,
             };
             fill.run();
         } else if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {

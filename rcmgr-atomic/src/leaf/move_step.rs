@@ -11,7 +11,7 @@
 use rcmgr_core::{Priority, Result};
 
 use super::state::Leaf;
-use crate::charge::{Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
+use crate::charge::{Contention, Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
 use crate::engine::{Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::node::Node;
@@ -174,7 +174,8 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         path.release_lost(next, Some(leaf.slot), memory);
         // Here the slot was charged on the nodes. Fill the credit of the next path, which could pay
         // for the slot of the next leaf that moves there.
-        engine.fill_credit(next, engine.versions().get(), whole.slot);
+        let version = engine.versions().get();
+        engine.fill_credit(next, version, whole.slot, Contention::None);
     }
 }
 

@@ -4,19 +4,23 @@ use rcmgr_core::Priority;
 
 use super::batch;
 use super::lenders::Lending;
-use super::share::may_lend;
-use crate::charge::{Charge, Memory, Streams, cancel_all, charge_all};
+use super::share::{MayLend, may_lend};
+use crate::charge::{Charge, Contention, Memory, Streams, cancel_all, charge_all};
 use crate::counters::Kind;
 use crate::lifetime::Shared;
 use crate::limits::{CurrentVersion, LimitsVersion};
 use crate::node::Node;
 use crate::path::{Home, LendStep, Path, Stock};
-use crate::sync::order_seq_cst_accesses;
+use crate::sync::{order_seq_cst_accesses, shards};
 use crate::waiting::Ticket;
 use crate::words::{StockState, largest_power_of_two};
 
 /// A new stock gets at most this part of the credit that each node may still have.
 const PART: u64 = 8;
+
+/// A charge that contended for its nodes counts as this many towards the time when the path may lend.
+/// Otherwise threads that all begin at once contend for long: each of many needs many charges.
+const CONTENDED: u64 = 32;
 
 /// A request to fill the stock of this thread, after a charge of the nodes of a path that credit
 /// could have paid for.
@@ -31,6 +35,8 @@ pub struct Fill<'a, H: Home> {
     pub amount: u64,
     /// The level of its priority.
     pub level: u8,
+    /// Whether other threads charged the same nodes.
+    pub contention: Contention,
 }
 
 impl<H: Home> Fill<'_, H> {
@@ -45,7 +51,11 @@ impl<H: Home> Fill<'_, H> {
         if self.level < u8::MAX && self.path.iter().any(|node| self.may_lend(node).is_none()) {
             return;
         }
-        match self.path.lend_state().count_charge() {
+        let times = match self.contention {
+            Contention::None => 1,
+            Contention::Some => CONTENDED,
+        };
+        match self.path.lend_state().count_charge(times) {
             LendStep::Nothing => {}
             LendStep::Begin => self.lending.begin(self.path),
             LendStep::Fill => self.fill(),
@@ -123,17 +133,22 @@ impl<H: Home> Fill<'_, H> {
         }
     }
 
-    /// How much more credit the node may have. `None` near a limit.
-    fn may_lend(&self, node: &Node) -> Option<u64> {
+    /// How much credit the node may have. `None` if it has as much already.
+    fn may_lend(&self, node: &Node) -> Option<MayLend> {
         may_lend(node, self.version, self.kind, self.level)
     }
 
     /// The capacity of a stock that is opened now: a power of two. `None` if a node may not lend.
     fn capacity(&self) -> Option<u64> {
+        // On a large machine each thread needs its part, so a stock leaves as much for the others, if
+        // that serves charges like this one.
+        let (threads, needed) = (shards() as u64, 2 * self.amount);
         let most = self.lending.most(self.kind);
         let mut nodes = self.path.iter();
         let most = nodes.try_fold(most, |most, node| {
-            Some(most.min(self.may_lend(node)? / PART))
+            let MayLend { all, more } = self.may_lend(node)?;
+            let fair = (all / threads).max(needed.next_power_of_two());
+            Some(most.min(more / PART).min(fair))
         })?;
         largest_power_of_two(most)
     }

@@ -8,22 +8,36 @@
 /// # Safety
 ///
 /// A retired value stays valid for reading until [`into_retired`](Self::into_retired) consumes it.
-pub unsafe trait Retire {
+pub unsafe trait Retire: Sized {
+    /// The part that threads read. It ends nothing when it is dropped.
+    type Seen;
+
     /// The rest of the value after it was retired.
     type Retired;
+
+    /// Takes the value apart: the part that threads read, and a small number that says how the value
+    /// ends.
+    fn split(self) -> (Self::Seen, u8);
+
+    /// The value again.
+    ///
+    /// # Safety
+    ///
+    /// Both parts are of one value, and the caller uses neither again.
+    unsafe fn whole(seen: Self::Seen, tag: u8) -> Self;
 
     /// Ends what the value stands for. Its memory stays.
     ///
     /// # Safety
     ///
-    /// The caller calls it once, and never drops the value afterwards: it calls
-    /// [`into_retired`](Self::into_retired) instead.
-    unsafe fn retire(&self);
+    /// Both parts are of one value. The caller calls it once, and never calls
+    /// [`whole`](Self::whole) afterwards: it calls [`into_retired`](Self::into_retired) instead.
+    unsafe fn retire(seen: &Self::Seen, tag: u8);
 
     /// The rest of the retired value.
     ///
     /// # Safety
     ///
-    /// The value was retired.
-    unsafe fn into_retired(self) -> Self::Retired;
+    /// The value was retired, and the caller uses neither part again.
+    unsafe fn into_retired(seen: Self::Seen, tag: u8) -> Self::Retired;
 }

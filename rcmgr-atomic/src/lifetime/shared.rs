@@ -7,52 +7,39 @@
 //!
 //! Why it is sound:
 //!
-//! - The word is `[uses: 32][references: 32]`. Each [`Use`] counts as a use, and each [`Shared`] as
-//!   a reference, from its birth to its drop. Either keeps the value in memory. So a thread that
-//!   can reach the word finds it above zero. The thread that brings it to zero is the last that
-//!   could reach it, and frees the memory.
+//! - The word is `[uses: 29][open shards: 7][references: 28]`. Each [`Use`](super::Use) counts as a
+//!   use, unless a shard counts it (`uses.rs`), and each [`Shared`] as a reference, from its birth to its
+//!   drop. Either keeps the value in memory. So a thread that can reach the word finds it above zero. The
+//!   thread that brings it to zero is the last that could reach it, and frees the memory.
 //! - The end of a use does not bring the word to zero. The last use becomes a reference first.
-//!   While that reference keeps the value in memory, [`Collect::unused`] is called. Then the
-//!   reference ends.
+//!   While that reference keeps the value in memory, [`Collect::unused`](super::Collect::unused) is
+//!   called. Then the reference ends.
 //! - Every step that ends a count releases, and the thread that frees acquires: all accesses come
 //!   before.
-//! - No count overflows. Each count belongs to a leaf, a span or a path that is in memory, and
-//!   memory does not hold 2³² of these. A forgotten one (`mem::forget`) stays counted, and so does
-//!   the object that it is part of. A cloned use belongs to nothing but the clone, which anyone may
-//!   forget, so the number of clones is bounded.
+//! - No count overflows. The program aborts at half of the most, as with `Arc`: at 2²⁸ open leaves of
+//!   one path. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of
+//!   clones has a bound that panics.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
+use std::process;
 use std::ptr::{self, NonNull};
 
-use super::retire::Retire;
-use crate::sync::{AtomicU64, Ordering, allocated};
+use crate::sync::{AtomicU64, Ordering, Pause, allocated};
 use crate::words::UsesWord;
-
-/// A value that does something when its last use has ended.
-pub trait Collect: Sized {
-    /// Called when the last use has ended. Another use may begin and end before this returns.
-    fn unused(this: &Shared<Self>);
-}
 
 /// A reference to a shared value. It keeps the value in memory.
 pub struct Shared<T> {
-    cell: NonNull<Counted<T>>,
+    pub(super) cell: NonNull<Counted<T>>,
     owns: PhantomData<Counted<T>>,
 }
 
-/// A use of a shared value. When the last use ends, [`Collect::unused`] is called.
-pub struct Use<T: Collect>(ManuallyDrop<Shared<T>>);
-
-/// A use is cloned only while there are fewer uses than this.
-const MAX_USES: u64 = UsesWord::MAX_USES / 2;
-
-struct Counted<T> {
+/// A value with its counts.
+pub(super) struct Counted<T> {
     word: AtomicU64,
     value: T,
 }
@@ -84,20 +71,29 @@ impl<T> Shared<T> {
         Self::at(NonNull::from(Box::leak(counted)))
     }
 
-    fn at(cell: NonNull<Counted<T>>) -> Self {
+    pub(super) fn at(cell: NonNull<Counted<T>>) -> Self {
         let owns = PhantomData;
         Self { cell, owns }
     }
 
     #[inline]
-    fn word(&self) -> &AtomicU64 {
+    pub(super) fn word(&self) -> &AtomicU64 {
         // SAFETY: this reference keeps it in memory.
         unsafe { &self.cell.as_ref().word }
     }
 
     #[inline]
-    fn load(&self, order: Ordering) -> UsesWord {
+    pub(super) fn load(&self, order: Ordering) -> UsesWord {
         UsesWord(self.word().load(order))
+    }
+
+    /// The word after a pause, for a thread that another was faster than. A thread that tries again at
+    /// once takes the cache line away from others that would have succeeded.
+    #[cold]
+    pub(super) fn load_after(&self, pause: &mut Pause) -> UsesWord {
+        pause.longer();
+        // Relaxed: the next step decides.
+        self.load(Ordering::Relaxed)
     }
 
     /// Whether both refer to the same value.
@@ -126,46 +122,23 @@ impl<T> Shared<T> {
     /// Whether there is more than one use.
     pub fn has_several_uses(&self) -> bool {
         // Relaxed: a hint.
-        self.load(Ordering::Relaxed).uses() > 1
+        let word = self.load(Ordering::Relaxed);
+        word.uses() + word.shards() > 1
     }
 
     /// Whether there is no use.
     pub fn is_unused(&self) -> bool {
         // Acquire: pairs with the Release of the last use that ended.
-        self.load(Ordering::Acquire).uses() == 0
+        self.load(Ordering::Acquire).is_unused()
     }
 }
 
-impl<T: Collect> Shared<T> {
-    /// Adds a use. The caller has a use already, or holds the lock of the entry where the value is
-    /// found.
-    #[inline]
-    pub fn join(&self) -> Use<T> {
-        // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
-        // ended sees all actions under that one. Nothing is published by this step.
-        self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
-        Use(ManuallyDrop::new(Self::at(self.cell)))
-    }
-
-    /// Adds a use, unless there is none: for a caller that only knows that there was one a moment
-    /// ago.
-    #[inline]
-    pub fn try_join(&self) -> Option<Use<T>> {
-        // Acquire on success: as in `join`. It fails when there is no use, so a value that was
-        // removed from its map never has a use again.
-        let mut word = self.load(Ordering::Relaxed);
-        while word.uses() > 0 {
-            match self.word().compare_exchange_weak(
-                word.0,
-                word.0 + UsesWord::USE,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Some(Use(ManuallyDrop::new(Self::at(self.cell)))),
-                Err(now) => word = UsesWord(now),
-            }
-        }
-        None
+/// Aborts the program if a count is half of the most, as `Arc` does. It never gets there, unless millions
+/// of uses are forgotten.
+#[inline]
+pub(super) fn abort_if_nearly_full(word: u64) {
+    if UsesWord(word).is_nearly_full() {
+        process::abort();
     }
 }
 
@@ -182,8 +155,10 @@ impl<T> Deref for Shared<T> {
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         // Relaxed, as for `Arc`: the holder of a reference can make another.
-        self.word()
+        let before = self
+            .word()
             .fetch_add(UsesWord::REFERENCE, Ordering::Relaxed);
+        abort_if_nearly_full(before);
         Self::at(self.cell)
     }
 }
@@ -213,117 +188,8 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-impl<T: Collect> Use<T> {
-    /// Turns the use into a reference. Returns whether it was the last use.
-    fn become_reference(&self) -> bool {
-        // One step does both: a use less, and a reference more. So the word never passes zero.
-        let step = UsesWord::USE - UsesWord::REFERENCE;
-        // AcqRel: all actions under a use come before the last use removes the value from its map.
-        let before = self.word().fetch_sub(step, Ordering::AcqRel);
-        UsesWord(before).uses() == 1
-    }
-}
-
-// SAFETY: the count becomes that of a reference, which keeps the value in memory.
-unsafe impl<T: Collect> Retire for Use<T> {
-    type Retired = Shared<T>;
-
-    unsafe fn retire(&self) {
-        if self.become_reference() {
-            T::unused(self);
-        }
-    }
-
-    unsafe fn into_retired(self) -> Shared<T> {
-        let retired = Shared::at(self.cell);
-        mem::forget(self);
-        retired
-    }
-}
-
-impl<T: Collect> Clone for Use<T> {
-    /// # Panics
-    ///
-    /// If there are [`MAX_USES`] uses.
-    fn clone(&self) -> Self {
-        // Relaxed: the check may be late by one use for each thread that clones now. The bound is
-        // half of what the word can count, so an overflow would need 2³¹ threads.
-        let uses = self.load(Ordering::Relaxed).uses();
-        assert!(
-            uses < MAX_USES,
-            "{uses} uses, most of them forgotten clones"
-        );
-        self.join()
-    }
-}
-
-impl<T: Collect> Deref for Use<T> {
-    type Target = Shared<T>;
-
-    #[inline]
-    fn deref(&self) -> &Shared<T> {
-        &self.0
-    }
-}
-
-impl<T: Collect> Drop for Use<T> {
-    #[inline]
-    fn drop(&mut self) {
-        // 1. While there are other uses, the word stays above zero: one step ends this one.
-        let mut word = self.load(Ordering::Relaxed);
-        while word.uses() > 1 {
-            // Release: all actions under this use come before the last use removes the value from
-            // its map.
-            match self.word().compare_exchange_weak(
-                word.0,
-                word.0 - UsesWord::USE,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => word = UsesWord(now),
-            }
-        }
-        // 2. This looks like the last use. It becomes a reference, which keeps the value in memory
-        //    until the end of this function. (Another use may have begun since step 1.)
-        let is_last = self.become_reference();
-        let shared = Shared::at(self.cell);
-        // 3. Let the value be removed from where it is found.
-        if is_last {
-            T::unused(&shared);
-        }
-    }
-}
-
 impl<T: fmt::Debug> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use super::*;
-
-    struct Value;
-
-    impl Collect for Value {
-        fn unused(_: &Shared<Self>) {}
-    }
-
-    #[test]
-    fn forgotten_clones_never_overflow_the_count_of_uses() {
-        let user = Shared::new(Value).join();
-        let forgotten = UsesWord::USE * (MAX_USES - 2);
-        user.word().fetch_add(forgotten, Ordering::Relaxed);
-        let last = user.clone();
-        let clone = catch_unwind(AssertUnwindSafe(|| user.clone()));
-        assert!(clone.is_err());
-        assert_eq!(user.load(Ordering::Relaxed).uses(), MAX_USES);
-        drop(last);
-        user.word().fetch_sub(forgotten, Ordering::Relaxed);
-        assert!(!user.has_several_uses());
     }
 }

@@ -26,36 +26,41 @@ pub struct Staged<T: Retire> {
     word: AtomicU64,
     /// Held by the thread that moves the word to its next stage.
     claim: Claim,
-    slots: [UnsafeCell<Option<T>>; LeafWord::STAGES],
+    /// How the value in each slot ends. It takes space that the alignment leaves free; with the value in
+    /// one piece, a slot would be twice as large.
+    tags: [UnsafeCell<u8>; LeafWord::STAGES],
+    slots: [UnsafeCell<Option<T::Seen>>; LeafWord::STAGES],
 }
 
-// SAFETY: a value is handed out by shared reference (T: Sync), and dropped or replaced by any
-// thread that owns the `Staged` or holds the claim (T: Send). The head of this file says why a read
-// never overlaps a write.
-unsafe impl<T: Retire + Send + Sync> Sync for Staged<T> {}
+// SAFETY: a value is handed out by shared reference (Sync), and dropped or replaced by any thread that
+// owns the `Staged` or holds the claim (Send). The head of this file says why a read never overlaps a
+// write.
+unsafe impl<T: Retire<Seen: Send + Sync> + Send + Sync> Sync for Staged<T> {}
 
 impl<T: Retire> Staged<T> {
     /// A word at the first stage.
     #[inline]
     pub fn new(word: LeafWord, first: T) -> Self {
-        let mut first = Some(first);
+        let (seen, tag) = first.split();
+        let mut first = Some(seen);
         Self {
             word: AtomicU64::new(word.0),
             claim: Claim::default(),
+            tags: std::array::from_fn(|_| UnsafeCell::new(tag)),
             slots: std::array::from_fn(|_| UnsafeCell::new(first.take())),
         }
     }
 
     /// The word, and the value of its stage.
     #[inline]
-    pub fn load(&self) -> (LeafWord, &T) {
+    pub fn load(&self) -> (LeafWord, &T::Seen) {
         // Acquire: pairs with the Release of the stage's step in `Mover::advance`.
         let word = LeafWord(self.word.load(Ordering::Acquire));
         (word, self.at(word))
     }
 
     #[inline]
-    fn at(&self, word: LeafWord) -> &T {
+    fn at(&self, word: LeafWord) -> &T::Seen {
         // SAFETY: the word shows this stage, so the slot was written before and is never written
         // again. Words come from `load` and `close`, which acquire.
         let slot = self.slot(word.stage()).with(|slot| unsafe { &*slot });
@@ -67,7 +72,7 @@ impl<T: Retire> Staged<T> {
     /// wait for the word, which is slow to read if it was just changed. So the code branches on the
     /// stage: the processor predicts the branch and reads on. Most leaves are at stage 2.
     #[inline]
-    fn slot(&self, stage: usize) -> &UnsafeCell<Option<T>> {
+    fn slot(&self, stage: usize) -> &UnsafeCell<Option<T::Seen>> {
         if stage == 2 {
             return &self.slots[2];
         }
@@ -137,15 +142,20 @@ impl<T: Retire> Staged<T> {
 
 impl<T: Retire> Drop for Staged<T> {
     fn drop(&mut self) {
-        // If the word is open, no value was retired: the slots drop them as usual.
         let (word, _) = self.load();
-        if !word.is_closed() {
-            return;
-        }
-        for slot in &self.slots[..=word.stage()] {
-            // SAFETY: no other thread has access. The thread that closed the word retired this
-            // value. The value is not dropped: it is taken out of its slot.
-            drop(slot.with_mut(|slot| unsafe { (*slot).take().map(|held| held.into_retired()) }));
+        for (at, (slot, tag)) in self.slots.iter().zip(&self.tags).enumerate() {
+            // SAFETY: no other thread has access. The value is taken out of its slot.
+            let taken = slot.with_mut(|slot| unsafe { (*slot).take() });
+            let Some(seen) = taken else { continue };
+            // SAFETY: as above.
+            let tag = tag.with(|tag| unsafe { *tag });
+            if word.is_closed() && at <= word.stage() {
+                // SAFETY: the thread that closed the word retired this value.
+                drop(unsafe { T::into_retired(seen, tag) });
+            } else {
+                // SAFETY: this value was not retired.
+                drop(unsafe { T::whole(seen, tag) });
+            }
         }
     }
 }
@@ -163,17 +173,20 @@ impl<T: Retire> Closed<'_, T> {
     }
 
     /// The value of the last stage.
-    pub fn last(&self) -> &T {
+    pub fn last(&self) -> &T::Seen {
         self.staged.at(self.before)
     }
 }
 
 impl<T: Retire> Drop for Closed<'_, T> {
     fn drop(&mut self) {
-        for slot in &self.staged.slots[..=self.before.stage()] {
-            // SAFETY: these stages were reached, so the slots are not written again. There is one
-            // `Closed` for a word, and `Staged` does not drop values that are retired here.
-            slot.with(|slot| unsafe { (*slot).as_ref().inspect(|held| held.retire()) });
+        let reached = ..=self.before.stage();
+        for (slot, tag) in self.staged.slots[reached].iter().zip(&self.staged.tags) {
+            // SAFETY: these stages were reached, so the slots and tags are not written again. There is
+            // one `Closed` for a word, and `Staged` makes no value whole that is retired here.
+            let tag = tag.with(|tag| unsafe { *tag });
+            // SAFETY: as above.
+            slot.with(|slot| unsafe { (*slot).as_ref().inspect(|seen| T::retire(seen, tag)) });
         }
     }
 }
@@ -192,20 +205,27 @@ impl<T: Retire> Mover<'_, T> {
     ///
     /// If there is no further stage.
     pub fn put(&mut self, next: T) {
+        drop(self.take());
         let (word, _) = self.staged.load();
-        // SAFETY: only the holder of the claim writes slots, and that is this thread. The word is
+        let (at, (seen, tag)) = (word.stage() + 1, next.split());
+        // SAFETY: only the holder of the claim writes slots and tags, and that is this thread. The word is
         // at the stage before this slot's, or closed there for good, and only this thread can move
         // it on. So no other thread reads the slot.
-        let replaced =
-            self.staged.slots[word.stage() + 1].with_mut(|slot| unsafe { (*slot).replace(next) });
-        drop(replaced);
+        self.staged.slots[at].with_mut(|slot| unsafe { *slot = Some(seen) });
+        // SAFETY: as above.
+        self.staged.tags[at].with_mut(|at| unsafe { *at = tag });
     }
 
     /// Takes the value of the next stage out of its slot again: the word does not move.
     pub fn take(&mut self) -> Option<T> {
         let (word, _) = self.staged.load();
+        let at = word.stage() + 1;
         // SAFETY: as in `put`.
-        self.staged.slots[word.stage() + 1].with_mut(|slot| unsafe { (*slot).take() })
+        let seen = self.staged.slots[at].with_mut(|slot| unsafe { (*slot).take() })?;
+        // SAFETY: as in `put`.
+        let tag = self.staged.tags[at].with(|tag| unsafe { *tag });
+        // SAFETY: `put` took this value apart, and it is out of its slot.
+        Some(unsafe { T::whole(seen, tag) })
     }
 
     /// The value that was put for the next stage. The reference stays valid when the word moves on.
@@ -213,7 +233,7 @@ impl<T: Retire> Mover<'_, T> {
     /// # Panics
     ///
     /// If nothing was put since the word moved.
-    pub fn next(&self) -> &T {
+    pub fn next(&self) -> &T::Seen {
         let (word, _) = self.staged.load();
         // SAFETY: only the holder of the claim writes the slot, by `put` and `take`. These borrow
         // the mover mutably, so no reference from here is left by then.

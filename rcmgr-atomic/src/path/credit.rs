@@ -8,8 +8,8 @@
 //!
 //! Why it is exact:
 //!
-//! - A stock is filled only while each node is well below its limit, and is valid only under the
-//!   version of the limits that it was filled under. From then on the charge of each node, credit
+//! - A stock is valid only under the version of the limits that it was filled under. Its credit was
+//!   charged on each node as any other charge. From then on the charge of each node, credit
 //!   included, stays within the limits of that version. A thread that takes credit only turns it
 //!   into usage, so it need not check the nodes. A priority below the highest may use less than
 //!   the limit: such a request compares each node with its part of the limit, after it took the
@@ -21,13 +21,22 @@
 //!   refused there is nothing to recall.
 
 use crate::counters::{Kind, PerThread};
+use crate::lifetime::ShardUses;
 use crate::limits::LimitsVersion;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::words::{StockState, StockWord};
 
 /// The credit of one path: in each shard a stock of each kind.
 #[derive(Debug)]
-pub struct Credit(PerThread<[Stock; Kind::ALL.len()]>);
+pub struct Credit(PerThread<Shard>);
+
+#[derive(Debug)]
+struct Shard {
+    stocks: [Stock; Kind::ALL.len()],
+    /// The uses of the path: they are counted beside its credit, because both are taken and given back by
+    /// the same threads.
+    uses: ShardUses,
+}
 
 /// The credit of one kind in one shard.
 #[derive(Debug)]
@@ -52,21 +61,37 @@ impl Credit {
             used: AtomicBool::new(false),
             back_off: AtomicU64::new(0),
         };
-        Self(PerThread::new(|| std::array::from_fn(|_| stock())))
+        Self(PerThread::new(|| Shard {
+            stocks: std::array::from_fn(|_| stock()),
+            uses: ShardUses::new(),
+        }))
     }
 
     /// The stock that this thread uses.
     #[inline]
     pub fn stock(&self, kind: Kind) -> &Stock {
-        &self.0.of_this_thread()[kind.index()]
+        &self.0.of_this_thread().stocks[kind.index()]
     }
 
     pub fn stocks(&self, kind: Kind) -> impl Iterator<Item = &Stock> {
-        self.0.iter().map(move |stocks| &stocks[kind.index()])
+        self.0.iter().map(move |shard| &shard.stocks[kind.index()])
     }
 
     pub fn all_stocks(&self) -> impl Iterator<Item = &Stock> {
-        self.0.iter().flatten()
+        self.0.iter().flat_map(|shard| &shard.stocks)
+    }
+
+    /// The uses of the path in the shard of this thread, and the number of that.
+    #[inline]
+    pub fn uses_of_this_thread(&self) -> (usize, &ShardUses) {
+        let (number, shard) = self.0.numbered_of_this_thread();
+        (number, &shard.uses)
+    }
+
+    /// The uses of the path in the shard of this number, if there is one.
+    #[inline]
+    pub fn uses(&self, shard: usize) -> Option<&ShardUses> {
+        self.0.get(shard).map(|shard| &shard.uses)
     }
 
     /// All credit of a kind that can be taken now.

@@ -34,8 +34,8 @@ impl LendState {
             .is_ok()
     }
 
-    /// Counts a charge of the nodes. Returns the next step of lending.
-    pub fn count_charge(&self) -> LendStep {
+    /// Counts a charge of the nodes, as so many. Returns the next step of lending.
+    pub fn count_charge(&self, times: u64) -> LendStep {
         // Acquire: with the stocks of a path that lends.
         match self.0.load(Ordering::Acquire) {
             COLLECTED => LendStep::Nothing,
@@ -43,7 +43,7 @@ impl LendState {
             0 => LendStep::Begin,
             charges => {
                 // If another thread was faster, its charge was counted in place of this one.
-                self.swap(charges, charges - 1);
+                self.swap(charges, charges.saturating_sub(times));
                 LendStep::Nothing
             }
         }

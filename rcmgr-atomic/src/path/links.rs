@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+use super::hot_branches::HotBranches;
 use crate::lifetime::{Collect, Shared, Use};
 use crate::sync::Guarded;
 
 /// The links of one path to others.
-pub struct Links<P: Collect>(Guarded<Linked<P>>);
+pub struct Links<P: Collect> {
+    linked: Guarded<Linked<P>>,
+    hot: HotBranches<P>,
+}
 
 struct Linked<P: Collect> {
     branches: Option<Box<Branches<P>>>,
@@ -25,10 +29,13 @@ const SMALL: usize = 32;
 
 impl<P: Collect> Links<P> {
     pub fn new() -> Self {
-        Self(Guarded::new(Linked {
-            branches: None,
-            used: [None, None],
-        }))
+        Self {
+            linked: Guarded::new(Linked {
+                branches: None,
+                used: [None, None],
+            }),
+            hot: HotBranches::new(),
+        }
     }
 
     /// The branch of this name, with the caller as a user. If it is absent, `make` makes it, with
@@ -38,26 +45,42 @@ impl<P: Collect> Links<P> {
         name: &str,
         make: impl FnOnce() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
-        self.0.with(|Linked { branches, .. }| {
-            if let Some(found) = branches.as_ref().and_then(|branches| branches.get(name)) {
-                return Some(found.join());
-            }
-            let (name, branch) = make()?;
-            let user = branch.join();
-            branches.get_or_insert_default().insert(name, branch);
-            Some(user)
+        // 1. Other threads look it up, too: take no lock.
+        if let Some(found) = self.hot.find(name) {
+            return Some(found);
+        }
+        // 2. Look it up in the map.
+        let mut make = Some(make);
+        let mut find = |linked: &mut Linked<P>| linked.branch_or_insert(name, make.take()?);
+        if let Some(found) = self.linked.try_with(&mut find) {
+            return found;
+        }
+        // 3. The lock was taken. So that the next lookups of this name need none, add it to the hot ones.
+        self.linked.with(|linked| {
+            let found = find(linked);
+            self.add_hot(linked, name);
+            found
         })
+    }
+
+    /// Adds a branch to the hot ones, if it is there: see [`HotBranches`].
+    fn add_hot(&self, linked: &Linked<P>, name: &str) {
+        let branches = linked.branches.as_ref();
+        if let Some((name, branch)) = branches.and_then(|branches| branches.get_key_value(name)) {
+            self.hot.add(name, branch);
+        }
     }
 
     /// Removes a branch that had no use a moment ago. Returns whether that removed it: true for one
     /// caller only.
     pub fn remove_branch(&self, name: &str, branch: &Shared<P>) -> bool {
-        let removed = self.0.with(|Linked { branches, .. }| {
+        let removed = self.linked.with(|Linked { branches, .. }| {
             let map = branches.as_mut()?;
             // Another thread may have found it since, or removed it, or even made another of this
             // name.
             let is_unused = |found: &Shared<P>| found.is(branch) && branch.is_unused();
             let removed = if map.get(name).is_some_and(is_unused) {
+                self.hot.remove(branch);
                 map.remove(name)
             } else {
                 None
@@ -74,7 +97,7 @@ impl<P: Collect> Links<P> {
 
     /// Keeps a use of another path until [`stop_using`](Self::stop_using).
     pub fn use_until_collected(&self, path: Use<P>) {
-        self.0.with(|linked| {
+        self.linked.with(|linked| {
             let free = linked.used.iter_mut().find(|used| used.is_none());
             *free.expect("a path uses at most two others") = Some(path);
         });
@@ -83,6 +106,23 @@ impl<P: Collect> Links<P> {
     /// Drops the uses of other paths.
     pub fn stop_using(&self) {
         // The uses are dropped outside of the lock, because that may collect the paths.
-        drop(self.0.with(|linked| mem::take(&mut linked.used)));
+        drop(self.linked.with(|linked| mem::take(&mut linked.used)));
+    }
+}
+
+impl<P: Collect> Linked<P> {
+    fn branch_or_insert(
+        &mut self,
+        name: &str,
+        make: impl FnOnce() -> Option<(Arc<str>, Shared<P>)>,
+    ) -> Option<Use<P>> {
+        let branches = self.branches.as_ref();
+        if let Some(found) = branches.and_then(|branches| branches.get(name)) {
+            return Some(found.join());
+        }
+        let (name, branch) = make()?;
+        let user = branch.join();
+        self.branches.get_or_insert_default().insert(name, branch);
+        Some(user)
     }
 }

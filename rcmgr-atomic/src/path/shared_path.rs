@@ -20,7 +20,7 @@ use super::lend_state::LendState;
 use super::links::Links;
 use crate::charge::{Charge, Memory, cancel_all};
 use crate::counters::{Kind, Slot};
-use crate::lifetime::{Collect, Shared, Use};
+use crate::lifetime::{Collect, ShardUses, Shared, Use};
 use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
@@ -387,5 +387,15 @@ impl<H: Home> Shared<Path<H>> {
 impl<H: Home> Collect for Path<H> {
     fn unused(this: &Shared<Self>) {
         H::path_unused(this);
+    }
+
+    #[inline]
+    fn shard_of_this_thread(&self) -> Option<(usize, &ShardUses)> {
+        self.credit().map(Credit::uses_of_this_thread)
+    }
+
+    #[inline]
+    fn shard(&self, number: usize) -> Option<&ShardUses> {
+        self.credit()?.uses(number)
     }
 }

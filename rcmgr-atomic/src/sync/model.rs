@@ -21,6 +21,17 @@ pub fn order_seq_cst_accesses() {
     fence(Ordering::SeqCst);
 }
 
+/// Pauses between attempts. loom tries every order anyway.
+pub struct Pause;
+
+impl Pause {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn longer(&mut self) {}
+}
+
 /// One shard, so that all threads contend for it. With one for each thread there would be no race
 /// to explore.
 pub const FIRST_SHARDS: usize = 1;

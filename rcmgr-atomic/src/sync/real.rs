@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::brief_lock::BriefLock;
-use super::primitives::{ArcSwap, Mutex, MutexGuard, OnceLock};
+use super::primitives::{ArcSwap, Backoff, Mutex, MutexGuard, OnceLock};
 
 pub use super::primitives::{
     AtomicBool, AtomicU32, AtomicU64, AtomicU128, FIRST_SHARDS, OnceBox, Ordering, allocated,
@@ -12,6 +12,20 @@ pub use super::primitives::{
 
 /// Whether loom explores this code.
 pub const IS_MODEL: bool = false;
+
+/// Short pauses between the attempts of a thread that other threads were faster than.
+pub struct Pause(Backoff);
+
+impl Pause {
+    pub fn new() -> Self {
+        Self(Backoff::new())
+    }
+
+    /// Pauses: first for one processor pause, then each time for twice as many, at most 64.
+    pub fn longer(&mut self) {
+        self.0.spin();
+    }
+}
 
 /// Nothing: SeqCst accesses are in one order. The shim of loom needs it.
 #[inline(always)]
