@@ -32,6 +32,12 @@ pub trait Collect: Sized {
     /// Called when the last use has ended. Another use may begin and end before this returns.
     fn unused(this: &Shared<Self>);
 
+    /// Whether the value has shards of threads that count its uses.
+    #[inline]
+    fn has_shards(&self) -> bool {
+        self.shard(0).is_some()
+    }
+
     /// The uses in the shard of this thread, and the number of the shard, if the value has shards. It has
     /// at most 64, and has them until it is freed.
     #[inline]
@@ -84,7 +90,9 @@ impl<T: Collect> Shared<T> {
     /// found.
     #[inline]
     pub fn join(&self) -> Use<T> {
-        if let Some(joined) = self.join_in_shard() {
+        if self.has_shards()
+            && let Some(joined) = self.join_in_shard()
+        {
             return joined;
         }
         // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
@@ -98,7 +106,12 @@ impl<T: Collect> Shared<T> {
     /// ago.
     #[inline]
     pub fn try_join(&self) -> Option<Use<T>> {
-        self.join_in_shard().or_else(|| self.try_join_in_word())
+        let joined = if self.has_shards() {
+            self.join_in_shard()
+        } else {
+            None
+        };
+        joined.or_else(|| self.try_join_in_word())
     }
 
     #[inline]
@@ -125,7 +138,8 @@ impl<T: Collect> Shared<T> {
     }
 
     /// Adds a use in the shard of this thread, if that is open. Then the value has a use: the shard.
-    #[inline]
+    // Not inlined: most values have no shards, and their users stay small.
+    #[inline(never)]
     fn join_in_shard(&self) -> Option<Use<T>> {
         let (number, shard) = self.shard_of_this_thread()?;
         shard
@@ -255,7 +269,11 @@ impl<T: Collect> Use<T> {
         drop(Shared::at(self.cell));
     }
 
-    fn drop_in_shard(&self, shard: &ShardUses) {
+    #[inline(never)]
+    fn drop_in_shard(&self) {
+        let Some(shard) = self.shard_counting(self.counted) else {
+            return;
+        };
         // If this does not close the shard, the value may be freed from here on.
         if !shard.leave() {
             self.end_shard(shard);
@@ -336,9 +354,10 @@ impl<T: Collect> Deref for Use<T> {
 impl<T: Collect> Drop for Use<T> {
     #[inline]
     fn drop(&mut self) {
-        match self.shard_counting(self.counted) {
-            None => self.drop_in_word(),
-            Some(shard) => self.drop_in_shard(shard),
+        if self.counted == Counting::IN_WORD {
+            self.drop_in_word();
+        } else {
+            self.drop_in_shard();
         }
     }
 }
