@@ -64,9 +64,13 @@ fn without_spaces(text: &str) -> String {
         .collect()
 }
 
-/// The files that make chapters doc tests. Those about libp2p are tests of its crate, so that the
-/// others compile without libp2p.
-const PAGES: [&str; 2] = ["rcmgr/src/pages.rs", "rcmgr-libp2p/src/pages.rs"];
+/// The files that make chapters doc tests. Those about libp2p and about the study are tests of their crates,
+/// so that the others compile without these.
+const PAGES: [&str; 3] = [
+    "rcmgr/src/pages.rs",
+    "rcmgr-libp2p/src/pages.rs",
+    "benches/src/pages.rs",
+];
 
 /// The Rust code of this chapter is a doc test.
 pub fn is_doc_test(chapter: &Path) -> Result<(), String> {
