@@ -6,8 +6,8 @@ use super::brief_lock::BriefLock;
 use super::primitives::{ArcSwap, Mutex, MutexGuard, OnceLock};
 
 pub use super::primitives::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicU128, FIRST_SHARDS, OnceBox, Ordering, allocated, fence,
-    name_memory, shards, thread_shard,
+    AtomicBool, AtomicU32, AtomicU64, AtomicU128, FIRST_SHARDS, OnceBox, Ordering, allocated,
+    fence, name_memory, shards, thread_shard,
 };
 
 /// Whether loom explores this code.
