@@ -75,7 +75,16 @@ impl Refused {
 impl From<Error> for Refused {
     #[cold]
     fn from(error: Error) -> Self {
-        let text = error.to_string();
+        // As short as in go-libp2p: the numbers are in the error.
+        let text = match &error {
+            Error::LimitExceeded(refused) => {
+                format!(
+                    "cannot reserve {}: resource limit exceeded",
+                    refused.resource
+                )
+            }
+            _ => "resource scope closed".to_owned(),
+        };
         Self { error, text }
     }
 }
