@@ -69,9 +69,10 @@ impl Pause {
 
 /// The most inbound streams, granted or refused, before the task of a connection gives way. The task
 /// goes on while its muxer has streams. So a remote that opens them faster than they are negotiated
-/// could keep it busy for seconds. While several connections have too many streams, they share this
-/// number: then a round of all of them takes as long as the turn of one.
+/// could keep it busy for seconds.
 pub(crate) const STREAMS: usize = 8;
+/// The same of all connections together, while several have too many streams. Each takes one at least.
+pub(crate) const SHARED_STREAMS: usize = 4;
 /// A connection that had no flood so far takes so many streams in a turn at least: two streams at once
 /// are usual.
 const FIRST_STREAMS: usize = 2;
@@ -102,8 +103,9 @@ impl Floods {
     pub(crate) fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
         let floods = self.0.load(Ordering::Relaxed);
         match flood {
-            Some(_) => (STREAMS / floods.max(1)).max(1),
-            None => (STREAMS / (floods + 1)).max(FIRST_STREAMS),
+            Some(_) if floods > 1 => (SHARED_STREAMS / floods).max(1),
+            None if floods > 0 => (SHARED_STREAMS / (floods + 1)).max(FIRST_STREAMS),
+            _ => STREAMS,
         }
     }
 }

@@ -4,12 +4,19 @@
 
 mod support;
 
-use libp2p::PeerId;
-use libp2p::futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
+use libp2p::futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{Stream, Swarm, SwarmEvent, dummy};
+use libp2p::{Multiaddr, PeerId, Transport, core};
 use rcmgr_atomic::{Limits, Manager};
-use rcmgr_libp2p::Resources;
+use rcmgr_core::Direction;
+use rcmgr_libp2p::{LimitExt, Resources};
+use support::at_once::AtOnce;
 use support::streams::{self, Opener};
 use support::{Kind, Running, limits, listen, plain_swarm, spawn, swarm, until_nothing_is_held};
 use tokio::runtime::Runtime;
@@ -137,7 +144,7 @@ fn limits_add_at_most_450_bytes_to_a_side_of_an_idle_stream() {
 #[test]
 fn limits_add_at_most_300_bytes_to_a_side_of_an_idle_connection() {
     const COUNT: usize = 60;
-    // QUIC's own memory for a connection varies by more than that from run to run.
+    // QUIC's own memory for a connection varies by more than that from run to run: see the next test.
     let kind = Kind::Tcp;
     let [bare, limited] = [false, true].map(|is_limited| {
         lowest_of_three(|| {
@@ -181,6 +188,85 @@ fn limits_add_at_most_300_bytes_to_a_side_of_an_idle_connection() {
     });
     eprintln!("{kind:?}: a side of an idle connection takes {bare} bytes, {limited} under limits");
     assert!(limited - bare <= MOST_OF_CONNECTION, "{kind:?}");
+}
+
+#[test]
+fn limits_add_at_most_300_bytes_to_an_idle_connection_of_any_transport() {
+    const COUNT: usize = 32;
+    let peer = PeerId::random();
+    for (remote, fds) in [
+        ("/ip4/192.0.2.7/tcp/4001", 1),
+        ("/ip4/192.0.2.7/udp/4001/quic-v1", 0),
+    ] {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let remote: Multiaddr = remote.parse().unwrap();
+            let transport = || AtOnce {
+                peer,
+                remote: remote.clone(),
+            };
+            let limits = limits::in_every_scope(&[peer], &[PROTOCOL], &[SERVICE]);
+            let manager = Manager::new(limits).unwrap();
+            let resources = Resources::new(manager.clone());
+            // With a behaviour, the wrapper counts the connections of each peer.
+            let _behaviour = resources.behaviour();
+
+            let bare = Connections::open(transport(), &remote, direction, COUNT);
+            let limited = transport().limited(&resources);
+            let limited = Connections::open(limited, &remote, direction, COUNT);
+            let stat = manager.stat().system;
+            let conns = stat.conns_inbound + stat.conns_outbound;
+            assert_eq!((conns, stat.fd), (COUNT as u64, COUNT as u64 * fds));
+            let added = limited.bytes - bare.bytes;
+            eprintln!("{remote} {direction:?}: limits add {added} bytes");
+            assert!((1..=MOST_OF_CONNECTION).contains(&added), "{remote}");
+            drop(limited);
+            assert!(manager.stat().system.is_zero());
+        }
+    }
+}
+
+/// Idle connections of a transport.
+struct Connections {
+    _held: Vec<StreamMuxerBox>,
+    /// The median of what one takes.
+    bytes: i64,
+}
+
+impl Connections {
+    fn open<T, M>(mut transport: T, remote: &Multiaddr, direction: Direction, count: usize) -> Self
+    where
+        T: Transport<Output = (PeerId, M), Error: Debug> + Unpin,
+        M: StreamMuxer<Substream: Send, Error: Send + Sync> + Send + 'static,
+    {
+        let options = core::transport::DialOpts {
+            role: core::Endpoint::Dialer,
+            port_use: core::transport::PortUse::Reuse,
+        };
+        let mut held = Vec::with_capacity(count);
+        let mut connect = || {
+            let connected = match direction {
+                Direction::Inbound => {
+                    let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx));
+                    let (upgrade, _) = event.now_or_never().unwrap().into_incoming().unwrap();
+                    upgrade.now_or_never()
+                }
+                Direction::Outbound => {
+                    let dial = transport.dial(remote.clone(), options);
+                    dial.ok().unwrap().now_or_never()
+                }
+            };
+            let (_, muxer) = connected.unwrap().unwrap();
+            held.push(StreamMuxerBox::new(muxer));
+        };
+        let mut bytes: Vec<i64> = (0..count)
+            .map(|_| allocation_counter::measure(&mut connect).bytes_current)
+            .collect();
+        bytes.sort_unstable();
+        Self {
+            _held: held,
+            bytes: bytes[count / 2],
+        }
+    }
 }
 
 /// Runs the swarm until it has another connection.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::LimitedMuxer;
 use crate::resources::Resources;
-use crate::turn::STREAMS;
+use crate::turn::{SHARED_STREAMS, STREAMS};
 
 type Stream = Cursor<Vec<u8>>;
 
@@ -226,10 +226,10 @@ fn connections_with_more_streams_than_a_turn_takes_share_a_turn() {
     assert_eq!(turns(&mut muxers[..1]), STREAMS);
     // The first turn of each comes before its flood is known.
     turns(&mut muxers);
-    assert_eq!(turns(&mut muxers), STREAMS);
+    assert_eq!(turns(&mut muxers), SHARED_STREAMS);
     // Those that are gone take no part.
     muxers.truncate(2);
-    assert_eq!(turns(&mut muxers), STREAMS);
+    assert_eq!(turns(&mut muxers), SHARED_STREAMS);
     muxers.truncate(1);
     assert_eq!(turns(&mut muxers), STREAMS);
     // So many that each has one stream in a turn.

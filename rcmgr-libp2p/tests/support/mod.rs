@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod at_once;
 pub mod attack;
 pub mod bare;
 pub mod denier;
