@@ -291,18 +291,31 @@ fn a_reservation_is_checked_against_one_whole_set_of_limits() {
     within(5, || {
         // Under each of the two sets, one scope refuses two bytes. Only a mixture of both sets
         // would grant them.
-        let mut before = Limits::unlimited();
-        before.system.memory = 1.into();
-        let mut after = Limits::unlimited();
-        after.transient.memory = 1.into();
-        let engine = engine(before);
+        // Each set is made where it is used: loom's stacks are small, and sets are large.
+        let engine = engine_before();
         let leaf = connection(&engine);
         let set = engine.clone();
-        let thread = thread::spawn(move || set.set_limits(after));
+        let thread = thread::Builder::new().stack_size(STACK_OF_A_SET);
+        let thread = thread.spawn(move || {
+            let mut after = Limits::unlimited();
+            after.transient.memory = 1.into();
+            set.set_limits(after);
+        });
+        let thread = thread.unwrap();
         let reserved = leaf.reserve(2, Priority::Always);
         thread.join().unwrap();
 
         assert!(reserved.is_err(), "one whole set refuses");
         conserved(&engine, &[&leaf]);
     });
+}
+
+/// In words.
+const STACK_OF_A_SET: usize = 1 << 13;
+
+#[inline(never)]
+fn engine_before() -> Arc<Engine> {
+    let mut before = Limits::unlimited();
+    before.system.memory = 1.into();
+    engine(before)
 }
