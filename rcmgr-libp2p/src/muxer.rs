@@ -35,7 +35,8 @@ pin_project! {
         inner: M,
         connection: Connection,
         resources: Resources,
-        keeper: Arc<Keeper>,
+        // Made with the first stream: an idle connection needs none.
+        keeper: Option<Arc<Keeper>>,
         // Inbound streams of this turn.
         taken: u8,
         // While the muxer has more inbound streams than a turn takes. Then `poll` does not ask it, and
@@ -50,7 +51,9 @@ pin_project! {
 
     impl<M> PinnedDrop for LimitedMuxer<M> {
         fn drop(this: Pin<&mut Self>) {
-            this.keeper.end();
+            if let Some(keeper) = &this.keeper {
+                keeper.end();
+            }
         }
     }
 }
@@ -61,7 +64,7 @@ impl<M> LimitedMuxer<M> {
             inner,
             _arrival: resources.arrival(&connection),
             connection,
-            keeper: resources.keeper(),
+            keeper: None,
             resources,
             taken: 0,
             flood: None,
@@ -97,6 +100,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             }
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => {
+                    let keeper = keeper.get_or_insert_with(|| resources.keeper());
                     let stream = LimitedStream::new(inner, scope, resources, keeper);
                     return Poll::Ready(Ok(stream));
                 }
@@ -124,6 +128,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         };
         // While the muxer has no room for a stream, its charge is released until the next call.
         let inner = ready!(this.inner.poll_outbound(cx))?;
+        let keeper = keeper.get_or_insert_with(|| resources.keeper());
         Poll::Ready(Ok(LimitedStream::new(inner, scope, resources, keeper)))
     }
 

@@ -10,8 +10,7 @@ use std::pin::Pin;
 
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
 use libp2p::futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{Stream, Swarm, SwarmEvent, dummy};
+use libp2p::swarm::{Stream, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Transport, core};
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_core::Direction;
@@ -141,55 +140,8 @@ fn limits_add_at_most_450_bytes_to_a_side_of_an_idle_stream() {
     }
 }
 
-#[test]
-fn limits_add_at_most_300_bytes_to_a_side_of_an_idle_connection() {
-    const COUNT: usize = 60;
-    // QUIC's own memory for a connection varies by more than that from run to run: see the next test.
-    let kind = Kind::Tcp;
-    let [bare, limited] = [false, true].map(|is_limited| {
-        lowest_of_three(|| {
-            let runtime = runtime();
-            let _inside = runtime.enter();
-            let mut managers = Vec::new();
-            let [mut dialer, mut listener] = [(); 2].map(|()| {
-                if !is_limited {
-                    return plain_swarm(dummy::Behaviour);
-                }
-                let manager = Manager::new(Limits::unlimited()).unwrap();
-                managers.push(manager.clone());
-                swarm(&Resources::new(manager), dummy::Behaviour)
-            });
-            let peers = [*dialer.local_peer_id(), *listener.local_peer_id()];
-            for manager in &managers {
-                manager.set_limits(limits::in_every_scope(&peers, &[PROTOCOL], &[SERVICE]));
-            }
-            let address = runtime.block_on(listen(&mut listener, kind));
-            // The first connection makes the scope of the peer.
-            let bytes = (0..COUNT).map(|_| {
-                let options = DialOpts::peer_id(peers[1])
-                    .addresses(vec![address.clone()])
-                    .condition(PeerCondition::Always);
-                dialer.dial(options.build()).unwrap();
-                bytes_left(&runtime, async {
-                    tokio::join!(established(&mut dialer), established(&mut listener));
-                })
-            });
-            let bytes = low(bytes.collect());
-            for manager in &managers {
-                let stat = manager.stat().system;
-                assert_eq!(stat.conns_inbound + stat.conns_outbound, COUNT as u64);
-            }
-            drop((listener, dialer));
-            for manager in &managers {
-                runtime.block_on(until_nothing_is_held(manager));
-            }
-            bytes / 2
-        })
-    });
-    eprintln!("{kind:?}: a side of an idle connection takes {bare} bytes, {limited} under limits");
-    assert!(limited - bare <= MOST_OF_CONNECTION, "{kind:?}");
-}
-
+// Over real sockets, the memory of QUIC and of TCP with yamux varies by more than that from run to run.
+// So the transport of this test allocates nothing.
 #[test]
 fn limits_add_at_most_300_bytes_to_an_idle_connection_of_any_transport() {
     const COUNT: usize = 32;
@@ -267,12 +219,4 @@ impl Connections {
             bytes: bytes[count / 2],
         }
     }
-}
-
-/// Runs the swarm until it has another connection.
-async fn established(swarm: &mut Swarm<dummy::Behaviour>) {
-    while !matches!(
-        swarm.select_next_some().await,
-        SwarmEvent::ConnectionEstablished { .. }
-    ) {}
 }
