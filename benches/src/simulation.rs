@@ -60,7 +60,7 @@ impl SimulationOptions {
             workloads: Workload::ALL.to_vec(),
             engines: names.collect(),
             sharings: Sharing::ALL.to_vec(),
-            operations: 1000,
+            operations: 500,
             beside_real: false,
             seed: 1,
         }
