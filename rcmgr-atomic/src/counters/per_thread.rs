@@ -53,7 +53,7 @@ impl<T> PerThread<T> {
     #[inline(never)]
     fn of_further_shard(&self, shard: usize) -> &T {
         let value = self.further.get(shard - FIRST_SHARDS);
-        value.unwrap_or(&self.first[shard % FIRST_SHARDS])
+        value.unwrap_or(&self.first[shard % self.first.len()])
     }
 
     /// The value of the shard of this number.

@@ -7,6 +7,12 @@ use crate::words::{ShardState, ShardUsesWord};
 #[derive(Debug)]
 pub struct ShardUses(AtomicU64);
 
+impl Default for ShardUses {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ShardUses {
     pub fn new() -> Self {
         Self(AtomicU64::new(ShardUsesWord::CLOSED.0))

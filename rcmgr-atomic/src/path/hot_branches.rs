@@ -18,6 +18,12 @@ type Named<P> = Vec<(Arc<str>, Shared<P>)>;
 /// The most branches: few names are used by many threads at once.
 const MOST: usize = 4;
 
+impl<P: Collect> Default for HotBranches<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<P: Collect> HotBranches<P> {
     pub fn new() -> Self {
         Self(OnceBox::new())
