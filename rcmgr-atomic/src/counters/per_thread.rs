@@ -91,14 +91,14 @@ mod tests {
     fn every_thread_finds_its_value_among_all_or_among_a_few() {
         let all = PerThread::new(|| AtomicU64::new(0));
         let few = PerThread::few(|| AtomicU64::new(0));
-        thread::scope(|scope| {
-            for _ in 0..3 * shards() {
-                scope.spawn(|| {
-                    for values in [&all, &few] {
-                        values.of_this_thread().fetch_add(1, Ordering::Relaxed);
-                    }
-                });
+        let count = || {
+            for values in [&all, &few] {
+                values.of_this_thread().fetch_add(1, Ordering::Relaxed);
             }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..3 * shards()).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().for_each(|one| one.join().unwrap());
         });
         for values in [&all, &few] {
             let counts = values.iter().map(|value| value.load(Ordering::Relaxed));
