@@ -61,7 +61,7 @@ impl Report {
         Ok(report)
     }
 
-    /// Checks what the types do not: times are positive, and the rounds are those of the row.
+    /// Checks that times are positive, and that the rounds are those of the row: the types do not say so.
     fn check(&self) -> Result<(), NoReport> {
         for (list, row) in self.all_rows() {
             let wrong = |what: &str| {

@@ -49,6 +49,21 @@ fn open(manager: &Manager, from: &str) -> Result<Connection> {
     manager.open_connection(Direction::Inbound, UsesFd::Yes, ip)
 }
 
+#[derive(Debug, Default)]
+struct Scopes(Mutex<Vec<String>>);
+
+impl Recorder for Scopes {
+    fn record(&self, record: Record) {
+        let scopes: Vec<_> = record
+            .scopes()
+            .map(|scope| scope.id().to_string())
+            .collect();
+        let refused = record.refusal().map(|refusal| refusal.scope);
+        let line = format!("{:?} {} {refused:?}", record.operation(), scopes.join(" "));
+        self.0.lock().unwrap().push(line);
+    }
+}
+
 fn refused_by(refused: Result<Connection>) -> String {
     refused.unwrap_err().to_string()
 }
@@ -187,21 +202,6 @@ fn entries_with_an_address_let_in_as_many_as_the_scopes_allow() {
 
 #[test]
 fn a_recorder_sees_the_scopes_of_a_stranger_once_each() {
-    #[derive(Debug, Default)]
-    struct Scopes(Mutex<Vec<String>>);
-
-    impl Recorder for Scopes {
-        fn record(&self, record: Record) {
-            let scopes: Vec<_> = record
-                .scopes()
-                .map(|scope| scope.id().to_string())
-                .collect();
-            let refused = record.refusal().map(|refusal| refusal.scope);
-            let line = format!("{:?} {} {refused:?}", record.operation(), scopes.join(" "));
-            self.0.lock().unwrap().push(line);
-        }
-    }
-
     let scopes = Arc::new(Scopes::default());
     let builder = Manager::builder().limits(full(2)).addresses(allowlist());
     let manager = builder.recorder(scopes.clone()).build().unwrap();
@@ -225,4 +225,19 @@ fn a_recorder_sees_the_scopes_of_a_stranger_once_each() {
         format!("Collect {peer} None"),
     ];
     assert_eq!(seen[1..], want, "after the start");
+}
+
+#[test]
+fn a_connection_that_leaves_the_allowlist_is_recorded_also_if_no_other_scope_takes_it() {
+    let scopes = Arc::new(Scopes::default());
+    let builder = Manager::builder().limits(full(2)).addresses(allowlist());
+    let manager = builder.recorder(scopes.clone()).build().unwrap();
+    let connection = open(&manager, FOR_ADA).unwrap();
+    assert!(connection.set_peer(&"not-ada".parse().unwrap()).is_err());
+    assert!(manager.stat().allowlisted_system.is_zero());
+    drop(connection);
+    let seen = std::mem::take(&mut *scopes.0.lock().unwrap());
+    let left = "Leave allowlistedTransient allowlistedSystem None".to_owned();
+    assert!(seen.contains(&left), "{seen:#?}");
+    assert_eq!(seen.last().map(String::as_str), Some("End  None"));
 }

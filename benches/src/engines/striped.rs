@@ -111,10 +111,10 @@ mod tests {
     fn cells_are_added_where_threads_meet_and_old_charges_stay_where_they_are() {
         let gauge = Striped::<AtomicU64>::new(100, 3);
         assert_eq!(gauge.charge(2, 10), Some(0));
-        // As if the compare-and-swap had failed, until there are no more cells.
+        // As after a failed compare-and-swap. The number of cells doubles up to four.
         assert_eq!(gauge.add_after_meeting(2, 1, 1), 0, "of two cells");
         assert_eq!(gauge.add_after_meeting(2, 2, 1), 2, "of four");
-        assert_eq!(gauge.add_after_meeting(2, 4, 1), 2, "of no more than four");
+        assert_eq!(gauge.add_after_meeting(2, 4, 1), 2, "of four at most");
         assert_eq!(gauge.used(), 13);
         gauge.release(2, 0, 10);
         assert_eq!(gauge.used(), 3);

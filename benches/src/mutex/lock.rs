@@ -4,7 +4,7 @@
 //! for thirty pauses, and looks after each. Then Go parks the goroutine: the scheduler runs it again
 //! some microseconds after the lock was released, and it competes with those that run. A goroutine
 //! that has waited for a millisecond gets the lock handed over. So the threads that run take the lock
-//! several times in a row, which moves fewer cache lines, and nobody starves.
+//! several times in a row, which moves fewer cache lines, and no thread waits for long.
 //!
 //! `parking_lot` alone looks again earlier and more often: on two threads that share everything, it
 //! takes up to twice as long as Go.

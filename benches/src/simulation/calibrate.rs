@@ -123,7 +123,8 @@ fn contended() -> f64 {
     per(in_turns(&update), 2 * OPERATIONS)
 }
 
-/// Runs it on two threads, one of which begins. The time from the start of both to the end.
+/// Runs it on two threads: 0 has the first turn. Returns the time from the start of both to the end of
+/// the later one.
 fn in_turns(take_turns: &(impl Fn(u64) + Sync)) -> Duration {
     let barrier = Barrier::new(2);
     thread::scope(|scope| {

@@ -10,8 +10,8 @@
 //!   with each open shard there is at least one use in the word. The thread that ends the last one of
 //!   these *drains* the shards: it closes those without uses. The last use in another one closes that.
 //!   Both then end the count of the shard in the word, as that of a use.
-//! - A use in a shard holds the value in memory, and so does a retired one. Who closes a shard has a hold
-//!   in it, turns the shard's count in the word into a reference, and then ends the hold. The last hold
+//! - A use in a shard holds the value in memory, and so does a retired one. A thread that closes a shard
+//!   has a hold in it, turns the shard's count in the word into a reference, and then ends the hold. The last hold
 //!   of a closed shard ends that reference. Only then can the shard be opened again.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
@@ -174,8 +174,8 @@ impl<T: Collect> Shared<T> {
         if before.shards() == 0 {
             return T::unused(self);
         }
-        // It was the last one in the word: drain the shards. Who opens a shard has a use in the word, so
-        // after this one there is again a last one that drains that shard.
+        // It was the last one in the word: drain the shards. A thread that opens a shard has a use in the
+        // word. So after this one there is again a last one that drains that shard.
         for shard in (0..).map_while(|number| self.shard(number)) {
             if shard.drain() {
                 self.end_shard(shard);

@@ -241,7 +241,8 @@ impl<H: Home> Path<H> {
                 return false;
             }
         }
-        true
+        // A path without nodes has no credit.
+        !self.nodes.is_empty()
     }
 
     /// Puts credit back that was taken from the first nodes.

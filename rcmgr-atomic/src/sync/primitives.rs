@@ -16,7 +16,7 @@ pub use std::sync::OnceLock;
 pub const FIRST_SHARDS: usize = 8;
 
 /// The most shards. A larger machine has several cores for each: a path that lends has two cache lines
-/// for each shard, and whoever adds up its credit visits all of them.
+/// for each shard, and a sum of its credit visits all of them.
 const MOST_SHARDS: usize = 64;
 
 /// The number of shards on this machine: one for each core, rounded up to a power of two. A small

@@ -123,8 +123,8 @@ impl ConnsStockWord {
         (Self::field(direction).of(1) | Self::FD.of(fd)) as u64
     }
 
-    /// What a batch for such connections adds: at most `batch` of each count, and no more than
-    /// there is room for.
+    /// The amount that a batch for such connections adds: at most `batch` of each count, within the
+    /// room that is left.
     pub fn batch(self, batch: u64, direction: Direction, uses_fd: UsesFd) -> ConnsWord {
         let part = |field| (self.capacity() - self.get(field)).min(batch);
         let fds = match uses_fd {

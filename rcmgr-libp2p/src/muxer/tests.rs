@@ -253,7 +253,7 @@ fn a_muxer_with_too_many_streams_goes_on_with_the_others_while_the_swarm_takes_n
     let mut cx = Context::from_waker(&waker);
     turn(&mut muxer, &mut cx);
     assert_eq!((muxer.inner.polls, wakes.0.load(Ordering::Relaxed)), (1, 1));
-    // The swarm negotiates as many streams as it may, and asks for no more.
+    // The swarm negotiates as many streams as it may, and does not ask for another.
     for polls in 1..5 {
         assert!(Pin::new(&mut muxer).poll(&mut cx).is_pending());
         assert_eq!(muxer.inner.polls, polls);
