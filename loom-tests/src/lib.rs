@@ -28,10 +28,11 @@ use rcmgr_atomic::{
 pub const CONNECTION: Slot = Slot::Connection(Direction::Inbound, UsesFd::No);
 
 /// Explores a model with at most this many preemptions: for models that take more than a minute
-/// without a bound.
+/// without a bound. `LOOM_MAX_PREEMPTIONS` can only lower the bound.
 pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    let most = builder.preemption_bound.unwrap_or(preemptions);
+    builder.preemption_bound = Some(most.min(preemptions));
     // The threads have many steps, and none of them spins.
     builder.max_branches = 10_000;
     builder.check(model);
