@@ -233,6 +233,13 @@ impl<H: Home> Path<H> {
     /// Pays for a connection with credit of all nodes. Returns whether each of them had some.
     #[inline]
     fn take_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+        // 1. Look first. Credit that is put back wakes requests that wait. If each try of such a
+        //    request took some in vain, it would wake itself for ever.
+        let mut nodes = self.iter();
+        if !nodes.all(|node| node.conns.has_credit(version, direction, uses_fd)) {
+            return false;
+        }
+        // 2. Take from each node. Another thread may have taken the credit of one meanwhile.
         for (at, node) in self.iter().enumerate() {
             if !node.conns.take_credit(version, direction, uses_fd) {
                 if at > 0 {

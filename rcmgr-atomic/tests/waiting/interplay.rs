@@ -118,6 +118,29 @@ fn a_connection_of_the_allowlist_is_woken_when_one_before_it_in_the_standard_sco
     nothing_is_left(&manager);
 }
 
+/// The transient scope has prepaid connections, and system has none. A try that takes one from the
+/// first puts it back when the second has none, which would wake the request that tried.
+#[test]
+fn a_connection_does_not_wake_itself_with_credit_that_it_cannot_use() {
+    let mut limits = Limits::clone(&with_allowlist(&["/ip4/10.0.0.0/ipcidr/8"], 1_000, 0).limits());
+    limits.system.conns = 1.into();
+    let builder = Manager::builder().limits(limits).credit_after(1);
+    let manager = builder.build().unwrap();
+    for _ in 0..3 {
+        open(&manager, "192.0.2.1").done();
+    }
+    let held = open(&manager, "192.0.2.1");
+    let mut waiting = opening(&manager, "10.0.0.1");
+    assert_pending!(waiting.poll());
+    // What it recalled may have woken it once.
+    assert_pending!(waiting.poll());
+    assert!(!waiting.is_woken());
+    drop(held);
+    assert!(waiting.is_woken());
+    drop(assert_ready_ok!(waiting.poll()));
+    nothing_is_left(&manager);
+}
+
 #[test]
 fn a_connection_of_the_allowlist_may_lack_one_resource_there_and_another_in_the_standard_scopes() {
     let manager = with_allowlist(&["/ip4/10.0.0.0/ipcidr/8"], 1, 10);

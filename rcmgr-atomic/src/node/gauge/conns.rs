@@ -51,6 +51,18 @@ impl ConnsGauge {
         &self.credit
     }
 
+    /// Whether there was credit for one more connection a moment ago.
+    #[inline]
+    pub fn has_credit(
+        &self,
+        version: LimitsVersion,
+        direction: Direction,
+        uses_fd: UsesFd,
+    ) -> bool {
+        let has = |stock: &ConnsStock| stock.load().has(version.number(), direction, uses_fd);
+        self.credit.stock().is_some_and(has)
+    }
+
     /// Pays for one more connection with credit, if there is some.
     #[inline]
     pub fn take_credit(
