@@ -153,7 +153,7 @@ const CASES: &[Case] = &[
         name: "stream of the peer: open, drop",
         run: |scopes, times| {
             for _ in 0..times {
-                let opened = scopes.manager.open_stream(&peer(), Direction::Inbound);
+                let opened = scopes.manager.open_stream(&scopes.peer, Direction::Inbound);
                 drop(opened.expect("there is room"));
             }
         },
@@ -166,10 +166,32 @@ const CASES: &[Case] = &[
             }
         },
     },
+    Case {
+        name: "connection: open, peer, drop",
+        run: |scopes, times| {
+            for _ in 0..times {
+                let connection = connection(&scopes.manager);
+                connection.set_peer(&scopes.peer).expect("there is room");
+            }
+        },
+    },
+    Case {
+        name: "stream of the connection: open, both names, drop",
+        run: |scopes, times| {
+            for _ in 0..times {
+                let opened = scopes.connection.open_stream(Direction::Inbound);
+                let stream = opened.expect("there is room");
+                let set = stream.set_protocol("/ipfs/kad/1.0.0");
+                let set = set.and_then(|()| stream.set_service("dht"));
+                set.expect("there is room");
+            }
+        },
+    },
 ];
 
 struct Scopes {
     manager: Manager,
+    peer: PeerId,
     connection: Connection,
     /// It is charged on seven scopes.
     stream: Stream,
@@ -195,23 +217,21 @@ impl Scopes {
             builder = builder.prepaid_credit(0, 0);
         }
         let manager = builder.build().expect("the limits are valid");
+        let peer = PeerId::from_bytes(b"peer").expect("these bytes are a peer id");
         let connection = connection(&manager);
-        connection.set_peer(&peer()).expect("there is room");
-        let stream = manager.open_stream(&peer(), Direction::Inbound);
+        connection.set_peer(&peer).expect("there is room");
+        let stream = manager.open_stream(&peer, Direction::Inbound);
         let stream = stream.expect("there is room");
         let set = stream.set_protocol("/ipfs/kad/1.0.0");
         let set = set.and_then(|()| stream.set_service("dht"));
         set.expect("there is room");
         Self {
             manager,
+            peer,
             connection,
             stream,
         }
     }
-}
-
-fn peer() -> PeerId {
-    PeerId::from_bytes(b"peer").expect("these bytes are a peer id")
 }
 
 fn connection(manager: &Manager) -> Connection {
