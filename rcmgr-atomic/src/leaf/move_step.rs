@@ -67,12 +67,18 @@ pub fn charge_gained<S: SlotCharge>(
                 })
         })
     });
-    // By reference: `inspect_err` would copy the large result, also one without an error.
-    match &charged {
-        Ok(_) => engine.record(record),
-        Err(refused) => engine.record_refusal(refused, record),
+    // One result for each outcome: otherwise the large result is copied as a whole, also one
+    // without an error.
+    match charged {
+        Ok(slot_taken) => {
+            engine.record(record);
+            Ok(slot_taken)
+        }
+        Err(refused) => {
+            engine.record_refusal(&refused, record);
+            Err(refused)
+        }
     }
-    charged
 }
 
 impl<S: SlotCharge> MoveStep<'_, S> {

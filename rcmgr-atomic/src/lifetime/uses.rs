@@ -32,12 +32,6 @@ pub trait Collect: Sized {
     /// Called when the last use has ended. Another use may begin and end before this returns.
     fn unused(this: &Shared<Self>);
 
-    /// Whether the value has shards of threads that count its uses.
-    #[inline]
-    fn has_shards(&self) -> bool {
-        self.shard(0).is_some()
-    }
-
     /// The uses in the shard of this thread, and the number of the shard, if the value has shards. It has
     /// at most 64, and has them until it is freed.
     #[inline]
@@ -90,9 +84,7 @@ impl<T: Collect> Shared<T> {
     /// found.
     #[inline]
     pub fn join(&self) -> Use<T> {
-        if self.has_shards()
-            && let Some(joined) = self.join_in_shard()
-        {
+        if let Some(joined) = self.join_in_open_shard() {
             return joined;
         }
         // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
@@ -106,12 +98,22 @@ impl<T: Collect> Shared<T> {
     /// ago.
     #[inline]
     pub fn try_join(&self) -> Option<Use<T>> {
-        let joined = if self.has_shards() {
+        match self.join_in_open_shard() {
+            Some(joined) => Some(joined),
+            None => self.try_join_in_word(),
+        }
+    }
+
+    /// Adds a use in the shard of this thread, if the value has shards, and that is open.
+    #[inline]
+    fn join_in_open_shard(&self) -> Option<Use<T>> {
+        // Relaxed: a hint. Where no shard is open, this thread need not look for its own.
+        let may_be_open = self.load(Ordering::Relaxed).shards() > 0;
+        if may_be_open {
             self.join_in_shard()
         } else {
             None
-        };
-        joined.or_else(|| self.try_join_in_word())
+        }
     }
 
     #[inline]

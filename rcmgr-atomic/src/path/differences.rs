@@ -19,17 +19,19 @@ impl<H: Home> Path<H> {
     /// `f` borrows them: returning them would copy an array that was just written.
     #[inline(always)]
     pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
+        // A branch gains its protocol or service, and the share of the peer in it.
+        if self.is_branch_of(other) {
+            let [named, share] = self.named_classes();
+            return match (self.node(named), self.node(share)) {
+                (Some(named), Some(share)) => f(&[&**named, &**share]),
+                (Some(named), None) => f(&[&**named]),
+                (None, _) => f(&[]),
+            };
+        }
         let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
         // A branch of `other` between the two paths, where this is a branch of a branch.
-        let between = self.from().filter(|from| from.is_branch_of(other));
-        if between.is_some() || self.is_branch_of(other) {
-            // A branch gains its protocol or service, and the share of the peer in it.
-            let gained = |branch: &Self| match branch.named() {
-                Some(ScopeClass::Protocol) => [ScopeClass::Protocol, ScopeClass::ProtocolPeer],
-                _ => [ScopeClass::Service, ScopeClass::ServicePeer],
-            };
-            let branches = between.map(|between| &**between).into_iter().chain([self]);
-            for class in branches.flat_map(gained) {
+        if let Some(between) = self.from().filter(|from| from.is_branch_of(other)) {
+            for class in [&**between, self].into_iter().flat_map(Self::named_classes) {
                 if let Some(node) = self.node(class) {
                     nodes.push(&**node);
                 }
@@ -43,6 +45,14 @@ impl<H: Home> Path<H> {
             });
         }
         f(&nodes)
+    }
+
+    /// The classes of the nodes that a branch gains.
+    fn named_classes(&self) -> [ScopeClass; 2] {
+        match self.named() {
+            Some(ScopeClass::Protocol) => [ScopeClass::Protocol, ScopeClass::ProtocolPeer],
+            _ => [ScopeClass::Service, ScopeClass::ServicePeer],
+        }
     }
 
     /// Gives back the charges of a leaf that moves to `next` on the nodes that `next` lacks: its

@@ -398,11 +398,6 @@ impl<H: Home> Collect for Path<H> {
     }
 
     #[inline]
-    fn has_shards(&self) -> bool {
-        self.credit().is_some()
-    }
-
-    #[inline]
     fn shard_of_this_thread(&self) -> Option<(usize, &ShardUses)> {
         self.credit().map(Credit::uses_of_this_thread)
     }
