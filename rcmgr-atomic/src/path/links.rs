@@ -43,16 +43,16 @@ impl<P: Collect> Links<P> {
     pub fn branch_or_insert(
         &self,
         name: &str,
-        make: impl FnOnce() -> Option<(Arc<str>, Shared<P>)>,
+        make: impl Fn() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
         // 1. Other threads look it up, too: take no lock.
         if let Some(found) = self.hot.find(name) {
             return Some(found);
         }
-        // 2. Look it up in the map.
-        let mut make = Some(make);
-        let mut find = |linked: &mut Linked<P>| linked.branch_or_insert(name, make.take()?);
-        if let Some(found) = self.linked.try_with(&mut find) {
+        // 2. Look it up in the map. (`make` is called once at most, and passed by reference: moving what it
+        //    captures would wait until that is written.)
+        let find = |linked: &mut Linked<P>| linked.branch_or_insert(name, &make);
+        if let Some(found) = self.linked.try_with(find) {
             return found;
         }
         // 3. The lock was taken. So that the next lookups of this name need none, add it to the hot ones.
@@ -114,7 +114,7 @@ impl<P: Collect> Linked<P> {
     fn branch_or_insert(
         &mut self,
         name: &str,
-        make: impl FnOnce() -> Option<(Arc<str>, Shared<P>)>,
+        make: &impl Fn() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
         let branches = self.branches.as_ref();
         if let Some(found) = branches.and_then(|branches| branches.get(name)) {

@@ -373,7 +373,7 @@ impl<H: Home> Shared<Path<H>> {
     pub fn branch(
         &self,
         name: &str,
-        make: impl FnOnce(Use<Path<H>>) -> Path<H>,
+        make: impl Fn(Use<Path<H>>) -> Path<H>,
     ) -> Option<Use<Path<H>>> {
         self.links.branch_or_insert(name, || {
             // Only a path in use may grow a branch, which is a user of it. So a collected path
