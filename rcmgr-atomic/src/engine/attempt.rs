@@ -42,7 +42,8 @@ impl Engine {
     /// The result is a final error; or [`Refused::Stale`] if the charge should be tried again,
     /// because there may be room now or the limits changed. Errors other than [`Refused::Node`]
     /// are returned as they are.
-    #[inline]
+    // A refusal is as hot as a grant: the callers choose what is a function of its own.
+    #[inline(always)]
     pub fn settle<'a, C: Charge>(
         &self,
         refused: Refused<'a>,
