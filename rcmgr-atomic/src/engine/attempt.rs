@@ -42,8 +42,7 @@ impl Engine {
     /// The result is a final error; or [`Refused::Stale`] if the charge should be tried again,
     /// because there may be room now or the limits changed. Errors other than [`Refused::Node`]
     /// are returned as they are.
-    // A refusal is as hot as a grant: the callers choose what is a function of its own.
-    #[inline(always)]
+    #[inline]
     pub fn settle<'a, C: Charge>(
         &self,
         refused: Refused<'a>,

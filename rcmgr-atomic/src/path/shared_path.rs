@@ -222,6 +222,11 @@ impl<H: Home> Path<H> {
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
         if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {
+            // Credit that is put back wakes requests that wait. If each try of such a request took some
+            // in vain, it would wake itself for ever: so it looks first.
+            if charge.ticket().may_wait() && !self.has_conns(version, direction, uses_fd) {
+                return false;
+            }
             return self.take_conns(version, direction, uses_fd);
         }
         let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
@@ -230,16 +235,15 @@ impl<H: Home> Path<H> {
         self.take_from(credit.stock(kind), version, charge, amount)
     }
 
+    /// Whether each node had credit for a connection a moment ago.
+    fn has_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+        let mut nodes = self.iter();
+        nodes.all(|node| node.conns.has_credit(version, direction, uses_fd))
+    }
+
     /// Pays for a connection with credit of all nodes. Returns whether each of them had some.
     #[inline]
     fn take_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
-        // 1. Look first. Credit that is put back wakes requests that wait. If each try of such a
-        //    request took some in vain, it would wake itself for ever.
-        let mut nodes = self.iter();
-        if !nodes.all(|node| node.conns.has_credit(version, direction, uses_fd)) {
-            return false;
-        }
-        // 2. Take from each node. Another thread may have taken the credit of one meanwhile.
         for (at, node) in self.iter().enumerate() {
             if !node.conns.take_credit(version, direction, uses_fd) {
                 if at > 0 {
