@@ -45,10 +45,7 @@ impl FillConns<'_> {
     #[inline]
     fn fill_node<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
         let lacks_credit = match node.conns.credit().stock() {
-            Some(stock) => {
-                let version = self.version.number();
-                !stock.load().has(version, self.direction, self.uses_fd)
-            }
+            Some(stock) => !stock.has(self.version, self.direction, self.uses_fd),
             None => self.may_begin(lending, node),
         };
         if lacks_credit {

@@ -223,7 +223,8 @@ impl<H: Home> Path<H> {
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
         if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {
             // Credit that is put back wakes requests that wait. If each try of such a request took some
-            // in vain, it would wake itself for ever: so it looks first.
+            // in vain, it would wake itself for ever: so it looks first. (If another thread then takes the
+            // credit before it, it may wake itself once.)
             if charge.ticket().may_wait() && !self.has_conns(version, direction, uses_fd) {
                 return false;
             }

@@ -52,15 +52,14 @@ impl ConnsGauge {
     }
 
     /// Whether there was credit for one more connection a moment ago.
-    #[inline]
     pub fn has_credit(
         &self,
         version: LimitsVersion,
         direction: Direction,
         uses_fd: UsesFd,
     ) -> bool {
-        let has = |stock: &ConnsStock| stock.load().has(version.number(), direction, uses_fd);
-        self.credit.stock().is_some_and(has)
+        let stock = self.credit.stock();
+        stock.is_some_and(|stock| stock.has(version, direction, uses_fd))
     }
 
     /// Pays for one more connection with credit, if there is some.

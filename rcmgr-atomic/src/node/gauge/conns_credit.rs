@@ -194,6 +194,13 @@ impl ConnsStock {
         None
     }
 
+    /// Whether there were a connection, and a file descriptor if it uses one, that are valid under
+    /// `version`, a moment ago.
+    #[inline]
+    pub fn has(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+        self.load().has(version.number(), direction, uses_fd)
+    }
+
     /// Takes a connection, and a file descriptor if it uses one, that are valid under `version`, if
     /// there are both.
     #[inline]
