@@ -5,6 +5,7 @@
 mod support;
 mod wrapped;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -318,24 +319,26 @@ async fn a_connection_goes_on_while_a_thousand_others_are_refused() {
             let dialer = spawn(dialer);
             let refusals = || there.refusals(ScopeClass::System).conns_inbound;
 
-            let flood = flood(kind, address);
-            tokio::pin!(flood);
-            let mut exchanged = 0;
-            let mut is_over = false;
-            // A stream at a time, from before the first refusal until after the last one.
-            while !is_over || refusals() < REFUSED {
-                tokio::select! {
-                    () = &mut flood, if !is_over => is_over = true,
-                    outbound = opener.open(peer, &[ECHO]) => {
-                        let mut outbound = outbound.unwrap();
-                        outbound.write_all(b"ask").await.unwrap();
-                        outbound.flush().await.unwrap();
-                        let mut inbound = accepted.recv().await.unwrap();
-                        inbound.read_exact(&mut [0; 3]).await.unwrap();
-                        exchanged += 1;
-                    }
+            let is_over = Cell::new(false);
+            let flood = async {
+                flood(kind, address).await;
+                is_over.set(true);
+            };
+            // A stream at a time, from before the first refusal until after the last one. None is
+            // dropped in the middle: the next would be taken for it.
+            let exchange = async {
+                let mut exchanged = 0;
+                while !is_over.get() || refusals() < REFUSED {
+                    let mut outbound = opener.open(peer, &[ECHO]).await.unwrap();
+                    outbound.write_all(b"ask").await.unwrap();
+                    outbound.flush().await.unwrap();
+                    let mut inbound = accepted.recv().await.unwrap();
+                    inbound.read_exact(&mut [0; 3]).await.unwrap();
+                    exchanged += 1;
                 }
-            }
+                exchanged
+            };
+            let ((), exchanged) = tokio::join!(flood, exchange);
             assert!(exchanged > 0);
             assert_eq!(refusals(), REFUSED, "{kind:?}");
             assert_eq!(there.stat().system.conns_inbound, 1);
