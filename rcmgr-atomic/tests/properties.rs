@@ -6,7 +6,7 @@ mod by_memory;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use by_memory::by_memory;
@@ -168,6 +168,50 @@ fn ops_near_a_part_of_the_limit() -> impl Strategy<Value = (Limits, Vec<(usize, 
         })
 }
 
+/// Operations on streams with little memory: there is often credit for all that one of them holds.
+fn op_of_streams_of_one_peer() -> impl Strategy<Value = Op> {
+    let all = operations(&[]);
+    let operations = RandomOps {
+        kinds: vec![
+            (8, Kind::OpenStream),
+            (4, Kind::SetProtocol),
+            (8, Kind::Reserve),
+            (4, Kind::Release),
+            (4, Kind::Drop),
+            (1, Kind::SetLimit),
+        ],
+        on_shared: 5,
+        peers: all.peers[..1].to_vec(),
+        protocols: all.protocols[..1].to_vec(),
+        size: |rng| rng.u64(..100),
+        ..all
+    };
+    let seed = any::<u64>().no_shrink();
+    seed.prop_map(move |seed| operations.draw(&mut Rng::with_seed(seed)))
+}
+
+/// Performs the operations. Now and then it keeps the scopes of a stream or moves a stream to kept ones,
+/// as the numbers beside an operation say.
+fn perform_with_kept_scopes(
+    mut pair: Pair,
+    ops: &[(Op, usize, usize)],
+    drops_them_first: bool,
+) -> Result<(), TestCaseError> {
+    for (op, keeps, moves) in ops {
+        pair.perform(op)?;
+        if *keeps < SLOTS {
+            pair.keep_or_drop(*keeps);
+        }
+        if *moves < SLOTS {
+            pair.move_to_kept(*moves)?;
+        }
+    }
+    if drops_them_first {
+        pair.kept.take();
+    }
+    pair.end()
+}
+
 /// The engine and the model, which perform the same operations.
 struct Pair {
     session: Session<Manager>,
@@ -175,7 +219,14 @@ struct Pair {
     /// Whether a peak may have credit in it.
     has_credit: bool,
     /// Scopes that are kept, if any ever are. The model does not know them.
-    kept: Option<Vec<KeptScopes>>,
+    kept: Option<Vec<Kept>>,
+}
+
+/// Kept scopes of a stream, and their names.
+struct Kept {
+    scopes: KeptScopes,
+    protocol: Option<Arc<str>>,
+    service: Option<Arc<str>>,
 }
 
 impl Pair {
@@ -197,15 +248,46 @@ impl Pair {
     fn keep_or_drop(&mut self, slot: usize) {
         let kept = self.kept.get_or_insert_default();
         match self.session.handle(slot).as_deref() {
-            Some(Handle::Stream(stream)) => kept.extend(stream.keep_scopes()),
+            Some(Handle::Stream(stream)) => kept.extend(stream.keep_scopes().map(|scopes| Kept {
+                scopes,
+                protocol: stream.protocol(),
+                service: stream.service(),
+            })),
             _ if kept.is_empty() => {}
             _ => drop(kept.remove(0)),
         }
     }
 
+    /// Moves the stream in this slot, if there is one, to the scopes that were kept last. To the model
+    /// they are names.
+    fn move_to_kept(&mut self, slot: usize) -> Result<(), TestCaseError> {
+        let handle = self.session.handle(slot);
+        let (Some(kept), Some(Handle::Stream(stream))) = (
+            self.kept.as_ref().and_then(|kept| kept.last()),
+            handle.as_deref(),
+        ) else {
+            return Ok(());
+        };
+        let Some(protocol) = &kept.protocol else {
+            return Ok(());
+        };
+        let got = stream.set_kept_scopes(&kept.scopes);
+        let want = match &kept.service {
+            Some(service) => self.model.set_protocol_and_service(slot, protocol, service),
+            None => self.model.perform(&Op::SetProtocol(slot, protocol.clone())),
+        };
+        prop_assert_eq!(got, want);
+        drop(handle);
+        self.compare()
+    }
+
     /// Performs an operation on both, and compares all that can be seen.
     fn perform(&mut self, op: &Op) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.session.perform(op), self.model.perform(op));
+        self.compare()
+    }
+
+    fn compare(&self) -> Result<(), TestCaseError> {
         self.compare_shared_scopes()?;
         self.compare_handles()?;
         let manager = &self.session.manager;
@@ -393,20 +475,20 @@ proptest! {
     fn kept_scopes_change_nothing_but_which_scopes_are_listed(
         limits in limits(&ALLOWLIST),
         credit in select(&[0, 1, 50, 1 << 18][..]),
-        ops in vec((op(&ALLOWLIST), 0..4 * SLOTS), 1..200),
+        ops in vec((op(&ALLOWLIST), 0..4 * SLOTS, 0..2 * SLOTS), 1..200),
         drops_them_first in any::<bool>(),
     ) {
-        let mut pair = Pair::new(limits, credit, 1);
-        for (op, slot) in &ops {
-            pair.perform(op)?;
-            if *slot < SLOTS {
-                pair.keep_or_drop(*slot);
-            }
-        }
-        if drops_them_first {
-            pair.kept.take();
-        }
-        pair.end()?;
+        perform_with_kept_scopes(Pair::new(limits, credit, 1), &ops, drops_them_first)?;
+    }
+
+    #[test]
+    fn streams_with_memory_move_to_kept_scopes_as_to_the_same_scopes_by_name(
+        credit in select(&[1000, 1 << 18][..]),
+        ops in vec((op_of_streams_of_one_peer(), 0..8 * SLOTS, 0..2 * SLOTS), 1..200),
+        drops_them_first in any::<bool>(),
+    ) {
+        let pair = Pair::new(Limits::unlimited(), credit, 1);
+        perform_with_kept_scopes(pair, &ops, drops_them_first)?;
     }
 
     #[test]

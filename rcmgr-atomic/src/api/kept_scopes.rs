@@ -54,6 +54,10 @@ impl KeptScopes {
         let path = path.try_join()?.clone();
         Some(Self { path })
     }
+
+    pub(super) fn path(&self) -> &Shared<Path> {
+        &self.path
+    }
 }
 
 impl fmt::Debug for KeptScopes {

@@ -125,6 +125,49 @@ impl Stream {
         mover.advance(path.home().path_beyond(path, protocol, Some(service)))
     }
 
+    /// Sets the protocol, and the service if there is one, to those of kept scopes, once and in one step.
+    /// For a stream of the same peer it costs less than
+    /// [`set_protocol_and_service`](Self::set_protocol_and_service), because nothing is looked up by
+    /// name. It asks the same scopes in the same order.
+    ///
+    /// ```
+    /// use rcmgr_atomic::{Direction, Limits, Manager};
+    ///
+    /// let manager = Manager::new(Limits::unlimited())?;
+    /// let peer = "tenant-7".parse()?;
+    /// let first = manager.open_stream(&peer, Direction::Inbound)?;
+    /// first.set_protocol("/ipfs/kad/1.0.0")?;
+    /// let kept = first.keep_scopes()?;
+    ///
+    /// let next = manager.open_stream(&peer, Direction::Inbound)?;
+    /// next.set_kept_scopes(&kept)?;
+    /// assert_eq!(next.protocol().as_deref(), Some("/ipfs/kad/1.0.0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set_protocol_and_service`](Self::set_protocol_and_service).
+    /// [`Error::NoProtocol`] if the kept scopes have none.
+    pub fn set_kept_scopes(&self, kept: &KeptScopes) -> Result<()> {
+        let mut mover = self.attach(ScopeClass::Protocol)?;
+        let (path, kept) = (mover.path(), kept.path());
+        let next = if kept.begins_on(path) {
+            kept.try_join()
+        } else {
+            // They are those of another peer.
+            let Some(protocol) = kept.name_of(ScopeClass::Protocol) else {
+                return Err(Error::NoProtocol {
+                    scope: self.leaf.name(),
+                });
+            };
+            let service = kept.name_of(ScopeClass::Service);
+            path.home()
+                .path_beyond(path, protocol, service.map(|name| &**name))
+        };
+        mover.advance(next)
+    }
+
     /// Keeps the scopes that the stream is charged on now, until the result is dropped: for peers that
     /// open one stream after the other. [`KeptScopes`] says what that means.
     ///

@@ -21,11 +21,21 @@ pub struct WholeLeaf<S> {
     /// Whether the slot was taken from the credit of the next path. Then it is charged already, and
     /// within the limits.
     pub slot_taken: bool,
-    /// In bytes.
+    /// In bytes, without `memory_taken`.
     pub memory: u64,
+    /// Memory that was taken from the credit of the next path. Then it is charged already, and within
+    /// the limits.
+    pub memory_taken: u64,
 }
 
 impl<S: SlotCharge> WholeLeaf<S> {
+    /// Whether credit has paid for all. A leaf without memory has to ask whether a node is over its limit
+    /// of memory.
+    #[inline]
+    pub fn is_taken(self) -> bool {
+        self.slot_taken && self.memory_taken > 0 && self.memory == 0
+    }
+
     fn all_memory(self) -> Memory {
         Memory::new(self.memory, Priority::Always)
     }
@@ -42,6 +52,15 @@ impl<S: SlotCharge> WholeLeaf<S> {
         self.slot.check(node, version).map(Some)
     }
 
+    /// The usage of memory. It is not needed where credit has paid: then it is zero.
+    #[inline]
+    fn check_memory(self, node: &Node, version: LimitsVersion) -> Result<u64, LimitReached> {
+        if self.memory_taken > 0 && self.memory == 0 {
+            return Ok(0);
+        }
+        self.all_memory().check(node, version)
+    }
+
     fn cancel_memory(self, node: &Node) {
         if self.memory > 0 {
             self.all_memory().cancel(node);
@@ -54,7 +73,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
 
     #[inline]
     fn check(self, node: &Node, version: LimitsVersion) -> Result<Self::Seen, LimitReached> {
-        let memory = self.all_memory().check(node, version)?;
+        let memory = self.check_memory(node, version)?;
         // Streams are checked before connections, whichever of them the leaf is.
         if S::is_about(Resource::Streams) {
             let slot = self.check_slot(node, version)?;

@@ -4,16 +4,18 @@
 //! those that only the old path has. The gained nodes are charged before the word of the leaf
 //! moves, and the lost nodes are released after it. So a node never holds less than its leaves.
 //!
-//! Credit of the next path may pay for the slot of the leaf. Credit is charged on all nodes of a
-//! path, also on those that both paths have. Then all nodes of the old path, not only the lost
-//! ones, are given their slot back at the end.
+//! Credit of the next path may pay for the slot of the leaf, for its memory, or for both. Credit is
+//! charged on all nodes of a path, also on those that both paths have. So all nodes of the old path,
+//! not only the lost ones, get back at the end what credit paid for.
 
 use rcmgr_core::{Priority, Result};
 
 use super::state::Leaf;
 use crate::charge::{Contention, Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
-use crate::engine::{Granted, Operation, Path, Record};
+use crate::counters::{Kind, Slot};
+use crate::engine::{Engine, Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
+use crate::limits::LimitsVersion;
 use crate::node::Node;
 use crate::path::PathKind;
 use crate::waiting::Ticket;
@@ -29,8 +31,8 @@ pub struct MoveStep<'a, S> {
     pub whole: WholeLeaf<S>,
 }
 
-/// Charges the gained nodes with all that a leaf holds: its slot, and `memory`. Returns whether the
-/// slot was taken from the credit of the next path.
+/// Charges the gained nodes with all that a leaf holds: its slot, and `memory`. Returns that, with
+/// what was taken from the credit of the next path instead.
 ///
 /// # Errors
 ///
@@ -41,30 +43,36 @@ pub fn charge_gained<S: SlotCharge>(
     next: &Shared<Path>,
     slot: S,
     memory: u64,
-) -> Result<bool> {
+) -> Result<WholeLeaf<S>> {
     let engine = path.home();
     let record = || record_gained(Operation::Join, leaf, path, next, memory);
     let charged = next.with_gained(path, |gained| {
         engine.under_current_limits(|version| {
-            // 1. Pay for the slot with credit of the next path, if there is some.
+            // 1. Pay with credit of the next path, if there is some.
             let slot_taken = next.take_credit(version, slot);
+            let all = Memory::new(memory, Priority::Always).with_ticket(Ticket::FIRST);
+            let memory_taken = match memory > 0 && next.take_credit(version, all) {
+                true => memory,
+                false => 0,
+            };
             let whole = WholeLeaf {
                 slot,
                 slot_taken,
-                memory,
+                memory: memory - memory_taken,
+                memory_taken,
             };
             // 2. Charge the rest, under the same version: a move is checked against one whole set
             //    of limits.
-            let charged = engine.charge_all_under(version, gained.iter().copied(), whole);
-            charged
-                .map(|()| slot_taken)
-                .map_err(|refused: Refused<'_>| {
-                    // 3. Refused: put the slot back where it came from.
-                    if slot_taken {
-                        next.release_leaf(leaf.slot, 0);
-                    }
-                    engine.settle(refused, whole, version)
-                })
+            let gained = gained.iter().copied();
+            let charged = match whole.is_taken() {
+                true => check_other_totals::<S>(engine, gained, version),
+                false => engine.charge_all_under(version, gained, whole),
+            };
+            charged.map(|()| whole).map_err(|refused: Refused<'_>| {
+                // 3. Refused: put the credit back.
+                release_taken(next, leaf.slot, whole);
+                engine.settle(refused, whole, version)
+            })
         })
     });
     // One result for each outcome: otherwise the large result is copied as a whole, also one
@@ -81,6 +89,38 @@ pub fn charge_gained<S: SlotCharge>(
     }
 }
 
+/// What is left to check on the gained nodes if credit has paid for all: the credit is within the limits
+/// of `version`.
+///
+/// # Errors
+///
+/// As [`Engine::charge_all_under`].
+#[inline]
+fn check_other_totals<'a, S: SlotCharge>(
+    engine: &Engine,
+    mut gained: impl Iterator<Item = &'a Node>,
+    version: LimitsVersion,
+) -> Result<(), Refused<'a>> {
+    gained.try_for_each(|node| {
+        let checked = S::check_other_total(node, version);
+        checked.map_err(|reached| Refused::Node(node, reached))
+    })?;
+    match engine.versions().is_current(version) {
+        true => Ok(()),
+        false => Err(Refused::Stale),
+    }
+}
+
+/// Gives back to all nodes of a path what was taken from the credit of the next path.
+#[inline]
+fn release_taken<S>(path: &Path, slot: Slot, whole: WholeLeaf<S>) {
+    if whole.slot_taken {
+        path.release_leaf(slot, whole.memory_taken);
+    } else if whole.memory_taken > 0 {
+        path.release(Kind::Memory, whole.memory_taken, || {});
+    }
+}
+
 impl<S: SlotCharge> MoveStep<'_, S> {
     /// Adjusts the charge of the gained nodes to the word of the leaf, which is now `now`.
     ///
@@ -89,7 +129,12 @@ impl<S: SlotCharge> MoveStep<'_, S> {
     /// If the leaf was closed, or a gained node has no room for memory that the leaf reserved
     /// meanwhile: then the gained nodes have everything back.
     pub fn follow(&mut self, now: LeafWord) -> Result<()> {
-        let (before, after) = (self.whole.memory, now.memory());
+        let WholeLeaf {
+            memory,
+            memory_taken,
+            ..
+        } = self.whole;
+        let (before, after) = (memory + memory_taken, now.memory());
         let followed = if now.is_closed() {
             Err(self.leaf.closed())
         } else if after > before {
@@ -99,7 +144,11 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             Ok(())
         };
         match followed {
-            Ok(()) => self.whole.memory = after,
+            // More is charged on the gained nodes, and less was given back to them first.
+            Ok(()) => {
+                self.whole.memory_taken = memory_taken.min(after);
+                self.whole.memory = after - self.whole.memory_taken;
+            }
             Err(_) => self.undo(),
         }
         followed
@@ -124,11 +173,19 @@ impl<S: SlotCharge> MoveStep<'_, S> {
     /// Takes memory that the leaf released meanwhile back from the gained nodes.
     fn give_back_some(&self, size: u64) {
         let Self {
-            leaf, path, next, ..
+            leaf,
+            path,
+            next,
+            whole,
         } = *self;
         path.home()
             .record(|| record_gained(Operation::Leave, leaf, path, next, size).without_slot());
-        let less = Memory::new(size, Priority::Always);
+        // What credit paid for is charged on all nodes, and is given back last.
+        let from_gained = size.min(whole.memory);
+        if size > from_gained {
+            next.release(Kind::Memory, size - from_gained, || {});
+        }
+        let less = Memory::new(from_gained, Priority::Always);
         next.with_gained(path, |gained| {
             cancel_all(gained.iter().copied(), less, next.home().waiters())
         });
@@ -151,10 +208,8 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             });
             cancel_all(gained, *whole, engine.waiters());
         });
-        // The slot came from the credit of the next path, which gets it back.
-        if whole.slot_taken {
-            next.release_leaf(leaf.slot, 0);
-        }
+        // The rest came from the credit of the next path, which gets it back.
+        release_taken(next, leaf.slot, *whole);
     }
 
     /// The leaf has moved: gives back its charges on the lost nodes.
@@ -165,23 +220,28 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             next,
             whole,
         } = self;
-        let (engine, memory) = (path.home(), whole.memory);
-        if whole.slot_taken {
-            // The credit that paid for the slot was charged on all nodes of the next path. So the
-            // nodes that both paths have count the slot twice, and the whole old path gives it
-            // back. The memory was charged on the gained nodes only: the lost nodes give it back.
-            path.release_leaf(leaf.slot, 0);
-            path.release_lost(next, None, memory);
-            return;
-        }
-        if engine.is_observed() {
+        let engine = path.home();
+        // With credit there is no observer.
+        if !whole.slot_taken && engine.is_observed() {
             self.observe_finish();
         }
-        path.release_lost(next, Some(leaf.slot), memory);
-        // Here the slot was charged on the nodes. Fill the credit of the next path, which could pay
-        // for the slot of the next leaf that moves there.
-        let version = engine.versions().get();
-        engine.fill_credit(next, version, whole.slot, Contention::None);
+        // 1. Credit is charged on all nodes of the next path. So the nodes that both paths have count
+        //    twice what it paid for, and the whole old path gives that back.
+        release_taken(path, leaf.slot, *whole);
+        // 2. All else was charged on the gained nodes only: the lost nodes give it back.
+        let slot = (!whole.slot_taken).then_some(leaf.slot);
+        path.release_lost(next, slot, whole.memory);
+        // 3. Fill the credit of the next path where it did not pay. Then it could pay for the next leaf
+        //    that moves there.
+        if !whole.slot_taken {
+            let version = engine.versions().get();
+            engine.fill_credit(next, version, whole.slot, Contention::None);
+        }
+        if whole.memory > 0 {
+            let version = engine.versions().get();
+            let memory = Memory::new(whole.memory, Priority::Always);
+            engine.fill_credit(next, version, memory, Contention::None);
+        }
     }
 }
 

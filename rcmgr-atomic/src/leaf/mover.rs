@@ -4,7 +4,7 @@ use rcmgr_core::Result;
 
 use super::move_step::{MoveStep, charge_gained};
 use super::state::Leaf;
-use crate::charge::{OneConnection, SlotCharge, Streams, WholeLeaf};
+use crate::charge::{OneConnection, SlotCharge, Streams};
 use crate::counters::Slot;
 use crate::engine::Path;
 use crate::lifetime::{Mover, Shared, Use};
@@ -90,8 +90,7 @@ impl<'a> LeafMover<'a> {
         }
         // 1. Charge the gained nodes, which the next path has and this one lacks, with all that the
         //    leaf holds.
-        let memory = word.memory();
-        let slot_taken = charge_gained(leaf, path, &next, slot, memory)?;
+        let whole = charge_gained(leaf, path, &next, slot, word.memory())?;
         // 2. Store the next path in the slot of the next stage. No other thread looks there before
         //    step 3.
         mover.put(next);
@@ -100,11 +99,7 @@ impl<'a> LeafMover<'a> {
             leaf,
             path,
             next,
-            whole: WholeLeaf {
-                slot,
-                slot_taken,
-                memory,
-            },
+            whole,
         };
         // 3. Move the word to the next stage: from here on the leaf is on the next path. If the
         //    word changed since it was read, adjust the charge of the gained nodes and retry.

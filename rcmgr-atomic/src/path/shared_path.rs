@@ -216,6 +216,12 @@ impl<H: Home> Path<H> {
         from.is_some_and(|from| ptr::eq(&raw const **from, other))
     }
 
+    /// Whether this path is a branch of `other`, or a branch of such a branch.
+    #[inline]
+    pub fn begins_on(&self, other: &Self) -> bool {
+        self.is_branch_of(other) || self.from().is_some_and(|from| from.is_branch_of(other))
+    }
+
     /// Pays for the charge with credit of the path, which is charged on all nodes already. Returns
     /// whether there was enough, and whether each node is within the part of its limit that the
     /// charge may use.

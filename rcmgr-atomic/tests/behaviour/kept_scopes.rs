@@ -247,3 +247,76 @@ fn kept_scopes_may_be_dropped_last_and_on_another_thread() {
     thread::spawn(move || drop(kept)).join().unwrap();
     assert_eq!(Arc::strong_count(&clock), 1);
 }
+
+#[test]
+fn a_stream_is_charged_on_kept_scopes_as_on_the_same_scopes_by_name() {
+    for peer in ["tenant-7", "tenant-8"] {
+        let manager = manager(|_| {});
+        let kept = full_stream(&manager).keep_scopes().unwrap();
+        let peer = peer.parse().unwrap();
+        let charged = [false, true].map(|with_kept| {
+            let stream = manager.open_stream(&peer, Direction::Outbound).unwrap();
+            stream.reserve_memory(KIB, Priority::Always).unwrap();
+            match with_kept {
+                true => stream.set_kept_scopes(&kept).unwrap(),
+                false => stream.set_protocol_and_service("/kad", "dht").unwrap(),
+            }
+            let again = stream.set_kept_scopes(&kept);
+            assert!(matches!(again, Err(Error::AlreadyAttached { .. })));
+            let scopes = manager.scopes().into_iter();
+            let mut scopes: Vec<_> = scopes.map(|scope| (scope.id, scope.stat)).collect();
+            scopes.sort_by(|one, other| one.0.cmp(&other.0));
+            scopes
+        });
+        assert_eq!(charged[0], charged[1]);
+        assert!(usage_is_zero(&manager));
+    }
+}
+
+#[test]
+fn kept_scopes_without_room_or_without_a_protocol_leave_a_stream_as_it_was() {
+    let manager = manager(|limits| limits.protocol_peer_default.streams = 1.into());
+    let first = full_stream(&manager);
+    let kept = first.keep_scopes().unwrap();
+    let second = stream(&manager);
+    let refusal = refused(second.set_kept_scopes(&kept).unwrap_err());
+    assert_eq!(refusal.scope.class(), ScopeClass::ProtocolPeer);
+    assert_eq!(second.protocol(), None);
+    let of_peer = second.keep_scopes().unwrap();
+    let other = "tenant-8".parse().unwrap();
+    let other = manager.open_stream(&other, Direction::Inbound).unwrap();
+    let without = other.set_kept_scopes(&of_peer);
+    assert!(matches!(without, Err(Error::NoProtocol { .. })));
+    drop(first);
+    second.set_kept_scopes(&kept).unwrap();
+    assert_eq!(second.service().as_deref(), Some("dht"));
+}
+
+#[test]
+fn credit_pays_for_the_memory_of_a_stream_that_moves() {
+    let manager = lending_manager(|_| {});
+    let kept = kept_with_credit(&manager);
+    let one_stream = || {
+        let stream = stream(&manager);
+        stream.reserve_memory(KIB, Priority::Always).unwrap();
+        stream.set_kept_scopes(&kept).unwrap();
+        stream
+    };
+    let streams = [(); 100].map(|()| one_stream());
+    for scope in manager.scopes() {
+        let all = match scope.id.class() {
+            ScopeClass::System
+            | ScopeClass::Peer
+            | ScopeClass::Protocol
+            | ScopeClass::ProtocolPeer
+            | ScopeClass::ServicePeer => true,
+            ScopeClass::Service => scope.id.name().is_some_and(|name| **name == *"dht"),
+            _ => false,
+        };
+        let expected = if all { 100 } else { 0 };
+        let held = (scope.stat.streams(), scope.stat.memory);
+        assert_eq!(held, (expected, expected * KIB), "{}", scope.id);
+    }
+    drop(streams);
+    assert!(usage_is_zero(&manager));
+}

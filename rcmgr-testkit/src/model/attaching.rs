@@ -49,6 +49,33 @@ impl Model {
         attached
     }
 
+    /// Sets the protocol and the service of the stream in exactly this slot in one step.
+    ///
+    /// # Errors
+    ///
+    /// As the engine.
+    ///
+    /// # Panics
+    ///
+    /// If there is no stream.
+    pub fn set_protocol_and_service(
+        &mut self,
+        slot: usize,
+        protocol: &Arc<str>,
+        service: &Arc<str>,
+    ) -> Result<()> {
+        let stream = self.slots[slot].expect("a stream");
+        let attached = self.attach(stream, ScopeClass::Protocol, |leaf| {
+            leaf.service = Some(service.clone());
+            leaf.protocol.replace(protocol.clone()).is_some()
+        });
+        if matches!(attached, Ok(()) | Err(Error::LimitExceeded(_))) {
+            self.services.insert(ScopeId::Service(service.clone()));
+        }
+        self.settle();
+        attached
+    }
+
     /// Moves a connection to the standard scopes, system first. If one refuses, the connection stays
     /// on those that took it.
     fn leave_allowlist(&mut self, at: usize) -> Result<()> {
@@ -114,8 +141,14 @@ impl Model {
         }
         let (old, new) = (before.path(), after.path());
         let mut gained: Vec<_> = new.iter().filter(|id| !old.contains(id)).cloned().collect();
-        // What the leaf is attached to is asked before the peer's share of it.
-        gained.sort_by_key(|id| matches!(id, ScopeId::ServicePeer(..) | ScopeId::ProtocolPeer(..)));
+        // The protocol is asked before the service, and each before the peer's share of it.
+        gained.sort_by_key(|id| match id {
+            ScopeId::Protocol(_) => 1,
+            ScopeId::ProtocolPeer(..) => 2,
+            ScopeId::Service(_) => 3,
+            ScopeId::ServicePeer(..) => 4,
+            _ => 0,
+        });
         let lost: Vec<_> = old.iter().filter(|id| !new.contains(id)).cloned().collect();
         let stat = self.stat(&Target::Holder(at));
         let refused = self.look_at(&[], &gained, &to_move(stat));
