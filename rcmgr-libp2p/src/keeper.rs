@@ -51,7 +51,7 @@ struct Recent {
 struct Protocol {
     name: Arc<str>,
     /// From its second stream on.
-    kept: Option<KeptScopes>,
+    kept: Option<Arc<KeptScopes>>,
 }
 
 impl Keepers {
@@ -71,6 +71,19 @@ impl Keepers {
     }
 }
 
+impl Recent {
+    /// This protocol, if it is one of the last. It is the latest now.
+    fn latest(&mut self, protocol: &[u8]) -> Option<&mut Protocol> {
+        let is_known = |known: &Option<Protocol>| {
+            let known = known.as_ref();
+            known.is_some_and(|known| *known.name.as_bytes() == *protocol)
+        };
+        let at = self.protocols.iter().position(is_known)?;
+        self.protocols[..=at].rotate_right(1);
+        self.protocols[0].as_mut()
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(keepers: &Arc<Keepers>) -> Arc<Self> {
         Arc::new(Self {
@@ -83,18 +96,25 @@ impl Keeper {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The scopes that are kept for this protocol.
+    pub(crate) fn kept(&self, protocol: &[u8]) -> Option<Arc<KeptScopes>> {
+        let mut recent = self.lock();
+        recent.latest(protocol)?.kept.clone()
+    }
+
     /// Keeps the scopes of a stream of the connection, if another stream had this protocol a short
     /// while ago. Called when the protocol and the service of the stream are set.
-    pub(crate) fn settled(self: &Arc<Self>, stream: &Stream, protocol: &str) {
+    pub(crate) fn settled(
+        self: &Arc<Self>,
+        stream: &Stream,
+        protocol: &str,
+        service: Option<&str>,
+    ) {
         let mut recent = self.lock();
         if recent.has_ended {
             return;
         }
-        let is_known = |known: &Option<Protocol>| {
-            let known = known.as_ref();
-            known.is_some_and(|known| *known.name == *protocol)
-        };
-        let Some(at) = recent.protocols.iter().position(is_known) else {
+        let Some(latest) = recent.latest(protocol.as_bytes()) else {
             // Its first stream: remember the name in place of that of the protocol before the last.
             let name = stream.protocol();
             recent.protocols.rotate_right(1);
@@ -105,13 +125,17 @@ impl Keeper {
             drop(forgotten);
             return;
         };
-        recent.protocols[..=at].rotate_right(1);
-        if let Some(latest) = &mut recent.protocols[0]
-            && latest.kept.is_none()
-        {
-            latest.kept = stream.keep_scopes().ok();
+        if latest.kept.is_none() {
+            let kept = stream.keep_scopes().ok();
+            // A handler may have set another service meanwhile. The next stream does not get that.
+            let (kept, other) = match stream.service().as_deref() == service {
+                true => (kept, None),
+                false => (None, kept),
+            };
+            latest.kept = kept.map(Arc::new);
             let is_listed = mem::replace(&mut recent.is_listed, true);
             drop(recent);
+            drop(other);
             if !is_listed {
                 self.keepers.add(self);
             }

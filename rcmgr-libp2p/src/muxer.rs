@@ -12,9 +12,8 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Connection;
 use rcmgr_core::Direction;
 
-use crate::keeper::Keeper;
 use crate::reports::Arrival;
-use crate::resources::Resources;
+use crate::resources::{Resources, Streams};
 use crate::stream::{self, LimitedStream};
 use crate::turn::{self, Flood, Pause};
 
@@ -36,7 +35,7 @@ pin_project! {
         connection: Connection,
         resources: Resources,
         // Made with the first stream: an idle connection needs none.
-        keeper: Option<Arc<Keeper>>,
+        shared: Option<Arc<Streams>>,
         // Inbound streams of this turn.
         taken: u8,
         // While the muxer has more inbound streams than a turn takes. Then `poll` does not ask it, and
@@ -51,8 +50,8 @@ pin_project! {
 
     impl<M> PinnedDrop for LimitedMuxer<M> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some(keeper) = &this.keeper {
-                keeper.end();
+            if let Some(shared) = &this.shared {
+                shared.end();
             }
         }
     }
@@ -64,7 +63,7 @@ impl<M> LimitedMuxer<M> {
             inner,
             _arrival: resources.arrival(&connection),
             connection,
-            keeper: None,
+            shared: None,
             resources,
             taken: 0,
             flood: None,
@@ -85,7 +84,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         if this.pause.is_on(cx) {
             return Poll::Pending;
         }
-        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
+        let (connection, resources, shared) = (this.connection, this.resources, this.shared);
         let most = resources.floods().streams_in_a_turn(this.flood.as_ref());
         while usize::from(*this.taken) < most {
             let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
@@ -100,9 +99,8 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             }
             match resources.open_stream(connection, Direction::Inbound) {
                 Ok(scope) => {
-                    let keeper = keeper.get_or_insert_with(|| resources.keeper());
-                    let stream = LimitedStream::new(inner, scope, resources, keeper);
-                    return Poll::Ready(Ok(stream));
+                    let shared = shared.get_or_insert_with(|| resources.streams());
+                    return Poll::Ready(Ok(LimitedStream::new(inner, scope, shared)));
                 }
                 Err(_) => stream::end_refused(inner, cx, resources),
             }
@@ -120,7 +118,7 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         let this = self.project();
-        let (connection, resources, keeper) = (this.connection, this.resources, this.keeper);
+        let (connection, resources, shared) = (this.connection, this.resources, this.shared);
         // The manager is asked before the muxer, which would announce the stream to the remote.
         let scope = match resources.open_stream(connection, Direction::Outbound) {
             Ok(scope) => scope,
@@ -128,8 +126,8 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         };
         // While the muxer has no room for a stream, its charge is released until the next call.
         let inner = ready!(this.inner.poll_outbound(cx))?;
-        let keeper = keeper.get_or_insert_with(|| resources.keeper());
-        Poll::Ready(Ok(LimitedStream::new(inner, scope, resources, keeper)))
+        let shared = shared.get_or_insert_with(|| resources.streams());
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, shared)))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

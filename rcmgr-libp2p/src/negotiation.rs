@@ -56,23 +56,23 @@ struct Running {
 #[derive(Debug, Clone, Default)]
 struct Dialer {
     /// Written as a whole, and not rejected.
-    proposal: Option<Arc<str>>,
+    proposal: Option<Arc<[u8]>>,
     answers: Answers,
 }
 
-/// The protocol that a negotiation has settled.
+/// The protocol that a negotiation has settled. It is text if this side is multistream-select.
 #[derive(Debug)]
 pub(crate) enum Settled<'a> {
     /// By a listener that writes its name.
-    Written(Cow<'a, str>),
+    Written(Cow<'a, [u8]>),
     /// By a dialer that has proposed it.
-    Proposed(Arc<str>),
+    Proposed(Arc<[u8]>),
 }
 
 impl Deref for Settled<'_> {
-    type Target = str;
+    type Target = [u8];
 
-    fn deref(&self) -> &str {
+    fn deref(&self) -> &[u8] {
         match self {
             Self::Written(name) => name,
             Self::Proposed(name) => name,
@@ -96,7 +96,7 @@ impl Writing<'_> {
     /// The protocol that is settled when these bytes are passed on: of a listener, the name that it
     /// confirms; of a dialer, its proposal, if bytes follow before the answer is read.
     #[inline]
-    pub(crate) fn settled(&self) -> Option<&str> {
+    pub(crate) fn settled(&self) -> Option<&[u8]> {
         self.settled.as_deref()
     }
 }
@@ -204,22 +204,12 @@ impl Running {
             if self.dialer.is_none() && !is_name(&name) {
                 continue;
             }
-            let Some(name) = text(name) else {
-                return ControlFlow::Break(None);
-            };
             match &mut self.dialer {
-                Some(dialer) => dialer.proposal = Some(name.into()),
+                Some(dialer) => dialer.proposal = Some(name.into_owned().into()),
                 None => return ControlFlow::Break(Some(Settled::Written(name))),
             }
         }
         ControlFlow::Continue(())
-    }
-}
-
-fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
-    match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
     }
 }
 

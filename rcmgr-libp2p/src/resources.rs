@@ -32,6 +32,25 @@ use crate::turn::Floods;
 #[derive(Debug, Clone)]
 pub struct Resources(Arc<Settings>);
 
+/// What the streams of a connection share.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) resources: Resources,
+    keeper: Arc<Keeper>,
+}
+
+impl Streams {
+    /// As [`Resources::set_protocol`].
+    pub(crate) fn set_protocol(&self, stream: &Stream, protocol: &[u8]) -> Result<()> {
+        self.resources.set_protocol(stream, protocol, &self.keeper)
+    }
+
+    /// The connection has ended. Streams may outlive it.
+    pub(crate) fn end(&self) {
+        self.keeper.end();
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Settings {
     manager: Manager,
@@ -152,6 +171,7 @@ impl Resources {
         self.0.reports.get_or_init(Reports::default)
     }
 
+    #[inline]
     pub(crate) fn floods(&self) -> &Floods {
         &self.0.floods
     }
@@ -192,6 +212,14 @@ impl Resources {
         Some(reports.arrivals().add(&connection.peer()?))
     }
 
+    /// What the streams of a new connection share.
+    pub(crate) fn streams(&self) -> Arc<Streams> {
+        Arc::new(Streams {
+            resources: self.clone(),
+            keeper: self.keeper(),
+        })
+    }
+
     /// What keeps the scopes of the streams of a new connection.
     pub(crate) fn keeper(&self) -> Arc<Keeper> {
         Keeper::new(&self.0.keepers)
@@ -214,21 +242,41 @@ impl Resources {
     pub(crate) fn set_protocol(
         &self,
         stream: &Stream,
-        protocol: &str,
+        protocol: &[u8],
         keeper: &Arc<Keeper>,
     ) -> Result<()> {
-        let set = || {
-            match self.0.services.get(protocol) {
-                Some(service) => stream.set_protocol_and_service(protocol, service)?,
-                None => stream.set_protocol(protocol)?,
-            }
-            keeper.settled(stream, protocol);
-            Ok(())
+        // 1. Most streams have the protocol of a stream before: nothing is looked up in the manager.
+        let set = match keeper.kept(protocol) {
+            Some(kept) => stream.set_kept_scopes(&kept),
+            None => self.set_new_protocol(stream, protocol, keeper),
         };
-        set().inspect_err(|error| {
+        // By reference: `inspect_err` would copy the large result, also one without an error.
+        if let Err(error) = &set {
             let peer = || Some(stream.peer());
-            self.refuse_stream(stream.direction(), peer, Some(protocol), error);
-        })
+            let protocol = str::from_utf8(protocol).ok();
+            self.refuse_stream(stream.direction(), peer, protocol, error);
+        }
+        set
+    }
+
+    /// The same for a protocol whose scopes are not kept.
+    fn set_new_protocol(
+        &self,
+        stream: &Stream,
+        protocol: &[u8],
+        keeper: &Arc<Keeper>,
+    ) -> Result<()> {
+        // multistream-select writes text. All else is no protocol.
+        let Ok(protocol) = str::from_utf8(protocol) else {
+            return Ok(());
+        };
+        let service = self.0.services.get(protocol).map(|service| &**service);
+        match service {
+            Some(service) => stream.set_protocol_and_service(protocol, service)?,
+            None => stream.set_protocol(protocol)?,
+        }
+        keeper.settled(stream, protocol, service);
+        Ok(())
     }
 
     /// Reports a refused connection. A refusal may be as frequent as a grant: without a behaviour,

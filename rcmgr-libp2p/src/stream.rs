@@ -15,9 +15,8 @@ use pin_project_lite::pin_project;
 use rcmgr_atomic::Stream;
 use rcmgr_core::{Direction, Error};
 
-use crate::keeper::Keeper;
 use crate::negotiation::{FIRST_BYTE, Negotiation, Role};
-use crate::resources::Resources;
+use crate::resources::{Resources, Streams};
 use crate::scope_of;
 
 pin_project! {
@@ -64,8 +63,7 @@ enum Stage {
 #[derive(Debug)]
 struct Negotiating {
     negotiation: Negotiation,
-    resources: Resources,
-    keeper: Arc<Keeper>,
+    shared: Arc<Streams>,
     /// A read has waited since the last flush.
     has_waited: bool,
 }
@@ -90,17 +88,17 @@ impl Deref for Scope {
 
 impl Negotiating {
     /// Charges the protocol that is settled, and its service if it has one.
-    fn charge(&self, scope: &Stream, protocol: &str) -> rcmgr_core::Result<()> {
+    fn charge(&self, scope: &Stream, protocol: &[u8]) -> rcmgr_core::Result<()> {
         // The deciding bytes come again if the inner stream did not take them all.
         if scope.protocol().is_some() {
             return Ok(());
         }
-        self.resources.set_protocol(scope, protocol, &self.keeper)
+        self.shared.set_protocol(scope, protocol)
     }
 
     /// Whether a refusal of the bytes that are about to be written ends the stream inside a message.
     fn ends_inside_a_message(&self, direction: Direction) -> bool {
-        self.resources.ends_inside_a_message()
+        self.shared.resources.ends_inside_a_message()
             && direction == Direction::Inbound
             // Else it ends inside a message already, and a byte may complete that message.
             && self.negotiation.is_between_messages()
@@ -117,12 +115,7 @@ impl Negotiating {
 
 impl<S> LimitedStream<S> {
     /// A stream before its first byte.
-    pub(crate) fn new(
-        inner: S,
-        scope: Stream,
-        resources: &Resources,
-        keeper: &Arc<Keeper>,
-    ) -> Self {
+    pub(crate) fn new(inner: S, scope: Stream, shared: &Arc<Streams>) -> Self {
         let role = match scope.direction() {
             Direction::Inbound => Role::Listener,
             Direction::Outbound => Role::Dialer,
@@ -131,8 +124,7 @@ impl<S> LimitedStream<S> {
             inner: Some(inner),
             stage: Stage::Negotiating(Box::new(Negotiating {
                 negotiation: Negotiation::new(role),
-                resources: resources.clone(),
-                keeper: keeper.clone(),
+                shared: shared.clone(),
                 has_waited: false,
             })),
             scope: Some(Scope::Own(scope)),

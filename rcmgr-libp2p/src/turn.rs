@@ -53,17 +53,22 @@ impl Pause {
     }
 
     /// Whether a pause has begun that has not ended. If so, the task is woken at its end.
+    #[inline]
     pub(crate) fn is_on(&self, cx: &mut Context<'_>) -> bool {
-        let Some(pause_end) = &self.0 else {
-            return false;
-        };
+        (self.0.as_ref()).is_some_and(|pause_end| pause_end.is_awaited(cx))
+    }
+}
+
+impl End {
+    /// Whether it has not come. If so, the task is woken when it comes.
+    fn is_awaited(&self, cx: &mut Context<'_>) -> bool {
         // Relaxed, here and below: the flag tells of nothing else.
-        if pause_end.has_come.load(Ordering::Relaxed) {
+        if self.has_come.load(Ordering::Relaxed) {
             return false;
         }
         // The task may have another waker by now. The end may come before this one is registered.
-        pause_end.task.register(cx.waker());
-        !pause_end.has_come.load(Ordering::Relaxed)
+        self.task.register(cx.waker());
+        !self.has_come.load(Ordering::Relaxed)
     }
 }
 
@@ -100,6 +105,7 @@ impl Floods {
     }
 
     /// How many streams a connection takes in a turn.
+    #[inline]
     pub(crate) fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
         let floods = self.0.load(Ordering::Relaxed);
         match flood {

@@ -39,6 +39,7 @@ impl Open {
             .resources
             .open_stream(&self.connection, Direction::Inbound);
         let stream = stream.unwrap();
+        let protocol = protocol.as_bytes();
         let set = self.resources.set_protocol(&stream, protocol, &self.keeper);
         set.unwrap();
         stream
@@ -155,7 +156,7 @@ fn a_stream_that_outlives_its_connection_keeps_nothing() {
         stream.unwrap()
     });
     let keeper = open.keeper.clone();
-    let set = |stream| resources.set_protocol(stream, A, &keeper);
+    let set = |stream| resources.set_protocol(stream, A.as_bytes(), &keeper);
     set(&settled).unwrap();
     open.end();
     set(&negotiating).unwrap();
@@ -175,7 +176,7 @@ fn a_stream_whose_service_is_refused_keeps_nothing() {
     resources.manager().set_limits(limits);
     let stream = resources.open_stream(&open.connection, Direction::Inbound);
     let stream = stream.unwrap();
-    let refused = resources.set_protocol(&stream, A, &open.keeper);
+    let refused = resources.set_protocol(&stream, A.as_bytes(), &open.keeper);
     assert!(refused.is_err());
     drop(stream);
     assert!(protocols(&resources).is_empty());

@@ -30,9 +30,21 @@ impl Answers {
     pub(super) fn next(
         &mut self,
         bytes: &mut &[u8],
-        proposal: Option<&str>,
+        proposal: Option<&[u8]>,
     ) -> Result<Option<Answer>, BadLength> {
         while let Some(piece) = self.position.next(bytes)? {
+            // 1. Most answers come as a whole.
+            if piece.is_first() && piece.is_last() {
+                if piece.bytes == NOT_AVAILABLE {
+                    return Ok(Some(Answer::NotAvailable));
+                }
+                let text = piece.bytes.strip_suffix(b"\n");
+                if text.is_some() && text == proposal && text.is_some_and(is_name) {
+                    return Ok(Some(Answer::Confirmed));
+                }
+                continue;
+            }
+            // 2. Compare a part with what may come.
             let may_be = &mut self.may_be;
             if piece.is_first() {
                 *may_be = MayBe {
@@ -41,15 +53,14 @@ impl Answers {
                 };
             }
             may_be.not_available &= continues(&piece, NOT_AVAILABLE, b"");
-            may_be.confirmed &=
-                proposal.is_some_and(|name| continues(&piece, name.as_bytes(), b"\n"));
+            may_be.confirmed &= proposal.is_some_and(|name| continues(&piece, name, b"\n"));
             if !piece.is_last() {
                 continue;
             }
             if may_be.not_available {
                 return Ok(Some(Answer::NotAvailable));
             }
-            if may_be.confirmed && proposal.is_some_and(|name| is_name(name.as_bytes())) {
+            if may_be.confirmed && proposal.is_some_and(is_name) {
                 return Ok(Some(Answer::Confirmed));
             }
         }

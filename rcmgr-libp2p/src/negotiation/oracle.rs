@@ -14,6 +14,7 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use multistream_select::{Version, dialer_select_proto, listener_select_proto};
 use proptest::prelude::*;
 
+use super::tests::text;
 use super::{Negotiation, Role};
 use scenario::{Remote, Scenario, Then, scenarios};
 use wire::{End, Passed, Watched};
@@ -141,10 +142,10 @@ fn replay<'a>(
     for (read, bytes) in passed {
         count += bytes.len();
         let settled = if read {
-            negotiation.on_read(bytes).map(|name| name.to_string())
+            negotiation.on_read(bytes).map(|name| text(&name))
         } else {
             let writing = negotiation.before_write(bytes);
-            let settled = writing.settled().map(str::to_owned);
+            let settled = writing.settled().map(text);
             negotiation.on_written(writing, bytes.len());
             settled
         };

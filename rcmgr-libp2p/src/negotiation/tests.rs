@@ -23,16 +23,20 @@ fn name(text: &str) -> Vec<u8> {
     message(format!("{text}\n"))
 }
 
+pub(super) fn text(name: &[u8]) -> String {
+    String::from_utf8(name.to_vec()).unwrap()
+}
+
 /// Writes the bytes as the stream does, and returns the protocol that they settle.
 fn write(negotiation: &mut Negotiation, bytes: &[u8]) -> Option<String> {
     let writing = negotiation.before_write(bytes);
-    let settled = writing.settled().map(str::to_owned);
+    let settled = writing.settled().map(text);
     negotiation.on_written(writing, bytes.len());
     settled
 }
 
 fn read(negotiation: &mut Negotiation, bytes: &[u8]) -> Option<String> {
-    negotiation.on_read(bytes).map(|name| name.to_string())
+    negotiation.on_read(bytes).map(|name| text(&name))
 }
 
 fn dialer_that_proposed(protocol: &str) -> Negotiation {
@@ -109,7 +113,7 @@ fn what_the_inner_stream_does_not_take_changes_nothing() {
     for taken in 0..echo.len() {
         // The rest of the message comes again, and decides the same again.
         let writing = listener.before_write(&echo[taken..]);
-        assert_eq!(writing.settled(), Some("/a"));
+        assert_eq!(writing.settled(), Some(&b"/a"[..]));
         assert!(!listener.is_over());
         listener.on_written(writing, 1);
         assert_eq!(listener.is_over(), taken + 1 == echo.len());
@@ -162,7 +166,7 @@ fn bytes_of_the_protocol_may_come_in_one_write_with_the_proposal() {
     let mut dialer = Negotiation::new(Role::Dialer);
     let bytes = [header(), name("/a"), b"x".to_vec()].concat();
     let writing = dialer.before_write(&bytes);
-    assert_eq!(writing.settled(), Some("/a"));
+    assert_eq!(writing.settled(), Some(&b"/a"[..]));
     // The inner stream has taken all but the byte that decides.
     dialer.on_written(writing, bytes.len() - 1);
     assert!(!dialer.is_over());
@@ -307,16 +311,12 @@ fn bytes_that_do_not_begin_with_the_header_are_no_negotiation() {
 }
 
 #[test]
-fn a_name_without_line_feed_or_that_is_no_text_ends_the_negotiation() {
-    for bytes in [message("/a"), message(b"/\xff\n")] {
-        for role in [Role::Listener, Role::Dialer] {
-            let mut negotiation = Negotiation::new(role);
-            assert_eq!(
-                write(&mut negotiation, &[header(), bytes.clone()].concat()),
-                None
-            );
-            assert!(negotiation.is_over());
-        }
+fn a_name_without_line_feed_ends_the_negotiation() {
+    for role in [Role::Listener, Role::Dialer] {
+        let mut negotiation = Negotiation::new(role);
+        let bytes = [header(), message("/a")].concat();
+        assert_eq!(write(&mut negotiation, &bytes), None);
+        assert!(negotiation.is_over());
     }
 }
 

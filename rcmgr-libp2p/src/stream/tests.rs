@@ -38,7 +38,7 @@ fn limited(end: End, resources: &Resources, direction: Direction) -> LimitedStre
         .set_peer(&libp2p_identity::PeerId::random().into())
         .unwrap();
     let scope = resources.open_stream(&connection, direction).unwrap();
-    LimitedStream::new(end, scope, resources, &resources.keeper())
+    LimitedStream::new(end, scope, &resources.streams())
 }
 
 fn message(text: &str) -> Vec<u8> {
@@ -464,6 +464,19 @@ fn a_stream_that_is_no_negotiation_stays_transient_until_it_is_dropped() {
     assert!(scope.set_protocol(A).is_err());
 }
 
+#[test]
+fn a_stream_whose_protocol_is_no_text_stays_transient_until_it_is_dropped() {
+    let (manager, resources) = resources(|_| ());
+    let (end, _remote) = End::pair();
+    let mut listener = limited(end, &resources, Direction::Inbound);
+    write(&mut listener, &[header(), b"\x03/\xff\n".to_vec()].concat()).unwrap();
+    write(&mut listener, &name_a()).unwrap();
+    assert!(manager.protocols().is_empty());
+    assert_eq!(manager.stat().transient.streams_inbound, 1);
+    drop(listener);
+    assert!(holds_nothing(&manager));
+}
+
 struct AtEnd<F: Fn()>(F);
 
 impl<F: Fn()> Drop for AtEnd<F> {
@@ -483,7 +496,7 @@ fn a_stream_is_charged_until_the_inner_one_has_ended_and_not_for_its_handler() {
         };
         let held_at_end = std::cell::Cell::new(None);
         let inner = AtEnd(|| held_at_end.set(Some(manager.stat().system.streams_inbound)));
-        let mut stream = LimitedStream::new(inner, scope, &resources, &resources.keeper());
+        let mut stream = LimitedStream::new(inner, scope, &resources.streams());
         if has_handler {
             // This thread holds the scope until it asks again.
             let _ = Pin::new(&mut stream).answer::<()>();

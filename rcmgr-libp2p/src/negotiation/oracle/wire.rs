@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use futures::{AsyncRead, AsyncWrite};
 
 use super::super::messages::MAX_LENGTH;
+use super::super::tests::text;
 use super::super::{Negotiation, Role, Writing};
 use super::scenario::Scenario;
 
@@ -59,7 +60,7 @@ impl Watched {
     fn read(&mut self, bytes: &[u8]) {
         let kept = self.negotiation.kept_bytes();
         let settled = self.negotiation.on_read(bytes);
-        let settled = settled.map(|name| name.to_string());
+        let settled = settled.map(|name| text(&name));
         assert!(
             self.negotiation.kept_bytes() <= kept,
             "bytes of the remote are kept"
@@ -70,9 +71,9 @@ impl Watched {
     /// Takes the first bytes of those that are written.
     fn write(&mut self, writing: Writing<'_>, taken: &[u8], are_all: bool) {
         let alone = self.negotiation.before_write(taken);
-        let settled = alone.settled().map(str::to_owned);
+        let settled = alone.settled().map(text);
         if settled.is_some() {
-            assert_eq!(writing.settled(), settled.as_deref(), "no question before");
+            assert_eq!(writing.settled().map(text), settled, "no question before");
         } else if are_all {
             assert_eq!(writing.settled(), None, "all are taken, and settle nothing");
         }
