@@ -205,7 +205,7 @@ impl Running {
                 continue;
             }
             match &mut self.dialer {
-                Some(dialer) => dialer.proposal = Some(name.into_owned().into()),
+                Some(dialer) => dialer.proposal = Some(Arc::from(&*name)),
                 None => return ControlFlow::Break(Some(Settled::Written(name))),
             }
         }
