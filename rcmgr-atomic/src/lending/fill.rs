@@ -89,7 +89,7 @@ impl<H: Home> Fill<'_, H> {
             word = stock.load();
         }
         match word.state() {
-            // 2a. The path does not lend: it stopped, or has just begun. Nothing failed.
+            // 2a. The path has stopped lending. Nothing failed.
             StockState::Idle => true,
             // 2b. Charge the nodes with a batch, and add it to the stock.
             StockState::Open => {

@@ -88,7 +88,7 @@ impl<H: Home> Lending<H> {
         self.lenders.set(lenders);
         // 4. Let its stocks be opened, and say so. The second step fails if the path was collected
         //    meanwhile: `unlist_ended` takes it off the list again.
-        path.credit_or_new().all_stocks().for_each(Stock::begin);
+        path.credit_or_new().begin();
         path.lend_state().begin();
     }
 
@@ -150,6 +150,7 @@ impl<H: Home> Lending<H> {
     /// Gives back all credit of a path that stopped lending, and closes its stocks.
     fn close_stocks(&self, path: &Path<H>) {
         if let Some(credit) = path.credit() {
+            credit.note_end();
             for kind in Kind::ALL {
                 self.give_back(path, kind, credit.stocks(kind), Stock::end);
             }

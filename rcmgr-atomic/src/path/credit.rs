@@ -28,7 +28,12 @@ use crate::words::{StockState, StockWord};
 
 /// The credit of one path: in each shard a stock of each kind.
 #[derive(Debug)]
-pub struct Credit(PerThread<Shard>);
+pub struct Credit {
+    shards: PerThread<Shard>,
+    /// Whether the stocks were closed since the path began to lend. Written under the lock on the list of
+    /// lenders, or when the path is collected and never lends again.
+    were_closed: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Shard {
@@ -57,41 +62,65 @@ impl Credit {
     /// The credit of a path that does not lend yet.
     pub fn new() -> Self {
         let stock = || Stock {
-            word: AtomicU64::new(StockWord::IDLE.0),
+            word: AtomicU64::new(StockWord::DRAINED.0),
             used: AtomicBool::new(false),
             back_off: AtomicU64::new(0),
         };
-        Self(PerThread::new(|| Shard {
-            stocks: std::array::from_fn(|_| stock()),
-            uses: ShardUses::new(),
-        }))
+        Self {
+            shards: PerThread::new(|| Shard {
+                stocks: std::array::from_fn(|_| stock()),
+                uses: ShardUses::new(),
+            }),
+            were_closed: AtomicBool::new(false),
+        }
     }
 
     /// The stock that this thread uses.
     #[inline]
     pub fn stock(&self, kind: Kind) -> &Stock {
-        &self.0.of_this_thread().stocks[kind.index()]
+        &self.shards.of_this_thread().stocks[kind.index()]
     }
 
     pub fn stocks(&self, kind: Kind) -> impl Iterator<Item = &Stock> {
-        self.0.iter().map(move |shard| &shard.stocks[kind.index()])
+        self.shards
+            .iter()
+            .map(move |shard| &shard.stocks[kind.index()])
     }
 
     pub fn all_stocks(&self) -> impl Iterator<Item = &Stock> {
-        self.0.iter().flat_map(|shard| &shard.stocks)
+        self.shards.iter().flat_map(|shard| &shard.stocks)
     }
 
     /// The uses of the path in the shard of this thread, and the number of that.
     #[inline]
     pub fn uses_of_this_thread(&self) -> (usize, &ShardUses) {
-        let (number, shard) = self.0.numbered_of_this_thread();
+        let (number, shard) = self.shards.numbered_of_this_thread();
         (number, &shard.uses)
     }
 
     /// The uses of the path in the shard of this number, if there is one.
     #[inline]
     pub fn uses(&self, shard: usize) -> Option<&ShardUses> {
-        self.0.get(shard).map(|shard| &shard.uses)
+        self.shards.get(shard).map(|shard| &shard.uses)
+    }
+
+    /// Lets the stocks be opened: the path begins to lend. The caller holds the lock on the list of lenders.
+    ///
+    /// New stocks may be opened already: nothing asks for it before the path lends. With a shard for each
+    /// core of a large machine, a change of them all would take longer than all else that a path does
+    /// when it begins.
+    pub fn begin(&self) {
+        // Relaxed: the lock orders it.
+        if self.were_closed.load(Ordering::Relaxed) {
+            self.were_closed.store(false, Ordering::Relaxed);
+            self.all_stocks().for_each(Stock::begin);
+        }
+    }
+
+    /// Notes that the stocks are about to be closed: the path has stopped lending.
+    pub fn note_end(&self) {
+        // Relaxed: as in `begin`.
+        self.were_closed.store(true, Ordering::Relaxed);
     }
 
     /// All credit of a kind that can be taken now.
@@ -191,9 +220,8 @@ impl Stock {
         self.change(|word| (word.state() == StockState::Open).then_some(StockWord::DRAINED))
     }
 
-    /// Lets the stock be opened: the path begins to lend. The caller holds the lock on the list of
-    /// lenders.
-    pub fn begin(&self) {
+    /// Lets a closed stock be opened.
+    fn begin(&self) {
         let _ = self.swap(StockWord::IDLE, StockWord::DRAINED);
     }
 

@@ -9,7 +9,7 @@ pub struct StockWord(pub u64);
 /// The state of a stock, which decides how it may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StockState {
-    /// The path does not lend: nothing may be done.
+    /// The path has stopped lending: nothing may be done.
     Idle,
     /// It may be opened.
     Drained,
