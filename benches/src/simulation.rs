@@ -11,7 +11,7 @@ mod work;
 
 use std::time::Instant;
 
-use rcmgr_machine::{Machine, Simulation, Time};
+use rcmgr_machine::{Machine, Simulation};
 
 use crate::case::{Case, Sharing, Workload};
 use crate::engine::Engine;
@@ -167,9 +167,20 @@ pub fn simulate_with(
         };
         // The work is the same with any number of cores.
         let one = measured(&*real[pair.1], &case).map_err(|what| failed(&case, what))?;
-        let alone = median(&one.ns);
-        let work = Work::of(engine, &case, &here, alone, options.operations)
+        let real_ns = median(&one.ns);
+        let work = Work::of(engine, &case, &here, real_ns, options.operations)
             .map_err(|what| failed(&case, what))?;
+        let run = |case: &Case, alone| {
+            let simulation = Simulation::new(options.machine.clone())
+                .seed(options.seed)
+                .work(work.before_access);
+            case::run(simulation, engine, case, alone, options.operations)
+                .map_err(|what| failed(case, what))
+        };
+        // How fast one core is on this machine says which cases are slow.
+        let run_alone = run(&case, None)?;
+        let alone = run_alone.each();
+        let mut run_alone = Some(run_alone);
         for (number, &cores) in options.cores.iter().enumerate() {
             let case = Case {
                 threads: cores,
@@ -180,17 +191,10 @@ pub fn simulate_with(
                 steps,
                 now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
             });
-            let simulation = Simulation::new(options.machine.clone())
-                .seed(options.seed)
-                .work(work.before_access);
-            let run = case::run(
-                simulation,
-                engine,
-                &case,
-                Time::from_ns(alone),
-                options.operations,
-            );
-            let run = run.map_err(|what| failed(&case, what))?;
+            let run = match run_alone.take_if(|_| cores == 1) {
+                Some(run) => run,
+                None => run(&case, Some(alone))?,
+            };
             simulated_rows.push(report::row(engine.name(), &case, &work, &run));
             if cores > real_cores {
                 continue;

@@ -15,7 +15,7 @@ use crate::measure::histogram;
 /// its credit is where it is used.
 const WARM_UP: u64 = 8;
 
-/// Where cores are this many times slower than one alone, a part ends early: the warm-up after an eighth of
+/// Where cores are this many times slower than one alone on the same machine, a part ends early: the warm-up after an eighth of
 /// its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
 const LEAST_WARM_UP: u64 = 8;
@@ -27,8 +27,8 @@ struct Progress {
     cores: u64,
     /// The operations of each core in the measured part.
     measured: u64,
-    /// The time of an operation on one core alone.
-    alone: Time,
+    /// The time of an operation on one core alone, where there are more.
+    alone: Option<Time>,
     part: Part,
     operations: u64,
     begin: Time,
@@ -55,11 +55,13 @@ impl Progress {
             _ => [1, LEAST_MEASURED],
         };
         let operations = operations * self.measured;
-        let took = now.since(self.begin).as_ns() / (self.alone.as_ns() * operations as f64);
-        let enough = if took < SLOW {
-            operations
-        } else {
+        let is_slow = self.alone.is_some_and(|alone| {
+            now.since(self.begin).as_ns() >= SLOW * alone.as_ns() * operations as f64
+        });
+        let enough = if is_slow {
             operations / least
+        } else {
+            operations
         };
         let is_over = self.operations >= enough.max(1) * self.cores;
         if is_over && part == Part::WarmUp {
@@ -92,8 +94,15 @@ struct Done {
     result: Result<Histogram<u64>, Unexpected>,
 }
 
+impl Run {
+    /// The time of an operation if one core worked.
+    pub fn each(&self) -> Time {
+        Time::from_ns(self.length.as_ns() / self.operations.max(1) as f64)
+    }
+}
+
 /// Runs a case on a machine, and measures this number of operations of each core. `alone` is the time of
-/// one on one core alone, approximately.
+/// one on one core of this machine, if more of them work.
 ///
 /// # Errors
 ///
@@ -102,7 +111,7 @@ pub fn run(
     simulation: Simulation,
     engine: &dyn Engine,
     case: &Case,
-    alone: Time,
+    alone: Option<Time>,
     measured: u64,
 ) -> Result<Run, Unexpected> {
     let setup = simulation.set_up(|| engine.set_up(case))?;

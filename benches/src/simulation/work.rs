@@ -75,11 +75,10 @@ impl Work {
         operations: u64,
     ) -> Result<Self, Unexpected> {
         let simulation = Simulation::new(real_machine.clone());
-        let run = run(simulation, engine, case, Time::from_ns(real_ns), operations)?;
-        let operations = run.operations.max(1) as f64;
-        let accesses = run.outcome.accesses as f64 / operations;
+        let run = run(simulation, engine, case, None, operations)?;
+        let accesses = run.outcome.accesses as f64 / run.operations.max(1) as f64;
         // If the accesses alone take longer than the real operation, there is no work.
-        let left = (real_ns - run.length.as_ns() / operations).max(0.0);
+        let left = (real_ns - run.each().as_ns()).max(0.0);
         Ok(Self {
             real_ns,
             accesses,
