@@ -165,9 +165,14 @@ pub fn simulate_with(
             case: describe(case),
             what,
         };
-        // The work is the same with any number of cores.
-        let one = measured(&*real[pair.1], &case).map_err(|what| failed(&case, what))?;
-        let real_ns = median(&one.ns);
+        // One core is always measured: the work is the same with any number of cores.
+        let mut beside = vec![1];
+        let is_real = |cores: &&usize| **cores > 1 && **cores <= real_cores;
+        beside.extend(options.cores.iter().filter(is_real));
+        let threads = |&threads: &usize| Case { threads, ..case };
+        let cases_beside: Vec<_> = beside.iter().map(threads).collect();
+        let rounds = measured(&*real[pair.1], &cases_beside).map_err(|what| failed(&case, what))?;
+        let real_ns = median(&rounds[0].ns);
         let work = Work::of(engine, &case, &here, real_ns, options.operations)
             .map_err(|what| failed(&case, what))?;
         let run = |case: &Case, alone| {
@@ -196,15 +201,11 @@ pub fn simulate_with(
                 None => run(&case, Some(alone))?,
             };
             simulated_rows.push(report::row(engine.name(), &case, &work, &run));
-            if cores > real_cores {
-                continue;
+        }
+        for (case, rounds) in cases_beside.iter().zip(rounds) {
+            if options.beside_real && options.cores.contains(&case.threads) {
+                real_rows.push(Row::measured(engine.name(), case, rounds, options.seed));
             }
-            let rounds = match cores {
-                1 => Ok(one.clone()),
-                _ => measured(&*real[pair.1], &case),
-            };
-            let rounds = rounds.map_err(|what| failed(&case, what))?;
-            real_rows.push(Row::measured(engine.name(), &case, rounds, options.seed));
         }
     }
     let mut rows = real_rows;

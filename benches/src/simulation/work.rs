@@ -5,7 +5,7 @@ use std::time::Duration;
 use rcmgr_machine::{Machine, Simulation, Time};
 
 use crate::case::Case;
-use crate::engine::{Engine, Unexpected};
+use crate::engine::{Engine, Setup, Unexpected, Worker};
 use crate::measure::{Slice, latency, throughput, warm_up};
 use crate::report::Rounds;
 use crate::study::percentiles;
@@ -15,11 +15,11 @@ use super::case::run;
 const WARM_UP: Duration = Duration::from_millis(3);
 pub const SLICE: Duration = Duration::from_millis(1);
 
-/// Measurements go on until so many are undisturbed, or until there are so many in all.
-const ENOUGH: usize = 15;
+/// Turns go on until so many are undisturbed, or until there are so many in all.
+const ENOUGH: usize = 25;
 const MOST: usize = 150;
 
-/// The least number of undisturbed measurements that count alone.
+/// The least number of undisturbed turns that count alone.
 const LEAST: usize = 3;
 
 /// The work of an engine in a case.
@@ -33,31 +33,58 @@ pub struct Work {
     pub before_access: Time,
 }
 
-/// The measurements of a case on real threads: those in which no thread was preempted, if there are enough.
+/// One case on real threads.
+struct Real {
+    setup: Box<dyn Setup>,
+    workers: Vec<Box<dyn Worker>>,
+    batch: u64,
+}
+
+/// The measurements of cases on real threads: those in which no thread was preempted, if there are enough.
+/// The cases take turns, because the speed of a machine varies, and they are compared.
 ///
 /// # Errors
 ///
 /// [`Unexpected`], if an operation had another result than expected.
-pub fn measured(engine: &dyn Engine, case: &Case) -> Result<Rounds, Unexpected> {
-    let setup = engine.set_up(case)?;
-    let mut workers = setup.workers(case)?;
-    let batch = warm_up(&mut workers, WARM_UP)?;
-    let mut all: Vec<Slice> = Vec::new();
-    let undisturbed = |all: &[Slice]| all.iter().filter(|slice| slice.undisturbed).count();
-    while undisturbed(&all) < ENOUGH && all.len() < MOST {
-        all.push(throughput(&mut workers, batch, SLICE)?);
-    }
-    let is_enough = undisturbed(&all) >= LEAST;
-    let mut rounds = Rounds {
-        latencies: percentiles(&latency(&mut workers, WARM_UP)?),
-        ..Rounds::default()
+pub fn measured(engine: &dyn Engine, cases: &[Case]) -> Result<Vec<Rounds>, Unexpected> {
+    let set_up = |&case: &Case| {
+        let setup = engine.set_up(&case)?;
+        let mut workers = setup.workers(&case)?;
+        let batch = warm_up(&mut workers, WARM_UP)?;
+        Ok::<_, Unexpected>(Real {
+            setup,
+            workers,
+            batch,
+        })
     };
-    for slice in all.iter().filter(|slice| slice.undisturbed || !is_enough) {
-        rounds.add(slice);
+    let mut cases: Vec<Real> = cases.iter().map(set_up).collect::<Result<_, _>>()?;
+    // 1. A slice of each case makes a turn.
+    let mut turns: Vec<Vec<Slice>> = Vec::new();
+    let is_undisturbed = |turn: &[Slice]| turn.iter().all(|slice| slice.undisturbed);
+    let undisturbed =
+        |turns: &[Vec<Slice>]| turns.iter().filter(|turn| is_undisturbed(turn)).count();
+    while undisturbed(&turns) < ENOUGH && turns.len() < MOST {
+        let slice = |real: &mut Real| throughput(&mut real.workers, real.batch, SLICE);
+        turns.push(cases.iter_mut().map(slice).collect::<Result<_, _>>()?);
     }
-    drop(workers);
-    setup.end()?;
-    Ok(rounds)
+    if undisturbed(&turns) >= LEAST {
+        turns.retain(|turn| is_undisturbed(turn));
+    }
+    // 2. Latencies apart: the clock disturbs the throughput.
+    let end = |(at, real): (usize, Real)| {
+        let Real {
+            setup, mut workers, ..
+        } = real;
+        let mut rounds = Rounds {
+            latencies: percentiles(&latency(&mut workers, WARM_UP)?),
+            ..Rounds::default()
+        };
+        turns.iter().for_each(|turn| rounds.add(&turn[at]));
+        drop(workers);
+        setup.end()?;
+        Ok(rounds)
+    };
+    cases.into_iter().enumerate().map(end).collect()
 }
 
 impl Work {
