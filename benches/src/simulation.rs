@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::engines::{engines, simulated_engines};
 use crate::machine::Machine as RealMachine;
 use crate::measure::clock_ns;
-use crate::report::{LeftOut, Method, Report, Row, curves, reality};
+use crate::report::{LeftOut, Method, Report, Rounds, Row, curves, reality};
 use crate::stats::median;
 use crate::study::{Progress, StudyError, describe, info};
 
@@ -66,6 +66,10 @@ impl SimulationOptions {
         }
     }
 }
+
+/// How often all cases are measured, one after the other. So a disturbance of some seconds meets only a part
+/// of the measurements of a case.
+const PASSES: usize = 5;
 
 /// The reason why a workload is left out.
 const ADDRESSES: &str = "the locks of the address limiters are not simulated";
@@ -155,23 +159,46 @@ pub fn simulate_with(
         true => real_machine.cores,
         false => 0,
     };
+    let steps = cases.len() * (PASSES + options.cores.len());
+    let failed = |engine: &dyn Engine, case: &Case, what| StudyError::Failed {
+        engine: engine.name().to_owned(),
+        case: describe(case),
+        what,
+    };
+    // 1. Measure the cases. One core is always measured: the work is the same with any number of cores.
+    let mut threads = vec![1];
+    let is_real = |cores: &&usize| **cores > 1 && **cores <= real_cores;
+    threads.extend(options.cores.iter().filter(is_real));
+    let beside = |case: Case| threads.iter().map(move |&threads| Case { threads, ..case });
+    let mut measurements: Vec<Vec<Rounds>> = Vec::new();
+    for pass in 0..PASSES {
+        for (at, &(case, pair)) in cases.iter().enumerate() {
+            let engine = &*real[pair.1];
+            progress(Progress {
+                done: pass * cases.len() + at,
+                steps,
+                now: format!("{}, {}, measured", case.workload, engine.name()),
+            });
+            let cases_beside: Vec<_> = beside(case).collect();
+            let more =
+                measured(engine, &cases_beside).map_err(|what| failed(engine, &case, what))?;
+            match measurements.get_mut(at) {
+                Some(rounds) => {
+                    for (rounds, more) in rounds.iter_mut().zip(more) {
+                        rounds.append(more);
+                    }
+                }
+                None => measurements.push(more),
+            }
+        }
+    }
+    // 2. Simulate them.
     let here = one_core();
-    let steps = cases.len() * options.cores.len();
+    let measured = cases.len() * PASSES;
     let [mut real_rows, mut simulated_rows] = [Vec::new(), Vec::new()];
-    for (at, (case, pair)) in cases.into_iter().enumerate() {
+    for (at, ((case, pair), rounds)) in cases.into_iter().zip(measurements).enumerate() {
         let engine = &*simulated[pair.0];
-        let failed = |case: &Case, what| StudyError::Failed {
-            engine: engine.name().to_owned(),
-            case: describe(case),
-            what,
-        };
-        // One core is always measured: the work is the same with any number of cores.
-        let mut beside = vec![1];
-        let is_real = |cores: &&usize| **cores > 1 && **cores <= real_cores;
-        beside.extend(options.cores.iter().filter(is_real));
-        let threads = |&threads: &usize| Case { threads, ..case };
-        let cases_beside: Vec<_> = beside.iter().map(threads).collect();
-        let rounds = measured(&*real[pair.1], &cases_beside).map_err(|what| failed(&case, what))?;
+        let failed = |case: &Case, what| failed(engine, case, what);
         let real_ns = median(&rounds[0].ns);
         let work = Work::of(engine, &case, &here, real_ns, options.operations)
             .map_err(|what| failed(&case, what))?;
@@ -192,7 +219,7 @@ pub fn simulate_with(
                 ..case
             };
             progress(Progress {
-                done: at * options.cores.len() + number,
+                done: measured + at * options.cores.len() + number,
                 steps,
                 now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
             });
@@ -202,9 +229,9 @@ pub fn simulate_with(
             };
             simulated_rows.push(report::row(engine.name(), &case, &work, &run));
         }
-        for (case, rounds) in cases_beside.iter().zip(rounds) {
+        for (case, rounds) in beside(case).zip(rounds) {
             if options.beside_real && options.cores.contains(&case.threads) {
-                real_rows.push(Row::measured(engine.name(), case, rounds, options.seed));
+                real_rows.push(Row::measured(engine.name(), &case, rounds, options.seed));
             }
         }
     }

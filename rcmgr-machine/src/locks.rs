@@ -7,11 +7,15 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
 use crate::line::Access;
+use crate::memory::LINE;
 use crate::run::{access, current_core, park, spend, unpark};
 use crate::time::Time;
 
 /// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
 /// the processor up some times, and then waits in a queue.
+///
+/// The value has lines, too: who takes the lock reads them, and writes them before it unlocks. If another
+/// core had the lock before, they come from there. What the value points to is not counted.
 ///
 /// The thread that unlocks wakes the first one of the queue. The lock itself is free for the first
 /// one that takes it. (That of `parking_lot` hands the lock over once in about half a millisecond.)
@@ -55,11 +59,26 @@ impl<T: ?Sized> Mutex<T> {
 
     #[track_caller]
     fn guard<'a>(&self, guard: parking_lot::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let site = Location::caller();
+        // A core asks for all lines at once, so it waits for one of them.
+        for (at, line) in self.lines_of_value().enumerate() {
+            if at == 0 {
+                access(line, Access::Load, site);
+            }
+            access(line, Access::Store, site);
+        }
         MutexGuard {
             address: self.address(),
-            site: Location::caller(),
+            site,
             guard: Some(guard),
         }
+    }
+
+    /// An address in each line of the value but the first, which is that of the lock.
+    fn lines_of_value(&self) -> impl Iterator<Item = usize> + use<T> {
+        let begin = self.address();
+        let end = begin + size_of_val(self);
+        (begin / LINE + 1..end.div_ceil(LINE)).map(|line| line * LINE)
     }
 
     /// Takes the lock if it is free.

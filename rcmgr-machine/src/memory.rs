@@ -15,7 +15,7 @@ use crate::line::Line;
 use crate::outcome::HotLine;
 use crate::time::Time;
 
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 
 /// The least alignment of allocated memory. Two values never share these bytes.
 const GRANULE: usize = 16;

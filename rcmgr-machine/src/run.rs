@@ -110,7 +110,8 @@ impl Simulation {
         Self { seed, ..self }
     }
 
-    /// The time that a core works before each access. It varies by a quarter to either side.
+    /// The mean time that a core works before each access. It varies as the time between random events does:
+    /// its distribution is exponential.
     pub fn work(self, work: Time) -> Self {
         Self { work, ..self }
     }
@@ -392,8 +393,10 @@ impl State {
 
     fn work_before_access(&mut self, core: usize) {
         let core = &mut self.cores[core];
-        // Without a variation the cores would run in step, as real ones never do.
-        core.clock += self.work.scaled(core.rng.u64(768..1280));
+        // Of the work between two accesses only the mean is known. With little variation, cores that share
+        // lines would follow each other for ever, which real ones never do.
+        let of_mean = -(1.0 - core.rng.f64()).ln();
+        core.clock += Time::from_ns(self.work.as_ns() * of_mean);
     }
 
     /// Whether a core is behind this one. Then this one must suspend.

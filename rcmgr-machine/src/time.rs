@@ -41,11 +41,6 @@ impl Time {
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
-
-    /// This time multiplied by `parts` / 1024.
-    pub(crate) const fn scaled(self, parts: u64) -> Self {
-        Self(self.0 * parts / 1024)
-    }
 }
 
 impl Add for Time {

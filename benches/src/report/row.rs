@@ -113,6 +113,13 @@ impl Rounds {
         self.cpu_ns.extend(slice.cpu_ns_per_op());
         self.operations += slice.operations;
     }
+
+    /// Adds rounds of the same case. The latencies stay those of the first ones.
+    pub fn append(&mut self, mut more: Self) {
+        self.ns.append(&mut more.ns);
+        self.cpu_ns.append(&mut more.cpu_ns);
+        self.operations += more.operations;
+    }
 }
 
 impl Row {
