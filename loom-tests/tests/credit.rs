@@ -372,6 +372,40 @@ fn a_late_filler_meets_a_path_that_lends_again() {
 }
 
 #[test]
+fn a_path_that_made_room_for_another_lends_again() {
+    within(3, || {
+        let engine = one_lender_engine(limits(), MOST);
+        let leaf = leaf(&engine);
+        let other = stream(&engine).unwrap();
+        let (path, version) = (leaf.path().clone(), engine.versions().get());
+        let charge = |path: &Shared<Path>| {
+            engine.fill_credit(path, version, ONE_BYTE, Contention::None);
+        };
+        let is_unused = |path: &Path| {
+            for stock in path.credit().unwrap().all_stocks() {
+                stock.was_used();
+            }
+        };
+        // Its stocks are closed.
+        is_unused(&path);
+        charge(other.path());
+        assert!(!path.lend_state().lends());
+        // Now the other path makes room, while it is collected.
+        is_unused(other.path());
+        let closer = other.clone();
+        let thread = thread::spawn(move || closer.close());
+        charge(&path);
+        thread.join().unwrap();
+        // Once to begin, if the list was changed by the other thread, and once to open a stock.
+        charge(&path);
+        charge(&path);
+        assert!(path.credit().unwrap().amount(Kind::Memory) > 0);
+        drop(path);
+        nothing_is_left(&engine, &[&leaf, &other]);
+    });
+}
+
+#[test]
 fn nothing_is_refused_under_limits_that_are_no_longer_in_force() {
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
