@@ -69,7 +69,7 @@ impl SimulationOptions {
 
 /// How often all cases are measured, one after the other. So a disturbance of some seconds meets only a part
 /// of the measurements of a case.
-const PASSES: usize = 5;
+const PASSES: usize = 3;
 
 /// The reason why a workload is left out.
 const ADDRESSES: &str = "the locks of the address limiters are not simulated";

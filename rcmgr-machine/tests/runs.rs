@@ -182,6 +182,49 @@ fn a_mutex_lets_one_core_in_and_wakes_those_that_wait() {
     assert!(outcome.end < ns(50_000.0 + wake) * (CORES as u64 * 4));
 }
 
+/// The transfers of two cores that take a lock one after the other.
+fn transfers_of_lock<T: Send + 'static>(value: T) -> u64 {
+    let shared = Arc::new(Padded(Mutex::new(value)));
+    let outcome = run(2, &shared, |shared, core| {
+        work(Time::from_ns(10_000.0) * core as u64);
+        drop(shared.0.lock());
+    });
+    outcome.transfers
+}
+
+#[test]
+fn the_lines_of_a_value_move_with_its_lock() {
+    let small = transfers_of_lock(0_u64);
+    assert_eq!(small, 2, "to each core once");
+    // Three more lines. Each comes from memory first.
+    let large = transfers_of_lock([0_u64; 24]);
+    assert!(large >= small + 2 * 3, "{large}");
+}
+
+#[test]
+fn the_work_before_an_access_has_its_mean_and_varies() {
+    const ACCESSES: u64 = 20_000;
+    let each = machine().ns.update + 100.0;
+    let counter = Arc::new(Padded(AtomicU64::new(0)));
+    for seed in 0..3 {
+        let simulation = Simulation::new(machine()).work(ns(100.0)).seed(seed);
+        let outcome = simulation.run(tasks(1, &counter, |counter, _| {
+            let mut longest = Time::ZERO;
+            let mut last = now().unwrap();
+            for _ in 0..ACCESSES {
+                counter.0.fetch_add(1, Ordering::Relaxed);
+                let end = now().unwrap();
+                longest = longest.max(end.since(last));
+                last = end;
+            }
+            // One in a thousand is seven times as long as the mean.
+            assert!(longest > Time::from_ns(700.0), "{longest:?}");
+        }));
+        let ratio = outcome.unwrap().end.as_ns() / (each * ACCESSES as f64);
+        assert!((0.97..1.03).contains(&ratio), "{ratio}");
+    }
+}
+
 #[test]
 fn a_try_of_a_taken_lock_fails_at_once() {
     let shared = Arc::new((Mutex::new(()), AtomicU64::new(0)));

@@ -16,7 +16,7 @@ const WARM_UP: Duration = Duration::from_millis(3);
 pub const SLICE: Duration = Duration::from_millis(1);
 
 /// Turns go on until so many are undisturbed, or until there are so many in all.
-const ENOUGH: usize = 9;
+const ENOUGH: usize = 11;
 const MOST: usize = 50;
 
 /// The least number of undisturbed turns that count alone.
