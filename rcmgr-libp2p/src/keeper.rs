@@ -133,10 +133,11 @@ impl Keeper {
                 false => (None, kept),
             };
             latest.kept = kept.map(Arc::new);
-            let is_listed = mem::replace(&mut recent.is_listed, true);
+            // One that keeps nothing takes no place in the list.
+            let begins = latest.kept.is_some() && !mem::replace(&mut recent.is_listed, true);
             drop(recent);
             drop(other);
-            if !is_listed {
+            if begins {
                 self.keepers.add(self);
             }
         }

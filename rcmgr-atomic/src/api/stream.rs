@@ -155,7 +155,7 @@ impl Stream {
         let next = if kept.begins_on(path) {
             kept.try_join()
         } else {
-            // They are those of another peer.
+            // They are those of another peer or another manager, or have no protocol.
             let Some(protocol) = kept.name_of(ScopeClass::Protocol) else {
                 return Err(Error::NoProtocol {
                     scope: self.leaf.name(),

@@ -112,7 +112,8 @@ impl<'a> LeafMover<'a> {
             }
             word = now;
         }
-        // 4. Give back the charges of the leaf on the nodes that only the old path has.
+        // 4. Give back the charges of the leaf on the old path: on the nodes that only it has, and on all
+        //    what credit paid for.
         step.finish();
         leaf.wake_waiting(path, word);
         // This mover may move the leaf again, from the path that it is on now.

@@ -183,3 +183,27 @@ fn a_stream_whose_service_is_refused_keeps_nothing() {
     open.end();
     nothing_is_left(&resources);
 }
+
+#[test]
+fn scopes_with_another_service_are_not_kept_and_take_no_place() {
+    let resources = resources();
+    let open = Open::new(&resources);
+    open.streams(&[B]);
+    let stream = resources.open_stream(&open.connection, Direction::Inbound);
+    let stream = stream.unwrap();
+    stream.set_protocol(B).unwrap();
+    // A handler is faster than the wrapper.
+    stream.set_service("other").unwrap();
+    open.keeper.settled(&stream, B, None);
+    drop(stream);
+    assert!(open.keeper.kept(B.as_bytes()).is_none());
+    assert!(!open.keeper.lock().is_listed);
+    assert!(protocols(&resources).is_empty());
+    // The next one is kept.
+    open.streams(&[B]);
+    assert!(open.keeper.kept(B.as_bytes()).is_some());
+    assert!(open.keeper.lock().is_listed);
+    open.end();
+    assert!(protocols(&resources).is_empty());
+    assert!(resources.manager().stat().system.is_zero());
+}
