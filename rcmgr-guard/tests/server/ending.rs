@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::{
-    Echo, LONG, Proxy, echo, eventually, expect_end, expect_reset, in_time, is_zero, listen, rest,
-    run,
+    Echo, LONG, Proxy, echo, eventually, expect_end, expect_reset, in_time, is_zero, listen,
+    nothing_listens, rest, run,
 };
 
 #[test]
@@ -21,10 +21,7 @@ fn a_drain_waits_for_sessions_and_ends_early_when_they_have_ended() {
         let address = proxy.address();
         let mut client = proxy.served().await;
         let drain = proxy.drain(LONG);
-        eventually("nothing listens", || {
-            std::net::TcpStream::connect(address).is_err()
-        })
-        .await;
+        nothing_listens(address).await;
         for _ in 0..5 {
             echo(&mut client, b"not finished yet").await;
             assert!(!drain.is_finished());
@@ -143,10 +140,7 @@ fn a_reload_during_a_drain_listens_on_nothing_and_cuts_nothing() {
         let address = proxy.address();
         let mut client = proxy.served().await;
         let drain = proxy.drain(LONG);
-        eventually("the drain has begun", || {
-            std::net::TcpStream::connect(address).is_err()
-        })
-        .await;
+        nothing_listens(address).await;
         proxy
             .apply(|settings| {
                 settings.listeners[0].on = address;
@@ -188,10 +182,7 @@ fn a_second_signal_during_a_drain_under_a_flood_ends_it_at_once() {
         let flood = Vec::from_iter(flood);
         proxy.has_open(8).await;
         let drain = proxy.drain(LONG);
-        eventually("the drain has begun", || {
-            std::net::TcpStream::connect(address).is_err()
-        })
-        .await;
+        nothing_listens(address).await;
         let start = Instant::now();
         proxy.server.cut();
         let drained = in_time("the drain", drain).await.unwrap();
@@ -214,10 +205,7 @@ fn a_second_signal_ends_a_drain_at_once() {
         let mut client = proxy.served().await;
         let drain = proxy.drain(LONG);
         let address = proxy.address();
-        eventually("the drain has begun", || {
-            std::net::TcpStream::connect(address).is_err()
-        })
-        .await;
+        nothing_listens(address).await;
         let start = Instant::now();
         proxy.server.cut();
         let drained = in_time("the drain", drain).await.unwrap();

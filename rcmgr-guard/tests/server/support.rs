@@ -232,6 +232,14 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     in_time(what, wait).await;
 }
 
+/// Waits until nothing listens there. It makes no connection: that would be a session.
+pub async fn nothing_listens(address: SocketAddr) {
+    eventually("nothing listens", || {
+        std::net::TcpListener::bind(address).is_ok()
+    })
+    .await;
+}
+
 /// Sends bytes, and reads them back.
 pub async fn echo(client: &mut TcpStream, bytes: &[u8]) {
     client.write_all(bytes).await.unwrap();
