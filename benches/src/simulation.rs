@@ -194,7 +194,7 @@ pub fn simulate_with(
     }
     // 2. Simulate them.
     let here = one_core();
-    let measured = cases.len() * PASSES;
+    let before = cases.len() * PASSES;
     let [mut real_rows, mut simulated_rows] = [Vec::new(), Vec::new()];
     for (at, ((case, pair), rounds)) in cases.into_iter().zip(measurements).enumerate() {
         let engine = &*simulated[pair.0];
@@ -219,7 +219,7 @@ pub fn simulate_with(
                 ..case
             };
             progress(Progress {
-                done: measured + at * options.cores.len() + number,
+                done: before + at * options.cores.len() + number,
                 steps,
                 now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
             });

@@ -15,8 +15,8 @@ use crate::measure::histogram;
 /// its credit is where it is used.
 const WARM_UP: u64 = 8;
 
-/// Where cores are this many times slower than one alone on the same machine, a part ends early: the warm-up after a sixteenth of
-/// its operations, the measured part after a twentieth.
+/// Where cores are this many times slower than one alone on the same machine, a part ends early: the warm-up
+/// after a sixteenth of its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
 const LEAST_WARM_UP: u64 = 16;
 const LEAST_MEASURED: u64 = 20;
@@ -88,17 +88,17 @@ pub struct Run {
     pub length: Time,
 }
 
+impl Run {
+    /// The length of the measured part for each of its operations.
+    pub fn each(&self) -> Time {
+        Time::from_ns(self.length.as_ns() / self.operations.max(1) as f64)
+    }
+}
+
 /// The work of one core.
 struct Done {
     worker: Box<dyn Worker>,
     result: Result<Histogram<u64>, Unexpected>,
-}
-
-impl Run {
-    /// The time of an operation if one core worked.
-    pub fn each(&self) -> Time {
-        Time::from_ns(self.length.as_ns() / self.operations.max(1) as f64)
-    }
 }
 
 /// Runs a case on a machine, and measures this number of operations of each core. `alone` is the time of
