@@ -241,3 +241,37 @@ fn a_connection_that_leaves_the_allowlist_is_recorded_also_if_no_other_scope_tak
     assert!(seen.contains(&left), "{seen:#?}");
     assert_eq!(seen.last().map(String::as_str), Some("End  None"));
 }
+
+/// A connection that is opened is not checked for what only a move is checked for. It may fill credit, and
+/// that may not pay for a move either.
+#[test]
+fn a_stranger_moves_to_no_scope_that_is_over_another_limit_although_credit_could_pay() {
+    let builder = Manager::builder()
+        .limits(Limits::unlimited())
+        .credit_after(0);
+    let manager = builder.addresses(allowlist()).build().unwrap();
+    let held = manager.open_stream(&ada(), Direction::Inbound).unwrap();
+    let stranger: PeerId = "stranger".parse().unwrap();
+    let streams = |most: u64| {
+        manager.view_system().set_limit(Limit::BLOCK_ALL);
+        let connection = open(&manager, FOR_ADA).unwrap();
+        let mut limit = Limit::UNLIMITED;
+        limit.streams = most.into();
+        manager.view_system().set_limit(limit);
+        for _ in 0..100 {
+            drop(open(&manager, STRANGE).unwrap());
+        }
+        connection
+            .set_peer(&stranger)
+            .map_err(|error| error.to_string())
+    };
+
+    let refused = streams(0).unwrap_err();
+    assert!(
+        refused.contains("system") && refused.contains("streams"),
+        "{refused}"
+    );
+    streams(1).unwrap();
+    drop(held);
+    assert!(manager.stat().system.is_zero());
+}

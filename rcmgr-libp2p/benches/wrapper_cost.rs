@@ -140,10 +140,13 @@ impl Pair {
         let address = listen(&mut listener, kind).await;
         let listener = spawn(listener);
         dialer.dial(address).expect("a valid address");
-        while !matches!(
-            dialer.select_next_some().await,
-            SwarmEvent::ConnectionEstablished { .. }
-        ) {}
+        loop {
+            match dialer.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } => break,
+                SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
         let mut answering = JoinSet::new();
         answering.spawn(answer_all(accepted));
         Self {

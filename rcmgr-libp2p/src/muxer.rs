@@ -72,24 +72,34 @@ impl<M> LimitedMuxer<M> {
     }
 }
 
-impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
-    type Substream = LimitedStream<M::Substream>;
-    type Error = M::Error;
+impl<M: StreamMuxer> LimitedMuxer<M> {
+    /// Whether no stream was taken in this turn, and there is no flood and no pause.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.taken == 0 && self.flood.is_none() && !self.pause.was_begun()
+    }
 
-    fn poll_inbound(
+    /// Takes the next inbound stream that is granted: `first`, if the muxer has given that already, or
+    /// one that the muxer has.
+    // Not inlined: the muxer is asked often, and has a stream seldom.
+    #[inline(never)]
+    fn poll_streams(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        mut first: Option<Result<M::Substream, M::Error>>,
+    ) -> Poll<Result<LimitedStream<M::Substream>, M::Error>> {
         let mut this = self.project();
         if this.pause.is_on(cx) {
             return Poll::Pending;
         }
-        let (connection, resources, shared) = (this.connection, this.resources, this.shared);
-        let most = resources.floods().streams_in_a_turn(this.flood.as_ref());
-        while usize::from(*this.taken) < most {
-            let Poll::Ready(inner) = this.inner.as_mut().poll_inbound(cx) else {
+        while !turn::is_over(*this.taken, this.flood.as_ref(), this.resources.floods()) {
+            let polled = first
+                .take()
+                .map_or_else(|| this.inner.as_mut().poll_inbound(cx), Poll::Ready);
+            let Poll::Ready(inner) = polled else {
                 *this.taken = 0;
                 *this.flood = None;
+                *this.pause = Pause::default();
                 return Poll::Pending;
             };
             let inner = inner?;
@@ -97,47 +107,31 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
             if let Some(flood) = this.flood {
                 flood.is_polled = false;
             }
-            match resources.open_stream(connection, Direction::Inbound) {
+            match this
+                .resources
+                .open_stream(this.connection, Direction::Inbound)
+            {
                 Ok(scope) => {
-                    let shared = shared.get_or_insert_with(|| resources.streams());
+                    let shared = shared(this.shared, this.resources);
                     return Poll::Ready(Ok(LimitedStream::new(inner, scope, shared)));
                 }
-                Err(_) => stream::end_refused(inner, cx, resources),
+                Err(_) => stream::end_refused(inner, cx, this.resources),
             }
         }
         // The muxer has registered no waker: it has more.
         *this.taken = 0;
-        let flood = this.flood.get_or_insert_with(|| resources.floods().begin());
+        let flood = (this.flood).get_or_insert_with(|| this.resources.floods().begin());
         flood.is_polled = false;
         this.pause.begin(cx);
         Poll::Pending
     }
 
-    fn poll_outbound(
+    /// Lets the muxer work, unless it has more inbound streams than a turn takes.
+    #[inline(never)]
+    fn poll_in_flood(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Self::Substream, Self::Error>> {
-        let this = self.project();
-        let (connection, resources, shared) = (this.connection, this.resources, this.shared);
-        // The manager is asked before the muxer, which would announce the stream to the remote.
-        let scope = match resources.open_stream(connection, Direction::Outbound) {
-            Ok(scope) => scope,
-            Err(error) => return Poll::Ready(Ok(LimitedStream::refused(error))),
-        };
-        // While the muxer has no room for a stream, its charge is released until the next call.
-        let inner = ready!(this.inner.poll_outbound(cx))?;
-        let shared = shared.get_or_insert_with(|| resources.streams());
-        Poll::Ready(Ok(LimitedStream::new(inner, scope, shared)))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.project().inner.poll_close(cx)
-    }
-
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    ) -> Poll<Result<StreamMuxerEvent, M::Error>> {
         let this = self.project();
         if this.pause.is_on(cx) {
             return Poll::Pending;
@@ -155,5 +149,59 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
                 this.inner.poll(cx)
             }
         }
+    }
+}
+
+/// What the streams of a connection share.
+fn shared<'a>(made: &'a mut Option<Arc<Streams>>, resources: &Resources) -> &'a Arc<Streams> {
+    made.get_or_insert_with(|| resources.streams())
+}
+
+impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
+    type Substream = LimitedStream<M::Substream>;
+    type Error = M::Error;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        if !self.is_at_rest() {
+            return self.poll_streams(cx, None);
+        }
+        // Mostly there is none.
+        match self.as_mut().project().inner.poll_inbound(cx) {
+            Poll::Ready(first) => self.poll_streams(cx, Some(first)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_outbound(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Substream, Self::Error>> {
+        let this = self.project();
+        // The manager is asked before the muxer, which would announce the stream to the remote.
+        let scope = match (this.resources).open_stream(this.connection, Direction::Outbound) {
+            Ok(scope) => scope,
+            Err(error) => return Poll::Ready(Ok(LimitedStream::refused(error))),
+        };
+        // While the muxer has no room for a stream, its charge is released until the next call.
+        let inner = ready!(this.inner.poll_outbound(cx))?;
+        let shared = shared(this.shared, this.resources);
+        Poll::Ready(Ok(LimitedStream::new(inner, scope, shared)))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.project().inner.poll_close(cx)
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+        if self.is_at_rest() {
+            return self.project().inner.poll(cx);
+        }
+        self.poll_in_flood(cx)
     }
 }

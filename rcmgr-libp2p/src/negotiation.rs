@@ -12,6 +12,7 @@
 
 mod answer;
 mod messages;
+mod proposal;
 mod written;
 
 #[cfg(test)]
@@ -21,10 +22,10 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Deref};
-use std::sync::Arc;
 
 use answer::{Answer, Answers};
-use messages::{HEADER, is_name};
+use messages::{HEADER, HEADER_MESSAGE, begins_like_name, is_name};
+use proposal::Proposal;
 use written::Written;
 
 /// Which side of the negotiation this end of the stream is.
@@ -56,7 +57,7 @@ struct Running {
 #[derive(Debug, Clone, Default)]
 struct Dialer {
     /// Written as a whole, and not rejected.
-    proposal: Option<Arc<[u8]>>,
+    proposal: Option<Proposal>,
     answers: Answers,
 }
 
@@ -66,7 +67,7 @@ pub(crate) enum Settled<'a> {
     /// By a listener that writes its name.
     Written(Cow<'a, [u8]>),
     /// By a dialer that has proposed it.
-    Proposed(Arc<[u8]>),
+    Proposed(Proposal),
 }
 
 impl Deref for Settled<'_> {
@@ -75,7 +76,7 @@ impl Deref for Settled<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Written(name) => name,
-            Self::Proposed(name) => name,
+            Self::Proposed(proposal) => proposal.name(),
         }
     }
 }
@@ -88,8 +89,19 @@ type Step<'a> = ControlFlow<Option<Settled<'a>>>;
 pub(crate) struct Writing<'a> {
     bytes: &'a [u8],
     settled: Option<Settled<'a>>,
-    // What is known when all these bytes have been written.
-    after: Negotiation,
+    after: After<'a>,
+}
+
+/// What is known when all bytes have been written.
+#[derive(Debug)]
+enum After<'a> {
+    /// The header has been written.
+    Header,
+    /// The header and this message have been written, which is a proposal.
+    Proposal(&'a [u8]),
+    /// The protocol is settled.
+    Over,
+    Other(Box<Negotiation>),
 }
 
 impl Writing<'_> {
@@ -128,27 +140,48 @@ impl Negotiation {
     /// others may follow if the inner stream does not take them.
     #[inline]
     pub(crate) fn before_write<'a>(&self, bytes: &'a [u8]) -> Writing<'a> {
-        // A copy takes the bytes. It shares the proposal, and has no other memory unless the inner
-        // stream has cut a message.
-        let mut after = self.clone();
+        let running = self.running.as_ref();
+        let (settled, after) = match running.and_then(|running| running.whole(bytes)) {
+            Some(found) => found,
+            None => self.on_a_copy(bytes),
+        };
         Writing {
             bytes,
-            settled: after.write(bytes),
+            settled,
             after,
         }
+    }
+
+    /// What bytes change that come in any pieces.
+    #[cold]
+    fn on_a_copy<'a>(&self, bytes: &'a [u8]) -> (Option<Settled<'a>>, After<'a>) {
+        let mut after = Box::new(self.clone());
+        (after.write(bytes), After::Other(after))
     }
 
     /// Takes those of the bytes that the inner stream has taken: so many.
     #[inline]
     pub(crate) fn on_written(&mut self, writing: Writing<'_>, taken: usize) {
-        if taken == writing.bytes.len() {
-            *self = writing.after;
-        } else {
+        if taken < writing.bytes.len() {
             self.write(&writing.bytes[..taken]);
+            return;
+        }
+        match (writing.after, &mut self.running) {
+            (After::Header, Some(running)) => running.written.has_header = true,
+            (After::Proposal(message), Some(running)) => {
+                running.written.has_header = true;
+                if let Some(dialer) = &mut running.dialer {
+                    dialer.proposal = Some(Proposal::written(message));
+                }
+            }
+            (After::Over, _) => self.running = None,
+            (After::Other(after), _) => *self = *after,
+            (After::Header | After::Proposal(_), None) => {}
         }
     }
 
     /// Takes bytes that are written. Returns the protocol that they settle.
+    #[cold]
     fn write<'a>(&mut self, bytes: &'a [u8]) -> Option<Settled<'a>> {
         let settled = self.running.as_mut()?.write(bytes).break_value()?;
         self.running = None;
@@ -181,20 +214,43 @@ impl Negotiation {
             return 0;
         };
         let proposal = (running.dialer.as_ref()).and_then(|dialer| dialer.proposal.as_ref());
-        running.written.kept_bytes() + proposal.map_or(0, |name| name.len())
+        running.written.kept_bytes() + proposal.map_or(0, |proposal| proposal.name().len())
     }
 }
 
 impl Running {
+    /// What bytes change that are the header, one whole message, or both: most are. `None`: they are not.
+    #[inline]
+    fn whole<'a>(&self, bytes: &'a [u8]) -> Option<(Option<Settled<'a>>, After<'a>)> {
+        if !self.written.is_between_messages() || bytes.is_empty() {
+            return None;
+        }
+        if let Some(proposal) = self.proposal() {
+            return Some((Some(Settled::Proposed(proposal.clone())), After::Over));
+        }
+        let message = match self.written.has_header {
+            true => bytes,
+            false => bytes.strip_prefix(HEADER_MESSAGE)?,
+        };
+        if message.is_empty() {
+            return Some((None, After::Header));
+        }
+        let name = begins_like_name(message)?;
+        if self.dialer.is_some() {
+            return Some((None, After::Proposal(message)));
+        }
+        is_name(name).then(|| (Some(Settled::Written(Cow::Borrowed(name))), After::Over))
+    }
+
+    /// What a dialer has proposed. It does not wait for the answer: its first byte after the proposal is
+    /// the protocol's.
+    fn proposal(&self) -> Option<&Proposal> {
+        self.dialer.as_ref()?.proposal.as_ref()
+    }
+
     fn write<'a>(&mut self, mut bytes: &'a [u8]) -> Step<'a> {
         while !bytes.is_empty() {
-            // The dialer does not wait for the answer: its first byte after the proposal is the
-            // protocol's.
-            if let Some(Dialer {
-                proposal: Some(proposal),
-                ..
-            }) = &self.dialer
-            {
+            if let Some(proposal) = self.proposal() {
                 return ControlFlow::Break(Some(Settled::Proposed(proposal.clone())));
             }
             let Ok(name) = self.written.next_name(&mut bytes) else {
@@ -205,7 +261,7 @@ impl Running {
                 continue;
             }
             match &mut self.dialer {
-                Some(dialer) => dialer.proposal = Some(Arc::from(&*name)),
+                Some(dialer) => dialer.proposal = Some(Proposal::of(&name)),
                 None => return ControlFlow::Break(Some(Settled::Written(name))),
             }
         }
@@ -216,7 +272,7 @@ impl Running {
 impl Dialer {
     fn read(&mut self, mut bytes: &[u8]) -> Step<'static> {
         loop {
-            match self.answers.next(&mut bytes, self.proposal.as_deref()) {
+            match self.answers.next(&mut bytes, self.proposal.as_ref()) {
                 Ok(Some(Answer::Confirmed)) => {
                     return ControlFlow::Break(self.proposal.take().map(Settled::Proposed));
                 }

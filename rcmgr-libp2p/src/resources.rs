@@ -227,18 +227,21 @@ impl Resources {
 
     /// A stream with its flat memory. It is transient until its protocol is set.
     pub(crate) fn open_stream(&self, on: &Connection, direction: Direction) -> Result<Stream> {
-        let open = || {
-            let stream = on.open_stream(direction)?;
+        let opened = on.open_stream(direction).and_then(|stream| {
             if self.0.stream_memory > 0 {
                 stream.reserve_memory(self.0.stream_memory, Priority::Always)?;
             }
             Ok(stream)
-        };
-        open().inspect_err(|error| self.refuse_stream(direction, || on.peer(), None, error))
+        });
+        // By reference, as in `set_protocol`.
+        if let Err(error) = &opened {
+            self.refuse_stream(direction, || on.peer(), None, error);
+        }
+        opened
     }
 
-    /// Charges the stream to its protocol, and to the service of that protocol if it has one. `keeper`
-    /// is that of its connection.
+    /// Charges the stream to its protocol, and to the service of that protocol if it has one. Does nothing
+    /// if it has a protocol. `keeper` is that of its connection.
     pub(crate) fn set_protocol(
         &self,
         stream: &Stream,
@@ -252,6 +255,11 @@ impl Resources {
         };
         // By reference: `inspect_err` would copy the large result, also one without an error.
         if let Err(error) = &set {
+            // 2. The deciding bytes come again if the inner stream did not take them all. Or a handler has
+            //    set a protocol.
+            if stream.protocol().is_some() {
+                return Ok(());
+            }
             let peer = || Some(stream.peer());
             let protocol = str::from_utf8(protocol).ok();
             self.refuse_stream(stream.direction(), peer, protocol, error);

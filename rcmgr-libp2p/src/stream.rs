@@ -87,15 +87,6 @@ impl Deref for Scope {
 }
 
 impl Negotiating {
-    /// Charges the protocol that is settled, and its service if it has one.
-    fn charge(&self, scope: &Stream, protocol: &[u8]) -> rcmgr_core::Result<()> {
-        // The deciding bytes come again if the inner stream did not take them all.
-        if scope.protocol().is_some() {
-            return Ok(());
-        }
-        self.shared.set_protocol(scope, protocol)
-    }
-
     /// Whether a refusal of the bytes that are about to be written ends the stream inside a message.
     fn ends_inside_a_message(&self, direction: Direction) -> bool {
         self.shared.resources.ends_inside_a_message()
@@ -251,7 +242,7 @@ impl<S> LimitedStream<S> {
         negotiating.has_waited |= polled.is_pending();
         let read = ready!(polled)?;
         if let Some(protocol) = negotiating.negotiation.on_read(&buffer[..read])
-            && let Err(error) = negotiating.charge(scope, &protocol)
+            && let Err(error) = negotiating.shared.set_protocol(scope, &protocol)
         {
             let may_be_lazy = negotiating.may_be_lazy();
             let error = self.refuse(error);
@@ -293,7 +284,7 @@ impl<S: AsyncWrite> LimitedStream<S> {
         // The protocol is charged before the remote hears of it.
         let writing = negotiating.negotiation.before_write(bytes);
         if let Some(protocol) = writing.settled()
-            && let Err(error) = negotiating.charge(scope, protocol)
+            && let Err(error) = negotiating.shared.set_protocol(scope, protocol)
         {
             if negotiating.ends_inside_a_message(scope.direction()) {
                 // The first byte of a message never completes it. Where there is no room for it, the

@@ -52,6 +52,12 @@ impl Pause {
         end(&mut Context::from_waker(&Waker::from(pause_end.clone())));
     }
 
+    /// Whether a pause was begun ever.
+    #[inline]
+    pub(crate) fn was_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether a pause has begun that has not ended. If so, the task is woken at its end.
     #[inline]
     pub(crate) fn is_on(&self, cx: &mut Context<'_>) -> bool {
@@ -105,8 +111,7 @@ impl Floods {
     }
 
     /// How many streams a connection takes in a turn.
-    #[inline]
-    pub(crate) fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
+    fn streams_in_a_turn(&self, flood: Option<&Flood>) -> usize {
         let floods = self.0.load(Ordering::Relaxed);
         match flood {
             Some(_) if floods > 1 => (SHARED_STREAMS / floods).max(1),
@@ -114,6 +119,13 @@ impl Floods {
             _ => STREAMS,
         }
     }
+}
+
+/// Whether a connection that has taken so many streams gives way. `flood` is its own, `floods` counts all.
+#[inline]
+pub(crate) fn is_over(taken: u8, flood: Option<&Flood>, floods: &Floods) -> bool {
+    // It takes one stream at least. So while no stream comes, the others are not asked.
+    taken > 0 && usize::from(taken) >= floods.streams_in_a_turn(flood)
 }
 
 impl Drop for Flood {

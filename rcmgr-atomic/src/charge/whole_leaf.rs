@@ -29,14 +29,19 @@ pub struct WholeLeaf<S> {
 }
 
 impl<S: SlotCharge> WholeLeaf<S> {
-    /// Whether credit has paid for all. A leaf without memory has to ask whether a node is over its limit
-    /// of memory.
+    /// Whether credit has paid for all.
     #[inline]
     pub fn is_taken(self) -> bool {
-        self.slot_taken && self.memory_taken > 0 && self.memory == 0
+        self.slot_taken && self.memory == 0
     }
 
-    fn all_memory(self) -> Memory {
+    /// All memory of the leaf, in bytes.
+    pub fn all_memory(self) -> u64 {
+        self.memory + self.memory_taken
+    }
+
+    /// The memory that credit has not paid for.
+    fn rest_of_memory(self) -> Memory {
         Memory::new(self.memory, Priority::Always)
     }
 
@@ -58,12 +63,12 @@ impl<S: SlotCharge> WholeLeaf<S> {
         if self.memory_taken > 0 && self.memory == 0 {
             return Ok(0);
         }
-        self.all_memory().check(node, version)
+        self.rest_of_memory().check(node, version)
     }
 
     fn cancel_memory(self, node: &Node) {
         if self.memory > 0 {
-            self.all_memory().cancel(node);
+            self.rest_of_memory().cancel(node);
         }
     }
 }
@@ -88,7 +93,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
     #[inline]
     fn commit(self, node: &Node, (memory, slot): Self::Seen) -> bool {
         // Most leaves move before they hold memory: then there is none to count.
-        if self.memory > 0 && !self.all_memory().commit(node, memory) {
+        if self.memory > 0 && !self.rest_of_memory().commit(node, memory) {
             return false;
         }
         let committed = slot.is_none_or(|slot| self.slot.commit(node, slot));
@@ -107,7 +112,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
     }
 
     fn check_alone(self, node: &Node, version: LimitsVersion) -> Result<(), LimitReached> {
-        self.all_memory().check_alone(node, version)?;
+        self.rest_of_memory().check_alone(node, version)?;
         self.slot.check_alone(node, version)
     }
 
@@ -133,7 +138,7 @@ impl<S: SlotCharge> Charge for WholeLeaf<S> {
     #[cold]
     fn refused(self, node: &Node, reached: LimitReached) -> Error {
         match reached.resource {
-            Resource::Memory => self.all_memory().refused(node, reached),
+            Resource::Memory => self.rest_of_memory().refused(node, reached),
             resource if S::is_about(resource) => self.slot.refused(node, reached),
             // Only the total of the other class was checked, and no more of it was requested.
             _ => {

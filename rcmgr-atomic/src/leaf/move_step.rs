@@ -13,7 +13,7 @@ use rcmgr_core::{Priority, Result};
 use super::state::Leaf;
 use crate::charge::{Contention, Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
 use crate::counters::{Kind, Slot};
-use crate::engine::{Engine, Granted, Operation, Path, Record};
+use crate::engine::{Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
@@ -37,6 +37,7 @@ pub struct MoveStep<'a, S> {
 /// # Errors
 ///
 /// The refusal of a node: then nothing is charged.
+#[inline]
 pub fn charge_gained<S: SlotCharge>(
     leaf: &Leaf,
     path: &Shared<Path>,
@@ -44,32 +45,72 @@ pub fn charge_gained<S: SlotCharge>(
     slot: S,
     memory: u64,
 ) -> Result<WholeLeaf<S>> {
+    let versions = path.home().versions();
+    // 1. Pay with credit of the next path, if there is some. Where that pays for all, nothing is left to
+    //    check: the credit is within limits that no node is over.
+    let version = versions.get();
+    let whole = take_credit(next, version, slot, memory);
+    if whole.is_taken() && versions.is_current(version) {
+        return Ok(whole);
+    }
+    // 2. Charge the rest.
+    charge_rest(leaf, path, next, version, whole)
+}
+
+/// Pays for a leaf with credit of the next path, as far as there is some that is valid under `version`.
+#[inline]
+fn take_credit<S: SlotCharge>(
+    next: &Path,
+    version: LimitsVersion,
+    slot: S,
+    memory: u64,
+) -> WholeLeaf<S> {
+    let slot_taken = next.take_credit(version, slot);
+    let all = Memory::new(memory, Priority::Always).with_ticket(Ticket::FIRST);
+    let memory_taken = match memory > 0 && next.take_credit(version, all) {
+        true => memory,
+        false => 0,
+    };
+    WholeLeaf {
+        slot,
+        slot_taken,
+        memory: memory - memory_taken,
+        memory_taken,
+    }
+}
+
+/// Charges the gained nodes with what credit did not pay for. It paid for a part of `whole`, under the
+/// version `paid_under`.
+#[inline(never)]
+fn charge_rest<S: SlotCharge>(
+    leaf: &Leaf,
+    path: &Shared<Path>,
+    next: &Shared<Path>,
+    paid_under: LimitsVersion,
+    whole: WholeLeaf<S>,
+) -> Result<WholeLeaf<S>> {
     let engine = path.home();
+    let (slot, memory) = (whole.slot, whole.all_memory());
     let record = || record_gained(Operation::Join, leaf, path, next, memory);
+    let mut paid = Some(whole);
     let charged = next.with_gained(path, |gained| {
         engine.under_current_limits(|version| {
-            // 1. Pay with credit of the next path, if there is some.
-            let slot_taken = next.take_credit(version, slot);
-            let all = Memory::new(memory, Priority::Always).with_ticket(Ticket::FIRST);
-            let memory_taken = match memory > 0 && next.take_credit(version, all) {
-                true => memory,
-                false => 0,
+            // A move is checked against one whole set of limits. So credit pays under the same version.
+            let whole = match paid.take() {
+                Some(whole) if version == paid_under => whole,
+                Some(whole) => {
+                    release_taken(next, leaf.slot, whole);
+                    take_credit(next, version, slot, memory)
+                }
+                None => take_credit(next, version, slot, memory),
             };
-            let whole = WholeLeaf {
-                slot,
-                slot_taken,
-                memory: memory - memory_taken,
-                memory_taken,
-            };
-            // 2. Charge the rest, under the same version: a move is checked against one whole set
-            //    of limits.
-            let gained = gained.iter().copied();
             let charged = match whole.is_taken() {
-                true => check_other_totals::<S>(engine, gained, version),
-                false => engine.charge_all_under(version, gained, whole),
+                true if engine.versions().is_current(version) => Ok(()),
+                true => Err(Refused::Stale),
+                false => engine.charge_all_under(version, gained.iter().copied(), whole),
             };
             charged.map(|()| whole).map_err(|refused: Refused<'_>| {
-                // 3. Refused: put the credit back.
+                // Refused: put the credit back.
                 release_taken(next, leaf.slot, whole);
                 engine.settle(refused, whole, version)
             })
@@ -86,28 +127,6 @@ pub fn charge_gained<S: SlotCharge>(
             engine.record_refusal(&refused, record);
             Err(refused)
         }
-    }
-}
-
-/// What is left to check on the gained nodes if credit has paid for all: the credit is within the limits
-/// of `version`.
-///
-/// # Errors
-///
-/// As [`Engine::charge_all_under`].
-#[inline]
-fn check_other_totals<'a, S: SlotCharge>(
-    engine: &Engine,
-    mut gained: impl Iterator<Item = &'a Node>,
-    version: LimitsVersion,
-) -> Result<(), Refused<'a>> {
-    gained.try_for_each(|node| {
-        let checked = S::check_other_total(node, version);
-        checked.map_err(|reached| Refused::Node(node, reached))
-    })?;
-    match engine.versions().is_current(version) {
-        true => Ok(()),
-        false => Err(Refused::Stale),
     }
 }
 

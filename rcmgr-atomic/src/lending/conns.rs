@@ -155,8 +155,11 @@ impl FillConns<'_> {
                 return false;
             }
             // The version is read after the charge. So if another thread makes this stock valid
-            // under a later version, its check has counted this batch.
-            let kept = self.versions.is_current(self.version) && keep();
+            // under a later version, its check has counted this batch. A connection that moves to the
+            // node is not checked where credit pays for it.
+            let kept = self.versions.is_current(self.version)
+                && node.may_gain_leaves(self.version)
+                && keep();
             if !kept {
                 node.conns.cancel_batch(batch);
                 made_room(node, self.waiters);

@@ -192,7 +192,9 @@ impl<H: Home> Fill<'_, H> {
                     count,
                     ticket,
                 };
-                self.charge_batch(batch, keep)
+                // A leaf that moves to the path is not checked where credit pays for it.
+                let may_gain = |node: &Node| node.may_gain_leaves(self.version);
+                self.charge_batch(batch, || self.path.iter().all(may_gain) && keep())
             }
         }
     }

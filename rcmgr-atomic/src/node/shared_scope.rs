@@ -157,6 +157,15 @@ impl Node {
         !self.waited().resources().intersection(resources).is_empty()
     }
 
+    /// Whether leaves may move to the node: it is not over its limit of memory, of streams or of
+    /// connections, both directions together. (A lowered limit may be below what is in use.) If it is so
+    /// once, it stays so until the limits change.
+    pub fn may_gain_leaves(&self, version: LimitsVersion) -> bool {
+        self.memory.check(version, 0, u8::MAX).is_ok()
+            && self.streams.check_total(version).is_ok()
+            && self.conns.check_total(version).is_ok()
+    }
+
     /// The charge of a kind, credit included.
     pub fn used(&self, kind: Kind) -> u64 {
         match kind {

@@ -1,6 +1,8 @@
 //! Limits, priorities and overrides.
 
-use rcmgr_atomic::{Direction, Endpoint, Limit, LimitValue, Limits, Priority, Resource, UsesFd};
+use rcmgr_atomic::{
+    Direction, Endpoint, Limit, LimitValue, Limits, Manager, Priority, Resource, UsesFd,
+};
 
 use crate::support::{connection, manager, peer, refused, stream};
 
@@ -89,4 +91,48 @@ fn an_override_of_a_peer_outlives_the_scope_until_it_is_reset() {
     manager.view_peer(&peer()).reset_limit();
     assert_eq!(manager.view_peer(&peer()).limit(), Limit::UNLIMITED);
     drop(stream(&manager));
+}
+
+/// A stream that is opened is not checked for what only a move is checked for. It may fill credit, and
+/// that may not pay for a move either.
+#[test]
+fn a_stream_moves_to_no_scope_that_is_over_another_limit_although_credit_could_pay() {
+    let builder = Manager::builder().limits(Limits::unlimited());
+    let manager = builder.credit_after(0).build().unwrap();
+    let connections = [connection(&manager), connection(&manager)];
+    for connection in &connections {
+        connection.set_peer(&peer()).unwrap();
+        connection.set_service("dht").unwrap();
+    }
+    let open_with = || {
+        connections[0]
+            .open_stream_with(Direction::Inbound, "/kad", Some("dht"))
+            .unwrap()
+    };
+    let holder = open_with();
+    holder.reserve_memory(100, Priority::Always).unwrap();
+    let move_there = || {
+        let stream = connections[0].open_stream(Direction::Inbound)?;
+        stream.set_protocol("/kad")?;
+        stream.set_service("dht")
+    };
+    let service = manager.view_service("dht");
+    let lower = |change: fn(&mut Limit)| {
+        let mut limit = Limit::UNLIMITED;
+        change(&mut limit);
+        service.set_limit(limit);
+        for _ in 0..100 {
+            drop(open_with());
+        }
+    };
+
+    lower(|limit| limit.conns = 1.into());
+    assert_eq!(refused(move_there().unwrap_err()).resource, Resource::Conns);
+    lower(|limit| limit.memory = 99.into());
+    assert_eq!(
+        refused(move_there().unwrap_err()).resource,
+        Resource::Memory
+    );
+    lower(|limit| (limit.conns, limit.memory) = (2.into(), 100.into()));
+    move_there().unwrap();
 }

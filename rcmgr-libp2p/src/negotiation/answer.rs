@@ -1,6 +1,7 @@
 //! The answers that a dialer reads. They are compared with what may come, and not kept.
 
-use super::messages::{BadLength, NOT_AVAILABLE, Piece, Position, is_name};
+use super::messages::{BadLength, HEADER_MESSAGE, NOT_AVAILABLE, Piece, Position, is_name};
+use super::proposal::Proposal;
 
 /// An answer that changes something.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,8 +12,92 @@ pub(super) enum Answer {
 }
 
 /// How far the remote has come in its answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answers {
+    /// So many bytes have come, all of them as they are where the remote supports the proposal: its
+    /// header, and the proposal.
+    AsExpected(u16),
+    Any(AnyAnswers),
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self::AsExpected(0)
+    }
+}
+
+/// The header and then the proposal, where the remote has come so far: the message, and how much of it
+/// has come.
+#[inline]
+fn expected(came: u16, proposal: Option<&Proposal>) -> (&[u8], usize) {
+    let came = usize::from(came);
+    match came.checked_sub(HEADER_MESSAGE.len()) {
+        None => (HEADER_MESSAGE, came),
+        Some(came) => (proposal.map_or(&[], Proposal::message), came),
+    }
+}
+
+impl Answers {
+    /// Takes the next answer that changes something from the front of `bytes`. Passes over all
+    /// others. `None`: the bytes end before.
+    #[inline]
+    pub(super) fn next(
+        &mut self,
+        bytes: &mut &[u8],
+        proposal: Option<&Proposal>,
+    ) -> Result<Option<Answer>, BadLength> {
+        if let Self::AsExpected(came) = self {
+            let (message, begin) = expected(*came, proposal);
+            let is_header = usize::from(*came) < HEADER_MESSAGE.len();
+            if message[begin..].starts_with(bytes) {
+                let is_last = begin + bytes.len() == message.len() && !bytes.is_empty();
+                if !is_last || is_header {
+                    // Not more than a message has.
+                    *came += bytes.len() as u16;
+                    *bytes = &[];
+                    return Ok(None);
+                }
+                if proposal.is_some_and(|proposal| is_name(proposal.name())) {
+                    *bytes = &[];
+                    return Ok(Some(Answer::Confirmed));
+                }
+            }
+        }
+        self.next_of_any(bytes, proposal)
+    }
+
+    /// The same for bytes that are not as expected.
+    #[cold]
+    fn next_of_any(
+        &mut self,
+        bytes: &mut &[u8],
+        proposal: Option<&Proposal>,
+    ) -> Result<Option<Answer>, BadLength> {
+        let name = proposal.map(Proposal::name);
+        if let Self::AsExpected(came) = *self {
+            // What has come changed nothing.
+            let mut any = AnyAnswers::default();
+            let (message, begin) = expected(came, proposal);
+            let header = &HEADER_MESSAGE[..HEADER_MESSAGE.len().min(came.into())];
+            let after_header = match header.len() < HEADER_MESSAGE.len() {
+                true => &[],
+                false => &message[..begin],
+            };
+            for mut passed in [header, after_header] {
+                any.next(&mut passed, name)?;
+            }
+            *self = Self::Any(any);
+        }
+        match self {
+            Self::Any(any) => any.next(bytes, name),
+            Self::AsExpected(_) => Ok(None),
+        }
+    }
+}
+
+/// How far the remote has come in answers of any kind, in pieces of any size.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Answers {
+pub(super) struct AnyAnswers {
     position: Position,
     /// What the current answer may still be.
     may_be: MayBe,
@@ -24,10 +109,8 @@ struct MayBe {
     confirmed: bool,
 }
 
-impl Answers {
-    /// Takes the next answer that changes something from the front of `bytes`. Passes over all
-    /// others. `None`: the bytes end before.
-    pub(super) fn next(
+impl AnyAnswers {
+    fn next(
         &mut self,
         bytes: &mut &[u8],
         proposal: Option<&[u8]>,

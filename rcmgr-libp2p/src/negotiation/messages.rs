@@ -18,6 +18,16 @@ pub(super) fn is_name(text: &[u8]) -> bool {
     line_feeds == 0 && HEADER.strip_suffix(b"\n") != Some(text)
 }
 
+/// The text without the line feed, if these bytes are one whole message that begins like a name. A length
+/// of two bytes is left out: names are short.
+#[inline]
+pub(super) fn begins_like_name(message: &[u8]) -> Option<&[u8]> {
+    let (&length, text) = message.split_first()?;
+    let is_whole = length <= 0x7f && usize::from(length) == text.len();
+    let begins_like_name = text.first() == Some(&b'/');
+    (is_whole && begins_like_name).then(|| text.strip_suffix(b"\n"))?
+}
+
 /// The most bytes that a message has. Its length has two bytes at most.
 pub(super) const MAX_LENGTH: u16 = (1 << 14) - 1;
 

@@ -341,3 +341,24 @@ fn a_negotiation_before_its_first_byte_keeps_nothing_and_is_small() {
         size_of::<Negotiation>()
     );
 }
+
+#[test]
+fn an_answer_that_goes_on_otherwise_than_it_began_is_no_confirmation() {
+    let (header, proposal) = (header(), name("/a/b"));
+    let expected = [&*header, &*proposal].concat();
+    // The letter before the line feed.
+    for (other, end) in [
+        (header.len() - 2, header.len()),
+        (expected.len() - 2, expected.len()),
+    ] {
+        let mut bytes = expected.clone();
+        bytes[other] ^= 1;
+        for at in 0..=other {
+            let mut dialer = dialer_that_proposed("/a/b");
+            assert_eq!(read(&mut dialer, &bytes[..at]), None, "at {at}");
+            assert_eq!(read(&mut dialer, &bytes[at..end]), None, "at {at}");
+            assert!(!dialer.is_over());
+            assert_eq!(read(&mut dialer, &proposal).as_deref(), Some("/a/b"));
+        }
+    }
+}

@@ -18,7 +18,7 @@ impl From<BadLength> for NoNegotiation {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Written {
     position: Position,
-    has_header: bool,
+    pub(super) has_header: bool,
     /// The part of the current message that the inner stream has taken, if it begins like a name.
     part: Option<Vec<u8>>,
 }
