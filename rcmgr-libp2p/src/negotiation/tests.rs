@@ -362,3 +362,20 @@ fn an_answer_that_goes_on_otherwise_than_it_began_is_no_confirmation() {
         }
     }
 }
+
+#[test]
+fn a_part_of_a_long_message_is_no_short_one() {
+    // A length of two bytes, of which the second is the byte `/`. The first, as a length, is that of the
+    // rest.
+    let part = [b"\x84/", &[b'a'; 130][..], b"\n"].concat();
+    assert_eq!(part.len(), 1 + usize::from(part[0]));
+    for mut negotiation in [Negotiation::new(Role::Dialer), listener_with_header()] {
+        let bytes = match negotiation.reads() {
+            true => [header(), part.clone()].concat(),
+            false => part.clone(),
+        };
+        assert_eq!(write(&mut negotiation, &bytes), None);
+        assert_eq!(write(&mut negotiation, b"a"), None);
+        assert!(!negotiation.is_over());
+    }
+}
