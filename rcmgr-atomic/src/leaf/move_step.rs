@@ -231,8 +231,21 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         release_taken(next, leaf.slot, *whole);
     }
 
-    /// The leaf has moved: gives back its charges on the lost nodes.
+    /// The leaf has moved: gives back its charges on the old path.
+    #[inline]
     pub fn finish(&self) {
+        let whole = self.whole;
+        // Credit is charged on all nodes of the next path. So the nodes that both paths have count
+        // twice what it paid for, and the whole old path gives that back.
+        release_taken(self.path, self.leaf.slot, whole);
+        if !whole.is_taken() {
+            self.finish_rest();
+        }
+    }
+
+    /// Gives back on the lost nodes what was charged on the gained nodes only.
+    #[inline(never)]
+    fn finish_rest(&self) {
         let Self {
             leaf,
             path,
@@ -244,14 +257,10 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         if !whole.slot_taken && engine.is_observed() {
             self.observe_finish();
         }
-        // 1. Credit is charged on all nodes of the next path. So the nodes that both paths have count
-        //    twice what it paid for, and the whole old path gives that back.
-        release_taken(path, leaf.slot, *whole);
-        // 2. All else was charged on the gained nodes only: the lost nodes give it back.
         let slot = (!whole.slot_taken).then_some(leaf.slot);
         path.release_lost(next, slot, whole.memory);
-        // 3. Fill the credit of the next path where it did not pay. Then it could pay for the next leaf
-        //    that moves there.
+        // Fill the credit of the next path where it did not pay. Then it could pay for the next leaf that
+        // moves there.
         if !whole.slot_taken {
             let version = engine.versions().get();
             engine.fill_credit(next, version, whole.slot, Contention::None);

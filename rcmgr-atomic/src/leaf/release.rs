@@ -3,6 +3,7 @@
 use rcmgr_core::Resource;
 
 use super::state::Leaf;
+use crate::counters::Kind;
 use crate::engine::Path;
 use crate::sync::cold_path;
 
@@ -31,9 +32,9 @@ impl Leaf {
                 return Some(0);
             }
             // Leaf first, path last.
-            let next = word.less(taken);
+            let (next, stock) = (word.less(taken), path.stock(Kind::Memory));
             if self.set_memory(path, word, next).is_ok() {
-                self.release_memory(path, taken, next.memory());
+                self.release_memory(path, stock, taken, next.memory());
                 return Some(taken);
             }
             (word, path) = self.staged.load();
@@ -60,9 +61,9 @@ impl Leaf {
         let (mut word, mut path) = self.staged.load();
         while !word.is_closed() {
             debug_assert!(word.memory() >= size, "the caller knows that it is there");
-            let next = word.less(size);
+            let (next, stock) = (word.less(size), path.stock(Kind::Memory));
             if self.set_memory(path, word, next).is_ok() {
-                self.release_memory(path, size, next.memory());
+                self.release_memory(path, stock, size, next.memory());
                 return self.wake_own(path);
             }
             (word, path) = self.staged.load();

@@ -17,6 +17,8 @@
 //! `loom-tests/tests/staged.rs` has the models: the cells of loom fail if a read overlaps a write.
 #![allow(unsafe_code)]
 
+use std::mem;
+
 use super::retire::Retire;
 use crate::sync::{AtomicU64, Claim, Claimed, Ordering, UnsafeCell, cold_path};
 use crate::words::LeafWord;
@@ -205,15 +207,19 @@ impl<T: Retire> Mover<'_, T> {
     ///
     /// If there is no further stage.
     pub fn put(&mut self, next: T) {
-        drop(self.take());
         let (word, _) = self.staged.load();
         let (at, (seen, tag)) = (word.stage() + 1, next.split());
+        let (slot, tag_of_slot) = (&self.staged.slots[at], &self.staged.tags[at]);
         // SAFETY: only the holder of the claim writes slots and tags, and that is this thread. The word is
         // at the stage before this slot's, or closed there for good, and only this thread can move
         // it on. So no other thread reads the slot.
-        self.staged.slots[at].with_mut(|slot| unsafe { *slot = Some(seen) });
+        let before = slot.with_mut(|slot| unsafe { (*slot).replace(seen) });
         // SAFETY: as above.
-        self.staged.tags[at].with_mut(|at| unsafe { *at = tag });
+        let tag_before = tag_of_slot.with_mut(|at| unsafe { mem::replace(&mut *at, tag) });
+        if let Some(seen) = before {
+            // SAFETY: `put` took this value apart, and it is out of its slot.
+            drop(unsafe { T::whole(seen, tag_before) });
+        }
     }
 
     /// Takes the value of the next stage out of its slot again: the word does not move.

@@ -150,7 +150,16 @@ impl Stock {
     /// if `next` returns none.
     #[inline]
     fn change(&self, next: impl Fn(StockWord) -> Option<StockWord>) -> Option<StockWord> {
-        let mut word = self.load();
+        self.change_from(self.load(), next)
+    }
+
+    /// The same, where the word was `word` a moment ago.
+    #[inline]
+    fn change_from(
+        &self,
+        mut word: StockWord,
+        next: impl Fn(StockWord) -> Option<StockWord>,
+    ) -> Option<StockWord> {
         while let Some(next) = next(word) {
             match self.swap(word, next) {
                 Ok(()) => return Some(word),
@@ -185,7 +194,14 @@ impl Stock {
     /// Puts `amount` back, if there is room.
     #[inline]
     pub fn put(&self, amount: u64) -> bool {
-        let put = self.change(|word| word.more(amount)).is_some();
+        self.put_into(self.load(), amount)
+    }
+
+    /// The same, where the word was `word` a moment ago: for a caller that takes another atomic step
+    /// before. A read after that step would wait for it.
+    #[inline]
+    pub fn put_into(&self, word: StockWord, amount: u64) -> bool {
+        let put = self.change_from(word, |word| word.more(amount)).is_some();
         // Relaxed: a hint which paths should lend.
         if put && !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);

@@ -25,7 +25,7 @@ use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
 use crate::waiting::{Ticket, Waiters};
-use crate::words::Resources;
+use crate::words::{Resources, StockWord};
 
 /// The home of paths: it collects a path that is not used any longer. The engine implements it.
 pub trait Home: Sized {
@@ -334,8 +334,27 @@ impl<H: Home> Path<H> {
     /// recorder there is no credit.)
     #[inline(always)]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
-        let put = |credit: &Credit| credit.stock(kind).put(amount);
-        if !self.credit().is_some_and(put) {
+        self.release_into(self.stock(kind), kind, amount, before_nodes);
+    }
+
+    /// The stock of this thread, if the path has credit, and its word. For
+    /// [`release_into`](Self::release_into): see [`Stock::put_into`].
+    #[inline]
+    pub fn stock(&self, kind: Kind) -> Option<(&Stock, StockWord)> {
+        let stock = self.credit()?.stock(kind);
+        Some((stock, stock.load()))
+    }
+
+    /// As [`release`](Self::release), with the stock that was read before.
+    #[inline(always)]
+    pub fn release_into(
+        &self,
+        stock: Option<(&Stock, StockWord)>,
+        kind: Kind,
+        amount: u64,
+        before_nodes: impl FnOnce(),
+    ) {
+        if !stock.is_some_and(|(stock, word)| stock.put_into(word, amount)) {
             before_nodes();
             self.iter().for_each(|node| node.release(kind, amount));
             self.made_room(kind.resources());
