@@ -38,11 +38,14 @@ impl<H: Home> Path<H> {
             }
         } else {
             nodes.extend(self.without(other));
-            nodes.sort_by_key(|node| match node.class() {
-                ScopeClass::System => 0,
-                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
-                _ => 1,
-            });
+            // A connection that learns its peer gains that alone.
+            if nodes.len() > 1 {
+                nodes.sort_by_key(|node| match node.class() {
+                    ScopeClass::System => 0,
+                    ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
+                    _ => 1,
+                });
+            }
         }
         f(&nodes)
     }
@@ -79,8 +82,18 @@ impl<H: Home> Path<H> {
 
     /// The nodes that this path has and `other` lacks.
     pub fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a Node> {
-        let is_kept = |node: &Arc<Node>| other.nodes().iter().any(|other| Arc::ptr_eq(other, node));
-        let lost = self.nodes().iter().filter(move |node| !is_kept(node));
+        let lost = self.nodes().iter().filter(move |node| !other.has(node));
         lost.map(|node| &**node)
+    }
+
+    /// Whether this path goes through the node.
+    #[inline]
+    fn has(&self, node: &Arc<Node>) -> bool {
+        let is_it = |other: &Arc<Node>| Arc::ptr_eq(other, node);
+        match self.place_of(node.class()) {
+            Some(place) => self.nodes().get(place).is_some_and(is_it),
+            // Those that no path lacks come last.
+            None => self.nodes().iter().rev().any(is_it),
+        }
     }
 }

@@ -192,8 +192,14 @@ impl<H: Home> Path<H> {
     /// The node of this class: of the peer, the protocol, the service, or a share of the peer.
     #[inline]
     pub fn node(&self, class: ScopeClass) -> Option<&Arc<Node>> {
-        let at = *self.at.get(usize::from(rank(class)))?;
-        self.nodes.get(usize::from(at))
+        self.nodes.get(self.place_of(class)?)
+    }
+
+    /// The position of the node of a class that a path can lack, out of range if this one lacks it.
+    /// `None` for other classes.
+    #[inline]
+    pub(super) fn place_of(&self, class: ScopeClass) -> Option<usize> {
+        self.at.get(usize::from(rank(class))).map(|&at| at.into())
     }
 
     /// The name of the protocol or service, if the path goes through one.

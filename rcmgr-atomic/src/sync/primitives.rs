@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
-use std::thread::available_parallelism;
+use std::thread::{available_parallelism, sleep};
+use std::time::Duration;
 
 pub use ahash::RandomState;
 pub use arc_swap::ArcSwap;
@@ -10,6 +11,7 @@ pub use crossbeam_utils::Backoff;
 pub use once_cell::race::OnceBox;
 pub use parking_lot::{Mutex, MutexGuard};
 pub use portable_atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
+pub use spin::mutex::{SpinMutex as BriefMutex, SpinMutexGuard as BriefGuard};
 pub use std::sync::OnceLock;
 
 /// The shards that every machine has, of a value that threads would otherwise contend for.
@@ -51,6 +53,19 @@ fn further_shard() -> usize {
         SHARD.set(NEXT.fetch_add(1, Ordering::Relaxed) % shards());
     }
     SHARD.get()
+}
+
+/// The time between two looks at a lock whose holder was preempted.
+const NAP: Duration = Duration::from_micros(50);
+
+/// Takes a lock whose holder was probably preempted. The core is left to others, and so to the holder.
+pub fn lock_of_preempted<T>(lock: &BriefMutex<T>) -> BriefGuard<'_, T> {
+    loop {
+        sleep(NAP);
+        if let Some(guard) = lock.try_lock() {
+            return guard;
+        }
+    }
 }
 
 /// The number of cores.

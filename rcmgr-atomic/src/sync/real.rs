@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::brief_lock::BriefLock;
-use super::primitives::{ArcSwap, Backoff, Mutex, MutexGuard, OnceLock};
+use super::primitives::{ArcSwap, Backoff, BriefGuard, Mutex, MutexGuard, OnceLock};
 
 pub use super::primitives::{
     AtomicBool, AtomicU32, AtomicU64, AtomicU128, FIRST_SHARDS, OnceBox, Ordering, allocated,
@@ -90,10 +90,10 @@ impl RareLock {
 
 /// The right to move a leaf, for one thread at a time. There is one in each leaf: the lock takes a
 /// byte.
-pub type Claim = RareLock;
+pub type Claim = BriefLock<()>;
 
 /// Proof that a thread holds a claim.
-pub type Claimed<'a> = MutexGuard<'a, ()>;
+pub type Claimed<'a> = BriefGuard<'a, ()>;
 
 /// A value behind a lock. It is used when a leaf is opened, moved or collected, and not when memory
 /// is reserved.

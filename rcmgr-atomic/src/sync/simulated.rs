@@ -8,6 +8,7 @@ pub use rcmgr_machine::{
     ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicU128, Backoff, Mutex, MutexGuard, OnceBox,
     OnceLock, Ordering, allocated, cores, fence, name_memory,
 };
+pub use rcmgr_machine::{Mutex as BriefMutex, MutexGuard as BriefGuard};
 
 /// The shards that every machine has, of a value that threads would otherwise contend for.
 pub const FIRST_SHARDS: usize = 8;
@@ -19,6 +20,11 @@ const MOST_SHARDS: usize = 64;
 pub fn shards() -> usize {
     let cores = cores().next_power_of_two();
     cores.clamp(FIRST_SHARDS, MOST_SHARDS)
+}
+
+/// Takes a lock whose holder was preempted.
+pub fn lock_of_preempted<T>(lock: &BriefMutex<T>) -> BriefGuard<'_, T> {
+    lock.lock()
 }
 
 /// The shard of this core.

@@ -35,14 +35,15 @@ pub struct WakeLater {
 impl WakeLater {
     #[inline]
     pub fn begin() -> Self {
+        let of_this_thread = PhantomData;
         // All threads of a model are one thread of the operating system, and no waker there runs a
         // task.
-        if !IS_MODEL {
-            let now = NOW.get();
-            let locks = now.locks + 1;
-            NOW.set(Wakes { locks, ..now });
+        if IS_MODEL {
+            return Self { of_this_thread };
         }
-        let of_this_thread = PhantomData;
+        let now = NOW.get();
+        let locks = now.locks + 1;
+        NOW.set(Wakes { locks, ..now });
         Self { of_this_thread }
     }
 }
