@@ -239,7 +239,8 @@ impl Running {
         if self.dialer.is_some() {
             return Some((None, After::Proposal(message)));
         }
-        is_name(name).then(|| (Some(Settled::Written(Cow::Borrowed(name))), After::Over))
+        let settled = Settled::Written(Cow::Borrowed(name));
+        is_name(name).then_some((Some(settled), After::Over))
     }
 
     /// What a dialer has proposed. It does not wait for the answer: its first byte after the proposal is
