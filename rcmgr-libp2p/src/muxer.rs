@@ -73,10 +73,10 @@ impl<M> LimitedMuxer<M> {
 }
 
 impl<M: StreamMuxer> LimitedMuxer<M> {
-    /// Whether no stream was taken in this turn, and there is no flood and no pause.
+    /// Whether there is no flood and no pause.
     #[inline]
     fn is_at_rest(&self) -> bool {
-        self.taken == 0 && self.flood.is_none() && !self.pause.was_begun()
+        self.flood.is_none() && !self.pause.was_begun()
     }
 
     /// Takes the next inbound stream that is granted: `first`, if the muxer has given that already, or
@@ -165,13 +165,17 @@ impl<M: StreamMuxer> StreamMuxer for LimitedMuxer<M> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        if !self.is_at_rest() {
+        if !self.is_at_rest() || self.taken >= turn::FIRST_STREAMS {
             return self.poll_streams(cx, None);
         }
         // Mostly there is none.
-        match self.as_mut().project().inner.poll_inbound(cx) {
+        let this = self.as_mut().project();
+        match this.inner.poll_inbound(cx) {
             Poll::Ready(first) => self.poll_streams(cx, Some(first)),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                *this.taken = 0;
+                Poll::Pending
+            }
         }
     }
 

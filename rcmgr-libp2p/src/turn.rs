@@ -86,7 +86,7 @@ pub(crate) const STREAMS: usize = 8;
 pub(crate) const SHARED_STREAMS: usize = 4;
 /// A connection that had no flood so far takes so many streams in a turn at least: two streams at once
 /// are usual.
-const FIRST_STREAMS: usize = 2;
+pub(crate) const FIRST_STREAMS: u8 = 2;
 
 /// How many connections of a swarm have more inbound streams than a turn takes.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +115,7 @@ impl Floods {
         let floods = self.0.load(Ordering::Relaxed);
         match flood {
             Some(_) if floods > 1 => (SHARED_STREAMS / floods).max(1),
-            None if floods > 0 => (SHARED_STREAMS / (floods + 1)).max(FIRST_STREAMS),
+            None if floods > 0 => (SHARED_STREAMS / (floods + 1)).max(FIRST_STREAMS.into()),
             _ => STREAMS,
         }
     }
@@ -124,8 +124,10 @@ impl Floods {
 /// Whether a connection that has taken so many streams gives way. `flood` is its own, `floods` counts all.
 #[inline]
 pub(crate) fn is_over(taken: u8, flood: Option<&Flood>, floods: &Floods) -> bool {
-    // It takes one stream at least. So while no stream comes, the others are not asked.
-    taken > 0 && usize::from(taken) >= floods.streams_in_a_turn(flood)
+    // It takes one stream at least, and two without a flood of its own. So while no more come, the others
+    // are not asked.
+    let least = if flood.is_some() { 1 } else { FIRST_STREAMS };
+    taken >= least && usize::from(taken) >= floods.streams_in_a_turn(flood)
 }
 
 impl Drop for Flood {
