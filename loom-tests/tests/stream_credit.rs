@@ -125,6 +125,44 @@ fn limits_change_while_a_stream_moves_with_credit() {
 }
 
 #[test]
+fn credit_is_filled_after_a_move_while_a_limit_of_another_resource_is_lowered() {
+    within(2, || {
+        let engine = engine();
+        let [one, two] = two_with_protocol(&engine);
+        two.reserve(2, Priority::Always).unwrap();
+        // The path with the protocol has no credit left, so the next move charges the nodes, and then
+        // fills it.
+        let credit = || two.path().credit().unwrap().amount(Kind::ALL[1]);
+        let mut more = Vec::new();
+        while credit() > 0 {
+            let stream = stream(&engine).unwrap();
+            set_protocol(&stream).unwrap();
+            more.push(stream);
+        }
+        let three = stream(&engine).unwrap();
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.protocol_default.memory = 1.into();
+            set.set_limits(limits);
+        });
+        let _ = set_protocol(&three);
+        thread.join().unwrap();
+        let four = stream(&engine).unwrap();
+        assert!(
+            set_protocol(&four).is_err(),
+            "the protocol is over its limit"
+        );
+        let more = more.iter().map(|leaf| &**leaf);
+        let all: Vec<&Leaf> = [&*one, &*two, &*three, &*four]
+            .into_iter()
+            .chain(more)
+            .collect();
+        nothing_is_left(&engine, &all);
+    });
+}
+
+#[test]
 fn two_streams_move_with_the_same_credit() {
     within(2, || {
         let engine = engine();

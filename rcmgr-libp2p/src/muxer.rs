@@ -73,7 +73,7 @@ impl<M> LimitedMuxer<M> {
 }
 
 impl<M: StreamMuxer> LimitedMuxer<M> {
-    /// Whether there is no flood and no pause.
+    /// Whether there is no flood, and no pause was begun since there was none.
     #[inline]
     fn is_at_rest(&self) -> bool {
         self.flood.is_none() && !self.pause.was_begun()

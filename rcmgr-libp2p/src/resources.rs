@@ -257,7 +257,11 @@ impl Resources {
         if let Err(error) = &set {
             // 2. The deciding bytes come again if the inner stream did not take them all. Or a handler has
             //    set a protocol.
-            if stream.protocol().is_some() {
+            let is_set = matches!(
+                error,
+                Error::AlreadyAttached { .. } | Error::ScopeClosed { .. }
+            );
+            if is_set && stream.protocol().is_some() {
                 return Ok(());
             }
             let peer = || Some(stream.peer());

@@ -52,7 +52,7 @@ impl Pause {
         end(&mut Context::from_waker(&Waker::from(pause_end.clone())));
     }
 
-    /// Whether a pause was begun ever.
+    /// Whether a pause was begun. It may have ended.
     #[inline]
     pub(crate) fn was_begun(&self) -> bool {
         self.0.is_some()
@@ -124,8 +124,8 @@ impl Floods {
 /// Whether a connection that has taken so many streams gives way. `flood` is its own, `floods` counts all.
 #[inline]
 pub(crate) fn is_over(taken: u8, flood: Option<&Flood>, floods: &Floods) -> bool {
-    // It takes one stream at least, and two without a flood of its own. So while no more come, the others
-    // are not asked.
+    // It takes one stream at least, and two without a flood of its own. So for these, the counter that all
+    // connections share is not read.
     let least = if flood.is_some() { 1 } else { FIRST_STREAMS };
     taken >= least && usize::from(taken) >= floods.streams_in_a_turn(flood)
 }

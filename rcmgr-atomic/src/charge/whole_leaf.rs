@@ -14,7 +14,8 @@ use crate::words::Resources;
 /// then connections.
 ///
 /// The totals of streams and of connections are both checked, although the leaf
-/// is only one of these: a node that is over a lowered limit takes no leaf in.
+/// is only one of these: a node that is over a lowered limit takes no leaf in. Where credit pays for all,
+/// that was checked when the credit was filled: see [`Node::may_gain_leaves`].
 #[derive(Debug, Clone, Copy)]
 pub struct WholeLeaf<S> {
     pub slot: S,

@@ -84,6 +84,10 @@ impl FillConns<'_> {
 
     /// Fills the stock, or opens it. Returns false if that failed: then the stock backs off.
     fn try_fill(&self, node: &Node, stocks: &ConnsStocks, stock: &ConnsStock, most: u64) -> bool {
+        // A connection that moves to the node is not checked where credit pays for it.
+        if !node.may_gain_leaves(self.version) {
+            return false;
+        }
         let word = stock.load();
         // 1. Charge the node with a batch, and add it to an open stock.
         if word.is_open() {
@@ -155,11 +159,8 @@ impl FillConns<'_> {
                 return false;
             }
             // The version is read after the charge. So if another thread makes this stock valid
-            // under a later version, its check has counted this batch. A connection that moves to the
-            // node is not checked where credit pays for it.
-            let kept = self.versions.is_current(self.version)
-                && node.may_gain_leaves(self.version)
-                && keep();
+            // under a later version, its check has counted this batch.
+            let kept = self.versions.is_current(self.version) && keep();
             if !kept {
                 node.conns.cancel_batch(batch);
                 made_room(node, self.waiters);

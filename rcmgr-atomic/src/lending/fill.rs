@@ -75,6 +75,11 @@ impl<H: Home> Fill<'_, H> {
     /// Fills the stock of this thread, or opens it. Returns false if that failed: then the stock
     /// backs off.
     fn try_fill(&self, stock: &Stock) -> bool {
+        // A leaf that moves to the path is not checked where credit pays for its slot.
+        let may_gain = |node: &Node| node.may_gain_leaves(self.version);
+        if self.kind != Kind::Memory && !self.path.iter().all(may_gain) {
+            return false;
+        }
         let mut word = stock.load();
         // 1. An open stock may be too small for charges like this one, because less could be lent
         //    when it was opened. If it would get more now, drain it, and open it again below.
@@ -192,9 +197,7 @@ impl<H: Home> Fill<'_, H> {
                     count,
                     ticket,
                 };
-                // A leaf that moves to the path is not checked where credit pays for it.
-                let may_gain = |node: &Node| node.may_gain_leaves(self.version);
-                self.charge_batch(batch, || self.path.iter().all(may_gain) && keep())
+                self.charge_batch(batch, keep)
             }
         }
     }

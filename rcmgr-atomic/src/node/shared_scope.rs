@@ -159,9 +159,11 @@ impl Node {
 
     /// Whether leaves may move to the node: it is not over its limit of memory, of streams or of
     /// connections, both directions together. (A lowered limit may be below what is in use.) If it is so
-    /// once, it stays so until the limits change.
+    /// once under a version, it stays so under that version: each later charge is checked.
     pub fn may_gain_leaves(&self, version: LimitsVersion) -> bool {
-        self.memory.check(version, 0, u8::MAX).is_ok()
+        // The usage is read SeqCst. So a charge under an earlier version, which found that still current,
+        // is seen here.
+        self.memory.is_within(version, u8::MAX)
             && self.streams.check_total(version).is_ok()
             && self.conns.check_total(version).is_ok()
     }

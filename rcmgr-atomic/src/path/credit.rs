@@ -14,6 +14,9 @@
 //!   into usage, so it need not check the nodes. A priority below the highest may use less than
 //!   the limit: such a request compares each node with its part of the limit, after it took the
 //!   credit. From then on the usage of each node includes the request.
+//! - A node that is over a limit takes no leaf in that moves there. Credit of streams is filled only while
+//!   no node of the path is over one, and is valid under that version only. So a leaf that it pays for need
+//!   not ask the nodes.
 //! - The charge of a node is never less than the usage of it, because credit is charged first.
 //! - Before a node refuses, the credit of the paths through it is recalled (`lending/recall.rs`):
 //!   the stocks are *drained*, and their credit is given back to the nodes. A drained stock takes

@@ -1,8 +1,9 @@
-//! A lock that is held for some dozens of instructions.
+//! A lock that is mostly held for some dozens of instructions.
 
 use super::primitives::{Backoff, BriefGuard, BriefMutex, lock_of_preempted};
 
-/// A value behind a lock that is held for some dozens of instructions.
+/// A value behind a lock that is mostly held for some dozens of instructions. (A list of all entries, a
+/// change of limits, and a move that makes new scopes hold it longer.)
 ///
 /// It is unlocked by a plain store: a lock that wakes those who wait for it takes another atomic step. A
 /// stream takes two locks for its protocol and two for its service.
@@ -10,11 +11,10 @@ use super::primitives::{Backoff, BriefGuard, BriefMutex, lock_of_preempted};
 /// A thread that finds the lock taken pauses for some microseconds before it looks again. A look takes
 /// the cache line away from the holder, and the line comes back later than the holder would have
 /// unlocked. During the pause the holder may take the lock many times. After a few looks the thread
-/// sleeps before it looks again: the holder was probably preempted, and needs the time slice.
+/// sleeps before it looks again: the holder was probably preempted, and needs the time slice. There is no
+/// order among those that wait.
 ///
-/// What the pauses buy, on two threads that share everything (`rcmgr study`), against a lock that looks
-/// again at once (`dashmap`, and `parking_lot` alone): a stream takes 156 ns in place of 470, a connection
-/// 142 in place of 600.
+/// The book has figures for other locks (`docs/src/inside/performance.md`).
 pub struct BriefLock<T>(BriefMutex<T>);
 
 /// The steps of a pause: 1, 2, 4 and so on to 64 processor pauses, 383 in all.

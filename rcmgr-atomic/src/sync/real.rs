@@ -1,4 +1,5 @@
-//! The shim in a server: real atomics, and locks of `parking_lot`; or those of a simulated machine.
+//! The shim in a server: real atomics, and locks of `spin` and `parking_lot`; or those of a simulated
+//! machine.
 
 use std::sync::Arc;
 

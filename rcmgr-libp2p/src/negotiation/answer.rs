@@ -83,8 +83,9 @@ impl Answers {
                 true => &[],
                 false => &message[..begin],
             };
-            for mut passed in [header, after_header] {
-                any.next(&mut passed, name)?;
+            // The header confirms nothing, whatever is proposed.
+            for (mut passed, proposed) in [(header, None), (after_header, name)] {
+                any.next(&mut passed, proposed)?;
             }
             *self = Self::Any(any);
         }

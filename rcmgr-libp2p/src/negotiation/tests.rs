@@ -379,3 +379,17 @@ fn a_part_of_a_long_message_is_no_short_one() {
         assert!(!negotiation.is_over());
     }
 }
+
+#[test]
+fn a_header_that_turns_into_the_proposal_confirms_nothing() {
+    // Both have the same length. The header comes before the proposal is written.
+    let proposal = "/multistream/1.0.1";
+    let mut dialer = Negotiation::new(Role::Dialer);
+    assert_eq!(read(&mut dialer, &header()[..18]), None);
+    assert_eq!(
+        write(&mut dialer, &[header(), name(proposal)].concat()),
+        None
+    );
+    assert_eq!(read(&mut dialer, b"1\n"), None);
+    assert!(!dialer.is_over());
+}

@@ -13,8 +13,8 @@
 //! ends with them: no other node is charged with it.
 //!
 //! It is exact for the same reasons as the credit of a path: a stock is filled only under limits
-//! that leave room for it, is valid only under that version of the limits, and is drained before
-//! the node refuses a connection.
+//! that leave room for it, and while the node is over none of its limits; is valid only under that version
+//! of the limits; and is drained before the node refuses a connection.
 
 use rcmgr_core::{Direction, UsesFd};
 
