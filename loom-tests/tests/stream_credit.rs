@@ -126,7 +126,7 @@ fn limits_change_while_a_stream_moves_with_credit() {
 
 #[test]
 fn credit_is_filled_after_a_move_while_a_limit_of_another_resource_is_lowered() {
-    within(2, || {
+    within(1, || {
         let engine = engine();
         let [one, two] = two_with_protocol(&engine);
         two.reserve(2, Priority::Always).unwrap();
