@@ -273,6 +273,8 @@ fn count(arguments: &[String]) -> io::Result<f64> {
     let mut lines = report.lines();
     let collected = lines.find_map(|line| line.split_once("Collected : "));
     let number = collected.and_then(|(_, number)| number.trim().parse().ok());
+    // A run that failed has a number, too.
+    let number = number.filter(|_| output.status.success());
     number.ok_or_else(|| io::Error::other(format!("Valgrind counted nothing: {report}")))
 }
 

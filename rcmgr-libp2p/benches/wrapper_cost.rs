@@ -355,6 +355,8 @@ fn count_instructions(at_a_time: usize) -> io::Result<()> {
                 let report = String::from_utf8_lossy(&output.stderr);
                 let collected = (report.lines()).find_map(|line| line.split_once("Collected : "));
                 let count = collected.and_then(|(_, count)| count.trim().parse::<f64>().ok());
+                // A run that failed has a count, too.
+                let count = count.filter(|_| output.status.success());
                 count.ok_or_else(|| io::Error::other(format!("no count: {report}")))
             });
             *count = (more? - fewer?) / 1000.0;

@@ -86,7 +86,10 @@ impl Child {
         if let Some(mut stderr) = self.process.stderr.take() {
             stderr.read_to_string(&mut report)?;
         }
-        self.process.wait()?;
+        // A server that failed has a number of instructions, too.
+        if !self.process.wait()?.success() {
+            return Err(io::Error::other(format!("the server failed: {report}")));
+        }
         let mut lines = report.lines();
         let collected = lines.find_map(|line| line.split_once("Collected : "));
         Ok(collected.and_then(|(_, count)| count.trim().parse().ok()))
