@@ -365,8 +365,7 @@ fn an_answer_that_goes_on_otherwise_than_it_began_is_no_confirmation() {
 
 #[test]
 fn a_part_of_a_long_message_is_no_short_one() {
-    // A length of two bytes, of which the second is the byte `/`. The first, as a length, is that of the
-    // rest.
+    // The length has two bytes. The second one is `/`. The first one alone would be the length of the rest.
     let part = [b"\x84/", &[b'a'; 130][..], b"\n"].concat();
     assert_eq!(part.len(), 1 + usize::from(part[0]));
     for mut negotiation in [Negotiation::new(Role::Dialer), listener_with_header()] {
