@@ -19,8 +19,12 @@
 //! second one, at the idle priority of Linux (`chrt --idle 0`). The honest peer runs there too, and
 //! comes before them. With `--shared`, all run on all CPUs at the same priority.
 //!
+//! All remotes have the same address, and the victim's limit of a subnet holds for them. With
+//! `--many-subnets` it does not: they stand for remotes of many subnets. With `--global-rate N` too,
+//! but the victim admits `N` connections in a second from all remotes together.
+//!
 //! Run it with `cargo bench -p rcmgr-libp2p --bench pings_under_attack -- [--pairs N] [--shared]
-//! [NAME]...`. A `NAME` is a part of a row's name, such as `quic` or `ping`.
+//! [--many-subnets | --global-rate N] [NAME]...`. A `NAME` is a part of a row's name, such as `quic` or `ping`.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -39,6 +43,7 @@ use self::honest::{Honest, What};
 use self::process::{Process, Role};
 use self::support::Kind;
 use self::support::attack::Attack;
+use self::victim::Origin;
 
 const PAIRS: usize = 7;
 /// How long each half of a pair is.
@@ -80,7 +85,11 @@ fn main() -> Result<()> {
 
 /// One victim, in calm and then under attack.
 fn pair(options: &Options, what: What, kind: Kind, attack: Attack) -> Result<Pair> {
-    let victim_arguments = [format!("{kind:?}"), format!("{what:?}")];
+    let victim_arguments = [
+        format!("{kind:?}"),
+        format!("{what:?}"),
+        options.origin.to_string(),
+    ];
     let mut victim = Process::start(Role::Victim, &victim_arguments, options.is_shared)?;
     let address = victim.line()?;
     let mut honest = Honest::connect(what, &address)?;
@@ -120,6 +129,7 @@ struct Options {
     pairs: usize,
     half: Duration,
     is_shared: bool,
+    origin: Origin,
     names: Vec<String>,
 }
 
@@ -131,6 +141,7 @@ impl Options {
             pairs: if is_bench { PAIRS } else { 1 },
             half: if is_bench { HALF } else { HALF / 25 },
             is_shared: arguments.contains(&"--shared"),
+            origin: Origin::OneSubnet,
             names: Vec::new(),
         };
         let mut arguments = arguments.iter();
@@ -139,6 +150,11 @@ impl Options {
                 "--pairs" => {
                     let number = arguments.next().ok_or("--pairs needs a number")?;
                     options.pairs = number.parse::<usize>()?.max(1);
+                }
+                "--many-subnets" => options.origin = Origin::ManySubnets,
+                "--global-rate" => {
+                    let rate = arguments.next().ok_or("--global-rate needs a number")?;
+                    options.origin = Origin::ManySubnetsAtRate(rate.parse()?);
                 }
                 option if option.starts_with("--") => {}
                 name => options.names.push(name.to_lowercase()),

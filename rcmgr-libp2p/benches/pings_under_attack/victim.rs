@@ -1,11 +1,15 @@
 //! The process that is attacked: a swarm under the limits that the book recommends.
 
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use libp2p::futures::StreamExt;
 use libp2p::ping;
 use libp2p::swarm::NetworkBehaviour;
 use rcmgr_atomic::{Limits, Manager};
 use rcmgr_config::ScalingLimits;
-use rcmgr_core::address::{AddressConfig, AddressLimits};
+use rcmgr_core::address::{AddressConfig, AddressLimits, Rate, RateLimits};
 use rcmgr_core::{GIB, ScopeClass};
 use rcmgr_libp2p::Resources;
 
@@ -24,25 +28,72 @@ struct Behaviour {
     streams: streams::Behaviour,
 }
 
+/// Where the remotes come from.
+///
+/// All have the same loopback address. The defaults of go-libp2p limit no loopback address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The limit of a subnet holds for them. Their rate has no limit: a remote whose connection has
+    /// ended comes back and goes on.
+    OneSubnet,
+    /// No limit of addresses holds for them.
+    ManySubnets,
+    /// Only the global rate holds for them: so many connections in a second.
+    ManySubnetsAtRate(u32),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneSubnet => f.write_str("one"),
+            Self::ManySubnets => f.write_str("many"),
+            Self::ManySubnetsAtRate(rate) => write!(f, "{rate}"),
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, ParseIntError> {
+        Ok(match text {
+            "one" => Self::OneSubnet,
+            "many" => Self::ManySubnets,
+            rate => Self::ManySubnetsAtRate(rate.parse()?),
+        })
+    }
+}
+
 /// A node with 1 GiB of memory. The streams of four peers do not fill the transient scope.
-fn limits() -> Result<Limits> {
+fn limits(origin: Origin) -> Result<Limits> {
     let mut scaling = ScalingLimits::default();
     rcmgr_libp2p::bundled_limits(&mut scaling);
     let mut limits = scaling.scale(GIB, 1024);
     limits.peer_default.streams_inbound = STREAMS_OF_A_PEER.into();
-    limits.addresses = AddressLimits::new(AddressConfig {
-        trust_loopback: false,
-        ..AddressConfig::reference_defaults()
-    })?;
+    let mut addresses = AddressConfig::reference_defaults();
+    match origin {
+        Origin::OneSubnet => addresses.subnets.v4_networks.clear(),
+        Origin::ManySubnets => {}
+        Origin::ManySubnetsAtRate(rate) => {
+            addresses.rates = RateLimits {
+                global: Some(Rate {
+                    per_second: rate.into(),
+                    burst: rate,
+                }),
+                ..RateLimits::none()
+            };
+        }
+    }
+    limits.addresses = AddressLimits::new(addresses)?;
     Ok(limits)
 }
 
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let [kind, what] = process::take_place(Role::Victim, arguments)? else {
-        return Err("a victim needs a transport and a kind of round trips".into());
+    let [kind, what, origin] = process::take_place(Role::Victim, arguments)? else {
+        return Err("a victim needs a transport, a kind of round trips and an origin".into());
     };
     let (kind, what) = (Kind::named(kind), What::named(what));
-    let manager = Manager::new(limits()?)?;
+    let manager = Manager::new(limits(origin.parse()?)?)?;
     let resources = Resources::new(manager.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
