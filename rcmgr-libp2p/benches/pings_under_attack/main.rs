@@ -11,8 +11,7 @@
 //! Two kinds of round trips are measured, one after the other:
 //!
 //! - `echo`: 32 bytes go through a stream that stays open, and come back.
-//! - `ping`: libp2p-ping. It answers a second ping over QUIC only when something else wakes the
-//!   connection. So the victim pings too, every 5 ms.
+//! - `ping`: libp2p-ping. The victim's handler is polled twice, so that it answers each ping at once.
 //!
 //! Attackers that take the victim's CPU time away slow it down, whatever limits it has. On a server
 //! they run on machines of their own. So the victim has a CPU for itself here. The attackers run on a
@@ -29,6 +28,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod answering;
 mod attackers;
 mod figures;
 mod honest;
@@ -85,11 +85,7 @@ fn main() -> Result<()> {
 
 /// One victim, in calm and then under attack.
 fn pair(options: &Options, what: What, kind: Kind, attack: Attack) -> Result<Pair> {
-    let victim_arguments = [
-        format!("{kind:?}"),
-        format!("{what:?}"),
-        options.origin.to_string(),
-    ];
+    let victim_arguments = [format!("{kind:?}"), options.origin.to_string()];
     let mut victim = Process::start(Role::Victim, &victim_arguments, options.is_shared)?;
     let address = victim.line()?;
     let mut honest = Honest::connect(what, &address)?;

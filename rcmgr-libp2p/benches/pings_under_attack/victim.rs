@@ -14,7 +14,8 @@ use rcmgr_core::{GIB, ScopeClass};
 use rcmgr_libp2p::Resources;
 
 use super::Result;
-use super::honest::{ECHO, What, echo_all};
+use super::answering;
+use super::honest::{ECHO, echo_all};
 use super::process::{self, Role};
 use super::support::{Kind, listen, streams, swarm};
 
@@ -24,7 +25,7 @@ const STREAMS_OF_A_PEER: u64 = 32;
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: rcmgr_libp2p::Behaviour,
-    ping: ping::Behaviour,
+    ping: answering::Behaviour,
     streams: streams::Behaviour,
 }
 
@@ -89,10 +90,10 @@ fn limits(origin: Origin) -> Result<Limits> {
 }
 
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let [kind, what, origin] = process::take_place(Role::Victim, arguments)? else {
-        return Err("a victim needs a transport, a kind of round trips and an origin".into());
+    let [kind, origin] = process::take_place(Role::Victim, arguments)? else {
+        return Err("a victim needs a transport and an origin".into());
     };
-    let (kind, what) = (Kind::named(kind), What::named(what));
+    let kind = Kind::named(kind);
     let manager = Manager::new(limits(origin.parse()?)?)?;
     let resources = Resources::new(manager.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -102,7 +103,7 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         let (streams, accepted, _) = streams::behaviour(&[ECHO]);
         let behaviour = Behaviour {
             limits: resources.behaviour(),
-            ping: ping::Behaviour::new(what.victims_pings()),
+            ping: answering::Behaviour::new(ping::Config::new()),
             streams,
         };
         let mut swarm = swarm(&resources, behaviour);
