@@ -121,7 +121,7 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.home().protocol_path(path, "p"))
+    mover.advance(path.shared_home().protocol_path(path, "p"))
 }
 
 /// Sets the peer of a connection.
@@ -131,7 +131,7 @@ pub fn set_peer(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     if path.node(ScopeClass::Peer).is_some() {
         return Err(leaf.closed());
     }
-    let next = path.home().peer_path(PathKind::Connection, &peer());
+    let next = path.shared_home().peer_path(PathKind::Connection, &peer());
     mover.advance(Some(next))
 }
 

@@ -165,7 +165,7 @@ impl Request for OpenRequest {
     type Granted = Leaf;
 
     fn engine(&self) -> &Arc<Engine> {
-        self.path.home()
+        self.path.shared_home()
     }
 
     fn attempt(&mut self, ticket: Ticket) -> Result<Leaf> {

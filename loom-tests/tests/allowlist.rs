@@ -95,7 +95,7 @@ fn unproven(engine: &Arc<Engine>) -> Option<Arc<Leaf>> {
 /// Sets a peer that the allowlist has.
 fn prove(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
-    let engine = mover.path().home();
+    let engine = mover.path().shared_home();
     mover.advance(Some(
         engine.peer_path(PathKind::AllowlistedConnection, &peer()),
     ))

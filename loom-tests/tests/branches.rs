@@ -20,13 +20,13 @@ fn stream(engine: &Arc<Engine>) -> Arc<Leaf> {
 fn set_protocol(leaf: &Leaf) -> Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.home().protocol_path(path, "a"))
+    mover.advance(path.shared_home().protocol_path(path, "a"))
 }
 
 fn set_service(leaf: &Leaf) -> Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.home().service_path(path, "b"))
+    mover.advance(path.shared_home().service_path(path, "b"))
 }
 
 /// A stream that is opened through a connection.

@@ -124,7 +124,7 @@ fn a_reservation_counts_as_own_memory_while_the_first_span_opens() {
         span.reserve(1, Priority::Always).unwrap();
         thread.join().unwrap();
 
-        assert_eq!(leaf.release(u64::MAX), Some(2));
+        assert_eq!(leaf.release_up_to(u64::MAX), Some(2));
         assert_eq!(leaf.stat().memory, 1, "the span's");
         span.close();
         assert_eq!(leaf.stat().memory, 0);
@@ -141,12 +141,12 @@ fn a_span_that_closes_takes_nothing_that_its_owner_reserved() {
         let closing = span.clone();
         let thread = thread::spawn(move || drop(closing.reserve(1, Priority::Always)));
         span.close();
-        leaf.release(u64::MAX);
+        leaf.release_up_to(u64::MAX);
         leaf.reserve(1, Priority::Always).unwrap();
         thread.join().unwrap();
 
         assert_eq!(leaf.stat().memory, 1, "granted, and never released");
-        assert_eq!(leaf.release(u64::MAX), Some(1));
+        assert_eq!(leaf.release_up_to(u64::MAX), Some(1));
         conserved(&engine, &[&leaf]);
     });
 }

@@ -55,7 +55,7 @@ impl Request for MemoryRequest<'_> {
 
     fn engine(&self) -> &Arc<Engine> {
         match self.0.0 {
-            Inner::Leaf(leaf) => leaf.path().home(),
+            Inner::Leaf(leaf) => leaf.path().shared_home(),
             Inner::Span(span) => span.engine(),
             Inner::Node(node) => node.engine(),
         }

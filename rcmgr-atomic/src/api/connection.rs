@@ -206,7 +206,7 @@ impl ConnectionScope for Connection {
             leave_allowlist(&mut mover)?;
             path = mover.path();
         }
-        let engine = path.home();
+        let engine = path.shared_home();
         let of_peer = engine.peer_path(path.kind(), peer);
         let next = match path.name_of(ScopeClass::Service) {
             None => Some(of_peer),
@@ -225,7 +225,7 @@ impl ConnectionScope for Connection {
     fn set_service(&self, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Service)?;
         let path = mover.path();
-        mover.advance(path.home().service_path(path, service))
+        mover.advance(path.shared_home().service_path(path, service))
     }
 
     fn open_stream(&self, direction: Direction) -> Result<Stream> {

@@ -48,16 +48,11 @@ macro_rules! leaf_handle {
 
             #[inline]
             fn release_memory(&self, size: u64) {
-                if let Some(taken) = self.leaf.release(size)
-                    && taken < size
-                {
-                    let engine = self.leaf.path().home();
-                    engine.count_over_release(&self.leaf.name(), size, taken);
-                }
+                self.leaf.release(size);
             }
 
             fn release(&self) {
-                self.leaf.release(u64::MAX);
+                self.leaf.release_up_to(u64::MAX);
             }
 
             fn begin_span(&self) -> ::rcmgr_core::Result<$crate::Span> {

@@ -174,7 +174,7 @@ impl Request for StreamRequest {
     type Granted = Stream;
 
     fn engine(&self) -> &Arc<Engine> {
-        self.path.home()
+        self.path.shared_home()
     }
 
     fn attempt(&mut self, ticket: Ticket) -> Result<Stream> {

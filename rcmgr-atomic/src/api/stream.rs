@@ -122,7 +122,10 @@ impl Stream {
     pub fn set_protocol_and_service(&self, protocol: &str, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Protocol)?;
         let path = mover.path();
-        mover.advance(path.home().path_beyond(path, protocol, Some(service)))
+        mover.advance(
+            path.shared_home()
+                .path_beyond(path, protocol, Some(service)),
+        )
     }
 
     /// Sets the protocol, and the service if there is one, to those of kept scopes, once and in one step.
@@ -162,7 +165,7 @@ impl Stream {
                 });
             };
             let service = kept.name_of(ScopeClass::Service);
-            path.home()
+            path.shared_home()
                 .path_beyond(path, protocol, service.map(|name| &**name))
         };
         mover.advance(next)
@@ -201,7 +204,7 @@ pub fn open_stream_with(
     protocol: &str,
     service: Option<&str>,
 ) -> Result<Stream> {
-    let engine = from.home();
+    let engine = from.shared_home();
     // The peer is checked first, so that it may refuse before anything is made for names that a
     // remote chose.
     if let Some(peer) = from.peer() {
@@ -246,7 +249,7 @@ impl StreamScope for Stream {
     fn set_protocol(&self, protocol: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Protocol)?;
         let path = mover.path();
-        mover.advance(path.home().protocol_path(path, protocol))
+        mover.advance(path.shared_home().protocol_path(path, protocol))
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
@@ -257,7 +260,7 @@ impl StreamScope for Stream {
                 scope: self.leaf.name(),
             });
         }
-        mover.advance(path.home().service_path(path, service))
+        mover.advance(path.shared_home().service_path(path, service))
     }
 
     fn done(&self) {

@@ -15,7 +15,7 @@ use crate::path::PathKind;
 /// only be closed. (go-libp2p does the same.)
 pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
     let path = mover.path();
-    let engine = path.home();
+    let engine = path.shared_home();
     let opened = engine.opened_path();
     let standard = match path.name_of(ScopeClass::Service) {
         Some(service) => engine.service_path(&opened, service),

@@ -47,7 +47,7 @@ impl Leaf {
     /// If the manager or the connection is closed, or the connection has no peer yet.
     pub fn streams(&self) -> Result<&Shared<Path>> {
         let (word, path) = self.staged.load();
-        let engine = path.home();
+        let engine = path.shared_home();
         engine.check_open()?;
         if word.is_closed() || path.kind() == PathKind::StrandedConnection {
             return Err(self.closed());
@@ -214,7 +214,7 @@ impl Drop for Leaf {
 /// stream pays only for the branch.
 #[cold]
 #[inline(never)]
-fn count_memory(path: &Path, before: LeafWord, after: u64) {
+pub(super) fn count_memory(path: &Path, before: LeafWord, after: u64) {
     let (from, to) = (
         ConnMemoryBucket::of(before.memory()),
         ConnMemoryBucket::of(after),

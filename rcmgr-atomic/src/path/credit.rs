@@ -84,6 +84,13 @@ impl Credit {
         &self.shards.of_this_thread().stocks[kind.index()]
     }
 
+    /// The stock of the shard of this number, if there is one.
+    #[inline(always)]
+    pub fn stock_in(&self, shard: usize, kind: Kind) -> Option<&Stock> {
+        let shard = self.shards.get(shard)?;
+        Some(&shard.stocks[kind.index()])
+    }
+
     pub fn stocks(&self, kind: Kind) -> impl Iterator<Item = &Stock> {
         self.shards
             .iter()

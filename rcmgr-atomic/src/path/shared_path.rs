@@ -185,7 +185,15 @@ impl<H: Home> Path<H> {
         self.nodes.iter().filter(move |node| node.id() == scope)
     }
 
-    pub fn home(&self) -> &Arc<H> {
+    /// Not as an `Arc`: each use would read the address again, and the processor waits for that read
+    /// after an atomic step.
+    #[inline]
+    pub fn home(&self) -> &H {
+        &self.home
+    }
+
+    /// The same, to be shared.
+    pub fn shared_home(&self) -> &Arc<H> {
         &self.home
     }
 
@@ -349,6 +357,12 @@ impl<H: Home> Path<H> {
     pub fn stock(&self, kind: Kind) -> Option<(&Stock, StockWord)> {
         let stock = self.credit()?.stock(kind);
         Some((stock, stock.load()))
+    }
+
+    /// The stock of the shard of this number, if the path has credit.
+    #[inline(always)]
+    pub fn stock_in(&self, shard: usize, kind: Kind) -> Option<&Stock> {
+        self.credit()?.stock_in(shard, kind)
     }
 
     /// As [`release`](Self::release), with the stock that was read before.

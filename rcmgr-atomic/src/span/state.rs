@@ -35,7 +35,7 @@ pub enum Owner {
 impl Owner {
     fn engine(&self) -> &Arc<Engine> {
         match self {
-            Self::Leaf(leaf) => leaf.path().home(),
+            Self::Leaf(leaf) => leaf.path().shared_home(),
             Self::Span(span) => span.owner.engine(),
             Self::Node(_, engine) => engine,
         }

@@ -52,6 +52,11 @@ pub fn thread_shard() -> usize {
     0
 }
 
+/// The same.
+pub fn given_shard() -> Option<usize> {
+    Some(thread_shard())
+}
+
 /// Whether a load may see a value that has been replaced. With `RCMGR_LOOM_STALE_LOADS=1` it may:
 /// these are the loads of loom, which show the effect of a weak ordering. But loom 0.7 remembers
 /// one access to each atomic, so it does not try a load after a later load and store of another

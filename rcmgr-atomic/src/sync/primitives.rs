@@ -44,6 +44,15 @@ pub fn thread_shard() -> usize {
     }
 }
 
+/// The shard of this thread. `None` if [`thread_shard`] has not given it one yet.
+///
+/// A function that asks for it first saves fewer registers: to the compiler, the address of a
+/// thread-local may take a call.
+#[inline]
+pub fn given_shard() -> Option<usize> {
+    Some(SHARD.get()).filter(|&shard| shard != usize::MAX)
+}
+
 /// The shard of a thread that has none yet, or one that only a larger machine has.
 #[inline(never)]
 fn further_shard() -> usize {

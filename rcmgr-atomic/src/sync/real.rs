@@ -8,7 +8,7 @@ use super::primitives::{ArcSwap, Backoff, BriefGuard, Mutex, MutexGuard, OnceLoc
 
 pub use super::primitives::{
     AtomicBool, AtomicU32, AtomicU64, AtomicU128, FIRST_SHARDS, OnceBox, Ordering, allocated,
-    fence, name_memory, shards, thread_shard,
+    fence, given_shard, name_memory, shards, thread_shard,
 };
 
 /// Whether loom explores this code.

@@ -32,6 +32,11 @@ pub fn thread_shard() -> usize {
     rcmgr_machine::current_core().unwrap_or(0) % shards()
 }
 
+/// The same.
+pub fn given_shard() -> Option<usize> {
+    Some(thread_shard())
+}
+
 /// A hasher with the same seed in every run, so that runs are the same.
 pub fn hasher() -> RandomState {
     RandomState::with_seeds(1, 2, 3, 4)
