@@ -28,6 +28,9 @@ impl<H: Home> Path<H> {
                 (None, _) => f(&[]),
             };
         }
+        if let Some(gained) = self.only_difference(other) {
+            return f(&[gained]);
+        }
         let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
         // A branch of `other` between the two paths, where this is a branch of a branch.
         if let Some(between) = self.from().filter(|from| from.is_branch_of(other)) {
@@ -38,14 +41,11 @@ impl<H: Home> Path<H> {
             }
         } else {
             nodes.extend(self.without(other));
-            // A connection that learns its peer gains that alone.
-            if nodes.len() > 1 {
-                nodes.sort_by_key(|node| match node.class() {
-                    ScopeClass::System => 0,
-                    ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
-                    _ => 1,
-                });
-            }
+            nodes.sort_by_key(|node| match node.class() {
+                ScopeClass::System => 0,
+                ScopeClass::ServicePeer | ScopeClass::ProtocolPeer => 2,
+                _ => 1,
+            });
         }
         f(&nodes)
     }
@@ -66,18 +66,36 @@ impl<H: Home> Path<H> {
         if nothing || (next.is_branch_of(self) && !self.is_transient()) {
             return;
         }
-        for node in self.without(next) {
+        let release = |node: &Node| {
             if let Some(slot) = slot {
                 node.release_slot(slot);
             }
             if memory > 0 {
                 node.release_memory(memory);
             }
+        };
+        match self.only_difference(next) {
+            Some(lost) => release(lost),
+            None => self.without(next).for_each(release),
         }
         let resources = slot.map_or(Resources::MEMORY, |slot| {
             slot.limits().union(Resources::MEMORY)
         });
         self.made_room(resources);
+    }
+
+    /// The first node of this path, if it is the only one that `other` lacks, and `other` has another one
+    /// in its place. So a connection that learns its peer leaves transient for that.
+    #[inline]
+    fn only_difference(&self, other: &Self) -> Option<&Node> {
+        let (mine, in_common) = self.nodes().split_first()?;
+        let (others, rest_of_other) = other.nodes().split_first()?;
+        let has_same_rest = in_common.len() == rest_of_other.len()
+            && in_common
+                .iter()
+                .zip(rest_of_other)
+                .all(|(mine, others)| Arc::ptr_eq(mine, others));
+        (has_same_rest && !Arc::ptr_eq(mine, others)).then_some(&**mine)
     }
 
     /// The nodes that this path has and `other` lacks.
