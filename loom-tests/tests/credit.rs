@@ -306,8 +306,8 @@ fn two_reservations_recall_the_same_credit() {
 
         within_the_limit(&engine, &[&leaf, &one, &two]);
         // Without another thread, credit causes no refusal.
-        one.release(LIMIT);
-        two.release(LIMIT);
+        one.release_up_to(LIMIT);
+        two.release_up_to(LIMIT);
         two.reserve(LIMIT - 2, Priority::Always).unwrap();
         nothing_is_left(&engine, &[&leaf, &one, &two]);
     });
@@ -468,7 +468,7 @@ fn a_stock_that_is_too_small_is_opened_again() {
                 .capacity()
         };
         let before = capacity();
-        other.release(LIMIT);
+        other.release_up_to(LIMIT);
         // More charges than the stock backs off for: it is too small for each of them.
         for _ in 0..150 {
             leaf.reserve(before, Priority::Always).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::thread;
 use loom_tests::{lenders, lending_engine, set_protocol, stream, within};
 use rcmgr_atomic::internals::{Engine, Kind, Leaf};
-use rcmgr_atomic::{Limits, Priority};
+use rcmgr_atomic::{Limits, Priority, ScopeClass};
 
 /// An inbound stream with so many bytes.
 fn with_memory(engine: &Arc<Engine>, bytes: u64) -> Arc<Leaf> {
@@ -65,6 +65,7 @@ fn a_stream_releases_while_credit_pays_for_its_move() {
         set_protocol(&three).unwrap();
         thread.join().unwrap();
         assert_eq!(three.stat().memory, 0);
+        assert_eq!(engine.over_releases(ScopeClass::Stream), 0);
         ends(&engine, &[&one, &two, &three]);
     });
 }

@@ -3,7 +3,7 @@
 
 use loom::thread;
 use loom_tests::{connection, conserved, engine, peers, set_peer, usage, within};
-use rcmgr_atomic::{Limits, Priority};
+use rcmgr_atomic::{Limits, Priority, ScopeClass};
 
 #[test]
 fn a_leaf_reserves_while_it_moves() {
@@ -54,6 +54,7 @@ fn a_leaf_releases_while_it_moves() {
         thread.join().unwrap();
 
         assert_eq!(leaf.stat().memory, 1);
+        assert_eq!(engine.over_releases(ScopeClass::Connection), 0);
         conserved(&engine, &[&leaf]);
     });
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::thread;
 use loom_tests::{CONNECTION, connection, conserved, engine, open, peer, usage, within};
 use rcmgr_atomic::internals::{Engine, Path, PathKind, Shared, Slot};
-use rcmgr_atomic::{Direction, Limits, Priority};
+use rcmgr_atomic::{Direction, Limits, Priority, ScopeClass};
 
 fn system_memory(limit: u64) -> Limits {
     let mut limits = Limits::unlimited();
@@ -122,6 +122,7 @@ fn a_leaf_reserves_while_it_releases() {
         thread.join().unwrap();
 
         assert_eq!(leaf.stat().memory, 1);
+        assert_eq!(engine.over_releases(ScopeClass::Connection), 0);
         conserved(&engine, &[&leaf]);
     });
 }

@@ -58,9 +58,9 @@ impl Leaf {
     /// The fast path: there is credit, the leaf has room, and no other thread changes the leaf. In all
     /// other cases [`charge_slow`](Self::charge_slow) decides.
     ///
-    /// It records nothing: a manager with a recorder has no credit. It calls no function, except at its
-    /// end: so it saves few registers. Saving one is a store, and an atomic step waits for all stores
-    /// before it.
+    /// It records nothing: a manager with a recorder has no credit. For the highest priority it calls no
+    /// function, except at its end: so it saves few registers. Saving one is a store, and an atomic step
+    /// waits for all stores before it.
     // Otherwise the reservations of spans call it: a quarter of their time.
     #[inline(always)]
     fn reserve_any(&self, charge: Memory, is_own: IsOwn) -> Result<()> {

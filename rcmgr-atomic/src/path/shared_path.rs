@@ -185,8 +185,8 @@ impl<H: Home> Path<H> {
         self.nodes.iter().filter(move |node| node.id() == scope)
     }
 
-    /// Not as an `Arc`: each use would read the address again, and the processor waits for that read
-    /// after an atomic step.
+    /// The engine of the path. This returns no `Arc`: each use of one would read the address again, and
+    /// the processor waits for that read after an atomic step.
     #[inline]
     pub fn home(&self) -> &H {
         &self.home

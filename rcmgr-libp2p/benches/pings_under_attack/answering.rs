@@ -1,4 +1,4 @@
-//! libp2p-ping that answers each ping at once.
+//! libp2p-ping that answers a ping at once, if one comes at a time.
 //!
 //! The handler of libp2p-ping 0.48 starts to wait for the next inbound ping after it has answered one,
 //! but does not poll that wait. Thus nothing wakes it when the next ping comes, unless something else

@@ -1,12 +1,13 @@
 //! The round trips of an honest peer while other peers attack the same swarm, beside the same round
 //! trips in calm: over TCP and QUIC, for each kind of attack.
 //!
-//! The victim is a swarm with one thread, under the limits that the book recommends. Each pair has a
-//! new victim. The honest peer connects to it, and measures for half a second in calm. Then four
-//! remotes attack, and it measures for half a second more. The output has, over all pairs, the median
-//! of the medians in calm and under attack, and the median, smallest and largest ratio. The goal is a
-//! ratio of at most 2. It also has the part of a CPU that the victim and the attackers used during the
-//! attack, and the numbers of attacks and refusals in a second.
+//! The victim is a swarm with one thread, under the limits that the book recommends, without the rate
+//! of connections from one address. Each pair has a new victim. The honest peer connects to it, and
+//! measures for half a second in calm. Then four remotes attack, and it measures for half a second
+//! more. The output has, over all pairs, the median of the medians in calm and under attack, and the
+//! median, smallest and largest ratio. The goal is a ratio of at most 2. It also has the part of a CPU
+//! that the victim and the attackers used during the attack, and the numbers of attacks and refusals in
+//! a second.
 //!
 //! Two kinds of round trips are measured, one after the other:
 //!
@@ -19,8 +20,8 @@
 //! comes before them. With `--shared`, all run on all CPUs at the same priority.
 //!
 //! All remotes have the same address, and the victim's limit of a subnet holds for them. With
-//! `--many-subnets` it does not: they stand for remotes of many subnets. With `--global-rate N` too,
-//! but the victim admits `N` connections in a second from all remotes together.
+//! `--many-subnets` it does not: they stand for remotes of many subnets. With `--global-rate N` they
+//! stand for the same, and the victim admits `N` connections in a second from all remotes together.
 //!
 //! Run it with `cargo bench -p rcmgr-libp2p --bench pings_under_attack -- [--pairs N] [--shared]
 //! [--many-subnets | --global-rate N] [NAME]...`. A `NAME` is a part of a row's name, such as `quic` or `ping`.

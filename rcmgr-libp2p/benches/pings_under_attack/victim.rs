@@ -1,4 +1,5 @@
-//! The process that is attacked: a swarm under the limits that the book recommends.
+//! The process that is attacked: a swarm under the limits that the book recommends. Only the limits of
+//! addresses depend on the [`Origin`] of the remotes.
 
 use std::fmt;
 use std::num::ParseIntError;
