@@ -1,6 +1,6 @@
 //! Spans.
 
-use rcmgr_atomic::{Error, Limit, Limits, Priority, ScopeClass};
+use rcmgr_atomic::{Error, Limit, Limits, Manager, Priority, ScopeClass};
 
 use crate::support::{connection, manager, peer, refused, stream};
 
@@ -62,6 +62,26 @@ fn an_owner_releases_nothing_of_its_spans() {
     assert_eq!(stream.stat().memory, 4);
     stream.release_memory(5);
     assert_eq!(stream.stat().memory, 0);
+    assert_eq!(manager.over_releases(ScopeClass::Stream), 1);
+}
+
+/// Where the path has credit, a release of the owner could become credit at once.
+#[test]
+fn an_owner_releases_nothing_of_its_spans_although_its_path_has_credit() {
+    let builder = Manager::builder().limits(Limits::unlimited());
+    let manager = builder.credit_after(0).build().unwrap();
+    let stream = stream(&manager);
+    for _ in 0..3 {
+        stream.reserve_memory(3, Priority::Always).unwrap();
+        stream.release_memory(3);
+    }
+    let peak = manager.view_system().peak();
+    assert!(peak.memory > 3, "no credit: {peak}");
+    stream.reserve_memory(3, Priority::Always).unwrap();
+    let span = stream.begin_span().unwrap();
+    span.reserve_memory(10, Priority::Always).unwrap();
+    stream.release_memory(5);
+    assert_eq!(stream.stat().memory, 10, "that of the span");
     assert_eq!(manager.over_releases(ScopeClass::Stream), 1);
 }
 
