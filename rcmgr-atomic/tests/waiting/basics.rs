@@ -182,12 +182,28 @@ fn the_end_of_its_connection_stream_or_span_ends_a_wait() {
     assert!(manager.waiting().is_empty());
 }
 
+/// Also where the path of the connection has credit: at first, or never.
 #[test]
 fn the_own_limits_of_leaves_and_spans_are_waited_for() {
+    for charges in [0, u64::MAX] {
+        own_limits_are_waited_for(charges);
+    }
+}
+
+/// Paths get credit after this number of charges.
+fn own_limits_are_waited_for(credit_after: u64) {
     let mut limits = Limits::unlimited();
     limits.conn.memory = 100.into();
-    let manager = Manager::new(limits).unwrap();
+    let builder = Manager::builder().limits(limits).credit_after(credit_after);
+    let manager = builder.build().unwrap();
     let connection = connection(&manager);
+    connection.set_peer(&"a".parse().unwrap()).unwrap();
+    for _ in 0..3 {
+        connection.reserve_memory(10, Priority::Always).unwrap();
+        connection.release_memory(10);
+    }
+    let has_credit = manager.view_system().peak().memory > 10;
+    assert_eq!(has_credit, credit_after == 0);
     connection.reserve_memory(80, Priority::Always).unwrap();
     let mut waiting = spawn(connection.reserve_when_available(50_u64, Priority::Always));
     assert_pending!(waiting.poll());
