@@ -261,6 +261,28 @@ fn credit_is_taken_while_limits_change() {
     });
 }
 
+/// Who has lowered a limit and then reads the usage sees all that was granted under the old one.
+#[test]
+fn no_credit_is_taken_under_the_old_limits_after_a_change_was_seen() {
+    within(3, || {
+        let engine = lending_engine(limits(), MOST, 0);
+        let leaf = leaf(&engine);
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = limits();
+            limits.system.memory = 2.into();
+            set.set_limits(limits);
+            set.stat(set.system()).memory
+        });
+        let _ = leaf.reserve(1, Priority::Always);
+        let seen = thread.join().unwrap();
+
+        let held = leaf.stat().memory;
+        assert!(held <= seen, "{held} are held, and {seen} were seen");
+        nothing_is_left(&engine, &[&leaf]);
+    });
+}
+
 #[test]
 fn a_stock_is_filled_under_limits_that_are_no_longer_in_force() {
     const LOWERED: u64 = 90;
