@@ -262,8 +262,14 @@ fn credit_is_taken_while_limits_change() {
 }
 
 /// Who has lowered a limit and then reads the usage sees all that was granted under the old one.
+///
+/// Only the one order of all SeqCst accesses shows that. loom takes them for AcqRel ones, so a stale load
+/// of it sees what no machine shows.
 #[test]
 fn no_credit_is_taken_under_the_old_limits_after_a_change_was_seen() {
+    if std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some() {
+        return;
+    }
     within(3, || {
         let engine = lending_engine(limits(), MOST, 0);
         let leaf = leaf(&engine);
