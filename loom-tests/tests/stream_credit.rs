@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::thread;
 use loom_tests::{lenders, lending_engine, set_protocol, stream, within};
 use rcmgr_atomic::internals::{Engine, Kind, Leaf};
-use rcmgr_atomic::{Limits, Priority};
+use rcmgr_atomic::{Limits, Priority, ScopeClass};
 
 /// The number of streams that a stock is filled with at once.
 const BATCH: u64 = 1;
@@ -159,6 +159,61 @@ fn credit_is_filled_after_a_move_while_a_limit_of_another_resource_is_lowered() 
             .chain(more)
             .collect();
         nothing_is_left(&engine, &all);
+    });
+}
+
+/// Lowers the limits, and returns the inbound streams that a node of `leaf` of this class has then.
+fn lower(engine: &Engine, leaf: &Leaf, class: ScopeClass, limits: Limits) -> u64 {
+    engine.set_limits(limits);
+    engine
+        .stat(leaf.path().node(class).unwrap())
+        .streams_inbound
+}
+
+/// The next two are about who has lowered a limit and then reads the usage: it sees all that was
+/// granted under the old one. With stale loads they do nothing: see the model of memory in `credit.rs`.
+#[test]
+fn no_stream_opens_with_credit_under_the_old_limits_after_a_change_was_seen() {
+    if std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some() {
+        return;
+    }
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two(&engine);
+        let (set, leaf) = (engine.clone(), one.clone());
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.peer_default.streams_inbound = 2.into();
+            lower(&set, &leaf, ScopeClass::Peer, limits)
+        });
+        let three = stream(&engine);
+        let seen = thread.join().unwrap();
+        assert!(streams(&engine).1 <= seen, "{seen} were seen");
+        let three = three.as_deref().ok();
+        let all: Vec<&Leaf> = [&*one, &*two].into_iter().chain(three).collect();
+        nothing_is_left(&engine, &all);
+    });
+}
+
+#[test]
+fn no_stream_moves_with_credit_under_the_old_limits_after_a_change_was_seen() {
+    if std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some() {
+        return;
+    }
+    within(3, || {
+        let engine = engine();
+        let [one, two] = two_with_protocol(&engine);
+        let three = stream(&engine).unwrap();
+        let (set, leaf) = (engine.clone(), one.clone());
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.protocol_default.streams_inbound = 2.into();
+            lower(&set, &leaf, ScopeClass::Protocol, limits)
+        });
+        let has_moved = set_protocol(&three).is_ok();
+        let seen = thread.join().unwrap();
+        assert!(2 + u64::from(has_moved) <= seen, "{seen} were seen");
+        nothing_is_left(&engine, &[&one, &two, &three]);
     });
 }
 
