@@ -38,6 +38,13 @@ pub fn within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Whether a load may see a value that has been replaced. loom takes SeqCst accesses for AcqRel ones. So
+/// a model that needs the one order of all SeqCst accesses does nothing then: it would see what no machine
+/// shows.
+pub fn loads_may_be_stale() -> bool {
+    std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some()
+}
+
 /// An engine without credit: every reservation charges every scope of its path.
 pub fn engine(limits: Limits) -> Arc<Engine> {
     engine_with(limits, credit(0, 0))

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use loom::thread;
-use loom_tests::{lenders, lending_engine, set_protocol, stream, within};
+use loom_tests::{lenders, lending_engine, loads_may_be_stale, set_protocol, stream, within};
 use rcmgr_atomic::internals::{Engine, Kind, Leaf};
 use rcmgr_atomic::{Limits, Priority, ScopeClass};
 
@@ -170,11 +170,11 @@ fn lower(engine: &Engine, leaf: &Leaf, class: ScopeClass, limits: Limits) -> u64
         .streams_inbound
 }
 
-/// The next two are about who has lowered a limit and then reads the usage: it sees all that was
-/// granted under the old one. With stale loads they do nothing: see the model of memory in `credit.rs`.
+/// A thread that lowers a limit, and then reads the usage, sees all streams that opened under the old
+/// limit.
 #[test]
 fn no_stream_opens_with_credit_under_the_old_limits_after_a_change_was_seen() {
-    if std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some() {
+    if loads_may_be_stale() {
         return;
     }
     within(3, || {
@@ -195,9 +195,10 @@ fn no_stream_opens_with_credit_under_the_old_limits_after_a_change_was_seen() {
     });
 }
 
+/// The same for streams that move.
 #[test]
 fn no_stream_moves_with_credit_under_the_old_limits_after_a_change_was_seen() {
-    if std::env::var_os("RCMGR_LOOM_STALE_LOADS").is_some() {
+    if loads_may_be_stale() {
         return;
     }
     within(3, || {
