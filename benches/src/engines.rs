@@ -1,5 +1,6 @@
 //! The engines of the study.
 
+mod apart;
 mod chain;
 mod combining;
 mod floor;

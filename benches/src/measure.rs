@@ -1,6 +1,7 @@
 //! One measurement of one case: its workers start together and run for a short time.
 
 use std::fs;
+use std::hint::black_box;
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +39,16 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// The work of both, one after the other.
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            wall: self.wall + next.wall,
+            cpu: self.cpu.zip(next.cpu).map(|(one, other)| one + other),
+            operations: self.operations + next.operations,
+            undisturbed: self.undisturbed && next.undisturbed,
+        }
+    }
+
     /// Wall time divided by the operations of all threads, in nanoseconds.
     pub fn ns_per_op(&self) -> f64 {
         self.wall.as_nanos() as f64 / self.operations as f64
@@ -56,7 +67,7 @@ impl Slice {
 ///
 /// As [`throughput`].
 pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, Unexpected> {
-    let (_, batches) = run_together(workers, time, |worker, until| {
+    let (_, batches) = run_together(workers, 0, time, |worker, until| {
         let mut batch = 1;
         loop {
             let start = Instant::now();
@@ -73,7 +84,8 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
     Ok(batches.into_iter().max().unwrap_or(1))
 }
 
-/// Runs all workers in batches until the time is over, and counts their operations.
+/// Runs all workers in batches until the time is over, and counts their operations. The first worker runs on
+/// this core, the next one on the next.
 ///
 /// # Errors
 ///
@@ -81,9 +93,10 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
 pub fn throughput(
     workers: &mut [Box<dyn Worker>],
     batch: u64,
+    first_core: usize,
     time: Duration,
 ) -> Result<Slice, Unexpected> {
-    let (times, operations) = run_together(workers, time, |worker, until| {
+    let (times, operations) = run_together(workers, first_core, time, |worker, until| {
         let mut operations = 0;
         loop {
             worker.run(batch)?;
@@ -110,7 +123,7 @@ pub fn latency(
     workers: &mut [Box<dyn Worker>],
     time: Duration,
 ) -> Result<Histogram<u64>, Unexpected> {
-    let (_, histograms) = run_together(workers, time, |worker, until| {
+    let (_, histograms) = run_together(workers, 0, time, |worker, until| {
         let mut times = histogram();
         loop {
             worker.run(UNTIMED)?;
@@ -166,13 +179,15 @@ struct Ran {
 /// first, so that none runs on after the others have stopped. Returns the times and the results.
 fn run_together<T: Send>(
     workers: &mut [Box<dyn Worker>],
+    first_core: usize,
     time: Duration,
     work: impl Fn(&mut dyn Worker, Instant) -> Result<T, Unexpected> + Sync,
 ) -> Result<(Times, Vec<T>), Unexpected> {
     let barrier = Barrier::new(workers.len());
     let until = OnceLock::new();
     let start_one = &|number, worker: &mut Box<dyn Worker>| {
-        pin(number);
+        pin(first_core + number);
+        use_own_memory();
         let before = preemptions();
         // All threads are pinned before the first one starts.
         barrier.wait();
@@ -214,6 +229,23 @@ fn run_together<T: Send>(
     };
     let done: Result<Vec<T>, Unexpected> = done.into_iter().collect();
     Ok((times, done?))
+}
+
+/// Gives the thread memory of its own in each small size. An allocator with a cache for each thread, such as
+/// that of glibc, gives out first what the thread has just freed. At its start a thread frees what the one
+/// that spawned it had allocated, next to the same of the other threads. They would contend for these
+/// cache lines in every operation that allocates.
+fn use_own_memory() {
+    const SIZES: usize = 1024;
+    const EACH: usize = 16;
+    let sizes = (16..=SIZES).step_by(16);
+    let mut own: Vec<Vec<u8>> = sizes
+        .flat_map(|size| (0..EACH).map(move |_| Vec::with_capacity(size)))
+        .collect();
+    // The first ones of each size may be those of others. The cache is full before they are freed.
+    while let Some(last) = own.pop() {
+        drop(black_box(last));
+    }
 }
 
 /// How often this thread was preempted so far, where the system says so.

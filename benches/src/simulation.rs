@@ -60,7 +60,7 @@ impl SimulationOptions {
             workloads: Workload::ALL.to_vec(),
             engines: names.collect(),
             sharings: Sharing::ALL.to_vec(),
-            operations: 500,
+            operations: 400,
             beside_real: false,
             seed: 1,
         }

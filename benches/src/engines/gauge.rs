@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
+use super::apart::create_workers;
 use super::chain::{Step, amount, chains, room, steps};
 use crate::case::{Case, Workload};
 use crate::engine::{Engine, Setup, Unexpected, Worker};
@@ -97,17 +98,17 @@ type Scope<G> = Arc<CachePadded<G>>;
 
 impl<G: Gauge> Setup for Gauges<G> {
     fn workers(&self, case: &Case) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-        let worker = |(thread, scopes): (usize, &Vec<Scope<G>>)| -> Box<dyn Worker> {
-            Box::new(CountingWorker {
+        create_workers(self.0.len(), |thread| {
+            let scopes = &self.0[thread];
+            Ok(Box::new(CountingWorker {
                 thread,
                 places: vec![0; scopes.len()],
                 scopes: scopes.clone(),
                 steps: steps(case),
                 amount: amount(case),
                 is_refused: case.workload.is_refused(),
-            })
-        };
-        Ok(self.0.iter().enumerate().map(worker).collect())
+            }))
+        })
     }
 
     fn end(self: Box<Self>) -> Result<(), Unexpected> {

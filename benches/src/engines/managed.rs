@@ -1,15 +1,13 @@
 //! Engines that are resource managers. All run the same generic code for each workload.
 
 use std::any::Any;
-use std::hint::black_box;
-use std::sync::{Arc, Barrier};
-use std::thread;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rcmgr_core::{
     Direction, ManagerStat, Priority, ResourceManager, ResourceScope, Result, ScopeStat,
 };
 
+use super::apart::{create_workers, gap};
 use super::opening::stream;
 use super::workers::worker;
 use crate::case::{Case, Sharing, Workload};
@@ -66,12 +64,12 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
         let setting = Setting::of(case);
-        let managers = (0..case.managers()).map(|_| Arc::new((self.manager)(&setting)));
-        let managers: Vec<Arc<M>> = managers.collect();
+        let mut managers: Vec<Arc<M>> = Vec::new();
         let mut others: Vec<Box<dyn Any + Send>> = Vec::new();
-        for manager in &managers {
+        for _ in 0..case.managers() {
+            let manager = Arc::new((self.manager)(&setting));
             if case.workload == Workload::MemoryNearLimit {
-                let other = stream(&**manager, &peer(OTHERS))?;
+                let other = stream(&*manager, &peer(OTHERS))?;
                 other.reserve_memory(TIGHT_HELD, Priority::Always)?;
                 others.push(Box::new(other));
             }
@@ -79,6 +77,9 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
                 .map(|number| manager.open_stream(&peer(OTHERS + number), Direction::Inbound))
                 .collect();
             others.push(Box::new(streams?));
+            // The next manager may be that of another thread.
+            others.push(gap());
+            managers.push(manager);
         }
         Ok(Box::new(ManagedSetup {
             setting,
@@ -128,32 +129,6 @@ impl<M: ResourceManager + 'static> Setup for ManagedSetup<M> {
             None => Ok(()),
         }
     }
-}
-
-/// Creates each worker on its own thread, as a server does. If one thread created them all, their
-/// streams would be neighbours in memory, and the workers would contend for cache lines that they
-/// do not share.
-fn create_workers(
-    threads: usize,
-    make: impl Fn(usize) -> Result<Box<dyn Worker>, Unexpected> + Sync,
-) -> Result<Vec<Box<dyn Worker>>, Unexpected> {
-    let ready = Barrier::new(threads);
-    let turn = Mutex::new(());
-    let make_one = &|thread| {
-        // Allocate once while all threads run: the allocator then gives each thread its own arena.
-        drop(black_box(Box::new(thread)));
-        ready.wait();
-        let _turn = turn.lock();
-        make(thread)
-    };
-    thread::scope(|scope| {
-        let started: Vec<_> = (0..threads)
-            .map(|thread| scope.spawn(move || make_one(thread)))
-            .collect();
-        let made = started.into_iter().map(|thread| thread.join());
-        made.map(|made| made.expect("making a worker does not panic"))
-            .collect()
-    })
 }
 
 fn is_zero(stat: &ManagerStat) -> bool {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 use crate::case::{Sharing, Workload};
-use crate::stats::{CONFIDENCE, ratio_interval};
+use crate::stats::{interval, median};
 
 /// A simulated scaling is off if it differs from the measured one by more than both.
 const ABSOLUTE: f64 = 0.25;
@@ -22,7 +22,7 @@ pub struct Beside {
     pub sharing: Sharing,
     /// The number of threads.
     pub threads: usize,
-    /// The measured scaling.
+    /// The measured scaling: the median of that of each turn.
     pub real: f64,
     /// Its 95 % confidence interval.
     pub interval: Option<[f64; 2]>,
@@ -66,14 +66,18 @@ pub fn beside(rows: &[Row], seed: u64) -> Vec<Beside> {
         let real = find(row, row.threads, false)?;
         let real_one = find(row, 1, false)?;
         let simulated = find(row, 1, true)?.ns_per_op / row.ns_per_op;
-        let measured = real_one.ns_per_op / real.ns_per_op;
+        // One thread and several were measured in turns. The speed of the machine varies more from turn to
+        // turn than within one.
+        let turns = real_one.ns_of_rounds.iter().zip(&real.ns_of_rounds);
+        let scalings: Vec<f64> = turns.map(|(one, several)| one / several).collect();
+        let measured = median(&scalings);
         Some(Beside {
             workload: row.workload,
             engine: row.engine.clone(),
             sharing: row.sharing,
             threads: row.threads,
             real: measured,
-            interval: ratio_interval(&real_one.ns_of_rounds, &real.ns_of_rounds, CONFIDENCE, seed),
+            interval: interval(&scalings, seed),
             simulated,
             is_off: is_off(measured, simulated),
         })
@@ -170,6 +174,23 @@ mod tests {
         );
         let [low, high] = one.interval.unwrap();
         assert!(low < 1.0 && 1.0 < high, "{one:?}");
+    }
+
+    #[test]
+    fn each_turn_has_a_scaling_of_its_own() {
+        let memory = Workload::Memory;
+        // The machine is slow in other turns than that in which two threads disturb each other.
+        let rows = [
+            row(memory, "atomic", 1, &[10.0, 20.0, 40.0]),
+            row(memory, "atomic", 2, &[5.0, 40.0, 20.0]),
+            simulated(memory, "atomic", 1, 20.0),
+            simulated(memory, "atomic", 2, 10.0),
+        ];
+        let [one] = &beside(&rows, 1)[..] else {
+            panic!("one case")
+        };
+        assert_eq!((one.real, one.interval), (2.0, Some([0.5, 2.0])));
+        assert!(!one.is_off);
     }
 
     #[test]

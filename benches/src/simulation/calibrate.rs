@@ -45,6 +45,7 @@ pub fn calibrate() -> Machine {
         sources: vec![
             "rcmgr study --calibrate; invalidate, ahead and memory are estimates".to_owned(),
         ],
+        loads_take: loads_take(transfer),
         ns: Costs {
             within_cluster: transfer,
             within_socket: transfer,
@@ -142,6 +143,44 @@ fn in_turns(take_turns: &(impl Fn(u64) + Sync)) -> Duration {
         let took = both.map(|thread| thread.join().expect("it does not panic"));
         took[0].max(took[1])
     })
+}
+
+/// Whether a load takes a line away from the core that wrote it: the core that loads it then updates it
+/// without another transfer.
+fn loads_take(transfer: f64) -> bool {
+    let word = CachePadded::new(AtomicU64::new(0));
+    let turn = CachePadded::new(AtomicU64::new(0));
+    let update = || {
+        let start = Instant::now();
+        word.fetch_add(1, Ordering::AcqRel);
+        start.elapsed().as_nanos() as f64
+    };
+    let [mut loaded, mut owned] = [Vec::new(), Vec::new()];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(1);
+            for read in (1..2 * OPERATIONS).step_by(2) {
+                while turn.load(Ordering::Acquire) != read {
+                    spin_loop();
+                }
+                black_box(word.load(Ordering::Acquire));
+                loaded.push(update());
+                owned.push(update());
+                turn.store(read + 1, Ordering::Release);
+            }
+        });
+        scope.spawn(|| {
+            pin(0);
+            for written in (0..2 * OPERATIONS).step_by(2) {
+                while turn.load(Ordering::Acquire) != written {
+                    spin_loop();
+                }
+                word.fetch_add(1, Ordering::AcqRel);
+                turn.store(written + 1, Ordering::Release);
+            }
+        });
+    });
+    median(&loaded) - median(&owned) < transfer / 2.0
 }
 
 /// The time that a thread takes to wake a parked one, and the time until that one has run.

@@ -35,6 +35,7 @@ pub struct Work {
 
 /// One case on real threads.
 struct Real {
+    threads: usize,
     setup: Box<dyn Setup>,
     workers: Vec<Box<dyn Worker>>,
     batch: u64,
@@ -52,19 +53,28 @@ pub fn measured(engine: &dyn Engine, cases: &[Case]) -> Result<Vec<Rounds>, Unex
         let mut workers = setup.workers(&case)?;
         let batch = warm_up(&mut workers, WARM_UP)?;
         Ok::<_, Unexpected>(Real {
+            threads: case.threads,
             setup,
             workers,
             batch,
         })
     };
     let mut cases: Vec<Real> = cases.iter().map(set_up).collect::<Result<_, _>>()?;
-    // 1. A slice of each case makes a turn.
+    // 1. A slice of each case makes a turn. The cores of a machine are not equally fast, so a case with fewer
+    //    threads runs on each of them.
+    let cores = cases.iter().map(|real| real.threads).max().unwrap_or(1);
     let mut turns: Vec<Vec<Slice>> = Vec::new();
     let is_undisturbed = |turn: &[Slice]| turn.iter().all(|slice| slice.undisturbed);
     let undisturbed =
         |turns: &[Vec<Slice>]| turns.iter().filter(|turn| is_undisturbed(turn)).count();
     while undisturbed(&turns) < ENOUGH && turns.len() < MOST {
-        let slice = |real: &mut Real| throughput(&mut real.workers, real.batch, SLICE);
+        let slice = |real: &mut Real| {
+            let on = |first_core| throughput(&mut real.workers, real.batch, first_core, SLICE);
+            let slices = (0..cores).step_by(real.threads).map(on);
+            let slices: Vec<Slice> = slices.collect::<Result<_, _>>()?;
+            let all = slices.into_iter().reduce(Slice::and);
+            Ok::<_, Unexpected>(all.expect("there is a core"))
+        };
         turns.push(cases.iter_mut().map(slice).collect::<Result<_, _>>()?);
     }
     if undisturbed(&turns) >= LEAST {
