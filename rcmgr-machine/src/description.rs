@@ -23,6 +23,10 @@ pub struct Machine {
     pub clusters_per_socket: usize,
     /// The sockets.
     pub sockets: usize,
+    /// Whether a load takes a line away from the core that wrote it, in place of a copy. Then the core that
+    /// loads it can write it at once. False where the file does not say.
+    #[serde(default)]
+    pub loads_take: bool,
     /// The costs, in nanoseconds.
     pub ns: Costs,
 }
@@ -45,7 +49,7 @@ pub struct Costs {
     pub across_sockets: f64,
     /// Each sharer to invalidate, except for the first.
     pub invalidate: f64,
-    /// The time that an owner goes on with a line after another core has asked for it.
+    /// The mean time that an owner goes on with a line after another core has asked for it.
     pub kept: f64,
     /// How far a core looks ahead while it waits for a line, and asks for the next one.
     pub ahead: f64,

@@ -58,7 +58,7 @@ mod time;
 pub use atomics::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 pub use description::{Costs, Machine, MachineError};
 pub use line::{Access, Line, Served};
-pub use locks::{Backoff, Mutex, MutexGuard};
+pub use locks::{Backoff, Mutex, MutexGuard, SpinMutex};
 pub use once::{OnceBox, OnceLock};
 pub use outcome::{HotLine, Outcome};
 pub use published::ArcSwap;

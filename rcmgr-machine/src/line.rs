@@ -22,6 +22,8 @@ pub struct Line {
     holders: u128,
     /// Whether the only holder owns it: it may write without telling other cores.
     is_owned: bool,
+    /// Whether the owner has written the line since it came.
+    is_written: bool,
     /// The end of the last transfer. The next one begins then at the earliest.
     busy_until: Time,
     /// The owner before the last transfer.
@@ -52,6 +54,7 @@ impl Line {
         Self {
             holders: bit(core),
             is_owned: true,
+            is_written: true,
             busy_until: Time::ZERO,
             former_owner: FormerOwner {
                 core: 0,
@@ -79,22 +82,36 @@ impl Line {
     }
 
     /// Serves an access of a core at this time. If the core needs the line from elsewhere, it has asked
-    /// for it this long before. Accesses of all cores come in the order of time.
+    /// for it this long before, and the owner goes on with it for the time `kept`. Accesses of all cores come in
+    /// the order of time.
     pub fn serve(
         &mut self,
         core: usize,
         access: Access,
         at: Time,
         ahead: Time,
+        kept: impl FnOnce() -> Time,
         machine: &Machine,
     ) -> Served {
         let asked = at.since(ahead);
         match access {
-            Access::Load => self.load(core, at, asked, machine),
-            Access::Store => self.write(core, at, asked, machine, Time::from_ns(machine.ns.hit)),
-            Access::Update => {
-                self.write(core, at, asked, machine, Time::from_ns(machine.ns.update))
-            }
+            Access::Load => self.load(core, at, asked, kept, machine),
+            Access::Store => self.write(
+                core,
+                at,
+                asked,
+                kept,
+                machine,
+                Time::from_ns(machine.ns.hit),
+            ),
+            Access::Update => self.write(
+                core,
+                at,
+                asked,
+                kept,
+                machine,
+                Time::from_ns(machine.ns.update),
+            ),
         }
     }
 
@@ -104,15 +121,22 @@ impl Line {
     }
 
     /// The owner before a transfer that begins now.
-    fn owner_until_asked(&self, begin: Time, machine: &Machine) -> FormerOwner {
+    fn owner_until_asked(&self, begin: Time, kept: impl FnOnce() -> Time) -> FormerOwner {
         self.owner()
             .map_or(FormerOwner::default(), |core| FormerOwner {
                 core,
-                until: begin + Time::from_ns(machine.ns.kept),
+                until: begin + kept(),
             })
     }
 
-    fn load(&mut self, core: usize, at: Time, asked: Time, machine: &Machine) -> Served {
+    fn load(
+        &mut self,
+        core: usize,
+        at: Time,
+        asked: Time,
+        kept: impl FnOnce() -> Time,
+        machine: &Machine,
+    ) -> Served {
         let hit = Time::from_ns(machine.ns.hit);
         if self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + hit);
@@ -122,9 +146,14 @@ impl Line {
         // An owner answers one core at a time. Copies of a shared line are served in parallel.
         if self.is_owned {
             self.busy_until = end;
-            self.former_owner = self.owner_until_asked(begin, machine);
+            self.former_owner = self.owner_until_asked(begin, kept);
+        }
+        // What one core wrote, the next one probably writes, too: such processors do not leave a copy behind.
+        if self.is_owned && self.is_written && machine.loads_take {
+            self.holders = 0;
         }
         self.is_owned = self.holders == 0;
+        self.is_written = false;
         self.holders |= bit(core);
         Served::transfer(at, begin, end + hit)
     }
@@ -134,16 +163,19 @@ impl Line {
         core: usize,
         at: Time,
         asked: Time,
+        kept: impl FnOnce() -> Time,
         machine: &Machine,
         cost: Time,
     ) -> Served {
         if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
+            self.is_written |= self.is_at(core);
             return Served::hit(at + cost);
         }
         let others = self.holders & !bit(core);
         if others == 0 && self.is_at(core) {
             // The other copies are gone already.
             self.is_owned = true;
+            self.is_written = true;
             return Served::hit(at + cost);
         }
         let begin = asked.max(self.busy_until);
@@ -162,7 +194,7 @@ impl Line {
         let end = at.max(begin + data.max(invalidated)) + cost;
         *self = Self {
             busy_until: end,
-            former_owner: self.owner_until_asked(begin, machine),
+            former_owner: self.owner_until_asked(begin, kept),
             ..Self::owned_by(core)
         };
         Served::transfer(at, begin, end)
@@ -242,11 +274,15 @@ mod tests {
         Time::from_ns(ns as f64)
     }
 
+    const fn not_kept() -> Time {
+        Time::ZERO
+    }
+
     #[test]
     fn the_first_access_comes_from_memory_and_makes_an_owner() {
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
             let mut line = Line::default();
-            let served = line.serve(3, access, ns(10), Time::ZERO, &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, not_kept, &machine());
             assert_eq!(served.end, ns(10 + 128 + cost), "{access:?}");
             assert!(served.is_transfer);
             assert_eq!(line.owner(), Some(3));
@@ -257,7 +293,7 @@ mod tests {
     fn an_owner_pays_for_the_access_alone() {
         let mut line = Line::owned_by(3);
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
-            let served = line.serve(3, access, ns(10), Time::ZERO, &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, not_kept, &machine());
             assert_eq!(served, Served::hit(ns(10 + cost)), "{access:?}");
         }
         assert_eq!(line, Line::owned_by(3));
@@ -266,26 +302,68 @@ mod tests {
     #[test]
     fn a_load_shares_the_line_and_takes_the_way_of_the_nearest_copy() {
         let mut line = Line::owned_by(0);
-        let far = line.serve(4, Access::Load, ns(0), Time::ZERO, &machine());
+        let far = line.serve(4, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
         assert_eq!(far.end, ns(64 + 1));
         assert_eq!((line.owner(), line.holders()), (None, 2));
-        let near = line.serve(5, Access::Load, ns(100), Time::ZERO, &machine());
+        let near = line.serve(5, Access::Load, ns(100), Time::ZERO, not_kept, &machine());
         assert_eq!(near.end, ns(100 + 16 + 1), "from core 4");
         assert_eq!(
-            line.serve(0, Access::Load, ns(200), Time::ZERO, &machine())
+            line.serve(0, Access::Load, ns(200), Time::ZERO, not_kept, &machine())
                 .end,
             ns(201)
         );
     }
 
     #[test]
+    fn a_load_takes_a_line_that_was_written_where_the_machine_does_so() {
+        let mut machine = machine();
+        machine.loads_take = true;
+        let mut line = Line::owned_by(0);
+        let taken = line.serve(1, Access::Load, ns(100), Time::ZERO, not_kept, &machine);
+        assert_eq!(taken.end, ns(100 + 16 + 1));
+        assert_eq!((line.owner(), line.holders()), (Some(1), 1));
+        // Core 1 has only read it, so this load leaves it a copy.
+        let copied = line.serve(0, Access::Load, ns(200), Time::ZERO, not_kept, &machine);
+        assert_eq!(copied.end, ns(200 + 16 + 1));
+        assert_eq!((line.owner(), line.holders()), (None, 2));
+        // After a write the next load takes it again, whether the core had the only copy or not.
+        for core in [1, 0] {
+            line.serve(
+                core,
+                Access::Update,
+                ns(300),
+                Time::ZERO,
+                not_kept,
+                &machine,
+            );
+            line.serve(
+                core,
+                Access::Update,
+                ns(350),
+                Time::ZERO,
+                not_kept,
+                &machine,
+            );
+            line.serve(
+                1 - core,
+                Access::Load,
+                ns(400),
+                Time::ZERO,
+                not_kept,
+                &machine,
+            );
+            assert_eq!(line.owner(), Some(1 - core));
+        }
+    }
+
+    #[test]
     fn copies_of_a_shared_line_are_served_in_parallel() {
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Load, ns(0), Time::ZERO, &machine());
+        line.serve(1, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
         // Both ask at once. Core 2 has the way from another cluster.
-        let far = line.serve(2, Access::Load, ns(20), Time::ZERO, &machine());
+        let far = line.serve(2, Access::Load, ns(20), Time::ZERO, not_kept, &machine());
         assert_eq!((far.end, far.waited), (ns(20 + 32 + 1), ns(0)));
-        let near = line.serve(3, Access::Load, ns(20), Time::ZERO, &machine());
+        let near = line.serve(3, Access::Load, ns(20), Time::ZERO, not_kept, &machine());
         assert_eq!((near.end, near.waited), (ns(20 + 16 + 1), ns(0)));
     }
 
@@ -293,9 +371,16 @@ mod tests {
     fn a_write_invalidates_all_copies_and_waits_for_the_farthest() {
         let mut line = Line::owned_by(0);
         for core in [1, 2, 4] {
-            line.serve(core, Access::Load, ns(0), Time::ZERO, &machine());
+            line.serve(core, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
         }
-        let served = line.serve(1, Access::Update, ns(1000), Time::ZERO, &machine());
+        let served = line.serve(
+            1,
+            Access::Update,
+            ns(1000),
+            Time::ZERO,
+            not_kept,
+            &machine(),
+        );
         // Cores 0, 2 and 4 lose their copies; core 4 is in the other socket.
         assert_eq!(served.end, ns(1000 + 64 + 2 * 8 + 2));
         assert_eq!((line.owner(), line.holders()), (Some(1), 1));
@@ -304,22 +389,20 @@ mod tests {
 
     #[test]
     fn an_owner_goes_on_with_a_line_until_the_request_of_another_core_arrives() {
-        let mut machine = machine();
-        machine.ns.kept = 8.0;
         for access in [Access::Update, Access::Load] {
             let mut line = Line::owned_by(0);
-            line.serve(1, access, ns(100), Time::ZERO, &machine);
-            let before = line.serve(0, Access::Update, ns(107), Time::ZERO, &machine);
+            line.serve(1, access, ns(100), Time::ZERO, || ns(8), &machine());
+            let before = line.serve(0, Access::Update, ns(107), Time::ZERO, || ns(8), &machine());
             assert_eq!(before, Served::hit(ns(109)), "{access:?}");
-            let after = line.serve(0, Access::Update, ns(108), Time::ZERO, &machine);
+            let after = line.serve(0, Access::Update, ns(108), Time::ZERO, || ns(8), &machine());
             assert!(after.is_transfer, "{access:?}");
         }
         // A copy is no right to write.
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Load, ns(0), Time::ZERO, &machine);
-        line.serve(2, Access::Load, ns(50), Time::ZERO, &machine);
+        line.serve(1, Access::Load, ns(0), Time::ZERO, || ns(8), &machine());
+        line.serve(2, Access::Load, ns(50), Time::ZERO, || ns(8), &machine());
         assert!(
-            line.serve(0, Access::Update, ns(51), Time::ZERO, &machine)
+            line.serve(0, Access::Update, ns(51), Time::ZERO, || ns(8), &machine())
                 .is_transfer
         );
     }
@@ -328,14 +411,14 @@ mod tests {
     fn a_line_that_was_asked_for_ahead_comes_earlier() {
         let served = |ahead| {
             let mut line = Line::owned_by(0);
-            line.serve(1, Access::Update, ns(100), ns(ahead), &machine())
+            line.serve(1, Access::Update, ns(100), ns(ahead), not_kept, &machine())
         };
         assert_eq!(served(10).end, ns(100 - 10 + 16 + 2));
         assert_eq!(served(50).end, ns(100 + 2), "it has come before");
         // It is not asked for before the last transfer has ended.
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Update, ns(90), Time::ZERO, &machine());
-        let next = line.serve(4, Access::Update, ns(100), ns(50), &machine());
+        line.serve(1, Access::Update, ns(90), Time::ZERO, not_kept, &machine());
+        let next = line.serve(4, Access::Update, ns(100), ns(50), not_kept, &machine());
         assert_eq!((next.end, next.waited), (ns(90 + 18 + 64 + 2), ns(8)));
     }
 
@@ -343,11 +426,11 @@ mod tests {
     fn transfers_of_one_line_queue_behind_each_other() {
         let mut line = Line::owned_by(0);
         let step = 16 + 2;
-        let first = line.serve(1, Access::Update, ns(0), Time::ZERO, &machine());
+        let first = line.serve(1, Access::Update, ns(0), Time::ZERO, not_kept, &machine());
         assert_eq!((first.end, first.waited), (ns(step), ns(0)));
-        let second = line.serve(0, Access::Update, ns(1), Time::ZERO, &machine());
+        let second = line.serve(0, Access::Update, ns(1), Time::ZERO, not_kept, &machine());
         assert_eq!((second.end, second.waited), (ns(2 * step), ns(step - 1)));
-        let third = line.serve(1, Access::Load, ns(step), Time::ZERO, &machine());
+        let third = line.serve(1, Access::Load, ns(step), Time::ZERO, not_kept, &machine());
         assert_eq!((third.end, third.waited), (ns(2 * step + 16 + 1), ns(step)));
     }
 }

@@ -1,4 +1,4 @@
-//! Stand-ins for the mutex of `parking_lot` and the backoff of `crossbeam`.
+//! Stand-ins for the mutexes of `parking_lot` and `spin`, and for the backoff of `crossbeam`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::panic::Location;
 
 use crate::line::Access;
 use crate::memory::LINE;
-use crate::run::{access, current_core, park, spend, unpark};
+use crate::run::{access, access_with_the_last, current_core, park, spend, unpark};
 use crate::time::Time;
 
 /// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
@@ -22,13 +22,28 @@ use crate::time::Time;
 #[derive(Default)]
 pub struct Mutex<T: ?Sized>(parking_lot::Mutex<T>);
 
-/// The right to use the value of a [`Mutex`].
+/// A mutex that does what that of `spin` does: a plain store unlocks it, and nobody waits in a queue.
+/// The value has lines, as that of a [`Mutex`].
+#[derive(Debug, Default)]
+pub struct SpinMutex<T>(Mutex<T>);
+
+/// The right to use the value of a [`Mutex`] or [`SpinMutex`].
 pub struct MutexGuard<'a, T: ?Sized> {
     address: usize,
+    unlock: Unlock,
     /// Where the lock was taken.
     site: &'static Location<'static>,
     /// Taken out when this is dropped.
     guard: Option<parking_lot::MutexGuard<'a, T>>,
+}
+
+/// What unlocks a mutex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlock {
+    /// A locked operation, which sees whether another thread waits in the queue.
+    Wake,
+    /// A plain store.
+    Store,
 }
 
 /// The rounds of spinning that only pause, and all rounds.
@@ -60,15 +75,17 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     fn guard<'a>(&self, guard: parking_lot::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let site = Location::caller();
-        // A core asks for all lines at once, so it waits for one of them.
         for (at, line) in self.lines_of_value().enumerate() {
+            // The core asks for the lines of the value when it asks for that of the lock, and waits for one
+            // of them.
             if at == 0 {
-                access(line, Access::Load, site);
+                access_with_the_last(line, Access::Load, site);
             }
             access(line, Access::Store, site);
         }
         MutexGuard {
             address: self.address(),
+            unlock: Unlock::Wake,
             site,
             guard: Some(guard),
         }
@@ -123,6 +140,21 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
+impl<T> SpinMutex<T> {
+    /// An unlocked mutex.
+    pub const fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// Takes the lock if it is free.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let mut guard = self.0.try_lock()?;
+        guard.unlock = Unlock::Store;
+        Some(guard)
+    }
+}
+
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
@@ -139,9 +171,15 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        access(self.address, Access::Update, self.site);
+        let kind = match self.unlock {
+            Unlock::Wake => Access::Update,
+            Unlock::Store => Access::Store,
+        };
+        access(self.address, kind, self.site);
         drop(self.guard.take());
-        unpark(self.address);
+        if self.unlock == Unlock::Wake {
+            unpark(self.address);
+        }
     }
 }
 

@@ -76,6 +76,29 @@ struct Core {
     rng: Rng,
 }
 
+/// When a core asks for a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// When it comes to the access, or a little ahead.
+    InTurn,
+    /// When it asks for the line of the access before.
+    WithTheLast,
+}
+
+impl Core {
+    /// Works for about this time.
+    fn work(&mut self, mean: Time) {
+        self.clock += vary(&mut self.rng, mean);
+    }
+}
+
+/// A time with this mean. It varies as the time between random events does: its distribution is
+/// exponential. With little variation, cores that share lines would follow each other for ever, which real
+/// ones never do.
+fn vary(rng: &mut Rng, mean: Time) -> Time {
+    Time::from_ns(mean.as_ns() * -(1.0 - rng.f64()).ln())
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Wait {
     length: Time,
@@ -84,12 +107,14 @@ struct Wait {
 
 impl Wait {
     /// How long before this time the core asked for the line that it needs now. While it waited for the
-    /// last one, it looked ahead, as far as it can.
-    fn asked_ahead(&self, at: Time, machine: &Machine) -> Time {
+    /// last one, it looked ahead, as far as it can. It asked for a line that belongs together with the last
+    /// one when it asked for that.
+    fn asked_ahead(&self, at: Time, asking: Asking, machine: &Machine) -> Time {
         let ahead = Time::from_ns(machine.ns.ahead);
-        match at.since(self.end) < ahead {
-            true => self.length.min(ahead),
-            false => Time::ZERO,
+        match (at.since(self.end) < ahead, asking) {
+            (true, Asking::WithTheLast) => self.length,
+            (true, Asking::InTurn) => self.length.min(ahead),
+            (false, _) => Time::ZERO,
         }
     }
 }
@@ -230,8 +255,17 @@ fn suspend() {
 
 /// Works, lets the cores run that are behind, and accesses the line of the address.
 pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'static>) {
+    access_asking(Asking::InTurn, address, kind, site);
+}
+
+/// The same for a line that the core asked for together with that of the access before.
+pub(crate) fn access_with_the_last(address: usize, kind: Access, site: &'static Location<'static>) {
+    access_asking(Asking::WithTheLast, address, kind, site);
+}
+
+fn access_asking(asking: Asking, address: usize, kind: Access, site: &'static Location<'static>) {
     let is_behind = with_running(|state, core| {
-        state.work_before_access(core);
+        state.cores[core].work(state.work);
         state.let_others_run(core)
     });
     match is_behind {
@@ -241,7 +275,7 @@ pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'stat
     }
     // The access takes effect at its end. Until then the core that had the line may go on with it.
     let is_behind = with_running(|state, core| {
-        let waits = state.access(core, address, kind, site);
+        let waits = state.access(core, address, kind, asking, site);
         waits && state.let_others_run(core)
     });
     if is_behind == Some(true) {
@@ -391,14 +425,6 @@ impl State {
         self.cores[core].clock >= self.measured_from
     }
 
-    fn work_before_access(&mut self, core: usize) {
-        let core = &mut self.cores[core];
-        // Of the work between two accesses only the mean is known. With little variation, cores that share
-        // lines would follow each other for ever, which real ones never do.
-        let of_mean = -(1.0 - core.rng.f64()).ln();
-        core.clock += Time::from_ns(self.work.as_ns() * of_mean);
-    }
-
     /// Whether a core is behind this one. Then this one must suspend.
     fn let_others_run(&mut self, core: usize) -> bool {
         let own = (self.cores[core].clock, core);
@@ -416,6 +442,7 @@ impl State {
         core: usize,
         address: usize,
         kind: Access,
+        asking: Asking,
         site: &'static Location<'static>,
     ) -> bool {
         let is_measured = self.is_measured(core);
@@ -426,11 +453,12 @@ impl State {
             Access::Update => this.clock.max(this.stores_done),
             Access::Load | Access::Store => this.clock,
         };
-        let ahead = this.last_wait.asked_ahead(at, &self.machine);
+        let ahead = this.last_wait.asked_ahead(at, asking, &self.machine);
+        let kept = || vary(&mut this.rng, Time::from_ns(self.machine.ns.kept));
         let served = self
             .memory
             .line(line)
-            .serve(core, kind, at, ahead, &self.machine);
+            .serve(core, kind, at, ahead, kept, &self.machine);
         if served.is_transfer && kind != Access::Store {
             this.last_wait = Wait {
                 length: served.end.since(at),

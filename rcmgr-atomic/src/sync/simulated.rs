@@ -8,7 +8,8 @@ pub use rcmgr_machine::{
     ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicU128, Backoff, Mutex, MutexGuard, OnceBox,
     OnceLock, Ordering, allocated, cores, fence, name_memory,
 };
-pub use rcmgr_machine::{Mutex as BriefMutex, MutexGuard as BriefGuard};
+pub use rcmgr_machine::{MutexGuard as BriefGuard, SpinMutex as BriefMutex};
+use rcmgr_machine::{Time, work};
 
 /// The shards that every machine has, of a value that threads would otherwise contend for.
 pub const FIRST_SHARDS: usize = 8;
@@ -22,9 +23,15 @@ pub fn shards() -> usize {
     cores.clamp(FIRST_SHARDS, MOST_SHARDS)
 }
 
-/// Takes a lock whose holder was preempted.
+/// Takes a lock whose holder was probably preempted. Between two looks the core sleeps for as long as a real
+/// one.
 pub fn lock_of_preempted<T>(lock: &BriefMutex<T>) -> BriefGuard<'_, T> {
-    lock.lock()
+    loop {
+        work(Time::from_ns(50_000.0));
+        if let Some(guard) = lock.try_lock() {
+            return guard;
+        }
+    }
 }
 
 /// The shard of this core.
