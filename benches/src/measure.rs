@@ -84,8 +84,7 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
     Ok(batches.into_iter().max().unwrap_or(1))
 }
 
-/// Runs all workers in batches until the time is over, and counts their operations. The first worker runs on
-/// this core, the next one on the next.
+/// Runs all workers in batches until the time is over, and counts their operations.
 ///
 /// # Errors
 ///
@@ -93,7 +92,20 @@ pub fn warm_up(workers: &mut [Box<dyn Worker>], time: Duration) -> Result<u64, U
 pub fn throughput(
     workers: &mut [Box<dyn Worker>],
     batch: u64,
+    time: Duration,
+) -> Result<Slice, Unexpected> {
+    throughput_from(0, workers, batch, time)
+}
+
+/// The same. The first worker runs on this core, and each other one on the core after that of the one before.
+///
+/// # Errors
+///
+/// As [`throughput`].
+pub fn throughput_from(
     first_core: usize,
+    workers: &mut [Box<dyn Worker>],
+    batch: u64,
     time: Duration,
 ) -> Result<Slice, Unexpected> {
     let (times, operations) = run_together(workers, first_core, time, |worker, until| {

@@ -364,7 +364,7 @@ pub fn describe(case: &Case) -> String {
 impl Cell {
     /// Measures the time per operation once.
     fn measure(&mut self, slice: Duration) -> Result<(), Unexpected> {
-        let measured = throughput(&mut self.workers, self.batch, 0, slice)?;
+        let measured = throughput(&mut self.workers, self.batch, slice)?;
         self.rounds.add(&measured);
         Ok(())
     }

@@ -15,9 +15,10 @@ use crate::measure::histogram;
 /// its credit is where it is used.
 const WARM_UP: u64 = 8;
 
-/// Where cores are this many times slower than one alone on the same machine, a part ends early: the warm-up
-/// after a sixteenth of its operations, the measured part after a twentieth.
+/// Where many cores are this many times slower than one alone on the same machine, a part ends early: the
+/// warm-up after a sixteenth of its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
+const FEW_CORES: u64 = 8;
 const LEAST_WARM_UP: u64 = 16;
 const LEAST_MEASURED: u64 = 20;
 
@@ -56,7 +57,8 @@ impl Progress {
         };
         let operations = operations * self.measured;
         let is_slow = self.alone.is_some_and(|alone| {
-            now.since(self.begin).as_ns() >= SLOW * alone.as_ns() * operations as f64
+            self.cores > FEW_CORES
+                && now.since(self.begin).as_ns() >= SLOW * alone.as_ns() * operations as f64
         });
         let enough = if is_slow {
             operations / least

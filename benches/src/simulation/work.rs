@@ -6,7 +6,7 @@ use rcmgr_machine::{Machine, Simulation, Time};
 
 use crate::case::Case;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
-use crate::measure::{Slice, latency, throughput, warm_up};
+use crate::measure::{Slice, latency, throughput_from, warm_up};
 use crate::report::Rounds;
 use crate::study::percentiles;
 
@@ -69,7 +69,7 @@ pub fn measured(engine: &dyn Engine, cases: &[Case]) -> Result<Vec<Rounds>, Unex
         |turns: &[Vec<Slice>]| turns.iter().filter(|turn| is_undisturbed(turn)).count();
     while undisturbed(&turns) < ENOUGH && turns.len() < MOST {
         let slice = |real: &mut Real| {
-            let on = |first_core| throughput(&mut real.workers, real.batch, first_core, SLICE);
+            let on = |first_core| throughput_from(first_core, &mut real.workers, real.batch, SLICE);
             let slices = (0..cores).step_by(real.threads).map(on);
             let slices: Vec<Slice> = slices.collect::<Result<_, _>>()?;
             let all = slices.into_iter().reduce(Slice::and);
