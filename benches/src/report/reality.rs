@@ -146,7 +146,7 @@ mod tests {
         let memory = Workload::Memory;
         let rows = [
             row(memory, "atomic", 1, &[10.0, 10.1, 9.9]),
-            row(memory, "atomic", 2, &[10.0, 10.1, 9.9].map(|ns| ns / real)),
+            row(memory, "atomic", 2, &[10.1, 10.1, 9.8].map(|ns| ns / real)),
             simulated(memory, "atomic", 1, 20.0),
             simulated(memory, "atomic", 2, 20.0 / simulation),
             // Without measured rows.
