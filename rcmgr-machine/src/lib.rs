@@ -50,6 +50,7 @@ mod line;
 mod locks;
 mod memory;
 mod once;
+mod one_core;
 mod outcome;
 mod published;
 mod run;

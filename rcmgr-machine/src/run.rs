@@ -6,12 +6,12 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::Location;
 use std::thread::available_parallelism;
 
-use fastrand::Rng;
 use generator::Gn;
 
 use crate::description::Machine;
 use crate::line::Access;
 use crate::memory::{self, Memory, allocated_before, announcements};
+use crate::one_core::{Asking, Core};
 use crate::outcome::Outcome;
 use crate::time::Time;
 
@@ -65,58 +65,6 @@ struct State {
     running: Option<usize>,
     memory: Memory,
     outcome: Outcome,
-}
-
-struct Core {
-    clock: Time,
-    /// When the stores so far are done.
-    stores_done: Time,
-    /// The last wait for a line.
-    last_wait: Wait,
-    rng: Rng,
-}
-
-/// When a core asks for a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    /// When it comes to the access, or a little ahead.
-    InTurn,
-    /// When it asks for the line of the access before.
-    WithTheLast,
-}
-
-impl Core {
-    /// Works for about this time.
-    fn work(&mut self, mean: Time) {
-        self.clock += vary(&mut self.rng, mean);
-    }
-}
-
-/// A time with this mean. It varies as the time between random events does: its distribution is
-/// exponential. With little variation, cores that share lines would follow each other for ever, which real
-/// ones never do.
-fn vary(rng: &mut Rng, mean: Time) -> Time {
-    Time::from_ns(mean.as_ns() * -(1.0 - rng.f64()).ln())
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Wait {
-    length: Time,
-    end: Time,
-}
-
-impl Wait {
-    /// How long before this time the core asked for the line that it needs now. While it waited for the
-    /// last one, it looked ahead, as far as it can. It asked for a line that belongs together with the last
-    /// one when it asked for that.
-    fn asked_ahead(&self, at: Time, asking: Asking, machine: &Machine) -> Time {
-        let ahead = Time::from_ns(machine.ns.ahead);
-        match (at.since(self.end) < ahead, asking) {
-            (true, Asking::WithTheLast) => self.length,
-            (true, Asking::InTurn) => self.length.min(ahead),
-            (false, _) => Time::ZERO,
-        }
-    }
 }
 
 impl Simulation {
@@ -189,12 +137,7 @@ struct Running {
 
 impl Running {
     fn begin(simulation: Simulation, cores: usize) -> Self {
-        let core = |core| Core {
-            clock: Time::ZERO,
-            stores_done: Time::ZERO,
-            last_wait: Wait::default(),
-            rng: Rng::with_seed(simulation.seed.wrapping_mul(1 << 16) + core as u64),
-        };
+        let core = |core| Core::new(simulation.seed.wrapping_mul(1 << 16) + core as u64);
         let state = State {
             cores: (0..cores).map(core).collect(),
             ready: (0..cores).map(|core| Reverse((Time::ZERO, core))).collect(),
@@ -448,33 +391,12 @@ impl State {
         let is_measured = self.is_measured(core);
         let line = self.memory.find(address);
         let this = &mut self.cores[core];
-        // A locked operation waits until the stores before it are done.
-        let at = match kind {
-            Access::Update => this.clock.max(this.stores_done),
-            Access::Load | Access::Store => this.clock,
-        };
-        let ahead = this.last_wait.asked_ahead(at, asking, &self.machine);
-        let kept = || vary(&mut this.rng, Time::from_ns(self.machine.ns.kept));
-        let served = self
-            .memory
-            .line(line)
-            .serve(core, kind, at, ahead, kept, &self.machine);
-        if served.is_transfer && kind != Access::Store {
-            this.last_wait = Wait {
-                length: served.end.since(at),
-                end: served.end,
-            };
-        }
         let begin = this.clock;
-        if kind == Access::Store {
-            this.stores_done = this.stores_done.max(served.end);
-            this.clock += Time::from_ns(self.machine.ns.hit);
-        } else {
-            this.clock = served.end;
-        }
+        let (at, served) = this.access(core, self.memory.line(line), kind, asking, &self.machine);
+        let took = this.clock - begin;
         if is_measured {
             self.outcome.accesses += 1;
-            self.outcome.in_accesses += this.clock - begin;
+            self.outcome.in_accesses += took;
             // The wait for earlier stores. It belongs to no line here.
             self.outcome.lost += at - begin;
             if served.is_transfer {
