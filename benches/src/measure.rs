@@ -243,10 +243,10 @@ fn run_together<T: Send>(
     Ok((times, done?))
 }
 
-/// Gives the thread memory of its own in each small size. An allocator with a cache for each thread, such as
-/// that of glibc, gives out first what the thread has just freed. At its start a thread frees what the one
-/// that spawned it had allocated, next to the same of the other threads. They would contend for these
-/// cache lines in every operation that allocates.
+/// Gives the thread memory of its own in each small size. The first memory that an allocator with a cache for
+/// each thread gives out may lie beside that of another thread, and is given out again in every operation.
+/// With glibc, two threads that shared nothing and allocated in each operation did 1.04 to 1.36 times the work of
+/// one; with memory of their own, or without these caches (`glibc.malloc.tcache_count=0`), 1.9 to 2.1.
 fn use_own_memory() {
     const SIZES: usize = 1024;
     const EACH: usize = 16;
@@ -254,7 +254,7 @@ fn use_own_memory() {
     let mut own: Vec<Vec<u8>> = sizes
         .flat_map(|size| (0..EACH).map(move |_| Vec::with_capacity(size)))
         .collect();
-    // The first ones of each size may be those of others. The cache is full before they are freed.
+    // The first ones of each size may be beside those of others. They are freed last: then the cache is full.
     while let Some(last) = own.pop() {
         drop(black_box(last));
     }
