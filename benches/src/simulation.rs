@@ -40,8 +40,8 @@ pub struct SimulationOptions {
     pub engines: Vec<String>,
     /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
-    /// The operations of each core that are measured, after eight times as many that warm up. Where many
-    /// cores are much slower than one alone, there are fewer.
+    /// The operations of each core that are measured, after eight times as many that warm up. Where more
+    /// than two cores are much slower than one alone, there are fewer.
     pub operations: u64,
     /// Whether each case is also measured on real threads, where this machine has the cores.
     pub beside_real: bool,
@@ -60,7 +60,7 @@ impl SimulationOptions {
             workloads: Workload::ALL.to_vec(),
             engines: names.collect(),
             sharings: Sharing::ALL.to_vec(),
-            operations: 450,
+            operations: 400,
             beside_real: false,
             seed: 1,
         }

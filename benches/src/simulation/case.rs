@@ -15,10 +15,10 @@ use crate::measure::histogram;
 /// its credit is where it is used.
 const WARM_UP: u64 = 8;
 
-/// Where many cores are this many times slower than one alone on the same machine, a part ends early: the
-/// warm-up after a sixteenth of its operations, the measured part after a twentieth.
+/// Where more than two cores are this many times slower than one alone on the same machine, a part ends early:
+/// the warm-up after a sixteenth of its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
-const FEW_CORES: u64 = 8;
+const FEW_CORES: u64 = 2;
 const LEAST_WARM_UP: u64 = 16;
 const LEAST_MEASURED: u64 = 20;
 
