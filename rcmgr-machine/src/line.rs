@@ -120,12 +120,17 @@ impl Line {
         core == self.former_owner.core && at < self.former_owner.until
     }
 
-    /// The owner before a transfer that begins now.
-    fn owner_until_asked(&self, begin: Time, kept: impl FnOnce() -> Time) -> FormerOwner {
+    /// The owner before a transfer that begins and ends then.
+    fn owner_until_asked(
+        &self,
+        begin: Time,
+        end: Time,
+        kept: impl FnOnce() -> Time,
+    ) -> FormerOwner {
         self.owner()
             .map_or(FormerOwner::default(), |core| FormerOwner {
                 core,
-                until: begin + kept(),
+                until: (begin + kept()).min(end),
             })
     }
 
@@ -146,9 +151,9 @@ impl Line {
         // An owner answers one core at a time. Copies of a shared line are served in parallel.
         if self.is_owned {
             self.busy_until = end;
-            self.former_owner = self.owner_until_asked(begin, kept);
+            self.former_owner = self.owner_until_asked(begin, end, kept);
         }
-        // What one core wrote, the next one probably writes, too: such processors do not leave a copy behind.
+        // Such a processor assumes that the next core writes, too, and leaves no copy behind.
         if self.is_owned && self.is_written && machine.loads_take {
             self.holders = 0;
         }
@@ -168,7 +173,12 @@ impl Line {
         cost: Time,
     ) -> Served {
         if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
-            self.is_written |= self.is_at(core);
+            self.is_written |= self.is_owned && self.is_at(core);
+            if machine.loads_take && !self.is_owned && self.is_at(core) {
+                // The request of the other core finds a line that was written, and takes it.
+                self.holders &= !bit(core);
+                self.is_owned = self.holders() == 1;
+            }
             return Served::hit(at + cost);
         }
         let others = self.holders & !bit(core);
@@ -191,10 +201,11 @@ impl Line {
         let more = u64::from(others.count_ones().saturating_sub(1));
         let invalidated =
             farthest.unwrap_or(Time::ZERO) + Time::from_ns(machine.ns.invalidate) * more;
-        let end = at.max(begin + data.max(invalidated)) + cost;
+        let comes = at.max(begin + data.max(invalidated));
+        let end = comes + cost;
         *self = Self {
             busy_until: end,
-            former_owner: self.owner_until_asked(begin, kept),
+            former_owner: self.owner_until_asked(begin, comes, kept),
             ..Self::owned_by(core)
         };
         Served::transfer(at, begin, end)
@@ -354,6 +365,33 @@ mod tests {
             );
             assert_eq!(line.owner(), Some(1 - core));
         }
+    }
+
+    #[test]
+    fn nobody_goes_on_with_a_line_that_has_come_to_another_core() {
+        let long = || ns(100);
+        for access in [Access::Load, Access::Update] {
+            let mut line = Line::owned_by(0);
+            line.serve(1, access, ns(100), Time::ZERO, long, &machine());
+            // It comes after 16 ns.
+            let before = line.serve(0, Access::Update, ns(115), Time::ZERO, long, &machine());
+            assert!(!before.is_transfer, "{access:?}");
+            let after = line.serve(0, Access::Update, ns(116), Time::ZERO, long, &machine());
+            assert!(after.is_transfer, "{access:?}");
+        }
+    }
+
+    #[test]
+    fn a_load_takes_a_line_that_is_written_before_the_request_arrives() {
+        let mut machine = machine();
+        machine.loads_take = true;
+        let mut line = Line::default();
+        line.serve(0, Access::Load, ns(0), Time::ZERO, not_kept, &machine);
+        line.serve(1, Access::Load, ns(1000), Time::ZERO, || ns(8), &machine);
+        assert_eq!(line.holders(), 2);
+        let write = line.serve(0, Access::Update, ns(1004), Time::ZERO, not_kept, &machine);
+        assert!(!write.is_transfer);
+        assert_eq!((line.owner(), line.holders()), (Some(1), 1));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub struct Core {
     pub clock: Time,
     /// When the stores so far are done.
     pub stores_done: Time,
+    /// When the last access began.
+    last_access: Time,
     /// The last wait for a line.
     last_wait: Wait,
     rng: Rng,
@@ -36,6 +38,7 @@ impl Core {
         Self {
             clock: Time::ZERO,
             stores_done: Time::ZERO,
+            last_access: Time::ZERO,
             last_wait: Wait::default(),
             rng: Rng::with_seed(seed),
         }
@@ -61,7 +64,11 @@ impl Core {
             Access::Update => self.clock.max(self.stores_done),
             Access::Load | Access::Store => self.clock,
         };
-        let ahead = self.last_wait.asked_ahead(at, asking, machine);
+        let ahead = match asking {
+            Asking::InTurn => self.last_wait.asked_ahead(at, machine),
+            Asking::WithTheLast => at.since(self.last_access),
+        };
+        self.last_access = at;
         let kept = || vary(&mut self.rng, Time::from_ns(machine.ns.kept));
         let served = line.serve(number, kind, at, ahead, kept, machine);
         if kind == Access::Store {
@@ -89,14 +96,12 @@ fn vary(rng: &mut Rng, mean: Time) -> Time {
 
 impl Wait {
     /// How long before this time the core asked for the line that it needs now. While it waited for the
-    /// last one, it looked ahead, as far as it can. It asked for a line that belongs together with the last
-    /// one when it asked for that.
-    fn asked_ahead(&self, at: Time, asking: Asking, machine: &Machine) -> Time {
+    /// last one, it looked ahead, as far as it can.
+    fn asked_ahead(&self, at: Time, machine: &Machine) -> Time {
         let ahead = Time::from_ns(machine.ns.ahead);
-        match (at.since(self.end) < ahead, asking) {
-            (true, Asking::WithTheLast) => self.length,
-            (true, Asking::InTurn) => self.length.min(ahead),
-            (false, _) => Time::ZERO,
+        match at.since(self.end) < ahead {
+            true => self.length.min(ahead),
+            false => Time::ZERO,
         }
     }
 }
