@@ -97,7 +97,7 @@ pub fn throughput(
     throughput_from(0, workers, batch, time)
 }
 
-/// The same. The first worker runs on this core, and each other one on the core after that of the one before.
+/// As [`throughput`]. Worker *n* runs on core `first_core + n`.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use crate::time::Time;
 /// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
 /// the processor up some times, and then waits in a queue.
 ///
-/// The value has lines, too: who takes the lock reads them, and writes them before it unlocks. If another
+/// The value has lines, too. The core that takes the lock reads the first of them, and writes them all. If another
 /// core had the lock before, they come from there. What the value points to is not counted.
 ///
 /// The thread that unlocks wakes the first one of the queue. The lock itself is free for the first
@@ -76,8 +76,8 @@ impl<T: ?Sized> Mutex<T> {
     fn guard<'a>(&self, guard: parking_lot::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let site = Location::caller();
         for (at, line) in self.lines_of_value().enumerate() {
-            // The core asks for the lines of the value when it asks for that of the lock, and waits for one
-            // of them.
+            // The core asks for the first line of the value when it asks for that of the lock, and waits for
+            // it.
             if at == 0 {
                 access_with_the_last(line, Access::Load, site);
             }

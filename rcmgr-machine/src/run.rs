@@ -38,7 +38,7 @@ pub enum RunError {
         /// The number of its cores.
         cores: usize,
     },
-    /// Every core that has not ended waits for a lock.
+    /// Every core that has not ended waits in the queue of a lock. Cores that spin for ever are not found.
     #[error("all of the {0} cores that have not ended wait for locks")]
     Deadlock(usize),
 }
@@ -78,7 +78,7 @@ impl Simulation {
         }
     }
 
-    /// The seed of the variation of the work. Runs with the same seed are the same.
+    /// The seed of what varies: the work, and the time that an owner goes on with a line. Runs with the same seed are the same.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }

@@ -12,7 +12,8 @@ use crate::engine::{Unexpected, Worker};
 /// The bytes between two values that different threads write. Some processors fetch lines in pairs.
 const GAP: usize = 256;
 
-/// Memory that nothing uses. A value that is allocated before it and one after it are apart.
+/// Memory that nothing uses. A value that is allocated before it and one after it are usually apart: an allocator
+/// may reuse free memory elsewhere.
 pub fn gap() -> Box<dyn Any + Send> {
     black_box(Box::new([0_u8; GAP]))
 }

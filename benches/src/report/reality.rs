@@ -22,7 +22,7 @@ pub struct Beside {
     pub sharing: Sharing,
     /// The number of threads.
     pub threads: usize,
-    /// The measured scaling: the median of that of each turn.
+    /// The measured scaling. Each turn gives one. This is their median.
     pub real: f64,
     /// Its 95 % confidence interval.
     pub interval: Option<[f64; 2]>,
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn each_turn_has_a_scaling_of_its_own() {
         let memory = Workload::Memory;
-        // The machine is slow in other turns than that in which two threads disturb each other.
+        // The machine is slow in the third turn. The threads disturb each other in the second.
         let rows = [
             row(memory, "atomic", 1, &[10.0, 20.0, 40.0]),
             row(memory, "atomic", 2, &[5.0, 40.0, 20.0]),

@@ -18,9 +18,11 @@ const WARM_UP: u64 = 8;
 /// Where more than two cores are this many times slower than one alone on the same machine, a part ends early:
 /// the warm-up after a sixteenth of its operations, the measured part after a twentieth.
 const SLOW: f64 = 3.0;
-const FEW_CORES: u64 = 2;
 const LEAST_WARM_UP: u64 = 16;
 const LEAST_MEASURED: u64 = 20;
+
+/// Up to this many cores, no part ends early.
+const FEW_CORES: u64 = 2;
 
 /// The progress of all cores together. They run one at a time, in the order of simulated time.
 #[derive(Debug)]

@@ -70,7 +70,7 @@ pub fn measured(engine: &dyn Engine, cases: &[Case]) -> Result<Vec<Rounds>, Unex
     while undisturbed(&turns) < ENOUGH && turns.len() < MOST {
         let slice = |real: &mut Real| {
             let on = |first_core| throughput_from(first_core, &mut real.workers, real.batch, SLICE);
-            let slices = (0..cores).step_by(real.threads).map(on);
+            let slices = (0..=cores - real.threads).step_by(real.threads).map(on);
             let slices: Vec<Slice> = slices.collect::<Result<_, _>>()?;
             let all = slices.into_iter().reduce(Slice::and);
             Ok::<_, Unexpected>(all.expect("there is a core"))

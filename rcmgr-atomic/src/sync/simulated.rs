@@ -23,8 +23,8 @@ pub fn shards() -> usize {
     cores.clamp(FIRST_SHARDS, MOST_SHARDS)
 }
 
-/// Takes a lock whose holder was probably preempted. Between two looks the core sleeps for as long as a real
-/// one.
+/// Takes a lock whose holder was probably preempted. Between two looks the core sleeps for the time
+/// that a real one asks for.
 pub fn lock_of_preempted<T>(lock: &BriefMutex<T>) -> BriefGuard<'_, T> {
     loop {
         work(Time::from_ns(50_000.0));
