@@ -245,8 +245,8 @@ fn run_together<T: Send>(
 
 /// Gives the thread memory of its own in each small size. The first memory that an allocator with a cache for
 /// each thread gives out may lie beside that of another thread, and is given out again in every operation.
-/// With glibc, two threads that shared nothing and allocated in each operation did 1.04 to 1.36 times the work of
-/// one; with memory of their own, or without these caches (`glibc.malloc.tcache_count=0`), 1.9 to 2.1.
+/// With glibc, two threads that shared nothing and allocated in each operation did 1.04 to 1.41 times the work of
+/// one; with memory of their own, or without these caches (`glibc.malloc.tcache_count=0`), 1.9 to 2.0.
 fn use_own_memory() {
     const SIZES: usize = 1024;
     const EACH: usize = 16;

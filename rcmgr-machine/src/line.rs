@@ -37,6 +37,15 @@ struct FormerOwner {
     until: Time,
 }
 
+/// An access of a core at a time, which asked for the line at another. `kept` is the time that an owner goes
+/// on with it.
+struct Request<K> {
+    core: usize,
+    at: Time,
+    asked: Time,
+    kept: K,
+}
+
 /// How an access was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Served {
@@ -93,25 +102,16 @@ impl Line {
         kept: impl FnOnce() -> Time,
         machine: &Machine,
     ) -> Served {
-        let asked = at.since(ahead);
+        let request = Request {
+            core,
+            at,
+            asked: at.since(ahead),
+            kept,
+        };
         match access {
-            Access::Load => self.load(core, at, asked, kept, machine),
-            Access::Store => self.write(
-                core,
-                at,
-                asked,
-                kept,
-                machine,
-                Time::from_ns(machine.ns.hit),
-            ),
-            Access::Update => self.write(
-                core,
-                at,
-                asked,
-                kept,
-                machine,
-                Time::from_ns(machine.ns.update),
-            ),
+            Access::Load => self.load(request, machine),
+            Access::Store => self.write(request, machine.ns.hit, machine),
+            Access::Update => self.write(request, machine.ns.update, machine),
         }
     }
 
@@ -134,14 +134,13 @@ impl Line {
             })
     }
 
-    fn load(
-        &mut self,
-        core: usize,
-        at: Time,
-        asked: Time,
-        kept: impl FnOnce() -> Time,
-        machine: &Machine,
-    ) -> Served {
+    fn load(&mut self, request: Request<impl FnOnce() -> Time>, machine: &Machine) -> Served {
+        let Request {
+            core,
+            at,
+            asked,
+            kept,
+        } = request;
         let hit = Time::from_ns(machine.ns.hit);
         if self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + hit);
@@ -153,7 +152,7 @@ impl Line {
             self.busy_until = end;
             self.former_owner = self.owner_until_asked(begin, end, kept);
         }
-        // Such a processor assumes that the next core writes, too, and leaves no copy behind.
+        // A processor with `loads_take` assumes that the next core writes, too, and leaves no copy behind.
         if self.is_owned && self.is_written && machine.loads_take {
             self.holders = 0;
         }
@@ -165,13 +164,17 @@ impl Line {
 
     fn write(
         &mut self,
-        core: usize,
-        at: Time,
-        asked: Time,
-        kept: impl FnOnce() -> Time,
+        request: Request<impl FnOnce() -> Time>,
+        cost_ns: f64,
         machine: &Machine,
-        cost: Time,
     ) -> Served {
+        let Request {
+            core,
+            at,
+            asked,
+            kept,
+        } = request;
+        let cost = Time::from_ns(cost_ns);
         if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
             self.is_written |= self.is_owned && self.is_at(core);
             if machine.loads_take && !self.is_owned && self.is_at(core) {
@@ -182,12 +185,6 @@ impl Line {
             return Served::hit(at + cost);
         }
         let others = self.holders & !bit(core);
-        if others == 0 && self.is_at(core) {
-            // The other copies are gone already.
-            self.is_owned = true;
-            self.is_written = true;
-            return Served::hit(at + cost);
-        }
         let begin = asked.max(self.busy_until);
         // The data comes from the nearest holder while the copies are invalidated. The last answer
         // is that of the farthest one.
@@ -338,11 +335,11 @@ mod tests {
         assert_eq!(copied.end, ns(200 + 16 + 1));
         assert_eq!((line.owner(), line.holders()), (None, 2));
         // After a write the next load takes it again, whether the core had the only copy or not.
-        for core in [1, 0] {
+        for (core, begin) in [(1, 1000), (0, 2000)] {
             line.serve(
                 core,
                 Access::Update,
-                ns(300),
+                ns(begin),
                 Time::ZERO,
                 not_kept,
                 &machine,
@@ -350,7 +347,7 @@ mod tests {
             line.serve(
                 core,
                 Access::Update,
-                ns(350),
+                ns(begin + 200),
                 Time::ZERO,
                 not_kept,
                 &machine,
@@ -358,7 +355,7 @@ mod tests {
             line.serve(
                 1 - core,
                 Access::Load,
-                ns(400),
+                ns(begin + 400),
                 Time::ZERO,
                 not_kept,
                 &machine,

@@ -22,8 +22,8 @@ use crate::time::Time;
 #[derive(Default)]
 pub struct Mutex<T: ?Sized>(parking_lot::Mutex<T>);
 
-/// A mutex that does what that of `spin` does: a plain store unlocks it, and nobody waits in a queue.
-/// The value has lines, as that of a [`Mutex`].
+/// A stand-in for the mutex of `spin`. A plain store unlocks it. Nobody waits in a queue. The value has lines, as that
+/// of a [`Mutex`].
 #[derive(Debug, Default)]
 pub struct SpinMutex<T>(Mutex<T>);
 

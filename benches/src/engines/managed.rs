@@ -7,7 +7,7 @@ use rcmgr_core::{
     Direction, ManagerStat, Priority, ResourceManager, ResourceScope, Result, ScopeStat,
 };
 
-use super::apart::{create_workers, gap};
+use super::apart::create_workers;
 use super::opening::stream;
 use super::workers::worker;
 use crate::case::{Case, Sharing, Workload};
@@ -64,12 +64,12 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
 
     fn set_up(&self, case: &Case) -> Result<Box<dyn Setup>, Unexpected> {
         let setting = Setting::of(case);
-        let mut managers: Vec<Arc<M>> = Vec::new();
+        let managers = (0..case.managers()).map(|_| Arc::new((self.manager)(&setting)));
+        let managers: Vec<Arc<M>> = managers.collect();
         let mut others: Vec<Box<dyn Any + Send>> = Vec::new();
-        for _ in 0..case.managers() {
-            let manager = Arc::new((self.manager)(&setting));
+        for manager in &managers {
             if case.workload == Workload::MemoryNearLimit {
-                let other = stream(&*manager, &peer(OTHERS))?;
+                let other = stream(&**manager, &peer(OTHERS))?;
                 other.reserve_memory(TIGHT_HELD, Priority::Always)?;
                 others.push(Box::new(other));
             }
@@ -77,9 +77,6 @@ impl<M: ResourceManager + 'static> Engine for Managed<M> {
                 .map(|number| manager.open_stream(&peer(OTHERS + number), Direction::Inbound))
                 .collect();
             others.push(Box::new(streams?));
-            // The next manager may be that of another thread.
-            others.push(gap());
-            managers.push(manager);
         }
         Ok(Box::new(ManagedSetup {
             setting,
