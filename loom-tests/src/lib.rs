@@ -128,7 +128,7 @@ pub fn stream(engine: &Arc<Engine>) -> rcmgr_atomic::Result<Arc<Leaf>> {
 pub fn set_protocol(leaf: &Leaf) -> rcmgr_atomic::Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.shared_home().protocol_path(path, "p"))
+    mover.advance(path.shared_home().protocol_path(mover.from(), "p"))
 }
 
 /// Sets the peer of a connection.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{connection, engine, open, peer, peers, set_peer, within};
-use rcmgr_atomic::internals::{Engine, Leaf, PathKind, Slot, charge_new, join_charged};
+use rcmgr_atomic::internals::{
+    Engine, FromPath, Leaf, Path, PathKind, Shared, Slot, Use, charge_new, join_charged,
+};
 use rcmgr_atomic::{Direction, Limits, Result, ScopeClass, ScopeStat};
 
 const STREAM: Slot = Slot::Stream(Direction::Inbound);
@@ -20,13 +22,19 @@ fn stream(engine: &Arc<Engine>) -> Arc<Leaf> {
 fn set_protocol(leaf: &Leaf) -> Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.shared_home().protocol_path(path, "a"))
+    mover.advance(path.shared_home().protocol_path(mover.from(), "a"))
+}
+
+/// The branch of a path with the protocol, which is there.
+fn with_protocol(engine: &Arc<Engine>, path: &Shared<Path>) -> Use<Path> {
+    let found = engine.protocol_path(FromPath::user(path), "a");
+    found.expect("the path is in use")
 }
 
 fn set_service(leaf: &Leaf) -> Result<()> {
     let mut mover = leaf.mover()?;
     let path = mover.path();
-    mover.advance(path.shared_home().service_path(path, "b"))
+    mover.advance(path.shared_home().service_path(mover.from(), "b"))
 }
 
 /// A stream that is opened through a connection.
@@ -66,7 +74,7 @@ fn the_last_stream_of_a_protocol_closes_while_another_comes() {
 
         assert_eq!(peers(&engine), 1);
         let path = two.path();
-        let again = engine.protocol_path(path.from().unwrap(), "a").unwrap();
+        let again = with_protocol(&engine, path.from().unwrap());
         assert!(path.is(&again), "a lookup finds the one in use");
         drop(again);
         for node in path.iter() {
@@ -87,6 +95,62 @@ fn a_stream_closes_while_it_gets_its_protocol() {
         let _ = set_protocol(&leaf);
         thread.join().unwrap();
 
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn two_streams_hand_their_uses_over_to_the_branches_they_move_to_and_close() {
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let (one, two) = (stream(&engine), stream(&engine));
+        for leaf in [&one, &two] {
+            set_protocol(leaf).unwrap();
+            set_service(leaf).unwrap();
+        }
+        let thread = thread::spawn(move || one.close());
+        drop(two);
+        thread.join().unwrap();
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_stream_closes_while_it_hands_its_use_over_to_a_branch_whose_last_stream_closes() {
+    within(2, || {
+        let engine = engine(Limits::unlimited());
+        let (leaf, last) = (stream(&engine), stream(&engine));
+        set_protocol(&last).unwrap();
+        let other = leaf.clone();
+        let closing = thread::spawn(move || other.close());
+        let ending = thread::spawn(move || last.close());
+        let _ = set_protocol(&leaf);
+        closing.join().unwrap();
+        ending.join().unwrap();
+        drop(leaf);
+
+        nothing_is_left(&engine);
+    });
+}
+
+#[test]
+fn a_branch_refuses_a_stream_while_its_last_one_closes() {
+    within(3, || {
+        let mut limits = Limits::unlimited();
+        limits.protocol_default.streams_inbound = 1.into();
+        let engine = engine(limits);
+        let (leaf, last) = (stream(&engine), stream(&engine));
+        set_protocol(&last).unwrap();
+        let thread = thread::spawn(move || last.close());
+        let moved = set_protocol(&leaf);
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), 1);
+        if moved.is_err() {
+            set_protocol(&leaf).expect("there is room now");
+        }
+        drop(leaf);
         nothing_is_left(&engine);
     });
 }
@@ -204,20 +268,20 @@ fn a_connection_gets_its_service_and_closes_while_a_stream_is_opened_through_it(
 fn a_branch_is_made_again_before_the_last_user_removes_the_old_one() {
     within(2, || {
         let engine = engine(Limits::unlimited());
-        let with_protocol = || {
+        let new = || {
             let leaf = stream(&engine);
             set_protocol(&leaf).unwrap();
             leaf
         };
         // It uses the path of the peer, and is on no branch.
         let peers = stream(&engine);
-        let one = with_protocol();
+        let one = new();
         let thread = thread::spawn(move || one.close());
-        with_protocol().close();
-        let last = with_protocol();
+        new().close();
+        let last = new();
         thread.join().unwrap();
 
-        let found = engine.protocol_path(peers.path(), "a").unwrap();
+        let found = with_protocol(&engine, peers.path());
         assert!(found.is(last.path()), "a lookup finds the one in use");
         drop(found);
         last.close();

@@ -53,7 +53,9 @@ fn a_kept_path_is_dropped_while_a_stream_moves_to_it() {
         thread.join().unwrap();
 
         let path = next.path();
-        let found = engine.protocol_path(path.from().unwrap(), "p").unwrap();
+        let found = engine
+            .protocol_path(FromPath::user(path.from().unwrap()), "p")
+            .unwrap();
         assert!(path.is(&found), "a lookup finds the one in use");
         drop(found);
         for node in path.iter() {

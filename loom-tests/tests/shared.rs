@@ -12,15 +12,21 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::{self, ThreadId};
 use loom_tests::within;
-use rcmgr_atomic::internals::{Collect, HotBranches, Retire, ShardUses, Shared, Use};
+use rcmgr_atomic::internals::{
+    Collect, EntryUses, HandedOver, HotBranches, Retire, ShardUses, Shared, Use,
+};
 
 /// The place where a thing is found, in the part of the map of paths.
 type Place = Arc<Mutex<Option<Shared<Thing>>>>;
 
 struct Thing {
     place: Place,
+    /// The thing that this one is a branch of.
+    before: Option<Shared<Thing>>,
     /// Where it is found without the lock of its place.
     hot: Arc<HotBranches<Thing>>,
+    /// The uses that began in its place.
+    entry_uses: EntryUses,
     /// The uses in the shard of the first thread, and in that of others.
     shards: [ShardUses; 2],
     first: ThreadId,
@@ -63,7 +69,7 @@ impl Collect for Thing {
     fn unused(this: &Shared<Self>) {
         this.look();
         let mut place = this.place.lock().unwrap();
-        let removed = place.take_if(|found| found.is(this) && this.is_unused());
+        let removed = place.take_if(|found| found.is(this) && this.end_if_unused());
         if removed.is_some() {
             this.hot.remove(this);
         }
@@ -72,6 +78,14 @@ impl Collect for Thing {
             assert!(this.notes() <= 2);
             this.ends[0].fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    fn entry_uses(&self) -> &EntryUses {
+        &self.entry_uses
+    }
+
+    fn before(&self) -> Option<&Shared<Self>> {
+        self.before.as_ref()
     }
 
     fn shard_of_this_thread(&self) -> Option<(usize, &ShardUses)> {
@@ -97,11 +111,18 @@ impl MakeHot for Shared<Thing> {
 
 /// A thing in its place, and a user of it.
 fn thing() -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
+    thing_after(None)
+}
+
+/// The same, a branch of another thing if one is given.
+fn thing_after(before: Option<Shared<Thing>>) -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
     let place = Place::default();
     let ends = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let shared = Shared::new(Thing {
         place: place.clone(),
+        before,
         hot: Arc::new(HotBranches::new()),
+        entry_uses: EntryUses::new(),
         shards: [ShardUses::new(), ShardUses::new()],
         first: thread::current().id(),
         ends: ends.clone(),
@@ -111,6 +132,19 @@ fn thing() -> (Place, Use<Thing>, Arc<[AtomicUsize; 2]>) {
     let user = shared.join();
     *place.lock().unwrap() = Some(shared);
     (place, user, ends)
+}
+
+/// The thing in its place, with the caller as a user.
+fn find(place: &Place) -> Option<Use<Thing>> {
+    place.lock().unwrap().as_ref().map(Shared::join_in_entry)
+}
+
+/// A thing, and two users of it that found it in its place. No use began in its word.
+fn found_twice() -> (Place, [Use<Thing>; 2], Arc<[AtomicUsize; 2]>) {
+    let (place, user, ends) = thing();
+    let found = [0, 1].map(|_| find(&place).expect("it is in use"));
+    drop(user);
+    (place, found, ends)
 }
 
 fn ended(ends: &[AtomicUsize; 2]) -> [usize; 2] {
@@ -140,15 +174,164 @@ fn the_last_user_leaves_while_another_finds_it() {
     loom::model(|| {
         let (place, user, ends) = thing();
         let other = place.clone();
-        let thread = thread::spawn(move || {
-            let found = other.lock().unwrap().as_ref().map(Shared::join);
-            found.inspect(|found| found.note(1)).is_some()
-        });
+        let thread = thread::spawn(move || find(&other).inspect(|found| found.note(1)).is_some());
         user.note(0);
         drop(user);
         thread.join().unwrap();
 
         assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn two_users_that_found_it_leave() {
+    loom::model(|| {
+        let (place, [one, two], ends) = found_twice();
+        let thread = thread::spawn(move || {
+            two.note(1);
+            drop(two);
+        });
+        one.note(0);
+        drop(one);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn two_users_that_found_it_leave_while_another_finds_it() {
+    within(3, || {
+        let (place, [one, two], ends) = found_twice();
+        let other = place.clone();
+        let thread = thread::spawn(move || drop(two));
+        let finder = thread::spawn(move || find(&other).inspect(|found| found.note(1)).is_some());
+        one.note(0);
+        drop(one);
+        thread.join().unwrap();
+        finder.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_reference_becomes_a_user_while_users_that_found_it_come_and_leave() {
+    within(3, || {
+        let (place, [one, two], ends) = found_twice();
+        let (reference, other) = ((*one).clone(), place.clone());
+        let thread = thread::spawn(move || {
+            drop(two);
+            if let Some(found) = find(&other) {
+                found.note(1);
+            }
+        });
+        let joined = reference.try_join();
+        assert!(joined.is_some(), "this thread has a use");
+        drop(one);
+        drop(joined);
+        // Now it may have no use. Then it gets none.
+        if let Some(user) = reference.try_join() {
+            let place = user.place.lock().unwrap();
+            assert!(place.is_some(), "with a user it stays in its place");
+        }
+        drop(reference);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_use_that_found_it_is_retired_while_another_ends() {
+    loom::model(|| {
+        let (place, [one, two], ends) = found_twice();
+        let (thing, tag) = two.split();
+        let thread = thread::spawn(move || {
+            thing.note(1);
+            // SAFETY: once, and of one use.
+            unsafe { Use::retire(&thing, tag) };
+            thing.look();
+            // SAFETY: it was retired.
+            drop(unsafe { Use::into_retired(thing, tag) });
+        });
+        one.note(0);
+        drop(one);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+/// A leaf moves from one thing to its branch, hands its use over, and closes there.
+fn move_and_close(from: &Place, to: &Place, handed_over: &Mutex<HandedOver>) {
+    let leaving = find(from).expect("it is in use");
+    let next = find(to).expect("it is in use");
+    if !leaving.is_in_word() {
+        return;
+    }
+    let next = handed_over.lock().unwrap().hand_over(next);
+    let (_, (next, tag)) = (leaving.split(), next.split());
+    let (tag, ended_before) = Use::<Thing>::reached(tag);
+    assert!(ended_before);
+    // SAFETY: both parts are of one use.
+    drop(unsafe { Use::whole(next, tag) });
+}
+
+#[test]
+fn a_reference_becomes_a_user_while_uses_are_handed_over_and_end() {
+    within(2, || {
+        // The branch has this use of the thing.
+        let (place, user, ends) = thing();
+        let (branches, branch, _) = thing_after(Some((*user).clone()));
+        let handed_over = Arc::new(Mutex::new(HandedOver::none()));
+        let threads = [2, 1].map(|leaves| {
+            let (from, to, count) = (place.clone(), branches.clone(), handed_over.clone());
+            thread::spawn(move || (0..leaves).for_each(|_| move_and_close(&from, &to, &count)))
+        });
+        let joined = (*user).try_join();
+        assert!(joined.is_some(), "this thread has a use");
+        drop(joined);
+        threads.map(|thread| thread.join().unwrap());
+        handed_over.lock().unwrap().end_all(&branch);
+        drop(branch);
+        assert_eq!(ended(&ends), [0, 0], "it has a use");
+        drop(user);
+
+        assert!(branches.lock().unwrap().is_none() && place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_leaf_ends_its_use_while_it_hands_it_over_and_it_is_given_back() {
+    within(2, || {
+        let (place, user, ends) = thing();
+        let (branches, branch, _) = thing_after(Some((*user).clone()));
+        let handed_over = Arc::new(Mutex::new(HandedOver::none()));
+        let leaving = find(&place).expect("it is in use");
+        assert!(leaving.is_in_word());
+        let closer = thread::spawn(move || drop(leaving));
+        let (from, to, count) = (place.clone(), branches.clone(), handed_over.clone());
+        let other = thread::spawn(move || move_and_close(&from, &to, &count));
+        let next = find(&branches).expect("it is in use");
+        let next = handed_over.lock().unwrap().hand_over(next);
+        // The leaf does not get to the branch.
+        drop(next);
+        closer.join().unwrap();
+        other.join().unwrap();
+        assert!(place.lock().unwrap().is_some(), "its branch has a use");
+        handed_over.lock().unwrap().end_all(&branch);
+        drop(branch);
+        assert_eq!(ended(&ends), [0, 0], "it has a use");
+        drop(user);
+
+        assert!(branches.lock().unwrap().is_none() && place.lock().unwrap().is_none());
         assert_eq!(ended(&ends), [1, 1]);
     });
 }
@@ -324,6 +507,25 @@ fn the_last_uses_in_two_shards_end_after_that_in_the_word() {
         });
         mine.note(0);
         drop(mine);
+        thread.join().unwrap();
+
+        assert!(place.lock().unwrap().is_none());
+        assert_eq!(ended(&ends), [1, 1]);
+    });
+}
+
+#[test]
+fn a_use_in_a_shard_ends_while_the_last_one_that_found_it_ends() {
+    within(3, || {
+        let (place, [one, two], ends) = found_twice();
+        let other = in_shard(&one);
+        let thread = thread::spawn(move || {
+            other.look();
+            other.note(1);
+            drop((two, other));
+        });
+        one.note(0);
+        drop(one);
         thread.join().unwrap();
 
         assert!(place.lock().unwrap().is_none());

@@ -20,6 +20,7 @@ mod wait;
 
 pub use dry_run::{DryRunPermit, Granted};
 pub use evaluation::LetPass;
+pub use paths::FromPath;
 pub use record::{Operation, Record, Recorder, Refusal};
 pub use scope_ref::{KnownScope, ScopeRef};
 pub use state::{Engine, Path};

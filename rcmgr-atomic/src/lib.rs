@@ -113,14 +113,14 @@ pub mod internals {
     pub use crate::api::asker::{Asker, MemoryRequest};
     pub use crate::charge::{Contention, Memory};
     pub use crate::counters::{Kind, Slot};
-    pub use crate::engine::{Engine, Path, Request, Wait};
+    pub use crate::engine::{Engine, FromPath, Path, Request, Wait};
     pub use crate::leaf::{
         Leaf, charge_in_turn, charge_new, check_new_alone, join_charged, leave_allowlist,
         stream_path,
     };
     pub use crate::lending::{CreditOptions, recall_conns};
     pub use crate::lifetime::retire::Retire;
-    pub use crate::lifetime::{Collect, ShardUses, Shared, Staged, Use};
+    pub use crate::lifetime::{Collect, EntryUses, HandedOver, ShardUses, Shared, Staged, Use};
     pub use crate::node::Node;
     pub use crate::path::PathKind;
     pub use crate::path::hot_branches::HotBranches;

@@ -12,6 +12,7 @@ mod shard_uses;
 mod span;
 mod stock;
 mod streams;
+mod use_tag;
 mod uses;
 
 pub use conns::ConnsWord;
@@ -24,4 +25,5 @@ pub use shard_uses::{ShardState, ShardUsesWord};
 pub use span::SpanWord;
 pub use stock::{StockState, StockWord};
 pub use streams::StreamsWord;
+pub use use_tag::UseTag;
 pub use uses::UsesWord;

@@ -7,7 +7,7 @@ use super::leaf_handle::leaf_handle;
 use super::span::Span;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::Slot;
-use crate::engine::Path;
+use crate::engine::{FromPath, Path};
 use crate::leaf::{ConnectionLeaf, Leaf, More, charge_new, join_charged, leave_allowlist};
 use crate::lifetime::{Shared, Use};
 use crate::limits::{Addresses, BarePermit};
@@ -210,7 +210,7 @@ impl ConnectionScope for Connection {
         let of_peer = engine.peer_path(path.kind(), peer);
         let next = match path.name_of(ScopeClass::Service) {
             None => Some(of_peer),
-            Some(service) => engine.service_path(&of_peer, service),
+            Some(service) => engine.service_path(FromPath::user(&of_peer), service),
         };
         mover.advance(next)?;
         let path = mover.path();
@@ -224,8 +224,8 @@ impl ConnectionScope for Connection {
 
     fn set_service(&self, service: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Service)?;
-        let path = mover.path();
-        mover.advance(path.shared_home().service_path(path, service))
+        let engine = mover.path().shared_home();
+        mover.advance(engine.service_path(mover.from(), service))
     }
 
     fn open_stream(&self, direction: Direction) -> Result<Stream> {

@@ -249,7 +249,7 @@ impl StreamScope for Stream {
     fn set_protocol(&self, protocol: &str) -> Result<()> {
         let mut mover = self.attach(ScopeClass::Protocol)?;
         let path = mover.path();
-        mover.advance(path.shared_home().protocol_path(path, protocol))
+        mover.advance(path.shared_home().protocol_path(mover.from(), protocol))
     }
 
     fn set_service(&self, service: &str) -> Result<()> {
@@ -260,7 +260,7 @@ impl StreamScope for Stream {
                 scope: self.leaf.name(),
             });
         }
-        mover.advance(path.shared_home().service_path(path, service))
+        mover.advance(path.shared_home().service_path(mover.from(), service))
     }
 
     fn done(&self) {

@@ -10,6 +10,28 @@ use crate::node::{Node, Nodes, is_transient, rank};
 use crate::path::{Home, PathKind};
 use crate::waiting::Waiters;
 
+/// The path that a branch is looked up on.
+#[derive(Clone, Copy)]
+pub struct FromPath<'a> {
+    path: &'a Shared<Path>,
+    /// Whether the caller may hand its use of the path over to the branch.
+    leaves: bool,
+}
+
+impl<'a> FromPath<'a> {
+    /// The path of a caller that keeps its use of it.
+    pub fn user(path: &'a Shared<Path>) -> Self {
+        let leaves = false;
+        Self { path, leaves }
+    }
+
+    /// The path of a leaf that moves to the branch. Its use of the path has this tag.
+    pub fn leaf(path: &'a Shared<Path>, tag: u8) -> Self {
+        let leaves = Use::<Path>::may_be_handed_over(tag);
+        Self { path, leaves }
+    }
+}
+
 impl Engine {
     /// The path of a leaf with this peer and nothing else, with the caller as a user.
     pub fn peer_path(self: &Arc<Self>, kind: PathKind, peer: &PeerId) -> Use<Path> {
@@ -29,14 +51,18 @@ impl Engine {
 
     /// The branch of `from` with a protocol. `None` only if the caller was a user of `from` and is
     /// not any longer.
-    pub fn protocol_path(self: &Arc<Self>, from: &Shared<Path>, id: &str) -> Option<Use<Path>> {
-        from.branch(id, |from| self.make_branch(from, self.protocol(id)))
+    pub fn protocol_path(self: &Arc<Self>, from: FromPath<'_>, id: &str) -> Option<Use<Path>> {
+        let FromPath { path, leaves } = from;
+        path.branch(id, leaves, |from| self.make_branch(from, self.protocol(id)))
     }
 
     /// The branch of `from` with a service. `None` only if the caller was a user of `from` and is
     /// not any longer.
-    pub fn service_path(self: &Arc<Self>, from: &Shared<Path>, name: &str) -> Option<Use<Path>> {
-        from.branch(name, |from| self.make_branch(from, self.service(name)))
+    pub fn service_path(self: &Arc<Self>, from: FromPath<'_>, name: &str) -> Option<Use<Path>> {
+        let FromPath { path, leaves } = from;
+        path.branch(name, leaves, |from| {
+            self.make_branch(from, self.service(name))
+        })
     }
 
     /// The path on which a stream begins that is opened through a connection on the given path.
@@ -67,10 +93,10 @@ impl Engine {
         protocol: &str,
         service: Option<&str>,
     ) -> Option<Use<Path>> {
-        let with_protocol = self.protocol_path(from, protocol)?;
+        let with_protocol = self.protocol_path(FromPath::user(from), protocol)?;
         match service {
             None => Some(with_protocol),
-            Some(service) => self.service_path(&with_protocol, service),
+            Some(service) => self.service_path(FromPath::user(&with_protocol), service),
         }
     }
 

@@ -3,6 +3,7 @@
 use rcmgr_core::{Error, LimitExceeded, Result, ScopeClass, ScopeId};
 
 use super::mover::LeafMover;
+use crate::engine::FromPath;
 use crate::path::PathKind;
 
 /// Moves a connection that the allowlist let in to the standard scopes, because the entry is for
@@ -18,7 +19,7 @@ pub fn leave_allowlist(mover: &mut LeafMover<'_>) -> Result<()> {
     let engine = path.shared_home();
     let opened = engine.opened_path();
     let standard = match path.name_of(ScopeClass::Service) {
-        Some(service) => engine.service_path(&opened, service),
+        Some(service) => engine.service_path(FromPath::user(&opened), service),
         None => Some(opened),
     };
     mover.advance(standard).inspect_err(|why| {

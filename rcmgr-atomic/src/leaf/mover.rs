@@ -6,7 +6,7 @@ use super::move_step::{MoveStep, charge_gained};
 use super::state::Leaf;
 use crate::charge::{OneConnection, SlotCharge, Streams};
 use crate::counters::Slot;
-use crate::engine::Path;
+use crate::engine::{FromPath, Path};
 use crate::lifetime::{Mover, Shared, Use};
 use crate::waiting::{Ticket, WakeLater};
 
@@ -51,12 +51,18 @@ impl<'a> LeafMover<'a> {
         self.path
     }
 
+    /// The same, to look a branch up that the leaf moves to.
+    #[inline]
+    pub fn from(&self) -> FromPath<'a> {
+        FromPath::leaf(self.path, self.mover.tag())
+    }
+
     /// Moves the leaf to the path `next`. `next` is `None` if the leaf was closed while the path
     /// was looked up.
     ///
-    /// The leaf keeps its use of the path that it was on. This costs nothing. Either `next` is a
-    /// branch of that path, or a branch of such a branch, and uses it anyway. Or that path has only
-    /// scopes that are never collected.
+    /// The leaf keeps its use of the path that it was on, unless it handed that over to `next`. This
+    /// costs nothing. Either `next` is a branch of that path, or a branch of such a branch, and uses it
+    /// anyway. Or that path has only scopes that are never collected.
     ///
     /// # Errors
     ///

@@ -26,6 +26,13 @@ pub unsafe trait Retire: Sized {
     /// Both parts are of one value, and the caller uses neither again.
     unsafe fn whole(seen: Self::Seen, tag: u8) -> Self;
 
+    /// The tag of a value whose stage was reached, and whether the value of the stage before ended when
+    /// it was.
+    #[inline]
+    fn reached(tag: u8) -> (u8, bool) {
+        (tag, false)
+    }
+
     /// Ends what the value stands for. Its memory stays.
     ///
     /// # Safety

@@ -7,16 +7,16 @@
 //!
 //! Why it is sound:
 //!
-//! - The word is `[uses: 29][open shards: 7][references: 28]`. Each [`Use`](super::Use) counts as a
-//!   use, unless a shard counts it (`uses.rs`), and each [`Shared`] as a reference, from its birth to its
-//!   drop. Either keeps the value in memory. So a thread that can reach the word finds it above zero. The
-//!   thread that brings it to zero is the last that could reach it, and frees the memory.
-//! - The end of a use does not bring the word to zero. The last use becomes a reference first.
+//! - The word is `[uses: 28][removed: 1][open shards: 7][references: 28]`. Each [`Use`](super::Use) counts
+//!   as a use, unless it is counted elsewhere (`uses.rs`), and each [`Shared`] as a reference, from its
+//!   birth to its drop. Either keeps the value in memory. The thread that ends the last reference when
+//!   there is no use is the last that could reach the word, and frees the memory.
+//! - The end of a use frees nothing. The last use becomes a reference first.
 //!   While that reference keeps the value in memory, [`Collect::unused`](super::Collect::unused) is
 //!   called. Then the reference ends.
 //! - Every step that ends a count releases, and the thread that frees acquires: all accesses come
 //!   before.
-//! - No count overflows. The program aborts at half of the most, as with `Arc`: at 2²⁸ open leaves of
+//! - No count overflows. The program aborts at half of the most, as with `Arc`: at 2²⁷ open leaves of
 //!   one path. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of
 //!   clones has a bound that panics.
 //!
@@ -29,7 +29,7 @@ use std::ops::Deref;
 use std::process;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicU64, Ordering, Pause, allocated};
+use crate::sync::{AtomicU64, Ordering, allocated};
 use crate::words::UsesWord;
 
 /// A reference to a shared value. It keeps the value in memory.
@@ -87,15 +87,6 @@ impl<T> Shared<T> {
         UsesWord(self.word().load(order))
     }
 
-    /// The word after a pause, for a thread that another was faster than. A thread that tries again at
-    /// once takes the cache line away from others that would have succeeded.
-    #[cold]
-    pub(super) fn load_after(&self, pause: &mut Pause) -> UsesWord {
-        pause.longer();
-        // Relaxed: the next step decides.
-        self.load(Ordering::Relaxed)
-    }
-
     /// Whether both refer to the same value.
     #[inline]
     pub fn is(&self, other: &Self) -> bool {
@@ -106,7 +97,7 @@ impl<T> Shared<T> {
     #[inline]
     pub fn is_only(&self) -> bool {
         // Acquire: all accesses by others come before.
-        self.load(Ordering::Acquire).0 == UsesWord::REFERENCE
+        self.load(Ordering::Acquire).is_only_reference()
     }
 
     /// The value, if this is the only reference and there is no use.
@@ -118,26 +109,13 @@ impl<T> Shared<T> {
         // SAFETY: nothing else can reach it while this reference is borrowed.
         Some(unsafe { &mut self.cell.as_mut().value })
     }
-
-    /// Whether there is more than one use.
-    pub fn has_several_uses(&self) -> bool {
-        // Relaxed: a hint.
-        let word = self.load(Ordering::Relaxed);
-        word.uses() + word.shards() > 1
-    }
-
-    /// Whether there is no use.
-    pub fn is_unused(&self) -> bool {
-        // Acquire: pairs with the Release of the last use that ended.
-        self.load(Ordering::Acquire).is_unused()
-    }
 }
 
 /// Aborts the program if a count is half of the most, as `Arc` does. It never gets there, unless millions
 /// of uses are forgotten.
 #[inline]
-pub(super) fn abort_if_nearly_full(word: u64) {
-    if UsesWord(word).is_nearly_full() {
+pub(super) fn abort_if(nearly_full: bool) {
+    if nearly_full {
         process::abort();
     }
 }
@@ -158,7 +136,7 @@ impl<T> Clone for Shared<T> {
         let before = self
             .word()
             .fetch_add(UsesWord::REFERENCE, Ordering::Relaxed);
-        abort_if_nearly_full(before);
+        abort_if(UsesWord(before).has_many_references());
         Self::at(self.cell)
     }
 }
@@ -171,7 +149,7 @@ impl<T> Drop for Shared<T> {
         let is_last = self.is_only() || {
             let step = UsesWord::REFERENCE;
             let before = self.word().fetch_sub(step, Ordering::Release);
-            before == UsesWord::REFERENCE && {
+            UsesWord(before).is_only_reference() && {
                 // Acquire: this reads the thread's own step, which continues the release sequence
                 // of every count that ended before. So all accesses by other threads come before.
                 // (A fence would do the same, but ThreadSanitizer does not see fences.)

@@ -13,6 +13,8 @@
 //! - The thread that closes the word retires the values of the stages that were reached, once.
 //!   Other threads may still read them, so they stay in their slots. When the `Staged` is dropped,
 //!   a closed word says that these values are retired already.
+//! - The tag of a value may say that the value before it ends when its stage is reached. Then the value
+//!   before stays valid for reading as long as this one.
 //!
 //! `loom-tests/tests/staged.rs` has the models: the cells of loom fail if a read overlaps a write.
 #![allow(unsafe_code)]
@@ -86,6 +88,15 @@ impl<T: Retire> Staged<T> {
         &self.slots[stage]
     }
 
+    /// The tag of a stage that was reached, or of one that only the caller can reach; and whether the
+    /// value of the stage ended when the next one was reached.
+    fn tag(&self, at: usize, reached: usize) -> (u8, bool) {
+        // SAFETY: only the holder of the claim writes a tag, before its stage is reached.
+        let read = |at: usize| self.tags[at].with(|tag| unsafe { *tag });
+        let (tag, _) = T::reached(read(at));
+        (tag, at < reached && T::reached(read(at + 1)).1)
+    }
+
     /// Swaps the word for one that differs in memory, if it is still `current`.
     ///
     /// # Errors
@@ -145,18 +156,24 @@ impl<T: Retire> Staged<T> {
 impl<T: Retire> Drop for Staged<T> {
     fn drop(&mut self) {
         let (word, _) = self.load();
-        for (at, (slot, tag)) in self.slots.iter().zip(&self.tags).enumerate() {
+        let reached = word.stage();
+        for at in 0..LeafWord::STAGES {
             // SAFETY: no other thread has access. The value is taken out of its slot.
-            let taken = slot.with_mut(|slot| unsafe { (*slot).take() });
+            let taken = self.slots[at].with_mut(|slot| unsafe { (*slot).take() });
             let Some(seen) = taken else { continue };
-            // SAFETY: as above.
-            let tag = tag.with(|tag| unsafe { *tag });
-            if word.is_closed() && at <= word.stage() {
-                // SAFETY: the thread that closed the word retired this value.
-                drop(unsafe { T::into_retired(seen, tag) });
-            } else {
+            if at > reached {
+                // SAFETY: as above.
+                let tag = self.tags[at].with(|tag| unsafe { *tag });
                 // SAFETY: this value was not retired.
                 drop(unsafe { T::whole(seen, tag) });
+                continue;
+            }
+            match self.tag(at, reached) {
+                (_, true) => {}
+                // SAFETY: the thread that closed the word retired this value.
+                (tag, false) if word.is_closed() => drop(unsafe { T::into_retired(seen, tag) }),
+                // SAFETY: this value was not retired.
+                (tag, false) => drop(unsafe { T::whole(seen, tag) }),
             }
         }
     }
@@ -182,13 +199,18 @@ impl<T: Retire> Closed<'_, T> {
 
 impl<T: Retire> Drop for Closed<'_, T> {
     fn drop(&mut self) {
-        let reached = ..=self.before.stage();
-        for (slot, tag) in self.staged.slots[reached].iter().zip(&self.staged.tags) {
+        let reached = self.before.stage();
+        for at in 0..=reached {
+            let (tag, has_ended) = self.staged.tag(at, reached);
+            if has_ended {
+                continue;
+            }
             // SAFETY: these stages were reached, so the slots and tags are not written again. There is
             // one `Closed` for a word, and `Staged` makes no value whole that is retired here.
-            let tag = tag.with(|tag| unsafe { *tag });
-            // SAFETY: as above.
-            slot.with(|slot| unsafe { (*slot).as_ref().inspect(|seen| T::retire(seen, tag)) });
+            let retire = |slot: *const Option<T::Seen>| unsafe {
+                (*slot).as_ref().inspect(|seen| T::retire(seen, tag));
+            };
+            self.staged.slots[at].with(retire);
         }
     }
 }
@@ -232,6 +254,13 @@ impl<T: Retire> Mover<'_, T> {
         let tag = self.staged.tags[at].with(|tag| unsafe { *tag });
         // SAFETY: `put` took this value apart, and it is out of its slot.
         Some(unsafe { T::whole(seen, tag) })
+    }
+
+    /// The tag of the value of this stage.
+    #[inline]
+    pub fn tag(&self) -> u8 {
+        let (word, _) = self.staged.load();
+        self.staged.tag(word.stage(), word.stage()).0
     }
 
     /// The value that was put for the next stage. The reference stays valid when the word moves on.

@@ -1,4 +1,17 @@
-//! The uses of a shared value: in its word, or in shards of threads.
+//! The uses of a shared value: in its word, in its entry, or in shards of threads.
+//!
+//! A thread that finds a value in a map holds the lock of the entry there. No other thread can begin a use
+//! in the entry meanwhile, so such a use takes no atomic step: a plain store counts it ([`EntryUses`]). Its
+//! end is subtracted from the word as that of any use, and the count in the word wraps around. So the uses
+//! *in the word* are the sum of both counts:
+//!
+//! - A thread reads the word first (Acquire), and then the uses that began in the entry. A use that ended
+//!   in the word began before, and the thread sees that. So the sum is never too high, and it counts each
+//!   use that the thread knows of. It is too low only by uses that begin in the entry at that time.
+//! - So a thread whose own use is not the last by this sum ends it by one compare-and-swap. When no use is
+//!   left, the sum is exact, because all uses ended in the word: the thread that ends the last one knows.
+//! - A value is removed from its entry under the lock, and only if the sum is zero there. Then it is exact.
+//!   The word is marked as removed if it has no zero itself.
 //!
 //! Threads that use one value contend for the word. Where they do, a value with shards of threads (a path
 //! that lends) counts uses in these:
@@ -21,16 +34,25 @@ use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
 use std::process;
 
-use super::retire::Retire;
+use super::entry_uses::EntryUses;
 use super::shard_uses::ShardUses;
-use super::shared::{Shared, abort_if_nearly_full};
+use super::shared::{Shared, abort_if};
 use crate::sync::{Ordering, Pause};
-use crate::words::UsesWord;
+use crate::words::{UseTag, UsesWord};
 
 /// A value that does something when its last use has ended.
 pub trait Collect: Sized {
     /// Called when the last use has ended. Another use may begin and end before this returns.
     fn unused(this: &Shared<Self>);
+
+    /// The uses that began in the entry where the value is found.
+    fn entry_uses(&self) -> &EntryUses;
+
+    /// The value before this one, which is in use while this one is found. Leaves that move from there may
+    /// hand their uses of it over to this one.
+    fn before(&self) -> Option<&Shared<Self>> {
+        None
+    }
 
     /// The uses in the shard of this thread, and the number of the shard, if the value has shards. It has
     /// at most 64, and has them until it is freed.
@@ -48,50 +70,99 @@ pub trait Collect: Sized {
 
 /// A use of a shared value. When the last use ends, [`Collect::unused`] is called.
 pub struct Use<T: Collect> {
-    shared: ManuallyDrop<Shared<T>>,
-    counted: Counting,
+    pub(super) shared: ManuallyDrop<Shared<T>>,
+    pub(super) counted: UseTag,
 }
 
-/// Where a use is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Counting(u8);
-
-impl Counting {
-    /// In the word of the value.
-    const IN_WORD: Self = Self(0);
-
-    fn in_shard(shard: usize) -> Self {
-        Self(shard as u8 + 1)
-    }
-
-    #[inline]
-    fn shard(self) -> Option<usize> {
-        usize::from(self.0).checked_sub(1)
-    }
-}
-
-/// A use that was retired. It keeps the value in memory.
-pub struct Retired<T: Collect> {
-    shared: ManuallyDrop<Shared<T>>,
-    counted: Counting,
+/// The counts of a value, as a thread saw them.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// The word of the value.
+    word: u64,
+    /// The same, with the uses that began in the entry: never too high, and too low only by uses that
+    /// begin there meanwhile.
+    counts: UsesWord,
 }
 
 /// A use is cloned only while there are fewer uses than this.
 const MAX_USES: u64 = UsesWord::MAX_USES / 2;
 
 impl<T: Collect> Shared<T> {
-    /// Adds a use. The caller has a use already, or holds the lock of the entry where the value is
-    /// found.
+    /// The counts. They are exact if there is no use.
+    #[inline]
+    fn seen(&self) -> Seen {
+        // Acquire, and before the uses of the entry are read: see the head of this file.
+        self.seen_with(self.load(Ordering::Acquire).0)
+    }
+
+    #[inline]
+    fn seen_with(&self, word: u64) -> Seen {
+        let counts = UsesWord(word.wrapping_add(self.entry_uses().in_word()));
+        Seen { word, counts }
+    }
+
+    /// The counts after a pause, for a thread that another was faster than. A thread that tries again at
+    /// once takes the cache line away from others that would have succeeded.
+    #[cold]
+    fn seen_after(&self, pause: &mut Pause) -> Seen {
+        pause.longer();
+        self.seen()
+    }
+
+    /// Whether there is more than one use.
+    pub fn has_several_uses(&self) -> bool {
+        let counts = self.seen().counts;
+        counts.uses() + counts.shards() > 1
+    }
+
+    /// How many uses there are, none of them in a shard. `None` if there may be some in shards. The caller
+    /// holds the lock of the entry where the value is found, and has a use.
+    pub(super) fn uses_outside_of_shards(&self) -> Option<u64> {
+        let counts = self.seen().counts;
+        (counts.shards() == 0).then(|| counts.uses())
+    }
+
+    /// Whether there is no use: then it gets none again. The caller holds the lock of the entry where the
+    /// value is found, and removes it from there.
+    pub fn end_if_unused(&self) -> bool {
+        let Seen { word, counts } = self.seen();
+        // If the word alone says so, it needs no mark.
+        if counts.is_unused() && counts.0 != word {
+            // Relaxed: the value stays in memory, and nothing is published.
+            self.word()
+                .fetch_or(UsesWord::REMOVED_BIT, Ordering::Relaxed);
+        }
+        counts.is_unused()
+    }
+
+    /// Adds a use. The caller has a use already.
     #[inline]
     pub fn join(&self) -> Use<T> {
-        if let Some(joined) = self.join_in_open_shard() {
-            return joined;
-        }
+        self.join_in_open_shard()
+            .unwrap_or_else(|| self.join_in_word())
+    }
+
+    #[inline]
+    fn join_in_word(&self) -> Use<T> {
         // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
         // ended sees all actions under that one. Nothing is published by this step.
         let before = self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
-        abort_if_nearly_full(before);
-        self.use_of(Counting::IN_WORD)
+        abort_if(self.seen_with(before).counts.has_many_uses());
+        self.use_of(UseTag::IN_WORD)
+    }
+
+    /// Adds a use. The caller holds the lock of the entry where the value is found.
+    #[inline]
+    pub fn join_in_entry(&self) -> Use<T> {
+        let counts = self.seen().counts;
+        if counts.shards() > 0
+            && let Some(joined) = self.join_in_shard()
+        {
+            return joined;
+        }
+        abort_if(counts.has_many_uses());
+        self.entry_uses().add();
+        self.use_of(UseTag::IN_WORD)
     }
 
     /// Adds a use, unless there is none: for a caller that only knows that there was one a moment
@@ -116,25 +187,25 @@ impl<T: Collect> Shared<T> {
         }
     }
 
+    /// The same, counted in the word: for a value that keeps the use for as long as it is found.
     #[inline]
-    fn try_join_in_word(&self) -> Option<Use<T>> {
-        let mut word = self.load(Ordering::Relaxed);
+    pub fn try_join_in_word(&self) -> Option<Use<T>> {
+        let mut seen = self.seen();
         let mut contention = Pause::new();
-        while !word.is_unused() {
+        while !seen.counts.is_unused() {
             // Acquire on success: as in `join`. It fails when there is no use, so a value that was
             // removed from its map never has a use again.
-            match self.word().compare_exchange_weak(
-                word.0,
-                word.0 + UsesWord::USE,
+            let step = self.word().compare_exchange_weak(
+                seen.word,
+                seen.word.wrapping_add(UsesWord::USE),
                 Ordering::Acquire,
                 Ordering::Relaxed,
-            ) {
-                Ok(before) => {
-                    abort_if_nearly_full(before);
-                    return Some(self.use_of(Counting::IN_WORD));
-                }
-                Err(_) => word = self.load_after(&mut contention),
+            );
+            if step.is_ok() {
+                abort_if(seen.counts.has_many_uses());
+                return Some(self.use_of(UseTag::IN_WORD));
             }
+            seen = self.seen_after(&mut contention);
         }
         None
     }
@@ -144,31 +215,29 @@ impl<T: Collect> Shared<T> {
     #[inline(never)]
     fn join_in_shard(&self) -> Option<Use<T>> {
         let (number, shard) = self.shard_of_this_thread()?;
-        shard
-            .join()
-            .then(|| self.use_of(Counting::in_shard(number)))
+        shard.join().then(|| self.use_of(UseTag::in_shard(number)))
     }
 
     #[inline]
-    fn use_of(&self, counted: Counting) -> Use<T> {
+    fn use_of(&self, counted: UseTag) -> Use<T> {
         Use {
             shared: ManuallyDrop::new(Self::at(self.cell)),
             counted,
         }
     }
 
-    /// Turns a count of a use or an open shard into one of a reference. Returns the word before.
+    /// Turns a count of a use or an open shard into one of a reference. Returns the counts before.
     fn turn_into_reference(&self, count: u64) -> UsesWord {
-        // One step does both: a use less, and a reference more. So the word never passes zero.
+        // One step does both: a use less, and a reference more. So the value stays in memory.
         let step = count - UsesWord::REFERENCE;
         // AcqRel: all actions under a use come before the last use removes the value from its map.
         let before = self.word().fetch_sub(step, Ordering::AcqRel);
-        abort_if_nearly_full(before);
-        UsesWord(before)
+        abort_if(UsesWord(before).has_many_references());
+        self.seen_with(before).counts
     }
 
     /// Ends the count of a use in the word, which becomes a reference.
-    fn end_use(&self) {
+    pub(super) fn end_use(&self) {
         let before = self.turn_into_reference(UsesWord::USE);
         if before.uses() > 1 {
             return;
@@ -194,7 +263,7 @@ impl<T: Collect> Shared<T> {
     }
 
     /// The same, where the hold stays.
-    fn end_closed_shard(&self) {
+    pub(super) fn end_closed_shard(&self) {
         let before = self.turn_into_reference(UsesWord::SHARD);
         if before.uses() == 0 && before.shards() == 1 {
             T::unused(self);
@@ -203,14 +272,14 @@ impl<T: Collect> Shared<T> {
 
     /// The shard that a use is counted in. `None` if it is counted in the word.
     #[inline]
-    fn shard_counting(&self, counted: Counting) -> Option<&ShardUses> {
+    pub(super) fn shard_counting(&self, counted: UseTag) -> Option<&ShardUses> {
         let number = counted.shard()?;
         // A value keeps its shards.
         Some(self.shard(number).unwrap_or_else(|| process::abort()))
     }
 
     /// Ends a hold in a shard.
-    fn release_in(&self, shard: &ShardUses) {
+    pub(super) fn release_in(&self, shard: &ShardUses) {
         if shard.release() {
             // The shard is closed and holds nothing: its reference in the word ends, too.
             drop(Self::at(self.cell));
@@ -226,14 +295,14 @@ impl<T: Collect> Use<T> {
         let Some((_, shard)) = self.shard_of_this_thread() else {
             return;
         };
-        if self.counted != Counting::IN_WORD || !shard.is_free() {
+        if self.counted.alone() != UseTag::IN_WORD || !shard.is_free() {
             return;
         }
         // With no other use in the word, the end of this one would drain the shard at once.
-        // Relaxed, here and below: a hint; and this use stays in the word meanwhile.
-        if self.load(Ordering::Relaxed).uses() < 2 {
+        if self.seen().counts.uses() < 2 {
             return;
         }
+        // Relaxed, here and below: a hint; and this use stays in the word meanwhile.
         self.word().fetch_add(UsesWord::SHARD, Ordering::Relaxed);
         if !shard.open() {
             self.word().fetch_sub(UsesWord::SHARD, Ordering::Relaxed);
@@ -241,34 +310,62 @@ impl<T: Collect> Use<T> {
     }
 
     fn drop_in_word(&self) {
-        // 1. While there are other uses, the word stays above zero: one step ends this one.
-        let mut word = self.load(Ordering::Relaxed);
+        // 1. While there are other uses, one step ends this one.
+        let mut seen = self.seen();
         // If other threads use shards, this one should not write to the line of the word, either.
-        if word.shards() > 0 {
+        if seen.counts.shards() > 0 {
             self.open_shard();
-            word = self.load(Ordering::Relaxed);
+            seen = self.seen();
         }
         let mut contention = Pause::new();
-        while word.uses() > 1 {
+        while seen.counts.uses() > 1 {
             // Release: all actions under this use come before the last use removes the value from
             // its map.
-            match self.word().compare_exchange_weak(
-                word.0,
-                word.0 - UsesWord::USE,
+            let step = self.word().compare_exchange_weak(
+                seen.word,
+                seen.word.wrapping_sub(UsesWord::USE),
                 Ordering::Release,
                 Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(_) => {
-                    self.open_shard();
-                    word = self.load_after(&mut contention);
-                }
+            );
+            if step.is_ok() {
+                return;
             }
+            self.open_shard();
+            seen = self.seen_after(&mut contention);
         }
         // 2. This looks like the last use. It becomes a reference, which keeps the value in memory
         //    until the end of this function. (Another use may have begun since step 1.)
         self.end_use();
         drop(Shared::at(self.cell));
+    }
+
+    /// Whether it is counted in the word of its value.
+    pub fn is_in_word(&self) -> bool {
+        Self::may_be_handed_over(self.counted.0)
+    }
+
+    /// Whether a use with this tag may be handed over: it is counted in the word of its value.
+    pub fn may_be_handed_over(tag: u8) -> bool {
+        UseTag(tag).alone() == UseTag::IN_WORD
+    }
+
+    /// Ends the use before its leaf got there: the leaf keeps its use of the value before, which counts
+    /// again.
+    #[cold]
+    fn drop_with_handed_over(&self) {
+        // While this use lasts, so does one of the value before.
+        if let Some(before) = self.before() {
+            mem::forget(before.join_in_word());
+        }
+        self.drop_alone();
+    }
+
+    #[inline]
+    fn drop_alone(&self) {
+        match self.counted.alone() {
+            UseTag::IN_WORD => self.drop_in_word(),
+            _ => self.drop_in_shard(),
+        }
     }
 
     #[inline(never)]
@@ -283,59 +380,14 @@ impl<T: Collect> Use<T> {
     }
 }
 
-// SAFETY: a retired use is counted as a reference, or as a hold in its shard. Either keeps the value in
-// memory.
-unsafe impl<T: Collect> Retire for Use<T> {
-    type Seen = ManuallyDrop<Shared<T>>;
-    type Retired = Retired<T>;
-
-    #[inline]
-    fn split(self) -> (Self::Seen, u8) {
-        let parts = (ManuallyDrop::new(Shared::at(self.cell)), self.counted.0);
-        mem::forget(self);
-        parts
-    }
-
-    #[inline]
-    unsafe fn whole(shared: Self::Seen, tag: u8) -> Self {
-        let counted = Counting(tag);
-        Self { shared, counted }
-    }
-
-    unsafe fn retire(shared: &Self::Seen, tag: u8) {
-        match shared.shard_counting(Counting(tag)) {
-            None => shared.end_use(),
-            Some(shard) => {
-                if shard.retire() {
-                    shared.end_closed_shard();
-                }
-            }
-        }
-    }
-
-    unsafe fn into_retired(shared: Self::Seen, tag: u8) -> Retired<T> {
-        let counted = Counting(tag);
-        Retired { shared, counted }
-    }
-}
-
-impl<T: Collect> Drop for Retired<T> {
-    fn drop(&mut self) {
-        match self.shared.shard_counting(self.counted) {
-            None => drop(Shared::at(self.shared.cell)),
-            Some(shard) => self.shared.release_in(shard),
-        }
-    }
-}
-
 impl<T: Collect> Clone for Use<T> {
     /// # Panics
     ///
     /// If there are [`MAX_USES`] uses.
     fn clone(&self) -> Self {
-        // Relaxed: the check may be late by one use for each thread that clones now. The bound is
-        // half of what the word can count, so an overflow would need 2³¹ threads.
-        let uses = self.load(Ordering::Relaxed).uses();
+        // The check may be late by one use for each thread that clones now. The bound is half of what the
+        // word can count, so an overflow would need 2³¹ threads.
+        let uses = self.seen().counts.uses();
         assert!(
             uses < MAX_USES,
             "{uses} uses, most of them forgotten clones"
@@ -356,10 +408,10 @@ impl<T: Collect> Deref for Use<T> {
 impl<T: Collect> Drop for Use<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.counted == Counting::IN_WORD {
-            self.drop_in_word();
+        if self.counted.has_handed_over() {
+            self.drop_with_handed_over();
         } else {
-            self.drop_in_shard();
+            self.drop_alone();
         }
     }
 }
@@ -370,15 +422,19 @@ mod tests {
 
     use super::*;
 
-    struct Value;
+    struct Value(EntryUses);
 
     impl Collect for Value {
         fn unused(_: &Shared<Self>) {}
+
+        fn entry_uses(&self) -> &EntryUses {
+            &self.0
+        }
     }
 
     #[test]
     fn forgotten_clones_never_overflow_the_count_of_uses() {
-        let user = Shared::new(Value).join();
+        let user = Shared::new(Value(EntryUses::new())).join();
         let forgotten = UsesWord::USE * (MAX_USES - 2);
         user.word().fetch_add(forgotten, Ordering::Relaxed);
         let last = user.clone();

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::hot_branches::HotBranches;
-use crate::lifetime::{Collect, Shared, Use};
+use crate::lifetime::{Collect, HandedOver, Shared, Use};
 use crate::sync::Guarded;
 
 /// The links of one path to others.
@@ -22,7 +22,13 @@ struct Linked<P: Collect> {
 }
 
 /// By protocol or service. A remote chooses the names, so the hasher is seeded.
-type Branches<P> = HashMap<Arc<str>, Shared<P>, ahash::RandomState>;
+type Branches<P> = HashMap<Arc<str>, Branch<P>, ahash::RandomState>;
+
+struct Branch<P: Collect> {
+    path: Shared<P>,
+    /// The uses of the path that it is a branch of.
+    handed_over: HandedOver,
+}
 
 /// A map of branches below this length is not shrunk.
 const SMALL: usize = 32;
@@ -40,9 +46,12 @@ impl<P: Collect> Links<P> {
 
     /// The branch of this name, with the caller as a user. If it is absent, `make` makes it, with
     /// the name that it gives. Meanwhile no branch is added or removed.
+    ///
+    /// If `leaves`, the caller moves to the branch, and may hand a use of the path of these links over.
     pub fn branch_or_insert(
         &self,
         name: &str,
+        leaves: bool,
         make: impl Fn() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
         // 1. Other threads look it up, too: take no lock.
@@ -51,7 +60,7 @@ impl<P: Collect> Links<P> {
         }
         // 2. Look it up in the map. (`make` is called once at most, and passed by reference: moving what it
         //    captures would wait until that is written.)
-        let find = |linked: &mut Linked<P>| linked.branch_or_insert(name, &make);
+        let find = |linked: &mut Linked<P>| linked.branch_or_insert(name, leaves, &make);
         if let Some(found) = self.linked.try_with(find) {
             return found;
         }
@@ -67,7 +76,7 @@ impl<P: Collect> Links<P> {
     fn add_hot(&self, linked: &Linked<P>, name: &str) {
         let branches = linked.branches.as_ref();
         if let Some((name, branch)) = branches.and_then(|branches| branches.get_key_value(name)) {
-            self.hot.add(name, branch);
+            self.hot.add(name, &branch.path);
         }
     }
 
@@ -78,10 +87,14 @@ impl<P: Collect> Links<P> {
             let map = branches.as_mut()?;
             // Another thread may have found it since, or removed it, or even made another of this
             // name.
-            let is_unused = |found: &Shared<P>| found.is(branch) && branch.is_unused();
+            let is_unused = |found: &Branch<P>| found.path.is(branch) && branch.end_if_unused();
             let removed = if map.get(name).is_some_and(is_unused) {
                 self.hot.remove(branch);
-                map.remove(name)
+                let mut removed = map.remove(name);
+                removed
+                    .iter_mut()
+                    .for_each(|Branch { handed_over, .. }| handed_over.end_all(branch));
+                removed
             } else {
                 None
             };
@@ -114,14 +127,20 @@ impl<P: Collect> Linked<P> {
     fn branch_or_insert(
         &mut self,
         name: &str,
+        leaves: bool,
         make: &impl Fn() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
-        let branches = self.branches.as_ref();
-        if let Some(found) = branches.and_then(|branches| branches.get(name)) {
-            return Some(found.join());
+        let branches = self.branches.as_mut();
+        if let Some(found) = branches.and_then(|branches| branches.get_mut(name)) {
+            let user = found.path.join_in_entry();
+            return Some(match leaves {
+                true => found.handed_over.hand_over(user),
+                false => user,
+            });
         }
-        let (name, branch) = make()?;
-        let user = branch.join();
+        let (name, path) = make()?;
+        let (user, handed_over) = (path.join(), HandedOver::none());
+        let branch = Branch { path, handed_over };
         self.branches.get_or_insert_default().insert(name, branch);
         Some(user)
     }

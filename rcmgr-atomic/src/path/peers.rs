@@ -44,9 +44,11 @@ impl<H: Home> Peer<H> {
         &self.node
     }
 
-    /// The path of this kind, with the caller as a user, if there is one.
+    /// The path of this kind, with the caller as a user, if there is one. The caller holds the lock of the
+    /// entry.
     pub fn join_path(&self, kind: PathKind) -> Option<Use<Path<H>>> {
-        self.paths[kind as usize].as_ref().map(|path| path.join())
+        let path = self.paths[kind as usize].as_ref();
+        path.map(|path| path.join_in_entry())
     }
 
     /// The path of this kind, made if absent, with the caller as a user.
@@ -60,7 +62,7 @@ impl<H: Home> Peer<H> {
             node.users().add();
             Shared::new(make(node))
         });
-        path.join()
+        path.join_in_entry()
     }
 }
 
@@ -113,7 +115,7 @@ impl<H: Home> Peers<H> {
             let path_of_kind = &mut peer.paths[path.kind() as usize];
             // Meanwhile another thread may have found the path again, removed it, or even made
             // another in its place.
-            let is_unused = |found: &Shared<Path<H>>| found.is(path) && path.is_unused();
+            let is_unused = |found: &Shared<Path<H>>| found.is(path) && path.end_if_unused();
             path_of_kind.take_if(|found| is_unused(found)).is_some()
         });
         removed == Some(true)

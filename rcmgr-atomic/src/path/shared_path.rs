@@ -20,7 +20,7 @@ use super::lend_state::LendState;
 use super::links::Links;
 use crate::charge::{Charge, Memory, cancel_all};
 use crate::counters::{Kind, Slot};
-use crate::lifetime::{Collect, ShardUses, Shared, Use};
+use crate::lifetime::{Collect, EntryUses, ShardUses, Shared, Use};
 use crate::limits::LimitsVersion;
 use crate::node::{Node, Nodes, is_collected, is_transient, rank};
 use crate::sync::{OnceBox, SetOnce};
@@ -55,6 +55,7 @@ pub struct Path<H: Home> {
     /// For a path of connections to a peer: the path on which streams begin that are opened through
     /// them.
     streams: SetOnce<Shared<Self>>,
+    entry_uses: EntryUses,
     links: Links<Self>,
     lend_state: LendState,
     /// Made when the path begins to lend.
@@ -83,6 +84,7 @@ impl<H: Home> Path<H> {
             home,
             from: None,
             streams: SetOnce::new(),
+            entry_uses: EntryUses::new(),
             links: Links::new(),
             lend_state,
             credit: OnceBox::new(),
@@ -106,6 +108,7 @@ impl<H: Home> Path<H> {
     /// The path `from` with a protocol or service, `node`, and the share of the peer in it. It is a
     /// user of both nodes already.
     pub fn branch_of(from: Use<Self>, node: &Node, nodes: Nodes, lend_state: LendState) -> Self {
+        debug_assert!(from.is_in_word(), "leaves hand over uses in the word");
         let path = Self {
             named: Some(node.class()),
             from: Some((*from).clone()),
@@ -419,16 +422,19 @@ impl<H: Home> Path<H> {
 impl<H: Home> Shared<Path<H>> {
     /// The branch with a protocol or service of this name, made if absent. `None` if it is absent
     /// and this path has no use.
+    ///
+    /// If `leaves`, the caller may hand a use of this path over to the branch.
     #[inline(always)]
     pub fn branch(
         &self,
         name: &str,
+        leaves: bool,
         make: impl Fn(Use<Path<H>>) -> Path<H>,
     ) -> Option<Use<Path<H>>> {
-        self.links.branch_or_insert(name, || {
+        self.links.branch_or_insert(name, leaves, || {
             // Only a path in use may grow a branch, which is a user of it. So a collected path
             // never has a branch again.
-            let branch = Shared::new(make(self.try_join()?));
+            let branch = Shared::new(make(self.try_join_in_word()?));
             let name = branch.name().map_or_else(|| name.into(), Arc::clone);
             Some((name, branch))
         })
@@ -445,6 +451,15 @@ impl<H: Home> Shared<Path<H>> {
 impl<H: Home> Collect for Path<H> {
     fn unused(this: &Shared<Self>) {
         H::path_unused(this);
+    }
+
+    #[inline]
+    fn entry_uses(&self) -> &EntryUses {
+        &self.entry_uses
+    }
+
+    fn before(&self) -> Option<&Shared<Self>> {
+        self.from()
     }
 
     #[inline]

@@ -2,15 +2,19 @@
 
 use super::field::Field;
 
-/// The counts of a shared value: `[uses: 29][open shards: 7][references: 28]`. Threads may count uses in
-/// shards; each shard with uses counts here once.
+/// The counts of a shared value: `[uses: 28][removed: 1][open shards: 7][references: 28]`. Threads may
+/// count uses in shards; each shard with uses counts here once.
+///
+/// Uses that begin under a lock are counted apart, and end here. So the count of uses wraps around: only
+/// the sum of both means something. It is the highest field, so that no other one changes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsesWord(pub u64);
 
 impl UsesWord {
     const REFERENCES: Field = Field::right_of_all(28);
     const SHARDS: Field = Self::REFERENCES.left_of(7);
-    const USES: Field = Self::SHARDS.left_of(29);
+    const REMOVED: Field = Self::SHARDS.left_of(1);
+    const USES: Field = Self::REMOVED.left_of(28);
 
     /// One reference.
     pub const REFERENCE: u64 = Self::REFERENCES.of(1) as u64;
@@ -18,6 +22,8 @@ impl UsesWord {
     pub const SHARD: u64 = Self::SHARDS.of(1) as u64;
     /// One use, apart from those in shards.
     pub const USE: u64 = Self::USES.of(1) as u64;
+    /// The bit that says that the value has no use and gets none again.
+    pub const REMOVED_BIT: u64 = Self::REMOVED.of(1) as u64;
 
     /// The largest number of uses that the word can count.
     pub const MAX_USES: u64 = Self::USES.max();
@@ -37,15 +43,37 @@ impl UsesWord {
     /// Whether there is no use.
     #[inline]
     pub fn is_unused(self) -> bool {
-        self.0 < Self::SHARD
+        const COUNTS: u64 = !UsesWord::REFERENCES.of(UsesWord::REFERENCES.max()) as u64;
+        self.0 & COUNTS & !Self::REMOVED_BIT == 0
     }
 
-    /// Whether a count is so large that the next ones might overflow, if that many threads counted at
+    /// Whether one reference is all that is left.
+    #[inline]
+    pub fn is_only_reference(self) -> bool {
+        self.0 == Self::REFERENCE || self.is_removed() && self.references() == 1
+    }
+
+    #[inline]
+    fn is_removed(self) -> bool {
+        self.0 & Self::REMOVED_BIT != 0
+    }
+
+    #[inline]
+    fn references(self) -> u64 {
+        Self::REFERENCES.get(self.0.into())
+    }
+
+    /// Whether there are so many uses that the next ones might overflow, if that many threads counted at
     /// once.
     #[inline]
-    pub fn is_nearly_full(self) -> bool {
-        const HIGHEST: u64 = 1 << (UsesWord::USES.end() - 1) | 1 << (UsesWord::SHARDS.at - 1);
-        self.0 & HIGHEST != 0
+    pub fn has_many_uses(self) -> bool {
+        self.uses() > Self::USES.max() / 2
+    }
+
+    /// The same for references.
+    #[inline]
+    pub fn has_many_references(self) -> bool {
+        self.references() > Self::REFERENCES.max() / 2
     }
 }
 
@@ -56,16 +84,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_nearly_full_when_a_count_is_half_of_the_most() {
+    fn a_count_is_high_from_half_of_the_most() {
         let half = UsesWord::USE * (UsesWord::MAX_USES / 2);
-        assert!(!UsesWord(half).is_nearly_full());
-        assert!(UsesWord(half + UsesWord::USE).is_nearly_full());
+        assert!(!UsesWord(half).has_many_uses());
+        assert!(UsesWord(half + UsesWord::USE).has_many_uses());
         let half = UsesWord::REFERENCE * (UsesWord::REFERENCES.max() / 2);
-        assert!(!UsesWord(half).is_nearly_full());
-        assert!(UsesWord(half + UsesWord::REFERENCE).is_nearly_full());
+        assert!(!UsesWord(half).has_many_references());
+        assert!(UsesWord(half + UsesWord::REFERENCE).has_many_references());
         let most = UsesWord::SHARDS.max();
         let shards = UsesWord(UsesWord::SHARD * most);
-        assert!(!shards.is_nearly_full() && !shards.is_unused());
+        assert!(!shards.has_many_uses() && !shards.is_unused());
         assert_eq!((shards.uses(), shards.shards()), (0, most));
+    }
+
+    #[test]
+    fn a_use_that_began_elsewhere_ends_in_the_word_without_a_change_of_other_counts() {
+        let one = UsesWord(UsesWord::REFERENCE);
+        let ended = UsesWord(one.0.wrapping_sub(UsesWord::USE));
+        assert_eq!((ended.references(), ended.shards()), (1, 0));
+        assert_eq!(ended.0.wrapping_add(UsesWord::USE), one.0);
+        assert!(!ended.is_removed() && !ended.is_only_reference());
+        let removed = UsesWord(ended.0 | UsesWord::REMOVED_BIT);
+        assert!(removed.is_only_reference());
+        assert!(UsesWord(one.0 | UsesWord::REMOVED_BIT).is_unused());
     }
 }

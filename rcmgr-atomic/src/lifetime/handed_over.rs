@@ -1,0 +1,79 @@
+//! The uses of a value that leaves handed over to the next one.
+//!
+//! A leaf that moves from one path to a branch of it finds that under the lock of the branches. The branch
+//! has a use of that path, in the word, for as long as it is found. So the leaf need not end its own use by
+//! an atomic step. It hands that over to the branch, where a plain number under the same lock counts
+//! those. Many of them end together, and the others when the branch is removed.
+//!
+//! The use of the branch remembers that the other one was handed over. If it ends before the leaf got to
+//! the branch, a use is given back. `loom-tests/tests/shared.rs` has the models.
+
+use std::mem;
+
+use super::retire::Retire;
+use super::shared::Shared;
+use super::uses::{Collect, Use};
+use crate::sync::{IS_MODEL, Ordering};
+use crate::words::{UseTag, UsesWord};
+
+/// How many uses of the value before were handed over to a value. It lies in the entry where that is
+/// found, behind its lock. That value has a use of the one before in the word. So these uses are not the
+/// last ones there.
+#[derive(Debug, Default)]
+pub struct HandedOver(u32);
+
+/// Each time as many were handed over, those end that may. (Models have few.)
+const MANY: u32 = if IS_MODEL { 1 } else { 64 };
+
+/// No more are handed over.
+const MOST: u32 = 1_000_000;
+
+impl HandedOver {
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
+    /// Hands a use of the value before over, that of a leaf which moves on to `next`, if it gets there.
+    #[inline]
+    pub fn hand_over<T: Collect>(&mut self, next: Use<T>) -> Use<T> {
+        if self.0 == MOST {
+            return next;
+        }
+        self.0 += 1;
+        if self.0.is_multiple_of(MANY) {
+            self.end_many(&next);
+        }
+        let (shared, tag) = next.split();
+        let counted = UseTag(tag).with_handed_over();
+        Use { shared, counted }
+    }
+
+    /// Ends those of leaves that have got to `next`. A leaf that has not may still end its own use, and
+    /// then have it given back. But it has a use of `next`: no more than these are left out.
+    #[cold]
+    fn end_many<T: Collect>(&mut self, next: &Shared<T>) {
+        let Some(uses) = next.uses_outside_of_shards() else {
+            return;
+        };
+        let left_out = u64::from(self.0).min(uses) as u32;
+        let ended = self.0 - left_out;
+        self.0 = left_out;
+        end(ended, next);
+    }
+
+    /// Ends those that were handed over to this value, which is removed: it has no use.
+    pub fn end_all<T: Collect>(&mut self, value: &Shared<T>) {
+        end(mem::take(&mut self.0), value);
+    }
+}
+
+/// Ends so many uses of the value before.
+fn end<T: Collect>(uses: u32, value: &Shared<T>) {
+    let uses = UsesWord::USE * u64::from(uses);
+    if let Some(before) = value.before()
+        && uses > 0
+    {
+        // Release: as the end of any use.
+        before.word().fetch_sub(uses, Ordering::Release);
+    }
+}
