@@ -36,6 +36,12 @@ impl<S: SlotCharge> WholeLeaf<S> {
         self.slot_taken && self.memory == 0
     }
 
+    /// Whether the leaf holds no memory, and credit has not paid for its slot.
+    #[inline]
+    pub fn is_slot_only(self) -> bool {
+        !self.slot_taken && self.all_memory() == 0
+    }
+
     /// All memory of the leaf, in bytes.
     pub fn all_memory(self) -> u64 {
         self.memory + self.memory_taken

@@ -148,7 +148,7 @@ impl<H: Home> Lending<H> {
                     // credit, and that may have been the peak.
                     path.iter()
                         .for_each(|node| node.release(kind, word.amount()));
-                    path.made_room(kind.resources());
+                    path.made_room(|| kind.resources());
                 }
                 if word.capacity() > 0 {
                     lower_credit_bounds(path.iter(), kind, word.capacity());

@@ -78,16 +78,16 @@ impl<H: Home> Path<H> {
             Some(lost) => release(lost),
             None => self.without(next).for_each(release),
         }
-        let resources = slot.map_or(Resources::MEMORY, |slot| {
-            slot.limits().union(Resources::MEMORY)
+        self.made_room(|| {
+            let slot = slot.map(Slot::limits);
+            slot.map_or(Resources::MEMORY, |slot| slot.union(Resources::MEMORY))
         });
-        self.made_room(resources);
     }
 
     /// The first node of this path, if it is the only one that `other` lacks, and `other` has another one
     /// in its place. So a connection that learns its peer leaves transient for that.
     #[inline]
-    fn only_difference(&self, other: &Self) -> Option<&Node> {
+    pub fn only_difference(&self, other: &Self) -> Option<&Node> {
         let (mine, in_common) = self.nodes().split_first()?;
         let (others, rest_of_other) = other.nodes().split_first()?;
         let has_same_rest = in_common.len() == rest_of_other.len()

@@ -380,7 +380,7 @@ impl<H: Home> Path<H> {
         if !stock.is_some_and(|(stock, word)| stock.put_into(word, amount)) {
             before_nodes();
             self.iter().for_each(|node| node.release(kind, amount));
-            self.made_room(kind.resources());
+            self.made_room(|| kind.resources());
         }
     }
 
@@ -391,7 +391,7 @@ impl<H: Home> Path<H> {
             Some(kind) => self.release(kind, 1, || {}),
             None => {
                 self.iter().for_each(|node| node.release_slot(slot));
-                self.made_room(slot.limits());
+                self.made_room(|| slot.limits());
             }
         }
         if memory > 0 {
@@ -401,8 +401,11 @@ impl<H: Home> Path<H> {
 
     /// Called after the nodes got something back: wakes requests that wait for it.
     #[inline]
-    pub fn made_room(&self, resources: Resources) {
-        self.home.waiters().released(self.iter(), resources);
+    pub fn made_room(&self, resources: impl FnOnce() -> Resources) {
+        let waiters = self.home.waiters();
+        if waiters.any() {
+            waiters.wake_first(self.iter(), resources());
+        }
     }
 
     pub fn lend_state(&self) -> &LendState {

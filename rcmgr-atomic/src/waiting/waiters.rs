@@ -95,9 +95,10 @@ impl Waiters {
         }
     }
 
+    /// The same, for a caller that knows that a request waits.
     #[cold]
     #[inline(never)]
-    fn wake_first<'a>(&self, nodes: impl Iterator<Item = &'a Node>, resources: Resources) {
+    pub fn wake_first<'a>(&self, nodes: impl Iterator<Item = &'a Node>, resources: Resources) {
         for node in nodes {
             let waited_for = node.waited().resources().intersection(resources);
             for resource in waited_for.iter() {
