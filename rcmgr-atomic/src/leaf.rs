@@ -19,6 +19,7 @@
 
 mod allowlist;
 mod evaluated;
+mod exchange;
 mod holder;
 mod move_step;
 mod mover;

@@ -26,4 +26,4 @@ pub use span::SpanWord;
 pub use stock::{StockState, StockWord};
 pub use streams::StreamsWord;
 pub use use_tag::UseTag;
-pub use uses::UsesWord;
+pub use uses::{EntryState, UsesWord};

@@ -181,6 +181,7 @@ impl PeerId {
     }
 
     /// The bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -364,8 +365,10 @@ impl fmt::Debug for PeerId {
 }
 
 impl PartialEq for PeerId {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        // The bytes after `len` are zero. Comparing an array of a known length takes no call.
+        self.len == other.len && self.bytes == other.bytes
     }
 }
 
@@ -384,6 +387,7 @@ impl Ord for PeerId {
 }
 
 impl Hash for PeerId {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
     }

@@ -47,7 +47,7 @@ impl KeptScopes {
     ///
     /// # Panics
     ///
-    /// If 2³¹ of them were forgotten (`mem::forget`) on this path.
+    /// If 2²⁶ of them were forgotten (`mem::forget`) on this path.
     pub(super) fn of(path: &Shared<Path>) -> Option<Self> {
         // Nothing in memory belongs to this value, and anyone may forget it. So it is a clone: the
         // number of clones is bounded.

@@ -180,7 +180,7 @@ impl Stream {
     ///
     /// # Panics
     ///
-    /// If 2³¹ results for the same scopes were forgotten (`mem::forget`).
+    /// If 2²⁶ results for the same scopes were forgotten (`mem::forget`).
     pub fn keep_scopes(&self) -> Result<KeptScopes> {
         let kept = match self.leaf.is_closed() {
             true => None,

@@ -36,10 +36,14 @@ impl<S: SlotCharge> WholeLeaf<S> {
         self.slot_taken && self.memory == 0
     }
 
-    /// Whether the leaf holds no memory, and credit has not paid for its slot.
-    #[inline]
-    pub fn is_slot_only(self) -> bool {
-        !self.slot_taken && self.all_memory() == 0
+    /// A leaf without memory, whose slot credit has not paid for.
+    pub fn slot_only(slot: S) -> Self {
+        Self {
+            slot,
+            slot_taken: false,
+            memory: 0,
+            memory_taken: 0,
+        }
     }
 
     /// All memory of the leaf, in bytes.

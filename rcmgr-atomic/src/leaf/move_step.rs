@@ -8,14 +8,12 @@
 //! charged on all nodes of a path, also on those that both paths have. So all nodes of the old path,
 //! not only the lost ones, get back at the end what credit paid for.
 
-use std::iter;
-
 use rcmgr_core::{Priority, Result};
 
 use super::state::Leaf;
-use crate::charge::{Charge, Contention, Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
+use crate::charge::{Contention, Memory, Refused, SlotCharge, WholeLeaf, cancel_all};
 use crate::counters::{Kind, Slot};
-use crate::engine::{Engine, Granted, Operation, Path, Record};
+use crate::engine::{Granted, Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
 use crate::node::Node;
@@ -55,39 +53,8 @@ pub fn charge_gained<S: SlotCharge>(
     if whole.is_taken() && versions.is_current(version) {
         return Ok(whole);
     }
-    // 2. Most connections learn their peer before they hold memory: one node is charged with a slot.
-    if whole.is_slot_only()
-        && let Some(gained) = next.only_difference(path)
-        && charge_one(path.home(), gained, version, whole)
-    {
-        return Ok(whole);
-    }
-    // 3. Charge the rest.
+    // 2. Charge the rest.
     charge_rest(leaf, path, next, version, whole)
-}
-
-/// Charges the only node that a leaf gains, where nothing else is to be done. Returns whether it did.
-#[inline(never)]
-fn charge_one<S: SlotCharge>(
-    engine: &Engine,
-    node: &Node,
-    version: LimitsVersion,
-    whole: WholeLeaf<S>,
-) -> bool {
-    if engine.is_observed() || engine.waiters().any() {
-        return false;
-    }
-    let Ok(seen) = whole.check(node, version) else {
-        return false;
-    };
-    if !whole.commit(node, seen) {
-        return false;
-    }
-    let is_current = engine.versions().is_current(version);
-    if !is_current {
-        cancel_all(iter::once(node), whole, engine.waiters());
-    }
-    is_current
 }
 
 /// Pays for a leaf with credit of the next path, as far as there is some that is valid under `version`.

@@ -12,10 +12,10 @@ use crate::waiting::{Ticket, WakeLater};
 
 /// The right to move a leaf to other paths.
 pub struct LeafMover<'a> {
-    leaf: &'a Leaf,
+    pub(super) leaf: &'a Leaf,
     /// The path that the leaf is on. It stays there until this mover moves it.
-    path: &'a Shared<Path>,
-    mover: Mover<'a, Use<Path>>,
+    pub(super) path: &'a Shared<Path>,
+    pub(super) mover: Mover<'a, Use<Path>>,
     // The last: wakers run when the claim is given back.
     _wake_later: WakeLater,
 }
@@ -74,14 +74,17 @@ impl<'a> LeafMover<'a> {
             Slot::Stream(direction) => {
                 self.advance_as(next, Streams::one(direction, Ticket::FIRST))
             }
-            Slot::Connection(direction, uses_fd) => self.advance_as(
-                next,
-                OneConnection {
+            Slot::Connection(direction, uses_fd) => {
+                let one = OneConnection {
                     direction,
                     uses_fd,
                     ticket: Ticket::FIRST,
-                },
-            ),
+                };
+                match self.exchange_node(next, one) {
+                    Ok(()) => Ok(()),
+                    Err(next) => self.advance_as(next, one),
+                }
+            }
         }
     }
 
@@ -90,7 +93,7 @@ impl<'a> LeafMover<'a> {
         let Self {
             leaf, path, mover, ..
         } = self;
-        let (mut word, _) = leaf.staged.load();
+        let mut word = leaf.staged.word();
         if word.is_closed() {
             return Err(leaf.closed());
         }

@@ -44,14 +44,20 @@ impl FillConns<'_> {
     /// has stocks.
     #[inline]
     fn fill_node<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
-        let lacks_credit = match node.conns.credit().stock() {
-            Some(stock) => !stock.has(self.version, self.direction, self.uses_fd),
-            None => self.may_begin(lending, node),
-        };
-        if lacks_credit {
+        if node.conns.credit().stocks().is_none() && !self.may_begin(lending, node) {
+            return false;
+        }
+        self.fill_if_empty(lending, node);
+        node.conns.credit().stocks().is_some()
+    }
+
+    // Not part of its callers: most paths end at a node that may not have stocks.
+    #[inline(never)]
+    fn fill_if_empty<H: Home>(&self, lending: &Lending<H>, node: &Node) {
+        let stock = node.conns.credit().stock();
+        if stock.is_none_or(|stock| !stock.has(self.version, self.direction, self.uses_fd)) {
             self.fill(lending, node);
         }
-        node.conns.credit().stocks().is_some()
     }
 
     /// Whether a node without stocks may get some, or comes nearer to that. There may be millions of

@@ -19,28 +19,29 @@ use crate::words::{UseTag, UsesWord};
 /// How many uses of the value before were handed over to a value. It lies in the entry where that is
 /// found, behind its lock. That value has a use of the one before in the word. So these uses are not the
 /// last ones there.
-#[derive(Debug, Default)]
-pub struct HandedOver(u32);
+#[derive(Debug)]
+pub struct HandedOver {
+    uses: u32,
+    /// At as many, those end that may.
+    end_at: u32,
+}
 
-/// Each time as many were handed over, those end that may. (Models have few.)
+/// After so many more, those end that may. (Models have few.)
 const MANY: u32 = if IS_MODEL { 1 } else { 64 };
-
-/// No more are handed over.
-const MOST: u32 = 1_000_000;
 
 impl HandedOver {
     pub const fn none() -> Self {
-        Self(0)
+        let (uses, end_at) = (0, MANY);
+        Self { uses, end_at }
     }
 
     /// Hands a use of the value before over, that of a leaf which moves on to `next`, if it gets there.
+    ///
+    /// The caller holds the lock of the entry of `next`, and has that use, in the word.
     #[inline]
     pub fn hand_over<T: Collect>(&mut self, next: Use<T>) -> Use<T> {
-        if self.0 == MOST {
-            return next;
-        }
-        self.0 += 1;
-        if self.0.is_multiple_of(MANY) {
+        self.uses += 1;
+        if self.uses >= self.end_at {
             self.end_many(&next);
         }
         let (shared, tag) = next.split();
@@ -49,21 +50,18 @@ impl HandedOver {
     }
 
     /// Ends those of leaves that have got to `next`. A leaf that has not may still end its own use, and
-    /// then have it given back. But it has a use of `next`: no more than these are left out.
+    /// then have it given back. But it has a use of `next`. So as many as that has are left out.
     #[cold]
     fn end_many<T: Collect>(&mut self, next: &Shared<T>) {
-        let Some(uses) = next.uses_outside_of_shards() else {
-            return;
-        };
-        let left_out = u64::from(self.0).min(uses) as u32;
-        let ended = self.0 - left_out;
-        self.0 = left_out;
-        end(ended, next);
+        let left_out = u64::from(self.uses).min(next.all_uses()) as u32;
+        end(self.uses - left_out, next);
+        self.uses = left_out;
+        self.end_at = left_out + MANY;
     }
 
     /// Ends those that were handed over to this value, which is removed: it has no use.
     pub fn end_all<T: Collect>(&mut self, value: &Shared<T>) {
-        end(mem::take(&mut self.0), value);
+        end(mem::take(&mut self.uses), value);
     }
 }
 

@@ -46,6 +46,12 @@ impl ShardUses {
         None
     }
 
+    /// The number of uses.
+    pub fn uses(&self) -> u64 {
+        // Acquire: a thread that sees the end of a use sees what came before it.
+        ShardUsesWord(self.0.load(Ordering::Acquire)).uses()
+    }
+
     /// Adds a use, if one can begin.
     #[inline]
     pub fn join(&self) -> bool {

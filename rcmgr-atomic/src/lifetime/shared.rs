@@ -7,10 +7,11 @@
 //!
 //! Why it is sound:
 //!
-//! - The word is `[uses: 28][removed: 1][open shards: 7][references: 28]`. Each [`Use`](super::Use) counts
+//! - The word is `[uses: 28][entry: 2][open shards: 7][references: 27]`. Each [`Use`](super::Use) counts
 //!   as a use, unless it is counted elsewhere (`uses.rs`), and each [`Shared`] as a reference, from its
 //!   birth to its drop. Either keeps the value in memory. The thread that ends the last reference when
-//!   there is no use is the last that could reach the word, and frees the memory.
+//!   there is no use is the last that could reach the word, and frees the memory. (Where uses begin in an
+//!   entry, that has a reference until the value is removed.)
 //! - The end of a use frees nothing. The last use becomes a reference first.
 //!   While that reference keeps the value in memory, [`Collect::unused`](super::Collect::unused) is
 //!   called. Then the reference ends.

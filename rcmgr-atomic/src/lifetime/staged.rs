@@ -55,11 +55,16 @@ impl<T: Retire> Staged<T> {
         }
     }
 
+    #[inline]
+    pub fn word(&self) -> LeafWord {
+        // Acquire: pairs with the Release of the stage's step in `Mover::advance`.
+        LeafWord(self.word.load(Ordering::Acquire))
+    }
+
     /// The word, and the value of its stage.
     #[inline]
     pub fn load(&self) -> (LeafWord, &T::Seen) {
-        // Acquire: pairs with the Release of the stage's step in `Mover::advance`.
-        let word = LeafWord(self.word.load(Ordering::Acquire));
+        let word = self.word();
         (word, self.at(word))
     }
 
@@ -155,7 +160,7 @@ impl<T: Retire> Staged<T> {
 
 impl<T: Retire> Drop for Staged<T> {
     fn drop(&mut self) {
-        let (word, _) = self.load();
+        let word = self.word();
         let reached = word.stage();
         for at in 0..LeafWord::STAGES {
             // SAFETY: no other thread has access. The value is taken out of its slot.
@@ -228,8 +233,9 @@ impl<T: Retire> Mover<'_, T> {
     /// # Panics
     ///
     /// If there is no further stage.
+    #[inline]
     pub fn put(&mut self, next: T) {
-        let (word, _) = self.staged.load();
+        let word = self.staged.word();
         let (at, (seen, tag)) = (word.stage() + 1, next.split());
         let (slot, tag_of_slot) = (&self.staged.slots[at], &self.staged.tags[at]);
         // SAFETY: only the holder of the claim writes slots and tags, and that is this thread. The word is
@@ -246,7 +252,7 @@ impl<T: Retire> Mover<'_, T> {
 
     /// Takes the value of the next stage out of its slot again: the word does not move.
     pub fn take(&mut self) -> Option<T> {
-        let (word, _) = self.staged.load();
+        let word = self.staged.word();
         let at = word.stage() + 1;
         // SAFETY: as in `put`.
         let seen = self.staged.slots[at].with_mut(|slot| unsafe { (*slot).take() })?;
@@ -259,7 +265,7 @@ impl<T: Retire> Mover<'_, T> {
     /// The tag of the value of this stage.
     #[inline]
     pub fn tag(&self) -> u8 {
-        let (word, _) = self.staged.load();
+        let word = self.staged.word();
         self.staged.tag(word.stage(), word.stage()).0
     }
 
@@ -269,7 +275,7 @@ impl<T: Retire> Mover<'_, T> {
     ///
     /// If nothing was put since the word moved.
     pub fn next(&self) -> &T::Seen {
-        let (word, _) = self.staged.load();
+        let word = self.staged.word();
         // SAFETY: only the holder of the claim writes the slot, by `put` and `take`. These borrow
         // the mover mutably, so no reference from here is left by then.
         let slot = self.staged.slots[word.stage() + 1].with(|slot| unsafe { &*slot });

@@ -5,13 +5,16 @@
 //! end is subtracted from the word as that of any use, and the count in the word wraps around. So the uses
 //! *in the word* are the sum of both counts:
 //!
-//! - A thread reads the word first (Acquire), and then the uses that began in the entry. A use that ended
-//!   in the word began before, and the thread sees that. So the sum is never too high, and it counts each
-//!   use that the thread knows of. It is too low only by uses that begin in the entry at that time.
-//! - So a thread whose own use is not the last by this sum ends it by one compare-and-swap. When no use is
-//!   left, the sum is exact, because all uses ended in the word: the thread that ends the last one knows.
-//! - A value is removed from its entry under the lock, and only if the sum is zero there. Then it is exact.
-//!   The word is marked as removed if it has no zero itself.
+//! - A thread reads the word first (Acquire), and then the uses that began in the entry. So it sees the
+//!   beginning of each use whose end it sees, and the sum counts each use that the thread knows of. It is
+//!   too low by uses that begin in the entry and that the thread does not see. It is too high by uses that
+//!   began and ended after the word was read.
+//! - A compare-and-swap of the word that succeeds rules the latter out: the word had this value then, and the
+//!   other count only grew. So a thread whose own use is not the last by this sum may end it by that step.
+//! - The thread that ends the last use sees exactly one, because all others ended before in the word. (Or it
+//!   sees a later one, whose end is the last.)
+//! - A value is removed from its entry under the lock, and only if the sum is zero there. Then it is exact,
+//!   and no use can begin.
 //!
 //! Threads that use one value contend for the word. Where they do, a value with shards of threads (a path
 //! that lends) counts uses in these:
@@ -38,7 +41,7 @@ use super::entry_uses::EntryUses;
 use super::shard_uses::ShardUses;
 use super::shared::{Shared, abort_if};
 use crate::sync::{Ordering, Pause};
-use crate::words::{UseTag, UsesWord};
+use crate::words::{EntryState, UseTag, UsesWord};
 
 /// A value that does something when its last use has ended.
 pub trait Collect: Sized {
@@ -79,16 +82,15 @@ pub struct Use<T: Collect> {
 struct Seen {
     /// The word of the value.
     word: u64,
-    /// The same, with the uses that began in the entry: never too high, and too low only by uses that
-    /// begin there meanwhile.
+    /// The same, with the uses that began in the entry: see the head of this file.
     counts: UsesWord,
 }
 
 /// A use is cloned only while there are fewer uses than this.
-const MAX_USES: u64 = UsesWord::MAX_USES / 2;
+const MAX_USES: u64 = UsesWord::MAX_USES / 4;
 
 impl<T: Collect> Shared<T> {
-    /// The counts. They are exact if there is no use.
+    /// The counts, as exact as the head of this file says.
     #[inline]
     fn seen(&self) -> Seen {
         // Acquire, and before the uses of the entry are read: see the head of this file.
@@ -115,22 +117,44 @@ impl<T: Collect> Shared<T> {
         counts.uses() + counts.shards() > 1
     }
 
-    /// How many uses there are, none of them in a shard. `None` if there may be some in shards. The caller
-    /// holds the lock of the entry where the value is found, and has a use.
-    pub(super) fn uses_outside_of_shards(&self) -> Option<u64> {
+    /// The counts at one moment.
+    #[cold]
+    fn exact_counts(&self) -> UsesWord {
+        loop {
+            let Seen { word, counts } = self.seen();
+            // Acquire: as in `seen`. The word did not change while the other count was read.
+            if self.load(Ordering::Acquire).0 == word {
+                return counts;
+            }
+        }
+    }
+
+    /// Aborts the program if there are very many uses.
+    #[cold]
+    fn abort_if_many(&self) {
+        abort_if(self.exact_counts().has_many_uses());
+    }
+
+    /// At least how many uses there are. Those that began under the lock of the entry are all counted. The
+    /// caller holds that lock.
+    pub(super) fn all_uses(&self) -> u64 {
         let counts = self.seen().counts;
-        (counts.shards() == 0).then(|| counts.uses())
+        let in_shards = (0..).map_while(|number| self.shard(number));
+        let in_shards = in_shards.map(ShardUses::uses);
+        match counts.shards() {
+            0 => counts.uses(),
+            _ => counts.uses() + in_shards.sum::<u64>(),
+        }
     }
 
     /// Whether there is no use: then it gets none again. The caller holds the lock of the entry where the
     /// value is found, and removes it from there.
     pub fn end_if_unused(&self) -> bool {
-        let Seen { word, counts } = self.seen();
-        // If the word alone says so, it needs no mark.
-        if counts.is_unused() && counts.0 != word {
+        let counts = self.seen().counts;
+        if counts.is_unused() && counts.entry() == EntryState::Used {
             // Relaxed: the value stays in memory, and nothing is published.
             self.word()
-                .fetch_or(UsesWord::REMOVED_BIT, Ordering::Relaxed);
+                .fetch_add(UsesWord::NEXT_ENTRY_STATE, Ordering::Relaxed);
         }
         counts.is_unused()
     }
@@ -147,7 +171,9 @@ impl<T: Collect> Shared<T> {
         // Acquire: pairs with the Release of a use that ended. A use that begins after the last one
         // ended sees all actions under that one. Nothing is published by this step.
         let before = self.word().fetch_add(UsesWord::USE, Ordering::Acquire);
-        abort_if(self.seen_with(before).counts.has_many_uses());
+        if self.seen_with(before).counts.has_many_uses() {
+            self.abort_if_many();
+        }
         self.use_of(UseTag::IN_WORD)
     }
 
@@ -161,6 +187,11 @@ impl<T: Collect> Shared<T> {
             return joined;
         }
         abort_if(counts.has_many_uses());
+        if counts.entry() == EntryState::Unused {
+            // Relaxed: nothing is published, and the lock of the entry orders it before the removal.
+            self.word()
+                .fetch_add(UsesWord::NEXT_ENTRY_STATE, Ordering::Relaxed);
+        }
         self.entry_uses().add();
         self.use_of(UseTag::IN_WORD)
     }
@@ -385,11 +416,11 @@ impl<T: Collect> Clone for Use<T> {
     ///
     /// If there are [`MAX_USES`] uses.
     fn clone(&self) -> Self {
-        // The check may be late by one use for each thread that clones now. The bound is half of what the
-        // word can count, so an overflow would need 2³¹ threads.
+        // The check may be late by one use for each thread that clones now. The bound is half of that at which
+        // the program aborts.
         let uses = self.seen().counts.uses();
         assert!(
-            uses < MAX_USES,
+            uses < MAX_USES || self.exact_counts().uses() < MAX_USES,
             "{uses} uses, most of them forgotten clones"
         );
         self.join()

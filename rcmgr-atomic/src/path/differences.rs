@@ -18,7 +18,7 @@ impl<H: Home> Path<H> {
     ///
     /// `f` borrows them: returning them would copy an array that was just written.
     #[inline(always)]
-    pub fn with_gained<'a, R>(&'a self, other: &Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
+    pub fn with_gained<'a, R>(&'a self, other: &'a Self, f: impl FnOnce(&[&'a Node]) -> R) -> R {
         // A branch gains its protocol or service, and the share of the peer in it.
         if self.is_branch_of(other) {
             let [named, share] = self.named_classes();
@@ -28,7 +28,7 @@ impl<H: Home> Path<H> {
                 (None, _) => f(&[]),
             };
         }
-        if let Some(gained) = self.only_difference(other) {
+        if let Some((_, gained)) = other.exchanged_node(self) {
             return f(&[gained]);
         }
         let mut nodes = ArrayVec::<&Node, MAX_NODES>::new();
@@ -74,8 +74,8 @@ impl<H: Home> Path<H> {
                 node.release_memory(memory);
             }
         };
-        match self.only_difference(next) {
-            Some(lost) => release(lost),
+        match self.exchanged_node(next) {
+            Some((lost, _)) => release(lost),
             None => self.without(next).for_each(release),
         }
         self.made_room(|| {
@@ -84,18 +84,18 @@ impl<H: Home> Path<H> {
         });
     }
 
-    /// The first node of this path, if it is the only one that `other` lacks, and `other` has another one
-    /// in its place. So a connection that learns its peer leaves transient for that.
+    /// The first nodes of this path and of `next`, if the two paths differ in these alone. So a connection
+    /// that learns its peer leaves transient for that.
     #[inline]
-    pub fn only_difference(&self, other: &Self) -> Option<&Node> {
-        let (mine, in_common) = self.nodes().split_first()?;
-        let (others, rest_of_other) = other.nodes().split_first()?;
-        let has_same_rest = in_common.len() == rest_of_other.len()
+    pub fn exchanged_node<'a>(&'a self, next: &'a Self) -> Option<(&'a Node, &'a Node)> {
+        let (lost, in_common) = self.nodes().split_first()?;
+        let (gained, rest_of_next) = next.nodes().split_first()?;
+        let has_same_rest = in_common.len() == rest_of_next.len()
             && in_common
                 .iter()
-                .zip(rest_of_other)
+                .zip(rest_of_next)
                 .all(|(mine, others)| Arc::ptr_eq(mine, others));
-        (has_same_rest && !Arc::ptr_eq(mine, others)).then_some(&**mine)
+        (has_same_rest && !Arc::ptr_eq(lost, gained)).then_some((&**lost, &**gained))
     }
 
     /// The nodes that this path has and `other` lacks.

@@ -58,11 +58,14 @@ impl<H: Home> Peer<H> {
         make: impl FnOnce(&Arc<Node>) -> Path<H>,
     ) -> Use<Path<H>> {
         let Self { node, paths } = self;
-        let path = paths[kind as usize].get_or_insert_with(|| {
-            node.users().add();
-            Shared::new(make(node))
-        });
-        path.join_in_entry()
+        let path = &mut paths[kind as usize];
+        if let Some(path) = path {
+            return path.join_in_entry();
+        }
+        node.users().add();
+        let path = path.insert(Shared::new(make(node)));
+        // The path of a one-time peer has no other use, and then its word says so.
+        path.join()
     }
 }
 

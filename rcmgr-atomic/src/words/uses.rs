@@ -2,28 +2,39 @@
 
 use super::field::Field;
 
-/// The counts of a shared value: `[uses: 28][removed: 1][open shards: 7][references: 28]`. Threads may
-/// count uses in shards; each shard with uses counts here once.
+/// The counts of a shared value: `[uses: 28][entry: 2][open shards: 7][references: 27]`. Threads may count
+/// uses in shards; each open shard counts here once.
 ///
 /// Uses that begin under a lock are counted apart, and end here. So the count of uses wraps around: only
 /// the sum of both means something. It is the highest field, so that no other one changes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsesWord(pub u64);
 
+/// Whether uses of a value begin in the entry where it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryState {
+    /// None began there yet.
+    Unused,
+    /// Some began there.
+    Used,
+    /// Some began there, and the value was removed: it has no use, and gets none again.
+    Removed,
+}
+
 impl UsesWord {
-    const REFERENCES: Field = Field::right_of_all(28);
+    const REFERENCES: Field = Field::right_of_all(27);
     const SHARDS: Field = Self::REFERENCES.left_of(7);
-    const REMOVED: Field = Self::SHARDS.left_of(1);
-    const USES: Field = Self::REMOVED.left_of(28);
+    const ENTRY: Field = Self::SHARDS.left_of(2);
+    const USES: Field = Self::ENTRY.left_of(28);
 
     /// One reference.
     pub const REFERENCE: u64 = Self::REFERENCES.of(1) as u64;
     /// One open shard.
     pub const SHARD: u64 = Self::SHARDS.of(1) as u64;
+    /// The step from one state of the entry to the next.
+    pub const NEXT_ENTRY_STATE: u64 = Self::ENTRY.of(1) as u64;
     /// One use, apart from those in shards.
     pub const USE: u64 = Self::USES.of(1) as u64;
-    /// The bit that says that the value has no use and gets none again.
-    pub const REMOVED_BIT: u64 = Self::REMOVED.of(1) as u64;
 
     /// The largest number of uses that the word can count.
     pub const MAX_USES: u64 = Self::USES.max();
@@ -40,27 +51,31 @@ impl UsesWord {
         Self::SHARDS.get(self.0.into())
     }
 
-    /// Whether there is no use.
     #[inline]
-    pub fn is_unused(self) -> bool {
-        const COUNTS: u64 = !UsesWord::REFERENCES.of(UsesWord::REFERENCES.max()) as u64;
-        self.0 & COUNTS & !Self::REMOVED_BIT == 0
-    }
-
-    /// Whether one reference is all that is left.
-    #[inline]
-    pub fn is_only_reference(self) -> bool {
-        self.0 == Self::REFERENCE || self.is_removed() && self.references() == 1
-    }
-
-    #[inline]
-    fn is_removed(self) -> bool {
-        self.0 & Self::REMOVED_BIT != 0
+    pub fn entry(self) -> EntryState {
+        match Self::ENTRY.get(self.0.into()) {
+            0 => EntryState::Unused,
+            1 => EntryState::Used,
+            _ => EntryState::Removed,
+        }
     }
 
     #[inline]
     fn references(self) -> u64 {
         Self::REFERENCES.get(self.0.into())
+    }
+
+    /// Whether there is no use.
+    #[inline]
+    pub fn is_unused(self) -> bool {
+        self.uses() == 0 && self.shards() == 0
+    }
+
+    /// Whether one reference is all that is left. While uses may begin in an entry, this word alone does
+    /// not say how many there are: so never then.
+    #[inline]
+    pub fn is_only_reference(self) -> bool {
+        self.0 == Self::REFERENCE || self.entry() == EntryState::Removed && self.references() == 1
     }
 
     /// Whether there are so many uses that the next ones might overflow, if that many threads counted at
@@ -103,9 +118,19 @@ mod tests {
         let ended = UsesWord(one.0.wrapping_sub(UsesWord::USE));
         assert_eq!((ended.references(), ended.shards()), (1, 0));
         assert_eq!(ended.0.wrapping_add(UsesWord::USE), one.0);
-        assert!(!ended.is_removed() && !ended.is_only_reference());
-        let removed = UsesWord(ended.0 | UsesWord::REMOVED_BIT);
-        assert!(removed.is_only_reference());
-        assert!(UsesWord(one.0 | UsesWord::REMOVED_BIT).is_unused());
+        assert_eq!(ended.entry(), EntryState::Unused);
+        assert!(!ended.is_only_reference());
+    }
+
+    #[test]
+    fn a_value_with_an_entry_has_an_only_reference_after_it_was_removed() {
+        let used = UsesWord(UsesWord::REFERENCE + UsesWord::NEXT_ENTRY_STATE);
+        assert_eq!(used.entry(), EntryState::Used);
+        assert!(used.is_unused() && !used.is_only_reference());
+        // A use began in the entry, and ended here.
+        let removed = (used.0 + UsesWord::NEXT_ENTRY_STATE).wrapping_sub(UsesWord::USE);
+        assert_eq!(UsesWord(removed).entry(), EntryState::Removed);
+        assert!(UsesWord(removed).is_only_reference());
+        assert!(!UsesWord(removed + UsesWord::REFERENCE).is_only_reference());
     }
 }

@@ -1,0 +1,71 @@
+//! The commonest move of a connection: it learns its peer before it holds memory or has a service. So it
+//! gives one node up for another, and nothing else changes.
+
+use std::iter;
+
+use super::mover::LeafMover;
+use crate::charge::{Charge, Contention, OneConnection, WholeLeaf, cancel_all};
+use crate::engine::Path;
+use crate::lifetime::Use;
+use crate::words::LeafWord;
+
+impl LeafMover<'_> {
+    /// Moves a connection to `next`, if it gives one node up for another, and nothing is to be decided but
+    /// whether that has room.
+    ///
+    /// # Errors
+    ///
+    /// `next`, if that is not so. Then nothing has changed.
+    #[inline]
+    pub(super) fn exchange_node(
+        &mut self,
+        next: Use<Path>,
+        slot: OneConnection,
+    ) -> Result<(), Use<Path>> {
+        let engine = self.path.home();
+        let is_watched = engine.is_observed() || engine.waiters().any();
+        if is_watched || self.leaf.staged.word() != LeafWord::OPENED {
+            return Err(next);
+        }
+        self.mover.put(next);
+        if !self.exchange_for_put(slot) {
+            return Err(self.mover.take().expect("it was just put"));
+        }
+        self.path = self.leaf.path();
+        // The next connection to this peer may be paid for by credit.
+        engine.fill_credit(self.path, engine.versions().get(), slot, Contention::None);
+        Ok(())
+    }
+
+    /// Moves the connection to the path that was put. Returns whether it did.
+    #[inline]
+    fn exchange_for_put(&self, slot: OneConnection) -> bool {
+        let (path, engine) = (self.path, self.path.home());
+        // Credit of the gained node would go first.
+        let Some((lost, gained)) = path.exchanged_node(self.mover.next()) else {
+            return false;
+        };
+        if gained.conns.credit().stocks().is_some() {
+            return false;
+        }
+        // 1. Charge the gained node, under one version of the limits.
+        let version = engine.versions().get();
+        let whole = WholeLeaf::slot_only(slot);
+        let Ok(seen) = whole.check(gained, version) else {
+            return false;
+        };
+        if !whole.commit(gained, seen) {
+            return false;
+        }
+        // 2. Move the word, unless it or the limits changed meanwhile.
+        let is_current = engine.versions().is_current(version);
+        if !is_current || self.mover.advance(LeafWord::OPENED).is_err() {
+            cancel_all(iter::once(gained), whole, engine.waiters());
+            return false;
+        }
+        // 3. Give back the lost node.
+        lost.release_slot(self.leaf.slot());
+        path.made_room(|| whole.resources());
+        true
+    }
+}
