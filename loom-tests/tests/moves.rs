@@ -2,7 +2,9 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{connection, conserved, engine, peers, set_peer, usage, within};
+use loom_tests::{
+    connection, conserved, engine, loads_may_be_stale, peers, set_peer, usage, within,
+};
 use rcmgr_atomic::{Limits, Priority, ScopeClass};
 
 #[test]
@@ -110,5 +112,64 @@ fn two_threads_move_one_leaf() {
         assert!(first != second, "a peer is set once");
         assert_eq!(usage(&engine.peer(&loom_tests::peer())), (1, 0));
         conserved(&engine, &[&leaf]);
+    });
+}
+
+#[test]
+fn two_connections_get_a_peer_with_room_for_one() {
+    within(3, || {
+        let mut limits = Limits::unlimited();
+        limits.peer_default.conns_inbound = 1.into();
+        let engine = engine(limits);
+        let (one, two) = (connection(&engine), connection(&engine));
+        let other = two.clone();
+        let thread = thread::spawn(move || set_peer(&other).is_ok());
+        let first = set_peer(&one).is_ok();
+        let second = thread.join().unwrap();
+
+        assert!(first != second, "there is room for one");
+        let [stays, closes] = if first { [one, two] } else { [two, one] };
+        closes.close();
+        conserved(&engine, &[&stays]);
+    });
+}
+
+#[test]
+fn a_connection_without_memory_closes_while_it_gets_its_peer() {
+    loom::model(|| {
+        let engine = engine(Limits::unlimited());
+        let leaf = connection(&engine);
+        let other = leaf.clone();
+        let thread = thread::spawn(move || other.close());
+        let _ = set_peer(&leaf);
+        thread.join().unwrap();
+
+        assert_eq!(peers(&engine), 0);
+        conserved(&engine, &[&leaf]);
+    });
+}
+
+/// A thread that lowers a limit, and then reads the usage, sees all grants under the old limit.
+#[test]
+fn no_connection_gets_its_peer_under_the_old_limits_after_a_change_was_seen() {
+    if loads_may_be_stale() {
+        return;
+    }
+    within(3, || {
+        let engine = engine(Limits::unlimited());
+        let (one, two) = (connection(&engine), connection(&engine));
+        set_peer(&one).unwrap();
+        let set = engine.clone();
+        let thread = thread::spawn(move || {
+            let mut limits = Limits::unlimited();
+            limits.peer_default.conns_inbound = 1.into();
+            set.set_limits(limits);
+            set.peer(&loom_tests::peer()).charged().conns_inbound
+        });
+        let has_moved = set_peer(&two).is_ok();
+        let seen = thread.join().unwrap();
+        assert!(1 + u64::from(has_moved) <= seen, "{seen} were seen");
+        two.close();
+        conserved(&engine, &[&one]);
     });
 }

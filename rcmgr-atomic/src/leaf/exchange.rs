@@ -23,8 +23,7 @@ impl LeafMover<'_> {
         slot: OneConnection,
     ) -> Result<(), Use<Path>> {
         let engine = self.path.home();
-        let is_watched = engine.is_observed() || engine.waiters().any();
-        if is_watched || self.leaf.staged.word() != LeafWord::OPENED {
+        if engine.is_observed() || self.leaf.staged.word() != LeafWord::OPENED {
             return Err(next);
         }
         self.mover.put(next);
