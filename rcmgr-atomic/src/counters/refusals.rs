@@ -52,10 +52,14 @@ impl RefusalCounts {
     }
 
     /// The same with a few shards, whatever the machine: for a scope whose number a remote decides.
+    #[inline]
     pub fn spread_a_little(&self) {
-        self.spread_over(PerThread::few);
+        if !self.is_spread() {
+            self.spread_over(PerThread::few);
+        }
     }
 
+    #[cold]
     fn spread_over(&self, shards: fn(fn() -> Counts) -> PerThread<Counts>) {
         if self.shards.get().is_none() {
             // Another thread may have been faster: then its shards stay.
@@ -63,6 +67,7 @@ impl RefusalCounts {
         }
     }
 
+    #[inline]
     pub fn is_spread(&self) -> bool {
         self.shards.get().is_some()
     }

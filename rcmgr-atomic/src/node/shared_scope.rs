@@ -268,6 +268,7 @@ impl Node {
     }
 
     /// Prepares for several threads that are refused at once. There may be many nodes like this one.
+    #[inline]
     pub fn spread_refusals(&self) {
         self.refusals.spread_a_little();
     }
