@@ -151,6 +151,12 @@ fn ended(ends: &[AtomicUsize; 2]) -> [usize; 2] {
     [0, 1].map(|at| ends[at].load(Ordering::Acquire))
 }
 
+/// Checks that the thing was removed once, and freed once.
+fn is_gone(place: &Place, ends: &[AtomicUsize; 2]) {
+    assert!(place.lock().unwrap().is_none());
+    assert_eq!(ended(ends), [1, 1]);
+}
+
 #[test]
 fn two_users_leave() {
     loom::model(|| {
@@ -164,8 +170,7 @@ fn two_users_leave() {
         drop(one);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -179,8 +184,7 @@ fn the_last_user_leaves_while_another_finds_it() {
         drop(user);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -196,8 +200,7 @@ fn two_users_that_found_it_leave() {
         drop(one);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -213,8 +216,7 @@ fn two_users_that_found_it_leave_while_another_finds_it() {
         thread.join().unwrap();
         finder.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -241,8 +243,7 @@ fn a_reference_becomes_a_user_while_users_that_found_it_come_and_leave() {
         drop(reference);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -263,8 +264,7 @@ fn a_use_that_found_it_is_retired_while_another_ends() {
         drop(one);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -303,8 +303,8 @@ fn a_reference_becomes_a_user_while_uses_are_handed_over_and_end() {
         assert_eq!(ended(&ends), [0, 0], "it has a use");
         drop(user);
 
-        assert!(branches.lock().unwrap().is_none() && place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        assert!(branches.lock().unwrap().is_none());
+        is_gone(&place, &ends);
     });
 }
 
@@ -331,8 +331,36 @@ fn a_leaf_ends_its_use_while_it_hands_it_over_and_it_is_given_back() {
         assert_eq!(ended(&ends), [0, 0], "it has a use");
         drop(user);
 
-        assert!(branches.lock().unwrap().is_none() && place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        assert!(branches.lock().unwrap().is_none());
+        is_gone(&place, &ends);
+    });
+}
+
+#[test]
+fn leaves_hand_their_uses_over_to_a_value_with_an_open_shard_while_they_end_them() {
+    within(3, || {
+        let (place, user, ends) = thing();
+        let (branches, branch, _) = thing_after(Some((*user).clone()));
+        drop(in_shard(&branch));
+        let leaving = [0, 1].map(|_| find(&place).expect("it is in use"));
+        let closer = thread::spawn(move || drop(leaving));
+        let mut handed_over = HandedOver::none();
+        let next = [0, 1].map(|_| {
+            let next = find(&branches).expect("it is in use");
+            assert!(!next.is_in_word());
+            handed_over.hand_over(next)
+        });
+        // The leaves do not get to the branch.
+        closer.join().unwrap();
+        drop(next);
+        assert!(place.lock().unwrap().is_some(), "its branch has a use");
+        handed_over.end_all(&branch);
+        drop(branch);
+        assert_eq!(ended(&ends), [0, 0], "it has a use");
+        drop(user);
+
+        assert!(branches.lock().unwrap().is_none());
+        is_gone(&place, &ends);
     });
 }
 
@@ -351,8 +379,7 @@ fn a_reference_becomes_a_user_only_while_there_is_another() {
         drop(user);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -442,8 +469,7 @@ fn the_last_use_in_the_word_ends_while_one_in_a_shard_ends() {
         drop(user);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -468,8 +494,7 @@ fn a_use_begins_in_a_shard_while_the_last_one_in_the_word_ends() {
         drop(reference);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -489,8 +514,7 @@ fn a_shard_is_opened_while_another_use_in_the_word_ends() {
         drop(user);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -509,8 +533,7 @@ fn the_last_uses_in_two_shards_end_after_that_in_the_word() {
         drop(mine);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -528,8 +551,7 @@ fn a_use_in_a_shard_ends_while_the_last_one_that_found_it_ends() {
         drop(one);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -550,8 +572,7 @@ fn a_use_in_a_shard_is_retired_while_the_last_one_in_the_word_ends() {
         drop(user);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }
 
@@ -580,7 +601,6 @@ fn a_shard_is_opened_again_while_its_last_retired_use_is_dropped() {
         drop(three);
         thread.join().unwrap();
 
-        assert!(place.lock().unwrap().is_none());
-        assert_eq!(ended(&ends), [1, 1]);
+        is_gone(&place, &ends);
     });
 }

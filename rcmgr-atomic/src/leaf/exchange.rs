@@ -1,5 +1,5 @@
-//! The commonest move of a connection: it learns its peer before it holds memory or has a service. So it
-//! gives one node up for another, and nothing else changes.
+//! The commonest move of a connection: it learns its peer (or gets its service) before it holds memory. So
+//! it gives one node up for another, and nothing else changes.
 
 use std::iter;
 
@@ -7,6 +7,7 @@ use super::mover::LeafMover;
 use crate::charge::{Charge, Contention, OneConnection, WholeLeaf, cancel_all};
 use crate::engine::Path;
 use crate::lifetime::Use;
+use crate::limits::LimitsVersion;
 use crate::words::LeafWord;
 
 impl LeafMover<'_> {
@@ -23,22 +24,25 @@ impl LeafMover<'_> {
         slot: OneConnection,
     ) -> Result<(), Use<Path>> {
         let engine = self.path.home();
+        // The version is read first. So a dry run that began before the limits of this version is seen.
+        let version = engine.versions().get();
         if engine.is_observed() || self.leaf.staged.word() != LeafWord::OPENED {
             return Err(next);
         }
         self.mover.put(next);
-        if !self.exchange_for_put(slot) {
+        if !self.exchange_for_put(slot, version) {
             return Err(self.mover.take().expect("it was just put"));
         }
         self.path = self.leaf.path();
-        // The next connection to this peer may be paid for by credit.
+        // The next connection that moves there may be paid for by credit.
         engine.fill_credit(self.path, engine.versions().get(), slot, Contention::None);
         Ok(())
     }
 
-    /// Moves the connection to the path that was put. Returns whether it did.
+    /// Moves the connection to the path that was put, under this version of the limits. Returns whether it
+    /// did.
     #[inline]
-    fn exchange_for_put(&self, slot: OneConnection) -> bool {
+    fn exchange_for_put(&self, slot: OneConnection, version: LimitsVersion) -> bool {
         let (path, engine) = (self.path, self.path.home());
         // Credit of the gained node would go first.
         let Some((lost, gained)) = path.exchanged_node(self.mover.next()) else {
@@ -47,8 +51,7 @@ impl LeafMover<'_> {
         if gained.conns.credit().stocks().is_some() {
             return false;
         }
-        // 1. Charge the gained node, under one version of the limits.
-        let version = engine.versions().get();
+        // 1. Charge the gained node.
         let whole = WholeLeaf::slot_only(slot);
         let Ok(seen) = whole.check(gained, version) else {
             return false;

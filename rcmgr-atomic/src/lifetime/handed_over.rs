@@ -22,11 +22,11 @@ use crate::words::{UseTag, UsesWord};
 #[derive(Debug)]
 pub struct HandedOver {
     uses: u32,
-    /// At as many, those end that may.
+    /// When `uses` reaches this number, those of leaves that have arrived end.
     end_at: u32,
 }
 
-/// After so many more, those end that may. (Models have few.)
+/// So many are handed over between two such times. (Few in a model.)
 const MANY: u32 = if IS_MODEL { 1 } else { 64 };
 
 impl HandedOver {
@@ -37,7 +37,8 @@ impl HandedOver {
 
     /// Hands a use of the value before over, that of a leaf which moves on to `next`, if it gets there.
     ///
-    /// The caller holds the lock of the entry of `next`, and has that use, in the word.
+    /// The caller holds the lock of the entry of `next`. The leaf has a use of the value before, which is
+    /// counted in the word of that.
     #[inline]
     pub fn hand_over<T: Collect>(&mut self, next: Use<T>) -> Use<T> {
         self.uses += 1;

@@ -18,7 +18,7 @@
 //! - Every step that ends a count releases, and the thread that frees acquires: all accesses come
 //!   before.
 //! - No count overflows. The program aborts at half of the most, as with `Arc`: at 2²⁷ open leaves of
-//!   one path. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of
+//!   one path, or 2²⁶ closed ones that are still held. A cloned use belongs to nothing but the clone, which anyone may forget, so the number of
 //!   clones has a bound that panics.
 //!
 //! `loom-tests/tests/shared.rs` has the models.

@@ -71,7 +71,7 @@ impl<T: Retire> Staged<T> {
     #[inline]
     fn at(&self, word: LeafWord) -> &T::Seen {
         // SAFETY: the word shows this stage, so the slot was written before and is never written
-        // again. Words come from `load` and `close`, which acquire.
+        // again. Words come from `word` and `close`, which acquire.
         let slot = self.slot(word.stage()).with(|slot| unsafe { &*slot });
         slot.as_ref()
             .expect("a slot is written before its stage is reached")

@@ -6,9 +6,9 @@
 //! *in the word* are the sum of both counts:
 //!
 //! - A thread reads the word first (Acquire), and then the uses that began in the entry. So it sees the
-//!   beginning of each use whose end it sees, and the sum counts each use that the thread knows of. It is
-//!   too low by uses that begin in the entry and that the thread does not see. It is too high by uses that
-//!   began and ended after the word was read.
+//!   beginning of each use whose end it sees, and the sum counts each use that the thread knows of. It may
+//!   be too low by uses that begin in the entry and that the thread does not see. It may be too high by
+//!   uses that began and ended after the word was read.
 //! - A compare-and-swap of the word that succeeds rules the latter out: the word had this value then, and the
 //!   other count only grew. So a thread whose own use is not the last by this sum may end it by that step.
 //! - The thread that ends the last use sees exactly one, because all others ended before in the word. (Or it
@@ -31,7 +31,6 @@
 //!   of a closed shard ends that reference. Only then can the shard be opened again.
 //!
 //! `loom-tests/tests/shared.rs` has the models.
-#![allow(unsafe_code)]
 
 use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
@@ -117,7 +116,7 @@ impl<T: Collect> Shared<T> {
         counts.uses() + counts.shards() > 1
     }
 
-    /// The counts at one moment.
+    /// The counts at one moment, for a look that is rare: where the counts are very high.
     #[cold]
     fn exact_counts(&self) -> UsesWord {
         loop {
@@ -135,8 +134,8 @@ impl<T: Collect> Shared<T> {
         abort_if(self.exact_counts().has_many_uses());
     }
 
-    /// At least how many uses there are. Those that began under the lock of the entry are all counted. The
-    /// caller holds that lock.
+    /// No fewer than the uses that began under the lock of the entry and have not ended. (Some may have
+    /// just ended.) The caller holds that lock.
     pub(super) fn all_uses(&self) -> u64 {
         let counts = self.seen().counts;
         let in_shards = (0..).map_while(|number| self.shard(number));

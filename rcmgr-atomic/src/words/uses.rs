@@ -71,8 +71,8 @@ impl UsesWord {
         self.uses() == 0 && self.shards() == 0
     }
 
-    /// Whether one reference is all that is left. While uses may begin in an entry, this word alone does
-    /// not say how many there are: so never then.
+    /// Whether one reference is all that is left. Once uses have begun in the entry, this word alone does
+    /// not say how many there are. So it returns false until the value is removed.
     #[inline]
     pub fn is_only_reference(self) -> bool {
         self.0 == Self::REFERENCE || self.entry() == EntryState::Removed && self.references() == 1
