@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use loom_tests::{engine, lenders, lending_engine, peers, set_protocol, stream, within};
-use rcmgr_atomic::internals::{Engine, Kind, Leaf, Path, Use};
+use rcmgr_atomic::internals::{Engine, FromPath, Kind, Leaf, Path, Use};
 use rcmgr_atomic::{Limits, ScopeClass};
 
 /// A use of the path that the leaf is on.

@@ -297,7 +297,9 @@ fn a_reference_becomes_a_user_while_uses_are_handed_over_and_end() {
         let joined = (*user).try_join();
         assert!(joined.is_some(), "this thread has a use");
         drop(joined);
-        threads.map(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         handed_over.lock().unwrap().end_all(&branch);
         drop(branch);
         assert_eq!(ended(&ends), [0, 0], "it has a use");
