@@ -268,6 +268,57 @@ fn a_use_that_found_it_is_retired_while_another_ends() {
     });
 }
 
+/// A thing with a branch.
+struct Tree {
+    place: Place,
+    /// The use that the branch has of the thing.
+    user: Use<Thing>,
+    ends: Arc<[AtomicUsize; 2]>,
+    branches: Place,
+    branch: Use<Thing>,
+    handed_over: Arc<Mutex<HandedOver>>,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let (place, user, ends) = thing();
+        let (branches, branch, _) = thing_after(Some((*user).clone()));
+        Self {
+            place,
+            user,
+            ends,
+            branches,
+            branch,
+            handed_over: Arc::new(Mutex::new(HandedOver::none())),
+        }
+    }
+
+    /// A thread in which so many leaves move to the branch, and close there.
+    fn move_and_close(&self, leaves: usize) -> thread::JoinHandle<()> {
+        let (from, to) = (self.place.clone(), self.branches.clone());
+        let handed_over = self.handed_over.clone();
+        thread::spawn(move || (0..leaves).for_each(|_| move_and_close(&from, &to, &handed_over)))
+    }
+
+    /// A use of the branch, with which one of the thing is handed over.
+    fn hand_over(&self) -> Use<Thing> {
+        let next = find(&self.branches).expect("it is in use");
+        self.handed_over.lock().unwrap().hand_over(next)
+    }
+
+    /// The branch is removed with its last use, and then the thing.
+    fn end(self) {
+        assert!(self.place.lock().unwrap().is_some(), "its branch has a use");
+        self.handed_over.lock().unwrap().end_all(&self.branch);
+        drop(self.branch);
+        assert_eq!(ended(&self.ends), [0, 0], "it has a use");
+        drop(self.user);
+
+        assert!(self.branches.lock().unwrap().is_none());
+        is_gone(&self.place, &self.ends);
+    }
+}
+
 /// A leaf moves from one thing to its branch, hands its use over, and closes there.
 fn move_and_close(from: &Place, to: &Place, handed_over: &Mutex<HandedOver>) {
     let leaving = find(from).expect("it is in use");
@@ -286,83 +337,47 @@ fn move_and_close(from: &Place, to: &Place, handed_over: &Mutex<HandedOver>) {
 #[test]
 fn a_reference_becomes_a_user_while_uses_are_handed_over_and_end() {
     within(2, || {
-        // The branch has this use of the thing.
-        let (place, user, ends) = thing();
-        let (branches, branch, _) = thing_after(Some((*user).clone()));
-        let handed_over = Arc::new(Mutex::new(HandedOver::none()));
-        let threads = [2, 1].map(|leaves| {
-            let (from, to, count) = (place.clone(), branches.clone(), handed_over.clone());
-            thread::spawn(move || (0..leaves).for_each(|_| move_and_close(&from, &to, &count)))
-        });
-        let joined = (*user).try_join();
+        let tree = Tree::new();
+        let threads = [2, 1].map(|leaves| tree.move_and_close(leaves));
+        let joined = (*tree.user).try_join();
         assert!(joined.is_some(), "this thread has a use");
         drop(joined);
         for thread in threads {
             thread.join().unwrap();
         }
-        handed_over.lock().unwrap().end_all(&branch);
-        drop(branch);
-        assert_eq!(ended(&ends), [0, 0], "it has a use");
-        drop(user);
-
-        assert!(branches.lock().unwrap().is_none());
-        is_gone(&place, &ends);
+        tree.end();
     });
 }
 
 #[test]
 fn a_leaf_ends_its_use_while_it_hands_it_over_and_it_is_given_back() {
     within(2, || {
-        let (place, user, ends) = thing();
-        let (branches, branch, _) = thing_after(Some((*user).clone()));
-        let handed_over = Arc::new(Mutex::new(HandedOver::none()));
-        let leaving = find(&place).expect("it is in use");
+        let tree = Tree::new();
+        let leaving = find(&tree.place).expect("it is in use");
         assert!(leaving.is_in_word());
         let closer = thread::spawn(move || drop(leaving));
-        let (from, to, count) = (place.clone(), branches.clone(), handed_over.clone());
-        let other = thread::spawn(move || move_and_close(&from, &to, &count));
-        let next = find(&branches).expect("it is in use");
-        let next = handed_over.lock().unwrap().hand_over(next);
+        let other = tree.move_and_close(1);
         // The leaf does not get to the branch.
-        drop(next);
+        drop(tree.hand_over());
         closer.join().unwrap();
         other.join().unwrap();
-        assert!(place.lock().unwrap().is_some(), "its branch has a use");
-        handed_over.lock().unwrap().end_all(&branch);
-        drop(branch);
-        assert_eq!(ended(&ends), [0, 0], "it has a use");
-        drop(user);
-
-        assert!(branches.lock().unwrap().is_none());
-        is_gone(&place, &ends);
+        tree.end();
     });
 }
 
 #[test]
 fn leaves_hand_their_uses_over_to_a_value_with_an_open_shard_while_they_end_them() {
     within(3, || {
-        let (place, user, ends) = thing();
-        let (branches, branch, _) = thing_after(Some((*user).clone()));
-        drop(in_shard(&branch));
-        let leaving = [0, 1].map(|_| find(&place).expect("it is in use"));
+        let tree = Tree::new();
+        drop(in_shard(&tree.branch));
+        let leaving = [0, 1].map(|_| find(&tree.place).expect("it is in use"));
         let closer = thread::spawn(move || drop(leaving));
-        let mut handed_over = HandedOver::none();
-        let next = [0, 1].map(|_| {
-            let next = find(&branches).expect("it is in use");
-            assert!(!next.is_in_word());
-            handed_over.hand_over(next)
-        });
+        let next = [0, 1].map(|_| tree.hand_over());
+        assert!(next.iter().all(|next| !next.is_in_word()));
         // The leaves do not get to the branch.
         closer.join().unwrap();
         drop(next);
-        assert!(place.lock().unwrap().is_some(), "its branch has a use");
-        handed_over.end_all(&branch);
-        drop(branch);
-        assert_eq!(ended(&ends), [0, 0], "it has a use");
-        drop(user);
-
-        assert!(branches.lock().unwrap().is_none());
-        is_gone(&place, &ends);
+        tree.end();
     });
 }
 

@@ -11,12 +11,12 @@ use crate::limits::LimitsVersion;
 use crate::words::LeafWord;
 
 impl LeafMover<'_> {
-    /// Moves a connection to `next`, if it gives one node up for another, and nothing is to be decided but
-    /// whether that has room.
+    /// Moves a connection to `next`. The connection gives up one node for another, and the other one has
+    /// room.
     ///
     /// # Errors
     ///
-    /// `next`, if that is not so. Then nothing has changed.
+    /// `next`, if this is another kind of move, or there is no room. Then nothing has changed.
     #[inline]
     pub(super) fn exchange_node(
         &mut self,
@@ -44,10 +44,10 @@ impl LeafMover<'_> {
     #[inline]
     fn exchange_for_put(&self, slot: OneConnection, version: LimitsVersion) -> bool {
         let (path, engine) = (self.path, self.path.home());
-        // Credit of the gained node would go first.
         let Some((lost, gained)) = path.exchanged_node(self.mover.next()) else {
             return false;
         };
+        // If the gained node has credit, that pays first.
         if gained.conns.credit().stocks().is_some() {
             return false;
         }

@@ -51,7 +51,7 @@ impl<'a> LeafMover<'a> {
         self.path
     }
 
-    /// The same, to look a branch up that the leaf moves to.
+    /// The path that the leaf is on, to look up a branch that the leaf moves to.
     #[inline]
     pub fn from(&self) -> FromPath<'a> {
         FromPath::leaf(self.path, self.mover.tag())

@@ -35,7 +35,7 @@ impl HandedOver {
         Self { uses, end_at }
     }
 
-    /// Hands a use of the value before over, that of a leaf which moves on to `next`, if it gets there.
+    /// Hands over the use that a leaf has of the value before. The leaf moves on to `next`.
     ///
     /// The caller holds the lock of the entry of `next`. The leaf has a use of the value before, which is
     /// counted in the word of that.
@@ -50,8 +50,8 @@ impl HandedOver {
         Use { shared, counted }
     }
 
-    /// Ends those of leaves that have got to `next`. A leaf that has not may still end its own use, and
-    /// then have it given back. But it has a use of `next`. So as many as that has are left out.
+    /// Ends the uses of leaves that have got to `next`. A leaf on its way may still end its own use, which
+    /// is then given back. But it has a use of `next`. So this leaves out as many as `next` has.
     #[cold]
     fn end_many<T: Collect>(&mut self, next: &Shared<T>) {
         let left_out = u64::from(self.uses).min(next.all_uses()) as u32;
