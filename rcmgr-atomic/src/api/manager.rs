@@ -19,7 +19,7 @@ use super::span::Span;
 use super::stream::{Stream, open_stream_with};
 use crate::counters::{ConnMemory, PerThread, Slot};
 use crate::engine::{Engine, Path};
-use crate::leaf::{More, ask_refused_peer, charge_in_turn, charge_new, stream_path};
+use crate::leaf::{More, ask_refused_peer, charge_in_turn, pay_for_new, stream_path};
 use crate::lifetime::Use;
 #[cfg(feature = "address")]
 use crate::limits::Addresses;
@@ -248,8 +248,28 @@ impl Manager {
         Ok(Some(path))
     }
 
+    /// Opens a connection that no credit pays for.
+    // Not part of its caller, whose frame stays small.
+    #[inline(never)]
+    fn open_without_credit(
+        &self,
+        endpoint: Endpoint,
+        slot: Slot,
+        mut permit: BarePermit,
+    ) -> Result<Connection> {
+        let refused = match charge_in_turn(self.opened(), slot, Ticket::NOW) {
+            Ok(()) => return Ok(self.admitted(endpoint, slot, permit)),
+            Err(refused) => refused,
+        };
+        self.engine.addresses().give_back_last(&mut permit);
+        // The standard scopes refused. The allowlisted scopes need no permit.
+        let path = self.allowlisted_path(endpoint).ok_or(refused)?;
+        charge_in_turn(path, slot, Ticket::NOW)?;
+        Ok(self.allowlisted(endpoint, slot, path))
+    }
+
     /// A connection that is charged on the standard scopes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admitted(
         &self,
         endpoint: Endpoint,
@@ -340,16 +360,11 @@ impl ResourceManager for Manager {
         self.engine.check_open()?;
         let slot = Slot::Connection(direction, uses_fd);
         let addresses = self.engine.addresses();
-        let mut permit = addresses.admit_bare(endpoint)?;
-        let refused = match charge_new(self.opened(), slot) {
-            Ok(()) => return Ok(self.admitted(endpoint, slot, permit)),
-            Err(refused) => refused,
-        };
-        addresses.give_back_last(&mut permit);
-        // The standard scopes refused. The allowlisted scopes need no permit.
-        let path = self.allowlisted_path(endpoint).ok_or(refused)?;
-        charge_new(path, slot)?;
-        Ok(self.allowlisted(endpoint, slot, path))
+        let permit = addresses.admit_bare(endpoint)?;
+        if pay_for_new(self.opened(), slot) {
+            return Ok(self.admitted(endpoint, slot, permit));
+        }
+        self.open_without_credit(endpoint, slot, permit)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

@@ -59,7 +59,9 @@ impl RefusalCounts {
         }
     }
 
+    // Not part of its callers, whose frames stay small.
     #[cold]
+    #[inline(never)]
     fn spread_over(&self, shards: fn(fn() -> Counts) -> PerThread<Counts>) {
         if self.shards.get().is_none() {
             // Another thread may have been faster: then its shards stay.

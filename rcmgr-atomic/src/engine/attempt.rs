@@ -278,4 +278,10 @@ impl Engine {
             fill.run(&self.lending, path.iter());
         }
     }
+
+    /// Whether that may be of use for a node that has no credit of connections yet.
+    #[inline]
+    pub fn may_begin_conns(&self, node: &Node) -> bool {
+        self.lending.may_begin_conns(node)
+    }
 }

@@ -241,13 +241,19 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::ScopeClosed`] after `close`.
+    #[inline]
     pub fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) {
+        if !self.is_open() {
             return Err(Error::ScopeClosed {
                 scope: ScopeId::System.into(),
             });
         }
         Ok(())
+    }
+
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::SeqCst)
     }
 }
 

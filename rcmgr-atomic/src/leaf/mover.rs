@@ -72,7 +72,11 @@ impl<'a> LeafMover<'a> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
         match self.leaf.slot {
             Slot::Stream(direction) => {
-                self.advance_as(next, Streams::one(direction, Ticket::FIRST))
+                let one = Streams::one(direction, Ticket::FIRST);
+                match self.move_paid(next, one) {
+                    Ok(()) => Ok(()),
+                    Err(next) => self.advance_as(next, one),
+                }
             }
             Slot::Connection(direction, uses_fd) => {
                 let one = OneConnection {
@@ -88,7 +92,8 @@ impl<'a> LeafMover<'a> {
         }
     }
 
-    /// The same, where `slot` is the charge for the slot of the leaf.
+    /// The same for any move, where `slot` is the charge for the slot of the leaf.
+    #[inline(never)]
     fn advance_as(&mut self, next: Use<Path>, slot: impl SlotCharge) -> Result<()> {
         let Self {
             leaf, path, mover, ..

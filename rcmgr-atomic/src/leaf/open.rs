@@ -20,7 +20,51 @@ use crate::waiting::Ticket;
 /// If there is no room: then nothing is charged.
 #[inline(always)]
 pub fn charge_new(path: &Shared<Path>, slot: Slot) -> Result<()> {
-    charge_in_turn(path, slot, Ticket::NOW)
+    match pay_for_new(path, slot) {
+        true => Ok(()),
+        false => charge_in_turn(path, slot, Ticket::NOW),
+    }
+}
+
+/// Pays for a new leaf with credit, if its own limit has room and there is some: the common case. Returns
+/// whether it did.
+#[inline(always)]
+pub fn pay_for_new(path: &Shared<Path>, slot: Slot) -> bool {
+    match slot {
+        Slot::Stream(direction) => {
+            let one = Streams::one(direction, Ticket::NOW);
+            pay_as(path, slot, one, |version| path.take_credit(version, one))
+        }
+        Slot::Connection(direction, uses_fd) => {
+            let one = OneConnection {
+                direction,
+                uses_fd,
+                ticket: Ticket::NOW,
+            };
+            let take = |version| path.take_conns(version, direction, uses_fd);
+            pay_as(path, slot, one, take)
+        }
+    }
+}
+
+#[inline(always)]
+fn pay_as(
+    path: &Shared<Path>,
+    slot: Slot,
+    charge: impl SlotCharge,
+    take_credit: impl FnOnce(LimitsVersion) -> bool,
+) -> bool {
+    let engine = path.home();
+    let version = engine.versions().get();
+    let has_room = engine.leaf_class(slot).limit.check(version, slot).is_ok();
+    if !has_room || !take_credit(version) {
+        return false;
+    }
+    let is_current = engine.versions().is_current(version);
+    if !is_current {
+        path.cancel(charge);
+    }
+    is_current
 }
 
 /// The same, for a request with this ticket.

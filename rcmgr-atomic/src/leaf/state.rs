@@ -45,7 +45,18 @@ impl Leaf {
     /// # Errors
     ///
     /// If the manager or the connection is closed, or the connection has no peer yet.
+    #[inline]
     pub fn streams(&self) -> Result<&Shared<Path>> {
+        let (word, path) = self.staged.load();
+        match path.streams() {
+            Some(streams) if !word.is_closed() && path.home().is_open() => Ok(streams),
+            _ => self.first_streams(),
+        }
+    }
+
+    /// The same, where the path is not known yet, or something is closed.
+    #[inline(never)]
+    fn first_streams(&self) -> Result<&Shared<Path>> {
         let (word, path) = self.staged.load();
         let engine = path.shared_home();
         engine.check_open()?;
@@ -64,6 +75,7 @@ impl Leaf {
     }
 
     /// The path that it is charged on, or was charged on when it was closed.
+    #[inline]
     pub fn path(&self) -> &Shared<Path> {
         self.staged.load().1
     }

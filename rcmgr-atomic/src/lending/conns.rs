@@ -27,6 +27,15 @@ pub struct FillConns<'a> {
     pub waiters: &'a Waiters,
 }
 
+impl<H: Home> Lending<H> {
+    /// Whether a node without stocks may get some, or comes nearer to that. There may be millions of
+    /// nodes that are collected: of these, only those that threads contend for get stocks.
+    #[inline]
+    pub fn may_begin_conns(&self, node: &Node) -> bool {
+        node.conns.credit().warmth() >= self.options().warm || !is_collected(node.class())
+    }
+}
+
 impl FillConns<'_> {
     /// Fills the stocks of these nodes that have no such connection left. If one has no stocks and
     /// gets none, those after it are left alone: a connection is paid for by credit of all nodes of
@@ -44,7 +53,7 @@ impl FillConns<'_> {
     /// has stocks.
     #[inline]
     fn fill_node<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
-        if node.conns.credit().stocks().is_none() && !self.may_begin(lending, node) {
+        if node.conns.credit().stocks().is_none() && !lending.may_begin_conns(node) {
             return false;
         }
         self.fill_if_empty(lending, node);
@@ -58,13 +67,6 @@ impl FillConns<'_> {
         if stock.is_none_or(|stock| !stock.has(self.version, self.direction, self.uses_fd)) {
             self.fill(lending, node);
         }
-    }
-
-    /// Whether a node without stocks may get some, or comes nearer to that. There may be millions of
-    /// nodes that are collected: of these, only those that threads contend for get stocks.
-    #[inline]
-    fn may_begin<H: Home>(&self, lending: &Lending<H>, node: &Node) -> bool {
-        node.conns.credit().warmth() >= lending.options().warm || !is_collected(node.class())
     }
 
     #[cold]

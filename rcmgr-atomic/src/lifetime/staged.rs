@@ -250,6 +250,20 @@ impl<T: Retire> Mover<'_, T> {
         }
     }
 
+    /// Moves the word to the next stage, with this value, if the word is still `current` and is open.
+    ///
+    /// # Errors
+    ///
+    /// The value, if it is not.
+    #[inline]
+    pub fn move_on(&mut self, current: LeafWord, next: T) -> Result<(), T> {
+        self.put(next);
+        match self.advance(current) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.take().expect("it was just put")),
+        }
+    }
+
     /// Takes the value of the next stage out of its slot again: the word does not move.
     pub fn take(&mut self) -> Option<T> {
         let word = self.staged.word();
@@ -288,6 +302,7 @@ impl<T: Retire> Mover<'_, T> {
     /// # Errors
     ///
     /// The word as it is now, if it is not.
+    #[inline]
     pub fn advance(&self, current: LeafWord) -> Result<(), LeafWord> {
         // A closed word must stay at its stage: the thread that closed it retires the values of the
         // stages up to that one.

@@ -339,7 +339,28 @@ impl<T: Collect> Use<T> {
         }
     }
 
+    #[inline]
     fn drop_in_word(&self) {
+        // The common case: there are other uses, none of them in a shard, and no other thread is faster.
+        let seen = self.seen();
+        let is_one_of_many = seen.counts.shards() == 0 && seen.counts.uses() > 1;
+        if !(is_one_of_many && self.try_end(seen)) {
+            self.drop_in_word_slow();
+        }
+    }
+
+    /// Tries to end this use by one step, while there are others. Returns whether it did.
+    #[inline]
+    fn try_end(&self, seen: Seen) -> bool {
+        // Release: all actions under this use come before the last use removes the value from its map.
+        let next = seen.word.wrapping_sub(UsesWord::USE);
+        self.word()
+            .compare_exchange_weak(seen.word, next, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[inline(never)]
+    fn drop_in_word_slow(&self) {
         // 1. While there are other uses, one step ends this one.
         let mut seen = self.seen();
         // If other threads use shards, this one should not write to the line of the word, either.
@@ -349,15 +370,7 @@ impl<T: Collect> Use<T> {
         }
         let mut contention = Pause::new();
         while seen.counts.uses() > 1 {
-            // Release: all actions under this use come before the last use removes the value from
-            // its map.
-            let step = self.word().compare_exchange_weak(
-                seen.word,
-                seen.word.wrapping_sub(UsesWord::USE),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            if step.is_ok() {
+            if self.try_end(seen) {
                 return;
             }
             self.open_shard();

@@ -87,7 +87,7 @@ impl<H: Home> Path<H> {
     /// The first nodes of this path and of `next`, if the two paths differ in these alone. So a connection
     /// that learns its peer leaves transient for that.
     #[inline]
-    pub fn exchanged_node<'a>(&'a self, next: &'a Self) -> Option<(&'a Node, &'a Node)> {
+    pub fn exchanged_node<'b>(&self, next: &'b Self) -> Option<(&Node, &'b Node)> {
         let (lost, in_common) = self.nodes().split_first()?;
         let (gained, rest_of_next) = next.nodes().split_first()?;
         let has_same_rest = in_common.len() == rest_of_next.len()

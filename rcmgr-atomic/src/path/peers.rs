@@ -101,11 +101,22 @@ impl<H: Home> Peers<H> {
         make: impl FnOnce(&Arc<Node>) -> Path<H>,
     ) -> Use<Path<H>> {
         let found = self.read(id, |peer| peer.join_path(kind)).flatten();
-        found.unwrap_or_else(|| {
-            let make_peer = |_: &PeerId| Peer::new(make_peer());
-            let path = |peer: &mut Peer<H>| peer.path_or_insert(kind, make);
-            self.table.change_or_insert(*id, make_peer, path)
-        })
+        found.unwrap_or_else(|| self.path_or_insert(kind, id, make_peer, make))
+    }
+
+    /// The same, where there was no such path a moment ago.
+    // Not part of its caller, whose frame stays small.
+    #[inline(never)]
+    fn path_or_insert(
+        &self,
+        kind: PathKind,
+        id: &PeerId,
+        make_peer: impl FnOnce() -> Node,
+        make: impl FnOnce(&Arc<Node>) -> Path<H>,
+    ) -> Use<Path<H>> {
+        let make_peer = |_: &PeerId| Peer::new(make_peer());
+        let path = |peer: &mut Peer<H>| peer.path_or_insert(kind, make);
+        self.table.change_or_insert(*id, make_peer, path)
     }
 
     /// Removes a path that had no use a moment ago. Returns whether that removed it: true for one

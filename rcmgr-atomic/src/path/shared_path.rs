@@ -266,8 +266,13 @@ impl<H: Home> Path<H> {
     }
 
     /// Pays for a connection with credit of all nodes. Returns whether each of them had some.
-    #[inline]
-    fn take_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
+    #[inline(always)]
+    pub fn take_conns(
+        &self,
+        version: LimitsVersion,
+        direction: Direction,
+        uses_fd: UsesFd,
+    ) -> bool {
         for (at, node) in self.iter().enumerate() {
             if !node.conns.take_credit(version, direction, uses_fd) {
                 if at > 0 {
@@ -400,7 +405,7 @@ impl<H: Home> Path<H> {
     }
 
     /// Called after the nodes got something back: wakes requests that wait for it.
-    #[inline]
+    #[inline(always)]
     pub fn made_room(&self, resources: impl FnOnce() -> Resources) {
         let waiters = self.home.waiters();
         if waiters.any() {

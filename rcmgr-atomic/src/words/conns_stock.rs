@@ -110,10 +110,12 @@ impl ConnsStockWord {
     /// if it is not open, or has no room for both.
     #[inline]
     pub fn more(self, direction: Direction, uses_fd: UsesFd) -> Option<Self> {
-        // The capacity is zero unless it is open.
-        let capacity = self.capacity();
-        let may = self.get(Self::field(direction)) < capacity
-            && (uses_fd == UsesFd::No || self.get(Self::FD) < capacity);
+        // The capacity is a power of two: a count is below it if nothing is left of its logarithm.
+        let log = self.get(Self::CAPACITY);
+        let has_room = |field| self.get(field) >> log == 0;
+        let may = self.is_open()
+            && has_room(Self::field(direction))
+            && (uses_fd == UsesFd::No || has_room(Self::FD));
         may.then(|| Self(self.0 + Self::one(direction, uses_fd)))
     }
 
