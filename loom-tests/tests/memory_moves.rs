@@ -56,6 +56,20 @@ fn a_stream_reserves_while_credit_pays_for_its_move() {
 }
 
 #[test]
+fn a_stream_without_memory_reserves_while_credit_pays_for_its_move() {
+    within(3, || {
+        let (engine, [one, two]) = lending(Limits::unlimited());
+        let three = stream(&engine).unwrap();
+        let other = three.clone();
+        let thread = thread::spawn(move || other.reserve(1, Priority::Always).unwrap());
+        set_protocol(&three).unwrap();
+        thread.join().unwrap();
+        assert_eq!(three.stat().memory, 1);
+        ends(&engine, &[&one, &two, &three]);
+    });
+}
+
+#[test]
 fn a_stream_releases_while_credit_pays_for_its_move() {
     within(3, || {
         let (engine, [one, two]) = lending(Limits::unlimited());

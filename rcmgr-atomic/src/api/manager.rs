@@ -248,10 +248,10 @@ impl Manager {
         Ok(Some(path))
     }
 
-    /// Opens a connection that no credit pays for.
+    /// Opens a connection in the general way, where credit did not pay at once.
     // Not part of its caller, whose frame stays small.
     #[inline(never)]
-    fn open_without_credit(
+    fn open_in_general(
         &self,
         endpoint: Endpoint,
         slot: Slot,
@@ -364,7 +364,7 @@ impl ResourceManager for Manager {
         if pay_for_new(self.opened(), slot) {
             return Ok(self.admitted(endpoint, slot, permit));
         }
-        self.open_without_credit(endpoint, slot, permit)
+        self.open_in_general(endpoint, slot, permit)
     }
 
     fn verify_source_address(&self, ip: IpAddr) -> bool {

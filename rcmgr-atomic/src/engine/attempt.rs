@@ -279,7 +279,8 @@ impl Engine {
         }
     }
 
-    /// Whether that may be of use for a node that has no credit of connections yet.
+    /// Whether [`fill_credit`](Self::fill_credit) may have an effect on a node without credit of
+    /// connections.
     #[inline]
     pub fn may_begin_conns(&self, node: &Node) -> bool {
         self.lending.may_begin_conns(node)

@@ -13,7 +13,8 @@ impl LeafMover<'_> {
     ///
     /// # Errors
     ///
-    /// `next`, if this is another kind of move, or there is no room. Then nothing has changed.
+    /// `next`, if this is another kind of move, there is an observer, the node has credit or no room, or
+    /// something changed meanwhile. Then nothing has changed.
     #[inline]
     pub(super) fn exchange_node(
         &mut self,

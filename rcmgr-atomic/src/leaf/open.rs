@@ -67,7 +67,7 @@ fn pay_as(
     is_current
 }
 
-/// The same, for a request with this ticket.
+/// As [`charge_new`], for a request with this ticket.
 ///
 /// # Errors
 ///

@@ -7,12 +7,13 @@ use crate::lifetime::Use;
 
 impl LeafMover<'_> {
     /// Moves a leaf without memory to `next`, if credit of that pays for the leaf. Credit is charged on
-    /// all nodes of `next`, and no node is over a limit while there is some. So no node is asked.
+    /// all nodes of `next`. No node is over a limit while there is credit that is valid under the limits in
+    /// force. So no node is asked.
     ///
     /// # Errors
     ///
-    /// `next`, if there is no credit, or the leaf or the limits changed meanwhile. Then nothing has
-    /// changed.
+    /// `next`, if the leaf holds memory, there is no credit, or the leaf or the limits changed meanwhile.
+    /// Then nothing has changed.
     #[inline]
     pub(super) fn move_paid(
         &mut self,

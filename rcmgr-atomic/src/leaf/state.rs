@@ -54,7 +54,8 @@ impl Leaf {
         }
     }
 
-    /// The same, where the path is not known yet, or something is closed.
+    /// The same in all other cases: the path is not known yet, or it is known to the path before that of a
+    /// service; or there is an error.
     #[inline(never)]
     fn first_streams(&self) -> Result<&Shared<Path>> {
         let (word, path) = self.staged.load();

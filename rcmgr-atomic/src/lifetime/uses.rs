@@ -341,11 +341,13 @@ impl<T: Collect> Use<T> {
 
     #[inline]
     fn drop_in_word(&self) {
-        // The common case: there are other uses, none of them in a shard, and no other thread is faster.
         let seen = self.seen();
-        let is_one_of_many = seen.counts.shards() == 0 && seen.counts.uses() > 1;
-        if !(is_one_of_many && self.try_end(seen)) {
-            self.drop_in_word_slow();
+        if seen.counts.shards() > 0 || seen.counts.uses() <= 1 {
+            return self.drop_in_word_slow(false);
+        }
+        // The common case: there are other uses, and no shard is open.
+        if !self.try_end(seen) {
+            self.drop_in_word_slow(true);
         }
     }
 
@@ -359,16 +361,23 @@ impl<T: Collect> Use<T> {
             .is_ok()
     }
 
+    /// The other cases: another thread was faster (`has_lost`), a shard is open, or this looks like the last
+    /// use.
     #[inline(never)]
-    fn drop_in_word_slow(&self) {
-        // 1. While there are other uses, one step ends this one.
-        let mut seen = self.seen();
+    fn drop_in_word_slow(&self, has_lost: bool) {
+        let mut contention = Pause::new();
+        let mut seen = if has_lost {
+            self.open_shard();
+            self.seen_after(&mut contention)
+        } else {
+            self.seen()
+        };
         // If other threads use shards, this one should not write to the line of the word, either.
         if seen.counts.shards() > 0 {
             self.open_shard();
             seen = self.seen();
         }
-        let mut contention = Pause::new();
+        // 1. While there are other uses, one step ends this one.
         while seen.counts.uses() > 1 {
             if self.try_end(seen) {
                 return;

@@ -245,12 +245,6 @@ impl<H: Home> Path<H> {
     #[inline]
     pub fn take_credit(&self, version: LimitsVersion, charge: impl Charge) -> bool {
         if let Some(Slot::Connection(direction, uses_fd)) = charge.slot() {
-            // Credit that is put back wakes requests that wait. If each try of such a request took some
-            // in vain, it would wake itself for ever: so it looks first. (If another thread then takes the
-            // credit before it, it may wake itself once.)
-            if charge.ticket().may_wait() && !self.has_conns(version, direction, uses_fd) {
-                return false;
-            }
             return self.take_conns(version, direction, uses_fd);
         }
         let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
@@ -260,6 +254,7 @@ impl<H: Home> Path<H> {
     }
 
     /// Whether each node had credit for a connection a moment ago.
+    #[inline(always)]
     fn has_conns(&self, version: LimitsVersion, direction: Direction, uses_fd: UsesFd) -> bool {
         let mut nodes = self.iter();
         nodes.all(|node| node.conns.has_credit(version, direction, uses_fd))
@@ -273,6 +268,12 @@ impl<H: Home> Path<H> {
         direction: Direction,
         uses_fd: UsesFd,
     ) -> bool {
+        // Where connections are refused, often only one node has no credit. Then nothing is taken in vain.
+        // (Credit that is put back wakes requests that wait. A request that took some in vain each time
+        // would wake itself for ever. If another thread takes it after this look, it wakes itself once.)
+        if !self.has_conns(version, direction, uses_fd) {
+            return false;
+        }
         for (at, node) in self.iter().enumerate() {
             if !node.conns.take_credit(version, direction, uses_fd) {
                 if at > 0 {

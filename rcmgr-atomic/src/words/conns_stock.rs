@@ -110,7 +110,8 @@ impl ConnsStockWord {
     /// if it is not open, or has no room for both.
     #[inline]
     pub fn more(self, direction: Direction, uses_fd: UsesFd) -> Option<Self> {
-        // The capacity is a power of two: a count is below it if nothing is left of its logarithm.
+        // The capacity is a power of two. A count is below it if a shift to the right by its logarithm
+        // leaves zero.
         let log = self.get(Self::CAPACITY);
         let has_room = |field| self.get(field) >> log == 0;
         let may = self.is_open()
