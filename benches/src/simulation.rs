@@ -193,7 +193,11 @@ pub fn simulate_with(
         }
     }
     // 2. Simulate them.
-    let here = one_core();
+    // Beside reality the simulated machine is this one, and its file was measured for longer.
+    let here = match options.beside_real {
+        true => options.machine.clone(),
+        false => one_core(),
+    };
     let before = cases.len() * PASSES;
     let [mut real_rows, mut simulated_rows] = [Vec::new(), Vec::new()];
     for (at, ((case, pair), rounds)) in cases.into_iter().zip(measurements).enumerate() {
