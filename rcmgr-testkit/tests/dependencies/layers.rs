@@ -125,7 +125,6 @@ pub fn tree(layer: &Layer) -> BTreeSet<String> {
         .args([
             "tree",
             "--locked",
-            "--offline",
             "--edges",
             "normal",
             "--prefix",

@@ -11,12 +11,13 @@ use serde::de::DeserializeOwned;
 pub struct Workspace(Metadata);
 
 impl Workspace {
-    /// With all features, and for all platforms.
+    /// With all features, and for all platforms. (So cargo downloads the packages that only other platforms
+    /// need, if it has not yet: building does not.)
     pub fn read() -> Self {
         let metadata = MetadataCommand::new()
             .manifest_path(root().join("Cargo.toml"))
             .features(cargo_metadata::CargoOpt::AllFeatures)
-            .other_options(["--locked".to_owned(), "--offline".to_owned()])
+            .other_options(["--locked".to_owned()])
             .exec();
         Self(metadata.expect("cargo reads the workspace"))
     }
