@@ -122,14 +122,7 @@ pub fn check(layers: &[Layer], tree: impl Fn(&Layer) -> BTreeSet<String>) -> Vec
 pub fn tree(layer: &Layer) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
-        .args([
-            "tree",
-            "--locked",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none"])
         .args(["--package", layer.name])
         .args(layer.features)
         .output()
