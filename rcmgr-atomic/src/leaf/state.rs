@@ -50,14 +50,14 @@ impl Leaf {
         let (word, path) = self.staged.load();
         match path.streams() {
             Some(streams) if !word.is_closed() && path.home().is_open() => Ok(streams),
-            _ => self.first_streams(),
+            _ => self.streams_in_general(),
         }
     }
 
     /// The same in all other cases: the path is not known yet, or it is known to the path before that of a
     /// service; or there is an error.
     #[inline(never)]
-    fn first_streams(&self) -> Result<&Shared<Path>> {
+    fn streams_in_general(&self) -> Result<&Shared<Path>> {
         let (word, path) = self.staged.load();
         let engine = path.shared_home();
         engine.check_open()?;
