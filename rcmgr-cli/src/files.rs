@@ -1,4 +1,4 @@
-//! Output files that are written completely or not at all.
+//! Output files that are written completely or not at all; and pipes and devices, which are written to.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -18,8 +18,15 @@ pub struct OutputError {
 /// A file to write. An existing file at the path stays unchanged until [`finish`](Self::finish).
 pub struct Output {
     path: PathBuf,
-    /// In the same folder, so that a rename finishes it. It is removed when dropped.
-    file: NamedTempFile,
+    target: Target,
+}
+
+enum Target {
+    /// A file in the same folder as that of this path, so that a rename finishes it. It is removed when
+    /// dropped.
+    Renamed(NamedTempFile, PathBuf),
+    /// What a rename would replace and not write to: a device such as `/dev/stdout`, or a pipe.
+    Written(File),
 }
 
 impl Output {
@@ -36,22 +43,35 @@ impl Output {
         if path.is_dir() || path.file_name().is_none() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
+        // A link stays a link: the file that it leads to is replaced.
+        let target = match fs::canonicalize(path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => path.to_owned(),
+            found => found.map_err(failed)?,
+        };
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            // A pipe waits here for its reader.
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            return Ok(Self {
+                path: path.to_owned(),
+                target: Target::Written(file),
+            });
+        }
         // Do not replace a read-only file.
-        match File::options().append(true).open(path) {
+        match File::options().append(true).open(&target) {
             Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed(why)),
             _ => {}
         }
-        let folder = match path.parent() {
+        let folder = match target.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
         fs::metadata(folder).map_err(failed)?;
         let file = with_usual_permissions().tempfile_in(folder);
         // The message of tempfile contains the name of the temporary file: use only the reason.
-        let file = file.map_err(|why| failed(why.kind().into()));
+        let file = file.map_err(|why| failed(why.kind().into()))?;
         Ok(Self {
             path: path.to_owned(),
-            file: file?,
+            target: Target::Renamed(file, target),
         })
     }
 
@@ -60,13 +80,21 @@ impl Output {
     /// # Errors
     ///
     /// [`OutputError`]; an existing file is then unchanged.
-    pub fn finish(mut self, text: &str) -> Result<(), OutputError> {
-        let written = self.file.write_all(text.as_bytes());
-        let written = written.and_then(|()| self.file.as_file().sync_all());
-        let Self { path, file } = self;
-        let renamed = written.and_then(|()| Ok(file.persist(&path).map(drop)?));
-        renamed.map_err(|why| OutputError { path, why })
+    pub fn finish(self, text: &str) -> Result<(), OutputError> {
+        let written = match self.target {
+            Target::Written(mut file) => file.write_all(text.as_bytes()),
+            Target::Renamed(file, target) => replace(file, &target, text),
+        };
+        let path = self.path;
+        written.map_err(|why| OutputError { path, why })
     }
+}
+
+fn replace(mut file: NamedTempFile, target: &Path, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(target)?;
+    Ok(())
 }
 
 /// Other users may read a report; the default of temporary files would forbid it.
@@ -99,6 +127,50 @@ mod tests {
         Output::begin(&path).unwrap().finish("after").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "after");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        fs::create_dir(place("reports")).unwrap();
+        fs::write(place("reports/last.json"), "before").unwrap();
+        std::os::unix::fs::symlink("reports/last.json", place("link.json")).unwrap();
+        let output = Output::begin(&place("link.json")).unwrap();
+        output.finish("after").unwrap();
+        assert!(
+            fs::symlink_metadata(place("link.json"))
+                .unwrap()
+                .is_symlink()
+        );
+        assert_eq!(
+            fs::read_to_string(place("reports/last.json")).unwrap(),
+            "after"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_written_to_and_stays_a_pipe() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || fs::read_to_string(path).unwrap()
+        });
+        Output::begin(&path).unwrap().finish("all of it").unwrap();
+        assert_eq!(reader.join().unwrap(), "all of it");
+        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        // A device is no folder to put a temporary file beside. This one refuses every byte.
+        let full = Output::begin(Path::new("/dev/full")).unwrap();
+        let error = full.finish("lost").unwrap_err().to_string();
+        assert!(error.starts_with("cannot write /dev/full: "), "{error}");
+        let kept = fs::metadata("/dev/full").unwrap();
+        assert!(kept.file_type().is_char_device());
     }
 
     #[test]
