@@ -100,8 +100,13 @@ fn open(path: &Path) -> io::Result<Lines> {
     Ok(BufWriter::with_capacity(GATHERED, gzip))
 }
 
-/// Gives every file of the rotation the next number, and deletes the oldest.
+/// Gives every file of the rotation the next number, and deletes the oldest. What is no file, such as a
+/// pipe or a device, stays where it is: that is an error.
 fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let text = format!("{}: cannot be rotated: it is no file", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let place = |number: usize| match number {
         0 => path.to_owned(),
         number => numbered(path, number),
@@ -160,6 +165,17 @@ mod tests {
         ] {
             assert_eq!(numbered(Path::new(name), 1), Path::new(first));
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_is_not_put_aside() {
+        let error = put_aside(Path::new("/dev/full"), 0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/dev/full: cannot be rotated: it is no file"
+        );
+        assert!(!fs::metadata("/dev/full").unwrap().is_file());
     }
 
     #[test]
