@@ -291,7 +291,7 @@ impl<L: Accept> Guarded<L> {
             };
             let error = match accepted {
                 Ok(socket) => {
-                    self.pauses.accepted();
+                    self.pauses.accepted(cx);
                     return Poll::Ready(socket);
                 }
                 Err(error) => error,

@@ -118,13 +118,15 @@ impl Pauses {
         }
     }
 
-    /// Notes a connection that was accepted.
-    pub(super) fn accepted(&self) {
+    /// Notes a connection that was accepted, which ends a pause. Tasks that wait for its end are woken.
+    pub(super) fn accepted(&self, cx: &Context<'_>) {
         if !self.has_trouble() {
             return;
         }
         let mut state = self.lock();
-        state.pause = None;
+        if state.pause.take().is_some() {
+            cx.waker().wake_by_ref();
+        }
         state.unknown = 0;
         state.has_logged_unknown = false;
         if let Some(episode) = &mut state.episode {

@@ -1,17 +1,20 @@
 //! The pauses of an accept loop, and its warnings. Time is tokio's, and paused.
 
 use std::io;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rcmgr_atomic::{Connection, Manager};
 use rcmgr_core::{Direction, Endpoint, Limits, UsesFd};
 use rcmgr_testkit::passed_in_own_process;
-use rcmgr_tokio::{ConnScope, Guarded, GuardedStream, WakeAcceptors};
+use rcmgr_tokio::{Accept, ConnScope, Guarded, GuardedStream, WakeAcceptors};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::log::Warnings;
-use crate::script::{SOCKET, Script, Step};
+use crate::script::{SOCKET, Script, Socket, Step};
 
 const EMFILE: Step = Step::Code(libc::EMFILE);
 
@@ -231,4 +234,46 @@ async fn a_few_unknown_errors_make_no_pause() {
     let start = Instant::now();
     drop(listener.accept().await);
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// A listener that does something during its next call.
+#[derive(Default)]
+struct Meanwhile {
+    script: Script,
+    action: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Accept for Meanwhile {
+    type Io = Socket;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Endpoint)>> {
+        let action = self.action.lock().unwrap().take();
+        if let Some(action) = action {
+            action();
+        }
+        self.script.poll_accept(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_in_a_pause_goes_on_when_another_one_accepts() {
+    let script = Script::new([EMFILE, EMFILE, SOCKET, SOCKET]);
+    let listener = Meanwhile {
+        script,
+        ..Meanwhile::default()
+    };
+    let manager = Manager::new(Limits::unlimited()).unwrap();
+    let listener = Arc::new(Guarded::new(listener, manager));
+    let paused = Arc::new(Mutex::new(task::spawn({
+        let listener = listener.clone();
+        Box::pin(async move { listener.accept().await })
+    })));
+    // While one task accepts, the other one runs out of descriptors, and pauses.
+    let pauses = paused.clone();
+    let action = move || assert_pending!(pauses.lock().unwrap().poll());
+    *listener.listener().action.lock().unwrap() = Some(Box::new(action));
+    drop(listener.accept().await);
+    let mut paused = paused.lock().unwrap();
+    assert!(paused.is_woken());
+    assert_ready!(paused.poll());
 }
