@@ -376,3 +376,18 @@ async fn times_without_end_are_no_deadline() {
     let response = send(&layer, send_slowly(3, SECOND * 3600)).await;
     assert_eq!(read(response).await, "300");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_without_end_may_be_polled_often() {
+    let budget = BodyBudget::per_request(1000).next_chunk_within(Duration::MAX);
+    let (_manager, layer) = layer_of(1000, budget);
+    let (mut sender, body) = sent_body();
+    let mut sent = task::spawn(send(&layer, body));
+    for _ in 0..3 {
+        assert_pending!(sent.poll());
+        advance(SECOND).await;
+    }
+    sender.send_data(bytes(100)).await.unwrap();
+    drop(sender);
+    assert_eq!(read(sent.await).await, "100");
+}

@@ -15,8 +15,10 @@ pub(super) struct Pace {
     waited: Duration,
     since: Instant,
     is_waiting: bool,
-    /// When the wait in progress is too long.
+    /// Ready when the wait in progress is too long.
     deadline: Pin<Box<Sleep>>,
+    /// Whether the wait in progress may be too long at all: the clock reaches that far.
+    has_deadline: bool,
 }
 
 impl Pace {
@@ -28,6 +30,7 @@ impl Pace {
             since: now,
             is_waiting: false,
             deadline: Box::pin(sleep_until(now)),
+            has_deadline: false,
         }
     }
 
@@ -41,11 +44,14 @@ impl Pace {
         if !self.is_waiting {
             self.is_waiting = true;
             self.since = Instant::now();
-            match self.since.checked_add(self.longest(budget, so_far)) {
-                Some(deadline) => self.deadline.as_mut().reset(deadline),
-                // The clock does not reach that far.
-                None => return Poll::Pending,
+            let deadline = self.since.checked_add(self.longest(budget, so_far));
+            self.has_deadline = deadline.is_some();
+            if let Some(deadline) = deadline {
+                self.deadline.as_mut().reset(deadline);
             }
+        }
+        if !self.has_deadline {
+            return Poll::Pending;
         }
         self.deadline.as_mut().poll(cx).map(|()| Refusal::TooSlow {
             waited: self.waited + self.since.elapsed(),
