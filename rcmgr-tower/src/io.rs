@@ -50,8 +50,9 @@ impl<S> Io<S> {
     /// A request is in progress from its arrival at [`RequestScopes`](crate::RequestScopes) until its
     /// span ends. Requests to routes outside of the layer are not seen: there, only what the server
     /// writes counts, which puts the end off as well. So does the answer to a ping of HTTP/2: a client
-    /// that sends pings keeps its connection. After an upgrade to another protocol there is
-    /// no limit.
+    /// that sends pings keeps its connection. After an upgrade of HTTP/1 to another protocol there is
+    /// no limit. A stream of HTTP/2 that `CONNECT` turns over is a request in progress while its handler
+    /// keeps a clone of its [`RequestSpan`](crate::RequestSpan).
     #[must_use]
     pub fn request_within(mut self, limit: Duration) -> Self {
         self.idle = Some(Box::new(Idle {

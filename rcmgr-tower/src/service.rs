@@ -91,7 +91,7 @@ impl Config {
         B: Body + Send + 'static,
         B::Data: Send,
     {
-        let closes = closes(&request) && !request.body().is_end_stream();
+        let closes = is_alone(&request) && !request.body().is_end_stream();
         let response = self.answer(refusal, closes);
         // Over HTTP/2 an unread body ends without harm. A client that waits for `100 Continue` has
         // sent nothing, and to read from it would send it that.
@@ -106,7 +106,7 @@ impl Config {
 }
 
 /// Whether the connection is closed after a refusal of this request whose body is not read.
-fn closes<B>(request: &Request<B>) -> bool {
+fn is_alone<B>(request: &Request<B>) -> bool {
     request.version() <= Version::HTTP_11
 }
 
@@ -205,9 +205,10 @@ pub(crate) struct Handling {
     pub(crate) span: RequestSpan,
     /// How a body is refused that arrives now. `None` if the request has no body.
     pub(crate) config: Option<Arc<Config>>,
-    /// Whether the connection is closed after a refusal.
-    closes: bool,
-    /// Whether a success turns the connection over to another protocol.
+    /// Whether the request has its connection alone, as in HTTP/1: a refusal closes it, and an upgrade
+    /// turns it over to another protocol. In HTTP/2 either concerns one stream.
+    is_alone: bool,
+    /// Whether a success is an upgrade.
     connects: bool,
 }
 
@@ -217,7 +218,7 @@ impl Handling {
         Self {
             span,
             config: None,
-            closes: closes(request),
+            is_alone: is_alone(request),
             connects: request.method() == Method::CONNECT,
         }
     }
@@ -240,8 +241,9 @@ impl Handling {
         {
             return Some(self.answer(config, body));
         }
-        let is_upgrade = status == Some(StatusCode::SWITCHING_PROTOCOLS);
-        if is_upgrade || (self.connects && status.is_some_and(|status| status.is_success())) {
+        let switches = status == Some(StatusCode::SWITCHING_PROTOCOLS);
+        let connects = self.connects && status.is_some_and(|status| status.is_success());
+        if self.is_alone && (switches || connects) {
             self.span.note_upgrade();
         }
         None
@@ -249,8 +251,8 @@ impl Handling {
 
     #[cold]
     fn answer(&self, config: &Config, body: &RefusedBody) -> Response<Bytes> {
-        let rest = body.take_rest().filter(|_| self.closes);
-        let answer = config.answer(&body.refusal, self.closes);
+        let rest = body.take_rest().filter(|_| self.is_alone);
+        let answer = config.answer(&body.refusal, self.is_alone);
         rest.into_iter().for_each(spawn);
         answer
     }

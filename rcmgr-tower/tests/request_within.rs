@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -17,8 +17,8 @@ use rcmgr_tower::{Io, RequestBody, RequestScopes};
 use support::all_released;
 use support::server::manager;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::{Instant, sleep};
-use tower::{Layer, service_fn};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -188,6 +188,32 @@ async fn after_an_upgrade_there_is_no_limit() {
     }
     drop(far);
     all_released(&manager).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connect_turns_over_a_connection_of_http1_and_a_stream_of_http2() {
+    for (version, has_limit) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
+        let manager = manager(|_| ());
+        let connection = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
+        let scope = ConnScope::new(connection.unwrap());
+        let (near, _far) = tokio::io::duplex(1024);
+        let stream = GuardedStream::new(near, scope, Endpoint::None);
+        let mut io = Io::new(stream).request_within(LIMIT);
+        // Whatever the request, the answer is a success, as that of a router with a page for the rest.
+        let service = RequestScopes::new(&manager)
+            .connection(io.conn_info())
+            .layer(service_fn(async |_| {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }));
+        let mut request = Request::new(Full::<Bytes>::default());
+        *request.method_mut() = Method::CONNECT;
+        *request.version_mut() = version;
+        drop(service.oneshot(request).await.unwrap());
+        let read = timeout(5 * LIMIT, io.read_u8()).await;
+        let kind = read.ok().map(|read| read.unwrap_err().kind());
+        let expected = has_limit.then_some(std::io::ErrorKind::TimedOut);
+        assert_eq!(kind, expected, "{version:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
