@@ -201,7 +201,9 @@ impl<'a> Direction<'a> {
         };
         loop {
             let written = kept.bytes.write(self.to)?;
-            shared.activity.passed(self.side, written);
+            if written > 0 {
+                shared.activity.passed(self.side, written);
+            }
             if kept.bytes.len() == 0 {
                 self.kept = None;
                 return Poll::Ready(Ok(()));
