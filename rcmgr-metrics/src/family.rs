@@ -30,3 +30,14 @@ pub(crate) fn families(reading: &Reading) -> Vec<Family> {
     families.extend(program::families(reading));
     families
 }
+
+/// The same, with those of a dry run even if there is none now: they have no series then. For an exporter
+/// that must know all metrics at its start.
+#[cfg(feature = "opentelemetry")]
+pub(crate) fn families_of_any_time(reading: &Reading) -> Vec<Family> {
+    let mut families = families(reading);
+    if reading.dry_run.is_none() {
+        families.extend(own::of_dry_run(None));
+    }
+    families
+}

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
-use crate::family::{Family, Kind, Labels, Series, Value, families};
+use crate::family::{Family, Kind, Labels, Series, Value, families_of_any_time};
 use crate::observer::Observer;
 use crate::reading::Reading;
 
@@ -59,7 +59,7 @@ enum Observes {
 }
 
 fn readings(observer: &Observer) -> Vec<Observed> {
-    let families = families(&Reading::of(observer)).into_iter();
+    let families = families_of_any_time(&Reading::of(observer)).into_iter();
     families.flat_map(observed).collect()
 }
 

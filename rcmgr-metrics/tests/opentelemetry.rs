@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, Priority, UsesFd};
+use rcmgr_atomic::{Clock, Direction, Endpoint, Limit, Limits, Manager, Priority, UsesFd};
 use rcmgr_metrics::Observer;
 
 /// The sum of the series of a metric that have this label.
@@ -91,6 +91,41 @@ fn each_collection_reads_the_manager_again() {
         };
         assert_eq!(streams("bucket"), [0.0; 16]);
         assert_eq!((streams("count"), streams("sum")), (vec![0.0], vec![0.0]));
+    }
+    provider.shutdown().unwrap();
+}
+
+#[test]
+fn a_dry_run_that_begins_later_is_collected_and_one_that_ends_delays_nothing() {
+    let enforced = Limits::unlimited();
+    let mut evaluated = enforced.clone();
+    evaluated.dry_run = Some(Arc::new(Limits {
+        system: Limit::BLOCK_ALL,
+        ..Limits::unlimited()
+    }));
+    let manager = Manager::new(enforced.clone()).unwrap();
+    let exporter = InMemoryMetricExporter::default();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter.clone())
+        .build();
+    rcmgr_metrics::opentelemetry::register(
+        Observer::new(manager.clone()),
+        &provider.meter("rcmgr"),
+    );
+    let system = manager.view_system();
+    let mut held = 0.0;
+    for limits in [&enforced, &evaluated, &enforced, &enforced] {
+        manager.set_limits(limits.clone());
+        exporter.reset();
+        system.reserve_memory(100, Priority::Always).unwrap();
+        held += 100.0;
+        provider.force_flush().unwrap();
+        let found = |metric| collected(&exporter, metric, ("scope", "system"));
+        // Each collection has what is held now, not what was held at the collection before.
+        assert_eq!(found("libp2p_rcmgr_memory"), [held]);
+        assert_eq!(found("rcmgr_over_releases"), [0.0]);
+        let would_be_refused = found("rcmgr_dry_run_refusals");
+        assert_eq!(would_be_refused.is_empty(), limits.dry_run.is_none());
     }
     provider.shutdown().unwrap();
 }

@@ -3,7 +3,7 @@
 use rcmgr_core::{Refusals, Resource, ScopeClass, ScopeStat};
 
 use super::metric::{Family, Kind, Series, Value, count, limits, resource_name};
-use crate::reading::{Reading, Shown};
+use crate::reading::{DryRun, Reading, Shown};
 
 /// Its values are fractions.
 pub(super) const UTILISATION: &str = "rcmgr_utilisation";
@@ -63,24 +63,9 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         ],
     );
     if let Some(dry_run) = &reading.dry_run {
-        family(
-            "rcmgr_dry_run_refusals",
-            "Requests that the limits of the dry run would have refused, by the class of the scope",
-            Kind::Counter,
-            dry_run_refusals(&dry_run.refusals),
-        );
-        let limiters = dry_run.addresses.iter().flat_map(|addresses| {
-            [
-                count([("limiter", "rate")], addresses.refused_by_rate),
-                count([("limiter", "subnet")], addresses.refused_by_subnet),
-            ]
-        });
-        family(
-            "rcmgr_dry_run_address_refusals",
-            "Connections that the dry run would have refused by their address",
-            Kind::Counter,
-            limiters.collect(),
-        );
+        for one in of_dry_run(Some(dry_run)) {
+            family(one.name, one.help, one.kind, one.series);
+        }
     }
     if let Some([written, dropped]) = reading.traced {
         family(
@@ -173,6 +158,32 @@ fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
 }
 
 /// A series for each resource that a class refused. A connection counts under what is missing.
+/// What the limits of a dry run would have refused; without series if there is none.
+pub(super) fn of_dry_run(dry_run: Option<&DryRun>) -> [Family; 2] {
+    let refusals = dry_run.map(|dry_run| dry_run_refusals(&dry_run.refusals));
+    let addresses = dry_run.and_then(|dry_run| dry_run.addresses);
+    let of_addresses = addresses.map(|addresses| {
+        vec![
+            count([("limiter", "rate")], addresses.refused_by_rate),
+            count([("limiter", "subnet")], addresses.refused_by_subnet),
+        ]
+    });
+    [
+        Family {
+            name: "rcmgr_dry_run_refusals",
+            help: "Requests that the limits of the dry run would have refused, by the class of the scope",
+            kind: Kind::Counter,
+            series: refusals.unwrap_or_default(),
+        },
+        Family {
+            name: "rcmgr_dry_run_address_refusals",
+            help: "Connections that the dry run would have refused by their address",
+            kind: Kind::Counter,
+            series: of_addresses.unwrap_or_default(),
+        },
+    ]
+}
+
 fn dry_run_refusals(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
     let of_class = |&(class, refusals): &(ScopeClass, Refusals)| {
         let counts = refusals.iter().filter(|&(_, refused)| refused > 0);
