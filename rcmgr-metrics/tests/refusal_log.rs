@@ -3,10 +3,12 @@
 #![cfg(feature = "observer")]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rcmgr_atomic::address::{AddressConfig, AddressLimits, SubnetLimit, SubnetLimits};
 use rcmgr_atomic::{Clock, Direction, Endpoint, Limits, Manager, PeerId, UsesFd};
 use rcmgr_metrics::RefusalLog;
 use rcmgr_testkit::passed_in_own_process;
@@ -192,6 +194,61 @@ fn a_flood_causes_one_line_per_interval_for_each_class_and_resource() {
     sums = (sums.0 + told(&rest, "system"), sums.1 + told(&rest, "peer"));
     assert_eq!(sums, (3 * THREADS * EACH, 3 * THREADS * EACH));
     drop(held);
+}
+
+#[test]
+fn a_second_dry_run_counts_its_refusals_by_address_from_zero() {
+    if passed_in_own_process("a_second_dry_run_counts_its_refusals_by_address_from_zero") {
+        return;
+    }
+    let mut evaluated = Limits::unlimited();
+    let one_for_each_address = AddressConfig {
+        subnets: SubnetLimits {
+            v4: vec![SubnetLimit {
+                prefix_len: 32,
+                conns: 1,
+            }],
+            ..SubnetLimits::none()
+        },
+        ..AddressConfig::none()
+    };
+    evaluated.addresses = AddressLimits::new(one_for_each_address).unwrap();
+    let without = Limits::unlimited();
+    let mut with = Limits::unlimited();
+    with.dry_run = Some(Arc::new(evaluated));
+    let manager = Manager::new(with.clone()).unwrap();
+    let clock = Arc::new(Hands::default());
+    let interval = Duration::from_secs(60);
+    let mut log = RefusalLog::new(manager.clone())
+        .interval(interval)
+        .clock(clock.clone());
+    let from: Endpoint = "192.0.2.1".parse::<IpAddr>().unwrap().into();
+    let open = || manager.open_connection(Direction::Inbound, UsesFd::No, from);
+    let listener = Listener::default();
+    let mut look = || {
+        clock.pass(interval);
+        tracing::subscriber::with_default(listener.clone(), || log.look());
+        let lines = listener.heard().into_iter();
+        let counts = lines.map(|line| line["count"].parse::<u64>().unwrap());
+        counts.collect::<Vec<_>>()
+    };
+    // A look between the two dry runs may see that there is none.
+    for looks_between in [true, false] {
+        let held: Vec<_> = (0..6).map(|_| open().unwrap()).collect();
+        assert_eq!(look(), [5]);
+        drop(held);
+        manager.set_limits(without.clone());
+        if looks_between {
+            assert!(look().is_empty());
+        }
+        manager.set_limits(with.clone());
+        let held: Vec<_> = (0..3).map(|_| open().unwrap()).collect();
+        assert_eq!(look(), [2]);
+        drop(held);
+        manager.set_limits(without.clone());
+        assert!(look().is_empty());
+        manager.set_limits(with.clone());
+    }
 }
 
 /// This test uses the global subscriber, because the log runs on another thread.

@@ -78,11 +78,19 @@ impl Tallies {
             }
         }
         let mut lines = self.lines_of_scopes(manager, &due);
-        // The counters of a dry run are gone when it ends.
+        // The counters of a dry run are gone when it ends. Those of the next one begin at zero.
         let Some(addresses) = self.mode.addresses(manager) else {
+            self.of_limiters = Default::default();
+            self.of_limiters
+                .iter_mut()
+                .for_each(|tally| tally.since = now);
             return lines;
         };
         for (at, refused) in by_limiter(&addresses).into_iter().enumerate() {
+            // It ended and the next one began since the last look.
+            if refused < self.of_limiters[at].logged {
+                self.of_limiters[at].logged = 0;
+            }
             if let Some(new) = self.of_limiters[at].due(refused, now, interval) {
                 let most = self.most_refused(manager, at);
                 lines.push(Line::of_limiter(self.mode, LIMITERS[at], new, most));
