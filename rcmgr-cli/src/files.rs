@@ -43,10 +43,10 @@ impl Output {
         if path.is_dir() || path.file_name().is_none() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
-        // A link stays a link: the file that it leads to is replaced.
-        let target = match fs::canonicalize(path) {
-            Err(why) if why.kind() == ErrorKind::NotFound => path.to_owned(),
-            found => found.map_err(failed)?,
+        // A link stays a link: the file that it leads to is replaced. If it leads nowhere, that is an error.
+        let target = match fs::symlink_metadata(path) {
+            Ok(_) => fs::canonicalize(path).map_err(failed)?,
+            Err(_) => path.to_owned(),
         };
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             // A pipe waits here for its reader.
@@ -148,6 +148,8 @@ mod tests {
             fs::read_to_string(place("reports/last.json")).unwrap(),
             "after"
         );
+        fs::remove_file(place("reports/last.json")).unwrap();
+        assert!(Output::begin(&place("link.json")).is_err());
     }
 
     #[cfg(target_os = "linux")]
