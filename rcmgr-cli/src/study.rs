@@ -7,6 +7,7 @@ mod progress;
 mod simulated;
 mod table;
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,11 +52,13 @@ pub fn run(options: &Options) -> ExitCode {
                 | StudyError::TooManyCores { .. },
             )),
         ) => wrong_use(wrong),
-        Err(failure) => {
-            print_error(format_args!("rcmgr: {failure}"));
-            ExitCode::FAILURE
-        }
+        Err(failure) => failed(failure),
     }
+}
+
+fn failed(failure: impl Display) -> ExitCode {
+    print_error(format_args!("rcmgr: {failure}"));
+    ExitCode::FAILURE
 }
 
 fn try_run(options: &Options) -> Result<ExitCode, Failure> {
@@ -90,11 +93,18 @@ fn try_run(options: &Options) -> Result<ExitCode, Failure> {
     };
     drop(shown);
     let report = report?;
+    // The study took minutes: a file that cannot be written must not lose the other files and the table.
+    let mut unwritten = Vec::new();
     for (output, format) in outputs {
-        output.finish(&format(&report))?;
+        unwritten.extend(output.finish(&format(&report)).err());
     }
-    print(table::text(&report, terminal_columns()))?;
-    Ok(ExitCode::SUCCESS)
+    let printed = print(table::text(&report, terminal_columns()));
+    let mut status = ExitCode::SUCCESS;
+    for failure in unwritten {
+        status = failed(failure);
+    }
+    printed?;
+    Ok(status)
 }
 
 fn note_debug_build() {

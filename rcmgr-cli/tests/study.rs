@@ -216,6 +216,33 @@ fn an_unwritable_file_is_found_before_the_measurements() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// This device refuses every byte, but only at the end of the study.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_loses_neither_the_others_nor_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("report.csv").display().to_string();
+    let run = study(&[
+        "--seconds=0.02",
+        "--workload=span",
+        "--engine=mutex",
+        "--threads=1",
+        "--sharing=path",
+        "--peers=0",
+        "--rounds=1",
+        "--json=/dev/full",
+        "--csv",
+        &csv,
+    ]);
+    let told = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert!(told.contains("rcmgr: cannot write /dev/full: "), "{told}");
+    let csv = fs::read_to_string(&csv).expect("the other file is written");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    let printed = text(&run.stdout);
+    assert!(printed.contains("| path "), "{printed}");
+}
+
 #[test]
 fn two_reports_do_not_go_to_one_file() {
     let folder = tempfile::tempdir().unwrap();
