@@ -56,6 +56,9 @@ pub enum StudyError {
         /// The number that was asked for.
         cores: usize,
     },
+    /// The costs of transfers between cores cannot be measured on one core.
+    #[error("a calibration needs two cores, and this process may run on only one")]
+    OneCore,
     /// None of the engines can run any of the workloads.
     #[error("none of these engines can run any of these workloads")]
     NothingToDo,

@@ -87,7 +87,7 @@ fn one_core_with_the_costs_of_this_machine_is_as_fast_as_the_thread_that_was_mea
     // The speed of this machine may change between the calibration and the measurement, so one of several
     // tries must do.
     let mut tries = (0..10).map(|_| {
-        options.machine = calibrate();
+        options.machine = calibrate().expect("there are two cores");
         let report = run(&options);
         let off = |row: &Row| row.ns_per_op / causes(row).real_ns;
         report.rows.iter().map(off).collect::<Vec<_>>()

@@ -63,7 +63,7 @@ fn failed(failure: impl Display) -> ExitCode {
 
 fn try_run(options: &Options) -> Result<ExitCode, Failure> {
     if options.calibrate {
-        print(calibrate().to_toml())?;
+        print(calibrate()?.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
     if let [before, after] = &options.compare[..] {

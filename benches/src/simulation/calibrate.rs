@@ -12,6 +12,7 @@ use rcmgr_machine::{Costs, Machine};
 use crate::machine::Machine as RealMachine;
 use crate::pin::pin;
 use crate::stats::median;
+use crate::study::StudyError;
 
 /// The measurements of each cost in one pass. The shortest counts: a disturbance makes them longer only.
 const ROUNDS: usize = 20;
@@ -31,8 +32,17 @@ const WAKE_UPS: usize = 30;
 const BASE: &str = "two-core-vm";
 
 /// Measures two cores of this machine, for some seconds.
-pub fn calibrate() -> Machine {
-    let about = RealMachine::detect().describe();
+///
+/// # Errors
+///
+/// [`StudyError::OneCore`], if there is only one core.
+pub fn calibrate() -> Result<Machine, StudyError> {
+    let real = RealMachine::detect();
+    // Two threads that wait for each other take turns of milliseconds on one core: this would take hours.
+    if real.cores < 2 {
+        return Err(StudyError::OneCore);
+    }
+    let about = real.describe();
     let start = Instant::now();
     let mut passes = vec![two_cores()];
     while start.elapsed() < TIME {
@@ -44,7 +54,7 @@ pub fn calibrate() -> Machine {
     };
     let base = Machine::shipped(BASE).expect("it is shipped");
     let transfer = of(|ns| ns.within_cluster);
-    Machine {
+    Ok(Machine {
         name: "this-machine".to_owned(),
         about: format!("Two cores, measured: {about}."),
         sources: vec![
@@ -66,7 +76,7 @@ pub fn calibrate() -> Machine {
             ..base.ns
         },
         ..base
-    }
+    })
 }
 
 /// One pass: what two cores of this machine cost now.
@@ -246,4 +256,20 @@ fn wake_up() -> [f64; 2] {
         sleeper.thread().unpark();
     });
     [median(&waking), median(&running)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Elsewhere a thread cannot be pinned, or the number of cores does not depend on it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn one_core_is_refused() {
+        let calibrated = thread::spawn(|| {
+            pin(0);
+            calibrate()
+        });
+        assert_eq!(calibrated.join().unwrap(), Err(StudyError::OneCore));
+    }
 }
