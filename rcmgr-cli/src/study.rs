@@ -32,6 +32,8 @@ enum Failure {
     SameFile(PathBuf),
     #[error("--peers has no effect: none of the chosen workloads is measured beside other peers")]
     NoPeers,
+    #[error("{0} has no effect without --simulate")]
+    OnlySimulated(&'static str),
     #[error(transparent)]
     Study(#[from] StudyError),
     #[error(transparent)]
@@ -46,6 +48,7 @@ pub fn run(options: &Options) -> ExitCode {
         Err(
             wrong @ (Failure::SameFile(_)
             | Failure::NoPeers
+            | Failure::OnlySimulated(_)
             | Failure::Study(
                 StudyError::NothingToDo
                 | StudyError::NotSimulated(_)
@@ -68,6 +71,9 @@ fn try_run(options: &Options) -> Result<ExitCode, Failure> {
     }
     if let [before, after] = &options.compare[..] {
         return Ok(compare::run(before, after)?);
+    }
+    if let Some(option) = options.only_simulated() {
+        return Err(Failure::OnlySimulated(option));
     }
     if options.simulate.is_none()
         && options.peers.is_some_and(|peers| peers > 0)

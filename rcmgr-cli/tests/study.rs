@@ -191,6 +191,18 @@ fn wrong_arguments_are_errors() {
             "none of these engines",
         ),
         (&["--json"], "FILE"),
+        (
+            &["--machine=desktop"],
+            "--machine has no effect without --simulate",
+        ),
+        (
+            &["--machine=desktop", "--seconds=0.02"],
+            "--machine has no effect without --simulate",
+        ),
+        (
+            &["--beside-real", "--threads=1"],
+            "--beside-real has no effect without --simulate",
+        ),
     ] {
         let run = study(arguments);
         let told = text(&run.stderr);

@@ -9,7 +9,10 @@ use clap::{Args, value_parser};
 use rcmgr_machine::Machine;
 use rcmgr_study::{Report, Sharing, SimulationOptions, Workload, engines};
 
-use super::simulated::{Cores, machine};
+use super::simulated::{Chosen, Cores, machine};
+
+/// The machine that is simulated without `--machine`.
+const DEFAULT_MACHINE: &str = "one-socket";
 
 /// The options of `rcmgr study`.
 #[derive(Debug, Clone, Args)]
@@ -60,19 +63,15 @@ pub struct Options {
     #[arg(conflicts_with_all = ["threads", "rounds", "seconds", "peers", "quick"])]
     pub simulate: Option<Cores>,
 
-    /// The simulated machine: two-core-vm, desktop, one-socket, two-socket, or a file (.toml)
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "simulate",
-        default_value = "one-socket"
-    )]
-    #[arg(value_parser = machine)]
-    pub machine: Machine,
+    /// The simulated machine: two-core-vm, desktop, one-socket (the default), two-socket, or a file
+    /// (.toml). Only with --simulate
+    // Not `requires`: clap ignores it beside an option that --simulate conflicts with.
+    #[arg(long, value_name = "NAME", value_parser = machine)]
+    pub machine: Option<Chosen>,
 
     /// Measure each case on real threads, too, as far as this machine has the cores, and show the model
-    /// beside reality. Meaningful for a machine from --calibrate
-    #[arg(long, requires = "simulate")]
+    /// beside reality. Meaningful for a machine from --calibrate. Only with --simulate
+    #[arg(long)]
     pub beside_real: bool,
 
     /// The seed of the confidence intervals and of a simulation. The same seed and the same work give
@@ -106,6 +105,22 @@ pub struct Options {
 type Format = fn(&Report) -> String;
 
 impl Options {
+    /// The option that has no effect without `--simulate`, if there is one.
+    pub fn only_simulated(&self) -> Option<&'static str> {
+        match self {
+            Self {
+                simulate: Some(_), ..
+            } => None,
+            Self {
+                machine: Some(_), ..
+            } => Some("--machine"),
+            Self {
+                beside_real: true, ..
+            } => Some("--beside-real"),
+            _ => None,
+        }
+    }
+
     /// The files to write, with their formats.
     pub fn outputs(&self) -> impl Iterator<Item = (&Path, Format)> {
         let formats: [(_, Format); 3] = [
@@ -119,7 +134,11 @@ impl Options {
 
     /// The options of a simulation for the library.
     pub fn simulated(&self, cores: &Cores) -> SimulationOptions {
-        let mut options = SimulationOptions::new(self.machine.clone(), cores.0.clone());
+        let machine = self.machine.as_ref().map_or_else(
+            || Machine::shipped(DEFAULT_MACHINE).expect("it is shipped"),
+            |chosen| chosen.machine.clone(),
+        );
+        let mut options = SimulationOptions::new(machine, cores.0.clone());
         replace(&mut options.workloads, &self.workload);
         replace(&mut options.engines, &self.engine);
         replace(&mut options.sharings, &self.sharing);

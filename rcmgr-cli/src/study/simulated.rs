@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use rcmgr_machine::Machine;
@@ -35,14 +36,28 @@ impl FromStr for Cores {
     }
 }
 
+/// The argument of `--machine`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    pub machine: Machine,
+    /// The file that it comes from. A shipped machine has none.
+    pub file: Option<PathBuf>,
+}
+
 /// The argument of `--machine`: a name, or a file.
-pub fn machine(text: &str) -> Result<Machine, String> {
+pub fn machine(text: &str) -> Result<Chosen, String> {
     if let Some(machine) = Machine::shipped(text) {
-        return Ok(machine);
+        return Ok(Chosen {
+            machine,
+            file: None,
+        });
     }
     if text.ends_with(".toml") {
         let content = fs::read_to_string(text).map_err(|error| error.to_string())?;
-        return Machine::from_toml(&content).map_err(|error| error.to_string());
+        return Ok(Chosen {
+            machine: Machine::from_toml(&content).map_err(|error| error.to_string())?,
+            file: Some(text.into()),
+        });
     }
     let shipped = Machine::all_shipped();
     let names: Vec<_> = shipped.iter().map(|one| one.name.as_str()).collect();
@@ -219,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_a_name_or_a_file() {
-        assert_eq!(machine("desktop").unwrap().name, "desktop");
+        assert_eq!(machine("desktop").unwrap().machine.name, "desktop");
         let unknown = machine("abacus").unwrap_err();
         assert!(unknown.contains("desktop, one-socket"), "{unknown}");
         assert!(machine("none/here.toml").is_err());
@@ -229,7 +244,11 @@ mod tests {
         let mut own = Machine::shipped("desktop").unwrap();
         own.name = "own".to_owned();
         fs::write(&path, own.to_toml()).unwrap();
-        assert_eq!(machine(path.to_str().unwrap()), Ok(own));
+        let chosen = Chosen {
+            machine: own,
+            file: Some(path.clone()),
+        };
+        assert_eq!(machine(path.to_str().unwrap()), Ok(chosen));
         fs::write(&path, "name = 7").unwrap();
         assert!(
             machine(path.to_str().unwrap())
