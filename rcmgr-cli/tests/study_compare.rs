@@ -125,6 +125,21 @@ fn cases_that_differ_by_more_than_noise_are_shown_with_status_1() {
 }
 
 #[test]
+fn runs_without_a_common_case_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = file(&folder, "one.json", &[row("atomic", 1, &STEADY)]);
+    let other = file(&folder, "other.json", &[row("atomic", 2, &STEADY)]);
+    let empty = file(&folder, "empty.json", &[]);
+    for (before, after) in [(&one, &other), (&empty, &empty)] {
+        let compared = compare(before, after);
+        let told = text(&compared.stderr);
+        assert_eq!(compared.status.code(), Some(1), "{told}");
+        assert!(told.contains("share no case"), "{told}");
+        assert!(compared.stdout.is_empty());
+    }
+}
+
+#[test]
 fn other_conditions_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let rows = [row("atomic", 1, &STEADY)];

@@ -23,14 +23,24 @@ pub enum CompareError {
     Read { path: PathBuf, why: io::Error },
     #[error("{}: this is no report of rcmgr study --json: {why}", path.display())]
     NoReport { path: PathBuf, why: NoReport },
+    #[error("{} and {} share no case: there is nothing to compare", before.display(), after.display())]
+    NoSharedCase { before: PathBuf, after: PathBuf },
     #[error("cannot write the output: {0}")]
     Print(#[from] io::Error),
 }
 
-/// Compares two files. The exit status is 0 if no row differs by more than noise, and 1 if one does.
+/// Compares two files. The exit status is 0 if no row differs by more than noise, and 1 if one does, or if
+/// there is nothing to compare.
 pub fn run(before: &Path, after: &Path) -> Result<ExitCode, CompareError> {
-    let (before, after) = (read(before)?, read(after)?);
-    let comparison = Comparison::of(&before, &after, after.method.seed);
+    let reports = (read(before)?, read(after)?);
+    let comparison = Comparison::of(&reports.0, &reports.1, reports.1.method.seed);
+    // Status 0 would say that the runs are the same.
+    if comparison.rows.is_empty() {
+        return Err(CompareError::NoSharedCase {
+            before: before.to_owned(),
+            after: after.to_owned(),
+        });
+    }
     print(text(&comparison, terminal_columns()))?;
     let differs = comparison
         .rows

@@ -84,7 +84,8 @@ pub struct Options {
     pub calibrate: bool,
 
     /// Compare two runs, each written with --json: show the cases whose times differ by more than
-    /// noise. The exit status is 0 if there are none, 1 if there are some or a file is wrong
+    /// noise. The exit status is 0 if there are none, 1 if there are some, a file is wrong, or the runs
+    /// share no case
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], exclusive = true)]
     pub compare: Vec<PathBuf>,
 
