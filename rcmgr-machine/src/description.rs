@@ -79,6 +79,9 @@ pub enum MachineError {
         /// The value.
         value: String,
     },
+    /// Accesses take no time, so a run without work between them takes none.
+    #[error("ns.{0}: an access takes more than 0 ns, at least 0.001")]
+    Free(&'static str),
     /// There are no cores, or more than can be simulated.
     #[error("the machine has {0} cores; from 1 to {most} are possible", most = Machine::MAX_CORES)]
     Cores(usize),
@@ -116,6 +119,11 @@ impl Machine {
             if !(0.0..=1e9).contains(&value) {
                 let value = value.to_string();
                 return Err(MachineError::Cost { field, value });
+            }
+        }
+        for (field, value) in [("hit", machine.ns.hit), ("update", machine.ns.update)] {
+            if Time::from_ns(value) == Time::ZERO {
+                return Err(MachineError::Free(field));
             }
         }
         Ok(machine)
@@ -219,6 +227,13 @@ mod tests {
         assert_eq!(refused(&slow).to_string(), expected);
         slow.ns.pause = f64::NAN;
         assert!(refused(&slow).to_string().starts_with("ns.pause: NaN"));
+
+        let mut free = good.clone();
+        free.ns.update = 0.0;
+        assert_eq!(refused(&free), MachineError::Free("update"));
+        // This is less than a picosecond, in which times are counted.
+        free.ns.hit = 0.0004;
+        assert_eq!(refused(&free), MachineError::Free("hit"));
 
         for (sockets, cores) in [(0, 0), (usize::MAX >> 1, usize::MAX)] {
             let mut many = good.clone();

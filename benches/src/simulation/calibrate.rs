@@ -24,6 +24,10 @@ const TIME: Duration = Duration::from_secs(4);
 /// The operations of a measurement.
 const OPERATIONS: u64 = 2000;
 
+/// The least cost of an access, in nanoseconds: costs are rounded to tenths, and a machine without any is
+/// refused.
+const LEAST: f64 = 0.1;
+
 /// The hand-overs of a measurement to a parked thread: each takes microseconds.
 const WAKE_UPS: usize = 30;
 
@@ -62,8 +66,8 @@ pub fn calibrate() -> Result<Machine, StudyError> {
         ],
         loads_take: loads_take(transfer),
         ns: Costs {
-            hit: of(|ns| ns.hit),
-            update: of(|ns| ns.update),
+            hit: of(|ns| ns.hit).max(LEAST),
+            update: of(|ns| ns.update).max(LEAST),
             fence: of(|ns| ns.fence),
             within_cluster: transfer,
             within_socket: transfer,

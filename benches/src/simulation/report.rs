@@ -16,7 +16,9 @@ pub fn row(engine: &str, case: &Case, work: &Work, run: &Run) -> Row {
     let outcome = &run.outcome;
     let operations = run.operations.max(1) as f64;
     let per_op = |count: u64| count as f64 / operations;
-    let of_core_time = |part: f64| part / outcome.core_time.as_ns();
+    // Without any core time, as on a machine whose accesses are free, no core waits.
+    let core_time = outcome.core_time.as_ns();
+    let of_core_time = |part: f64| if core_time > 0.0 { part / core_time } else { 0.0 };
     let word = |hot: &HotLine| HotWord {
         name: hot.name.clone(),
         lines: hot.lines,
@@ -45,5 +47,35 @@ pub fn row(engine: &str, case: &Case, work: &Work, run: &Run) -> Row {
             hottest: outcome.hottest.iter().take(HOTTEST).map(word).collect(),
         }),
         ..Row::measured(engine, case, rounds, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+    use rcmgr_machine::{Outcome, Time};
+
+    use super::*;
+    use crate::case::{Sharing, Workload};
+
+    #[test]
+    fn a_run_that_takes_no_time_has_numbers_as_causes() {
+        let case = Case::new(Workload::Memory, Sharing::Path, 2);
+        let work = Work {
+            real_ns: 1.0,
+            accesses: 1.0,
+            before_access: Time::ZERO,
+        };
+        let run = Run {
+            outcome: Outcome {
+                hottest: vec![HotLine::default()],
+                ..Outcome::default()
+            },
+            operations: 10,
+            times: Histogram::new(3).unwrap(),
+            length: Time::ZERO,
+        };
+        let causes = row("floor", &case, &work, &run).simulation.unwrap();
+        assert_eq!((causes.waiting, causes.hottest[0].waiting), (0.0, 0.0));
     }
 }
