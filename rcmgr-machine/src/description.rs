@@ -71,6 +71,15 @@ pub enum MachineError {
     /// It is not TOML, or has other fields.
     #[error("{0}")]
     Format(String),
+    /// A text has a control character, such as a line end or the begin of an escape sequence: it is printed
+    /// on terminals.
+    #[error("{field}: the control character {character:?} is not allowed")]
+    Text {
+        /// The field.
+        field: &'static str,
+        /// The character.
+        character: char,
+    },
     /// A cost is negative, or not a number, or longer than a second.
     #[error("ns.{field}: {value} is not a time from 0 to 1000000000 ns")]
     Cost {
@@ -107,6 +116,13 @@ impl Machine {
     pub fn from_toml(text: &str) -> Result<Self, MachineError> {
         let machine: Self =
             toml::from_str(text).map_err(|error| MachineError::Format(error.to_string()))?;
+        let texts = [("name", &machine.name), ("about", &machine.about)];
+        let sources = machine.sources.iter().map(|source| ("sources", source));
+        for (field, text) in texts.into_iter().chain(sources) {
+            if let Some(character) = text.chars().find(|character| character.is_control()) {
+                return Err(MachineError::Text { field, character });
+            }
+        }
         let cores = machine
             .cores_per_cluster
             .saturating_mul(machine.clusters_per_socket)
@@ -227,6 +243,23 @@ mod tests {
         assert_eq!(refused(&slow).to_string(), expected);
         slow.ns.pause = f64::NAN;
         assert!(refused(&slow).to_string().starts_with("ns.pause: NaN"));
+
+        let escape = "red \u{1b}[31m".to_owned();
+        let with = |change: &dyn Fn(&mut Machine)| {
+            let mut other = good.clone();
+            change(&mut other);
+            refused(&other).to_string()
+        };
+        for (told, field) in [
+            (with(&|of| of.name = escape.clone()), "name"),
+            (with(&|of| of.about = escape.clone()), "about"),
+            (with(&|of| of.sources.push(escape.clone())), "sources"),
+        ] {
+            let expected =
+                format!("{field}: the control character '\\u{{1b}}' is not allowed");
+            assert_eq!(told, expected);
+        }
+        assert!(with(&|of| of.about = "two\nlines".to_owned()).starts_with("about: "));
 
         let mut free = good.clone();
         free.ns.update = 0.0;
