@@ -43,7 +43,8 @@ pub struct SimulationOptions {
     /// The operations of each core that are measured, after eight times as many that warm up. Where more
     /// than two cores are much slower than one alone, there are fewer.
     pub operations: u64,
-    /// Whether each case is also measured on real threads, where this machine has the cores.
+    /// Whether each case is also measured on real threads, where this machine has the cores. Then one core is
+    /// simulated, too, whatever `cores` says.
     pub beside_real: bool,
     /// The seed of the variation of the work.
     pub seed: u64,
@@ -159,7 +160,12 @@ pub fn simulate_with(
         true => real_machine.cores,
         false => 0,
     };
-    let steps = cases.len() * (PASSES + options.cores.len());
+    // Scaling is relative to one core. So beside reality, one core is always simulated.
+    let mut numbers_of_cores = options.cores.clone();
+    if options.beside_real && !numbers_of_cores.contains(&1) {
+        numbers_of_cores.insert(0, 1);
+    }
+    let steps = cases.len() * (PASSES + numbers_of_cores.len());
     let failed = |engine: &dyn Engine, case: &Case, what| StudyError::Failed {
         engine: engine.name().to_owned(),
         case: describe(case),
@@ -169,6 +175,12 @@ pub fn simulate_with(
     let mut threads = vec![1];
     let is_real = |cores: &&usize| **cores > 1 && **cores <= real_cores;
     threads.extend(options.cores.iter().filter(is_real));
+    if options.beside_real && threads.len() == 1 {
+        left_out.push(LeftOut {
+            what: "scaling beside reality".to_owned(),
+            why: nothing_beside(real_cores),
+        });
+    }
     let beside = |case: Case| threads.iter().map(move |&threads| Case { threads, ..case });
     let mut measurements: Vec<Vec<Rounds>> = Vec::new();
     for pass in 0..PASSES {
@@ -217,13 +229,13 @@ pub fn simulate_with(
         let run_alone = run(&case, None)?;
         let alone = run_alone.each();
         let mut run_alone = Some(run_alone);
-        for (number, &cores) in options.cores.iter().enumerate() {
+        for (number, &cores) in numbers_of_cores.iter().enumerate() {
             let case = Case {
                 threads: cores,
                 ..case
             };
             progress(Progress {
-                done: before + at * options.cores.len() + number,
+                done: before + at * numbers_of_cores.len() + number,
                 steps,
                 now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
             });
@@ -234,7 +246,7 @@ pub fn simulate_with(
             simulated_rows.push(report::row(engine.name(), &case, &work, &run));
         }
         for (case, rounds) in beside(case).zip(rounds) {
-            if options.beside_real && options.cores.contains(&case.threads) {
+            if options.beside_real {
                 real_rows.push(Row::measured(engine.name(), &case, rounds, options.seed));
             }
         }
@@ -262,6 +274,16 @@ pub fn simulate_with(
         rows,
         left_out,
     })
+}
+
+/// Why no simulated scaling has a measured one beside it.
+fn nothing_beside(real_cores: usize) -> String {
+    match real_cores {
+        1 => "this machine has only one core".to_owned(),
+        cores => {
+            format!("no number of cores from 2 to {cores}, the cores of this machine, is simulated")
+        }
+    }
 }
 
 /// Adds a reason why an engine has no rows for a workload, once.

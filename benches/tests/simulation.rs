@@ -126,6 +126,28 @@ fn nothing_shared_scales_with_the_cores_and_one_line_does_not() {
 }
 
 #[test]
+fn beside_reality_one_core_is_always_there_to_compare_with() {
+    let mut options = options(Workload::Memory, &["floor", "atomic"], Sharing::Path);
+    options.beside_real = true;
+    options.cores = vec![2];
+    let report = run(&options);
+    for engine in ["floor", "atomic"] {
+        let [real, simulated] = [Report::row, Report::simulated_row]
+            .map(|find| find(&report, Workload::Memory, engine, Sharing::Path, 1));
+        assert!(real.is_some() && simulated.is_some(), "{engine}");
+    }
+    let has_cores = report.machine.cores >= 2;
+    assert_eq!(report.model.len(), if has_cores { 2 } else { 0 });
+    assert_eq!(report.left_out.is_empty(), has_cores);
+    // With one core alone, only the order of the engines is compared, and the report says so.
+    options.cores = vec![1];
+    let report = run(&options);
+    assert_eq!((report.model.len(), report.orders.len()), (0, 1));
+    assert_eq!(report.left_out[0].what, "scaling beside reality");
+    assert!(report.to_html().contains("The model beside reality"));
+}
+
+#[test]
 fn hot_words_have_the_names_of_their_scopes() {
     let report = run(&options(
         Workload::Memory,

@@ -296,10 +296,31 @@ fn a_simulated_run_beside_reality_writes_the_rows_of_both() {
     assert_eq!(has_model, report["machine"]["cores"].as_u64() >= Some(2));
     assert_eq!(
         has_model,
-        printed.contains("model beside reality: "),
+        printed.contains("model beside reality: throughput"),
         "{printed}"
     );
-    assert_eq!(has_model, html.contains("The model beside reality"));
+    // The order of the engines is compared on one core, too.
+    assert!(html.contains("The model beside reality"));
+}
+
+#[test]
+fn one_core_beside_reality_has_the_order_of_the_engines() {
+    let run = study(&[
+        "--simulate=cores=1",
+        "--beside-real",
+        "--workload=memory",
+        "--engine=floor,atomic",
+        "--sharing=path",
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let printed = text(&run.stdout);
+    for expected in [
+        "model beside reality: the order of the engines",
+        " of 1 orders of engines differ",
+        "note: left out: scaling beside reality: ",
+    ] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
 }
 
 #[test]

@@ -255,8 +255,7 @@ mod tests {
             (with(&|of| of.about = escape.clone()), "about"),
             (with(&|of| of.sources.push(escape.clone())), "sources"),
         ] {
-            let expected =
-                format!("{field}: the control character '\\u{{1b}}' is not allowed");
+            let expected = format!("{field}: the control character '\\u{{1b}}' is not allowed");
             assert_eq!(told, expected);
         }
         assert!(with(&|of| of.about = "two\nlines".to_owned()).starts_with("about: "));

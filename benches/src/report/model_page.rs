@@ -147,10 +147,19 @@ pub fn laws(page: &mut Page, report: &Report) {
 /// The scaling and the order of the engines in the simulation beside those in reality. Those that are off are
 /// in red.
 pub fn beside_reality(page: &mut Page, report: &Report) {
-    if report.model.is_empty() {
+    if report.model.is_empty() && report.orders.is_empty() {
         return;
     }
     page.element("h2", "The model beside reality");
+    if !report.model.is_empty() {
+        scalings(page, report);
+    }
+    if !report.orders.is_empty() {
+        orders(page, report);
+    }
+}
+
+fn scalings(page: &mut Page, report: &Report) {
     let off = report.model.iter().filter(|beside| beside.is_off).count();
     page.paragraph(
         "about",
@@ -187,9 +196,9 @@ pub fn beside_reality(page: &mut Page, report: &Report) {
         table.row(&name, cells.into_iter());
     }
     page.add(table.finish());
-    if report.orders.is_empty() {
-        return;
-    }
+}
+
+fn orders(page: &mut Page, report: &Report) {
     page.paragraph(
         "about",
         "The order of the engines, the fastest first. A simulated order in red swaps two engines \

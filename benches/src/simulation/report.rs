@@ -18,7 +18,13 @@ pub fn row(engine: &str, case: &Case, work: &Work, run: &Run) -> Row {
     let per_op = |count: u64| count as f64 / operations;
     // Without any core time, as on a machine whose accesses are free, no core waits.
     let core_time = outcome.core_time.as_ns();
-    let of_core_time = |part: f64| if core_time > 0.0 { part / core_time } else { 0.0 };
+    let of_core_time = |part: f64| {
+        if core_time > 0.0 {
+            part / core_time
+        } else {
+            0.0
+        }
+    };
     let word = |hot: &HotLine| HotWord {
         name: hot.name.clone(),
         lines: hot.lines,

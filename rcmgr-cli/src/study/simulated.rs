@@ -147,11 +147,55 @@ pub fn causes(text: &mut String, report: &Report, workload: Workload, columns: O
 
 /// The scaling of the simulation beside that of real threads, and the orders of engines that differ.
 pub fn beside_reality(text: &mut String, report: &Report, columns: Option<usize>) {
-    if report.model.is_empty() {
+    let (cases, orders) = (report.model.len(), report.orders.len());
+    if cases == 0 && orders == 0 {
         return;
     }
-    let about = "throughput relative to one thread, real / simulated; the marked ones differ by more than 0.25 and 20 %.";
+    let about = match cases {
+        0 => "the order of the engines.",
+        _ => {
+            "throughput relative to one thread, real / simulated; the marked ones differ by more than 0.25 and 20 %."
+        }
+    };
     section(text, "model beside reality", about, columns);
+    let line = |text: &mut String, line: String| {
+        writeln!(text, "{line}").expect("text takes anything");
+    };
+    if cases > 0 {
+        let off = report.model.iter().filter(|one| one.is_off).count();
+        scalings(text, report, columns);
+        line(
+            text,
+            format!("note: {off} of {cases} simulated scalings are off"),
+        );
+    }
+    let others = report.orders.iter().filter(|order| order.is_off);
+    let off = others.clone().count();
+    line(
+        text,
+        format!("note: {off} of {orders} orders of engines differ"),
+    );
+    for order in others {
+        let Order {
+            workload,
+            sharing,
+            threads,
+            real,
+            simulated,
+            ..
+        } = order;
+        let [real, simulated] = [real, simulated].map(|names| names.join(", "));
+        line(
+            text,
+            format!(
+                "note: another order of engines, {workload}, sharing {sharing}, {threads} threads: real {real}; simulated {simulated}",
+            ),
+        );
+    }
+}
+
+/// The table of all scalings.
+fn scalings(text: &mut String, report: &Report, columns: Option<usize>) {
     let engines = report.engines.iter().map(|engine| engine.name.clone());
     let engines: Vec<_> = engines
         .filter(|name| report.model.iter().any(|one| one.engine == *name))
@@ -186,26 +230,6 @@ pub fn beside_reality(text: &mut String, report: &Report, columns: Option<usize>
         table.add_row(names.into_iter().chain(engines.iter().map(cell)));
     }
     write_table(text, table, columns, &[]);
-    let off = report.model.iter().filter(|one| one.is_off).count();
-    let cases = report.model.len();
-    writeln!(text, "note: {off} of {cases} simulated scalings are off")
-        .expect("text takes anything");
-    for order in report.orders.iter().filter(|order| order.is_off) {
-        let Order {
-            workload,
-            sharing,
-            threads,
-            real,
-            simulated,
-            ..
-        } = order;
-        let [real, simulated] = [real, simulated].map(|names| names.join(", "));
-        writeln!(
-            text,
-            "note: another order of engines, {workload}, sharing {sharing}, {threads} threads: real {real}; simulated {simulated}",
-        )
-        .expect("text takes anything");
-    }
 }
 
 fn percent(part: f64) -> String {
