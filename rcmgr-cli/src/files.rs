@@ -15,6 +15,27 @@ pub struct OutputError {
     why: io::Error,
 }
 
+/// The path of a file without links and detours. Two paths lead to the same file if theirs are equal. The
+/// file need not exist. The path of a device or a pipe stays as it is: nothing replaces them.
+pub fn canonical(path: &Path) -> PathBuf {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return path.to_owned();
+    }
+    let missing = || {
+        let folder = fs::canonicalize(folder_of(path)).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let found = fs::canonicalize(path).ok().or_else(missing);
+    found.unwrap_or_else(|| path.to_owned())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// A file to write. An existing file at the path stays unchanged until [`finish`](Self::finish).
 pub struct Output {
     path: PathBuf,
@@ -61,10 +82,7 @@ impl Output {
             Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed(why)),
             _ => {}
         }
-        let folder = match target.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&target);
         fs::metadata(folder).map_err(failed)?;
         let file = with_usual_permissions().tempfile_in(folder);
         // The message of tempfile contains the name of the temporary file: use only the reason.

@@ -16,7 +16,7 @@ use rcmgr_study::{Machine, StudyError, Workload, calibrate, simulate, study};
 
 pub use options::Options;
 
-use crate::files::{Output, OutputError};
+use crate::files::{Output, OutputError, canonical};
 use crate::output::{print, print_error, terminal_columns, wrong_use};
 use compare::CompareError;
 use progress::Shown;
@@ -30,6 +30,8 @@ enum Failure {
     Print(#[from] io::Error),
     #[error("{} is used for more than one report", .0.display())]
     SameFile(PathBuf),
+    #[error("{} is the file of --machine: a report would replace it", .0.display())]
+    MachineFile(PathBuf),
     #[error("--peers has no effect: none of the chosen workloads is measured beside other peers")]
     NoPeers,
     #[error("{0} has no effect without --simulate")]
@@ -47,6 +49,7 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(status) => status,
         Err(
             wrong @ (Failure::SameFile(_)
+            | Failure::MachineFile(_)
             | Failure::NoPeers
             | Failure::OnlySimulated(_)
             | Failure::Study(
@@ -81,11 +84,16 @@ fn try_run(options: &Options) -> Result<ExitCode, Failure> {
     {
         return Err(Failure::NoPeers);
     }
-    // Find unwritable files before the long study.
+    // Find unwritable files, and those that a report would replace, before the long study.
+    let mut taken: Vec<_> = options.machine_file().map(canonical).into_iter().collect();
+    let inputs = taken.len();
     let mut outputs = Vec::new();
-    for (at, (path, format)) in options.outputs().enumerate() {
-        if options.outputs().take(at).any(|(other, _)| other == path) {
-            return Err(Failure::SameFile(path.to_owned()));
+    for (path, format) in options.outputs() {
+        let file = canonical(path);
+        match taken.iter().position(|other| *other == file) {
+            Some(at) if at < inputs => return Err(Failure::MachineFile(path.to_owned())),
+            Some(_) => return Err(Failure::SameFile(path.to_owned())),
+            None => taken.push(file),
         }
         outputs.push((Output::begin(path)?, format));
     }

@@ -258,11 +258,38 @@ fn a_file_that_cannot_be_written_loses_neither_the_others_nor_the_table() {
 #[test]
 fn two_reports_do_not_go_to_one_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report").display().to_string();
-    let run = study(&["--json", &path, "--csv", &path]);
+    let in_folder = |name: &str| folder.path().join(name).display().to_string();
+    let path = in_folder("report");
+    let mut others = vec![path.clone(), in_folder("folder/../report")];
+    fs::create_dir(in_folder("folder")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path(), in_folder("link")).unwrap();
+        others.push(in_folder("link/report"));
+    }
+    for other in others {
+        let run = study(&["--json", &path, "--csv", &other]);
+        let told = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{told}");
+        assert!(told.contains("more than one report"), "{told}");
+    }
+}
+
+#[test]
+fn a_report_does_not_replace_the_file_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().join("machine.toml");
+    let content = rcmgr_machine::Machine::shipped("desktop")
+        .unwrap()
+        .to_toml();
+    fs::write(&machine, &content).unwrap();
+    let other = folder.path().join("./machine.toml");
+    let [path, other] = [&machine, &other].map(|path| path.display().to_string());
+    let run = study(&["--simulate=cores=1", "--machine", &path, "--json", &other]);
     let told = text(&run.stderr);
     assert_eq!(run.status.code(), Some(2), "{told}");
-    assert!(told.contains("more than one report"), "{told}");
+    assert!(told.contains("is the file of --machine"), "{told}");
+    assert_eq!(fs::read_to_string(&machine).unwrap(), content);
 }
 
 /// The cells of the rows of the table of workloads.

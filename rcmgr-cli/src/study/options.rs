@@ -133,6 +133,11 @@ impl Options {
         chosen.filter_map(|(path, format)| Some((path.as_deref()?, format)))
     }
 
+    /// The file that the machine was read from.
+    pub fn machine_file(&self) -> Option<&Path> {
+        self.machine.as_ref()?.file.as_deref()
+    }
+
     /// The options of a simulation for the library.
     pub fn simulated(&self, cores: &Cores) -> SimulationOptions {
         let machine = self.machine.as_ref().map_or_else(
