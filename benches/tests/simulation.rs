@@ -125,6 +125,16 @@ fn nothing_shared_scales_with_the_cores_and_one_line_does_not() {
     assert!(causes(row).waiting > 0.5, "{row:?}");
 }
 
+/// The counts are divided by the operations of the measured part, so they must end with it.
+#[test]
+fn an_operation_of_one_core_has_a_whole_number_of_accesses() {
+    let mut options = options(Workload::Memory, &["atomic"], Sharing::Path);
+    options.cores = vec![1];
+    let report = run(&options);
+    let accesses = causes(&report.rows[0]).accesses_per_op;
+    assert!(accesses >= 1.0 && accesses.fract() == 0.0, "{accesses}");
+}
+
 #[test]
 fn beside_reality_one_core_is_always_there_to_compare_with() {
     let mut options = options(Workload::Memory, &["floor", "atomic"], Sharing::Path);

@@ -66,6 +66,7 @@ pub use once::{OnceBox, OnceLock};
 pub use outcome::{HotLine, Outcome};
 pub use published::ArcSwap;
 pub use run::{
-    RunError, Simulation, allocated, cores, current_core, measure_from_now, name_memory, now, work,
+    RunError, Simulation, allocated, cores, current_core, measure_from_now, measure_until_now,
+    name_memory, now, work,
 };
 pub use time::Time;

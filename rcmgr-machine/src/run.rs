@@ -57,6 +57,8 @@ struct State {
     machine: Machine,
     work: Time,
     measured_from: Time,
+    /// The time of all cores in the measured part, once it is over.
+    measured: Option<Time>,
     cores: Vec<Core>,
     /// The cores that can run, the one with the least clock first.
     ready: BinaryHeap<Reverse<(Time, usize)>>,
@@ -148,6 +150,7 @@ impl Running {
             machine: simulation.machine,
             work: simulation.work,
             measured_from: Time::ZERO,
+            measured: None,
         };
         let made_for = state.machine.cores();
         let before = STATE.replace(Some(state));
@@ -305,8 +308,19 @@ pub fn now() -> Option<Time> {
 pub fn measure_from_now() {
     with_running(|state, core| {
         state.measured_from = state.cores[core].clock;
+        state.measured = None;
         state.outcome = Outcome::default();
         state.memory.forget_counts();
+    });
+}
+
+/// From now on, nothing is counted, and the time of the cores is no longer measured. The run goes on as
+/// before. An access that another core is still in counts, with its whole time.
+pub fn measure_until_now() {
+    with_running(|state, core| {
+        if state.measured.is_none() {
+            state.measured = Some(state.core_time(state.cores[core].clock));
+        }
     });
 }
 
@@ -365,7 +379,16 @@ pub fn cores() -> usize {
 
 impl State {
     fn is_measured(&self, core: usize) -> bool {
-        self.cores[core].clock >= self.measured_from
+        self.measured.is_none() && self.cores[core].clock >= self.measured_from
+    }
+
+    /// The time of all cores since the begin of the measured part. A core that waits for a lock has waited
+    /// until now.
+    fn core_time(&self, now: Time) -> Time {
+        let clocks = self.cores.iter().map(|core| core.clock.max(now));
+        clocks.fold(Time::ZERO, |sum, clock| {
+            sum + clock.since(self.measured_from)
+        })
     }
 
     /// Whether a core is behind this one. Then this one must suspend.
@@ -416,13 +439,8 @@ impl State {
 
     fn into_outcome(self) -> Outcome {
         let clocks = self.cores.iter().map(|core| core.clock);
-        let measured = |clock: Time| clock.since(self.measured_from);
-        let core_time = clocks
-            .clone()
-            .map(measured)
-            .fold(Time::ZERO, |sum, one| sum + one);
         Outcome {
-            core_time,
+            core_time: self.measured.unwrap_or_else(|| self.core_time(Time::ZERO)),
             end: clocks.max().unwrap_or_default(),
             hottest: self.memory.hottest(),
             ..self.outcome

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcmgr_machine::{
     AtomicU64, AtomicU128, Backoff, Machine, Mutex, OnceBox, Ordering, Outcome, RunError,
-    Simulation, SpinMutex, Time, current_core, measure_from_now, now, work,
+    Simulation, SpinMutex, Time, current_core, measure_from_now, measure_until_now, now, work,
 };
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -367,11 +367,39 @@ fn only_the_measured_part_is_counted() {
         (0..100).for_each(|_| _ = counter.0.fetch_add(1, Ordering::Relaxed));
         measure_from_now();
         (0..7).for_each(|_| _ = counter.0.fetch_add(1, Ordering::Relaxed));
+        measure_until_now();
+        (0..50).for_each(|_| _ = counter.0.fetch_add(1, Ordering::Relaxed));
+        // The part is over already.
+        measure_until_now();
     };
     let outcome = run_alone(&counter, task);
     assert_eq!((outcome.accesses, outcome.transfers), (7, 0));
-    assert_eq!(outcome.core_time, ns(machine().ns.update) * 7);
+    let update = ns(machine().ns.update);
+    assert_eq!(outcome.core_time, update * 7);
+    assert_eq!(outcome.in_accesses, update * 7);
+    assert!(outcome.end >= update * 157, "the run went on");
     assert!(outcome.hottest.is_empty());
+}
+
+/// The times of several cores end together: what is counted fits into their time.
+#[test]
+fn no_core_is_measured_after_the_end_of_the_measured_part() {
+    let counter = Arc::new(Padded(AtomicU64::new(0)));
+    let outcome = run(8, &counter, |counter, core| {
+        for turn in 0..200 {
+            counter.0.fetch_add(1, Ordering::Relaxed);
+            match (core, turn) {
+                (0, 50) => measure_from_now(),
+                (0, 100) => measure_until_now(),
+                _ => {}
+            }
+        }
+    });
+    assert!(outcome.in_accesses <= outcome.core_time, "{outcome:?}");
+    // Eight cores, 50 turns each; one core may be some turns ahead.
+    assert!((300..500).contains(&outcome.accesses), "{outcome:?}");
+    let hot: u64 = outcome.hottest.iter().map(|hot| hot.transfers).sum();
+    assert_eq!(hot, outcome.transfers);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use rcmgr_machine::{Outcome, Simulation, Time, measure_from_now, now};
+use rcmgr_machine::{Outcome, Simulation, Time, measure_from_now, measure_until_now, now};
 
 use crate::case::Case;
 use crate::engine::{Engine, Unexpected, Worker};
@@ -76,6 +76,8 @@ impl Progress {
         } else if is_over {
             self.part = Part::Over;
             self.end = now;
+            // The cores go on to the end of their operations, which are not counted.
+            measure_until_now();
         }
         part
     }
