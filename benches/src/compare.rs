@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rcmgr_machine::Machine;
+
 use crate::report::{Report, Row};
 use crate::stats::ratio_interval;
 
@@ -64,8 +66,8 @@ pub enum Verdict {
 /// A condition that differs between two runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name, such as `processor`, or `simulated machine's ns.hit`.
+    pub name: String,
     /// Its value in the first run.
     pub before: String,
     /// Its value in the second run.
@@ -189,12 +191,12 @@ fn is_same_case(one: &Row, other: &Row) -> bool {
 /// The conditions that differ.
 fn conditions(before: &Report, after: &Report) -> Vec<Condition> {
     type Value = fn(&Report) -> String;
-    let values: [(&'static str, Value); 11] = [
+    let values: [(&'static str, Value); 12] = [
         ("version of rcmgr", |of| of.method.version.clone()),
         ("compiler", |of| of.method.rustc.clone()),
         ("target", |of| of.method.target.clone()),
         ("compiler flags", |of| of.method.rustflags.clone()),
-        ("crates", |of| of.method.crates.join(", ")),
+        ("seed", |of| of.method.seed.to_string()),
         ("debug build", |of| of.method.debug_build.to_string()),
         ("processor", |of| or_unknown(of.machine.cpu.as_deref())),
         ("cores", |of| of.machine.cores.to_string()),
@@ -202,23 +204,63 @@ fn conditions(before: &Report, after: &Report) -> Vec<Condition> {
         ("frequency governor", |of| {
             or_unknown(of.machine.governor.as_deref())
         }),
+        ("operations of a simulated core", |of| {
+            let operations = of.method.simulated_operations;
+            operations.map_or("none".to_owned(), |operations| operations.to_string())
+        }),
         ("simulated machine", |of| {
             let machine = of.simulated_machine.as_ref();
-            machine.map_or("none".to_owned(), |machine| {
-                let cores = machine.cores();
-                format!("{} with {cores} cores, {:?}", machine.name, machine.ns)
-            })
+            machine.map_or("none".to_owned(), |machine| machine.name.clone())
         }),
     ];
-    let condition = |(name, value): (_, Value)| {
-        let [before, after] = [before, after].map(value);
-        (before != after).then_some(Condition {
-            name,
-            before,
-            after,
-        })
+    let both = [before, after];
+    let mut all: Vec<_> = values
+        .into_iter()
+        .filter_map(|(name, value)| differing(name, both.map(value)))
+        .collect();
+    // Of lists, only the parts that differ: a reader would not find them in the whole.
+    let [old, new] = both.map(|of| &of.method.crates);
+    let only = |of: &[String], others: &[String]| -> String {
+        let only: Vec<_> = of.iter().filter(|one| !others.contains(one)).collect();
+        only.iter()
+            .map(|one| one.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    values.into_iter().filter_map(condition).collect()
+    all.extend(differing("crates", [only(old, new), only(new, old)]));
+    if let [Some(old), Some(new)] = both.map(|of| of.simulated_machine.as_ref()) {
+        let [old, new] = [old, new].map(fields);
+        let fields = old
+            .into_iter()
+            .zip(new)
+            .filter_map(|((field, old), (_, new))| {
+                differing(&format!("simulated machine's {field}"), [old, new])
+            });
+        all.extend(fields);
+    }
+    all
+}
+
+fn differing(name: &str, [before, after]: [String; 2]) -> Option<Condition> {
+    (before != after).then(|| Condition {
+        name: name.to_owned(),
+        before,
+        after,
+    })
+}
+
+/// What the times of a simulated machine depend on.
+fn fields(machine: &Machine) -> Vec<(String, String)> {
+    let topology = [
+        ("cores_per_cluster", machine.cores_per_cluster),
+        ("clusters_per_socket", machine.clusters_per_socket),
+        ("sockets", machine.sockets),
+    ];
+    let topology = topology.map(|(field, number)| (field.to_owned(), number.to_string()));
+    let loads = ("loads_take".to_owned(), machine.loads_take.to_string());
+    let costs = machine.ns.fields();
+    let costs = costs.map(|(field, ns)| (format!("ns.{field}"), ns.to_string()));
+    topology.into_iter().chain([loads]).chain(costs).collect()
 }
 
 fn or_unknown(text: Option<&str>) -> String {
@@ -336,9 +378,61 @@ mod tests {
         after.machine.cpu = Some("Another Processor".to_owned());
         after.method.rustc = "rustc 2.0".to_owned();
         let conditions = Comparison::of(&before, &after, 1).conditions;
-        let names: Vec<_> = conditions.iter().map(|one| one.name).collect();
+        let names: Vec<_> = conditions.iter().map(|one| &*one.name).collect();
         assert_eq!(names, ["compiler", "processor"]);
         assert_eq!(conditions[1].before, "unknown");
         assert_eq!(conditions[1].after, "Another Processor");
+    }
+
+    /// The conditions that differ after the change of a simulated run: name, before and after.
+    fn changed(change: fn(&mut Report)) -> Vec<[String; 3]> {
+        let mut before = report(vec![simulated(Workload::Span, "atomic", 1, 10.0)]);
+        before.method.simulated_operations = Some(400);
+        before.method.crates = vec!["a 1".to_owned(), "b 1".to_owned()];
+        let mut after = before.clone();
+        change(&mut after);
+        let conditions = Comparison::of(&before, &after, 1).conditions;
+        let parts = |one: Condition| [one.name, one.before, one.after];
+        conditions.into_iter().map(parts).collect()
+    }
+
+    fn machine_of(report: &mut Report) -> &mut Machine {
+        report.simulated_machine.as_mut().unwrap()
+    }
+
+    #[test]
+    fn only_the_fields_of_a_simulated_machine_that_differ_are_conditions() {
+        assert!(changed(|_| {}).is_empty());
+        let all = changed(|of| {
+            let machine = machine_of(of);
+            machine.clusters_per_socket = 1;
+            machine.sockets = 2;
+            machine.loads_take = true;
+            machine.ns.wake_latency = 1.5;
+            of.method.seed = 7;
+            of.method.simulated_operations = None;
+            of.method.crates[1] = "b 2".to_owned();
+        });
+        let [old, wake] = {
+            let desktop = Machine::shipped("desktop").unwrap();
+            [
+                desktop.clusters_per_socket.to_string(),
+                desktop.ns.wake_latency.to_string(),
+            ]
+        };
+        let expected = [
+            ["seed", "1", "7"],
+            ["operations of a simulated core", "400", "none"],
+            ["crates", "b 1", "b 2"],
+            ["simulated machine's clusters_per_socket", &old, "1"],
+            ["simulated machine's sockets", "1", "2"],
+            ["simulated machine's loads_take", "false", "true"],
+            ["simulated machine's ns.wake_latency", &wake, "1.5"],
+        ];
+        assert_eq!(all, expected);
+        let names = changed(|of| machine_of(of).name = "mine".to_owned());
+        assert_eq!(names, [["simulated machine", "desktop", "mine"]]);
+        let none = changed(|of| of.simulated_machine = None);
+        assert_eq!(none, [["simulated machine", "desktop", "none"]]);
     }
 }

@@ -182,7 +182,8 @@ impl Machine {
 }
 
 impl Costs {
-    fn fields(&self) -> [(&'static str, f64); 14] {
+    /// All costs, each with the name of its field.
+    pub fn fields(&self) -> [(&'static str, f64); 14] {
         [
             ("hit", self.hit),
             ("update", self.update),

@@ -16,6 +16,9 @@ const DROPPABLE: [usize; 2] = [5, 2];
 /// The longest description of a condition, in characters.
 const LONGEST: usize = 200;
 
+/// The characters that are shown before the first difference of two long descriptions.
+const CONTEXT: usize = 20;
+
 /// The reason why two files are not compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
@@ -122,7 +125,7 @@ fn notes(text: &mut String, comparison: &Comparison) {
         }
     }
     for condition in &comparison.conditions {
-        let [before, after] = [&condition.before, &condition.after].map(|value| shown(value));
+        let [before, after] = shown([&condition.before, &condition.after]);
         line(format!(
             "note: the {} differs: {before}; {after}",
             condition.name
@@ -139,10 +142,45 @@ fn notes(text: &mut String, comparison: &Comparison) {
     );
 }
 
-/// A value from a file: in quotes, escaped, and cut.
-fn shown(value: &str) -> String {
-    match value.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}...", &value[..end]),
-        None => format!("{value:?}"),
+/// Two values from files: in quotes, escaped, and cut to the part in which they differ.
+fn shown(values: [&str; 2]) -> [String; 2] {
+    let [one, other] = values.map(str::chars);
+    let same = one
+        .zip(other)
+        .take_while(|(one, other)| one == other)
+        .count();
+    let is_long = values.iter().any(|value| value.chars().count() > LONGEST);
+    let from = if is_long {
+        same.saturating_sub(CONTEXT)
+    } else {
+        0
+    };
+    values.map(|value| {
+        let part: String = value.chars().skip(from).take(LONGEST).collect();
+        let before = if from > 0 { "..." } else { "" };
+        let after = if value.chars().count() > from + LONGEST {
+            "..."
+        } else {
+            ""
+        };
+        format!("{before}{part:?}{after}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_to_the_part_in_which_they_differ() {
+        let same = "flags ".repeat(50);
+        let [one, other] = ["fast", "slow"].map(|end| format!("{same}{end}"));
+        let [one, other] = shown([&one, &other]);
+        assert_eq!(one, format!("...\"{}fast\"", &same[same.len() - CONTEXT..]));
+        assert!(other.ends_with("slow\""), "{other}");
+        assert_eq!(shown(["a\n", "b"]), ["\"a\\n\"", "\"b\""]);
+        let [long, short] = shown([&"x".repeat(300), "y"]);
+        assert_eq!(long, format!("{:?}...", "x".repeat(LONGEST)));
+        assert_eq!(short, "\"y\"");
     }
 }
