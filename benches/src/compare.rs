@@ -12,8 +12,12 @@ use crate::stats::ratio_interval;
 const LEAST_ROUNDS: usize = 5;
 
 /// The confidence of the interval of a ratio. With it and the intervals of both rows, fewer than one in a hundred
-/// cases without a difference seems to have one, with five rounds as with many.
+/// cases without a difference seems to have one, with five rounds as with many, if both runs have about as many.
 const CONFIDENCE: f64 = 0.99;
+
+/// Up to this many times as many rounds are about as many. With five rounds beside 50, two in a hundred cases
+/// without a difference seem to have one, and over four beside 1000.
+const ABOUT_AS_MANY: usize = 3;
 
 /// Simulated rows have no rounds. The work between accesses is measured, so smaller differences mean nothing.
 const SIMULATED_NOISE: f64 = 0.1;
@@ -46,6 +50,9 @@ pub struct Compared {
     pub after: f64,
     /// The 99 % confidence interval of `after / before`. `None` for simulated rows, and after a single round.
     pub interval: Option<[f64; 2]>,
+    /// Whether one run has more than three times as many rounds of this case as the other. Then chance makes
+    /// a difference more often than in one of 100 cases.
+    pub unequal_rounds: bool,
     /// The conclusion.
     pub verdict: Verdict,
 }
@@ -95,7 +102,8 @@ impl Verdict {
 impl Comparison {
     /// Compares two runs. Rows differ by more than noise if each has at least five rounds, if their 95 %
     /// confidence intervals do not overlap, and if the 99 % interval of their ratio, by a bootstrap with this
-    /// seed, does not contain 1. Simulated rows differ if their times do by more than 10 %.
+    /// seed, does not contain 1. With about as many rounds in both runs, up to three times as many, fewer than
+    /// one case in 100 differs by chance. Simulated rows differ if their times do by more than 10 %.
     pub fn of(before: &Report, after: &Report, seed: u64) -> Self {
         let mut rows = Vec::new();
         for (list, row) in after.all_rows() {
@@ -148,6 +156,11 @@ impl Compared {
             before: before.ns_per_op,
             after: after.ns_per_op,
             interval: interval.filter(|_| !after.simulated),
+            unequal_rounds: before.rounds.max(after.rounds)
+                > before
+                    .rounds
+                    .min(after.rounds)
+                    .saturating_mul(ABOUT_AS_MANY),
             verdict: match is_difference(before, after, interval) {
                 None => Verdict::TooFewRounds,
                 Some(false) => Verdict::Same,
@@ -312,13 +325,29 @@ mod tests {
     #[test]
     fn rows_without_a_difference_seldom_seem_to_have_one() {
         let mut random = fastrand::Rng::with_seed(1);
-        let comparisons = 300;
-        let found = (0..comparisons).filter(|_| {
-            let mut rounds = || -> Vec<f64> { (0..7).map(|_| 10.0 + random.f64()).collect() };
-            verdict(&rounds(), &rounds()).is_difference()
-        });
-        let found = found.count();
-        assert!(found <= comparisons / 50, "{found}");
+        let comparisons = 200;
+        for (before, after) in [(7, 7), (5, 15)] {
+            let found = (0..comparisons).filter(|_| {
+                let mut rounds =
+                    |count| -> Vec<f64> { (0..count).map(|_| 10.0 + random.f64()).collect() };
+                verdict(&rounds(before), &rounds(after)).is_difference()
+            });
+            let found = found.count();
+            assert!(found <= comparisons / 50, "{before}, {after}: {found}");
+        }
+    }
+
+    #[test]
+    fn more_than_three_times_as_many_rounds_are_unequal() {
+        let rounds =
+            |count: usize| -> Vec<f64> { (0..count).map(|one| 10.0 + one as f64).collect() };
+        let unequal = |before, after| {
+            let [before, after] = [before, after]
+                .map(|count| report(vec![row(Workload::Span, "atomic", 2, &rounds(count))]));
+            Comparison::of(&before, &after, 1).rows[0].unequal_rounds
+        };
+        assert!(!unequal(5, 15) && !unequal(15, 5));
+        assert!(unequal(5, 16) && unequal(16, 5));
     }
 
     #[test]

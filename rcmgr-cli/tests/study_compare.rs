@@ -125,6 +125,28 @@ fn cases_that_differ_by_more_than_noise_are_shown_with_status_1() {
 }
 
 #[test]
+fn cases_with_very_unequal_rounds_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow: Vec<f64> = (0..16).map(|round| 200.0 + f64::from(round)).collect();
+    let before = [row("atomic", 1, &STEADY), row("mutex", 1, &STEADY)];
+    let after = [row("atomic", 1, &slow), row("mutex", 1, &slow[..15])];
+    let compared = compare(
+        &file(&folder, "before.json", &before),
+        &file(&folder, "after.json", &after),
+    );
+    let printed = text(&compared.stdout);
+    assert!(
+        printed.contains("note: 1 cases have over three times as many rounds in one run"),
+        "{printed}"
+    );
+    assert_eq!(
+        printed.matches("slower, unequal rounds").count(),
+        1,
+        "{printed}"
+    );
+}
+
+#[test]
 fn runs_without_a_common_case_are_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let one = file(&folder, "one.json", &[row("atomic", 1, &STEADY)]);

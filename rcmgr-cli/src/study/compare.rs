@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{fs, io};
 
-use rcmgr_study::{Comparison, NoReport, Report, Verdict};
+use rcmgr_study::{Compared, Comparison, NoReport, Report, Verdict};
 
 use super::layout::{lined, nanos, write_table};
 use crate::output::{print, terminal_columns};
@@ -95,7 +95,10 @@ fn text(comparison: &Comparison, columns: Option<usize>) -> String {
             row.interval.map_or("-".to_owned(), |[low, high]| {
                 format!("{low:.2} to {high:.2}")
             }),
-            row.verdict.to_string(),
+            match row.unequal_rounds {
+                true => format!("{}, unequal rounds", row.verdict),
+                false => row.verdict.to_string(),
+            },
         ]);
     }
     if !is_empty {
@@ -134,10 +137,18 @@ fn notes(text: &mut String, comparison: &Comparison) {
     if count(Verdict::TooFewRounds) > 0 {
         line("note: a case needs five rounds in each run: see --rounds".to_owned());
     }
+    let is_unequal = |row: &&Compared| row.unequal_rounds && row.verdict != Verdict::TooFewRounds;
+    let unequal = comparison.rows.iter().filter(is_unequal).count();
+    if unequal > 0 {
+        line(format!(
+            "note: {unequal} cases have over three times as many rounds in one run as in the other: by chance, \
+             up to five in 100 of them differ"
+        ));
+    }
     line(
         "note: times are ns/op. A case differs if the 95 % confidence intervals of the runs do not overlap, \
          and the 99 % interval of their ratio does not contain 1; by chance, fewer than one case in 100 \
-         does. A simulated case differs if its times do by more than 10 %"
+         does, if both runs have about as many rounds. A simulated case differs if its times do by more than 10 %"
             .to_owned(),
     );
 }
