@@ -108,7 +108,7 @@ impl Comparison {
         let mut rows = Vec::new();
         for (list, row) in after.all_rows() {
             let mut others = before.all_rows();
-            let other = others.find(|(other, of)| *other == list && is_same_case(of, row));
+            let other = others.find(|(other, of)| *other == list && of.is_same_case(row));
             if let Some((_, other)) = other {
                 rows.push(Compared::of(other, row, seed));
             }
@@ -183,22 +183,6 @@ fn is_difference(before: &Row, after: &Row, ratio: Option<[f64; 2]>) -> Option<b
     let is_apart = high < least || most < low;
     let [low, high] = ratio?;
     Some(is_apart && !(low..=high).contains(&1.0))
-}
-
-fn is_same_case(one: &Row, other: &Row) -> bool {
-    let case = |row: &Row| {
-        let Row {
-            workload,
-            threads,
-            sharing,
-            scopes,
-            peers,
-            simulated,
-            ..
-        } = *row;
-        (workload, threads, sharing, scopes, peers, simulated)
-    };
-    case(one) == case(other) && one.engine == other.engine
 }
 
 /// The conditions that differ.

@@ -61,14 +61,15 @@ impl Report {
         Ok(report)
     }
 
-    /// Checks that times are positive, and that the rounds are those of the row: the types do not say so.
+    /// Checks what the types do not say: times are positive, the rounds are those of the row, a case is there
+    /// once, and simulated rows have a machine.
     fn check(&self) -> Result<(), NoReport> {
-        for (list, row) in self.all_rows() {
+        for (at, (list, row)) in self.all_rows().enumerate() {
             let wrong = |what: &str| {
-                let (workload, threads) = (row.workload, row.threads);
+                let (workload, sharing, threads) = (row.workload, row.sharing, row.threads);
                 let engine = row.engine.escape_debug();
                 NoReport(format!(
-                    "{list}: {workload}, {engine}, {threads} threads: {what}"
+                    "{list}: {workload}, {engine}, {threads} threads, sharing {sharing}: {what}"
                 ))
             };
             if !row.engine.chars().all(|char| char.is_ascii_graphic()) {
@@ -81,6 +82,9 @@ impl Report {
             if !is_time(&row.ns_per_op) || !times.into_iter().all(is_time) {
                 return Err(wrong("a time per operation is not above 0"));
             }
+            if row.interval.is_some_and(|[low, high]| low > high) {
+                return Err(wrong("the interval ends below its begin"));
+            }
             if row.ns_of_rounds.len() != row.rounds || row.rounds == 0 {
                 return Err(wrong(
                     "ns_of_rounds has not one time for each of the rounds",
@@ -90,6 +94,13 @@ impl Report {
                 return Err(wrong(
                     "simulated is true, or there is a simulation, but not both",
                 ));
+            }
+            if row.simulated && self.simulated_machine.is_none() {
+                return Err(wrong("it is simulated, and there is no simulated_machine"));
+            }
+            let mut before = self.all_rows().take(at);
+            if before.any(|(other, of)| other == list && of.is_same_case(row)) {
+                return Err(wrong("the case is there twice"));
             }
         }
         Ok(())
@@ -149,12 +160,12 @@ pub(crate) mod tests {
             (
                 "\"rounds\": 3",
                 "\"rounds\": 4",
-                "threads: span, atomic, 1 threads: ns_of_rounds",
+                "threads: span, atomic, 1 threads, sharing path: ns_of_rounds",
             ),
             (
                 "41.5",
                 "0",
-                "threads: span, atomic, 1 threads: a time per operation",
+                "threads: span, atomic, 1 threads, sharing path: a time per operation",
             ),
             (
                 "\"simulated\": false",
@@ -169,9 +180,14 @@ pub(crate) mod tests {
             (
                 "\"engine\": \"atomic\"",
                 "\"engine\": \"a\\u001b[2J\"",
-                r"threads: span, a\u{1b}[2J, 1 threads: the name",
+                r"threads: span, a\u{1b}[2J, 1 threads, sharing path: the name",
             ),
             ("{", "[", "invalid"),
+            (
+                "\"threads\": 2",
+                "\"threads\": 1",
+                "threads: span, atomic, 1 threads, sharing path: the case is there twice",
+            ),
         ] {
             assert!(good.contains(from), "{from}");
             let error = Report::from_json(&good.replacen(from, to, 1))
@@ -179,6 +195,29 @@ pub(crate) mod tests {
                 .to_string();
             assert!(error.contains(place), "{place}: {error}");
         }
+        let refused = |change: fn(&mut Report)| {
+            let mut bad = both();
+            change(&mut bad);
+            let error = Report::from_json(&bad.to_json()).unwrap_err();
+            error.to_string()
+        };
+        let error = refused(|of| of.rows[1].interval = Some([22.0, 20.0]));
+        let expected =
+            "threads: span, atomic, 2 threads, sharing path: the interval ends below its begin";
+        assert_eq!(error, expected);
+        let error = refused(|of| of.simulated_machine = None);
+        assert!(
+            error.starts_with("threads: span, atomic, 1 threads, sharing path: it is simulated"),
+            "{error}"
+        );
+        let error = refused(|of| {
+            of.by_scopes = vec![of.rows[0].clone(), of.rows[0].clone()];
+        });
+        assert!(
+            error.starts_with("scopes: span") && error.ends_with("there twice"),
+            "{error}"
+        );
+
         let half = &good[..good.len() / 2];
         assert!(
             Report::from_json(half)

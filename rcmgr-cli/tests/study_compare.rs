@@ -201,7 +201,7 @@ fn a_bad_file_is_an_error_with_its_place() {
         (
             "\"rounds\":5",
             "\"rounds\":6",
-            "threads: span, atomic, 1 threads: ns_of_rounds",
+            "threads: span, atomic, 1 threads, sharing path: ns_of_rounds",
         ),
         ("\"cores\":", "\"core\":", "machine: missing field `cores`"),
         ("101.0", "-101.0", "is not above 0"),

@@ -154,6 +154,23 @@ impl Row {
         1e3 / self.ns_per_op
     }
 
+    /// Whether two rows of the same list are of the same case and engine, both measured or both simulated.
+    pub(crate) fn is_same_case(&self, other: &Self) -> bool {
+        let case = |row: &Self| {
+            let Self {
+                workload,
+                threads,
+                sharing,
+                scopes,
+                peers,
+                simulated,
+                ..
+            } = *row;
+            (workload, threads, sharing, scopes, peers, simulated)
+        };
+        case(self) == case(other) && self.engine == other.engine
+    }
+
     /// The interval of the time per operation, or the time itself if there is none.
     pub(super) fn range(&self) -> [f64; 2] {
         self.interval.unwrap_or([self.ns_per_op; 2])
