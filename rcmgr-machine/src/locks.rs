@@ -91,11 +91,12 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// An address in each line of the value but the first, which is that of the lock.
+    /// An address in each line of the value but the first, which is that of the lock. It has as many wherever
+    /// the allocator puts it, so that runs are the same.
     fn lines_of_value(&self) -> impl Iterator<Item = usize> + use<T> {
         let begin = self.address();
         let end = begin + size_of_val(self);
-        (begin / LINE + 1..end.div_ceil(LINE)).map(|line| line * LINE)
+        (begin..end).step_by(LINE).skip(1)
     }
 
     /// Takes the lock if it is free.

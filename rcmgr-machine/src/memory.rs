@@ -175,21 +175,21 @@ impl Memory {
         line
     }
 
-    /// Adds lines for a value, which may begin anywhere in the first one. Returns the first.
+    /// Adds lines for a value. Returns the first.
     fn add_lines(&mut self, address: usize, size: usize, line: Line) -> u32 {
         let first = self.lines.len() as u32;
-        for number in 0..size.div_ceil(LINE) + 1 {
+        for number in 0..size.div_ceil(LINE) {
             let address = address + number * LINE;
             self.lines.push(Known { line, address });
         }
         first
     }
 
-    /// Places a value on lines.
+    /// Places a value on lines. It begins with the first one, wherever the allocator puts it, so that runs are
+    /// the same.
     fn place(&mut self, address: usize, size: usize, first_line: u32) {
-        let before = address % LINE;
         for offset in (0..size).step_by(GRANULE) {
-            let line = first_line + ((before + offset) / LINE) as u32;
+            let line = first_line + (offset / LINE) as u32;
             self.granules.insert((address + offset) / GRANULE, line);
         }
     }
