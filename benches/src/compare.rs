@@ -11,8 +11,9 @@ use crate::stats::ratio_interval;
 /// chance in one of 126 comparisons with five rounds, and in one of ten with three.
 const LEAST_ROUNDS: usize = 5;
 
-/// The confidence of the interval of a ratio. With it and the intervals of both rows, fewer than one in a hundred
-/// cases without a difference seems to have one, with five rounds as with many, if both runs have about as many.
+/// The confidence of the interval of a ratio. With it and the intervals of both rows, at most about one in a
+/// hundred cases without a difference seems to have one, with five rounds as with many, if both runs have about as
+/// many: 0.6 to 0.9 of 100 with five beside five, 1.0 to 1.1 with five beside 15.
 const CONFIDENCE: f64 = 0.99;
 
 /// Up to this many times as many rounds are about as many. With five rounds beside 50, two in a hundred cases
@@ -102,8 +103,8 @@ impl Verdict {
 impl Comparison {
     /// Compares two runs. Rows differ by more than noise if each has at least five rounds, if their 95 %
     /// confidence intervals do not overlap, and if the 99 % interval of their ratio, by a bootstrap with this
-    /// seed, does not contain 1. With about as many rounds in both runs, up to three times as many, fewer than
-    /// one case in 100 differs by chance. Simulated rows differ if their times do by more than 10 %.
+    /// seed, does not contain 1. With about as many rounds in both runs, up to three times as many, at most
+    /// about one case in 100 differs by chance. Simulated rows differ if their times do by more than 10 %.
     pub fn of(before: &Report, after: &Report, seed: u64) -> Self {
         let mut rows = Vec::new();
         for (list, row) in after.all_rows() {

@@ -147,7 +147,7 @@ fn notes(text: &mut String, comparison: &Comparison) {
     }
     line(
         "note: times are ns/op. A case differs if the 95 % confidence intervals of the runs do not overlap, \
-         and the 99 % interval of their ratio does not contain 1; by chance, fewer than one case in 100 \
+         and the 99 % interval of their ratio does not contain 1; by chance, at most about one case in 100 \
          does, if both runs have about as many rounds. A simulated case differs if its times do by more than 10 %"
             .to_owned(),
     );
