@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
+use rcmgr_core::address::canonical_ip_with;
 use rcmgr_core::{Clock, Endpoint, Error, LimitValue, Result};
 
 use crate::allowlist::Allowlist;
@@ -223,6 +224,12 @@ impl Addresses {
         let rates = &active.unverified;
         let rules = rates.rules().applicable(address);
         self.unverified.allow_by(rates, rules, address).is_err()
+    }
+
+    /// The address that a remote counts as here: see [`canonical_ip_with`], with the prefixes of
+    /// NAT64 in the limits.
+    pub fn canonical_ip(&self, ip: IpAddr) -> IpAddr {
+        canonical_ip_with(ip, self.active.load().nat64())
     }
 
     /// The allowlist. It can be changed at any time.

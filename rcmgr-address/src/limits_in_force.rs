@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use prefix_trie::joint::JointPrefixSet;
 
 use rcmgr_core::address::{canonical_ip_with, canonical_network_with};
@@ -65,6 +65,11 @@ impl Active {
             true => canonical_ip_with(ip, &self.limits.nat64),
             false => canonical_ip(ip),
         })
+    }
+
+    /// The prefixes of NAT64 besides the well-known one.
+    pub(crate) fn nat64(&self) -> &[Ipv6Net] {
+        &self.limits.nat64
     }
 
     /// Whether the address may be in a trusted or named network. Most addresses are in none.

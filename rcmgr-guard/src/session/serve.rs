@@ -38,7 +38,7 @@ impl Door {
         let start = if route.requires_header(sender.ip()) {
             Start::Header
         } else {
-            let client = Client::at(sender);
+            let client = Client::at(sender, &front.shared.manager);
             match front.admit_at_once(&route, client) {
                 Ok(Some(scopes)) => Start::Admitted(client, scopes),
                 Ok(None) => Start::Waiting(client),

@@ -138,7 +138,10 @@ async fn with_header(
     };
     let within = route.listen.timeouts.header;
     match timeout(within, read_header(&side.socket.io)).await {
-        Ok(Ok((Some(client), first))) => Some((Client::at(client), first, side)),
+        Ok(Ok((Some(client), first))) => {
+            let client = Client::at(client, &front.shared.manager);
+            Some((client, first, side))
+        }
         Ok(Ok((None, first))) => Some((Client::Sender(sender), first, side)),
         Ok(Err(error)) => {
             bad(&error);
