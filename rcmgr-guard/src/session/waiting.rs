@@ -1,5 +1,6 @@
 //! Admission of a client, at once or after a wait in the line of its listener.
 
+use rcmgr_atomic::address::Permit;
 use rcmgr_core::{Error, QueueFull, Resource, ScopeId};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -56,7 +57,10 @@ impl Front {
         has_sent: bool,
     ) -> Result<Scopes, NotAdmitted> {
         let counters = &self.counters;
-        let wait = timeout(queue.longest, self.wait(route, queue, client));
+        // A client that has waited for too long asks with the permit that it waited with.
+        let mut permit = None;
+        let wait = self.wait(route, queue, client, &mut permit);
+        let wait = timeout(queue.longest, wait);
         tokio::select! {
             biased;
             () = left(socket, has_sent) => {
@@ -67,8 +71,9 @@ impl Front {
             waited = wait => match waited {
                 Ok(admitted) => admitted,
                 Err(_) => {
-                    counters.queue_timed_out.add(1);
-                    Err(self.no_room(route))
+                    let attempt = self.last_attempt(route, client, &mut permit);
+                    counters.queue_timed_out.add(attempt.is_err().into());
+                    attempt
                 }
             }
         }
@@ -79,11 +84,12 @@ impl Front {
         route: &Route,
         queue: Queue,
         client: Client,
+        permit: &mut Option<Box<Permit>>,
     ) -> Result<Scopes, NotAdmitted> {
         let manager = &self.shared.manager;
         let is_allowlisted = client.is_allowlisted(manager);
         // It keeps its permit while it waits, so that no address fills the line.
-        let mut permit = match is_allowlisted {
+        *permit = match is_allowlisted {
             true => None,
             false => manager.addresses().admit(client.endpoint())?.map(Box::new),
         };
@@ -92,12 +98,13 @@ impl Front {
         let _place = match entered {
             Ok(place) => place,
             Err(NoPlace::Full) => {
-                self.counters.queue_full.add(1);
-                return Err(self.no_room(route));
+                let attempt = self.last_attempt(route, client, permit);
+                self.counters.queue_full.add(attempt.is_err().into());
+                return attempt;
             }
             // The error of an attempt says more.
             Err(NoPlace::OverPeer) => {
-                return Ok(admit(manager, &route.listen.service, client, &mut permit)?);
+                return Ok(admit(manager, &route.listen.service, client, permit)?);
             }
         };
         self.counters.queued.add(1);
@@ -107,10 +114,10 @@ impl Front {
             let changed = head.changed();
             // After a limit was lowered, it may be of no use to wait.
             if !is_allowlisted && !self.shared.may_ever_fit(route.service()) {
-                return Err(self.no_room(route));
+                return self.last_attempt(route, client, permit);
             }
             if is_allowlisted || self.shared.lacks_room(route.service()).is_none() {
-                match admit(manager, &route.listen.service, client, &mut permit) {
+                match admit(manager, &route.listen.service, client, permit) {
                     Err(error) if RefusedBy::of(&error).is_shared() => {}
                     admitted => return Ok(admitted?),
                 }
@@ -118,6 +125,23 @@ impl Front {
             // Limits that are raised wake nothing, so it looks again after a while.
             let _ = timeout(LOOK_AGAIN, changed).await;
         }
+    }
+
+    /// The attempt of a client that does not wait any longer. The manager counts its refusal, so the
+    /// log and the view name the scope and the limit.
+    fn last_attempt(
+        &self,
+        route: &Route,
+        client: Client,
+        permit: &mut Option<Box<Permit>>,
+    ) -> Result<Scopes, NotAdmitted> {
+        let has_room = self.shared.lacks_room(route.service()).is_none();
+        // Room that there is belongs to those that wait: they come first.
+        if has_room && self.counters.waiting.get() > 0 {
+            return Err(self.no_room(route));
+        }
+        let manager = &self.shared.manager;
+        Ok(admit(manager, &route.listen.service, client, permit)?)
     }
 
     /// The error for a client that found no room without an attempt of its own.

@@ -123,6 +123,9 @@ fn a_client_over_the_bounds_of_the_queue_is_refused() {
         assert!(start.elapsed() >= longest);
         let counts = proxy.counts();
         assert_eq!((counts.queue_full, counts.queue_timed_out), (1, 1));
+        // The manager knows of both, so its views name the limit.
+        let refusals = proxy.manager.view_service("echo").refusals();
+        assert_eq!(refusals.conns_inbound, 2);
         assert_eq!((counts.refused(), counts.refused_by_service), (2, 2));
         drop((current, first, second));
         proxy.end().await;
