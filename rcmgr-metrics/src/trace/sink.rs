@@ -84,8 +84,8 @@ impl TraceSinkBuilder {
     /// Sets the size on disk, in bytes, at which a file is rotated. Without this option there is
     /// one file, without a bound on its size.
     ///
-    /// `trace.json.gz` becomes `trace.1.json.gz`, that one becomes `trace.2.json.gz`, and so on. A
-    /// file that exists at the start is rotated, too.
+    /// `trace.json.gz` becomes `trace.1.json.gz`, that one becomes `trace.2.json.gz`, and so on, up to
+    /// the first number without a file. A file that exists at the start is rotated, too.
     pub fn rotate_at(mut self, bytes: u64) -> Self {
         self.rotate_at = Some(bytes);
         self

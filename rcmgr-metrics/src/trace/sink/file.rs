@@ -111,18 +111,23 @@ fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
         0 => path.to_owned(),
         number => numbered(path, number),
     };
-    for number in (0..=keep).rev() {
-        let moved = match number == keep {
-            true => fs::remove_file(place(number)),
-            false => fs::rename(place(number), place(number + 1)),
-        };
-        if let Err(why) = moved
-            && why.kind() != io::ErrorKind::NotFound
-        {
+    let checked = |number: usize, done: io::Result<()>| match done {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
             let file = place(number);
             let text = format!("{}: cannot be rotated: {why}", file.display());
-            return Err(io::Error::new(why.kind(), text));
+            Err(io::Error::new(why.kind(), text))
         }
+        _ => Ok(()),
+    };
+    // Files behind the first number without a file stay, so the cost is that of the files there are,
+    // whatever `keep` is. A link counts as a file: it would be moved.
+    let is_there = |number: &usize| fs::symlink_metadata(place(*number)).is_ok();
+    let files = (0..=keep).take_while(is_there).count();
+    if files > keep {
+        checked(keep, fs::remove_file(place(keep)))?;
+    }
+    for number in (0..files.min(keep)).rev() {
+        checked(number, fs::rename(place(number), place(number + 1)))?;
     }
     Ok(())
 }
@@ -193,5 +198,26 @@ mod tests {
         assert_eq!(read("t.3.json.gz"), None);
         put_aside(&path, 0).unwrap();
         assert_eq!(read("t.json.gz"), None);
+    }
+
+    #[test]
+    fn a_rotation_moves_the_files_before_the_first_gap_whatever_number_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.json.gz");
+        let file = |name: &str| folder.path().join(name);
+        for name in ["t.json.gz", "t.1.json.gz", "t.3.json.gz"] {
+            fs::write(file(name), name).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(file(name)).ok();
+        put_aside(&path, 5).unwrap();
+        assert_eq!(read("t.1.json.gz").as_deref(), Some("t.json.gz"));
+        assert_eq!(read("t.2.json.gz").as_deref(), Some("t.1.json.gz"));
+        assert_eq!(read("t.3.json.gz").as_deref(), Some("t.3.json.gz"));
+        assert_eq!(read("t.4.json.gz"), None);
+        // It would not end if it looked at each number.
+        fs::write(&path, "new").unwrap();
+        put_aside(&path, usize::MAX).unwrap();
+        assert_eq!(read("t.1.json.gz").as_deref(), Some("new"));
+        assert_eq!(read("t.4.json.gz").as_deref(), Some("t.3.json.gz"));
     }
 }
