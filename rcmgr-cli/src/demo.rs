@@ -51,7 +51,7 @@ use tokio::task::JoinSet;
 pub use format::grouped;
 pub use options::Options;
 
-use crate::output::{self, wrong_use};
+use crate::output::{self, print_error, wrong_use};
 
 use dial::Naming;
 use few_slots::FewSlots;
@@ -121,7 +121,7 @@ fn try_run(options: &Options) -> Result<bool, Failure> {
         };
         if let Some(address) = options.http() {
             let served = view::serve(address, &manager, file).await?;
-            eprintln!("live view: http://{served}/");
+            print_error(format_args!("live view: http://{served}/"));
         }
         let mut outcome = play_all(&setting, &manager, &bar).await?;
         if !plan.floods.is_empty() && !outcome.interrupted {
@@ -174,11 +174,11 @@ fn end_trace(sink: TraceSink, path: &Path) -> io::Result<()> {
     let path = path.display();
     sink.close()
         .map_err(|why| io::Error::new(why.kind(), format!("{path}: {why}")))?;
-    eprintln!(
+    print_error(format_args!(
         "trace: {path}: {} operations written, {} dropped",
         grouped(stats.written()),
         grouped(stats.dropped()),
-    );
+    ));
     Ok(())
 }
 

@@ -13,6 +13,8 @@
 //! the command line, an option without effect included.
 
 #![forbid(unsafe_code)]
+// They panic when nobody reads the output: use the functions of `output`.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod completions;
 mod demo;

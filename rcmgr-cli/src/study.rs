@@ -123,6 +123,6 @@ fn try_run(options: &Options) -> Result<ExitCode, Failure> {
 
 fn note_debug_build() {
     if cfg!(debug_assertions) {
-        eprintln!("note: the times of a debug build are not meaningful; use cargo run --release");
+        print_error("note: the times of a debug build are not meaningful; use cargo run --release");
     }
 }

@@ -22,6 +22,8 @@ pub fn start(manager: &Manager, bar: &Bar) -> std::io::Result<RefusalLogThread> 
     });
     let said = tracing_subscriber::fmt()
         .with_writer(move || bar.clone())
+        // The report of a line that cannot be written would go to stderr, too, and panic there.
+        .log_internal_errors(false)
         .fmt_fields(sentences)
         .with_ansi(false)
         .with_target(false)

@@ -15,6 +15,8 @@ use tracing_subscriber::registry::LookupSpan;
 pub fn start() -> io::Result<()> {
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        // The report of a line that cannot be written would go to stderr, too, and panic there.
+        .log_internal_errors(false)
         .event_format(Sentences)
         .with_max_level(Level::INFO);
     log.try_init().map_err(io::Error::other)

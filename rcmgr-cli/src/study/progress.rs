@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use rcmgr_study::Progress;
 
+use crate::output::print_error;
+
 /// The shortest time between two updates, so that drawing does not disturb the measurements.
 const TERMINAL: Duration = Duration::from_millis(200);
 const ELSEWHERE: Duration = Duration::from_secs(5);
@@ -55,7 +57,7 @@ impl Shown {
             None => {
                 let seconds = self.begin.elapsed().as_secs_f64();
                 let percent = done * 100 / steps.max(&1);
-                eprintln!("{seconds:5.1} s  {percent:3} %  {now}");
+                print_error(format_args!("{seconds:5.1} s  {percent:3} %  {now}"));
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The end: a first signal drains, a second one cuts.
 
+use std::net::TcpStream;
 use std::time::Instant;
 
 use super::clients::{Backend, Client, is_closed};
-use super::process::{DEADLINE, Folder, eventually};
+use super::process::{DEADLINE, Folder, eventually, free};
 
 fn text(backend: &Backend, drain: &str) -> String {
     format!(
@@ -87,4 +88,30 @@ fn a_reload_during_the_drain_opens_no_listener() {
     client.echoes("hello");
     drop(client);
     assert_eq!(guard.end().0.code(), Some(0));
+}
+
+#[test]
+fn without_a_reader_of_its_log_the_proxy_reloads_and_drains() {
+    let backend = Backend::start("a");
+    let (first, second, third) = (free(), free(), free());
+    let drain = "[guard]\ndrain = \"1h\"\n";
+    let folder = Folder::new(&(backend.behind(first) + drain));
+    let mut guard = folder.start_without_reader_of_stderr("guard.toml");
+    assert_eq!(guard.address(), first);
+    let mut client = Client::served_by("a", first);
+    let mut listeners = backend.behind(first);
+    for listener in [second, third] {
+        listeners += &backend.behind(listener);
+        folder.write("guard.toml", &format!("{listeners}{drain}"));
+        // Not `is_closed`, which takes the address for a moment.
+        eventually("the new listener is open", || {
+            TcpStream::connect(listener).is_ok()
+        });
+    }
+    guard.signal("TERM");
+    eventually("the listener is closed", || is_closed(first));
+    client.echoes("hello");
+    drop(client);
+    let (status, lines) = guard.end();
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
 }

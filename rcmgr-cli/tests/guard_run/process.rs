@@ -44,7 +44,23 @@ impl Folder {
 
     /// Starts the proxy in a shell. `$RCMGR` is the program.
     pub fn start_in_shell(&self, command: &str, stdin: Stdio) -> Guard {
-        let mut child = Command::new("sh")
+        let mut child = self.shell(command, stdin);
+        let (sender, lines) = channel();
+        pass_on(child.stderr.take().unwrap(), sender.clone());
+        Guard::new(child, sender, lines)
+    }
+
+    /// Starts the proxy with these arguments. Each write to its stderr fails, as nobody reads it.
+    pub fn start_without_reader_of_stderr(&self, arguments: &str) -> Guard {
+        let command = format!("exec \"$RCMGR\" guard {arguments}");
+        let mut child = self.shell(&command, Stdio::null());
+        drop(child.stderr.take());
+        let (sender, lines) = channel();
+        Guard::new(child, sender, lines)
+    }
+
+    fn shell(&self, command: &str, stdin: Stdio) -> Child {
+        Command::new("sh")
             .args(["-c", command])
             .env("RCMGR", env!("CARGO_BIN_EXE_rcmgr"))
             .current_dir(self.0.path())
@@ -52,15 +68,7 @@ impl Folder {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("a shell starts");
-        let (sender, lines) = channel();
-        pass_on(child.stdout.take().unwrap(), sender.clone());
-        pass_on(child.stderr.take().unwrap(), sender);
-        Guard {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
+            .expect("a shell starts")
     }
 }
 
@@ -82,6 +90,15 @@ pub struct Guard {
 }
 
 impl Guard {
+    fn new(mut child: Child, sender: Sender<String>, lines: Receiver<String>) -> Self {
+        pass_on(child.stdout.take().unwrap(), sender);
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
     /// Waits for a line that contains this text, and returns it.
     pub fn line(&mut self, text: &str) -> String {
         let end = Instant::now() + DEADLINE;
