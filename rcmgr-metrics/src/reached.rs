@@ -3,9 +3,23 @@
 use std::fmt;
 
 use rcmgr_atomic::ScopeReport;
-use rcmgr_core::{Limit, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
+use rcmgr_core::{AddressConfig, Limit, Limits, LimitsKey, Resource, ScopeClass, ScopeId};
 
 use crate::label::escaped;
+
+/// The tables with the limits that the limiter of open connections has. It does not count for
+/// each table how often it refused, so both are named where both are set.
+pub(crate) fn subnet_tables(config: &AddressConfig) -> &'static str {
+    let of = &config.subnets;
+    let has_sizes = !of.v4.is_empty() || !of.v6.is_empty();
+    let has_networks = !of.v4_networks.is_empty() || !of.v6_networks.is_empty();
+    match (has_sizes, has_networks) {
+        (true, false) => "Addresses.Subnets",
+        (false, true) => "Addresses.Networks",
+        // The limits may have been removed since.
+        _ => "Addresses.Subnets or Addresses.Networks",
+    }
+}
 
 /// The limit that a scope reached.
 #[derive(Debug, Clone)]

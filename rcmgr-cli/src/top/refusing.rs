@@ -21,8 +21,12 @@ pub struct Refusing {
 
 impl Refusing {
     /// The last part of the setting.
-    pub fn field(&self) -> &str {
-        self.setting.rsplit('.').next().unwrap_or_default()
+    pub fn field(&self) -> String {
+        match self.setting.starts_with("Addresses.") {
+            // It may be two tables.
+            true => self.setting.replace("Addresses.", ""),
+            false => self.setting.rsplit('.').next().unwrap_or_default().into(),
+        }
     }
 }
 
@@ -73,8 +77,8 @@ fn told(refuser: &Refuser) -> Refusing {
 fn several(refuser: &Refuser) -> String {
     let many = match &*refuser.class {
         "address" => match refuser.setting.as_deref() {
-            Some("Addresses.Subnets") => return "addresses, by subnet".to_owned(),
-            _ => return "addresses, by rate".to_owned(),
+            Some("Addresses.Rates") => return "addresses, by rate".to_owned(),
+            _ => return "addresses, by subnet".to_owned(),
         },
         "connection" => return "connections".to_owned(),
         "stream" => return "streams".to_owned(),
@@ -213,7 +217,16 @@ mod tests {
                 9.0,
                 Some("Service.b.Memory"),
             ),
-            row(None, "address", 0, conns, 3.0, Some("Addresses.Subnets")),
+            row(
+                None,
+                "address",
+                0,
+                conns,
+                3.0,
+                Some("Addresses.Subnets or Addresses.Networks"),
+            ),
+            row(None, "address", 0, conns, 2.5, Some("Addresses.Networks")),
+            row(None, "address", 0, conns, 2.0, Some("Addresses.Rates")),
             row(None, "connection", 0, "memory", 0.2, Some("Conn.Memory")),
             row(Some("peer:c"), "peer", 1, "streams-outbound", 0.1, None),
             row(Some("peer:quiet"), "peer", 1, conns, 0.0, None),
@@ -223,7 +236,9 @@ mod tests {
         let found = super::refusing(&page, &rates(&page, &page)).unwrap();
         let expected = [
             "9 service:b 2/4 KiB Service.b.Memory",
-            "3 addresses, by subnet 2,048/4,096 Addresses.Subnets",
+            "3 addresses, by subnet 2,048/4,096 Addresses.Subnets or Addresses.Networks",
+            "2.5 addresses, by subnet 2,048/4,096 Addresses.Networks",
+            "2 addresses, by rate 2,048/4,096 Addresses.Rates",
             "1.5 peer:a 2,048/4,096 PeerDefault.Conns",
             "0.5 12k other peers 2,048/4,096 PeerDefault.ConnsInbound",
             "0.2 connections 2/4 KiB Conn.Memory",
@@ -231,6 +246,7 @@ mod tests {
         ];
         assert_eq!(shown(&found), expected);
         assert_eq!(found[0].field(), "Memory");
+        assert_eq!(found[1].field(), "Subnets or Networks");
     }
 
     #[test]

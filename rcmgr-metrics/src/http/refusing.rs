@@ -13,7 +13,9 @@ use rcmgr_core::{Limits, Refusals, Resource, ScopeClass, ScopeId};
 use serde::Serialize;
 
 use super::names;
-use crate::reached::{Reached, Setting, default_of, limited, reached, reached_before};
+use crate::reached::{
+    Reached, Setting, default_of, limited, reached, reached_before, subnet_tables,
+};
 
 /// The shortest time between two readings that are compared. Several clients may ask at once.
 const SHORTEST: Duration = Duration::from_millis(900);
@@ -224,7 +226,8 @@ impl Reading<'_> {
         let limits = manager.limits();
         let mut now: Vec<Row> = self.found.iter().map(|found| row(found, &limits)).collect();
         now.extend(self.others(&new, &limits));
-        let settings = ["Addresses.Rates", "Addresses.Subnets"];
+        let tables = subnet_tables(&manager.addresses().limits());
+        let settings = ["Addresses.Rates", tables];
         for ((count, before), setting) in limiters.into_iter().zip(before).zip(settings) {
             now.push(Row::new(
                 "address",

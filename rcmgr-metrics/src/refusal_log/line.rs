@@ -11,7 +11,7 @@ use super::mode::Mode;
 use super::queued::Queued;
 use super::scopes::{Found, Refuser};
 use super::tally::New;
-use super::words::{addresses_key, amount, asked, classes, direction, grouped, scope_name};
+use super::words::{amount, asked, classes, direction, grouped, scope_name};
 use crate::reached::{Reached, Setting, default_of, limited, reached, reached_before};
 
 /// A line of the log.
@@ -46,8 +46,8 @@ enum Source {
     /// Connections or streams, by their own limit.
     Each(ScopeClass, Option<(Setting, u64)>),
     Spans,
-    /// A limiter of addresses, and the network that it refused most often.
-    Limiter(&'static str, Option<(IpNet, u64)>),
+    /// A limiter of addresses, where its limits are, and the network that it refused most often.
+    Limiter(&'static str, &'static str, Option<(IpNet, u64)>),
 }
 
 impl Line {
@@ -137,16 +137,18 @@ impl Line {
         }
     }
 
-    /// A line about an address limiter, and the network that it refused most often.
+    /// A line about an address limiter with its limits in `key`, and the network that it refused
+    /// most often.
     pub const fn of_limiter(
         mode: Mode,
         limiter: &'static str,
+        key: &'static str,
         new: New,
         most: Option<(IpNet, u64)>,
     ) -> Self {
         Self {
             mode,
-            source: Source::Limiter(limiter, most),
+            source: Source::Limiter(limiter, key, most),
             asked: Resource::ConnsInbound,
             new,
             waiting: None,
@@ -171,8 +173,7 @@ impl Line {
     pub fn log(&self) {
         let (count, seconds) = (self.new.count, self.seconds());
         let dry_run = (self.mode == Mode::DryRun).then_some(true);
-        if let Source::Limiter(limiter, most) = self.source {
-            let key = addresses_key(limiter);
+        if let Source::Limiter(limiter, key, most) = self.source {
             let network = most.map(|(network, _)| tracing::field::display(network));
             tracing::warn!(limiter, count, seconds, network, key, dry_run, "{self}");
             return;
@@ -290,13 +291,12 @@ impl Line {
                 write!(f, "spans {refused_word} {count} {asked} {when}")?;
                 f.write_str(": the limit is an override of the span, or that of its owner")
             }
-            Source::Limiter(limiter, most) => {
+            Source::Limiter(limiter, key, most) => {
                 let plural = if self.new.count == 1 { "" } else { "s" };
                 write!(
                     f,
                     "the {limiter} limiter {refused_word} {count} connection{plural} "
                 )?;
-                let key = addresses_key(limiter);
                 write!(f, "by address {when}")?;
                 if let Some((network, refused)) = most {
                     write!(f, ", {} of them from {network}", grouped(*refused))?;

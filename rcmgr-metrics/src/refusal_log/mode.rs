@@ -7,7 +7,7 @@ use rcmgr_atomic::address::{AddressStat, RefusedNetwork};
 use rcmgr_atomic::{Manager, ScopeReport};
 use rcmgr_core::{Limit, Limits, Refusals, ScopeClass, ScopeId};
 
-use crate::reached::entry_of;
+use crate::reached::{entry_of, subnet_tables};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -52,6 +52,15 @@ impl Mode {
         match self {
             Self::Enforced => Some(manager.addresses().stat()),
             Self::DryRun => manager.dry_run_addresses(),
+        }
+    }
+
+    /// The fields of the configuration that have the limits of a limiter of addresses.
+    pub fn addresses_key(self, manager: &Manager, limiter: &str) -> &'static str {
+        match (limiter, self) {
+            ("rate", _) => "Addresses.Rates",
+            (_, Self::Enforced) => subnet_tables(&manager.addresses().limits()),
+            (_, Self::DryRun) => subnet_tables(&self.limits(&manager.limits()).addresses),
         }
     }
 

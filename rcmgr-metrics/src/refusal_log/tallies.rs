@@ -93,7 +93,8 @@ impl Tallies {
             }
             if let Some(new) = self.of_limiters[at].due(refused, now, interval) {
                 let most = self.most_refused(manager, at);
-                lines.push(Line::of_limiter(self.mode, LIMITERS[at], new, most));
+                let key = self.mode.addresses_key(manager, LIMITERS[at]);
+                lines.push(Line::of_limiter(self.mode, LIMITERS[at], key, new, most));
             }
         }
         lines

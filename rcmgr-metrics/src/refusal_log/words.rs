@@ -53,14 +53,6 @@ pub(super) const fn classes(class: ScopeClass, count: u64) -> &'static str {
     }
 }
 
-/// The field of the configuration that has the limits of a limiter.
-pub(super) fn addresses_key(limiter: &str) -> &'static str {
-    match limiter {
-        "rate" => "Addresses.Rates",
-        _ => "Addresses.Subnets",
-    }
-}
-
 pub(super) fn amount(resource: Resource, value: u64) -> String {
     match resource {
         Resource::Memory => format!("{:.1}", ByteSize(value)),

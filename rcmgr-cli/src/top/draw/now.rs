@@ -128,10 +128,11 @@ fn rows(found: &[Refusing], width: usize) -> Vec<Line<'static>> {
     let row = |row: &Refusing| {
         let shown = cut(&row.name, name);
         let space = " ".repeat(name - shown.width());
+        let field = row.field();
         let (usage, setting) = match beside {
             Beside::UsageAndSetting => (format!("{GAP}{:>usages$}", row.usage), &*row.setting),
             Beside::Setting => (String::new(), &*row.setting),
-            Beside::Field => (String::new(), row.field()),
+            Beside::Field => (String::new(), &*field),
             Beside::Nothing => (String::new(), ""),
         };
         Line::from(vec![

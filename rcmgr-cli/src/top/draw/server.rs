@@ -18,7 +18,7 @@ use crate::top::text::{first_words, wrapped};
 
 const GAP: &str = "  ";
 /// The widest line with a number at its right end: further right it would be hard to find.
-const WIDEST: usize = 60;
+const WIDEST: usize = 80;
 
 /// The view. Each line shows what fits.
 pub fn lines(page: &Page, rates: &Rates, width: usize) -> Vec<Line<'static>> {
@@ -87,11 +87,14 @@ fn reload(reload: &Reload, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
+/// The page does not have the limits, so it is not known which of these are set.
+const BY_SUBNET: &str = "Addresses.Subnets or Addresses.Networks";
+
 fn totals(addresses: &Addresses, rates: &Rates, width: usize) -> Vec<Line<'static>> {
     let now = |at: usize| rates.addresses().map(|rates| rates[at]);
     let counters = [
         ("refused by rate", "Addresses.Rates"),
-        ("refused by subnet", "Addresses.Subnets"),
+        ("refused by subnet", BY_SUBNET),
         ("asked to verify", ""),
     ];
     let counts = addresses.counts();
@@ -123,7 +126,7 @@ fn counter(
 /// What the limits of the dry run would have refused.
 fn dry_run(dry_run: &DryRun, rates: &Rates, width: usize) -> Vec<Line<'static>> {
     let fields = Resource::COUNTED.map(Resource::field_name).into_iter();
-    let names = fields.chain(["Addresses.Rates", "Addresses.Subnets"]);
+    let names = fields.chain(["Addresses.Rates", BY_SUBNET]);
     let title = "the dry run would have refused";
     let mut lines = vec![
         Line::default(),

@@ -480,7 +480,7 @@ fn refusals_by_address_are_logged() {
             "the rate limiter refused 2 connections by address in the last 1 s, 2 of them from \
              192.0.2.0/24; the limits are Addresses.Rates",
             "the subnet limiter refused 1 connection by address in the last 1 s, 1 of them from \
-             198.51.100.0/24; the limits are Addresses.Subnets",
+             198.51.100.0/24; the limits are Addresses.Networks",
         ]
     );
 }

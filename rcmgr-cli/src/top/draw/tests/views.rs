@@ -79,17 +79,17 @@ limits from /etc/limits.toml
 reloaded 3  found wrong 1
 line 3: no
 
-refused by rate  Addresses.Rates         120/s  12.5k in all
-refused by subnet  Addresses.Subnets         3.0/s  9 in all
-asked to verify                                0/s  7 in all
-connections that count now                                80
+refused by rate  Addresses.Rates                             120/s  12.5k in all
+refused by subnet  Addresses.Subnets or Addresses.Networks       3.0/s  9 in all
+asked to verify                                                    0/s  7 in all
+connections that count now                                                    80
 
 NETWORK           NOW  REFUSED  BY RATE  BY SUBNET
 198.51.100.0/24  90/s    12.1k    12.1k          5
 
 the dry run would have refused
-ConnsInbound                              12/s  54.3k in all
-Addresses.Rates                               0/s  40 in all";
+ConnsInbound                                                  12/s  54.3k in all
+Addresses.Rates                                                   0/s  40 in all";
     assert_eq!(screen[2..20].join("\n"), expected);
     // The same in the text that is printed once.
     let printed = text(&app, PLACE);
