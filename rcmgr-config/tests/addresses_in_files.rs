@@ -246,6 +246,10 @@ fn a_mistake_in_the_limits_by_address_has_its_line_and_field() {
             "line 3: Addresses.Subnets.\"IPv6/129\": prefix length 129 is too long, the longest is 128",
         ),
         (
+            "[Addresses.Subnets]\n\"IPv4/+8\" = 8",
+            "line 2: Addresses.Subnets.\"IPv4/+8\": expected a subnet size such as \"IPv4/32\" or \"IPv6/56\"",
+        ),
+        (
             "[Addresses.Rates]\n\"IPv4/33\" = { PerSecond = 1, Burst = 1 }",
             "line 2: Addresses.Rates.\"IPv4/33\": prefix length 33 is too long, the longest is 32",
         ),

@@ -67,10 +67,12 @@ pub fn nonzero_duration(text: &str) -> Result<Duration, String> {
 /// assert_eq!(percent("90%"), Ok(90));
 /// assert!(percent("101%").is_err());
 /// assert!(percent("0.9").is_err());
+/// assert!(percent("+90%").is_err());
 /// ```
 pub fn percent(text: &str) -> Result<u8, String> {
     let number = text
         .strip_suffix('%')
+        .filter(|number| is_digits(number))
         .and_then(|number| number.parse().ok());
     number
         .filter(|number| (1..=100).contains(number))
@@ -112,6 +114,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// assert!(backend("10.0.0.2:5432").is_ok());
 /// assert!(backend("db.internal:5432").is_ok());
+/// assert!(backend("db.internal:+5432").is_err());
 /// assert_eq!(backend("10.0.0.2").unwrap_err(), "no port: write \"10.0.0.2:PORT\"");
 /// ```
 pub fn backend(text: &str) -> Result<Arc<str>, String> {
@@ -147,12 +150,19 @@ fn name_and_port(text: &str) -> Result<u16, String> {
     if !is_host(host) {
         return Err(format!("expected HOST:PORT, {}", found()));
     }
-    port.parse().map_err(|_| {
+    let port = Some(port).filter(|port| is_digits(port));
+    let port = port.and_then(|port| port.parse().ok());
+    port.ok_or_else(|| {
         format!(
             "expected a port from 1 to 65535 after the last colon, {}",
             found()
         )
     })
+}
+
+/// The functions of the standard library also read a number with a `+`.
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_host(text: &str) -> bool {

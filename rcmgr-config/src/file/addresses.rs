@@ -72,6 +72,8 @@ impl Key {
             _ => {}
         }
         if let Some((family, len)) = name.split_once('/')
+            // `parse` also reads a number with a `+`.
+            && len.bytes().all(|byte| byte.is_ascii_digit())
             && let Ok(len) = len.parse()
         {
             if family.eq_ignore_ascii_case("ipv4") {
