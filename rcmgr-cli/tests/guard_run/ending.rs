@@ -1,10 +1,11 @@
 //! The end: a first signal drains, a second one cuts.
 
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Instant;
 
 use super::clients::{Backend, Client, is_closed};
-use super::process::{DEADLINE, Folder, eventually, free};
+use super::process::{DEADLINE, Folder, Guard, eventually, free};
 
 fn text(backend: &Backend, drain: &str) -> String {
     format!(
@@ -96,7 +97,9 @@ fn without_a_reader_of_its_log_the_proxy_reloads_and_drains() {
     let (first, second, third) = (free(), free(), free());
     let drain = "[guard]\ndrain = \"1h\"\n";
     let folder = Folder::new(&(backend.behind(first) + drain));
-    let mut guard = folder.start_without_reader_of_stderr("guard.toml");
+    let mut process = folder.shell("exec \"$RCMGR\" guard guard.toml", Stdio::null());
+    drop(process.stderr.take());
+    let mut guard = Guard::new(process);
     assert_eq!(guard.address(), first);
     let mut client = Client::served_by("a", first);
     let mut listeners = backend.behind(first);

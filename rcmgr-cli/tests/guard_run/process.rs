@@ -44,22 +44,11 @@ impl Folder {
 
     /// Starts the proxy in a shell. `$RCMGR` is the program.
     pub fn start_in_shell(&self, command: &str, stdin: Stdio) -> Guard {
-        let mut child = self.shell(command, stdin);
-        let (sender, lines) = channel();
-        pass_on(child.stderr.take().unwrap(), sender.clone());
-        Guard::new(child, sender, lines)
+        Guard::new(self.shell(command, stdin))
     }
 
-    /// Starts the proxy with these arguments. Each write to its stderr fails, as nobody reads it.
-    pub fn start_without_reader_of_stderr(&self, arguments: &str) -> Guard {
-        let command = format!("exec \"$RCMGR\" guard {arguments}");
-        let mut child = self.shell(&command, Stdio::null());
-        drop(child.stderr.take());
-        let (sender, lines) = channel();
-        Guard::new(child, sender, lines)
-    }
-
-    fn shell(&self, command: &str, stdin: Stdio) -> Child {
+    /// A shell that starts the proxy.
+    pub fn shell(&self, command: &str, stdin: Stdio) -> Child {
         Command::new("sh")
             .args(["-c", command])
             .env("RCMGR", env!("CARGO_BIN_EXE_rcmgr"))
@@ -90,7 +79,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    fn new(mut child: Child, sender: Sender<String>, lines: Receiver<String>) -> Self {
+    /// Reads the output of the process. Its stderr may have been closed.
+    pub fn new(mut child: Child) -> Self {
+        let (sender, lines) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            pass_on(stderr, sender.clone());
+        }
         pass_on(child.stdout.take().unwrap(), sender);
         Self {
             child,
