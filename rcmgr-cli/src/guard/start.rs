@@ -2,10 +2,10 @@
 //! descriptors allow.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
-use rcmgr_atomic::shown;
-use rcmgr_config::LimitsExt;
+use rcmgr_atomic::{LimitsKey, Resource, shown};
+use rcmgr_config::{LimitsExt, LimitsFile};
 use rcmgr_guard::{Descriptors, GuardFile, Listen, TooHigh, limits};
 
 use crate::demo::grouped;
@@ -76,7 +76,9 @@ impl<'f> Start<'f> {
                 self.connections(),
             )
         });
-        of_limits.chain(of_descriptors).collect()
+        let of_peers = limits_without_effect(limits_file)
+            .map(|(line, text)| format!("{path:.1000}:{line}: warning: {text}"));
+        of_limits.chain(of_descriptors).chain(of_peers).collect()
     }
 
     fn connections(&self) -> String {
@@ -93,6 +95,23 @@ impl<'f> Start<'f> {
             grouped(in_a_table),
         )
     }
+}
+
+/// The limits of single IPv6 addresses, with their lines: no client is such a peer.
+fn limits_without_effect(file: &LimitsFile) -> impl Iterator<Item = (usize, String)> {
+    let set = limits(&file.limits, false).peer.into_keys();
+    set.filter_map(|peer| {
+        let ip: Ipv6Addr = peer.to_string().parse().ok()?;
+        let key = LimitsKey::Peer(peer);
+        let of_resource = |resource| file.line(&key, resource);
+        let line = Resource::ALL.into_iter().find_map(of_resource)?;
+        let text = format!(
+            "Peer.\"{ip}\": has no effect, because an IPv6 client is the peer of its /64; limit a \
+             network in Addresses.Networks"
+        );
+        // A link-local address is a peer of its own.
+        (!ip.is_unicast_link_local()).then_some((line, text))
+    })
 }
 
 /// A line for each listener, and one for the connections.
