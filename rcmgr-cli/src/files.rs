@@ -1,4 +1,4 @@
-//! Output files that are written completely or not at all; and pipes and devices, which are written to.
+//! Output files that are written completely or not at all. Pipes and devices are written in place.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -46,16 +46,18 @@ enum Target {
     /// A file in the same folder as that of this path, so that a rename finishes it. It is removed when
     /// dropped.
     Renamed(NamedTempFile, PathBuf),
-    /// What a rename would replace and not write to: a device such as `/dev/stdout`, or a pipe.
+    /// A pipe or a device: a rename would replace it.
     Written(File),
 }
 
 impl Output {
-    /// Checks that the file can be written.
+    /// Checks that the file can be written. A link is followed.
     ///
     /// # Errors
     ///
-    /// [`OutputError`], if no file can be created in the folder, or if the path is a folder.
+    /// [`OutputError`], if no file can be created in the folder, if the path is a folder or a link that
+    /// leads nowhere, if it may not be written, or if it names a file that is open by its descriptor, such as
+    /// `/dev/stdout`.
     pub fn begin(path: &Path) -> Result<Self, OutputError> {
         let failed = |why| OutputError {
             path: path.to_owned(),
@@ -64,11 +66,7 @@ impl Output {
         if path.is_dir() || path.file_name().is_none() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
-        // A link stays a link: the file that it leads to is replaced. If it leads nowhere, that is an error.
-        let target = match fs::symlink_metadata(path) {
-            Ok(_) => fs::canonicalize(path).map_err(failed)?,
-            Err(_) => path.to_owned(),
-        };
+        // First, because the link of a descriptor to a pipe leads to no path.
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             // A pipe waits here for its reader.
             let file = File::options().write(true).open(path).map_err(failed)?;
@@ -76,6 +74,16 @@ impl Output {
                 path: path.to_owned(),
                 target: Target::Written(file),
             });
+        }
+        // A link stays a link: the file that it leads to is replaced. If it leads nowhere, that is an error.
+        let target = match fs::symlink_metadata(path) {
+            Ok(_) => fs::canonicalize(path).map_err(failed)?,
+            Err(_) => path.to_owned(),
+        };
+        // What has that file open would go on with the old one.
+        if is_descriptor(path) {
+            let text = "this is a file that is open already: give its own path";
+            return Err(failed(io::Error::new(ErrorKind::InvalidInput, text)));
         }
         // Do not replace a read-only file.
         match File::options().append(true).open(&target) {
@@ -97,7 +105,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`OutputError`]; an existing file is then unchanged.
+    /// [`OutputError`]; an existing file is then unchanged. A pipe or a device may have got a part.
     pub fn finish(self, text: &str) -> Result<(), OutputError> {
         let written = match self.target {
             Target::Written(mut file) => file.write_all(text.as_bytes()),
@@ -106,6 +114,11 @@ impl Output {
         let path = self.path;
         written.map_err(|why| OutputError { path, why })
     }
+}
+
+/// Whether the path names a file by its descriptor, such as `/dev/stdout`.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|root| path.starts_with(root))
 }
 
 fn replace(mut file: NamedTempFile, target: &Path, text: &str) -> io::Result<()> {
@@ -173,6 +186,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_pipe_is_written_to_and_stays_a_pipe() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
         use std::os::unix::fs::FileTypeExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
@@ -185,6 +200,20 @@ mod tests {
         Output::begin(&path).unwrap().finish("all of it").unwrap();
         assert_eq!(reader.join().unwrap(), "all of it");
         assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        // A pipe without a name.
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", writer.as_raw_fd());
+        let output = Output::begin(Path::new(&path)).unwrap();
+        output.finish("all of it").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "all of it");
+        // A file that is open.
+        let open = File::create(folder.path().join("open")).unwrap();
+        let path = format!("/dev/fd/{}", open.as_raw_fd());
+        let error = Output::begin(Path::new(&path)).err().unwrap().to_string();
+        assert!(error.ends_with("give its own path"), "{error}");
         // A device is no folder to put a temporary file beside. This one refuses every byte.
         let full = Output::begin(Path::new("/dev/full")).unwrap();
         let error = full.finish("lost").unwrap_err().to_string();

@@ -85,11 +85,14 @@ fn limits_that_contradict_each_other_are_warnings_with_their_lines() {
 fn a_limit_of_a_single_ipv6_address_is_a_warning() {
     let limits = "[Peer.\"2001:db8:1:2:3::7\"]\nConnsInbound = 2\n\
                   [Peer.\"fe80::7\"]\nConnsInbound = 2\n\
+                  [Peer.\"fe80::7%2\"]\nConnsInbound = 2\n\
                   [Peer.\"192.0.2.7\"]\nConnsInbound = 2\n";
     let folder = Folder::new(&format!("{LISTENER}{limits}"), "");
     let (status, _, stderr) = result(&folder.check("guard.toml"));
     let expected = "guard.toml:5: warning: Peer.\"2001:db8:1:2:3::7\": has no effect, because an \
-                    IPv6 client is the peer of its /64; limit a network in Addresses.Networks\n";
+                    IPv6 client is the peer of its /64; limit a network in Addresses.Networks\n\
+                    guard.toml:7: warning: Peer.\"fe80::7\": has no effect on clients that \
+                    connect directly: a link-local client is a peer with the number of its zone, such as \"fe80::7%2\"\n";
     assert_eq!((status, &*stderr), (Some(0), expected));
 }
 

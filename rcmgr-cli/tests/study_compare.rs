@@ -119,7 +119,7 @@ fn cases_that_differ_by_more_than_noise_are_shown_with_status_1() {
         "{printed}"
     );
     assert!(
-        printed.contains("note: 1 cases are only in the first run"),
+        printed.contains("note: only in the first run: 1 case\n"),
         "{printed}"
     );
 }
@@ -136,7 +136,8 @@ fn cases_with_very_unequal_rounds_are_told_apart() {
     );
     let printed = text(&compared.stdout);
     assert!(
-        printed.contains("note: 1 cases have over three times as many rounds in one run"),
+        printed
+            .contains("note: over three times as many rounds in one run as in the other: 1 case, "),
         "{printed}"
     );
     assert_eq!(

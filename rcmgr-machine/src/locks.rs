@@ -91,8 +91,8 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// An address in each line of the value but the first, which is that of the lock. It has as many wherever
-    /// the allocator puts it, so that runs are the same.
+    /// An address every 64 bytes of the value, without the first, which is that of the lock. Their number does
+    /// not depend on the address of the value, so that runs are the same.
     fn lines_of_value(&self) -> impl Iterator<Item = usize> + use<T> {
         let begin = self.address();
         let end = begin + size_of_val(self);

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub lost: Time,
     /// The time that all accesses took, without the work between them.
     pub in_accesses: Time,
-    /// The time of all cores.
+    /// The time of all cores in the measured part.
     pub core_time: Time,
     /// When the last core ended.
     pub end: Time,

@@ -80,7 +80,9 @@ impl Simulation {
         }
     }
 
-    /// The seed of what varies: the work, and the time that an owner goes on with a line. Runs with the same seed are the same.
+    /// The seed of what varies: the work, and the time that an owner goes on with a line. Runs with the same
+    /// seed are the same, but for values that were not [announced](allocated): the allocator decides which of
+    /// them share a line.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -315,7 +317,7 @@ pub fn measure_from_now() {
 }
 
 /// From now on, nothing is counted, and the time of the cores is no longer measured. The run goes on as
-/// before. An access that another core is still in counts, with its whole time.
+/// before. An access in progress on another core counts with its whole time.
 pub fn measure_until_now() {
     with_running(|state, core| {
         if state.measured.is_none() {
@@ -382,8 +384,8 @@ impl State {
         self.measured.is_none() && self.cores[core].clock >= self.measured_from
     }
 
-    /// The time of all cores since the begin of the measured part. A core that waits for a lock has waited
-    /// until now.
+    /// The time of all cores from the begin of the measured part until now. A core that waits for a lock, or
+    /// has ended, counts until now.
     fn core_time(&self, now: Time) -> Time {
         let clocks = self.cores.iter().map(|core| core.clock.max(now));
         clocks.fold(Time::ZERO, |sum, clock| {

@@ -31,8 +31,8 @@ pub(crate) fn families(reading: &Reading) -> Vec<Family> {
     families
 }
 
-/// The same, with those of a dry run even if there is none now: they have no series then. For an exporter
-/// that must know all metrics at its start.
+/// All metrics, including those of a dry run when there is none: these have no series. An exporter of
+/// OpenTelemetry must know all metrics at its start.
 #[cfg(feature = "opentelemetry")]
 pub(crate) fn families_of_any_time(reading: &Reading) -> Vec<Family> {
     let mut families = families(reading);

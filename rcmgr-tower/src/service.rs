@@ -105,7 +105,7 @@ impl Config {
     }
 }
 
-/// Whether the connection is closed after a refusal of this request whose body is not read.
+/// Whether the request has its connection alone, as in HTTP/1.
 fn is_alone<B>(request: &Request<B>) -> bool {
     request.version() <= Version::HTTP_11
 }
@@ -208,7 +208,7 @@ pub(crate) struct Handling {
     /// Whether the request has its connection alone, as in HTTP/1: a refusal closes it, and an upgrade
     /// turns it over to another protocol. In HTTP/2 either concerns one stream.
     is_alone: bool,
-    /// Whether a success is an upgrade.
+    /// Whether the method is CONNECT: then a success is an upgrade.
     connects: bool,
 }
 

@@ -105,12 +105,17 @@ fn limits_without_effect(file: &LimitsFile) -> impl Iterator<Item = (usize, Stri
         let key = LimitsKey::Peer(peer);
         let of_resource = |resource| file.line(&key, resource);
         let line = Resource::ALL.into_iter().find_map(of_resource)?;
-        let text = format!(
-            "Peer.\"{ip}\": has no effect, because an IPv6 client is the peer of its /64; limit a \
-             network in Addresses.Networks"
-        );
-        // A link-local address is a peer of its own.
-        (!ip.is_unicast_link_local()).then_some((line, text))
+        let text = match ip.is_unicast_link_local() {
+            true => format!(
+                "Peer.\"{ip}\": has no effect on clients that connect directly: a link-local client is \
+                 a peer with the number of its zone, such as \"{ip}%2\""
+            ),
+            false => format!(
+                "Peer.\"{ip}\": has no effect, because an IPv6 client is the peer of its /64; limit a \
+                 network in Addresses.Networks"
+            ),
+        };
+        Some((line, text))
     })
 }
 

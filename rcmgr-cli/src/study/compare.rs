@@ -124,7 +124,7 @@ fn notes(text: &mut String, comparison: &Comparison) {
         (comparison.only_after, "second"),
     ] {
         if only > 0 {
-            line(format!("note: {only} cases are only in the {run} run"));
+            line(format!("note: only in the {run} run: {}", cases(only)));
         }
     }
     for condition in &comparison.conditions {
@@ -141,8 +141,9 @@ fn notes(text: &mut String, comparison: &Comparison) {
     let unequal = comparison.rows.iter().filter(is_unequal).count();
     if unequal > 0 {
         line(format!(
-            "note: {unequal} cases have over three times as many rounds in one run as in the other: by chance, \
-             up to five in 100 of them differ"
+            "note: over three times as many rounds in one run as in the other: {}, of which up to five in 100 \
+             differ by chance",
+            cases(unequal),
         ));
     }
     line(
@@ -151,6 +152,14 @@ fn notes(text: &mut String, comparison: &Comparison) {
          does, if both runs have about as many rounds. A simulated case differs if its times do by more than 10 %"
             .to_owned(),
     );
+}
+
+/// Also those that are not shown.
+fn cases(count: usize) -> String {
+    match count {
+        1 => "1 case".to_owned(),
+        count => format!("{count} cases"),
+    }
 }
 
 /// Two values from files: in quotes, escaped, and cut to the part in which they differ.

@@ -102,10 +102,7 @@ impl Front {
                 self.counters.queue_full.add(attempt.is_err().into());
                 return attempt;
             }
-            // The error of an attempt says more.
-            Err(NoPlace::OverPeer) => {
-                return Ok(admit(manager, &route.listen.service, client, permit)?);
-            }
+            Err(NoPlace::OverPeer) => return self.last_attempt(route, client, permit),
         };
         self.counters.queued.add(1);
         let _turn = self.line.turn.lock().await;
@@ -135,12 +132,14 @@ impl Front {
         client: Client,
         permit: &mut Option<Box<Permit>>,
     ) -> Result<Scopes, NotAdmitted> {
+        let manager = &self.shared.manager;
         let has_room = self.shared.lacks_room(route.service()).is_none();
-        // Room that there is belongs to those that wait: they come first.
-        if has_room && self.counters.waiting.get() > 0 {
+        let others_wait = self.counters.waiting.get() > 0;
+        // Room that there is belongs to those that wait, unless the client never waits. This is a look
+        // ahead: room that appears after it may go to this client.
+        if has_room && others_wait && !client.is_allowlisted(manager) {
             return Err(self.no_room(route));
         }
-        let manager = &self.shared.manager;
         Ok(admit(manager, &route.listen.service, client, permit)?)
     }
 

@@ -157,7 +157,6 @@ fn of_scopes(scopes: &[Shown]) -> [Family; 3] {
     })
 }
 
-/// A series for each resource that a class refused. A connection counts under what is missing.
 /// What the limits of a dry run would have refused; without series if there is none.
 pub(super) fn of_dry_run(dry_run: Option<&DryRun>) -> [Family; 2] {
     let refusals = dry_run.map(|dry_run| dry_run_refusals(&dry_run.refusals));
@@ -184,6 +183,7 @@ pub(super) fn of_dry_run(dry_run: Option<&DryRun>) -> [Family; 2] {
     ]
 }
 
+/// A series for each resource that a class refused. A connection counts under what is missing.
 fn dry_run_refusals(refusals: &[(ScopeClass, Refusals)]) -> Vec<Series> {
     let of_class = |&(class, refusals): &(ScopeClass, Refusals)| {
         let counts = refusals.iter().filter(|&(_, refused)| refused > 0);

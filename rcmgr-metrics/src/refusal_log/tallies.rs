@@ -87,7 +87,8 @@ impl Tallies {
             return lines;
         };
         for (at, refused) in by_limiter(&addresses).into_iter().enumerate() {
-            // It ended and the next one began since the last look.
+            // A lower count means that another dry run began since the last look. If it has as many
+            // already, those up to the old count are not logged.
             if refused < self.of_limiters[at].logged {
                 self.of_limiters[at].logged = 0;
             }

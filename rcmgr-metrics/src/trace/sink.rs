@@ -91,7 +91,8 @@ impl TraceSinkBuilder {
         self
     }
 
-    /// Sets the number of rotated files to keep; 5 by default. The oldest are deleted.
+    /// Sets the number of rotated files to keep; 5 by default. The oldest are deleted. Files after a missing
+    /// number stay.
     pub fn keep(mut self, files: usize) -> Self {
         self.keep = files;
         self
@@ -101,7 +102,8 @@ impl TraceSinkBuilder {
     ///
     /// # Errors
     ///
-    /// If the file cannot be created or the thread cannot be started.
+    /// If the file cannot be created or the thread cannot be started, or if the path is a pipe or a
+    /// device, which cannot be rotated, and [`rotate_at`](Self::rotate_at) is set.
     pub fn start(self) -> io::Result<TraceSink> {
         let shared = Arc::new(Shared::new(self.queue));
         let files = TraceFiles::create(self.path, self.rotate_at, self.keep)?;

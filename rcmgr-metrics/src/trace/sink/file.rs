@@ -100,8 +100,8 @@ fn open(path: &Path) -> io::Result<Lines> {
     Ok(BufWriter::with_capacity(GATHERED, gzip))
 }
 
-/// Gives every file of the rotation the next number, and deletes the oldest. What is no file, such as a
-/// pipe or a device, stays where it is: that is an error.
+/// Gives every file of the rotation the next number, and deletes the oldest. A pipe or a
+/// device is not moved: the result is an error.
 fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let text = format!("{}: cannot be rotated: it is no file", path.display());
@@ -119,8 +119,8 @@ fn put_aside(path: &Path, keep: usize) -> io::Result<()> {
         }
         _ => Ok(()),
     };
-    // Files behind the first number without a file stay, so the cost is that of the files there are,
-    // whatever `keep` is. A link counts as a file: it would be moved.
+    // Files after the first missing number stay, so the cost is that of the files there are, whatever
+    // `keep` is. A link counts as a file: it would be moved.
     let is_there = |number: &usize| fs::symlink_metadata(place(*number)).is_ok();
     let files = (0..=keep).take_while(is_there).count();
     if files > keep {
