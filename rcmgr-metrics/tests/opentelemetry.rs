@@ -50,11 +50,8 @@ fn collected(exporter: &InMemoryMetricExporter, metric: &str, of: (&str, &str)) 
     values
 }
 
-#[test]
-fn each_collection_reads_the_manager_again() {
-    let mut limits = Limits::unlimited();
-    limits.system.memory = 10_000.into();
-    let manager = Manager::new(limits).unwrap();
+/// The metrics of a manager, with what collects them.
+fn registered(manager: &Manager) -> (InMemoryMetricExporter, SdkMeterProvider) {
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder()
         .with_periodic_exporter(exporter.clone())
@@ -63,6 +60,15 @@ fn each_collection_reads_the_manager_again() {
         Observer::new(manager.clone()),
         &provider.meter("rcmgr"),
     );
+    (exporter, provider)
+}
+
+#[test]
+fn each_collection_reads_the_manager_again() {
+    let mut limits = Limits::unlimited();
+    limits.system.memory = 10_000.into();
+    let manager = Manager::new(limits).unwrap();
+    let (exporter, provider) = registered(&manager);
 
     let held = manager.open_connection(Direction::Inbound, UsesFd::No, Endpoint::None);
     let held = held.unwrap();
@@ -104,14 +110,7 @@ fn a_dry_run_that_begins_later_is_collected_and_one_that_ends_delays_nothing() {
         ..Limits::unlimited()
     }));
     let manager = Manager::new(enforced.clone()).unwrap();
-    let exporter = InMemoryMetricExporter::default();
-    let provider = SdkMeterProvider::builder()
-        .with_periodic_exporter(exporter.clone())
-        .build();
-    rcmgr_metrics::opentelemetry::register(
-        Observer::new(manager.clone()),
-        &provider.meter("rcmgr"),
-    );
+    let (exporter, provider) = registered(&manager);
     let system = manager.view_system();
     let mut held = 0.0;
     for limits in [&enforced, &evaluated, &enforced, &enforced] {
@@ -147,14 +146,7 @@ fn requests_that_wait_and_the_time_of_ended_waits_are_collected() {
     let clock = Arc::new(Seconds::default());
     let builder = Manager::builder().limits(limits).clock(clock.clone());
     let manager = builder.build().unwrap();
-    let exporter = InMemoryMetricExporter::default();
-    let provider = SdkMeterProvider::builder()
-        .with_periodic_exporter(exporter.clone())
-        .build();
-    rcmgr_metrics::opentelemetry::register(
-        Observer::new(manager.clone()),
-        &provider.meter("rcmgr"),
-    );
+    let (exporter, provider) = registered(&manager);
     let of_system = ("scope", "system");
     let collect = |metric| {
         provider.force_flush().unwrap();
