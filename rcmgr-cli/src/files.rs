@@ -118,7 +118,9 @@ impl Output {
 
 /// Whether the path names a file by its descriptor, such as `/dev/stdout`.
 fn is_descriptor(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|root| path.starts_with(root))
+    // Other paths below `/dev`, such as `/dev/shm`, are usual files.
+    let roots = ["/dev/fd", "/dev/stdout", "/dev/stderr", "/proc"];
+    roots.iter().any(|root| path.starts_with(root))
 }
 
 fn replace(mut file: NamedTempFile, target: &Path, text: &str) -> io::Result<()> {
@@ -214,6 +216,7 @@ mod tests {
         let path = format!("/dev/fd/{}", open.as_raw_fd());
         let error = Output::begin(Path::new(&path)).err().unwrap().to_string();
         assert!(error.ends_with("give its own path"), "{error}");
+        assert!(!is_descriptor(Path::new("/dev/shm/report.json")));
         // A device is no folder to put a temporary file beside. This one refuses every byte.
         let full = Output::begin(Path::new("/dev/full")).unwrap();
         let error = full.finish("lost").unwrap_err().to_string();

@@ -13,7 +13,7 @@
 //! the command line, an option without effect included.
 
 #![forbid(unsafe_code)]
-// They panic when nobody reads the output: use the functions of `output`.
+// `println!` and `eprintln!` panic when nobody reads the output. The functions of `output` do not.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod completions;

@@ -137,7 +137,7 @@ fn cases_with_very_unequal_rounds_are_told_apart() {
     let printed = text(&compared.stdout);
     assert!(
         printed
-            .contains("note: over three times as many rounds in one run as in the other: 1 case, "),
+            .contains("note: over three times as many rounds in one run as in the other: 1 case. "),
         "{printed}"
     );
     assert_eq!(

@@ -141,8 +141,8 @@ fn notes(text: &mut String, comparison: &Comparison) {
     let unequal = comparison.rows.iter().filter(is_unequal).count();
     if unequal > 0 {
         line(format!(
-            "note: over three times as many rounds in one run as in the other: {}, of which up to five in 100 \
-             differ by chance",
+            "note: over three times as many rounds in one run as in the other: {}. By chance, up to five in 100 \
+             such cases differ",
             cases(unequal),
         ));
     }
@@ -154,7 +154,7 @@ fn notes(text: &mut String, comparison: &Comparison) {
     );
 }
 
-/// Also those that are not shown.
+/// A number of cases. Those that are not shown count, too.
 fn cases(count: usize) -> String {
     match count {
         1 => "1 case".to_owned(),
