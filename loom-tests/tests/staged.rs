@@ -127,6 +127,46 @@ fn a_close_finds_the_value_of_its_stage() {
 }
 
 #[test]
+fn a_guess_leads_to_a_slot_that_was_written() {
+    loom::model(|| {
+        let byte = LeafWord::OPENED.more(1);
+        let staged = Arc::new(Staged::new(byte, Stage::new(0)));
+        // From now on, swaps are noted.
+        assert_eq!(staged.guess().0.memory(), 1);
+        let guesser = staged.clone();
+        let thread = thread::spawn(move || {
+            let (word, stage) = guesser.guess();
+            assert_eq!(word.stage(), stage.number);
+            let added = guesser.set_memory(word, word.more(100)).is_ok();
+            let (word, stage) = guesser.guess();
+            assert_eq!(word.stage(), stage.number);
+            added
+        });
+        let mut mover = staged.claim();
+        let word = staged.load().0;
+        mover.put(Stage::new(1));
+        if mover.advance(word).is_err() {
+            // The other thread was faster. It does not see the value that is taken out again.
+            drop(mover.take());
+            mover.put(Stage::new(1));
+            mover.advance(staged.load().0).ok().unwrap();
+        }
+        drop(mover);
+        let mut word = staged.load().0;
+        while let Err(now) = staged.set_memory(word, word.more(10)) {
+            word = now;
+        }
+        let added = thread.join().unwrap();
+        let (word, stage) = staged.load();
+        assert_eq!((word.stage(), stage.number), (1, 1));
+        assert_eq!(word.memory(), if added { 111 } else { 11 });
+        // The guess may be wrong now. The next swap mends it.
+        assert!(staged.set_memory(word, word.less(1)).is_ok());
+        assert_eq!(staged.guess().0.memory(), word.memory() - 1);
+    });
+}
+
+#[test]
 fn a_reader_still_finds_a_retired_value() {
     loom::model(|| {
         let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));

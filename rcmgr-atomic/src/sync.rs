@@ -5,6 +5,7 @@
 #[cfg(not(loom))]
 mod brief_lock;
 mod clock;
+mod guessed_word;
 mod hint;
 #[cfg(loom)]
 mod model;
@@ -20,6 +21,7 @@ mod table;
 mod user_code;
 
 pub use clock::SystemClock;
+pub use guessed_word::GuessedWord;
 pub use hint::cold_path;
 #[cfg(loom)]
 pub use model::*;

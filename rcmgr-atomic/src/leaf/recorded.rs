@@ -8,8 +8,6 @@ use crate::counters::Kind;
 use crate::engine::{Operation, Path, Record};
 use crate::lifetime::Shared;
 use crate::limits::LimitsVersion;
-use crate::path::Stock;
-use crate::words::StockWord;
 
 impl Leaf {
     /// A record about the leaf on this path.
@@ -77,18 +75,11 @@ impl Leaf {
         path.cancel(charge);
     }
 
-    /// Gives memory back to the path, whose stock of memory was read before. The leaf holds `held` without
-    /// it.
+    /// Gives memory back to the path. The leaf holds `held` without it.
     #[inline]
-    pub(super) fn release_memory(
-        &self,
-        path: &Shared<Path>,
-        stock: Option<(&Stock, StockWord)>,
-        size: u64,
-        held: u64,
-    ) {
+    pub(super) fn release_memory(&self, path: &Shared<Path>, size: u64, held: u64) {
         let charge = Memory::new(size, Priority::Level(0));
-        path.release_into(stock, Kind::Memory, size, || {
+        path.release(Kind::Memory, size, || {
             self.record_memory(Operation::Release, path, charge, held);
         });
     }

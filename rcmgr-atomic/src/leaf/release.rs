@@ -31,21 +31,19 @@ impl Leaf {
         let Some(shard) = given_shard() else {
             return false;
         };
-        let (word, path) = self.staged.load();
+        let (word, path) = self.staged.guess();
         if word.is_closed() || word.has_spans() || size == 0 || size > word.memory() {
             return false;
         }
         let Some(stock) = path.stock_in(shard, Kind::Memory) else {
             return false;
         };
-        // Read before the step on the leaf: see `Stock::put_into`.
-        let credit = stock.load();
         // Leaf first, path last.
         let next = word.less(size);
         if self.staged.set_memory(word, next).is_err() {
             return false;
         }
-        if !stock.put_into(credit, size) {
+        if !stock.put(stock.guess(), size) {
             self.release_to_nodes(path, word, size);
         } else if self.slot.is_connection() {
             count_memory(path, word, next.memory());
@@ -62,7 +60,7 @@ impl Leaf {
         if self.slot.is_connection() {
             count_memory(path, word, held);
         }
-        self.release_memory(path, None, size, held);
+        self.release_memory(path, size, held);
     }
 
     #[inline(never)]
@@ -92,9 +90,9 @@ impl Leaf {
                 return Some(0);
             }
             // Leaf first, path last.
-            let (next, stock) = (word.less(taken), path.stock(Kind::Memory));
+            let next = word.less(taken);
             if self.set_memory(path, word, next).is_ok() {
-                self.release_memory(path, stock, taken, next.memory());
+                self.release_memory(path, taken, next.memory());
                 return Some(taken);
             }
             (word, path) = self.staged.load();
@@ -121,9 +119,9 @@ impl Leaf {
         let (mut word, mut path) = self.staged.load();
         while !word.is_closed() {
             debug_assert!(word.memory() >= size, "the caller knows that it is there");
-            let (next, stock) = (word.less(size), path.stock(Kind::Memory));
+            let next = word.less(size);
             if self.set_memory(path, word, next).is_ok() {
-                self.release_memory(path, stock, size, next.memory());
+                self.release_memory(path, size, next.memory());
                 return self.wake_own(path);
             }
             (word, path) = self.staged.load();

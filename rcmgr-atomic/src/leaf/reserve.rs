@@ -72,14 +72,15 @@ impl Leaf {
         // 1. A path without credit takes the slow path. The shard comes first, while there are few values
         //    to save: see `given_shard`.
         let shard = given_shard();
-        let (word, path) = self.staged.load();
+        let (word, path) = self.staged.guess();
         let Some(stock) = shard.and_then(|shard| path.stock_in(shard, Kind::Memory)) else {
             return self.charge_slow(size, level, ticket, is_own);
         };
         let engine = path.home();
         let version = engine.versions().get();
         // Where low priorities are refused, there is no credit. Such a refusal looks no further.
-        let has_credit = level == u8::MAX || stock.load().amount() >= size;
+        let credit = stock.guess();
+        let has_credit = level == u8::MAX || credit.amount() >= size;
         // Requests may wait for the leaf itself: the slow path sees to their order. (A leaf that a
         // request has waited for is marked like one with spans.)
         let others_wait = word.has_spans() && engine.waiters().any();
@@ -94,7 +95,7 @@ impl Leaf {
         if !has_credit
             || others_wait
             || !has_room()
-            || !path.take_from(stock, version, charge, size)
+            || !path.take_from((stock, credit), version, charge, size)
         {
             return self.charge_slow(size, level, ticket, is_own);
         }

@@ -22,12 +22,12 @@
 use std::mem;
 
 use super::retire::Retire;
-use crate::sync::{AtomicU64, Claim, Claimed, Ordering, UnsafeCell, cold_path};
+use crate::sync::{Claim, Claimed, GuessedWord, Ordering, UnsafeCell, cold_path};
 use crate::words::LeafWord;
 
 /// A word with a stage, and a value for each stage.
 pub struct Staged<T: Retire> {
-    word: AtomicU64,
+    word: GuessedWord,
     /// Held by the thread that moves the word to its next stage.
     claim: Claim,
     /// How the value in each slot ends. It takes space that the alignment leaves free; with the value in
@@ -48,7 +48,7 @@ impl<T: Retire> Staged<T> {
         let (seen, tag) = first.split();
         let mut first = Some(seen);
         Self {
-            word: AtomicU64::new(word.0),
+            word: GuessedWord::new(word.0),
             claim: Claim::default(),
             tags: std::array::from_fn(|_| UnsafeCell::new(tag)),
             slots: std::array::from_fn(|_| UnsafeCell::new(first.take())),
@@ -61,6 +61,13 @@ impl<T: Retire> Staged<T> {
         LeafWord(self.word.load(Ordering::Acquire))
     }
 
+    /// The word as it probably is, and the value of its stage: see [`GuessedWord`].
+    #[inline]
+    pub fn guess(&self) -> (LeafWord, &T::Seen) {
+        let word = LeafWord(self.word.guess());
+        (word, self.at(word))
+    }
+
     /// The word, and the value of its stage.
     #[inline]
     pub fn load(&self) -> (LeafWord, &T::Seen) {
@@ -70,8 +77,10 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn at(&self, word: LeafWord) -> &T::Seen {
-        // SAFETY: the word shows this stage, so the slot was written before and is never written
-        // again. Words come from `word` and `close`, which acquire.
+        // SAFETY: the word has shown this stage, so the slot was written before and is never written
+        // again. Words come from `word`, `close` and `guess`, which acquire. A guess has the stage of a
+        // word that the thread had acquired which noted it: only `advance` changes the stage, and it
+        // notes nothing.
         let slot = self.slot(word.stage()).with(|slot| unsafe { &*slot });
         slot.as_ref()
             .expect("a slot is written before its stage is reached")
@@ -125,14 +134,10 @@ impl<T: Retire> Staged<T> {
 
     #[inline]
     fn swap(&self, current: LeafWord, next: LeafWord) -> Result<(), LeafWord> {
-        // Release: the charge, and the slot of the next stage, are written before the word says so.
-        // Acquire: an amount that is given back afterwards was charged before. Acquire on failure,
-        // as in `load`. SeqCst includes both: in one order with requests that begin to wait for the
-        // leaf (`waiting/waiters.rs`).
-        self.word
-            .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::Acquire)
-            .map(drop)
-            .map_err(LeafWord)
+        // SeqCst: in one order with requests that begin to wait for the leaf (`waiting/waiters.rs`). It
+        // is Release, too: the charge is written before the word says so. And Acquire: an amount that
+        // is given back afterwards was charged before.
+        self.word.swap(current.0, next.0).map_err(LeafWord)
     }
 
     /// Closes the word. Only one caller gets a result: the one that closed it.
@@ -140,7 +145,7 @@ impl<T: Retire> Staged<T> {
         // One step reads the word and closes it, so the memory cannot change in between. AcqRel:
         // the memory that is given back was charged before, and all actions on the leaf come before
         // the word is closed. SeqCst includes that: as in `swap`.
-        let before = LeafWord(self.word.fetch_or(LeafWord::CLOSED_BIT, Ordering::SeqCst));
+        let before = LeafWord(self.word.set_bits(LeafWord::CLOSED_BIT));
         (!before.is_closed()).then(|| Closed {
             staged: self,
             before,
@@ -309,6 +314,11 @@ impl<T: Retire> Mover<'_, T> {
         if current.is_closed() {
             return Err(current);
         }
-        self.staged.swap(current, current.next_stage())
+        // Release: the slot of the next stage is written before the word says so. And before another
+        // thread guesses so: that is why the step is not noted.
+        self.staged
+            .word
+            .swap_unnoted(current.0, current.next_stage().0)
+            .map_err(LeafWord)
     }
 }

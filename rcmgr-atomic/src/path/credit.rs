@@ -26,7 +26,7 @@
 use crate::counters::{Kind, PerThread};
 use crate::lifetime::ShardUses;
 use crate::limits::LimitsVersion;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, GuessedWord, Ordering};
 use crate::words::{StockState, StockWord};
 
 /// The credit of one path: in each shard a stock of each kind.
@@ -49,25 +49,25 @@ struct Shard {
 /// The credit of one kind in one shard.
 #[derive(Debug)]
 pub struct Stock {
-    word: AtomicU64,
+    word: GuessedWord,
     /// Whether something was put back since [`was_used`](Self::was_used) was last called.
     used: AtomicBool,
     /// While this is above zero, each request to fill the stock is turned down and lowers it by
     /// one.
-    back_off: AtomicU64,
+    back_off: AtomicU32,
 }
 
 /// A stock that could not be filled, or was recalled, turns down this many requests to fill it. So
 /// recalling is paid for by the reservations in between.
-const BACK_OFF: u64 = 64;
+const BACK_OFF: u32 = 64;
 
 impl Credit {
     /// The credit of a path that does not lend yet.
     pub fn new() -> Self {
         let stock = || Stock {
-            word: AtomicU64::new(StockWord::DRAINED.0),
+            word: GuessedWord::new(StockWord::DRAINED.0),
             used: AtomicBool::new(false),
-            back_off: AtomicU64::new(0),
+            back_off: AtomicU32::new(0),
         };
         Self {
             shards: PerThread::new(|| Shard {
@@ -146,14 +146,17 @@ impl Stock {
         StockWord(self.word.load(Ordering::SeqCst))
     }
 
+    /// The word as it probably is, for a caller that changes the stock often: see [`GuessedWord`].
+    #[inline]
+    pub fn guess(&self) -> StockWord {
+        StockWord(self.word.guess())
+    }
+
     #[inline]
     fn swap(&self, current: StockWord, next: StockWord) -> Result<(), StockWord> {
         // SeqCst: as in `load`. It is Release, too: a thread that sees credit taken or put back
         // sees the leaf that holds it.
-        self.word
-            .compare_exchange(current.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
-            .map(drop)
-            .map_err(StockWord)
+        self.word.swap(current.0, next.0).map_err(StockWord)
     }
 
     /// Changes the word to the one that `next` returns for it. Returns the word before, or `None`
@@ -163,20 +166,27 @@ impl Stock {
         self.change_from(self.load(), next)
     }
 
-    /// The same, where the word was `word` a moment ago.
+    /// The same, where the word is probably `word`.
     #[inline]
     fn change_from(
         &self,
         mut word: StockWord,
         next: impl Fn(StockWord) -> Option<StockWord>,
     ) -> Option<StockWord> {
-        while let Some(next) = next(word) {
-            match self.swap(word, next) {
-                Ok(()) => return Some(word),
-                Err(now) => word = now,
-            }
+        loop {
+            let now = match next(word) {
+                Some(next) => match self.swap(word, next) {
+                    Ok(()) => return Some(word),
+                    Err(now) => now,
+                },
+                // It may be that `word` was no more than a guess.
+                None => match self.load() {
+                    now if now == word => return None,
+                    now => now,
+                },
+            };
+            word = now;
         }
-        None
     }
 
     /// Whether a request to fill the stock is turned down.
@@ -194,23 +204,17 @@ impl Stock {
         self.back_off.store(BACK_OFF, Ordering::Relaxed);
     }
 
-    /// Takes `amount` of credit that is valid under `version`, if there is that much.
+    /// Takes `amount` of credit that is valid under `version`, if there is that much. `word` is what the
+    /// caller has read or guessed.
     #[inline]
-    pub fn take(&self, version: LimitsVersion, amount: u64) -> bool {
-        self.change(|word| word.less(version.number(), amount))
+    pub fn take(&self, word: StockWord, version: LimitsVersion, amount: u64) -> bool {
+        self.change_from(word, |word| word.less(version.number(), amount))
             .is_some()
     }
 
-    /// Puts `amount` back, if there is room.
+    /// Puts `amount` back, if there is room. `word` is what the caller has read or guessed.
     #[inline]
-    pub fn put(&self, amount: u64) -> bool {
-        self.put_into(self.load(), amount)
-    }
-
-    /// The same, where the word was `word` a moment ago: for a caller that takes another atomic step
-    /// before. A read after that step would wait for it.
-    #[inline]
-    pub fn put_into(&self, word: StockWord, amount: u64) -> bool {
+    pub fn put(&self, word: StockWord, amount: u64) -> bool {
         let put = self.change_from(word, |word| word.more(amount)).is_some();
         // Relaxed: a hint which paths should lend.
         if put && !self.used.load(Ordering::Relaxed) {

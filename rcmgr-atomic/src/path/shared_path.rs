@@ -250,7 +250,8 @@ impl<H: Home> Path<H> {
         let (Some((kind, amount)), Some(credit)) = (charge.credit(), self.credit()) else {
             return false;
         };
-        self.take_from(credit.stock(kind), version, charge, amount)
+        let stock = credit.stock(kind);
+        self.take_from((stock, stock.load()), version, charge, amount)
     }
 
     /// Whether each node had credit for a connection a moment ago.
@@ -299,11 +300,11 @@ impl<H: Home> Path<H> {
     }
 
     /// Pays for the charge with `amount` from a stock of this path, as
-    /// [`take_credit`](Self::take_credit) does.
+    /// [`take_credit`](Self::take_credit) does. The caller has read or guessed its word.
     #[inline]
     pub fn take_from(
         &self,
-        stock: &Stock,
+        (stock, word): (&Stock, StockWord),
         version: LimitsVersion,
         charge: impl Charge,
         amount: u64,
@@ -311,7 +312,7 @@ impl<H: Home> Path<H> {
         // All credit is within the limits, so a charge that may use the whole limit is paid for. Only
         // charges of memory may have a lower level.
         let level = charge.level();
-        stock.take(version, amount)
+        stock.take(word, version, amount)
             && (level == u8::MAX || self.is_within_or_put_back(stock, version, amount, level))
     }
 
@@ -336,7 +337,7 @@ impl<H: Home> Path<H> {
         }
         // 2. The usage is above that part, or it is only with the credit: the nodes decide. Put the
         //    credit back. If the stock was recalled meanwhile, take it back from the nodes.
-        if !stock.put(amount) {
+        if !stock.put(stock.load(), amount) {
             let (size, ticket) = (amount, Ticket::NOW);
             self.cancel(Memory {
                 size,
@@ -357,37 +358,18 @@ impl<H: Home> Path<H> {
     /// recorder there is no credit.)
     #[inline(always)]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
-        self.release_into(self.stock(kind), kind, amount, before_nodes);
-    }
-
-    /// The stock of this thread, if the path has credit, and its word. For
-    /// [`release_into`](Self::release_into): see [`Stock::put_into`].
-    #[inline]
-    pub fn stock(&self, kind: Kind) -> Option<(&Stock, StockWord)> {
-        let stock = self.credit()?.stock(kind);
-        Some((stock, stock.load()))
+        let stock = self.credit().map(|credit| credit.stock(kind));
+        if !stock.is_some_and(|stock| stock.put(stock.load(), amount)) {
+            before_nodes();
+            self.iter().for_each(|node| node.release(kind, amount));
+            self.made_room(|| kind.resources());
+        }
     }
 
     /// The stock of the shard of this number, if the path has credit.
     #[inline(always)]
     pub fn stock_in(&self, shard: usize, kind: Kind) -> Option<&Stock> {
         self.credit()?.stock_in(shard, kind)
-    }
-
-    /// As [`release`](Self::release), with the stock that was read before.
-    #[inline(always)]
-    pub fn release_into(
-        &self,
-        stock: Option<(&Stock, StockWord)>,
-        kind: Kind,
-        amount: u64,
-        before_nodes: impl FnOnce(),
-    ) {
-        if !stock.is_some_and(|(stock, word)| stock.put_into(word, amount)) {
-            before_nodes();
-            self.iter().for_each(|node| node.release(kind, amount));
-            self.made_room(|| kind.resources());
-        }
     }
 
     /// Gives back all that a leaf held.
