@@ -131,7 +131,6 @@ fn a_guess_leads_to_a_slot_that_was_written() {
     loom::model(|| {
         let byte = LeafWord::OPENED.more(1);
         let staged = Arc::new(Staged::new(byte, Stage::new(0)));
-        // From now on, swaps are noted.
         assert_eq!(staged.guess().0.memory(), 1);
         let guesser = staged.clone();
         let thread = thread::spawn(move || {

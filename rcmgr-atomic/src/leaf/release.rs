@@ -38,24 +38,25 @@ impl Leaf {
         let Some(stock) = path.stock_in(shard, Kind::Memory) else {
             return false;
         };
+        let credit = stock.guess();
         // Leaf first, path last.
         let next = word.less(size);
         if self.staged.set_memory(word, next).is_err() {
             return false;
         }
-        if !stock.put(stock.guess(), size) {
-            self.release_to_nodes(path, word, size);
+        if !stock.put_guessed(credit, size) {
+            self.release_to_path(path, word, size);
         } else if self.slot.is_connection() {
             count_memory(path, word, next.memory());
         }
         true
     }
 
-    /// The end of the fast path where the stock has no room: the nodes get the memory back. `word` is
-    /// that of the leaf before.
+    /// The end of the fast path where the stock has no room, or was not as guessed. `word` is that of the
+    /// leaf before.
     #[cold]
     #[inline(never)]
-    fn release_to_nodes(&self, path: &Shared<Path>, word: LeafWord, size: u64) {
+    fn release_to_path(&self, path: &Shared<Path>, word: LeafWord, size: u64) {
         let held = word.less(size).memory();
         if self.slot.is_connection() {
             count_memory(path, word, held);

@@ -95,7 +95,7 @@ impl Leaf {
         if !has_credit
             || others_wait
             || !has_room()
-            || !path.take_from((stock, credit), version, charge, size)
+            || !path.take_guessed((stock, credit), version, charge)
         {
             return self.charge_slow(size, level, ticket, is_own);
         }

@@ -137,7 +137,7 @@ impl<T: Retire> Staged<T> {
         // SeqCst: in one order with requests that begin to wait for the leaf (`waiting/waiters.rs`). It
         // is Release, too: the charge is written before the word says so. And Acquire: an amount that
         // is given back afterwards was charged before.
-        self.word.swap(current.0, next.0).map_err(LeafWord)
+        self.word.swap_guessed(current.0, next.0).map_err(LeafWord)
     }
 
     /// Closes the word. Only one caller gets a result: the one that closed it.

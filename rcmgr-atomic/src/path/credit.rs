@@ -146,7 +146,7 @@ impl Stock {
         StockWord(self.word.load(Ordering::SeqCst))
     }
 
-    /// The word as it probably is, for a caller that changes the stock often: see [`GuessedWord`].
+    /// What the word probably is: see [`GuessedWord`].
     #[inline]
     pub fn guess(&self) -> StockWord {
         StockWord(self.word.guess())
@@ -159,34 +159,25 @@ impl Stock {
         self.word.swap(current.0, next.0).map_err(StockWord)
     }
 
+    /// The same for a guess. Returns whether it was right.
+    #[inline]
+    fn swap_guessed(&self, guess: StockWord, next: StockWord) -> bool {
+        // SeqCst and Release: as in `swap`.
+        self.word.swap_guessed(guess.0, next.0).is_ok()
+    }
+
     /// Changes the word to the one that `next` returns for it. Returns the word before, or `None`
     /// if `next` returns none.
     #[inline]
     fn change(&self, next: impl Fn(StockWord) -> Option<StockWord>) -> Option<StockWord> {
-        self.change_from(self.load(), next)
-    }
-
-    /// The same, where the word is probably `word`.
-    #[inline]
-    fn change_from(
-        &self,
-        mut word: StockWord,
-        next: impl Fn(StockWord) -> Option<StockWord>,
-    ) -> Option<StockWord> {
-        loop {
-            let now = match next(word) {
-                Some(next) => match self.swap(word, next) {
-                    Ok(()) => return Some(word),
-                    Err(now) => now,
-                },
-                // It may be that `word` was no more than a guess.
-                None => match self.load() {
-                    now if now == word => return None,
-                    now => now,
-                },
-            };
-            word = now;
+        let mut word = self.load();
+        while let Some(next) = next(word) {
+            match self.swap(word, next) {
+                Ok(()) => return Some(word),
+                Err(now) => word = now,
+            }
         }
+        None
     }
 
     /// Whether a request to fill the stock is turned down.
@@ -204,23 +195,43 @@ impl Stock {
         self.back_off.store(BACK_OFF, Ordering::Relaxed);
     }
 
-    /// Takes `amount` of credit that is valid under `version`, if there is that much. `word` is what the
-    /// caller has read or guessed.
+    /// Takes `amount` of credit that is valid under `version`, if there is that much.
     #[inline]
-    pub fn take(&self, word: StockWord, version: LimitsVersion, amount: u64) -> bool {
-        self.change_from(word, |word| word.less(version.number(), amount))
+    pub fn take(&self, version: LimitsVersion, amount: u64) -> bool {
+        self.change(|word| word.less(version.number(), amount))
             .is_some()
     }
 
-    /// Puts `amount` back, if there is room. `word` is what the caller has read or guessed.
+    /// The same, if `guess` is right.
     #[inline]
-    pub fn put(&self, word: StockWord, amount: u64) -> bool {
-        let put = self.change_from(word, |word| word.more(amount)).is_some();
+    pub fn take_guessed(&self, guess: StockWord, version: LimitsVersion, amount: u64) -> bool {
+        let next = guess.less(version.number(), amount);
+        next.is_some_and(|next| self.swap_guessed(guess, next))
+    }
+
+    /// Puts `amount` back, if there is room.
+    #[inline]
+    pub fn put(&self, amount: u64) -> bool {
+        let put = self.change(|word| word.more(amount)).is_some();
+        self.note_use(put);
+        put
+    }
+
+    /// The same, if `guess` is right.
+    #[inline]
+    pub fn put_guessed(&self, guess: StockWord, amount: u64) -> bool {
+        let next = guess.more(amount);
+        let put = next.is_some_and(|next| self.swap_guessed(guess, next));
+        self.note_use(put);
+        put
+    }
+
+    #[inline]
+    fn note_use(&self, put: bool) {
         // Relaxed: a hint which paths should lend.
         if put && !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
         }
-        put
     }
 
     /// Opens a drained stock with this capacity, and with `amount` of credit that is charged on the

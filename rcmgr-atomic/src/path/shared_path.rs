@@ -251,7 +251,7 @@ impl<H: Home> Path<H> {
             return false;
         };
         let stock = credit.stock(kind);
-        self.take_from((stock, stock.load()), version, charge, amount)
+        stock.take(version, amount) && self.may_use(stock, version, amount, charge.level())
     }
 
     /// Whether each node had credit for a connection a moment ago.
@@ -299,21 +299,24 @@ impl<H: Home> Path<H> {
         self.home.waiters().released(taken, resources);
     }
 
-    /// Pays for the charge with `amount` from a stock of this path, as
-    /// [`take_credit`](Self::take_credit) does. The caller has read or guessed its word.
+    /// The same for a charge of memory, from this stock, if its word is `guess`.
     #[inline]
-    pub fn take_from(
+    pub fn take_guessed(
         &self,
-        (stock, word): (&Stock, StockWord),
+        (stock, guess): (&Stock, StockWord),
         version: LimitsVersion,
-        charge: impl Charge,
-        amount: u64,
+        charge: Memory,
     ) -> bool {
+        let (amount, level) = (charge.size, charge.level);
+        stock.take_guessed(guess, version, amount) && self.may_use(stock, version, amount, level)
+    }
+
+    /// Whether a charge of this level may use credit that was just taken. Otherwise puts it back.
+    #[inline]
+    fn may_use(&self, stock: &Stock, version: LimitsVersion, amount: u64, level: u8) -> bool {
         // All credit is within the limits, so a charge that may use the whole limit is paid for. Only
         // charges of memory may have a lower level.
-        let level = charge.level();
-        stock.take(word, version, amount)
-            && (level == u8::MAX || self.is_within_or_put_back(stock, version, amount, level))
+        level == u8::MAX || self.is_within_or_put_back(stock, version, amount, level)
     }
 
     /// Whether the memory of each node is within the part of its limit that this level may use.
@@ -337,7 +340,7 @@ impl<H: Home> Path<H> {
         }
         // 2. The usage is above that part, or it is only with the credit: the nodes decide. Put the
         //    credit back. If the stock was recalled meanwhile, take it back from the nodes.
-        if !stock.put(stock.load(), amount) {
+        if !stock.put(amount) {
             let (size, ticket) = (amount, Ticket::NOW);
             self.cancel(Memory {
                 size,
@@ -359,7 +362,7 @@ impl<H: Home> Path<H> {
     #[inline(always)]
     pub fn release(&self, kind: Kind, amount: u64, before_nodes: impl FnOnce()) {
         let stock = self.credit().map(|credit| credit.stock(kind));
-        if !stock.is_some_and(|stock| stock.put(stock.load(), amount)) {
+        if !stock.is_some_and(|stock| stock.put(amount)) {
             before_nodes();
             self.iter().for_each(|node| node.release(kind, amount));
             self.made_room(|| kind.resources());

@@ -1,6 +1,6 @@
 //! A word, and beside it a guess what it holds.
 
-use super::{AtomicU64, Ordering};
+use super::{AtomicU64, Ordering, cold_path};
 
 /// A word that is changed by compare-and-swap, and beside it a guess what it holds.
 ///
@@ -15,7 +15,7 @@ use super::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct GuessedWord {
     word: AtomicU64,
-    /// Zero while nobody has asked for it: then no swap notes it.
+    /// Zero while there is none.
     guess: AtomicU64,
 }
 
@@ -33,38 +33,42 @@ impl GuessedWord {
         self.word.load(order)
     }
 
-    /// What the word probably is: the word that a thread read here, or noted before it swapped.
+    /// What the word probably is: the word that a thread noted before it swapped, or read.
     #[inline]
     pub fn guess(&self) -> u64 {
-        // Acquire: pairs with the notes. The thread that noted the guess knew the word before.
+        // Acquire: pairs with `note`. The thread that noted the guess knew the word before.
         match self.guess.load(Ordering::Acquire) {
-            0 => self.first_guess(),
+            0 => {
+                cold_path();
+                self.word.load(Ordering::Acquire)
+            }
             guess => guess,
         }
     }
 
-    /// From now on, each swap notes the guess.
-    #[cold]
-    #[inline(never)]
-    fn first_guess(&self) -> u64 {
-        // Acquire: as in `guess`.
-        let word = self.word.load(Ordering::Acquire);
-        self.note(word);
-        word
-    }
-
     #[inline]
-    fn note(&self, guess: u64) {
+    fn note(&self, next: u64) {
         // Release: pairs with `guess`.
-        self.guess.store(guess, Ordering::Release);
+        self.guess.store(next, Ordering::Release);
     }
 
-    /// Swaps the word for `next`, if it is still `current`. Other threads may see `next` as a guess even
-    /// if the swap fails.
+    /// Swaps the word for `next`, if it is still `current`: for a caller that guessed. From then on there
+    /// is a guess. Other threads may see `next` as a guess even if the swap fails.
     ///
     /// # Errors
     ///
     /// The word as it is now, if it is not.
+    #[inline]
+    pub fn swap_guessed(&self, current: u64, next: u64) -> Result<(), u64> {
+        self.note(next);
+        self.swap_unnoted(current, next)
+    }
+
+    /// The same for a caller that did not guess. It keeps a guess right, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`swap_guessed`](Self::swap_guessed).
     #[inline]
     pub fn swap(&self, current: u64, next: u64) -> Result<(), u64> {
         // Relaxed: a thread that misses the first guess leaves it wrong.
@@ -78,7 +82,7 @@ impl GuessedWord {
     ///
     /// # Errors
     ///
-    /// As for [`swap`](Self::swap).
+    /// As for [`swap_guessed`](Self::swap_guessed).
     #[inline]
     pub fn swap_unnoted(&self, current: u64, next: u64) -> Result<(), u64> {
         self.word
@@ -98,22 +102,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guess_follows_the_swaps_from_the_first_one_on() {
+    fn a_guess_follows_the_swaps() {
         let word = GuessedWord::new(1);
         word.swap(1, 2).expect("it is 1");
         assert_eq!(word.guess(), 2, "nothing was noted, so it is read");
-        word.swap(2, 3).expect("it is 2");
+        word.swap_guessed(2, 3).expect("it is 2");
         assert_eq!(word.guess(), 3);
+        word.swap(3, 4).expect("it is 3");
+        assert_eq!(word.guess(), 4);
     }
 
     #[test]
     fn a_wrong_guess_fails_and_leads_to_the_word() {
-        let word = GuessedWord::new(1);
-        assert_eq!(word.guess(), 1);
+        let word = GuessedWord::new(0);
+        word.swap_guessed(0, 1).expect("it is 0");
         word.swap_unnoted(1, 2).expect("it is 1");
         assert_eq!(word.set_bits(8), 2);
         assert_eq!(word.guess(), 1, "neither step was noted");
-        assert_eq!(word.swap(word.guess(), 3), Err(10));
+        assert_eq!(word.swap_guessed(word.guess(), 3), Err(10));
         assert_eq!(word.load(Ordering::Relaxed), 10);
         word.swap(10, 4).expect("it is 10");
         assert_eq!(word.guess(), 4);
