@@ -21,7 +21,7 @@ impl Leaf {
 
     /// The fast path: the path has credit, and the leaf has no spans, holds that much, and is not changed
     /// by another thread. The memory becomes credit, or the nodes get it back if the stock has no room.
-    /// `false` in all other cases: then nothing is released.
+    /// `false` in all other cases: then nothing is released. The words are guessed, as in a reservation.
     ///
     /// It calls no function, except at its end: so it saves few registers. Saving one is a store, and an
     /// atomic step waits for all stores before it.

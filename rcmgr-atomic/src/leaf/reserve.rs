@@ -56,7 +56,8 @@ impl Leaf {
     }
 
     /// The fast path: there is credit, the leaf has room, and no other thread changes the leaf. In all
-    /// other cases [`charge_slow`](Self::charge_slow) decides.
+    /// other cases [`charge_slow`](Self::charge_slow) decides. The words of the leaf and of the stock are
+    /// guessed: their swaps fail if they are not like that.
     ///
     /// It records nothing: a manager with a recorder has no credit. For the highest priority it calls no
     /// function, except at its end: so it saves few registers. Saving one is a store, and an atomic step
@@ -121,7 +122,8 @@ impl Leaf {
         }
     }
 
-    /// The limits or the leaf changed after the fast path took credit. The amount is still charged on
+    /// The limits or the leaf changed after the fast path took credit, or the leaf was not as guessed. The
+    /// amount is still charged on
     /// the nodes: takes it back, and decides in the slow path.
     #[cold]
     #[inline(never)]

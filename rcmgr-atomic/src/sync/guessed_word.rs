@@ -1,11 +1,11 @@
-//! A word, and beside it a guess what it holds.
+//! A word, and beside it a guess of what it holds.
 
 use super::{AtomicU64, Ordering, cold_path};
 
-/// A word that is changed by compare-and-swap, and beside it a guess what it holds.
+/// A word that is changed by compare-and-swap, and beside it a guess of what it holds.
 ///
 /// A read of a word that an atomic step has just changed waits until that step ends. A reservation swaps
-/// two words and its release swaps them again, so these reads took a seventh of the time of both. The guess
+/// two words and its release swaps them again, so these reads took a tenth of the time of both. The guess
 /// is written by plain stores, and a read of it does not wait. (The gain is there only if the guess is
 /// written before the swap, not after it.)
 ///
@@ -40,6 +40,7 @@ impl GuessedWord {
         match self.guess.load(Ordering::Acquire) {
             0 => {
                 cold_path();
+                // Acquire: pairs with the swaps.
                 self.word.load(Ordering::Acquire)
             }
             guess => guess,
@@ -85,6 +86,7 @@ impl GuessedWord {
     /// As for [`swap_guessed`](Self::swap_guessed).
     #[inline]
     pub fn swap_unnoted(&self, current: u64, next: u64) -> Result<(), u64> {
+        // SeqCst, here and below: the users of the word say why.
         self.word
             .compare_exchange(current, next, Ordering::SeqCst, Ordering::SeqCst)
             .map(drop)
@@ -93,6 +95,7 @@ impl GuessedWord {
     /// Sets bits of the word, and does not note it. Returns the word before.
     #[inline]
     pub fn set_bits(&self, bits: u64) -> u64 {
+        // SeqCst: as in `swap_unnoted`.
         self.word.fetch_or(bits, Ordering::SeqCst)
     }
 }
