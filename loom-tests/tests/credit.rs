@@ -31,12 +31,15 @@ fn limits() -> Limits {
     limits
 }
 
-/// A connection with a peer that holds two bytes, on a path that has two bytes of credit.
+/// A connection with a peer that holds two bytes, on a path that has two bytes of credit. There is a guess
+/// of its word, and of the word of the stock.
 fn leaf(engine: &Arc<Engine>) -> Arc<Leaf> {
     let leaf = connection(engine);
     set_peer(&leaf).unwrap();
-    leaf.reserve(1, Priority::Always).unwrap();
-    leaf.reserve(1, Priority::Always).unwrap();
+    for _ in 0..3 {
+        leaf.reserve(1, Priority::Always).unwrap();
+    }
+    leaf.release(1);
     leaf
 }
 
@@ -111,7 +114,7 @@ fn credit_is_taken_while_it_is_recalled() {
 const MEDIUM: u64 = LIMIT / 256 * 153;
 
 /// Fails if a node is compared with the part of its limit before the credit is taken
-/// (`Path::take_from`): then the other thread may fill the stock in between.
+/// (`Path::take_guessed`): then the other thread may fill the stock in between.
 #[test]
 fn a_low_priority_finds_credit_that_was_filled_above_its_part_of_the_limit() {
     within(3, || {

@@ -65,7 +65,7 @@ impl Drop for Stage {
 #[test]
 fn a_read_never_overlaps_the_write_of_a_slot() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0), ()));
         let reader = staged.clone();
         let thread = thread::spawn(move || {
             let (word, stage) = reader.load();
@@ -86,7 +86,7 @@ fn a_read_never_overlaps_the_write_of_a_slot() {
 #[test]
 fn two_movers_take_turns() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0), ()));
         let step = |staged: &Staged<Stage>| {
             let mut mover = staged.claim();
             let (word, _) = staged.load();
@@ -106,7 +106,7 @@ fn two_movers_take_turns() {
 #[test]
 fn a_close_finds_the_value_of_its_stage() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0), ()));
         let other = staged.clone();
         let thread = thread::spawn(move || {
             let mut mover = other.claim();
@@ -130,7 +130,7 @@ fn a_close_finds_the_value_of_its_stage() {
 fn a_guess_leads_to_a_slot_that_was_written() {
     loom::model(|| {
         let byte = LeafWord::OPENED.more(1);
-        let staged = Arc::new(Staged::new(byte, Stage::new(0)));
+        let staged = Arc::new(Staged::new(byte, Stage::new(0), ()));
         assert_eq!(staged.guess().0.memory(), 1);
         let guesser = staged.clone();
         let thread = thread::spawn(move || {
@@ -159,16 +159,43 @@ fn a_guess_leads_to_a_slot_that_was_written() {
         let (word, stage) = staged.load();
         assert_eq!((word.stage(), stage.number), (1, 1));
         assert_eq!(word.memory(), if added { 111 } else { 11 });
-        // The guess may be wrong now. The next swap mends it.
+        // The guess may be wrong now. The next swap corrects it.
         assert!(staged.set_memory(word, word.less(1)).is_ok());
         assert_eq!(staged.guess().0.memory(), word.memory() - 1);
     });
 }
 
 #[test]
+fn a_guess_that_a_third_thread_noted_leads_to_a_slot_that_was_written() {
+    loom::model(|| {
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0), ()));
+        let (mover, changer) = (staged.clone(), staged.clone());
+        let moves = thread::spawn(move || {
+            let mut claim = mover.claim();
+            claim.put(Stage::new(1));
+            let mut word = mover.load().0;
+            while let Err(now) = claim.advance(word) {
+                word = now;
+            }
+        });
+        let changes = thread::spawn(move || {
+            let word = changer.load().0;
+            changer.set_memory(word, word.more(1)).is_ok()
+        });
+        let (word, stage) = staged.guess();
+        assert_eq!(word.stage(), stage.number);
+        moves.join().unwrap();
+        let changed = changes.join().unwrap();
+        let (word, stage) = staged.load();
+        assert_eq!((word.stage(), stage.number), (1, 1));
+        assert_eq!(word.memory(), u64::from(changed));
+    });
+}
+
+#[test]
 fn a_reader_still_finds_a_retired_value() {
     loom::model(|| {
-        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0)));
+        let staged = Arc::new(Staged::new(LeafWord::OPENED, Stage::new(0), ()));
         let other = staged.clone();
         let thread = thread::spawn(move || drop(other.close()));
         let (_, stage) = staged.load();

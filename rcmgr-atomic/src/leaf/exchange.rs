@@ -51,7 +51,7 @@ impl LeafMover<'_> {
             return Err(next);
         }
         // 3. Give back the lost node.
-        lost.release_slot(leaf.slot);
+        lost.release_slot(leaf.slot());
         path.made_room(|| leaf.slot().limits());
         self.path = leaf.path();
         // The next connection that moves there may be paid for by credit.

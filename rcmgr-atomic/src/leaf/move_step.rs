@@ -99,7 +99,7 @@ fn charge_rest<S: SlotCharge>(
             let whole = match paid.take() {
                 Some(whole) if version == paid_under => whole,
                 Some(whole) => {
-                    release_taken(next, leaf.slot, whole);
+                    release_taken(next, leaf.slot(), whole);
                     take_credit(next, version, slot, memory)
                 }
                 None => take_credit(next, version, slot, memory),
@@ -111,7 +111,7 @@ fn charge_rest<S: SlotCharge>(
             };
             charged.map(|()| whole).map_err(|refused: Refused<'_>| {
                 // Refused: put the credit back.
-                release_taken(next, leaf.slot, whole);
+                release_taken(next, leaf.slot(), whole);
                 engine.settle(refused, whole, version)
             })
         })
@@ -228,7 +228,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
             cancel_all(gained, *whole, engine.waiters());
         });
         // The rest came from the credit of the next path, which gets it back.
-        release_taken(next, leaf.slot, *whole);
+        release_taken(next, leaf.slot(), *whole);
     }
 
     /// The leaf has moved: gives back its charges on the old path.
@@ -237,7 +237,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         let whole = self.whole;
         // Credit is charged on all nodes of the next path. So the nodes that both paths have count
         // twice what it paid for, and the whole old path gives that back.
-        release_taken(self.path, self.leaf.slot, whole);
+        release_taken(self.path, self.leaf.slot(), whole);
         if !whole.is_taken() {
             self.finish_rest();
         }
@@ -257,7 +257,7 @@ impl<S: SlotCharge> MoveStep<'_, S> {
         if !whole.slot_taken && engine.is_observed() {
             self.observe_finish();
         }
-        let slot = (!whole.slot_taken).then_some(leaf.slot);
+        let slot = (!whole.slot_taken).then_some(leaf.slot());
         path.release_lost(next, slot, whole.memory);
         // Fill the credit of the next path where it did not pay. Then it could pay for the next leaf that
         // moves there.
@@ -292,7 +292,7 @@ impl<S> MoveStep<'_, S> {
         }
         // A stranded connection was refused.
         if engine.has_dry_run() && next.kind() != PathKind::StrandedConnection {
-            let granted = Granted::moved(leaf.slot, memory);
+            let granted = Granted::moved(leaf.slot(), memory);
             next.with_gained(path, |gained| {
                 engine.evaluate(granted, |_| None, gained.iter().copied());
             });

@@ -15,7 +15,7 @@ pub struct LeafMover<'a> {
     pub(super) leaf: &'a Leaf,
     /// The path that the leaf is on. It stays there until this mover moves it.
     pub(super) path: &'a Shared<Path>,
-    pub(super) mover: Mover<'a, Use<Path>>,
+    pub(super) mover: Mover<'a, Use<Path>, Slot>,
     // The last: wakers run when the claim is given back.
     _wake_later: WakeLater,
 }
@@ -70,7 +70,7 @@ impl<'a> LeafMover<'a> {
     /// has changed.
     pub fn advance(&mut self, next: Option<Use<Path>>) -> Result<()> {
         let next = next.ok_or_else(|| self.leaf.closed())?;
-        match self.leaf.slot {
+        match self.leaf.slot() {
             Slot::Stream(direction) => {
                 let one = Streams::one(direction, Ticket::FIRST);
                 match self.move_paid(next, one) {

@@ -32,11 +32,11 @@ impl LeafMover<'_> {
             false => Err(next),
         };
         if let Err(next) = moved {
-            next.release_leaf(leaf.slot, 0);
+            next.release_leaf(leaf.slot(), 0);
             return Err(next);
         }
         // 2. The nodes that both paths have count the leaf twice now. So the whole old path gives it back.
-        path.release_leaf(leaf.slot, 0);
+        path.release_leaf(leaf.slot(), 0);
         leaf.wake_waiting(path, word);
         self.path = leaf.path();
         Ok(())

@@ -12,7 +12,7 @@ use crate::limits::LimitsVersion;
 impl Leaf {
     /// A record about the leaf on this path.
     pub(super) fn about(&self, operation: Operation, path: &Shared<Path>) -> Record {
-        Record::of_leaf(operation, path, self.slot, self.number())
+        Record::of_leaf(operation, path, self.slot(), self.number())
     }
 
     /// Records that the leaf was opened. No other thread has it yet.
@@ -28,7 +28,7 @@ impl Leaf {
         self.record_opened();
         let path = self.path();
         if path.home().has_dry_run() {
-            path.home().evaluate_new(path, self.slot);
+            path.home().evaluate_new(path, self.slot());
         }
     }
 

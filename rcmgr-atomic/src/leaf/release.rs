@@ -46,7 +46,7 @@ impl Leaf {
         }
         if !stock.put_guessed(credit, size) {
             self.release_to_path(path, word, size);
-        } else if self.slot.is_connection() {
+        } else if self.slot().is_connection() {
             count_memory(path, word, next.memory());
         }
         true
@@ -58,7 +58,7 @@ impl Leaf {
     #[inline(never)]
     fn release_to_path(&self, path: &Shared<Path>, word: LeafWord, size: u64) {
         let held = word.less(size).memory();
-        if self.slot.is_connection() {
+        if self.slot().is_connection() {
             count_memory(path, word, held);
         }
         self.release_memory(path, size, held);

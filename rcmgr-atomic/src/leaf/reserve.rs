@@ -8,7 +8,7 @@ use crate::counters::Kind;
 use crate::engine::{Engine, Path};
 use crate::limits::{LimitReached, LimitsVersion};
 use crate::node::threshold;
-use crate::path::PathKind;
+use crate::path::{PathKind, Stock};
 use crate::sync::given_shard;
 use crate::waiting::Ticket;
 use crate::words::LeafWord;
@@ -103,12 +103,12 @@ impl Leaf {
         // 4. Charge the leaf last, if the limits that were checked are still current.
         let next = word.more(size);
         if !engine.versions().is_current(version) || self.staged.set_memory(word, next).is_err() {
-            return self.charge_again(path, size, level, ticket, is_own);
+            return self.charge_again((path, stock), size, level, ticket, is_own);
         }
         if is_own == IsOwn::Yes {
             self.add_own(word, size);
         }
-        match self.slot.is_connection() {
+        match self.slot().is_connection() {
             true => counted(path, word, next.memory()),
             false => Ok(()),
         }
@@ -122,24 +122,24 @@ impl Leaf {
         }
     }
 
-    /// The limits or the leaf changed after the fast path took credit, or the leaf was not as guessed. The
-    /// amount is still charged on
-    /// the nodes: takes it back, and decides in the slow path.
+    /// The limits or the leaf changed after the fast path took credit, or the leaf was not as guessed. Puts
+    /// the credit back, and decides in the slow path.
     #[cold]
     #[inline(never)]
     fn charge_again(
         &self,
-        path: &Path,
+        (path, stock): (&Path, &Stock),
         size: u64,
         level: u8,
         ticket: Ticket,
         is_own: IsOwn,
     ) -> Result<()> {
-        path.cancel(Memory {
+        let charge = Memory {
             size,
             level,
             ticket,
-        });
+        };
+        path.put_back(stock, charge);
         self.charge_slow(size, level, ticket, is_own)
     }
 
@@ -246,7 +246,7 @@ impl Leaf {
     /// Counts a refusal by the leaf itself, if it is final.
     fn count_refusal(&self, charge: Memory) {
         if !charge.ticket.may_wait() {
-            let class = self.engine().leaf_class(self.slot);
+            let class = self.engine().leaf_class(self.slot());
             class.refusals.count(Resource::Memory, None);
         }
     }

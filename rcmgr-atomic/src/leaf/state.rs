@@ -17,8 +17,8 @@ pub struct Leaf {
     spans: Numbers,
     pub(super) own_memory: OwnMemory,
     limit_override: LimitOverride,
-    pub(super) staged: Staged<Use<Path>>,
-    pub(super) slot: Slot,
+    /// With its slot, which takes space that the alignment leaves free.
+    pub(super) staged: Staged<Use<Path>, Slot>,
 }
 
 impl Leaf {
@@ -26,9 +26,8 @@ impl Leaf {
     #[inline(always)]
     pub fn charged(path: Use<Path>, slot: Slot) -> Self {
         Self {
-            staged: Staged::new(LeafWord::OPENED, path),
+            staged: Staged::new(LeafWord::OPENED, path, slot),
             number: LazyNumber::none(),
-            slot,
             spans: Numbers::new(),
             own_memory: OwnMemory::new(),
             limit_override: LimitOverride::none(),
@@ -36,7 +35,7 @@ impl Leaf {
     }
 
     pub(super) fn number(&self) -> u64 {
-        let numbers = &self.engine().leaf_class(self.slot).numbers;
+        let numbers = &self.engine().leaf_class(self.slot()).numbers;
         self.number.get(numbers)
     }
 
@@ -71,8 +70,9 @@ impl Leaf {
         engine.streams_of(path).ok_or_else(|| self.closed())
     }
 
+    #[inline]
     pub fn slot(&self) -> Slot {
-        self.slot
+        self.staged.fixed
     }
 
     /// The path that it is charged on, or was charged on when it was closed.
@@ -86,7 +86,7 @@ impl Leaf {
     }
 
     pub fn name(&self) -> ScopeName {
-        self.slot.name(self.number())
+        self.slot().name(self.number())
     }
 
     pub fn closed(&self) -> Error {
@@ -98,7 +98,7 @@ impl Leaf {
         if word.is_closed() {
             ScopeStat::ZERO
         } else {
-            self.slot.stat(word.memory())
+            self.slot().stat(word.memory())
         }
     }
 
@@ -110,7 +110,7 @@ impl Leaf {
         let engine = self.engine();
         engine.versions().read(|version| {
             let own = self.limit_override.get(version);
-            own.unwrap_or_else(|| engine.leaf_class(self.slot).limit.get(version))
+            own.unwrap_or_else(|| engine.leaf_class(self.slot()).limit.get(version))
         })
     }
 
@@ -128,7 +128,7 @@ impl Leaf {
     #[inline]
     pub fn memory_limit(&self, engine: &Engine, version: LimitsVersion) -> u64 {
         let own = self.limit_override.memory(version);
-        own.unwrap_or_else(|| engine.leaf_class(self.slot).limit.memory(version))
+        own.unwrap_or_else(|| engine.leaf_class(self.slot()).limit.memory(version))
     }
 
     /// Prepares for a span: from now on the own memory of the leaf is counted apart.
@@ -180,10 +180,10 @@ impl Leaf {
     #[inline]
     fn give_back(&self, path: &Shared<Path>, word: LeafWord) {
         self.record_end(path, word.memory());
-        if self.slot.is_connection() && word.memory() > 0 {
+        if self.slot().is_connection() && word.memory() > 0 {
             count_memory(path, word, 0);
         }
-        path.release_leaf(self.slot, word.memory());
+        path.release_leaf(self.slot(), word.memory());
     }
 
     /// Swaps the word for one that differs in memory, if it is still `word`. `path` is the path
@@ -200,7 +200,7 @@ impl Leaf {
         next: LeafWord,
     ) -> Result<(), LeafWord> {
         self.staged.set_memory(word, next)?;
-        if self.slot.is_connection() {
+        if self.slot().is_connection() {
             count_memory(path, word, next.memory());
         }
         Ok(())

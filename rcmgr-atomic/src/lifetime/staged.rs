@@ -7,7 +7,7 @@
 //! - Only the holder of the claim writes a slot, and only the slot of the stage after the one that
 //!   the word shows. Only the holder of the claim moves the word to that stage, after the write. So
 //!   a slot is never written again once the word has reached its stage.
-//! - A reader reads only the slot of a stage that it has read from the word. The holder of the
+//! - A reader reads only the slot of a stage that it has read from the word, or guessed. The holder of the
 //!   claim also reads the slot after that, which no other thread writes. It does not write that
 //!   slot while it holds a reference into it.
 //! - The thread that closes the word retires the values of the stages that were reached, once.
@@ -26,7 +26,7 @@ use crate::sync::{Claim, Claimed, GuessedWord, Ordering, UnsafeCell, cold_path};
 use crate::words::LeafWord;
 
 /// A word with a stage, and a value for each stage.
-pub struct Staged<T: Retire> {
+pub struct Staged<T: Retire, F = ()> {
     word: GuessedWord,
     /// Held by the thread that moves the word to its next stage.
     claim: Claim,
@@ -34,17 +34,19 @@ pub struct Staged<T: Retire> {
     /// one piece, a slot would be twice as large.
     tags: [UnsafeCell<u8>; LeafWord::STAGES],
     slots: [UnsafeCell<Option<T::Seen>>; LeafWord::STAGES],
+    /// What never changes. A byte or two of it lie in that space, too.
+    pub fixed: F,
 }
 
 // SAFETY: a value is handed out by shared reference (Sync), and dropped or replaced by any thread that
 // owns the `Staged` or holds the claim (Send). The head of this file says why a read never overlaps a
 // write.
-unsafe impl<T: Retire<Seen: Send + Sync> + Send + Sync> Sync for Staged<T> {}
+unsafe impl<T: Retire<Seen: Send + Sync> + Send + Sync, F: Sync> Sync for Staged<T, F> {}
 
-impl<T: Retire> Staged<T> {
+impl<T: Retire, F> Staged<T, F> {
     /// A word at the first stage.
     #[inline]
-    pub fn new(word: LeafWord, first: T) -> Self {
+    pub fn new(word: LeafWord, first: T, fixed: F) -> Self {
         let (seen, tag) = first.split();
         let mut first = Some(seen);
         Self {
@@ -52,6 +54,7 @@ impl<T: Retire> Staged<T> {
             claim: Claim::default(),
             tags: std::array::from_fn(|_| UnsafeCell::new(tag)),
             slots: std::array::from_fn(|_| UnsafeCell::new(first.take())),
+            fixed,
         }
     }
 
@@ -79,8 +82,8 @@ impl<T: Retire> Staged<T> {
     fn at(&self, word: LeafWord) -> &T::Seen {
         // SAFETY: the word has shown this stage, so the slot was written before and is never written
         // again. Words come from `word`, `close` and `guess`, which acquire. A guess has the stage of a
-        // word that the thread had acquired which noted it: only `advance` changes the stage, and it
-        // notes nothing.
+        // word that the thread which noted it had read, or guessed likewise: only `advance` changes the
+        // stage, and it notes the next one after the swap.
         let slot = self.slot(word.stage()).with(|slot| unsafe { &*slot });
         slot.as_ref()
             .expect("a slot is written before its stage is reached")
@@ -137,11 +140,13 @@ impl<T: Retire> Staged<T> {
         // SeqCst: in one order with requests that begin to wait for the leaf (`waiting/waiters.rs`). It
         // is Release, too: the charge is written before the word says so. And Acquire: an amount that
         // is given back afterwards was charged before.
-        self.word.swap_guessed(current.0, next.0).map_err(LeafWord)
+        self.word
+            .swap_and_guess(current.0, next.0)
+            .map_err(LeafWord)
     }
 
     /// Closes the word. Only one caller gets a result: the one that closed it.
-    pub fn close(&self) -> Option<Closed<'_, T>> {
+    pub fn close(&self) -> Option<Closed<'_, T, F>> {
         // One step reads the word and closes it, so the memory cannot change in between. AcqRel:
         // the memory that is given back was charged before, and all actions on the leaf come before
         // the word is closed. SeqCst includes that: as in `swap`.
@@ -155,7 +160,7 @@ impl<T: Retire> Staged<T> {
     /// The right to move the word to its next stage, for one holder at a time. This waits while
     /// another thread holds it: moves are rare, and all other operations proceed meanwhile.
     #[inline]
-    pub fn claim(&self) -> Mover<'_, T> {
+    pub fn claim(&self) -> Mover<'_, T, F> {
         Mover {
             staged: self,
             _claim: self.claim.lock(),
@@ -163,7 +168,7 @@ impl<T: Retire> Staged<T> {
     }
 }
 
-impl<T: Retire> Drop for Staged<T> {
+impl<T: Retire, F> Drop for Staged<T, F> {
     fn drop(&mut self) {
         let word = self.word();
         let reached = word.stage();
@@ -191,12 +196,12 @@ impl<T: Retire> Drop for Staged<T> {
 
 /// A word as it was when it was closed. Dropping this retires the values of the stages that it had
 /// reached.
-pub struct Closed<'a, T: Retire> {
-    staged: &'a Staged<T>,
+pub struct Closed<'a, T: Retire, F> {
+    staged: &'a Staged<T, F>,
     before: LeafWord,
 }
 
-impl<T: Retire> Closed<'_, T> {
+impl<T: Retire, F> Closed<'_, T, F> {
     pub fn word(&self) -> LeafWord {
         self.before
     }
@@ -207,7 +212,7 @@ impl<T: Retire> Closed<'_, T> {
     }
 }
 
-impl<T: Retire> Drop for Closed<'_, T> {
+impl<T: Retire, F> Drop for Closed<'_, T, F> {
     fn drop(&mut self) {
         let reached = self.before.stage();
         for at in 0..=reached {
@@ -226,12 +231,12 @@ impl<T: Retire> Drop for Closed<'_, T> {
 }
 
 /// The right to move a word to its next stage.
-pub struct Mover<'a, T: Retire> {
-    staged: &'a Staged<T>,
+pub struct Mover<'a, T: Retire, F = ()> {
+    staged: &'a Staged<T, F>,
     _claim: Claimed<'a>,
 }
 
-impl<T: Retire> Mover<'_, T> {
+impl<T: Retire, F> Mover<'_, T, F> {
     /// Stores the value of the next stage in its slot. It may be called again before the word
     /// moves: the value before is dropped.
     ///
@@ -314,11 +319,11 @@ impl<T: Retire> Mover<'_, T> {
         if current.is_closed() {
             return Err(current);
         }
-        // Release: the slot of the next stage is written before the word says so. And before another
-        // thread guesses so: that is why the step is not noted.
+        // Release: the slot of the next stage is written before the word says so. Another thread may not
+        // guess so before: if the swap fails, the slot may be written again.
         self.staged
             .word
-            .swap_unnoted(current.0, current.next_stage().0)
+            .swap_first(current.0, current.next_stage().0)
             .map_err(LeafWord)
     }
 }

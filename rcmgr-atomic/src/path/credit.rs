@@ -163,7 +163,7 @@ impl Stock {
     #[inline]
     fn swap_guessed(&self, guess: StockWord, next: StockWord) -> bool {
         // SeqCst and Release: as in `swap`.
-        self.word.swap_guessed(guess.0, next.0).is_ok()
+        self.word.swap_and_guess(guess.0, next.0).is_ok()
     }
 
     /// Changes the word to the one that `next` returns for it. Returns the word before, or `None`

@@ -299,7 +299,7 @@ impl<H: Home> Path<H> {
         self.home.waiters().released(taken, resources);
     }
 
-    /// The same for a charge of memory, from this stock, if its word is `guess`.
+    /// As [`take_credit`](Self::take_credit), for a charge of memory, from this stock, if its word is `guess`.
     #[inline]
     pub fn take_guessed(
         &self,
@@ -338,17 +338,23 @@ impl<H: Home> Path<H> {
         {
             return true;
         }
-        // 2. The usage is above that part, or it is only with the credit: the nodes decide. Put the
-        //    credit back. If the stock was recalled meanwhile, take it back from the nodes.
-        if !stock.put(amount) {
-            let (size, ticket) = (amount, Ticket::NOW);
-            self.cancel(Memory {
-                size,
-                level,
-                ticket,
-            });
-        }
+        // 2. The usage is above that part, or it is only with the credit: the nodes decide.
+        let (size, ticket) = (amount, Ticket::NOW);
+        let charge = Memory {
+            size,
+            level,
+            ticket,
+        };
+        self.put_back(stock, charge);
         false
+    }
+
+    /// Puts credit back that was taken for a charge of memory. If the stock was recalled meanwhile, takes it
+    /// back from the nodes.
+    pub fn put_back(&self, stock: &Stock, charge: Memory) {
+        if !stock.put(charge.size) {
+            self.cancel(charge);
+        }
     }
 
     #[inline]

@@ -9,13 +9,13 @@ use super::{AtomicU64, Ordering, cold_path};
 /// is written by plain stores, and a read of it does not wait. (The gain is there only if the guess is
 /// written before the swap, not after it.)
 ///
-/// A guess is mostly right. It is wrong while another thread is between its note and its swap, if such a swap
-/// failed, and if the word was changed by a step that is not noted. So a guess may only lead to a swap, which
-/// fails if the guess is wrong. Whoever refuses must read the word.
+/// A guess is wrong while another thread is between its note and its swap, and if two threads noted in
+/// another order than they swapped. So a guess may only lead to a swap, which fails if the guess is wrong,
+/// and notes the word then. Whoever refuses must read the word.
 #[derive(Debug)]
 pub struct GuessedWord {
     word: AtomicU64,
-    /// Zero while there is none.
+    /// Zero while there is none: a word of zero is read.
     guess: AtomicU64,
 }
 
@@ -33,10 +33,10 @@ impl GuessedWord {
         self.word.load(order)
     }
 
-    /// What the word probably is: the word that a thread noted before it swapped, or read.
+    /// What the word probably is: the word that a thread noted, or read here.
     #[inline]
     pub fn guess(&self) -> u64 {
-        // Acquire: pairs with `note`. The thread that noted the guess knew the word before.
+        // Acquire: pairs with `note`.
         match self.guess.load(Ordering::Acquire) {
             0 => {
                 cold_path();
@@ -48,55 +48,77 @@ impl GuessedWord {
     }
 
     #[inline]
-    fn note(&self, next: u64) {
+    fn note(&self, word: u64) {
         // Release: pairs with `guess`.
-        self.guess.store(next, Ordering::Release);
+        self.guess.store(word, Ordering::Release);
     }
 
-    /// Swaps the word for `next`, if it is still `current`: for a caller that guessed. From then on there
-    /// is a guess. Other threads may see `next` as a guess even if the swap fails.
+    /// Notes the word if there is a guess.
+    #[inline]
+    fn correct(&self, word: u64) {
+        // Relaxed: a thread that misses the first guess leaves it wrong until the next swap.
+        if self.guess.load(Ordering::Relaxed) != 0 {
+            self.note(word);
+        }
+    }
+
+    /// Swaps the word for `next`, if it is still `current`. From then on there is a guess. Other threads may
+    /// see `next` as a guess even if the swap fails.
     ///
     /// # Errors
     ///
     /// The word as it is now, if it is not.
     #[inline]
-    pub fn swap_guessed(&self, current: u64, next: u64) -> Result<(), u64> {
+    pub fn swap_and_guess(&self, current: u64, next: u64) -> Result<(), u64> {
         self.note(next);
-        self.swap_unnoted(current, next)
+        self.compare_exchange(current, next).inspect_err(|&now| {
+            cold_path();
+            self.note(now);
+        })
     }
 
-    /// The same for a caller that did not guess. It keeps a guess right, if there is one.
+    /// The same, but without a first guess.
     ///
     /// # Errors
     ///
-    /// As for [`swap_guessed`](Self::swap_guessed).
+    /// As for [`swap_and_guess`](Self::swap_and_guess).
     #[inline]
     pub fn swap(&self, current: u64, next: u64) -> Result<(), u64> {
-        // Relaxed: a thread that misses the first guess leaves it wrong.
-        if self.guess.load(Ordering::Relaxed) != 0 {
-            self.note(next);
-        }
-        self.swap_unnoted(current, next)
+        self.correct(next);
+        self.compare_exchange(current, next).inspect_err(|&now| {
+            cold_path();
+            self.correct(now);
+        })
     }
 
-    /// The same for a word that no other thread may see before the swap.
+    /// The same for a word that no other thread may see as a guess before the swap.
     ///
     /// # Errors
     ///
-    /// As for [`swap_guessed`](Self::swap_guessed).
+    /// As for [`swap_and_guess`](Self::swap_and_guess).
     #[inline]
-    pub fn swap_unnoted(&self, current: u64, next: u64) -> Result<(), u64> {
-        // SeqCst, here and below: the users of the word say why.
+    pub fn swap_first(&self, current: u64, next: u64) -> Result<(), u64> {
+        let swapped = self.compare_exchange(current, next);
+        self.correct(swapped.err().unwrap_or(next));
+        swapped
+    }
+
+    #[inline]
+    fn compare_exchange(&self, current: u64, next: u64) -> Result<(), u64> {
+        // SeqCst, here and below: the users of the word say why. The word on failure is noted, so it must
+        // be acquired.
         self.word
             .compare_exchange(current, next, Ordering::SeqCst, Ordering::SeqCst)
             .map(drop)
     }
 
-    /// Sets bits of the word, and does not note it. Returns the word before.
+    /// Sets bits of the word. Returns the word before.
     #[inline]
     pub fn set_bits(&self, bits: u64) -> u64 {
-        // SeqCst: as in `swap_unnoted`.
-        self.word.fetch_or(bits, Ordering::SeqCst)
+        // SeqCst: as above.
+        let before = self.word.fetch_or(bits, Ordering::SeqCst);
+        self.correct(before | bits);
+        before
     }
 }
 
@@ -105,26 +127,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guess_follows_the_swaps() {
+    fn a_guess_follows_the_word_from_the_first_one_on() {
         let word = GuessedWord::new(1);
         word.swap(1, 2).expect("it is 1");
-        assert_eq!(word.guess(), 2, "nothing was noted, so it is read");
-        word.swap_guessed(2, 3).expect("it is 2");
+        assert_eq!(word.guess.load(Ordering::Relaxed), 0, "nobody guesses");
+        assert_eq!(word.guess(), 2, "it is read");
+        word.swap_and_guess(2, 3).expect("it is 2");
         assert_eq!(word.guess(), 3);
         word.swap(3, 4).expect("it is 3");
         assert_eq!(word.guess(), 4);
+        word.swap_first(4, 5).expect("it is 4");
+        assert_eq!(word.guess(), 5);
+        assert_eq!(word.set_bits(8), 5);
+        assert_eq!(word.guess(), 13);
     }
 
     #[test]
-    fn a_wrong_guess_fails_and_leads_to_the_word() {
+    fn a_swap_that_fails_corrects_the_guess() {
         let word = GuessedWord::new(0);
-        word.swap_guessed(0, 1).expect("it is 0");
-        word.swap_unnoted(1, 2).expect("it is 1");
-        assert_eq!(word.set_bits(8), 2);
-        assert_eq!(word.guess(), 1, "neither step was noted");
-        assert_eq!(word.swap_guessed(word.guess(), 3), Err(10));
-        assert_eq!(word.load(Ordering::Relaxed), 10);
-        word.swap(10, 4).expect("it is 10");
-        assert_eq!(word.guess(), 4);
+        word.swap_and_guess(0, 1).expect("it is 0");
+        let swaps = [
+            GuessedWord::swap_and_guess,
+            GuessedWord::swap,
+            GuessedWord::swap_first,
+        ];
+        for swap in swaps {
+            word.note(7);
+            assert_eq!(swap(&word, word.guess(), 8), Err(1));
+            assert_eq!((word.guess(), word.load(Ordering::Relaxed)), (1, 1));
+        }
     }
 }
