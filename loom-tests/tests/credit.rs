@@ -138,7 +138,7 @@ fn a_low_priority_finds_credit_that_was_filled_above_its_part_of_the_limit() {
 }
 
 /// Fails if credit that was not used is dropped when the stock was recalled
-/// (`Path::is_within_or_put_back`).
+/// (`Path::put_back`).
 #[test]
 fn a_low_priority_puts_credit_back_while_credit_is_recalled() {
     within(3, || {

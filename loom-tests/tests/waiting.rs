@@ -281,6 +281,28 @@ fn memory_becomes_credit_while_a_request_begins_to_wait() {
     });
 }
 
+/// Fails if credit that was taken in vain is dropped when the stock takes nothing (`Path::put_back`).
+#[test]
+fn a_leaf_that_takes_credit_is_closed_while_a_request_begins_to_wait() {
+    within(4, || {
+        let engine = with_queues(lending_engine(system_memory(LIMIT), 4, 0));
+        let (lender, taker, asker) = (of_peer(&engine), of_peer(&engine), connection(&engine));
+        for _ in 0..2 {
+            lender.reserve(1, Priority::Always).unwrap();
+        }
+        let takes = taker.clone();
+        let thread = thread::spawn(move || drop(takes.reserve(1, Priority::Always)));
+        taker.close();
+        let mut task = Task::of_leaf(&asker, LIMIT - 2);
+        task.poll();
+        thread.join().unwrap();
+
+        task.end().unwrap();
+        lender.close();
+        at_rest(&engine, &[&asker]);
+    });
+}
+
 /// Fails if a thread that has given credit back does not look for requests.
 #[test]
 fn credit_is_recalled_by_another_thread_while_a_request_begins_to_wait() {

@@ -34,11 +34,11 @@ pub struct Staged<T: Retire, F = ()> {
     /// one piece, a slot would be twice as large.
     tags: [UnsafeCell<u8>; LeafWord::STAGES],
     slots: [UnsafeCell<Option<T::Seen>>; LeafWord::STAGES],
-    /// What never changes. A byte or two of it lie in that space, too.
+    /// What never changes. A value of a byte or two lies in that space, too.
     pub fixed: F,
 }
 
-// SAFETY: a value is handed out by shared reference (Sync), and dropped or replaced by any thread that
+// SAFETY: a value is handed out by shared reference (Sync), as `fixed` is, and dropped or replaced by any thread that
 // owns the `Staged` or holds the claim (Send). The head of this file says why a read never overlaps a
 // write.
 unsafe impl<T: Retire<Seen: Send + Sync> + Send + Sync, F: Sync> Sync for Staged<T, F> {}

@@ -349,8 +349,8 @@ impl<H: Home> Path<H> {
         false
     }
 
-    /// Puts credit back that was taken for a charge of memory. If the stock was recalled meanwhile, takes it
-    /// back from the nodes.
+    /// Puts credit back that was taken for a charge of memory. If the stock takes nothing, the charge is
+    /// cancelled on the nodes.
     pub fn put_back(&self, stock: &Stock, charge: Memory) {
         if !stock.put(charge.size) {
             self.cancel(charge);

@@ -9,8 +9,8 @@ use super::{AtomicU64, Ordering, cold_path};
 /// is written by plain stores, and a read of it does not wait. (The gain is there only if the guess is
 /// written before the swap, not after it.)
 ///
-/// A guess is wrong while another thread is between its note and its swap, and if two threads noted in
-/// another order than they swapped. So a guess may only lead to a swap, which fails if the guess is wrong,
+/// A guess is wrong while another thread is between its note and its swap. It is wrong, too, if two threads
+/// noted in another order than they swapped, or if a swap that failed was noted late. So a guess may only lead to a swap, which fails if the guess is wrong,
 /// and notes the word then. Whoever refuses must read the word.
 #[derive(Debug)]
 pub struct GuessedWord {
@@ -33,7 +33,7 @@ impl GuessedWord {
         self.word.load(order)
     }
 
-    /// What the word probably is: the word that a thread noted, or read here.
+    /// What the word probably is: a word that a thread noted, or else the word itself.
     #[inline]
     pub fn guess(&self) -> u64 {
         // Acquire: pairs with `note`.
@@ -77,7 +77,7 @@ impl GuessedWord {
         })
     }
 
-    /// The same, but without a first guess.
+    /// The same, but it notes only if there is a guess already.
     ///
     /// # Errors
     ///
