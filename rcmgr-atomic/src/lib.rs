@@ -67,7 +67,7 @@
 //! lifetime/  reference counts and staged slots: all the `unsafe` code
 //! counters/  refusals, numbers, own memory, per-thread cells
 //! words/     packed words, one in each file
-//! sync/      the shim: real atomics and locks, or those of loom
+//! sync/      the shim: real atomics and locks, or those of loom; words with a guess
 //! ```
 
 // With `cfg(loom)` the parts inside are public for the models. They need no docs for users.

@@ -10,8 +10,10 @@ use super::{AtomicU64, Ordering, cold_path};
 /// written before the swap, not after it.)
 ///
 /// A guess is wrong while another thread is between its note and its swap. It is wrong, too, if two threads
-/// noted in another order than they swapped, or if a swap that failed was noted late. So a guess may only lead to a swap, which fails if the guess is wrong,
-/// and notes the word then. Whoever refuses must read the word.
+/// noted in another order than they swapped, or if a swap that failed was noted late.
+///
+/// So a guess may only lead to a swap. If the guess is wrong, the swap fails, and the guess is corrected. A
+/// refusal may not rest on a guess: it must read the word.
 #[derive(Debug)]
 pub struct GuessedWord {
     word: AtomicU64,
@@ -130,7 +132,7 @@ mod tests {
     fn a_guess_follows_the_word_from_the_first_one_on() {
         let word = GuessedWord::new(1);
         word.swap(1, 2).expect("it is 1");
-        assert_eq!(word.guess.load(Ordering::Relaxed), 0, "nobody guesses");
+        assert_eq!(word.guess.load(Ordering::Relaxed), 0, "there is none yet");
         assert_eq!(word.guess(), 2, "it is read");
         word.swap_and_guess(2, 3).expect("it is 2");
         assert_eq!(word.guess(), 3);
