@@ -40,8 +40,8 @@ pub struct SimulationOptions {
     pub engines: Vec<String>,
     /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
-    /// The operations of each core that are measured, after eight times as many that warm up. Where more
-    /// than two cores are much slower than one alone, there are fewer.
+    /// The operations of each core that are measured, after at least eight times as many that warm up, until
+    /// they get no faster. Where more than two cores are much slower than one alone, there are fewer.
     pub operations: u64,
     /// Whether each case is also measured on real threads, where this machine has the cores. Then one core is
     /// simulated, too, whatever `cores` says.

@@ -11,14 +11,25 @@ use crate::case::Case;
 use crate::engine::{Engine, Unexpected, Worker};
 use crate::measure::histogram;
 
-/// The operations of each core before the measured part, for each one in it. The engine needs many until
-/// its credit is where it is used.
-const WARM_UP: u64 = 8;
+/// The warm-up goes on in steps. The measured part is as long as this many of them.
+const MEASURED: usize = 8;
 
-/// Where more than two cores are this many times slower than one alone on the same machine, a part ends early:
-/// the warm-up after a sixteenth of its operations, the measured part after a twentieth.
-const SLOW: f64 = 3.0;
-const LEAST_WARM_UP: u64 = 16;
+/// The least and the most steps of the warm-up. The engine needs many until its credit is where it is used.
+const LEAST_WARM_UP: usize = 8 * MEASURED;
+const MOST_WARM_UP: usize = 8 * LEAST_WARM_UP;
+
+/// The warm-up ends when the latest steps, this many, take at least this part of the time of as many before.
+const LATEST: usize = 2 * MEASURED;
+const STEADY: f64 = 0.98;
+
+/// Where more than two cores are this many times slower than one alone on the same machine, these numbers
+/// count in place of those above, and there is no least number of steps.
+const SLOW: f64 = 8.0;
+const LATEST_OF_SLOW: usize = 2;
+const STEADY_OF_SLOW: f64 = 0.95;
+
+/// Where they are so slow, the measured part ends when it has taken this many times as long as one core alone
+/// takes, but not before this part of its operations.
 const LEAST_MEASURED: u64 = 20;
 
 /// Up to this many cores, no part ends early.
@@ -28,12 +39,15 @@ const FEW_CORES: u64 = 2;
 #[derive(Debug)]
 struct Progress {
     cores: u64,
-    /// The operations of each core in the measured part.
+    /// The operations of each core in a step, and in the measured part.
+    step: u64,
     measured: u64,
     /// The time of an operation on one core alone, where there are more.
     alone: Option<Time>,
     part: Part,
     operations: u64,
+    /// The time of each step of the warm-up, in nanoseconds.
+    steps: Vec<f64>,
     begin: Time,
     end: Time,
 }
@@ -46,41 +60,85 @@ enum Part {
 }
 
 impl Progress {
+    fn new(cores: u64, measured: u64, alone: Option<Time>) -> Self {
+        Self {
+            cores,
+            step: (measured / MEASURED as u64).max(1),
+            measured,
+            alone,
+            part: Part::WarmUp,
+            operations: 0,
+            steps: Vec::new(),
+            begin: Time::ZERO,
+            end: Time::ZERO,
+        }
+    }
+
     /// Counts an operation that ended now. The result is the part that it belongs to.
     fn count(&mut self, now: Time) -> Part {
         let part = self.part;
-        if part == Part::Over {
-            return part;
-        }
         self.operations += 1;
-        let [operations, least] = match part {
-            Part::WarmUp => [WARM_UP, LEAST_WARM_UP],
-            _ => [1, LEAST_MEASURED],
-        };
-        let operations = operations * self.measured;
-        let is_slow = self.alone.is_some_and(|alone| {
-            self.cores > FEW_CORES
-                && now.since(self.begin).as_ns() >= SLOW * alone.as_ns() * operations as f64
-        });
-        let enough = if is_slow {
-            operations / least
-        } else {
-            operations
-        };
-        let is_over = self.operations >= enough.max(1) * self.cores;
-        if is_over && part == Part::WarmUp {
-            self.part = Part::Measured;
-            self.operations = 0;
-            self.begin = now;
-            measure_from_now();
-        } else if is_over {
-            self.part = Part::Over;
-            self.end = now;
-            // The cores go on to the end of their operations, which are not counted.
-            measure_until_now();
+        let length = now.since(self.begin).as_ns();
+        match part {
+            Part::WarmUp if self.operations == self.step * self.cores => {
+                self.steps.push(length);
+                self.operations = 0;
+                self.begin = now;
+                if self.is_warm() {
+                    self.part = Part::Measured;
+                    measure_from_now();
+                }
+            }
+            Part::Measured => {
+                let enough = match self.is_slow(length, self.measured) {
+                    true => self.measured / LEAST_MEASURED,
+                    false => self.measured,
+                };
+                if self.operations >= enough.max(1) * self.cores {
+                    self.part = Part::Over;
+                    self.end = now;
+                    // The cores go on to the end of their operations, which are not counted.
+                    measure_until_now();
+                }
+            }
+            _ => {}
         }
         part
     }
+
+    /// Whether the warm-up is over.
+    fn is_warm(&self) -> bool {
+        let steps = &self.steps;
+        let slow_steps = latest(steps, LATEST_OF_SLOW);
+        let is_slow = self.is_slow(slow_steps, LATEST_OF_SLOW as u64 * self.step);
+        let (least, latest, steady) = match is_slow {
+            true => (0, LATEST_OF_SLOW, STEADY_OF_SLOW),
+            false => (LEAST_WARM_UP, LATEST, STEADY),
+        };
+        let is_steady = steps.len() >= least && is_steady(steps, latest, steady);
+        is_steady || steps.len() >= MOST_WARM_UP
+    }
+
+    /// Whether this time is too long for so many operations of each core.
+    fn is_slow(&self, length_ns: f64, operations: u64) -> bool {
+        self.cores > FEW_CORES
+            && self
+                .alone
+                .is_some_and(|alone| length_ns >= SLOW * alone.as_ns() * operations as f64)
+    }
+}
+
+/// The time of the latest steps, or of all if there are fewer.
+fn latest(steps: &[f64], number: usize) -> f64 {
+    steps.iter().rev().take(number).sum()
+}
+
+/// Whether the latest steps took no less than this part of the time of as many before.
+fn is_steady(steps: &[f64], number: usize, part: f64) -> bool {
+    let Some(before) = steps.len().checked_sub(number) else {
+        return false;
+    };
+    before >= number && latest(steps, number) >= part * latest(&steps[..before], number)
 }
 
 /// The result of a run.
@@ -122,15 +180,8 @@ pub fn run(
 ) -> Result<Run, Unexpected> {
     let setup = simulation.set_up(|| engine.set_up(case))?;
     let workers = setup.workers(case)?;
-    let progress = Arc::new(Mutex::new(Progress {
-        cores: case.threads as u64,
-        measured,
-        alone,
-        part: Part::WarmUp,
-        operations: 0,
-        begin: Time::ZERO,
-        end: Time::ZERO,
-    }));
+    let progress = Progress::new(case.threads as u64, measured, alone);
+    let progress = Arc::new(Mutex::new(progress));
     let done: Arc<Mutex<Vec<Done>>> = Arc::default();
     let tasks = workers.into_iter().map(|mut worker| {
         let (done, progress) = (done.clone(), progress.clone());
@@ -172,5 +223,52 @@ fn repeat(
             Part::Measured => times.saturating_record((end - begin).as_ns().round() as u64),
             Part::Over => return Ok(times),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORES: u64 = 4;
+    const OPERATIONS: u64 = 400;
+    const ALONE: f64 = 100.0;
+
+    /// The number of steps of the warm-up, and of operations that are measured, if the operations of a step take
+    /// this time, relative to one core alone.
+    fn parts(cores: u64, time: impl Fn(usize) -> f64) -> (usize, u64) {
+        let mut progress = Progress::new(cores, OPERATIONS, Some(Time::from_ns(ALONE)));
+        let mut now = Time::ZERO;
+        while progress.part != Part::Over {
+            now += Time::from_ns(ALONE * time(progress.steps.len()) / cores as f64);
+            progress.count(now);
+        }
+        (progress.steps.len(), progress.operations / cores)
+    }
+
+    #[test]
+    fn the_warm_up_is_as_long_as_it_gets_faster() {
+        assert_eq!(parts(CORES, |_| 1.0), (LEAST_WARM_UP, OPERATIONS));
+        // 1 % faster with each step.
+        let faster_until =
+            |end: usize| parts(CORES, move |step| 0.99_f64.powi(step.min(end) as i32));
+        let (steps, measured) = faster_until(100);
+        assert!((100..=100 + 2 * LATEST).contains(&steps), "{steps}");
+        assert_eq!(measured, OPERATIONS);
+        assert_eq!(faster_until(usize::MAX).0, MOST_WARM_UP);
+    }
+
+    #[test]
+    fn slow_cores_stop_early_unless_they_get_faster() {
+        let slow = 2.0 * SLOW;
+        assert_eq!(parts(CORES, |_| slow), (2 * LATEST_OF_SLOW, OPERATIONS / 2));
+        let least = (2 * LATEST_OF_SLOW, OPERATIONS / LEAST_MEASURED);
+        assert_eq!(parts(CORES, |_| 100.0 * SLOW), least);
+        // At the start alone.
+        let at_the_start = |step: usize| slow * 0.9_f64.powi(step as i32) + 1.0;
+        assert_eq!(parts(CORES, at_the_start).1, OPERATIONS);
+        assert!(parts(CORES, at_the_start).0 >= LEAST_WARM_UP);
+        // Up to two cores, never.
+        assert_eq!(parts(FEW_CORES, |_| slow), (LEAST_WARM_UP, OPERATIONS));
     }
 }
