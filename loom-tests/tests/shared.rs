@@ -13,7 +13,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::{self, ThreadId};
 use loom_tests::within;
 use rcmgr_atomic::internals::{
-    Collect, EntryUses, HandedOver, HotBranches, Retire, ShardUses, Shared, Use,
+    Collect, EntryUses, HandedOver, HotPaths, Retire, ShardUses, Shared, Use,
 };
 
 /// The place where a thing is found, in the part of the map of paths.
@@ -24,7 +24,7 @@ struct Thing {
     /// The thing that this one is a branch of.
     before: Option<Shared<Thing>>,
     /// Where it is found without the lock of its place.
-    hot: Arc<HotBranches<Thing>>,
+    hot: Arc<HotPaths<Arc<str>, Thing>>,
     /// The uses that began in its place.
     entry_uses: EntryUses,
     /// The uses in the shard of the first thread, and in that of others.
@@ -121,7 +121,7 @@ fn thing_after(before: Option<Shared<Thing>>) -> (Place, Use<Thing>, Arc<[Atomic
     let shared = Shared::new(Thing {
         place: place.clone(),
         before,
-        hot: Arc::new(HotBranches::new()),
+        hot: Arc::new(HotPaths::new()),
         entry_uses: EntryUses::new(),
         shards: [ShardUses::new(), ShardUses::new()],
         first: thread::current().id(),
@@ -423,7 +423,7 @@ fn a_thing_that_many_look_up_is_found_without_the_lock_while_its_last_user_leave
         user.make_hot();
         let finder = user.hot.clone();
         let thread = thread::spawn(move || {
-            if let Some(found) = finder.find("a") {
+            if let Some(found) = finder.find(|known| **known == *"a") {
                 found.look();
                 found.note(1);
                 let place = found.place.lock().unwrap();
@@ -440,6 +440,28 @@ fn a_thing_that_many_look_up_is_found_without_the_lock_while_its_last_user_leave
 }
 
 #[test]
+fn a_thing_is_found_without_the_lock_while_the_last_one_that_found_it_with_the_lock_ends() {
+    within(3, || {
+        let (place, [one, two], ends) = found_twice();
+        one.make_hot();
+        let finder = one.hot.clone();
+        let thread = thread::spawn(move || {
+            if let Some(found) = finder.find(|known| **known == *"a") {
+                found.note(1);
+                let place = found.place.lock().unwrap();
+                assert!(place.is_some(), "with a user it stays in its place");
+            }
+        });
+        drop(two);
+        one.note(0);
+        drop(one);
+        thread.join().unwrap();
+
+        is_gone(&place, &ends);
+    });
+}
+
+#[test]
 fn a_thing_is_made_hot_while_its_last_user_leaves() {
     loom::model(|| {
         let (place, user, ends) = thing();
@@ -450,7 +472,7 @@ fn a_thing_is_made_hot_while_its_last_user_leaves() {
                 found.make_hot();
             }
             drop(place);
-            hot.find("a").is_some()
+            hot.find(|known| **known == *"a").is_some()
         });
         user.note(0);
         drop(user);

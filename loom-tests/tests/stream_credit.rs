@@ -274,3 +274,25 @@ fn two_paths_are_collected_at_once() {
         assert!(last.upgrade().is_none(), "no path is left");
     });
 }
+
+#[test]
+fn a_path_of_a_peer_becomes_hot_while_its_streams_close() {
+    within(3, || {
+        let engine = engine();
+        let holders = Arc::strong_count(&engine);
+        let [one, two] = two(&engine);
+        let opener = engine.clone();
+        let thread = thread::spawn(move || {
+            stream(&opener).unwrap().close();
+            one.close();
+        });
+        // It may meet the other thread in the table. Then the next one looks at the hot paths first.
+        let three = stream(&engine).unwrap();
+        two.close();
+        let four = stream(&engine).unwrap();
+        thread.join().unwrap();
+        nothing_is_left(&engine, &[&three, &four]);
+        drop([two, three, four]);
+        assert_eq!(Arc::strong_count(&engine), holders, "no path is left");
+    });
+}

@@ -123,7 +123,7 @@ pub mod internals {
     pub use crate::lifetime::{Collect, EntryUses, HandedOver, ShardUses, Shared, Staged, Use};
     pub use crate::node::Node;
     pub use crate::path::PathKind;
-    pub use crate::path::hot_branches::HotBranches;
+    pub use crate::path::hot_paths::HotPaths;
     pub use crate::span::{NodeUser, Owner, SpanState};
     pub use crate::waiting::{NodesOfScope, Ticket};
     pub use crate::words::{ConnsWord, LeafWord};

@@ -2,7 +2,7 @@
 
 mod credit;
 mod differences;
-pub mod hot_branches;
+pub mod hot_paths;
 mod kind;
 mod lend_state;
 mod links;

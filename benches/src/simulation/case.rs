@@ -77,31 +77,30 @@ impl Progress {
     /// Counts an operation that ended now. The result is the part that it belongs to.
     fn count(&mut self, now: Time) -> Part {
         let part = self.part;
+        if part == Part::Over {
+            return part;
+        }
         self.operations += 1;
         let length = now.since(self.begin).as_ns();
-        match part {
-            Part::WarmUp if self.operations == self.step * self.cores => {
-                self.steps.push(length);
-                self.operations = 0;
-                self.begin = now;
-                if self.is_warm() {
-                    self.part = Part::Measured;
-                    measure_from_now();
-                }
+        if part == Part::WarmUp && self.operations == self.step * self.cores {
+            self.steps.push(length);
+            self.operations = 0;
+            self.begin = now;
+            if self.is_warm() {
+                self.part = Part::Measured;
+                measure_from_now();
             }
-            Part::Measured => {
-                let enough = match self.is_slow(length, self.measured) {
-                    true => self.measured / LEAST_MEASURED,
-                    false => self.measured,
-                };
-                if self.operations >= enough.max(1) * self.cores {
-                    self.part = Part::Over;
-                    self.end = now;
-                    // The cores go on to the end of their operations, which are not counted.
-                    measure_until_now();
-                }
+        } else if part == Part::Measured {
+            let enough = match self.is_slow(length, self.measured) {
+                true => self.measured / LEAST_MEASURED,
+                false => self.measured,
+            };
+            if self.operations >= enough.max(1) * self.cores {
+                self.part = Part::Over;
+                self.end = now;
+                // The cores go on to the end of their operations, which are not counted.
+                measure_until_now();
             }
-            _ => {}
         }
         part
     }
@@ -111,11 +110,11 @@ impl Progress {
         let steps = &self.steps;
         let slow_steps = latest(steps, LATEST_OF_SLOW);
         let is_slow = self.is_slow(slow_steps, LATEST_OF_SLOW as u64 * self.step);
-        let (least, latest, steady) = match is_slow {
+        let (least, number, steady) = match is_slow {
             true => (0, LATEST_OF_SLOW, STEADY_OF_SLOW),
             false => (LEAST_WARM_UP, LATEST, STEADY),
         };
-        let is_steady = steps.len() >= least && is_steady(steps, latest, steady);
+        let is_steady = steps.len() >= least && is_steady(steps, number, steady);
         is_steady || steps.len() >= MOST_WARM_UP
     }
 
@@ -243,6 +242,8 @@ mod tests {
             now += Time::from_ns(ALONE * time(progress.steps.len()) / cores as f64);
             progress.count(now);
         }
+        // Operations that end later are not counted.
+        assert_eq!(progress.count(now), Part::Over);
         (progress.steps.len(), progress.operations / cores)
     }
 

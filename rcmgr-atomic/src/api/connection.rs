@@ -214,10 +214,13 @@ impl ConnectionScope for Connection {
         };
         mover.advance(next)?;
         let path = mover.path();
-        if path.has_several_uses() {
+        if let Some(node) = path.peer()
+            && !node.are_refusals_spread()
+            && path.has_several_uses()
+        {
             // Each connection may have a thread that is refused streams, and a refusal allocates
             // nothing. So the counts of refusals are spread here.
-            path.peer().inspect(|node| node.spread_refusals());
+            node.spread_refusals();
         }
         Ok(())
     }

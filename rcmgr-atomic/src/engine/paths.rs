@@ -149,7 +149,9 @@ impl Engine {
     ) -> Use<Path> {
         let nodes = nodes.into_iter().cloned().collect();
         let lend_state = self.lending.new_lend_state();
-        Shared::new(Path::lasting(self.clone(), kind, nodes, lend_state)).join()
+        Path::lasting(self.clone(), kind, nodes, lend_state)
+            .into_shared()
+            .join()
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a leaf moves to another path: see the head of `leaf.rs`.
 
+use std::sync::Arc;
+
 use rcmgr_core::Result;
 
 use super::move_step::{MoveStep, charge_gained};
@@ -8,6 +10,7 @@ use crate::charge::{OneConnection, SlotCharge, Streams};
 use crate::counters::Slot;
 use crate::engine::{FromPath, Path};
 use crate::lifetime::{Mover, Shared, Use};
+use crate::node::Node;
 use crate::waiting::{Ticket, WakeLater};
 
 /// The right to move a leaf to other paths.
@@ -86,7 +89,10 @@ impl<'a> LeafMover<'a> {
                 };
                 match self.exchange_node(next, one) {
                     Ok(()) => Ok(()),
-                    Err(next) => self.advance_as(next, one),
+                    Err(next) => {
+                        spread_uses(&next);
+                        self.advance_as(next, one)
+                    }
                 }
             }
         }
@@ -133,5 +139,16 @@ impl<'a> LeafMover<'a> {
         // This mover may move the leaf again, from the path that it is on now.
         *path = leaf.path();
         Ok(())
+    }
+}
+
+/// Counts the uses of the path of a peer in shards, if threads contend for that peer: then the peer has stocks of
+/// connections. There may be millions of other peers, and shards take memory.
+#[inline]
+fn spread_uses(path: &Use<Path>) {
+    let has_stocks = |peer: &Arc<Node>| peer.conns.credit().stocks().is_some();
+    if path.peer().is_some_and(has_stocks) {
+        path.credit_or_new();
+        path.open_shard();
     }
 }

@@ -82,7 +82,7 @@ impl FillConns<'_> {
             None if credit.warmth() < options.warm => return credit.warm_up(),
             // Stocks take memory: there must be room for some credit.
             None if self.room(node).is_none_or(|room| room < PART) => return,
-            None => credit.begin(is_collected(node.class())),
+            None => credit.begin(),
         };
         let stock = stocks.of_this_thread();
         if !stock.backs_off() && !self.try_fill(node, stocks, stock, most) {

@@ -30,7 +30,7 @@ use std::ops::Deref;
 use std::process;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicU64, Ordering, allocated};
+use crate::sync::{AtomicU64, Ordering, allocated, name_memory};
 use crate::words::UsesWord;
 
 /// A reference to a shared value. It keeps the value in memory.
@@ -70,6 +70,12 @@ impl<T> Shared<T> {
         let counted = unsafe { counted.assume_init() };
         allocated(&*counted);
         Self::at(NonNull::from(Box::leak(counted)))
+    }
+
+    /// Names its memory, for the hottest words of a simulated machine.
+    pub fn name_memory(&self, name: impl FnOnce() -> String) {
+        // SAFETY: this reference keeps it in memory.
+        name_memory(unsafe { self.cell.as_ref() }, name);
     }
 
     pub(super) fn at(cell: NonNull<Counted<T>>) -> Self {

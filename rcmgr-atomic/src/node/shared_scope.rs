@@ -267,6 +267,12 @@ impl Node {
         .into()
     }
 
+    /// Whether several threads that are refused at once count in different places.
+    #[inline]
+    pub fn are_refusals_spread(&self) -> bool {
+        self.refusals.is_spread()
+    }
+
     /// Prepares for several threads that are refused at once. There may be many nodes like this one.
     #[inline]
     pub fn spread_refusals(&self) {

@@ -42,7 +42,7 @@ pub struct Credit {
 struct Shard {
     stocks: [Stock; Kind::ALL.len()],
     /// The uses of the path: they are counted beside its credit, because both are taken and given back by
-    /// the same threads.
+    /// the same threads. (A path of connections may count uses here, and never lend.)
     uses: ShardUses,
 }
 

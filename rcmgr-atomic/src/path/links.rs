@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::hot_branches::HotBranches;
+use super::hot_paths::HotPaths;
 use crate::lifetime::{Collect, HandedOver, Shared, Use};
 use crate::sync::Guarded;
 
 /// The links of one path to others.
 pub struct Links<P: Collect> {
     linked: Guarded<Linked<P>>,
-    hot: HotBranches<P>,
+    /// The branches that threads look up at once.
+    hot: HotPaths<Arc<str>, P>,
 }
 
 struct Linked<P: Collect> {
@@ -40,7 +41,7 @@ impl<P: Collect> Links<P> {
                 branches: None,
                 used: [None, None],
             }),
-            hot: HotBranches::new(),
+            hot: HotPaths::new(),
         }
     }
 
@@ -55,7 +56,7 @@ impl<P: Collect> Links<P> {
         make: impl Fn() -> Option<(Arc<str>, Shared<P>)>,
     ) -> Option<Use<P>> {
         // 1. Other threads look it up, too: take no lock.
-        if let Some(found) = self.hot.find(name) {
+        if let Some(found) = self.hot.find(|known| **known == *name) {
             return Some(found);
         }
         // 2. Look it up in the map. (`make` is called once at most, and passed by reference: moving what it
@@ -72,7 +73,7 @@ impl<P: Collect> Links<P> {
         })
     }
 
-    /// Adds a branch to the hot ones, if it is there: see [`HotBranches`].
+    /// Adds a branch to the hot ones, if it is there: see [`HotPaths`].
     fn add_hot(&self, linked: &Linked<P>, name: &str) {
         let branches = linked.branches.as_ref();
         if let Some((name, branch)) = branches.and_then(|branches| branches.get_key_value(name)) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rcmgr_core::PeerId;
 
+use super::hot_paths::HotPaths;
 use super::kind::PathKind;
 use super::shared_path::{Home, Path};
 use crate::lifetime::{Shared, Use};
@@ -18,7 +19,11 @@ use crate::sync::Table;
 /// Peers by id.
 pub struct Peers<H: Home> {
     table: Table<PeerId, Peer<H>>,
+    /// For each shard of the table, the paths in it that threads look up at once. The lock of the shard is theirs.
+    hot: Box<[HotPaths<Key, Path<H>>]>,
 }
+
+type Key = (PathKind, PeerId);
 
 /// The entry of a peer: its node and its paths.
 pub struct Peer<H: Home> {
@@ -51,6 +56,16 @@ impl<H: Home> Peer<H> {
         path.map(|path| path.join_in_entry())
     }
 
+    /// Adds the path of this kind to the hot ones, if threads contend for it: then its uses are in shards.
+    /// Other threads only met in the table. The caller holds the lock of the entry.
+    #[cold]
+    fn add_hot(&self, kind: PathKind, id: &PeerId, hot: &HotPaths<Key, Path<H>>) {
+        let path = self.paths[kind as usize].as_ref();
+        if let Some(path) = path.filter(|path| path.credit().is_some()) {
+            hot.add(&(kind, *id), path);
+        }
+    }
+
     /// The path of this kind, made if absent, with the caller as a user.
     fn path_or_insert(
         &mut self,
@@ -63,7 +78,7 @@ impl<H: Home> Peer<H> {
             return path.join_in_entry();
         }
         node.users().add();
-        let path = path.insert(Shared::new(make(node)));
+        let path = path.insert(make(node).into_shared());
         // The path of a one-time peer has no other use, and then its word says so.
         path.join()
     }
@@ -71,9 +86,9 @@ impl<H: Home> Peer<H> {
 
 impl<H: Home> Peers<H> {
     pub fn new() -> Self {
-        Self {
-            table: Table::new(),
-        }
+        let table = Table::new();
+        let hot = (0..table.shards()).map(|_| HotPaths::new()).collect();
+        Self { table, hot }
     }
 
     /// The node of the peer, made if absent, with the caller as a user.
@@ -100,7 +115,22 @@ impl<H: Home> Peers<H> {
         make_peer: impl FnOnce() -> Node,
         make: impl FnOnce(&Arc<Node>) -> Path<H>,
     ) -> Use<Path<H>> {
-        let found = self.read(id, |peer| peer.join_path(kind)).flatten();
+        let place = self.table.place(id);
+        let hot = &self.hot[place.shard()];
+        // 1. Other threads look it up, too: take no lock.
+        if let Some(found) = hot.find(|known| known.0 == kind && known.1 == *id) {
+            return found;
+        }
+        // 2. Look it up in the table.
+        let found = place.try_change(|peer| peer.join_path(kind));
+        // 3. The lock was taken. So that the next lookups need none, add the path to the hot ones.
+        let found = found.unwrap_or_else(|| {
+            place.change(|peer| {
+                peer.add_hot(kind, id, hot);
+                peer.join_path(kind)
+            })
+        });
+        let found = found.flatten();
         found.unwrap_or_else(|| self.path_or_insert(kind, id, make_peer, make))
     }
 
@@ -125,12 +155,17 @@ impl<H: Home> Peers<H> {
         let Some(id) = path.peer().and_then(|node| node.id().peer()) else {
             return false;
         };
-        let removed = self.table.change(&id, |peer| {
+        let place = self.table.place(&id);
+        let removed = place.change(|peer| {
             let path_of_kind = &mut peer.paths[path.kind() as usize];
             // Meanwhile another thread may have found the path again, removed it, or even made
             // another in its place.
             let is_unused = |found: &Shared<Path<H>>| found.is(path) && path.end_if_unused();
-            path_of_kind.take_if(|found| is_unused(found)).is_some()
+            let removed = path_of_kind.take_if(|found| is_unused(found)).is_some();
+            if removed {
+                self.hot[place.shard()].remove(path);
+            }
+            removed
         });
         removed == Some(true)
     }

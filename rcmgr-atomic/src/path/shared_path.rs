@@ -118,6 +118,16 @@ impl<H: Home> Path<H> {
         path
     }
 
+    /// The path in its place in memory, where its words stay.
+    pub fn into_shared(self) -> Shared<Self> {
+        let path = Shared::new(self);
+        path.name_memory(|| match path.nodes.first() {
+            Some(node) => format!("path from {}", node.class()),
+            None => "path".to_owned(),
+        });
+        path
+    }
+
     /// Drops its uses of other paths. The caller has taken it out of the map or branch where it was
     /// found.
     pub fn stop_using(&self) {
@@ -434,7 +444,7 @@ impl<H: Home> Shared<Path<H>> {
         self.links.branch_or_insert(name, leaves, || {
             // Only a path in use may grow a branch, which is a user of it. So a collected path
             // never has a branch again.
-            let branch = Shared::new(make(self.try_join_in_word()?));
+            let branch = make(self.try_join_in_word()?).into_shared();
             let name = branch.name().map_or_else(|| name.into(), Arc::clone);
             Some((name, branch))
         })

@@ -275,6 +275,18 @@ impl<K: Eq + Hash, V> Table<K, V> {
         Self(Mutex::new(HashMap::new()))
     }
 
+    pub fn shards(&self) -> usize {
+        1
+    }
+
+    pub fn place<'a, Q>(&'a self, key: &'a Q) -> Place<'a, Q, K, V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        Place(key, self)
+    }
+
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: std::borrow::Borrow<Q>,
@@ -328,5 +340,27 @@ impl<K: Eq + Hash, V> Table<K, V> {
         for (key, value) in self.0.lock().unwrap().iter() {
             f(key, value);
         }
+    }
+}
+
+/// Where the entry of a key is, or would be.
+pub struct Place<'a, Q: ?Sized, K, V>(&'a Q, &'a Table<K, V>);
+
+impl<Q, K, V> Place<'_, Q, K, V>
+where
+    K: std::borrow::Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
+{
+    pub fn shard(&self) -> usize {
+        0
+    }
+
+    pub fn change<R>(&self, f: impl FnOnce(&mut V) -> R) -> Option<R> {
+        self.1.change(self.0, f)
+    }
+
+    pub fn try_change<R>(&self, f: impl FnOnce(&mut V) -> R) -> Option<Option<R>> {
+        let mut map = self.1.0.try_lock().ok()?;
+        Some(map.get_mut(self.0).map(f))
     }
 }

@@ -41,13 +41,39 @@ impl<K: Eq + Hash, V> Table<K, V> {
         }
     }
 
-    /// The shard of a hash. The table in it uses the lowest and the highest bits of the hash, so the
-    /// shard is chosen by the bits between.
+    /// The number of the shard of a hash. The table in it uses the lowest and the highest bits of the
+    /// hash, so the shard is chosen by the bits between.
     #[inline]
-    fn shard(&self, hash: u64) -> &Shard<K, V> {
+    fn number(&self, hash: u64) -> usize {
         let middle_first = hash.rotate_left(24);
         let scaled = u128::from(middle_first) * self.shards.len() as u128;
-        &self.shards[(scaled / HASHES) as usize]
+        (scaled / HASHES) as usize
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> &Shard<K, V> {
+        &self.shards[self.number(hash)]
+    }
+
+    /// The number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The place of the entry of this key.
+    #[inline]
+    pub fn place<'a, Q>(&'a self, key: &'a Q) -> Place<'a, Q, K, V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        Place {
+            key,
+            hash,
+            number: self.number(hash),
+            table: self,
+        }
     }
 
     /// The result of `f` for the entry. Meanwhile no other thread sees its shard.
@@ -57,10 +83,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
-        let mut entries = self.shard(hash).lock();
-        let entry = entries.find_mut(hash, |(found, _)| found.borrow() == key);
-        entry.map(|(_, value)| f(value))
+        self.place(key).change(f)
     }
 
     /// The same for a caller that does not change the entry.
@@ -145,6 +168,50 @@ impl<K: Eq + Hash, V> Table<K, V> {
         for shard in &self.shards {
             shard.lock().iter().for_each(|(key, value)| f(key, value));
         }
+    }
+}
+
+/// Where the entry of a key is, or would be.
+pub struct Place<'a, Q: ?Sized, K, V> {
+    key: &'a Q,
+    hash: u64,
+    number: usize,
+    table: &'a Table<K, V>,
+}
+
+impl<Q, K, V> Place<'_, Q, K, V>
+where
+    K: Borrow<Q>,
+    Q: Eq + ?Sized,
+{
+    /// The number of its shard.
+    #[inline]
+    pub fn shard(&self) -> usize {
+        self.number
+    }
+
+    /// The result of `f` for the entry. Meanwhile no other thread sees its shard.
+    #[inline]
+    pub fn change<R>(&self, f: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let mut entries = self.table.shards[self.number].lock();
+        self.change_in(&mut entries, f)
+    }
+
+    /// The same without waiting: `None` if another thread has locked the shard.
+    #[inline]
+    pub fn try_change<R>(&self, f: impl FnOnce(&mut V) -> R) -> Option<Option<R>> {
+        let mut entries = self.table.shards[self.number].try_lock()?;
+        Some(self.change_in(&mut entries, f))
+    }
+
+    #[inline]
+    fn change_in<R>(
+        &self,
+        entries: &mut HashTable<(K, V)>,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
+        let entry = entries.find_mut(self.hash, |(found, _)| found.borrow() == self.key);
+        entry.map(|(_, value)| f(value))
     }
 }
 

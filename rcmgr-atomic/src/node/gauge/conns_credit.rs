@@ -9,8 +9,8 @@
 //! it.
 //!
 //! There may be millions of nodes that are collected, such as those of peers, and a stock for each
-//! shard takes memory. So of these, only nodes that threads contend for have stocks. Their credit
-//! ends with them: no other node is charged with it.
+//! shard takes memory. So of these, only nodes that threads contend for have stocks, and until they
+//! are collected. Their credit ends with them: no other node is charged with it.
 //!
 //! It is exact for the same reasons as the credit of a path: a stock is filled only under limits
 //! that leave room for it, and while the node is over none of its limits; is valid only under that version
@@ -90,11 +90,10 @@ impl ConnsCredit {
         self.warmth.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The stocks of a node that lends from now on: a few, whatever the machine, if there may be many
-    /// such nodes.
-    pub fn begin(&self, few: bool) -> &ConnsStocks {
+    /// The stocks of a node that lends from now on.
+    pub fn begin(&self) -> &ConnsStocks {
         self.stocks.get_or_init(|| {
-            let stocks = Box::new(ConnsStocks::drained(few));
+            let stocks = Box::new(ConnsStocks::drained());
             allocated(&*stocks);
             stocks
         })
@@ -109,17 +108,13 @@ impl ConnsCredit {
 }
 
 impl ConnsStocks {
-    fn drained(few: bool) -> Self {
+    fn drained() -> Self {
         let stock = || ConnsStock {
             word: AtomicU64::new(ConnsStockWord::DRAINED.0),
             back_off: AtomicU64::new(0),
         };
         Self {
-            stocks: if few {
-                PerThread::few(stock)
-            } else {
-                PerThread::new(stock)
-            },
+            stocks: PerThread::new(stock),
             bound: AtomicU64::new(0),
             transfers: Transfers::none(),
         }
