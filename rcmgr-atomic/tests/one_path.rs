@@ -1,5 +1,5 @@
-//! Streams of one peer with one protocol and service, from many threads: their uses of the path are
-//! counted in shards, and the path is still collected with the last of them.
+//! Connections of one peer, and streams with one protocol and service, from many threads: their uses of the
+//! path are counted in shards, and the path is still collected with the last of them.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,7 +8,8 @@ use rcmgr_atomic::{Connection, Direction, Endpoint, Limits, Manager, PeerId, Str
 
 const THREADS: usize = 4;
 
-const STREAMS: usize = if cfg!(debug_assertions) {
+/// For each thread.
+const TIMES: usize = if cfg!(debug_assertions) {
     5_000
 } else {
     50_000
@@ -51,7 +52,7 @@ fn threads_that_open_and_close_streams_of_one_path_leave_no_scope_behind() {
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    for number in 0..STREAMS {
+                    for number in 0..TIMES {
                         let stream = stream(&connection);
                         if number % 3 == 0 {
                             stream.done();
@@ -67,6 +68,33 @@ fn threads_that_open_and_close_streams_of_one_path_leave_no_scope_behind() {
 }
 
 #[test]
+fn threads_that_open_and_close_connections_of_one_peer_leave_no_scope_behind() {
+    let manager = Manager::new(Limits::unlimited()).expect("valid limits");
+    // As with streams. In the last two cases some connections move on to a path with a service.
+    for (keeps_one, has_service) in [(true, false), (false, false), (true, true), (false, true)] {
+        let kept = keeps_one.then(|| connection(&manager));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for number in 0..TIMES {
+                        let connection = connection(&manager);
+                        if has_service && number % 3 == 0 {
+                            connection.set_service("s").expect("it has none yet");
+                        }
+                        if number % 4 == 0 {
+                            connection.done();
+                            assert!(connection.begin_span().is_err(), "it is closed");
+                        }
+                    }
+                });
+            }
+        });
+        drop(kept);
+        nothing_is_left(&manager);
+    }
+}
+
+#[test]
 fn streams_that_end_on_other_threads_than_they_began_leave_no_scope_behind() {
     let manager = Manager::new(Limits::unlimited()).expect("valid limits");
     let connection = connection(&manager);
@@ -76,7 +104,7 @@ fn streams_that_end_on_other_threads_than_they_began_leave_no_scope_behind() {
             scope.spawn(move || receiver.into_iter().for_each(drop::<Stream>));
             let connection = &connection;
             scope.spawn(move || {
-                for _ in 0..STREAMS {
+                for _ in 0..TIMES {
                     sender.send(stream(connection)).expect("it is received");
                 }
             });
@@ -89,7 +117,7 @@ fn streams_that_end_on_other_threads_than_they_began_leave_no_scope_behind() {
 #[test]
 fn the_last_stream_of_a_path_is_the_last_of_its_scopes_whichever_thread_closes_it() {
     let manager = Manager::new(Limits::unlimited()).expect("valid limits");
-    for _ in 0..STREAMS / 50 {
+    for _ in 0..TIMES / 50 {
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
