@@ -41,7 +41,7 @@ pub struct SimulationOptions {
     /// The kinds of sharing.
     pub sharings: Vec<Sharing>,
     /// The operations of each core that are measured, after at least eight times as many that warm up, until
-    /// they get no faster. Where more than two cores are much slower than one alone, there are fewer.
+    /// their time is steady. Where more than two cores are much slower than one alone, there are fewer.
     pub operations: u64,
     /// Whether each case is also measured on real threads, where this machine has the cores. Then one core is
     /// simulated, too, whatever `cores` says.

@@ -18,15 +18,17 @@ const MEASURED: usize = 8;
 const LEAST_WARM_UP: usize = 8 * MEASURED;
 const MOST_WARM_UP: usize = 8 * LEAST_WARM_UP;
 
-/// The warm-up ends when the latest steps, this many, take at least this part of the time of as many before.
-const LATEST: usize = 2 * MEASURED;
-const STEADY: f64 = 0.98;
+/// The warm-up ends when its latest groups of this many steps take about the same time: the shortest at least
+/// this part of the longest. (Where many paths start, the cores get faster, then slower, then faster again.)
+const GROUPS: usize = 4;
+const GROUP: usize = MEASURED;
+const STEADY: f64 = 0.95;
 
 /// Where more than two cores are this many times slower than one alone on the same machine, these numbers
 /// count in place of those above, and there is no least number of steps.
 const SLOW: f64 = 8.0;
-const LATEST_OF_SLOW: usize = 2;
-const STEADY_OF_SLOW: f64 = 0.95;
+const GROUP_OF_SLOW: usize = 2;
+const STEADY_OF_SLOW: f64 = 0.9;
 
 /// Where they are so slow, the measured part ends when it has taken this many times as long as one core alone
 /// takes, but not before this part of its operations.
@@ -63,7 +65,7 @@ impl Progress {
     fn new(cores: u64, measured: u64, alone: Option<Time>) -> Self {
         Self {
             cores,
-            step: (measured / MEASURED as u64).max(1),
+            step: measured.div_ceil(MEASURED as u64),
             measured,
             alone,
             part: Part::WarmUp,
@@ -108,13 +110,12 @@ impl Progress {
     /// Whether the warm-up is over.
     fn is_warm(&self) -> bool {
         let steps = &self.steps;
-        let slow_steps = latest(steps, LATEST_OF_SLOW);
-        let is_slow = self.is_slow(slow_steps, LATEST_OF_SLOW as u64 * self.step);
-        let (least, number, steady) = match is_slow {
-            true => (0, LATEST_OF_SLOW, STEADY_OF_SLOW),
-            false => (LEAST_WARM_UP, LATEST, STEADY),
+        let latest: f64 = steps.iter().rev().take(GROUP_OF_SLOW).sum();
+        let (least, group, steady) = match self.is_slow(latest, GROUP_OF_SLOW as u64 * self.step) {
+            true => (0, GROUP_OF_SLOW, STEADY_OF_SLOW),
+            false => (LEAST_WARM_UP, GROUP, STEADY),
         };
-        let is_steady = steps.len() >= least && is_steady(steps, number, steady);
+        let is_steady = steps.len() >= least && is_steady(steps, group, steady);
         is_steady || steps.len() >= MOST_WARM_UP
     }
 
@@ -123,21 +124,17 @@ impl Progress {
         self.cores > FEW_CORES
             && self
                 .alone
-                .is_some_and(|alone| length_ns >= SLOW * alone.as_ns() * operations as f64)
+                .is_some_and(|alone| length_ns > SLOW * alone.as_ns() * operations as f64)
     }
 }
 
-/// The time of the latest steps, or of all if there are fewer.
-fn latest(steps: &[f64], number: usize) -> f64 {
-    steps.iter().rev().take(number).sum()
-}
-
-/// Whether the latest steps took no less than this part of the time of as many before.
-fn is_steady(steps: &[f64], number: usize, part: f64) -> bool {
-    let Some(before) = steps.len().checked_sub(number) else {
-        return false;
-    };
-    before >= number && latest(steps, number) >= part * latest(&steps[..before], number)
+/// Whether the latest groups of this many steps took about the same time.
+fn is_steady(steps: &[f64], group: usize, part: f64) -> bool {
+    let groups = steps.rchunks_exact(group).take(GROUPS);
+    let times = groups.map(|group| group.iter().sum::<f64>());
+    let least = times.clone().fold(f64::INFINITY, f64::min);
+    let most = times.fold(0.0, f64::max);
+    steps.len() >= GROUPS * group && least >= part * most
 }
 
 /// The result of a run.
@@ -248,22 +245,34 @@ mod tests {
     }
 
     #[test]
-    fn the_warm_up_is_as_long_as_it_gets_faster() {
+    fn the_warm_up_ends_when_the_time_is_steady() {
         assert_eq!(parts(CORES, |_| 1.0), (LEAST_WARM_UP, OPERATIONS));
         // 1 % faster with each step.
         let faster_until =
             |end: usize| parts(CORES, move |step| 0.99_f64.powi(step.min(end) as i32));
         let (steps, measured) = faster_until(100);
-        assert!((100..=100 + 2 * LATEST).contains(&steps), "{steps}");
+        assert!((100..=100 + GROUPS * GROUP).contains(&steps), "{steps}");
         assert_eq!(measured, OPERATIONS);
         assert_eq!(faster_until(usize::MAX).0, MOST_WARM_UP);
+        // Slower for some time.
+        let bump = parts(
+            CORES,
+            |step| if (60..80).contains(&step) { 3.0 } else { 1.0 },
+        );
+        assert!(
+            (80 + 3 * GROUP..=80 + GROUPS * GROUP).contains(&bump.0),
+            "{bump:?}"
+        );
     }
 
     #[test]
     fn slow_cores_stop_early_unless_they_get_faster() {
         let slow = 2.0 * SLOW;
-        assert_eq!(parts(CORES, |_| slow), (2 * LATEST_OF_SLOW, OPERATIONS / 2));
-        let least = (2 * LATEST_OF_SLOW, OPERATIONS / LEAST_MEASURED);
+        assert_eq!(
+            parts(CORES, |_| slow),
+            (GROUPS * GROUP_OF_SLOW, OPERATIONS / 2)
+        );
+        let least = (GROUPS * GROUP_OF_SLOW, OPERATIONS / LEAST_MEASURED);
         assert_eq!(parts(CORES, |_| 100.0 * SLOW), least);
         // At the start alone.
         let at_the_start = |step: usize| slow * 0.9_f64.powi(step as i32) + 1.0;

@@ -89,10 +89,7 @@ impl<'a> LeafMover<'a> {
                 };
                 match self.exchange_node(next, one) {
                     Ok(()) => Ok(()),
-                    Err(next) => {
-                        spread_uses(&next);
-                        self.advance_as(next, one)
-                    }
+                    Err(next) => self.advance_as(next, one),
                 }
             }
         }
@@ -111,6 +108,9 @@ impl<'a> LeafMover<'a> {
         // 1. Charge the gained nodes, which the next path has and this one lacks, with all that the
         //    leaf holds.
         let whole = charge_gained(leaf, path, &next, slot, word.memory())?;
+        if matches!(leaf.slot(), Slot::Connection(..)) {
+            spread_uses(&next);
+        }
         // 2. Store the next path in the slot of the next stage. No other thread looks there before
         //    step 3.
         mover.put(next);
@@ -142,13 +142,16 @@ impl<'a> LeafMover<'a> {
     }
 }
 
-/// Counts the uses of the path of a peer in shards, if threads contend for that peer: then the peer has stocks of
-/// connections. There may be millions of other peers, and shards take memory.
+/// Counts later uses of a path in the shard of this thread, if threads contend for the peer: then the peer has
+/// stocks of connections. There may be millions of other peers, and shards take memory.
 #[inline]
 fn spread_uses(path: &Use<Path>) {
-    let has_stocks = |peer: &Arc<Node>| peer.conns.credit().stocks().is_some();
-    if path.peer().is_some_and(has_stocks) {
+    if path.credit().is_none() {
+        let has_stocks = |peer: &Arc<Node>| peer.conns.credit().stocks().is_some();
+        if !path.peer().is_some_and(has_stocks) || !path.has_several_uses() {
+            return;
+        }
         path.credit_or_new();
-        path.open_shard();
     }
+    path.open_shard();
 }

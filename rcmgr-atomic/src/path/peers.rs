@@ -56,7 +56,7 @@ impl<H: Home> Peer<H> {
         path.map(|path| path.join_in_entry())
     }
 
-    /// Adds the path of this kind to the hot ones, if threads contend for it: then its uses are in shards.
+    /// Adds the path of this kind to the hot ones, if it has shards for its uses, because threads contend for it.
     /// Other threads only met in the table. The caller holds the lock of the entry.
     #[cold]
     fn add_hot(&self, kind: PathKind, id: &PeerId, hot: &HotPaths<Key, Path<H>>) {
