@@ -35,7 +35,7 @@ fn transient(limit: u64) -> Limits {
 fn engine(limits: Limits) -> Arc<Engine> {
     let engine = lending_engine(limits, 0, CAPACITY);
     engine.for_each_lasting_node(&mut |node| {
-        node.conns.credit().begin(false);
+        node.conns.credit().begin();
     });
     engine
 }
@@ -43,7 +43,7 @@ fn engine(limits: Limits) -> Arc<Engine> {
 /// The node of the one peer, with stocks. The caller releases it.
 fn peer_with_stocks(engine: &Arc<Engine>) -> Arc<Node> {
     let node = engine.peer(&peer());
-    node.conns.credit().begin(true);
+    node.conns.credit().begin();
     node
 }
 
