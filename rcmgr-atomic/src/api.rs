@@ -10,6 +10,7 @@ mod manager;
 mod manager_methods;
 mod open_when_available;
 mod open_with_memory;
+mod opened_path;
 mod reserve_when_available;
 mod scope;
 mod service;

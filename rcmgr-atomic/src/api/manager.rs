@@ -13,6 +13,7 @@ use rcmgr_core::{
 };
 
 use super::connection::Connection;
+use super::opened_path::OpenedPath;
 use super::scope::Scope;
 use super::service::Service;
 use super::span::Span;
@@ -59,37 +60,17 @@ pub struct Manager {
     engine: Arc<Engine>,
     /// The path of a new connection: one for each shard of threads, because each connection changes
     /// the count of uses of its path.
-    opened: Arc<PerThread<Opened>>,
+    opened: Arc<PerThread<OpenedPath>>,
     /// The path of a new connection that the allowlist lets in.
     allowlisted_opened: Use<Path>,
     /// The same, if the allowlist lets in only peers, whatever their address.
     unproven_opened: Use<Path>,
 }
 
-/// The path of a new connection from a thread of one shard.
-struct Opened {
-    path: Use<Path>,
-    /// Memory between this path and that of the next shard: both are allocated one after the other.
-    /// Without it, the count of uses of one may lie on a cache line that threads of the other read.
-    _apart: Box<[u8; APART]>,
-}
-
-/// Processors fetch cache lines of 64 bytes in pairs.
-const APART: usize = 128;
-
-impl Opened {
-    fn new(engine: &Arc<Engine>) -> Self {
-        Self {
-            path: engine.opened_path(),
-            _apart: Box::new([0; APART]),
-        }
-    }
-}
-
 impl Manager {
     pub(super) fn of(engine: Arc<Engine>) -> Self {
         Self {
-            opened: Arc::new(PerThread::new(|| Opened::new(&engine))),
+            opened: Arc::new(PerThread::new(|| OpenedPath::new(&engine))),
             allowlisted_opened: engine.allowlisted_opened_path(),
             unproven_opened: engine.unproven_opened_path(),
             engine,
@@ -235,7 +216,7 @@ impl Manager {
     /// The path of a new connection that this thread opens.
     #[inline]
     fn opened(&self) -> &Use<Path> {
-        &self.opened.of_this_thread().path
+        self.opened.of_this_thread().path()
     }
 
     /// The path of a connection from here that the allowlist lets in, if it lists the endpoint.
