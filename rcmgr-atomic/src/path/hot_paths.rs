@@ -52,10 +52,10 @@ impl<K: Clone, P: Collect> HotPaths<K, P> {
         let Some(published) = self.0.get() else {
             return;
         };
-        let mut paths = published.with(Vec::clone);
-        let before = paths.len();
-        paths.retain(|(_, known)| !known.is(path));
-        if paths.len() < before {
+        // Most paths that are removed are not here: copy nothing for them.
+        if published.with(|paths| paths.iter().any(|(_, known)| known.is(path))) {
+            let mut paths = published.with(Vec::clone);
+            paths.retain(|(_, known)| !known.is(path));
             published.set(paths);
         }
     }

@@ -19,7 +19,8 @@ use crate::sync::Table;
 /// Peers by id.
 pub struct Peers<H: Home> {
     table: Table<PeerId, Peer<H>>,
-    /// For each shard of the table, the paths in it that threads look up at once. The lock of the shard is theirs.
+    /// For each shard of the table, the paths in it that threads look up at once. They change under the lock of
+    /// the shard.
     hot: Box<[HotPaths<Key, Path<H>>]>,
 }
 
