@@ -9,12 +9,15 @@ mod case;
 mod report;
 mod work;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use rcmgr_machine::{Machine, Simulation};
 
 use crate::case::{Case, Sharing, Workload};
-use crate::engine::Engine;
+use crate::engine::{Engine, Unexpected};
 use crate::engines::{engines, simulated_engines};
 use crate::machine::Machine as RealMachine;
 use crate::measure::clock_ns;
@@ -68,8 +71,9 @@ impl SimulationOptions {
     }
 }
 
-/// How often all cases are measured, one after the other. So a disturbance of some seconds meets only a part
-/// of the measurements of a case.
+/// How often all cases are measured, one after the other, beside reality, and otherwise. The speed of a machine varies
+/// within seconds and minutes, so a pass gives one measurement of each case.
+const PASSES_BESIDE: usize = 5;
 const PASSES: usize = 3;
 
 /// The reason why a workload is left out.
@@ -165,7 +169,11 @@ pub fn simulate_with(
     if options.beside_real && !numbers_of_cores.contains(&1) {
         numbers_of_cores.insert(0, 1);
     }
-    let steps = cases.len() * (PASSES + numbers_of_cores.len());
+    let passes = match options.beside_real {
+        true => PASSES_BESIDE,
+        false => PASSES,
+    };
+    let steps = cases.len() * (passes + numbers_of_cores.len());
     let failed = |engine: &dyn Engine, case: &Case, what| StudyError::Failed {
         engine: engine.name().to_owned(),
         case: describe(case),
@@ -183,7 +191,7 @@ pub fn simulate_with(
     }
     let beside = |case: Case| threads.iter().map(move |&threads| Case { threads, ..case });
     let mut measurements: Vec<Vec<Rounds>> = Vec::new();
-    for pass in 0..PASSES {
+    for pass in 0..passes {
         for (at, &(case, pair)) in cases.iter().enumerate() {
             let engine = &*real[pair.1];
             progress(Progress {
@@ -204,50 +212,41 @@ pub fn simulate_with(
             }
         }
     }
-    // 2. Simulate them.
+    // 2. Simulate them, on all cores: each simulation is a run of its own.
     // Beside reality the simulated machine is this one, and its file was measured for longer.
     let here = match options.beside_real {
         true => options.machine.clone(),
         false => one_core(),
     };
-    let before = cases.len() * PASSES;
-    let [mut real_rows, mut simulated_rows] = [Vec::new(), Vec::new()];
-    for (at, ((case, pair), rounds)) in cases.into_iter().zip(measurements).enumerate() {
-        let engine = &*simulated[pair.0];
-        let failed = |case: &Case, what| failed(engine, case, what);
-        let real_ns = median(&rounds[0].ns);
-        let work = Work::of(engine, &case, &here, real_ns, options.operations)
-            .map_err(|what| failed(&case, what))?;
-        let run = |case: &Case, alone| {
-            let simulation = Simulation::new(options.machine.clone())
-                .seed(options.seed)
-                .work(work.before_access);
-            case::run(simulation, engine, case, alone, options.operations)
-                .map_err(|what| failed(case, what))
-        };
-        // How fast one core is on this machine says which cases are slow.
-        let run_alone = run(&case, None)?;
-        let alone = run_alone.each();
-        let mut run_alone = Some(run_alone);
-        for (number, &cores) in numbers_of_cores.iter().enumerate() {
-            let case = Case {
-                threads: cores,
-                ..case
-            };
-            progress(Progress {
-                done: before + at * numbers_of_cores.len() + number,
-                steps,
-                now: format!("{}, {}, {cores} cores", case.workload, engine.name()),
-            });
-            let run = match run_alone.take_if(|_| cores == 1) {
-                Some(run) => run,
-                None => run(&case, Some(alone))?,
-            };
-            simulated_rows.push(report::row(engine.name(), &case, &work, &run));
-        }
+    let before = cases.len() * passes;
+    let one_case = |at: usize| {
+        let (case, pair) = cases[at];
+        let real_ns = median(&measurements[at][0].ns);
+        rows_of(
+            &*simulated[pair.0],
+            &case,
+            real_ns,
+            &here,
+            &numbers_of_cores,
+            options,
+        )
+        .map_err(|(case, what)| failed(&*simulated[pair.0], &case, what))
+    };
+    let mut simulated_rows = in_parallel(cases.len(), one_case, |done, at| {
+        let (case, pair) = cases[at];
+        progress(Progress {
+            done: before + done * numbers_of_cores.len(),
+            steps,
+            now: format!("{}, {}, simulated", case.workload, simulated[pair.0].name()),
+        });
+    })?
+    .concat();
+    let mut real_rows = Vec::new();
+    for (&(case, pair), rounds) in cases.iter().zip(measurements) {
         for (case, rounds) in beside(case).zip(rounds) {
             if options.beside_real {
-                real_rows.push(Row::measured(engine.name(), &case, rounds, options.seed));
+                let name = simulated[pair.0].name();
+                real_rows.push(Row::measured(name, &case, rounds, options.seed));
             }
         }
     }
@@ -276,6 +275,80 @@ pub fn simulate_with(
     })
 }
 
+/// The rows of an engine in a case, for each of these numbers of cores. `here` has the costs of the machine on which one
+/// thread took `real_ns`.
+fn rows_of(
+    engine: &dyn Engine,
+    case: &Case,
+    real_ns: f64,
+    here: &Machine,
+    numbers_of_cores: &[usize],
+    options: &SimulationOptions,
+) -> Result<Vec<Row>, (Case, Unexpected)> {
+    let work =
+        Work::of(engine, case, here, real_ns, options.operations).map_err(|what| (*case, what))?;
+    let run = |case: &Case, alone| {
+        let simulation = Simulation::new(work.on(&options.machine))
+            .seed(options.seed)
+            .work(work.before_access);
+        case::run(simulation, engine, case, alone, options.operations).map_err(|what| (*case, what))
+    };
+    // How fast one core is on this machine says which cases are slow.
+    let run_alone = run(case, None)?;
+    let alone = run_alone.each();
+    let mut run_alone = Some(run_alone);
+    let row = |&cores: &usize| {
+        let case = Case {
+            threads: cores,
+            ..*case
+        };
+        let run = match run_alone.take_if(|_| cores == 1) {
+            Some(run) => run,
+            None => run(&case, Some(alone))?,
+        };
+        Ok(report::row(engine.name(), &case, &work, &run))
+    };
+    numbers_of_cores.iter().map(row).collect()
+}
+
+/// Does so many tasks on all cores of this machine, and returns their results in order. `ended` hears of each that ends, with
+/// the number of those before it.
+///
+/// # Errors
+///
+/// The first error that a task returns. The tasks that have not begun are left out.
+fn in_parallel<T: Send, E: Send>(
+    tasks: usize,
+    task: impl Fn(usize) -> Result<T, E> + Sync,
+    mut ended: impl FnMut(usize, usize),
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads.min(tasks) {
+            let (sender, next, task) = (sender.clone(), &next, &task);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    // Nobody receives after an error.
+                    if at >= tasks || sender.send((at, task(at))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut results: Vec<Option<T>> = (0..tasks).map(|_| None).collect();
+        for (done, (at, result)) in receiver.into_iter().enumerate() {
+            results[at] = Some(result?);
+            ended(done, at);
+        }
+        // A thread that panics ends the scope with its panic.
+        Ok(results.into_iter().flatten().collect())
+    })
+}
+
 /// Why no simulated scaling has a measured one beside it.
 fn nothing_beside(real_cores: usize) -> String {
     match real_cores {
@@ -294,5 +367,41 @@ fn leave_out(all: &mut Vec<LeftOut>, engine: &str, workload: Workload, why: &str
     };
     if !all.contains(&left_out) {
         all.push(left_out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_on_several_threads_have_their_results_in_order() {
+        let mut heard = Vec::new();
+        let results = in_parallel(
+            20,
+            |at| Ok::<_, ()>(at * 2),
+            |done, at| {
+                assert_eq!(done, heard.len());
+                heard.push(at);
+            },
+        );
+        assert_eq!(results, Ok((0..20).map(|at| at * 2).collect()));
+        heard.sort_unstable();
+        assert_eq!(heard, Vec::from_iter(0..20));
+        assert_eq!(in_parallel(0, Ok::<usize, ()>, |_, _| {}), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_error_of_a_task_ends_all() {
+        let begun = AtomicUsize::new(0);
+        let task = |at| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            match at {
+                3 => Err(at),
+                _ => Ok(at),
+            }
+        };
+        assert_eq!(in_parallel(1_000_000, task, |_, _| {}), Err(3));
+        assert!(begun.into_inner() < 1_000_000);
     }
 }

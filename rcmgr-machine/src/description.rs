@@ -51,8 +51,6 @@ pub struct Costs {
     pub invalidate: f64,
     /// The mean time that an owner goes on with a line after another core has asked for it.
     pub kept: f64,
-    /// How far a core looks ahead while it waits for a line, and asks for the next one.
-    pub ahead: f64,
     /// A line that no core has.
     pub memory: f64,
     /// One processor pause in a spin loop.
@@ -183,7 +181,7 @@ impl Machine {
 
 impl Costs {
     /// All costs, each with the name of its field.
-    pub fn fields(&self) -> [(&'static str, f64); 14] {
+    pub fn fields(&self) -> [(&'static str, f64); 13] {
         [
             ("hit", self.hit),
             ("update", self.update),
@@ -193,7 +191,6 @@ impl Costs {
             ("across_sockets", self.across_sockets),
             ("invalidate", self.invalidate),
             ("kept", self.kept),
-            ("ahead", self.ahead),
             ("memory", self.memory),
             ("pause", self.pause),
             ("yield_now", self.yield_now),

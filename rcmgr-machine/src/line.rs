@@ -37,13 +37,12 @@ struct FormerOwner {
     until: Time,
 }
 
-/// An access of a core at a time, which asked for the line at another. `kept` is the time that an owner goes
-/// on with it.
-struct Request<K> {
+/// An access of a core at a time, which asked for the line at another. `vary` makes a time of a mean.
+struct Request<V> {
     core: usize,
     at: Time,
     asked: Time,
-    kept: K,
+    vary: V,
 }
 
 /// How an access was served.
@@ -91,26 +90,33 @@ impl Line {
     }
 
     /// Serves an access of a core at this time. If the core needs the line from elsewhere, it has asked
-    /// for it this long before, and the owner goes on with it for the time `kept`. Accesses of all cores come in
-    /// the order of time.
+    /// for it this long before. How long it takes, and how long the owner goes on with the line, varies: `vary` makes a
+    /// time of a mean. Accesses of all cores come in the order of time.
     pub fn serve(
         &mut self,
         core: usize,
         access: Access,
         at: Time,
         ahead: Time,
-        kept: impl FnOnce() -> Time,
+        vary: impl FnMut(Time) -> Time,
         machine: &Machine,
     ) -> Served {
         let request = Request {
             core,
             at,
             asked: at.since(ahead),
-            kept,
+            vary,
         };
         match access {
             Access::Load => self.load(request, machine),
-            Access::Store => self.write(request, machine.ns.hit, machine),
+            Access::Store => {
+                let served = self.write(request, machine.ns.hit, machine);
+                // The value changes now, but the store is done later: it may wait for the stores before it, and for the
+                // line. Until then no core sees the line, the owner before included: it would see the new value.
+                self.busy_until = self.busy_until.max(served.end);
+                self.former_owner = FormerOwner::default();
+                served
+            }
             Access::Update => self.write(request, machine.ns.update, machine),
         }
     }
@@ -120,37 +126,32 @@ impl Line {
         core == self.former_owner.core && at < self.former_owner.until
     }
 
-    /// The owner before a transfer that begins and ends then.
-    fn owner_until_asked(
-        &self,
-        begin: Time,
-        end: Time,
-        kept: impl FnOnce() -> Time,
-    ) -> FormerOwner {
+    /// The owner before a transfer that begins and ends then, which goes on with the line for the time `kept`.
+    fn owner_until_asked(&self, begin: Time, end: Time, kept: Time) -> FormerOwner {
         self.owner()
             .map_or(FormerOwner::default(), |core| FormerOwner {
                 core,
-                until: (begin + kept()).min(end),
+                until: (begin + kept).min(end),
             })
     }
 
-    fn load(&mut self, request: Request<impl FnOnce() -> Time>, machine: &Machine) -> Served {
+    fn load(&mut self, request: Request<impl FnMut(Time) -> Time>, machine: &Machine) -> Served {
         let Request {
             core,
             at,
             asked,
-            kept,
+            mut vary,
         } = request;
-        let hit = Time::from_ns(machine.ns.hit);
+        let [hit, kept] = [machine.ns.hit, machine.ns.kept].map(Time::from_ns);
         if self.is_at(core) || self.is_still_at(core, at) {
             return Served::hit(at + hit);
         }
         let begin = asked.max(self.busy_until);
-        let end = at.max(begin + self.fetch(core, machine));
+        let end = at.max(begin + self.varied(self.fetch(core, machine), &mut vary));
         // An owner answers one core at a time. Copies of a shared line are served in parallel.
         if self.is_owned {
             self.busy_until = end;
-            self.former_owner = self.owner_until_asked(begin, end, kept);
+            self.former_owner = self.owner_until_asked(begin, end, vary(kept));
         }
         // A processor with `loads_take` assumes that the next core writes, too, and leaves no copy behind.
         if self.is_owned && self.is_written && machine.loads_take {
@@ -164,7 +165,7 @@ impl Line {
 
     fn write(
         &mut self,
-        request: Request<impl FnOnce() -> Time>,
+        request: Request<impl FnMut(Time) -> Time>,
         cost_ns: f64,
         machine: &Machine,
     ) -> Served {
@@ -172,9 +173,9 @@ impl Line {
             core,
             at,
             asked,
-            kept,
+            mut vary,
         } = request;
-        let cost = Time::from_ns(cost_ns);
+        let [cost, kept] = [cost_ns, machine.ns.kept].map(Time::from_ns);
         if self.is_owned && self.is_at(core) || self.is_still_at(core, at) {
             self.is_written |= self.is_owned && self.is_at(core);
             if machine.loads_take && !self.is_owned && self.is_at(core) {
@@ -198,14 +199,22 @@ impl Line {
         let more = u64::from(others.count_ones().saturating_sub(1));
         let invalidated =
             farthest.unwrap_or(Time::ZERO) + Time::from_ns(machine.ns.invalidate) * more;
-        let comes = at.max(begin + data.max(invalidated));
+        let comes = at.max(begin + self.varied(data.max(invalidated), &mut vary));
         let end = comes + cost;
         *self = Self {
             busy_until: end,
-            former_owner: self.owner_until_asked(begin, comes, kept),
+            former_owner: self.owner_until_asked(begin, comes, vary(kept)),
             ..Self::owned_by(core)
         };
         Served::transfer(at, begin, end)
+    }
+
+    /// The time of a transfer with this mean. Memory always takes the same time.
+    fn varied(&self, mean: Time, vary: &mut impl FnMut(Time) -> Time) -> Time {
+        match self.holders {
+            0 => mean,
+            _ => vary(mean),
+        }
     }
 
     /// The time of the line from its nearest holder, or from memory.
@@ -268,7 +277,6 @@ mod tests {
             across_sockets = 64
             invalidate = 8
             kept = 0
-            ahead = 0
             memory = 128
             pause = 1
             yield_now = 256
@@ -282,15 +290,22 @@ mod tests {
         Time::from_ns(ns as f64)
     }
 
-    const fn not_kept() -> Time {
-        Time::ZERO
+    fn kept_for(kept: f64) -> Machine {
+        let mut machine = machine();
+        machine.ns.kept = kept;
+        machine
+    }
+
+    /// Times that do not vary.
+    const fn exact(mean: Time) -> Time {
+        mean
     }
 
     #[test]
     fn the_first_access_comes_from_memory_and_makes_an_owner() {
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
             let mut line = Line::default();
-            let served = line.serve(3, access, ns(10), Time::ZERO, not_kept, &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, exact, &machine());
             assert_eq!(served.end, ns(10 + 128 + cost), "{access:?}");
             assert!(served.is_transfer);
             assert_eq!(line.owner(), Some(3));
@@ -301,22 +316,22 @@ mod tests {
     fn an_owner_pays_for_the_access_alone() {
         let mut line = Line::owned_by(3);
         for (access, cost) in [(Access::Load, 1), (Access::Store, 1), (Access::Update, 2)] {
-            let served = line.serve(3, access, ns(10), Time::ZERO, not_kept, &machine());
+            let served = line.serve(3, access, ns(10), Time::ZERO, exact, &machine());
             assert_eq!(served, Served::hit(ns(10 + cost)), "{access:?}");
         }
-        assert_eq!(line, Line::owned_by(3));
+        assert_eq!((line.owner(), line.holders()), (Some(3), 1));
     }
 
     #[test]
     fn a_load_shares_the_line_and_takes_the_way_of_the_nearest_copy() {
         let mut line = Line::owned_by(0);
-        let far = line.serve(4, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
+        let far = line.serve(4, Access::Load, ns(0), Time::ZERO, exact, &machine());
         assert_eq!(far.end, ns(64 + 1));
         assert_eq!((line.owner(), line.holders()), (None, 2));
-        let near = line.serve(5, Access::Load, ns(100), Time::ZERO, not_kept, &machine());
+        let near = line.serve(5, Access::Load, ns(100), Time::ZERO, exact, &machine());
         assert_eq!(near.end, ns(100 + 16 + 1), "from core 4");
         assert_eq!(
-            line.serve(0, Access::Load, ns(200), Time::ZERO, not_kept, &machine())
+            line.serve(0, Access::Load, ns(200), Time::ZERO, exact, &machine())
                 .end,
             ns(201)
         );
@@ -327,29 +342,22 @@ mod tests {
         let mut machine = machine();
         machine.loads_take = true;
         let mut line = Line::owned_by(0);
-        let taken = line.serve(1, Access::Load, ns(100), Time::ZERO, not_kept, &machine);
+        let taken = line.serve(1, Access::Load, ns(100), Time::ZERO, exact, &machine);
         assert_eq!(taken.end, ns(100 + 16 + 1));
         assert_eq!((line.owner(), line.holders()), (Some(1), 1));
         // Core 1 has only read it, so this load leaves it a copy.
-        let copied = line.serve(0, Access::Load, ns(200), Time::ZERO, not_kept, &machine);
+        let copied = line.serve(0, Access::Load, ns(200), Time::ZERO, exact, &machine);
         assert_eq!(copied.end, ns(200 + 16 + 1));
         assert_eq!((line.owner(), line.holders()), (None, 2));
         // After a write the next load takes it again, whether the core had the only copy or not.
         for (core, begin) in [(1, 1000), (0, 2000)] {
-            line.serve(
-                core,
-                Access::Update,
-                ns(begin),
-                Time::ZERO,
-                not_kept,
-                &machine,
-            );
+            line.serve(core, Access::Update, ns(begin), Time::ZERO, exact, &machine);
             line.serve(
                 core,
                 Access::Update,
                 ns(begin + 200),
                 Time::ZERO,
-                not_kept,
+                exact,
                 &machine,
             );
             line.serve(
@@ -357,7 +365,7 @@ mod tests {
                 Access::Load,
                 ns(begin + 400),
                 Time::ZERO,
-                not_kept,
+                exact,
                 &machine,
             );
             assert_eq!(line.owner(), Some(1 - core));
@@ -366,27 +374,27 @@ mod tests {
 
     #[test]
     fn nobody_goes_on_with_a_line_that_has_come_to_another_core() {
-        let long = || ns(100);
+        let machine = kept_for(100.0);
         for access in [Access::Load, Access::Update] {
             let mut line = Line::owned_by(0);
-            line.serve(1, access, ns(100), Time::ZERO, long, &machine());
+            line.serve(1, access, ns(100), Time::ZERO, exact, &machine);
             // It comes after 16 ns.
-            let before = line.serve(0, Access::Update, ns(115), Time::ZERO, long, &machine());
+            let before = line.serve(0, Access::Update, ns(115), Time::ZERO, exact, &machine);
             assert!(!before.is_transfer, "{access:?}");
-            let after = line.serve(0, Access::Update, ns(116), Time::ZERO, long, &machine());
+            let after = line.serve(0, Access::Update, ns(116), Time::ZERO, exact, &machine);
             assert!(after.is_transfer, "{access:?}");
         }
     }
 
     #[test]
     fn a_load_takes_a_line_that_is_written_before_the_request_arrives() {
-        let mut machine = machine();
+        let mut machine = kept_for(8.0);
         machine.loads_take = true;
         let mut line = Line::default();
-        line.serve(0, Access::Load, ns(0), Time::ZERO, not_kept, &machine);
-        line.serve(1, Access::Load, ns(1000), Time::ZERO, || ns(8), &machine);
+        line.serve(0, Access::Load, ns(0), Time::ZERO, exact, &machine);
+        line.serve(1, Access::Load, ns(1000), Time::ZERO, exact, &machine);
         assert_eq!(line.holders(), 2);
-        let write = line.serve(0, Access::Update, ns(1004), Time::ZERO, not_kept, &machine);
+        let write = line.serve(0, Access::Update, ns(1004), Time::ZERO, exact, &machine);
         assert!(!write.is_transfer);
         assert_eq!((line.owner(), line.holders()), (Some(1), 1));
     }
@@ -394,11 +402,11 @@ mod tests {
     #[test]
     fn copies_of_a_shared_line_are_served_in_parallel() {
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
+        line.serve(1, Access::Load, ns(0), Time::ZERO, exact, &machine());
         // Both ask at once. Core 2 has the way from another cluster.
-        let far = line.serve(2, Access::Load, ns(20), Time::ZERO, not_kept, &machine());
+        let far = line.serve(2, Access::Load, ns(20), Time::ZERO, exact, &machine());
         assert_eq!((far.end, far.waited), (ns(20 + 32 + 1), ns(0)));
-        let near = line.serve(3, Access::Load, ns(20), Time::ZERO, not_kept, &machine());
+        let near = line.serve(3, Access::Load, ns(20), Time::ZERO, exact, &machine());
         assert_eq!((near.end, near.waited), (ns(20 + 16 + 1), ns(0)));
     }
 
@@ -406,16 +414,9 @@ mod tests {
     fn a_write_invalidates_all_copies_and_waits_for_the_farthest() {
         let mut line = Line::owned_by(0);
         for core in [1, 2, 4] {
-            line.serve(core, Access::Load, ns(0), Time::ZERO, not_kept, &machine());
+            line.serve(core, Access::Load, ns(0), Time::ZERO, exact, &machine());
         }
-        let served = line.serve(
-            1,
-            Access::Update,
-            ns(1000),
-            Time::ZERO,
-            not_kept,
-            &machine(),
-        );
+        let served = line.serve(1, Access::Update, ns(1000), Time::ZERO, exact, &machine());
         // Cores 0, 2 and 4 lose their copies; core 4 is in the other socket.
         assert_eq!(served.end, ns(1000 + 64 + 2 * 8 + 2));
         assert_eq!((line.owner(), line.holders()), (Some(1), 1));
@@ -424,36 +425,53 @@ mod tests {
 
     #[test]
     fn an_owner_goes_on_with_a_line_until_the_request_of_another_core_arrives() {
+        let machine = kept_for(8.0);
         for access in [Access::Update, Access::Load] {
             let mut line = Line::owned_by(0);
-            line.serve(1, access, ns(100), Time::ZERO, || ns(8), &machine());
-            let before = line.serve(0, Access::Update, ns(107), Time::ZERO, || ns(8), &machine());
+            line.serve(1, access, ns(100), Time::ZERO, exact, &machine);
+            let before = line.serve(0, Access::Update, ns(107), Time::ZERO, exact, &machine);
             assert_eq!(before, Served::hit(ns(109)), "{access:?}");
-            let after = line.serve(0, Access::Update, ns(108), Time::ZERO, || ns(8), &machine());
+            let after = line.serve(0, Access::Update, ns(108), Time::ZERO, exact, &machine);
             assert!(after.is_transfer, "{access:?}");
         }
         // A copy is no right to write.
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Load, ns(0), Time::ZERO, || ns(8), &machine());
-        line.serve(2, Access::Load, ns(50), Time::ZERO, || ns(8), &machine());
+        line.serve(1, Access::Load, ns(0), Time::ZERO, exact, &machine);
+        line.serve(2, Access::Load, ns(50), Time::ZERO, exact, &machine);
         assert!(
-            line.serve(0, Access::Update, ns(51), Time::ZERO, || ns(8), &machine())
+            line.serve(0, Access::Update, ns(51), Time::ZERO, exact, &machine)
                 .is_transfer
         );
+    }
+
+    #[test]
+    fn no_core_sees_a_store_before_it_is_done() {
+        let machine = kept_for(8.0);
+        let mut line = Line::owned_by(0);
+        let stored = line.serve(1, Access::Store, ns(100), Time::ZERO, exact, &machine);
+        assert_eq!(stored.end, ns(100 + 16 + 1));
+        // The owner before waits for it, as a core does that polls.
+        let polled = line.serve(0, Access::Load, ns(101), Time::ZERO, exact, &machine);
+        assert_eq!(polled.end, ns(117 + 16 + 1));
+        // A store to a line that the core has may wait for the stores before it.
+        let mut line = Line::owned_by(0);
+        line.serve(0, Access::Store, ns(200), ns(100), exact, &machine);
+        let polled = line.serve(1, Access::Load, ns(100), Time::ZERO, exact, &machine);
+        assert_eq!(polled.end, ns(200 + 1 + 16 + 1));
     }
 
     #[test]
     fn a_line_that_was_asked_for_ahead_comes_earlier() {
         let served = |ahead| {
             let mut line = Line::owned_by(0);
-            line.serve(1, Access::Update, ns(100), ns(ahead), not_kept, &machine())
+            line.serve(1, Access::Update, ns(100), ns(ahead), exact, &machine())
         };
         assert_eq!(served(10).end, ns(100 - 10 + 16 + 2));
         assert_eq!(served(50).end, ns(100 + 2), "it has come before");
         // It is not asked for before the last transfer has ended.
         let mut line = Line::owned_by(0);
-        line.serve(1, Access::Update, ns(90), Time::ZERO, not_kept, &machine());
-        let next = line.serve(4, Access::Update, ns(100), ns(50), not_kept, &machine());
+        line.serve(1, Access::Update, ns(90), Time::ZERO, exact, &machine());
+        let next = line.serve(4, Access::Update, ns(100), ns(50), exact, &machine());
         assert_eq!((next.end, next.waited), (ns(90 + 18 + 64 + 2), ns(8)));
     }
 
@@ -461,11 +479,11 @@ mod tests {
     fn transfers_of_one_line_queue_behind_each_other() {
         let mut line = Line::owned_by(0);
         let step = 16 + 2;
-        let first = line.serve(1, Access::Update, ns(0), Time::ZERO, not_kept, &machine());
+        let first = line.serve(1, Access::Update, ns(0), Time::ZERO, exact, &machine());
         assert_eq!((first.end, first.waited), (ns(step), ns(0)));
-        let second = line.serve(0, Access::Update, ns(1), Time::ZERO, not_kept, &machine());
+        let second = line.serve(0, Access::Update, ns(1), Time::ZERO, exact, &machine());
         assert_eq!((second.end, second.waited), (ns(2 * step), ns(step - 1)));
-        let third = line.serve(1, Access::Load, ns(step), Time::ZERO, not_kept, &machine());
+        let third = line.serve(1, Access::Load, ns(step), Time::ZERO, exact, &machine());
         assert_eq!((third.end, third.waited), (ns(2 * step + 16 + 1), ns(step)));
     }
 }

@@ -8,14 +8,14 @@ use std::panic::Location;
 
 use crate::line::Access;
 use crate::memory::LINE;
-use crate::run::{access, access_with_the_last, current_core, park, spend, unpark};
+use crate::run::{access, current_core, load_with_the_last, park, spend, unpark};
 use crate::time::Time;
 
 /// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
 /// the processor up some times, and then waits in a queue.
 ///
-/// The value has lines, too. The core that takes the lock reads the first of them, and writes them all. If another
-/// core had the lock before, they come from there. What the value points to is not counted.
+/// The value has lines, too. The core that takes the lock reads and writes them all. If another core had the lock
+/// before, they come from there, together with that of the lock. What the value points to is not counted.
 ///
 /// The thread that unlocks wakes the first one of the queue. The lock itself is free for the first
 /// one that takes it. (That of `parking_lot` hands the lock over once in about half a millisecond.)
@@ -75,12 +75,11 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     fn guard<'a>(&self, guard: parking_lot::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let site = Location::caller();
-        for (at, line) in self.lines_of_value().enumerate() {
-            // The core asks for the first line of the value when it asks for that of the lock, and waits for
-            // it.
-            if at == 0 {
-                access_with_the_last(line, Access::Load, site);
-            }
+        // The core asks for the lines of the value when it asks for that of the lock, and waits for them.
+        for line in self.lines_of_value() {
+            load_with_the_last(line, site);
+        }
+        for line in self.lines_of_value() {
             access(line, Access::Store, site);
         }
         MutexGuard {

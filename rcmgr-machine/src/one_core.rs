@@ -1,4 +1,4 @@
-//! One core: its clock, what it waits for, and how far it looks ahead.
+//! One core: its clock, and what it waits for.
 
 use fastrand::Rng;
 
@@ -10,26 +10,20 @@ pub struct Core {
     pub clock: Time,
     /// When the stores so far are done.
     pub stores_done: Time,
-    /// When the last access began.
+    /// How long it has waited for lines to load since it last did everything in order.
+    loads_waited: Time,
+    /// When the last access in turn began.
     last_access: Time,
-    /// The last wait for a line.
-    last_wait: Wait,
     rng: Rng,
 }
 
 /// When a core asks for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asking {
-    /// When it comes to the access, or a little ahead.
+    /// When it comes to the access.
     InTurn,
-    /// When it asks for the line of the access before.
+    /// When it asked for the line of the last access in turn.
     WithTheLast,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Wait {
-    length: Time,
-    end: Time,
 }
 
 impl Core {
@@ -38,8 +32,8 @@ impl Core {
         Self {
             clock: Time::ZERO,
             stores_done: Time::ZERO,
+            loads_waited: Time::ZERO,
             last_access: Time::ZERO,
-            last_wait: Wait::default(),
             rng: Rng::with_seed(seed),
         }
     }
@@ -59,49 +53,56 @@ impl Core {
         asking: Asking,
         machine: &Machine,
     ) -> (Time, Served) {
-        // A locked operation waits until the stores before it are done.
+        // Stores are done one after the other, and a locked operation waits for those before it.
         let at = match kind {
-            Access::Update => self.clock.max(self.stores_done),
-            Access::Load | Access::Store => self.clock,
+            Access::Update | Access::Store => self.clock.max(self.stores_done),
+            Access::Load => self.clock,
         };
-        let ahead = match asking {
-            Asking::InTurn => self.last_wait.asked_ahead(at, machine),
-            Asking::WithTheLast => at.since(self.last_access),
+        // While it waits for the line of a load, it goes on, and asks for those of the next loads. It asks for the line
+        // of a store when it comes to it.
+        let asked = match (asking, kind) {
+            (Asking::InTurn, Access::Load) => at.since(self.loads_waited),
+            (Asking::InTurn, Access::Store) => self.clock,
+            (Asking::InTurn, Access::Update) => at,
+            (Asking::WithTheLast, _) => self.last_access,
         };
-        self.last_access = at;
-        let kept = || vary(&mut self.rng, Time::from_ns(machine.ns.kept));
-        let served = line.serve(number, kind, at, ahead, kept, machine);
-        if kind == Access::Store {
-            self.stores_done = self.stores_done.max(served.end);
-            self.clock += Time::from_ns(machine.ns.hit);
-            return (at, served);
+        if asking == Asking::InTurn {
+            self.last_access = at;
         }
-        if served.is_transfer {
-            self.last_wait = Wait {
-                length: served.end.since(at),
-                end: served.end,
-            };
+        // Without variation, cores that share lines would follow each other for ever, which real ones never do.
+        let vary = |mean| vary_less(&mut self.rng, mean);
+        let served = line.serve(number, kind, at, at.since(asked), vary, machine);
+        let hit = Time::from_ns(machine.ns.hit);
+        match kind {
+            Access::Load => {
+                self.loads_waited += served.end.since(at + hit);
+                self.clock = served.end;
+            }
+            Access::Store => {
+                self.stores_done = served.end;
+                self.clock += hit;
+            }
+            Access::Update => {
+                self.goes_in_order();
+                self.clock = served.end;
+            }
         }
-        self.clock = served.end;
         (at, served)
+    }
+
+    /// The core ends all before it goes on, as at a locked operation, a fence and a pause.
+    pub fn goes_in_order(&mut self) {
+        self.loads_waited = Time::ZERO;
     }
 }
 
-/// A time with this mean. It varies as the time between random events does: its distribution is
-/// exponential. With little variation, cores that share lines would follow each other for ever, which real
-/// ones never do.
+/// A time with this mean, as that between random events: its distribution is exponential.
 fn vary(rng: &mut Rng, mean: Time) -> Time {
     Time::from_ns(mean.as_ns() * -(1.0 - rng.f64()).ln())
 }
 
-impl Wait {
-    /// How long before this time the core asked for the line that it needs now. While it waited for the
-    /// last one, it looked ahead, as far as it can.
-    fn asked_ahead(&self, at: Time, machine: &Machine) -> Time {
-        let ahead = Time::from_ns(machine.ns.ahead);
-        match at.since(self.end) < ahead {
-            true => self.length.min(ahead),
-            false => Time::ZERO,
-        }
-    }
+/// A time with this mean, which varies half as much, and is rarely close to zero: all times from an eighth of the mean on are
+/// as likely.
+fn vary_less(rng: &mut Rng, mean: Time) -> Time {
+    Time::from_ns(mean.as_ns() * 1.75f64.mul_add(rng.f64(), 0.125))
 }

@@ -206,9 +206,9 @@ pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'stat
     access_asking(Asking::InTurn, address, kind, site);
 }
 
-/// The same for a line that the core asked for together with that of the access before.
-pub(crate) fn access_with_the_last(address: usize, kind: Access, site: &'static Location<'static>) {
-    access_asking(Asking::WithTheLast, address, kind, site);
+/// The same for a load from a line that the core asked for together with that of the last access in turn.
+pub(crate) fn load_with_the_last(address: usize, site: &'static Location<'static>) {
+    access_asking(Asking::WithTheLast, address, Access::Load, site);
 }
 
 fn access_asking(asking: Asking, address: usize, kind: Access, site: &'static Location<'static>) {
@@ -247,6 +247,7 @@ pub(crate) fn full_fence() {
         let fence = Time::from_ns(state.machine.ns.fence);
         let core = &mut state.cores[core];
         core.clock = core.clock.max(core.stores_done) + fence;
+        core.goes_in_order();
     });
 }
 
@@ -290,7 +291,9 @@ pub(crate) fn unpark(address: usize) {
 pub(crate) fn spend(time: impl FnOnce(&Machine) -> Time) -> bool {
     let spent = with_running(|state, core| {
         let time = time(&state.machine);
-        state.cores[core].clock += time;
+        let core = &mut state.cores[core];
+        core.clock += time;
+        core.goes_in_order();
     });
     spent.is_some()
 }
@@ -422,10 +425,11 @@ impl State {
         if is_measured {
             self.outcome.accesses += 1;
             self.outcome.in_accesses += took;
-            // The wait for earlier stores. It belongs to no line here.
-            self.outcome.lost += at - begin;
+            // The wait for earlier stores belongs to no line here. A core does not wait for its own store.
+            if kind != Access::Store {
+                self.outcome.lost += at - begin;
+            }
             if served.is_transfer {
-                // A core does not wait for its own store.
                 let lost = match kind {
                     Access::Store => Time::ZERO,
                     Access::Load | Access::Update => served.end - at,

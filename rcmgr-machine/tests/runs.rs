@@ -11,6 +11,7 @@ use rcmgr_machine::{
 type Task = Box<dyn FnOnce() + Send>;
 
 /// A line of its own for each value.
+#[derive(Default)]
 #[repr(align(64))]
 struct Padded<T>(T);
 
@@ -79,7 +80,8 @@ fn a_line_that_all_cores_write_serves_one_of_them_at_a_time() {
     assert_eq!(outcome.accesses, all);
     // In the end fewer cores take turns, and the last one keeps the line.
     assert!(outcome.transfers > all * 9 / 10, "{outcome:?}");
-    let step = costs.within_cluster + costs.update;
+    // A transfer takes its time on average.
+    let step = 0.95 * (costs.within_cluster + costs.update);
     assert!(outcome.end >= ns(step) * outcome.transfers);
     // Each access but the first ones waits for those of all other cores.
     assert!(outcome.waited > ns(step) * (all * 50), "{outcome:?}");
@@ -139,6 +141,46 @@ fn a_seed_gives_the_same_run_and_another_one_another() {
     assert!(first.failed_cas > 0);
     assert_eq!(run(1), first);
     assert_ne!(run(2).end, first.end);
+}
+
+/// How long a core waits that accesses five lines of another core one after the other.
+fn waits_for_five_lines(access: fn(&AtomicU64)) -> Time {
+    let words: Arc<[Padded<AtomicU64>; 5]> = Arc::default();
+    let tasks: Vec<Task> = vec![
+        {
+            let words = Arc::clone(&words);
+            Box::new(move || {
+                for word in words.iter() {
+                    word.0.store(1, Ordering::Release);
+                }
+            })
+        },
+        {
+            let words = Arc::clone(&words);
+            Box::new(move || {
+                work(ns(10_000.0));
+                measure_from_now();
+                words.iter().for_each(|word| access(&word.0));
+            })
+        },
+    ];
+    Simulation::new(machine()).run(tasks).unwrap().lost
+}
+
+#[test]
+fn a_core_waits_for_the_lines_of_loads_together_and_for_those_of_updates_one_by_one() {
+    let transfer = ns(machine().ns.within_cluster);
+    let loads = waits_for_five_lines(|word| _ = word.load(Ordering::Acquire));
+    let updates = waits_for_five_lines(|word| _ = word.fetch_add(1, Ordering::AcqRel));
+    let pauses = waits_for_five_lines(|word| {
+        word.load(Ordering::Acquire);
+        Backoff::new().spin();
+    });
+    // Times vary.
+    assert!(loads < transfer * 3, "{loads:?}");
+    for waited in [updates, pauses] {
+        assert!(waited > transfer * 3, "{waited:?}");
+    }
 }
 
 /// Two cores add to a word by a load and a compare-and-swap. A load takes the line from the other core.

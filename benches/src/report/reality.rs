@@ -22,7 +22,7 @@ pub struct Beside {
     pub sharing: Sharing,
     /// The number of threads.
     pub threads: usize,
-    /// The measured scaling. Each turn gives one. This is their median.
+    /// The measured scaling. Each round gives one. This is their median.
     pub real: f64,
     /// Its 95 % confidence interval.
     pub interval: Option<[f64; 2]>,
@@ -66,10 +66,10 @@ pub fn beside(rows: &[Row], seed: u64) -> Vec<Beside> {
         let real = find(row, row.threads, false)?;
         let real_one = find(row, 1, false)?;
         let simulated = find(row, 1, true)?.ns_per_op / row.ns_per_op;
-        // One thread and several were measured in turns. The speed of the machine varies more from turn to
-        // turn than within one.
-        let turns = real_one.ns_of_rounds.iter().zip(&real.ns_of_rounds);
-        let scalings: Vec<f64> = turns.map(|(one, several)| one / several).collect();
+        // One thread and several were measured together. The speed of the machine varies more from round to
+        // round than within one.
+        let rounds = real_one.ns_of_rounds.iter().zip(&real.ns_of_rounds);
+        let scalings: Vec<f64> = rounds.map(|(one, several)| one / several).collect();
         let measured = median(&scalings);
         Some(Beside {
             workload: row.workload,
@@ -177,9 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn each_turn_has_a_scaling_of_its_own() {
+    fn each_round_has_a_scaling_of_its_own() {
         let memory = Workload::Memory;
-        // The machine is slow in the third turn. The threads disturb each other in the second.
+        // The machine is slow in the third round. The threads disturb each other in the second.
         let rows = [
             row(memory, "atomic", 1, &[10.0, 20.0, 40.0]),
             row(memory, "atomic", 2, &[5.0, 40.0, 20.0]),

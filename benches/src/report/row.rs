@@ -114,6 +114,19 @@ impl Rounds {
         self.operations += slice.operations;
     }
 
+    /// One round in place of these: the median.
+    pub fn into_median(self) -> Self {
+        let one = |numbers: &[f64]| match numbers {
+            [] => Vec::new(),
+            numbers => vec![median(numbers)],
+        };
+        Self {
+            ns: one(&self.ns),
+            cpu_ns: one(&self.cpu_ns),
+            ..self
+        }
+    }
+
     /// Adds rounds of the same case. The latencies stay those of the first ones.
     pub fn append(&mut self, mut more: Self) {
         self.ns.append(&mut more.ns);
@@ -227,6 +240,18 @@ pub mod tests {
             }),
             ..row(workload, engine, threads, &[ns])
         }
+    }
+
+    #[test]
+    fn rounds_become_one_with_their_medians() {
+        let rounds = Rounds {
+            ns: vec![3.0, 1.0, 2.0],
+            operations: 7,
+            ..Rounds::default()
+        };
+        let one = rounds.into_median();
+        assert_eq!((&one.ns[..], one.operations), (&[2.0][..], 7));
+        assert!(one.cpu_ns.is_empty(), "the system does not say");
     }
 
     #[test]

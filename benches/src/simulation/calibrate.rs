@@ -1,7 +1,6 @@
 //! Measures the costs of the machine that this runs on, for a simulated one of two cores.
 
 use std::hint::{black_box, spin_loop};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,8 +20,9 @@ const ROUNDS: usize = 20;
 /// between cores, changes by up to two times within a second. So the median of many passes counts.
 const TIME: Duration = Duration::from_secs(4);
 
-/// The operations of a measurement.
+/// The operations of a measurement on one thread, and of one on two threads.
 const OPERATIONS: u64 = 2000;
+const CONTENDED: u64 = 10 * OPERATIONS;
 
 /// The least cost of an access, in nanoseconds: costs are rounded to tenths, and a machine without any is
 /// refused.
@@ -31,8 +31,14 @@ const LEAST: f64 = 0.1;
 /// The hand-overs of a measurement to a parked thread: each takes microseconds.
 const WAKE_UPS: usize = 30;
 
-/// Invalidating one more copy, how far a core looks ahead, and a line that no core has, are not measured. These are the costs of
-/// the machine that the others are measured for.
+/// Words on lines of their own.
+type Words<const N: usize> = [CachePadded<AtomicU64>; N];
+
+/// The words that are updated in turn. An update takes longer if the last one was of the same word.
+const WORDS: usize = 8;
+
+/// Invalidating one more copy, and a line that no core has, are not measured. These are the costs of the machine that
+/// the others are measured for.
 const BASE: &str = "two-core-vm";
 
 /// Measures two cores of this machine, for some seconds.
@@ -61,9 +67,7 @@ pub fn calibrate() -> Result<Machine, StudyError> {
     Ok(Machine {
         name: "this-machine".to_owned(),
         about: format!("Two cores, measured: {about}."),
-        sources: vec![
-            "rcmgr study --calibrate; invalidate, ahead and memory are estimates".to_owned(),
-        ],
+        sources: vec!["rcmgr study --calibrate; invalidate and memory are estimates".to_owned()],
         loads_take: loads_take(transfer),
         ns: Costs {
             hit: of(|ns| ns.hit).max(LEAST),
@@ -86,12 +90,13 @@ pub fn calibrate() -> Result<Machine, StudyError> {
 /// One pass: what two cores of this machine cost now.
 fn two_cores() -> Costs {
     let one = one_core();
-    let hand_over = shortest(hand_over);
+    let hand_over = median(&[0; ROUNDS].map(|_| hand_over()));
     let transfer = (hand_over - one.ns.update).max(0.0);
-    // Two cores that update the same word in a loop take the line from each other in the time of a
-    // hand-over. Each updates it once, and again until the request of the other one arrives. Threads
-    // that do not run at once are faster: the median is of those that do.
-    let updates = hand_over / median(&[0; ROUNDS].map(|_| contended()));
+    // Two cores that update the same word in a loop take the line from each other in the time of a hand-over. Each updates
+    // it once, and again until the request of the other one arrives.
+    let word: Words<1> = Words::default();
+    let add = |word: &AtomicU64| word.fetch_add(1, Ordering::AcqRel);
+    let updates = 2.0 * hand_over / contended(&word, add);
     let kept = ((updates - 1.0) * one.ns.update).max(0.0);
     // A thread that wakes another works on after `wake`; the rest is the time until that one runs.
     let [wake, woken] = wake_up();
@@ -107,13 +112,13 @@ fn two_cores() -> Costs {
 /// Measures what one core of this machine does alone.
 pub fn one_core() -> Machine {
     let base = Machine::shipped(BASE).expect("it is shipped");
-    let word = CachePadded::new(AtomicU64::new(0));
+    let words: Words<WORDS> = Words::default();
     let ns = Costs {
-        hit: alone(|| word.load(Ordering::Acquire)),
-        update: alone(|| word.fetch_add(1, Ordering::AcqRel)),
-        fence: alone(|| fence(Ordering::SeqCst)),
-        pause: alone(spin_loop),
-        yield_now: alone(thread::yield_now),
+        hit: alone(&Words::<1>::default(), |word| word.load(Ordering::Acquire)),
+        update: alone(&words, |word| word.fetch_add(1, Ordering::AcqRel)),
+        fence: alone(&words, |_| fence(Ordering::SeqCst)),
+        pause: alone(&words, |_| spin_loop()),
+        yield_now: alone(&words, |_| thread::yield_now()),
         ..base.ns
     };
     Machine { ns, ..base }
@@ -128,15 +133,35 @@ fn shortest(mut measure: impl FnMut() -> f64) -> f64 {
     rounds.fold(f64::INFINITY, f64::min)
 }
 
-/// The time of an operation on one thread, in nanoseconds.
-fn alone<T>(operation: impl Fn() -> T) -> f64 {
+/// The time of an operation on one thread, in nanoseconds. Each is for the next word.
+fn alone<T, const N: usize>(words: &Words<N>, operation: impl Fn(&AtomicU64) -> T) -> f64 {
     rounded(shortest(|| {
         let start = Instant::now();
-        for _ in 0..OPERATIONS {
-            let _ = black_box(operation());
-        }
+        repeat(words, OPERATIONS, &operation);
         per(start.elapsed(), OPERATIONS)
     }))
+}
+
+/// The same on each of two threads, which meet at the words. Threads that do not run at once take the time of one: only
+/// the others count, if there are any.
+fn contended<T, const N: usize>(
+    words: &Words<N>,
+    operation: impl Fn(&AtomicU64) -> T + Sync,
+) -> f64 {
+    let both = |_| repeat(words, CONTENDED, &operation);
+    let all = [0; ROUNDS / 4].map(|_| per(in_turns(&both), CONTENDED));
+    let alone = alone(words, &operation);
+    let at_once: Vec<f64> = all.iter().copied().filter(|&ns| ns > 2.0 * alone).collect();
+    match &at_once[..] {
+        [] => median(&all),
+        at_once => median(at_once),
+    }
+}
+
+fn repeat<T, const N: usize>(words: &Words<N>, times: u64, operation: impl Fn(&AtomicU64) -> T) {
+    for at in 0..times as usize {
+        let _ = black_box(operation(&words[at % N]));
+    }
 }
 
 fn per(time: Duration, operations: u64) -> f64 {
@@ -158,27 +183,20 @@ fn hand_over() -> f64 {
     per(in_turns(&take_turns), 2 * OPERATIONS)
 }
 
-/// The time of an update of a word that two threads update, by the updates of both.
-fn contended() -> f64 {
-    let word = CachePadded::new(AtomicU64::new(0));
-    let update = |_| {
-        for _ in 0..OPERATIONS {
-            word.fetch_add(1, Ordering::AcqRel);
-        }
-    };
-    per(in_turns(&update), 2 * OPERATIONS)
-}
-
 /// Runs it on two threads: 0 has the first turn. Returns the time from the start of both to the end of
 /// the later one.
 fn in_turns(take_turns: &(impl Fn(u64) + Sync)) -> Duration {
-    let barrier = Barrier::new(2);
+    let ready = AtomicU64::new(0);
     thread::scope(|scope| {
         let one = |number| {
-            let barrier = &barrier;
+            let ready = &ready;
             move || {
                 pin(number);
-                barrier.wait();
+                // A thread that sleeps wakes after the other has done much of its work.
+                ready.fetch_add(1, Ordering::AcqRel);
+                while ready.load(Ordering::Acquire) < 2 {
+                    spin_loop();
+                }
                 let start = Instant::now();
                 take_turns(number as u64);
                 start.elapsed()

@@ -44,7 +44,7 @@ pub fn row(engine: &str, case: &Case, work: &Work, run: &Run) -> Row {
         simulated: true,
         simulation: Some(Simulated {
             real_ns: work.real_ns,
-            work_ns: work.before_access.as_ns() * work.accesses,
+            work_ns: work.ns,
             accesses_per_op: per_op(outcome.accesses),
             transfers_per_op: per_op(outcome.transfers),
             failed_cas_per_op: per_op(outcome.failed_cas),
@@ -69,8 +69,9 @@ mod tests {
         let case = Case::new(Workload::Memory, Sharing::Path, 2);
         let work = Work {
             real_ns: 1.0,
-            accesses: 1.0,
+            ns: 0.0,
             before_access: Time::ZERO,
+            part: 1.0,
         };
         let run = Run {
             outcome: Outcome {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rcmgr_machine::{Machine, Simulation, Time};
+use rcmgr_machine::{Costs, Machine, Simulation, Time};
 
 use crate::case::Case;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
@@ -12,12 +12,14 @@ use crate::study::percentiles;
 
 use super::case::run;
 
-const WARM_UP: Duration = Duration::from_millis(3);
+/// Long enough that the engine has credit where it is used, as in the simulation.
+const WARM_UP: Duration = Duration::from_millis(10);
+const LATENCIES: Duration = Duration::from_millis(3);
 pub const SLICE: Duration = Duration::from_millis(1);
 
 /// Turns go on until so many are undisturbed, or until there are so many in all.
-const ENOUGH: usize = 11;
-const MOST: usize = 50;
+const ENOUGH: usize = 9;
+const MOST: usize = 30;
 
 /// The least number of undisturbed turns that count alone.
 const LEAST: usize = 3;
@@ -27,10 +29,13 @@ const LEAST: usize = 3;
 pub struct Work {
     /// The time of an operation on one real thread, in nanoseconds.
     pub real_ns: f64,
-    /// The accesses of an operation.
-    pub accesses: f64,
+    /// The work of an operation, in nanoseconds.
+    pub ns: f64,
     /// The work before each access.
     pub before_access: Time,
+    /// The part of their costs that the accesses take. A real core does some of them at once, so it is less than one if
+    /// they alone take longer than the real operation.
+    pub part: f64,
 }
 
 /// One case on real threads.
@@ -41,8 +46,9 @@ struct Real {
     batch: u64,
 }
 
-/// The measurements of cases on real threads: those in which no thread was preempted, if there are enough.
-/// The cases take turns, because the speed of a machine varies, and they are compared.
+/// The measurement of cases on real threads: one round, the median of turns, and only of those in which no thread was
+/// preempted, if there are enough. The cases take turns, because the speed of a machine varies, and they are compared.
+/// Turns are close to each other in time, so their differences do not say how much it varies.
 ///
 /// # Errors
 ///
@@ -86,10 +92,11 @@ pub fn measured(engine: &dyn Engine, cases: &[Case]) -> Result<Vec<Rounds>, Unex
             setup, mut workers, ..
         } = real;
         let mut rounds = Rounds {
-            latencies: percentiles(&latency(&mut workers, WARM_UP)?),
+            latencies: percentiles(&latency(&mut workers, LATENCIES)?),
             ..Rounds::default()
         };
         turns.iter().for_each(|turn| rounds.add(&turn[at]));
+        let rounds = rounds.into_median();
         drop(workers);
         setup.end()?;
         Ok(rounds)
@@ -114,12 +121,54 @@ impl Work {
         let simulation = Simulation::new(real_machine.clone());
         let run = run(simulation, engine, case, None, operations)?;
         let accesses = run.outcome.accesses as f64 / run.operations.max(1) as f64;
-        // If the accesses alone take longer than the real operation, there is no work.
-        let left = (real_ns - run.each().as_ns()).max(0.0);
+        let all = run.each().as_ns();
+        let left = (real_ns - all).max(0.0);
         Ok(Self {
             real_ns,
-            accesses,
+            ns: left,
             before_access: Time::from_ns(left / accesses.max(1.0)),
+            part: if all > real_ns { real_ns / all } else { 1.0 },
         })
+    }
+
+    /// The machine, with the costs of this work for accesses to lines that the core has.
+    pub fn on(&self, machine: &Machine) -> Machine {
+        let ns = machine.ns;
+        let ns = Costs {
+            hit: ns.hit * self.part,
+            update: ns.update * self.part,
+            fence: ns.fence * self.part,
+            ..ns
+        };
+        Machine {
+            ns,
+            ..machine.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Sharing, Workload};
+    use crate::engines::simulated_engines;
+
+    #[test]
+    fn one_core_takes_the_measured_time_whatever_the_accesses_cost() {
+        const OPERATIONS: u64 = 100;
+        let machine = Machine::shipped("one-socket").expect("it is shipped");
+        let engines = simulated_engines();
+        let floor = engines.iter().find(|engine| engine.name() == "floor");
+        let floor = &**floor.expect("it is simulated");
+        let case = Case::new(Workload::Memory, Sharing::None, 1);
+        // Its fourteen accesses alone take 84 ns.
+        for real_ns in [20.0, 200.0] {
+            let work = Work::of(floor, &case, &machine, real_ns, OPERATIONS).unwrap();
+            assert_eq!(work.part < 1.0, real_ns < 84.0);
+            let simulation = Simulation::new(work.on(&machine)).work(work.before_access);
+            let run = run(simulation, floor, &case, None, OPERATIONS).unwrap();
+            let each = run.each().as_ns();
+            assert!((each / real_ns - 1.0).abs() < 0.1, "{each} for {real_ns}");
+        }
     }
 }
