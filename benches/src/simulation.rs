@@ -372,6 +372,8 @@ fn leave_out(all: &mut Vec<LeftOut>, engine: &str, workload: Workload, why: &str
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -398,7 +400,11 @@ mod tests {
             begun.fetch_add(1, Ordering::Relaxed);
             match at {
                 3 => Err(at),
-                _ => Ok(at),
+                _ => {
+                    // All together would take minutes.
+                    thread::sleep(Duration::from_millis(1));
+                    Ok(at)
+                }
             }
         };
         assert_eq!(in_parallel(1_000_000, task, |_, _| {}), Err(3));
