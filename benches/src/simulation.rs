@@ -9,6 +9,7 @@ mod case;
 mod report;
 mod work;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -71,15 +72,18 @@ impl SimulationOptions {
     }
 }
 
-/// How often all cases are measured, one after the other, beside reality, and otherwise. The speed of a machine varies
-/// within seconds and minutes, so a pass gives one measurement of each case.
-const PASSES_BESIDE: usize = 5;
+/// How often all cases are measured, one after the other. The speed of a machine varies within seconds and minutes, so a
+/// pass gives one measurement of each case.
 const PASSES: usize = 3;
+
+/// The same beside reality, where the measurements are results.
+const PASSES_BESIDE: usize = 5;
 
 /// The reason why a workload is left out.
 const ADDRESSES: &str = "the locks of the address limiters are not simulated";
 
-/// Runs the study on a simulated machine, and calls `progress` before each step.
+/// Runs the study on a simulated machine, and calls `progress` before each measurement, and before an engine is simulated
+/// in a case with all numbers of cores. Cases are simulated on all cores of this machine at once.
 ///
 /// ```no_run
 /// use rcmgr_study::{SimulationOptions, Workload, simulate};
@@ -232,7 +236,7 @@ pub fn simulate_with(
         )
         .map_err(|(case, what)| failed(&*simulated[pair.0], &case, what))
     };
-    let mut simulated_rows = in_parallel(cases.len(), one_case, |done, at| {
+    let mut simulated_rows = in_parallel(cases.len(), one_case, |at, done| {
         let (case, pair) = cases[at];
         progress(Progress {
             done: before + done * numbers_of_cores.len(),
@@ -311,16 +315,26 @@ fn rows_of(
     numbers_of_cores.iter().map(row).collect()
 }
 
-/// Does so many tasks on all cores of this machine, and returns their results in order. `ended` hears of each that ends, with
-/// the number of those before it.
+/// What a thread says of a task.
+enum Said<T> {
+    Begins,
+    Ended(thread::Result<T>),
+}
+
+/// Runs so many tasks on all cores of this machine, and returns their results in order. Calls `begins` when one begins, with
+/// its index and the number of those that have ended.
 ///
 /// # Errors
 ///
 /// The first error that a task returns. The tasks that have not begun are left out.
+///
+/// # Panics
+///
+/// If a task does.
 fn in_parallel<T: Send, E: Send>(
     tasks: usize,
     task: impl Fn(usize) -> Result<T, E> + Sync,
-    mut ended: impl FnMut(usize, usize),
+    mut begins: impl FnMut(usize, usize),
 ) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -331,20 +345,28 @@ fn in_parallel<T: Send, E: Send>(
             scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    // Nobody receives after an error.
-                    if at >= tasks || sender.send((at, task(at))).is_err() {
+                    // Nobody receives after an error or a panic.
+                    if at >= tasks || sender.send((at, Said::Begins)).is_err() {
                         return;
                     }
+                    let result = catch_unwind(AssertUnwindSafe(|| task(at)));
+                    let _ = sender.send((at, Said::Ended(result)));
                 }
             });
         }
         drop(sender);
         let mut results: Vec<Option<T>> = (0..tasks).map(|_| None).collect();
-        for (done, (at, result)) in receiver.into_iter().enumerate() {
-            results[at] = Some(result?);
-            ended(done, at);
+        let mut ended = 0;
+        for (at, said) in receiver {
+            match said {
+                Said::Begins => begins(at, ended),
+                Said::Ended(Ok(result)) => {
+                    results[at] = Some(result?);
+                    ended += 1;
+                }
+                Said::Ended(Err(panic)) => resume_unwind(panic),
+            }
         }
-        // A thread that panics ends the scope with its panic.
         Ok(results.into_iter().flatten().collect())
     })
 }
@@ -382,8 +404,8 @@ mod tests {
         let results = in_parallel(
             20,
             |at| Ok::<_, ()>(at * 2),
-            |done, at| {
-                assert_eq!(done, heard.len());
+            |at, ended| {
+                assert!(ended <= heard.len());
                 heard.push(at);
             },
         );
@@ -407,7 +429,17 @@ mod tests {
                 }
             }
         };
-        assert_eq!(in_parallel(1_000_000, task, |_, _| {}), Err(3));
-        assert!(begun.into_inner() < 1_000_000);
+        assert_eq!(in_parallel(100_000, task, |_, _| {}), Err(3));
+        assert!(begun.into_inner() < 100_000);
+    }
+
+    #[test]
+    fn a_panic_of_a_task_is_passed_on() {
+        let panics = |at| match at {
+            3 => panic!("task {at}"),
+            _ => Ok::<_, ()>(at),
+        };
+        let panic = catch_unwind(|| in_parallel(20, panics, |_, _| {})).unwrap_err();
+        assert_eq!(*panic.downcast::<String>().unwrap(), "task 3");
     }
 }

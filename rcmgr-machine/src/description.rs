@@ -41,11 +41,11 @@ pub struct Costs {
     pub update: f64,
     /// A full fence.
     pub fence: f64,
-    /// A line from another core of the same cluster.
+    /// The mean time of a line from another core of the same cluster.
     pub within_cluster: f64,
-    /// A line from another cluster of the same socket.
+    /// The same from another cluster of the same socket.
     pub within_socket: f64,
-    /// A line from another socket.
+    /// The same from another socket.
     pub across_sockets: f64,
     /// Each sharer to invalidate, except for the first.
     pub invalidate: f64,

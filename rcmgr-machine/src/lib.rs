@@ -38,8 +38,8 @@
 //! - Plain memory: only atomics and locks have lines. False sharing with plain data is not seen.
 //! - Caches have no size: a line stays where it was used last.
 //! - A core runs one thread, and nothing preempts it.
-//! - A core does its accesses in order. It only waits for the lines of several loads together, and stores are done
-//!   later, one after the other. Values are sequentially consistent, whatever the ordering says.
+//! - A core does its accesses in order, with two exceptions: it waits for the lines of several loads together, and stores
+//!   are done later, one after the other. Values are sequentially consistent, whatever the ordering says.
 //!
 //! Outside of a run, the stand-ins are ordinary atomics and locks.
 

@@ -24,7 +24,7 @@ pub struct Line {
     is_owned: bool,
     /// Whether the owner has written the line since it came.
     is_written: bool,
-    /// The end of the last transfer. The next one begins then at the earliest.
+    /// The end of the last transfer or store. The next transfer begins then at the earliest.
     busy_until: Time,
     /// The owner before the last transfer.
     former_owner: FormerOwner,
@@ -91,7 +91,7 @@ impl Line {
 
     /// Serves an access of a core at this time. If the core needs the line from elsewhere, it has asked
     /// for it this long before. How long it takes, and how long the owner goes on with the line, varies: `vary` makes a
-    /// time of a mean. Accesses of all cores come in the order of time.
+    /// time of a mean. Accesses come in the order in which the cores come to them; a store may be served for a later time.
     pub fn serve(
         &mut self,
         core: usize,
@@ -112,9 +112,12 @@ impl Line {
             Access::Store => {
                 let served = self.write(request, machine.ns.hit, machine);
                 // The value changes now, but the store is done later: it may wait for the stores before it, and for the
-                // line. Until then no core sees the line, the owner before included: it would see the new value.
+                // line. Until then no access sees the line that begins after this. The owner before does not go on
+                // with it: it would see the new value.
                 self.busy_until = self.busy_until.max(served.end);
-                self.former_owner = FormerOwner::default();
+                if served.is_transfer {
+                    self.former_owner = FormerOwner::default();
+                }
                 served
             }
             Access::Update => self.write(request, machine.ns.update, machine),
@@ -431,6 +434,10 @@ mod tests {
             line.serve(1, access, ns(100), Time::ZERO, exact, &machine);
             let before = line.serve(0, Access::Update, ns(107), Time::ZERO, exact, &machine);
             assert_eq!(before, Served::hit(ns(109)), "{access:?}");
+            let stored = line.serve(0, Access::Store, ns(107), Time::ZERO, exact, &machine);
+            assert_eq!(stored, Served::hit(ns(108)), "{access:?}");
+            let again = line.serve(0, Access::Update, ns(107), Time::ZERO, exact, &machine);
+            assert!(!again.is_transfer, "{access:?}");
             let after = line.serve(0, Access::Update, ns(108), Time::ZERO, exact, &machine);
             assert!(after.is_transfer, "{access:?}");
         }
@@ -445,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn no_core_sees_a_store_before_it_is_done() {
+    fn no_later_access_sees_a_store_before_it_is_done() {
         let machine = kept_for(8.0);
         let mut line = Line::owned_by(0);
         let stored = line.serve(1, Access::Store, ns(100), Time::ZERO, exact, &machine);

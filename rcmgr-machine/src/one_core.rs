@@ -10,9 +10,9 @@ pub struct Core {
     pub clock: Time,
     /// When the stores so far are done.
     pub stores_done: Time,
-    /// How long it has waited for lines to load since it last did everything in order.
+    /// How long it has waited for the lines of loads since the last locked operation, fence or pause.
     loads_waited: Time,
-    /// When the last access in turn began.
+    /// When the last access in order began.
     last_access: Time,
     rng: Rng,
 }
@@ -20,9 +20,9 @@ pub struct Core {
 /// When a core asks for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asking {
-    /// When it comes to the access.
-    InTurn,
-    /// When it asked for the line of the last access in turn.
+    /// In the order of the program.
+    InOrder,
+    /// When it asked for the line of the last access in order.
     WithTheLast,
 }
 
@@ -61,12 +61,12 @@ impl Core {
         // While it waits for the line of a load, it goes on, and asks for those of the next loads. It asks for the line
         // of a store when it comes to it.
         let asked = match (asking, kind) {
-            (Asking::InTurn, Access::Load) => at.since(self.loads_waited),
-            (Asking::InTurn, Access::Store) => self.clock,
-            (Asking::InTurn, Access::Update) => at,
+            (Asking::InOrder, Access::Load) => at.since(self.loads_waited),
+            (Asking::InOrder, Access::Store) => self.clock,
+            (Asking::InOrder, Access::Update) => at,
             (Asking::WithTheLast, _) => self.last_access,
         };
-        if asking == Asking::InTurn {
+        if asking == Asking::InOrder {
             self.last_access = at;
         }
         // Without variation, cores that share lines would follow each other for ever, which real ones never do.
@@ -90,7 +90,7 @@ impl Core {
         (at, served)
     }
 
-    /// The core ends all before it goes on, as at a locked operation, a fence and a pause.
+    /// Asks for no line of a later load before this moment, as at a locked operation, a fence and a pause.
     pub fn goes_in_order(&mut self) {
         self.loads_waited = Time::ZERO;
     }
@@ -101,8 +101,8 @@ fn vary(rng: &mut Rng, mean: Time) -> Time {
     Time::from_ns(mean.as_ns() * -(1.0 - rng.f64()).ln())
 }
 
-/// A time with this mean, which varies half as much, and is rarely close to zero: all times from an eighth of the mean on are
-/// as likely.
+/// A time with this mean: from an eighth to fifteen eighths of it, all equally likely. The standard deviation is half the
+/// mean.
 fn vary_less(rng: &mut Rng, mean: Time) -> Time {
     Time::from_ns(mean.as_ns() * 1.75f64.mul_add(rng.f64(), 0.125))
 }

@@ -80,7 +80,7 @@ impl Simulation {
         }
     }
 
-    /// The seed of what varies: the work, and the time that an owner goes on with a line. Runs with the same
+    /// The seed of what varies: the work, the transfers, and the time that an owner goes on with a line. Runs with the same
     /// seed are the same, but for values that were not [announced](allocated): the allocator decides which of
     /// them share a line.
     pub fn seed(self, seed: u64) -> Self {
@@ -203,10 +203,10 @@ fn suspend() {
 
 /// Works, lets the cores run that are behind, and accesses the line of the address.
 pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'static>) {
-    access_asking(Asking::InTurn, address, kind, site);
+    access_asking(Asking::InOrder, address, kind, site);
 }
 
-/// The same for a load from a line that the core asked for together with that of the last access in turn.
+/// The same for a load from a line that the core asked for together with that of the last access in order.
 pub(crate) fn load_with_the_last(address: usize, site: &'static Location<'static>) {
     access_asking(Asking::WithTheLast, address, Access::Load, site);
 }
@@ -245,8 +245,13 @@ pub(crate) fn count_failed(address: usize, site: &'static Location<'static>) {
 pub(crate) fn full_fence() {
     with_running(|state, core| {
         let fence = Time::from_ns(state.machine.ns.fence);
+        let is_measured = state.is_measured(core);
         let core = &mut state.cores[core];
-        core.clock = core.clock.max(core.stores_done) + fence;
+        let stores_done = core.clock.max(core.stores_done);
+        if is_measured {
+            state.outcome.lost += stores_done - core.clock;
+        }
+        core.clock = stores_done + fence;
         core.goes_in_order();
     });
 }

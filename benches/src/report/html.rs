@@ -77,27 +77,27 @@ fn head(page: &mut Page, report: &Report) {
 /// The method of measured rows, in some sentences.
 fn measured(report: &Report) -> String {
     let method = &report.method;
+    let slice = format!("{:.0} ms", method.slice_seconds * 1e3);
     let times = match (report.least_rounds(), method.rounds) {
-        (least, _) if report.has_simulated() => format!("{least} times or more"),
-        (least, asked) if least < asked => format!("{least} to {asked} times"),
-        (_, 1) => "once".to_owned(),
-        (_, asked) => format!("{asked} times"),
+        (least, _) if report.has_simulated() => {
+            format!("in {least} rounds, each the median of several measurements of {slice}")
+        }
+        (least, asked) if least < asked => format!("{least} to {asked} times for {slice}"),
+        (_, 1) => format!("once for {slice}"),
+        (_, asked) => format!("{asked} times for {slice}"),
     };
     let order = match report.has_simulated() {
         true => "beside its simulation",
         false => "in rounds of all cases of all engines",
     };
     format!(
-        "Each case was measured {times} for {:.0} ms, {order}. Each thread is pinned to its own core \
+        "Each case was measured {times}, {order}. Each thread is pinned to its own core \
          as long as there are enough cores. The time per operation is wall time divided by the \
-         operations of all threads: the median of these measurements, with the 95 % confidence \
+         operations of all threads: the median of these, with the 95 % confidence \
          interval of a bootstrap (seed {}). CPU time is that of all threads. Latencies are from a \
          separate run that timed one operation in four; they include {} ns to read the clock. The \
          study took {:.0} s.",
-        method.slice_seconds * 1e3,
-        method.seed,
-        method.clock_ns,
-        method.took_seconds,
+        method.seed, method.clock_ns, method.took_seconds,
     )
 }
 

@@ -13,14 +13,15 @@ use crate::pin::pin;
 use crate::stats::median;
 use crate::study::StudyError;
 
-/// The measurements of each cost in one pass. The shortest counts: a disturbance makes them longer only.
+/// The measurements of each cost in one pass. Of those on one core the shortest counts: a disturbance makes them longer
+/// only. Of those on two it is the median.
 const ROUNDS: usize = 20;
 
 /// How long passes are made. Where other machines share the processor, its speed, and that of the lines
 /// between cores, changes by up to two times within a second. So the median of many passes counts.
 const TIME: Duration = Duration::from_secs(4);
 
-/// The operations of a measurement on one thread, and of one on two threads.
+/// The operations of a measurement, and of one in which two threads meet.
 const OPERATIONS: u64 = 2000;
 const CONTENDED: u64 = 10 * OPERATIONS;
 
