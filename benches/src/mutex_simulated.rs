@@ -18,7 +18,8 @@ mod primitives {
     //! The atomics and locks of the simulated machine.
 
     pub use rcmgr_machine::{
-        AtomicBool, Backoff, Mutex as Inner, MutexGuard as Guard, Ordering, allocated, name_memory,
+        Arc as Shared, AtomicBool, Backoff, Mutex as Inner, MutexGuard as Guard, Ordering,
+        name_memory,
     };
     use rcmgr_machine::{Time, work};
 

@@ -287,12 +287,11 @@ fn rows_of(
     numbers_of_cores: &[usize],
     options: &SimulationOptions,
 ) -> Result<Vec<Row>, (Case, Unexpected)> {
-    let work =
-        Work::of(engine, case, here, real_ns, options.operations).map_err(|what| (*case, what))?;
+    let work = Work::of(engine, case, here, real_ns).map_err(|what| (*case, what))?;
     let run = |case: &Case, alone| {
         let simulation = Simulation::new(work.on(&options.machine))
             .seed(options.seed)
-            .work(work.before_access);
+            .work(work.of_core.clone());
         case::run(simulation, engine, case, alone, options.operations).map_err(|what| (*case, what))
     };
     // How fast one core is on this machine says which cases are slow.

@@ -45,18 +45,23 @@
 
 #![forbid(unsafe_code)]
 
+mod announced;
 mod atomics;
 mod description;
 mod line;
 mod locks;
+mod map;
 mod memory;
 mod once;
 mod one_core;
 mod outcome;
 mod published;
 mod run;
+mod shared;
 mod time;
+mod work;
 
+pub use announced::{allocated, name_memory};
 pub use atomics::{AtomicBool, AtomicU32, AtomicU64, AtomicU128, Ordering, fence};
 pub use description::{Costs, Machine, MachineError};
 pub use line::{Access, Line, Served};
@@ -65,7 +70,8 @@ pub use once::{OnceBox, OnceLock};
 pub use outcome::{HotLine, Outcome};
 pub use published::ArcSwap;
 pub use run::{
-    RunError, Simulation, allocated, cores, current_core, measure_from_now, measure_until_now,
-    name_memory, now, work,
+    RunError, Simulation, cores, current_core, measure_from_now, measure_until_now, now, work,
 };
+pub use shared::Arc;
 pub use time::Time;
+pub use work::{Work, WorkTimes};

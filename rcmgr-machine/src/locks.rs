@@ -8,8 +8,11 @@ use std::panic::Location;
 
 use crate::line::Access;
 use crate::memory::LINE;
-use crate::run::{access, current_core, load_with_the_last, park, spend, unpark};
+use crate::run::{
+    access, access_at_once, access_to_unlock, current_core, load_with_the_last, park, spend, unpark,
+};
 use crate::time::Time;
+use crate::work::Clock;
 
 /// A mutex that does what that of `parking_lot` does: it takes a byte, spins for a short time, gives
 /// the processor up some times, and then waits in a queue.
@@ -80,7 +83,7 @@ impl<T: ?Sized> Mutex<T> {
             load_with_the_last(line, site);
         }
         for line in self.lines_of_value() {
-            access(line, Access::Store, site);
+            access_at_once(line, Access::Store, site);
         }
         MutexGuard {
             address: self.address(),
@@ -114,8 +117,8 @@ impl<T: ?Sized> Mutex<T> {
         }
         let site = Location::caller();
         let mut rounds = 0;
+        access(self.address(), Access::Update, site);
         loop {
-            access(self.address(), Access::Update, site);
             if let Some(guard) = self.0.try_lock() {
                 return self.guard(guard);
             }
@@ -126,16 +129,17 @@ impl<T: ?Sized> Mutex<T> {
                     ..=PAUSES => Time::from_ns(machine.ns.pause) * (1 << rounds),
                     _ => Time::from_ns(machine.ns.yield_now),
                 });
-                access(self.address(), Access::Load, site);
+                access_at_once(self.address(), Access::Load, site);
             }
             if self.0.is_locked() {
                 // Say in the lock that there is a queue. Between this and the look no other core runs.
-                access(self.address(), Access::Update, site);
+                access_at_once(self.address(), Access::Update, site);
                 if self.0.is_locked() {
                     park(self.address());
                     rounds = 0;
                 }
             }
+            access_at_once(self.address(), Access::Update, site);
         }
     }
 }
@@ -175,11 +179,12 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
             Unlock::Wake => Access::Update,
             Unlock::Store => Access::Store,
         };
-        access(self.address, kind, self.site);
+        access_to_unlock(self.address, kind, self.site);
         drop(self.guard.take());
         if self.unlock == Unlock::Wake {
             unpark(self.address);
         }
+        Clock::resume();
     }
 }
 

@@ -6,12 +6,12 @@
 //! is. All other lines are 64 bytes of addresses.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::Location;
 
 use parking_lot::Mutex;
 
 use crate::line::Line;
+use crate::map::Map;
 use crate::outcome::HotLine;
 use crate::time::Time;
 
@@ -21,7 +21,6 @@ pub const LINE: usize = 64;
 const GRANULE: usize = 16;
 
 type Site = &'static Location<'static>;
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// The lines, and where each address lies.
 #[derive(Default)]
@@ -288,33 +287,6 @@ impl Memory {
 /// The part of a path after `src/`.
 fn short(file: &str) -> &str {
     file.rsplit_once("src/").map_or(file, |(_, short)| short)
-}
-
-/// A hasher for a few numbers. It is fast, and the same in every run.
-#[derive(Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(number.into());
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The result of a run.
 
 use crate::time::Time;
+use crate::work::WorkTimes;
 
 /// The result of a run. Counts are of the part that was measured.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub end: Time,
     /// The lines on which the most time was lost, the worst first.
     pub hottest: Vec<HotLine>,
+    /// The work before each access, if it was measured.
+    pub work_times: WorkTimes,
 }
 
 /// A line, or several lines with the same name, and what was counted on them.

@@ -5,22 +5,25 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::Location;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use generator::Gn;
 
 use crate::description::Machine;
 use crate::line::Access;
-use crate::memory::{self, Memory, allocated_before, announcements};
+use crate::memory::{Memory, announcements};
 use crate::one_core::{Asking, Core};
 use crate::outcome::Outcome;
 use crate::time::Time;
+use crate::work::{Clock, Place, Work, WorkTimes};
 
 /// A run of tasks on the cores of a machine.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     machine: Machine,
     seed: u64,
-    work: Time,
+    work: Work,
+    measures_work: bool,
     /// The announcements before this one are of other runs.
     announced_since: u64,
 }
@@ -43,6 +46,9 @@ pub enum RunError {
     Deadlock(usize),
 }
 
+/// A place in the code.
+type Site = &'static Location<'static>;
+
 /// The stack of a core, in words. The memory is used only as far as the stack grows.
 const STACK: usize = 1 << 16;
 
@@ -55,7 +61,8 @@ thread_local! {
 
 struct State {
     machine: Machine,
-    work: Time,
+    work: Work,
+    work_times: WorkTimes,
     measured_from: Time,
     /// The time of all cores in the measured part, once it is over.
     measured: Option<Time>,
@@ -75,7 +82,8 @@ impl Simulation {
         Self {
             machine,
             seed: 0,
-            work: Time::ZERO,
+            work: Time::ZERO.into(),
+            measures_work: false,
             announced_since: announcements(),
         }
     }
@@ -89,8 +97,18 @@ impl Simulation {
 
     /// The mean time that a core works before each access. It varies as the time between random events does:
     /// its distribution is exponential.
-    pub fn work(self, work: Time) -> Self {
+    pub fn work(self, work: impl Into<Work>) -> Self {
+        let work = work.into();
         Self { work, ..self }
+    }
+
+    /// Measures how long this machine works before each access, for [`Outcome::work_times`]. With one core, because others
+    /// would count, too.
+    pub fn measure_work(self) -> Self {
+        Self {
+            measures_work: true,
+            ..self
+        }
     }
 
     /// Runs each task on its core until all have ended.
@@ -115,6 +133,7 @@ impl Simulation {
             .into_iter()
             .map(|task| Gn::<()>::new_opt(STACK, task))
             .collect();
+        let clock = self.measures_work.then(Clock::start);
         let running = Running::begin(self, coroutines.len());
         let mut left = coroutines.len();
         while let Some(core) = next_core() {
@@ -124,6 +143,7 @@ impl Simulation {
             }
         }
         let outcome = running.end();
+        drop(clock);
         if left > 0 {
             // A core that waits cannot be unwound: its stack is leaked.
             coroutines.into_iter().for_each(std::mem::forget);
@@ -151,6 +171,7 @@ impl Running {
             outcome: Outcome::default(),
             machine: simulation.machine,
             work: simulation.work,
+            work_times: WorkTimes::default(),
             measured_from: Time::ZERO,
             measured: None,
         };
@@ -202,18 +223,32 @@ fn suspend() {
 }
 
 /// Works, lets the cores run that are behind, and accesses the line of the address.
-pub(crate) fn access(address: usize, kind: Access, site: &'static Location<'static>) {
-    access_asking(Asking::InOrder, address, kind, site);
+pub(crate) fn access(address: usize, kind: Access, site: Site) {
+    access_asking(Asking::InOrder, Some(Place::of(site)), address, kind, site);
+}
+
+/// The same to unlock a lock that was taken here.
+pub(crate) fn access_to_unlock(address: usize, kind: Access, site: Site) {
+    let place = Some(Place::unlock(site));
+    access_asking(Asking::InOrder, place, address, kind, site);
+}
+
+/// The same without work.
+pub(crate) fn access_at_once(address: usize, kind: Access, site: Site) {
+    access_asking(Asking::InOrder, None, address, kind, site);
 }
 
 /// The same for a load from a line that the core asked for together with that of the last access in order.
-pub(crate) fn load_with_the_last(address: usize, site: &'static Location<'static>) {
-    access_asking(Asking::WithTheLast, address, Access::Load, site);
+pub(crate) fn load_with_the_last(address: usize, site: Site) {
+    access_asking(Asking::WithTheLast, None, address, Access::Load, site);
 }
 
-fn access_asking(asking: Asking, address: usize, kind: Access, site: &'static Location<'static>) {
+fn access_asking(asking: Asking, place: Option<Place>, address: usize, kind: Access, site: Site) {
+    let worked = Clock::lap();
     let is_behind = with_running(|state, core| {
-        state.cores[core].work(state.work);
+        if let Some(place) = place {
+            state.work(core, place, worked);
+        }
         state.let_others_run(core)
     });
     match is_behind {
@@ -229,10 +264,11 @@ fn access_asking(asking: Asking, address: usize, kind: Access, site: &'static Lo
     if is_behind == Some(true) {
         suspend();
     }
+    Clock::resume();
 }
 
 /// Counts a compare-and-swap that failed.
-pub(crate) fn count_failed(address: usize, site: &'static Location<'static>) {
+pub(crate) fn count_failed(address: usize, site: Site) {
     with_running(|state, core| {
         if state.is_measured(core) {
             let line = state.memory.find(address);
@@ -294,12 +330,14 @@ pub(crate) fn unpark(address: usize) {
 /// The current core pauses this many times, or gives the processor up, as the function chooses from
 /// the costs.
 pub(crate) fn spend(time: impl FnOnce(&Machine) -> Time) -> bool {
+    Clock::pause();
     let spent = with_running(|state, core| {
         let time = time(&state.machine);
         let core = &mut state.cores[core];
         core.clock += time;
         core.goes_in_order();
     });
+    Clock::resume();
     spent.is_some()
 }
 
@@ -321,6 +359,7 @@ pub fn measure_from_now() {
         state.measured = None;
         state.outcome = Outcome::default();
         state.memory.forget_counts();
+        state.work_times = WorkTimes::default();
     });
 }
 
@@ -339,27 +378,9 @@ pub fn work(time: Time) {
     spend(|_| time);
 }
 
-/// Announces a value that was just allocated. In a run it gets lines from the memory that its core
-/// freed before. Before a run it gets lines of its own, as if its thread had its own memory.
-pub fn allocated<T: ?Sized>(value: &T) {
-    let (address, size) = place(value);
-    let in_run = with_running(|state, core| state.memory.allocated(core, address, size));
-    if in_run.is_none() {
-        allocated_before(address, size);
-    }
-}
-
-/// Names the memory of a value, for [`Outcome::hottest`].
-pub fn name_memory<T: ?Sized>(value: &T, name: impl FnOnce() -> String) {
-    let (address, size) = place(value);
-    memory::name(address, size, name());
-}
-
-fn place<T: ?Sized>(value: &T) -> (usize, usize) {
-    (
-        std::ptr::from_ref(value).cast::<()>().addr(),
-        size_of_val(value),
-    )
+/// A value was allocated on the core that runs on this thread; `None` outside of a run.
+pub(crate) fn allocated_in_run(address: usize, size: usize) -> Option<()> {
+    with_running(|state, core| state.memory.allocated(core, address, size))
 }
 
 /// Calls `f`, which makes values for a machine with this many cores: see [`cores`].
@@ -412,6 +433,16 @@ impl State {
         is_behind
     }
 
+    /// The core works until it comes to this place.
+    fn work(&mut self, core: usize, place: Place, worked: Option<Duration>) {
+        let core = &mut self.cores[core];
+        let before = std::mem::replace(&mut core.place, place);
+        if let Some(worked) = worked {
+            self.work_times.add(before, place, worked);
+        }
+        core.work(self.work.between(before, place));
+    }
+
     /// Serves the access. Returns whether the core has waited for a line.
     fn access(
         &mut self,
@@ -419,7 +450,7 @@ impl State {
         address: usize,
         kind: Access,
         asking: Asking,
-        site: &'static Location<'static>,
+        site: Site,
     ) -> bool {
         let is_measured = self.is_measured(core);
         let line = self.memory.find(address);
@@ -454,6 +485,7 @@ impl State {
             core_time: self.measured.unwrap_or_else(|| self.core_time(Time::ZERO)),
             end: clocks.max().unwrap_or_default(),
             hottest: self.memory.hottest(),
+            work_times: self.work_times,
             ..self.outcome
         }
     }

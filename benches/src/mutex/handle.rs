@@ -9,12 +9,13 @@ use rcmgr_core::{
     ScopeId, ScopeName, ScopeSpan, ScopeStat, StreamScope,
 };
 
+use super::primitives::Shared;
 use super::registry::Registry;
 use super::scope::{Above, Attached, Group, Scope, State};
 
 /// A handle of a scope. Its kind decides whether a drop closes the scope.
 pub struct Handle<K: Kind> {
-    scope: Arc<Scope>,
+    scope: Shared<Scope>,
     kind: K,
 }
 
@@ -34,7 +35,7 @@ pub struct Part;
 
 /// A connection.
 pub struct OfConnection {
-    pub registry: Arc<Registry>,
+    pub registry: Shared<Registry>,
     pub direction: Direction,
     /// The permit of its subnet.
     pub permit: Option<Permit>,
@@ -42,7 +43,7 @@ pub struct OfConnection {
 
 /// A stream.
 pub struct OfStream {
-    pub registry: Arc<Registry>,
+    pub registry: Shared<Registry>,
     pub direction: Direction,
 }
 
@@ -92,7 +93,7 @@ impl Kind for OfStream {
 }
 
 impl<K: Kind> Handle<K> {
-    pub const fn new(scope: Arc<Scope>, kind: K) -> Self {
+    pub const fn new(scope: Shared<Scope>, kind: K) -> Self {
         Self { scope, kind }
     }
 
@@ -264,8 +265,8 @@ impl ConnectionScope for Connection {
 impl Stream {
     /// Opens a stream with a peer, and optionally with a protocol and a service.
     pub fn open(
-        registry: &Arc<Registry>,
-        peer: Arc<Scope>,
+        registry: &Shared<Registry>,
+        peer: Shared<Scope>,
         direction: Direction,
         protocol: Option<&str>,
         service: Option<&str>,
@@ -353,6 +354,6 @@ fn peer_of(attached: &Attached) -> Option<PeerId> {
     attached.peer.as_ref()?.name().scope.peer()
 }
 
-fn name_of(group: &Option<Arc<Group>>) -> Option<Arc<str>> {
+fn name_of(group: &Option<Shared<Group>>) -> Option<Arc<str>> {
     group.as_ref().map(|group| group.name().clone())
 }

@@ -10,7 +10,7 @@ use rcmgr_core::{
 };
 
 use super::handle::{Connection, Named, OfConnection, Stream, View};
-use super::primitives::name_memory;
+use super::primitives::{Shared, name_memory};
 use super::registry::Registry;
 use super::scope::{Above, Scope};
 use crate::setting::Setting;
@@ -31,7 +31,7 @@ use crate::setting::Setting;
 /// ```
 #[derive(Debug)]
 pub struct MutexResourceManager {
-    registry: Arc<Registry>,
+    registry: Shared<Registry>,
     addresses: Addresses,
 }
 
@@ -40,7 +40,7 @@ impl MutexResourceManager {
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let allowlisted = limits.allowlisted_system.conns;
         let addresses = Addresses::new(limits.addresses.clone(), allowlisted, clock);
-        let registry = Arc::new(Registry::new(limits));
+        let registry = Shared::new(Registry::new(limits));
         name_memory(&*registry, || "names".to_owned());
         Self {
             registry,
@@ -61,7 +61,7 @@ impl MutexResourceManager {
     }
 }
 
-fn view(scope: Arc<Scope>) -> View {
+fn view(scope: Shared<Scope>) -> View {
     View::new(scope, Named)
 }
 
@@ -172,7 +172,7 @@ impl ResourceManager for MutexResourceManager {
     }
 
     fn stat(&self) -> ManagerStat {
-        let used = |scope: &Arc<Scope>| scope.with(|state| state.used);
+        let used = |scope: &Shared<Scope>| scope.with(|state| state.used);
         let mut stat = ManagerStat {
             system: used(&self.registry.system),
             transient: used(&self.registry.transient),

@@ -1,5 +1,6 @@
 //! The atomics and locks of the real machine. The simulation has its own in this place.
 
+pub use std::sync::Arc as Shared;
 pub use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,9 +18,6 @@ pub fn rest() {
         thread::yield_now();
     }
 }
-
-/// Announces a scope that was just allocated. Only the simulated machine wants to know.
-pub fn allocated<T>(_: &T) {}
 
 /// Names the memory of a scope. Only the simulated machine wants to know.
 pub fn name_memory<T>(_: &T, _: impl FnOnce() -> String) {}

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use rcmgr_core::{Error, Limit, Limits, PeerId, Result, ScopeId};
 
 use super::lock::Mutex;
-use super::primitives::{AtomicBool, Ordering};
+use super::primitives::{AtomicBool, Ordering, Shared};
 use super::scope::{Above, Group, Map, Scope};
 
 /// All scopes except connections, streams and spans.
 #[derive(Debug)]
 pub struct Registry {
-    pub system: Arc<Scope>,
-    pub transient: Arc<Scope>,
+    pub system: Shared<Scope>,
+    pub transient: Shared<Scope>,
     pub limits: Mutex<Arc<Limits>>,
     names: Mutex<Names>,
     closed: AtomicBool,
@@ -21,9 +21,9 @@ pub struct Registry {
 /// The named scopes. As in go-libp2p, one mutex guards all of them.
 #[derive(Debug, Default)]
 struct Names {
-    services: Map<Arc<str>, Arc<Group>>,
-    protocols: Map<Arc<str>, Arc<Group>>,
-    peers: Map<PeerId, Arc<Scope>>,
+    services: Map<Arc<str>, Shared<Group>>,
+    protocols: Map<Arc<str>, Shared<Group>>,
+    peers: Map<PeerId, Shared<Scope>>,
     /// The number of the latest connection or stream.
     last: u64,
 }
@@ -60,7 +60,7 @@ impl Registry {
         names.last
     }
 
-    pub fn peer(&self, peer: &PeerId) -> Arc<Scope> {
+    pub fn peer(&self, peer: &PeerId) -> Shared<Scope> {
         let mut names = self.names.lock();
         if let Some(scope) = names.peers.get(peer) {
             return scope.clone();
@@ -72,7 +72,7 @@ impl Registry {
         scope
     }
 
-    pub fn protocol(&self, id: &str) -> Arc<Group> {
+    pub fn protocol(&self, id: &str) -> Shared<Group> {
         let mut names = self.names.lock();
         if let Some(group) = names.protocols.get(id) {
             return group.clone();
@@ -84,7 +84,7 @@ impl Registry {
         group
     }
 
-    pub fn service(&self, name: &str) -> Arc<Group> {
+    pub fn service(&self, name: &str) -> Shared<Group> {
         let mut names = self.names.lock();
         if let Some(group) = names.services.get(name) {
             return group.clone();
@@ -101,10 +101,10 @@ impl Registry {
     /// attachments, and a stream without a protocol, is also charged on the transient scope.
     pub fn edges(
         &self,
-        peer: Option<&Arc<Scope>>,
-        protocol: Option<&Arc<Group>>,
-        service: Option<&Arc<Group>>,
-    ) -> Vec<Arc<Scope>> {
+        peer: Option<&Shared<Scope>>,
+        protocol: Option<&Shared<Group>>,
+        service: Option<&Shared<Group>>,
+    ) -> Vec<Shared<Scope>> {
         let mut edges = Vec::with_capacity(6);
         edges.extend(peer.cloned());
         if let Some(peer) = peer.and_then(|peer| peer.name().scope.peer()) {
@@ -118,13 +118,13 @@ impl Registry {
     }
 
     /// The scopes of a connection or stream that is transient, with or without a peer.
-    pub fn transient_edges(&self, peer: Option<Arc<Scope>>) -> Vec<Arc<Scope>> {
+    pub fn transient_edges(&self, peer: Option<Shared<Scope>>) -> Vec<Shared<Scope>> {
         let both = [self.transient.clone(), self.system.clone()];
         peer.into_iter().chain(both).collect()
     }
 
     /// Calls `call` for each service, protocol and peer, while it holds the lock of all names.
-    pub fn for_each(&self, mut call: impl FnMut(&Arc<Scope>)) {
+    pub fn for_each(&self, mut call: impl FnMut(&Shared<Scope>)) {
         let names = self.names.lock();
         let groups = names.services.values().chain(names.protocols.values());
         groups.for_each(|group| call(group.scope()));
@@ -135,7 +135,7 @@ impl Registry {
     pub fn set_limits(&self, limits: Limits) {
         let limits = Arc::new(limits);
         *self.limits.lock() = limits.clone();
-        let set = |scope: &Arc<Scope>, limit| {
+        let set = |scope: &Shared<Scope>, limit| {
             scope.with(|state| (state.limit, state.default) = (limit, limit));
         };
         set(&self.system, limits.system);

@@ -11,7 +11,7 @@ use rcmgr_core::{
 };
 
 use super::lock::Mutex;
-use super::primitives::{allocated, name_memory};
+use super::primitives::{Shared, name_memory};
 use super::usage::{add, slots, threshold};
 
 pub type Map<K, V> = HashMap<K, V, RandomState>;
@@ -42,18 +42,18 @@ pub struct State {
 /// The attachments of a connection or stream.
 #[derive(Debug, Default)]
 pub struct Attached {
-    pub peer: Option<Arc<Scope>>,
-    pub protocol: Option<Arc<Group>>,
-    pub service: Option<Arc<Group>>,
+    pub peer: Option<Shared<Scope>>,
+    pub protocol: Option<Shared<Group>>,
+    pub service: Option<Shared<Group>>,
 }
 
 /// The scopes above, which are charged too.
 #[derive(Debug)]
 pub enum Above {
     /// All scopes above, in the order in which they are charged.
-    Edges(Vec<Arc<Scope>>),
+    Edges(Vec<Shared<Scope>>),
     /// The owner of a span. It charges the scopes above it.
-    Owner(Arc<Scope>),
+    Owner(Shared<Scope>),
 }
 
 /// A refusal with its text. As in go-libp2p, each scope that it passes puts its name before the text,
@@ -100,13 +100,13 @@ impl From<Refused> for Error {
 /// A service or protocol, with the share of each peer.
 #[derive(Debug)]
 pub struct Group {
-    scope: Arc<Scope>,
-    shares: Mutex<Map<PeerId, Arc<Scope>>>,
+    scope: Shared<Scope>,
+    shares: Mutex<Map<PeerId, Shared<Scope>>>,
 }
 
 impl Group {
-    pub fn new(id: ScopeId, limit: Limit, system: &Arc<Scope>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(id: ScopeId, limit: Limit, system: &Shared<Scope>) -> Shared<Self> {
+        Shared::new(Self {
             scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
             shares: Mutex::default(),
         })
@@ -117,12 +117,12 @@ impl Group {
         name.expect("services and protocols have names")
     }
 
-    pub const fn scope(&self) -> &Arc<Scope> {
+    pub const fn scope(&self) -> &Shared<Scope> {
         &self.scope
     }
 
     /// The share of a peer; creates it if needed.
-    pub fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Arc<Scope> {
+    pub fn share(&self, peer: PeerId, limits: &Mutex<Arc<Limits>>) -> Shared<Scope> {
         let mut shares = self.shares.lock();
         let new = || {
             let name = self.name();
@@ -142,15 +142,15 @@ impl Group {
     }
 
     /// Calls `call` for the share of each peer.
-    pub fn for_each_share(&self, call: impl FnMut(&Arc<Scope>)) {
+    pub fn for_each_share(&self, call: impl FnMut(&Shared<Scope>)) {
         self.shares.lock().values().for_each(call);
     }
 }
 
 impl Scope {
-    pub fn new(name: impl Into<ScopeName>, limit: Limit, above: Above) -> Arc<Self> {
+    pub fn new(name: impl Into<ScopeName>, limit: Limit, above: Above) -> Shared<Self> {
         let name = name.into();
-        let scope = Arc::new(Self {
+        let scope = Shared::new(Self {
             text: name.to_string(),
             name,
             state: Mutex::new(State {
@@ -163,7 +163,6 @@ impl Scope {
                 spans: 0,
             }),
         });
-        allocated(&*scope);
         name_memory(&*scope, || scope.name.class().to_string());
         scope
     }
@@ -242,7 +241,11 @@ impl Scope {
     }
 }
 
-fn reserve_all(edges: &[Arc<Scope>], more: &ScopeStat, priority: Priority) -> Result<(), Refused> {
+fn reserve_all(
+    edges: &[Shared<Scope>],
+    more: &ScopeStat,
+    priority: Priority,
+) -> Result<(), Refused> {
     for (at, edge) in edges.iter().enumerate() {
         if let Err(refused) = edge.take_for_child(more, priority) {
             release_all(&edges[..at], more);
@@ -252,7 +255,7 @@ fn reserve_all(edges: &[Arc<Scope>], more: &ScopeStat, priority: Priority) -> Re
     Ok(())
 }
 
-fn release_all(edges: &[Arc<Scope>], less: &ScopeStat) {
+fn release_all(edges: &[Shared<Scope>], less: &ScopeStat) {
     for edge in edges.iter().rev() {
         edge.give_for_child(less);
     }
@@ -261,11 +264,12 @@ fn release_all(edges: &[Arc<Scope>], less: &ScopeStat) {
 impl State {
     /// Replaces the scopes above: charges the new ones, then releases the old ones. If a new one
     /// refuses, nothing changes.
-    pub fn advance(&mut self, edges: Vec<Arc<Scope>>) -> Result<()> {
+    pub fn advance(&mut self, edges: Vec<Shared<Scope>>) -> Result<()> {
         let Above::Edges(before) = &self.above else {
             return Ok(());
         };
-        let lacks = |list: &[Arc<Scope>], scope| !list.iter().any(|one| Arc::ptr_eq(one, scope));
+        let lacks =
+            |list: &[Shared<Scope>], scope| !list.iter().any(|one| Shared::ptr_eq(one, scope));
         let entered: Vec<_> = edges
             .iter()
             .filter(|scope| lacks(before, scope))

@@ -70,7 +70,7 @@ mod tests {
         let work = Work {
             real_ns: 1.0,
             ns: 0.0,
-            before_access: Time::ZERO,
+            of_core: Time::ZERO.into(),
             part: 1.0,
         };
         let run = Run {

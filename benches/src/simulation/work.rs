@@ -1,8 +1,10 @@
 //! The time that a core works between its accesses, from a measurement on one real thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rcmgr_machine::{Costs, Machine, Simulation, Time};
+use parking_lot::Mutex;
+use rcmgr_machine::{Costs, Machine, Simulation, Time, Work as WorkOfCore, measure_from_now};
 
 use crate::case::Case;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
@@ -10,12 +12,13 @@ use crate::measure::{Slice, latency, throughput_from, warm_up};
 use crate::report::Rounds;
 use crate::study::percentiles;
 
-use super::case::run;
-
 /// Long enough that the engine has credit where it is used, as in the simulation.
 const WARM_UP: Duration = Duration::from_millis(10);
 const LATENCIES: Duration = Duration::from_millis(3);
 pub const SLICE: Duration = Duration::from_millis(1);
+
+/// The operations of one core that measure the work between its accesses. So many before them warm up.
+const OPERATIONS: u64 = 2000;
 
 /// Turns go on until so many are undisturbed, or until there are so many in all.
 const ENOUGH: usize = 9;
@@ -28,14 +31,14 @@ const LEAST: usize = 3;
 const LEAST_COST: f64 = 0.001;
 
 /// The work of an engine in a case.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Work {
     /// The time of an operation on one real thread, in nanoseconds.
     pub real_ns: f64,
     /// The work of an operation, in nanoseconds.
     pub ns: f64,
     /// The work before each access.
-    pub before_access: Time,
+    pub of_core: WorkOfCore,
     /// The part of their costs that the accesses take. A real core does some of them at once, so it is less than one if
     /// they alone take longer than the real operation.
     pub part: f64,
@@ -119,17 +122,34 @@ impl Work {
         case: &Case,
         real_machine: &Machine,
         real_ns: f64,
-        operations: u64,
     ) -> Result<Self, Unexpected> {
-        let simulation = Simulation::new(real_machine.clone());
-        let run = run(simulation, engine, case, None, operations)?;
-        let accesses = run.outcome.accesses as f64 / run.operations.max(1) as f64;
-        let all = run.each().as_ns();
+        let simulation = Simulation::new(real_machine.clone()).measure_work();
+        let setup = simulation.set_up(|| engine.set_up(case))?;
+        let mut workers = setup.workers(case)?;
+        let mut worker = workers.pop().expect("one thread has a worker");
+        let result = Arc::new(Mutex::new(Ok(())));
+        let task = {
+            let result = result.clone();
+            move || {
+                let mut run = || {
+                    worker.run(OPERATIONS)?;
+                    measure_from_now();
+                    worker.run(OPERATIONS)
+                };
+                *result.lock() = run();
+            }
+        };
+        let outcome = simulation.run(vec![Box::new(task)])?;
+        std::mem::replace(&mut *result.lock(), Ok(()))?;
+        setup.end()?;
+        let all = outcome.core_time.as_ns() / OPERATIONS as f64;
         let left = (real_ns - all).max(0.0);
         Ok(Self {
             real_ns,
             ns: left,
-            before_access: Time::from_ns(left / accesses.max(1.0)),
+            of_core: outcome
+                .work_times
+                .scaled_to(Time::from_ns(left) * OPERATIONS),
             part: if all > real_ns { real_ns / all } else { 1.0 },
         })
     }
@@ -155,19 +175,19 @@ mod tests {
     use super::*;
     use crate::case::{Sharing, Workload};
     use crate::engines::simulated_engines;
+    use crate::simulation::case::run;
 
     #[test]
     fn one_core_takes_the_measured_time_whatever_the_accesses_cost() {
-        const OPERATIONS: u64 = 100;
         let machine = Machine::shipped("one-socket").expect("it is shipped");
         let engines = simulated_engines();
         let floor = engines.iter().find(|engine| engine.name() == "floor");
         let floor = &**floor.expect("it is simulated");
         let case = Case::new(Workload::Memory, Sharing::None, 1);
         for (real_ns, is_less) in [(20.0, true), (200.0, false)] {
-            let work = Work::of(floor, &case, &machine, real_ns, OPERATIONS).unwrap();
+            let work = Work::of(floor, &case, &machine, real_ns).unwrap();
             assert_eq!((work.part < 1.0, work.ns == 0.0), (is_less, is_less));
-            let simulation = Simulation::new(work.on(&machine)).work(work.before_access);
+            let simulation = Simulation::new(work.on(&machine)).work(work.of_core.clone());
             let run = run(simulation, floor, &case, None, OPERATIONS).unwrap();
             let each = run.each().as_ns();
             assert!((each / real_ns - 1.0).abs() < 0.1, "{each} for {real_ns}");

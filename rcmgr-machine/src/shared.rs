@@ -1,0 +1,64 @@
+//! A stand-in for `Arc`.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc as Real;
+
+use crate::announced::allocated;
+use crate::atomics::{AtomicU64, Ordering};
+
+/// A shared value. The count of its references lies before it, so a new reference writes a line that the value has.
+///
+/// The value is [announced](crate::allocated).
+pub struct Arc<T>(Real<Counted<T>>);
+
+#[repr(C)]
+struct Counted<T> {
+    count: AtomicU64,
+    value: T,
+}
+
+impl<T> Arc<T> {
+    /// A shared value.
+    pub fn new(value: T) -> Self {
+        let counted = Real::new(Counted {
+            count: AtomicU64::new(1),
+            value,
+        });
+        allocated(&*counted);
+        Self(counted)
+    }
+
+    /// Whether both are the same value.
+    pub fn ptr_eq(this: &Self, other: &Self) -> bool {
+        Real::ptr_eq(&this.0, &other.0)
+    }
+}
+
+impl<T> Clone for Arc<T> {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Drop for Arc<T> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl<T> Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Arc<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
