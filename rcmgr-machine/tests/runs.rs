@@ -143,46 +143,6 @@ fn a_seed_gives_the_same_run_and_another_one_another() {
     assert_ne!(run(2).end, first.end);
 }
 
-/// How long a core waits that accesses five lines of another core one after the other.
-fn waits_for_five_lines(access: fn(&AtomicU64)) -> Time {
-    let words: Arc<[Padded<AtomicU64>; 5]> = Arc::default();
-    let tasks: Vec<Task> = vec![
-        {
-            let words = Arc::clone(&words);
-            Box::new(move || {
-                for word in words.iter() {
-                    word.0.store(1, Ordering::Release);
-                }
-            })
-        },
-        {
-            let words = Arc::clone(&words);
-            Box::new(move || {
-                work(ns(10_000.0));
-                measure_from_now();
-                words.iter().for_each(|word| access(&word.0));
-            })
-        },
-    ];
-    Simulation::new(machine()).run(tasks).unwrap().lost
-}
-
-#[test]
-fn a_core_waits_for_the_lines_of_loads_together_and_for_those_of_updates_one_by_one() {
-    let transfer = ns(machine().ns.within_cluster);
-    let loads = waits_for_five_lines(|word| _ = word.load(Ordering::Acquire));
-    let updates = waits_for_five_lines(|word| _ = word.fetch_add(1, Ordering::AcqRel));
-    let pauses = waits_for_five_lines(|word| {
-        word.load(Ordering::Acquire);
-        Backoff::new().spin();
-    });
-    // Times vary.
-    assert!(loads < transfer * 3, "{loads:?}");
-    for waited in [updates, pauses] {
-        assert!(waited > transfer * 3, "{waited:?}");
-    }
-}
-
 /// Two cores add to a word by a load and a compare-and-swap. A load takes the line from the other core.
 fn lockstep(kept: f64) -> Outcome {
     let mut machine = machine();
@@ -254,58 +214,6 @@ fn a_mutex_lets_one_core_in_and_wakes_those_that_wait() {
     // No waiter is forgotten for longer than it takes to wake it.
     let wake = costs.wake + costs.wake_latency + 10.0 * costs.yield_now;
     assert!(outcome.end < ns(50_000.0 + wake) * (CORES as u64 * 4));
-}
-
-/// The transfers of two cores that take a lock one after the other.
-fn transfers_of_lock<T: Send + 'static>(value: T) -> u64 {
-    let shared = Arc::new(Padded(Mutex::new(value)));
-    let outcome = run(2, &shared, |shared, core| {
-        work(Time::from_ns(10_000.0) * core as u64);
-        drop(shared.0.lock());
-    });
-    outcome.transfers
-}
-
-#[test]
-fn the_lines_of_a_value_move_with_its_lock() {
-    let small = transfers_of_lock(0_u64);
-    assert_eq!(small, 2, "to each core once");
-    // Three more lines. Each comes from memory first.
-    let large = transfers_of_lock([0_u64; 24]);
-    assert!(large >= small + 2 * 3, "{large}");
-}
-
-/// How long a core takes with a lock that another one had long before, without other work.
-fn time_with_lock<L: Send + Sync + 'static>(lock: L, take: fn(&L)) -> Time {
-    let shared = Arc::new(Padded((lock, take)));
-    let begin = ns(10_000.0);
-    let mut machine = machine();
-    machine.loads_take = true;
-    let outcome = Simulation::new(machine).run(tasks(2, &shared, |shared, core| {
-        work(Time::from_ns(10_000.0) * core as u64);
-        (shared.0.1)(&shared.0.0);
-    }));
-    outcome.unwrap().end - begin
-}
-
-#[test]
-fn the_second_line_of_a_value_is_asked_for_together_with_its_lock() {
-    let costs = machine().ns;
-    let small = time_with_lock(Mutex::new(0_u64), |lock| drop(lock.lock()));
-    let large = time_with_lock(Mutex::new([0_u64; 8]), |lock| drop(lock.lock()));
-    // One transfer after the other would add 48 ns.
-    assert!(
-        large < small + ns(costs.within_cluster / 2.0),
-        "{small:?} {large:?}"
-    );
-}
-
-#[test]
-fn a_plain_store_unlocks_a_spin_mutex() {
-    let costs = machine().ns;
-    let mutex = time_with_lock(Mutex::new(0_u64), |lock| drop(lock.lock()));
-    let spin = time_with_lock(SpinMutex::new(0_u64), |lock| drop(lock.try_lock()));
-    assert_eq!(mutex - spin, ns(costs.update - costs.hit));
 }
 
 #[test]

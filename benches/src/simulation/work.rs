@@ -131,12 +131,10 @@ impl Work {
         let task = {
             let result = result.clone();
             move || {
-                let mut run = || {
-                    worker.run(OPERATIONS)?;
+                *result.lock() = worker.run(OPERATIONS).and_then(|()| {
                     measure_from_now();
                     worker.run(OPERATIONS)
-                };
-                *result.lock() = run();
+                });
             }
         };
         let outcome = simulation.run(vec![Box::new(task)])?;
