@@ -19,9 +19,13 @@ mod primitives {
 
     pub use rcmgr_machine::{
         Arc as Shared, AtomicBool, Backoff, Mutex as Inner, MutexGuard as Guard, Ordering,
-        name_memory,
     };
     use rcmgr_machine::{Time, work};
+
+    /// Names the memory of a scope, for the list of the hottest words.
+    pub fn name_memory<T>(value: &Shared<T>, name: impl FnOnce() -> String) {
+        Shared::name_memory(value, name);
+    }
 
     /// Does nothing for as long as a thread of the real machine.
     pub fn rest() {

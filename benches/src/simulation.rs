@@ -1,8 +1,8 @@
 //! The study on a simulated machine: the same workloads, on as many cores as the machine has.
 //!
-//! The time that a core works between two accesses is measured on one real thread: the time of an
-//! operation, less what its accesses cost on this machine, spread over them. So one simulated core of a
-//! machine with these costs is as fast as a real one; what is simulated is what more of them do.
+//! The work of an operation is its time on one real thread, less what its accesses cost on this machine. A clock on one
+//! simulated core measures between which accesses it is done. So one simulated core of a machine with these costs is as
+//! fast as a real one; what is simulated is what more of them do.
 
 mod calibrate;
 mod case;
@@ -108,7 +108,8 @@ pub fn simulate(
 }
 
 /// Runs the study as [`simulate`] does, with these engines. An engine needs to be in both lists, with
-/// the same name: the real one for the time of its work, the simulated one for its accesses.
+/// the same name: the real one for the time of an operation, the simulated one for its accesses, and for where it
+/// works between them.
 ///
 /// # Errors
 ///

@@ -6,6 +6,7 @@ pub use portable_atomic::Ordering;
 
 use crate::line::Access;
 use crate::run::{access, count_failed, full_fence};
+use crate::work::Clock;
 
 /// A fence. Only a SeqCst one takes time.
 pub fn fence(order: Ordering) {
@@ -13,6 +14,12 @@ pub fn fence(order: Ordering) {
         full_fence();
     }
     portable_atomic::fence(order);
+}
+
+/// A locked operation is done. The time that it took on the real machine is no work: it is that of the access.
+fn done<T>(result: T) -> T {
+    Clock::resume();
+    result
 }
 
 /// The access of a store. A SeqCst store is an exchange, as on x86.
@@ -58,7 +65,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 access(self.address(), Access::Update, Location::caller());
-                self.0.swap(value, order)
+                done(self.0.swap(value, order))
             }
 
             /// Replaces the value if it is `current`.
@@ -75,11 +82,11 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 access(self.address(), Access::Update, Location::caller());
-                let done = self.0.compare_exchange(current, new, success, failure);
-                if done.is_err() {
+                let result = done(self.0.compare_exchange(current, new, success, failure));
+                if result.is_err() {
                     count_failed(self.address(), Location::caller());
                 }
-                done
+                result
             }
 
             /// As [`compare_exchange`](Self::compare_exchange). It never fails without a reason.
@@ -119,7 +126,7 @@ macro_rules! fetch {
                 #[track_caller]
                 pub fn $method(&self, operand: $value, order: Ordering) -> $value {
                     access(self.address(), Access::Update, Location::caller());
-                    self.0.$method(operand, order)
+                    done(self.0.$method(operand, order))
                 }
             )*
         }

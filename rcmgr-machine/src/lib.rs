@@ -10,7 +10,8 @@
 //! | the costs and the topology, as a file | [`Machine`] |
 //! | a run of some tasks, one on each core | [`Simulation`] |
 //! | its result: transfers, waiting, the hottest lines | [`Outcome`] |
-//! | the stand-ins for atomics and locks | [`AtomicU64`] and others, [`Mutex`] |
+//! | the stand-ins for atomics, locks and `Arc` | [`AtomicU64`] and others, [`Mutex`], [`Arc`] |
+//! | the work between accesses, and how it is measured | [`Work`], [`Simulation::measure_work`] |
 //!
 //! ```
 //! use std::sync::Arc;

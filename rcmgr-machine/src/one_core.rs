@@ -10,7 +10,7 @@ use crate::work::Place;
 /// How far a core looks ahead while it waits, in nanoseconds of its work. A processor of today holds about 500 instructions.
 const LOOKS_AHEAD: f64 = 100.0;
 
-/// The time between two requests of a core for lines, in nanoseconds. (On the machine of `two-core-vm.toml`, a lock whose
+/// The time between two lines that a core asks for together, in nanoseconds. (On the machine of `two-core-vm.toml`, a lock whose
 /// value lies on five more lines of another core takes 40 to 50 ns longer. A transfer takes 60 ns there.)
 const BETWEEN_REQUESTS: f64 = 8.0;
 
@@ -24,7 +24,7 @@ pub struct Core {
     loads_waited: Time,
     /// When the first of these waits began.
     loads_since: Time,
-    /// When it can ask for the next line.
+    /// When it can ask for another line together with the last one.
     next_request: Time,
     /// When it asked for the line of the last access in order, and how long that takes, relative to the mean.
     last_asked: Time,
@@ -37,7 +37,7 @@ pub struct Core {
 pub enum Asking {
     /// In the order of the program.
     InOrder,
-    /// Just after it asked for the line of the last access in order. Both take equally long.
+    /// Just after it asked for the line of the last access in order. Both transfers take equally long.
     WithTheLast,
 }
 
@@ -77,7 +77,8 @@ impl Core {
             Access::Update | Access::Store => self.clock.max(self.stores_done),
             Access::Load => self.clock,
         };
-        let looked_ahead = at.since(self.loads_since).since(self.loads_waited);
+        let looked_ahead = self.clock.since(self.loads_since);
+        let looked_ahead = looked_ahead.since(self.loads_waited);
         if looked_ahead > Time::from_ns(LOOKS_AHEAD) {
             self.goes_in_order();
         }
@@ -102,7 +103,7 @@ impl Core {
             Time::from_ns(mean.as_ns() * factor)
         };
         let served = line.serve(number, kind, at, at.since(asked), vary, machine);
-        if served.is_transfer {
+        if served.is_transfer && kind != Access::Store {
             self.next_request = asked + Time::from_ns(BETWEEN_REQUESTS);
         }
         let hit = Time::from_ns(machine.ns.hit);

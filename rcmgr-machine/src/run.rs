@@ -89,21 +89,21 @@ impl Simulation {
     }
 
     /// The seed of what varies: the work, the transfers, and the time that an owner goes on with a line. Runs with the same
-    /// seed are the same, but for values that were not [announced](allocated): the allocator decides which of
+    /// seed are the same, but for values that were not [announced](crate::allocated): the allocator decides which of
     /// them share a line.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The mean time that a core works before each access. It varies as the time between random events does:
-    /// its distribution is exponential.
+    /// The mean time that a core works before each access: the same for all, or one for each way between two places in the
+    /// code. The work varies as the time between random events does: its distribution is exponential.
     pub fn work(self, work: impl Into<Work>) -> Self {
         let work = work.into();
         Self { work, ..self }
     }
 
-    /// Measures how long this machine works before each access, for [`Outcome::work_times`]. With one core, because others
-    /// would count, too.
+    /// Measures how long the real machine works before each access, for [`Outcome::work_times`]. Use one core: the work of
+    /// other cores would count, too.
     pub fn measure_work(self) -> Self {
         Self {
             measures_work: true,
@@ -435,9 +435,12 @@ impl State {
 
     /// The core works until it comes to this place.
     fn work(&mut self, core: usize, place: Place, worked: Option<Duration>) {
+        let is_measured = self.is_measured(core);
         let core = &mut self.cores[core];
         let before = std::mem::replace(&mut core.place, place);
-        if let Some(worked) = worked {
+        if let Some(worked) = worked
+            && is_measured
+        {
             self.work_times.add(before, place, worked);
         }
         core.work(self.work.between(before, place));

@@ -4,10 +4,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc as Real;
 
-use crate::announced::allocated;
+use crate::announced::{allocated, name_memory};
 use crate::atomics::{AtomicU64, Ordering};
+use crate::work::Clock;
 
-/// A shared value. The count of its references lies before it, so a new reference writes a line that the value has.
+/// A shared value. The count of its references lies just before it, so it often shares a line with the value.
 ///
 /// The value is [announced](crate::allocated).
 pub struct Arc<T>(Real<Counted<T>>);
@@ -29,6 +30,11 @@ impl<T> Arc<T> {
         Self(counted)
     }
 
+    /// Names the memory of the value, for [`Outcome::hottest`](crate::Outcome::hottest).
+    pub fn name_memory(this: &Self, name: impl FnOnce() -> String) {
+        name_memory(&*this.0, name);
+    }
+
     /// Whether both are the same value.
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
         Real::ptr_eq(&this.0, &other.0)
@@ -39,7 +45,10 @@ impl<T> Clone for Arc<T> {
     #[track_caller]
     fn clone(&self) -> Self {
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        Self(self.0.clone())
+        let reference = Self(self.0.clone());
+        // Only one of the two counts is on the real machine, and its time is that of an access.
+        Clock::resume();
+        reference
     }
 }
 

@@ -192,7 +192,7 @@ fn waits_for_lines_with(before_each: Time) -> Time {
 
 #[test]
 fn a_reference_to_a_shared_value_takes_its_line() {
-    // The cores do not use the value.
+    // To read the value is no access.
     let shared = Arc::new(Shared::new(7_u64));
     let outcome = run(2, &shared, |shared, core| {
         work(Time::from_ns(10_000.0) * core as u64);

@@ -41,7 +41,7 @@ impl MutexResourceManager {
         let allowlisted = limits.allowlisted_system.conns;
         let addresses = Addresses::new(limits.addresses.clone(), allowlisted, clock);
         let registry = Shared::new(Registry::new(limits));
-        name_memory(&*registry, || "names".to_owned());
+        name_memory(&registry, || "names".to_owned());
         Self {
             registry,
             addresses,

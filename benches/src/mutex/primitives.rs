@@ -20,4 +20,4 @@ pub fn rest() {
 }
 
 /// Names the memory of a scope. Only the simulated machine wants to know.
-pub fn name_memory<T>(_: &T, _: impl FnOnce() -> String) {}
+pub fn name_memory<T>(_: &Shared<T>, _: impl FnOnce() -> String) {}

@@ -163,7 +163,7 @@ impl Scope {
                 spans: 0,
             }),
         });
-        name_memory(&*scope, || scope.name.class().to_string());
+        name_memory(&scope, || scope.name.class().to_string());
         scope
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rcmgr_machine::{Costs, Machine, Simulation, Time, Work as WorkOfCore, measure_from_now};
+use rcmgr_machine::{
+    Costs, Machine, Simulation, Time, Work as WorkOfCore, measure_from_now, measure_until_now,
+};
 
 use crate::case::Case;
 use crate::engine::{Engine, Setup, Unexpected, Worker};
@@ -133,7 +135,9 @@ impl Work {
             move || {
                 *result.lock() = worker.run(OPERATIONS).and_then(|()| {
                     measure_from_now();
-                    worker.run(OPERATIONS)
+                    let result = worker.run(OPERATIONS);
+                    measure_until_now();
+                    result
                 });
             }
         };
