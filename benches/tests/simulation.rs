@@ -174,6 +174,15 @@ fn hot_words_have_the_names_of_their_scopes() {
         is_shared && hottest.contains("node/gauge/memory.rs:"),
         "{hottest}"
     );
+    // References to a scope have its name, too.
+    let report = run(&options(Workload::Stream, &["mutex"], Sharing::System));
+    let row = report
+        .simulated_row(Workload::Stream, "mutex", Sharing::System, 16)
+        .unwrap();
+    let names = causes(row).hottest.iter().map(|hot| &hot.name);
+    for name in names.filter(|name| name.contains("shared.rs:")) {
+        assert!(name.contains(" at "), "{name}");
+    }
 }
 
 #[test]

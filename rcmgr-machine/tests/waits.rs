@@ -157,8 +157,8 @@ fn each_more_line_of_a_value_comes_a_request_later() {
 #[test]
 fn a_core_does_not_look_ahead_for_ever() {
     let lost = |between: f64| {
-        let lines = waits_for_lines_with(ns(between));
-        lines.as_ns()
+        let loads = |words: &[Padded<AtomicU64>; 5]| words.iter().for_each(load);
+        mean_wait(ns(between), loads).as_ns()
     };
     let transfer = machine().ns.within_cluster;
     // With 30 ns of work before each load, it asks for four lines together.
@@ -166,12 +166,12 @@ fn a_core_does_not_look_ahead_for_ever() {
     assert!(lost(150.0) > 3.5 * transfer, "{}", lost(150.0));
 }
 
-/// How long a core waits on average that loads five lines of another core, with this work before each.
-fn waits_for_lines_with(before_each: Time) -> Time {
+/// How long a core waits on average that accesses lines of another core, with this work before each access.
+fn mean_wait(before_each: Time, access: fn(&[Padded<AtomicU64>; 5])) -> Time {
     const RUNS: u64 = 200;
     let one = |seed| {
-        let words: Arc<[Padded<AtomicU64>; 5]> = Arc::default();
-        let run = tasks(2, &words, |words, core| {
+        let shared = Arc::new((<[Padded<AtomicU64>; 5]>::default(), access));
+        let run = tasks(2, &shared, |(words, access), core| {
             if core == 0 {
                 words
                     .iter()
@@ -179,15 +179,31 @@ fn waits_for_lines_with(before_each: Time) -> Time {
             } else {
                 work(ns(100_000.0));
                 measure_from_now();
-                words
-                    .iter()
-                    .for_each(|word| _ = word.0.load(Ordering::Acquire));
+                access(words);
             }
         });
         let simulation = Simulation::new(machine()).work(before_each).seed(seed);
         simulation.run(run).unwrap().lost.as_ns()
     };
     ns((0..RUNS).map(one).sum::<f64>() / RUNS as f64)
+}
+
+fn load(word: &Padded<AtomicU64>) {
+    word.0.load(Ordering::Acquire);
+}
+
+#[test]
+fn a_core_looks_ahead_over_a_store() {
+    let mean = |access| mean_wait(Time::ZERO, access).as_ns();
+    let without = mean(|words| words[..2].iter().for_each(load));
+    let with = mean(|words| {
+        load(&words[0]);
+        words[4].0.store(2, Ordering::Release);
+        load(&words[1]);
+    });
+    let transfer = machine().ns.within_cluster;
+    assert!(with < without + 0.2 * transfer, "{with} {without}");
+    assert!(without < 1.6 * transfer, "{without}");
 }
 
 #[test]

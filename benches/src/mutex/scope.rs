@@ -106,10 +106,12 @@ pub struct Group {
 
 impl Group {
     pub fn new(id: ScopeId, limit: Limit, system: &Shared<Scope>) -> Shared<Self> {
-        Shared::new(Self {
+        let group = Shared::new(Self {
             scope: Scope::new(id, limit, Above::Edges(vec![system.clone()])),
             shares: Mutex::default(),
-        })
+        });
+        name_memory(&group, || format!("shares of {}", group.scope.name.class()));
+        group
     }
 
     pub fn name(&self) -> &Arc<str> {
