@@ -10,7 +10,8 @@ use crate::work::Clock;
 
 /// A shared value. The count of its references lies just before it, so it often shares a line with the value.
 ///
-/// The value is [announced](crate::allocated).
+/// The value is [announced](crate::allocated). The real `Arc` inside keeps and frees it. The count here orders nothing: it
+/// only takes time, with the orderings of the real one.
 pub struct Arc<T>(Real<Counted<T>>);
 
 #[repr(C)]

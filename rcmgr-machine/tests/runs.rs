@@ -1,6 +1,8 @@
 //! Runs of tasks on simulated machines: totals are exact, the time adds up, and a seed gives the same
 //! run.
 
+mod support;
+
 use std::sync::Arc;
 
 use rcmgr_machine::{
@@ -8,38 +10,7 @@ use rcmgr_machine::{
     Simulation, SpinMutex, Time, current_core, measure_from_now, measure_until_now, now, work,
 };
 
-type Task = Box<dyn FnOnce() + Send>;
-
-/// A line of its own for each value.
-#[derive(Default)]
-#[repr(align(64))]
-struct Padded<T>(T);
-
-fn machine() -> Machine {
-    Machine::shipped("one-socket").unwrap()
-}
-
-fn ns(ns: f64) -> Time {
-    Time::from_ns(ns)
-}
-
-/// A task for each core.
-fn tasks<S: Send + Sync + 'static>(
-    cores: usize,
-    shared: &Arc<S>,
-    task: fn(&S, usize),
-) -> Vec<Task> {
-    let one = |core| -> Task {
-        let shared = Arc::clone(shared);
-        Box::new(move || task(&shared, core))
-    };
-    (0..cores).map(one).collect()
-}
-
-fn run<S: Send + Sync + 'static>(cores: usize, shared: &Arc<S>, task: fn(&S, usize)) -> Outcome {
-    let simulation = Simulation::new(machine()).work(ns(5.0));
-    simulation.run(tasks(cores, shared, task)).unwrap()
-}
+use support::{Padded, machine, ns, run, tasks};
 
 /// One core without work between the accesses.
 fn run_alone<S: Send + Sync + 'static>(shared: &Arc<S>, task: fn(&S, usize)) -> Outcome {

@@ -1,45 +1,16 @@
 //! How long a core waits for lines, and where it works.
 
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
 use rcmgr_machine::{
-    Arc as Shared, AtomicU64, Backoff, Machine, Mutex, Ordering, Outcome, Simulation, SpinMutex,
-    Time, measure_from_now, now, work,
+    Arc as Shared, AtomicU64, Backoff, Mutex, Ordering, Simulation, SpinMutex, Time,
+    measure_from_now, now, work,
 };
 
-type Task = Box<dyn FnOnce() + Send>;
-
-/// A line of its own for each value.
-#[derive(Default)]
-#[repr(align(64))]
-struct Padded<T>(T);
-
-fn machine() -> Machine {
-    Machine::shipped("one-socket").unwrap()
-}
-
-fn ns(ns: f64) -> Time {
-    Time::from_ns(ns)
-}
-
-/// A task for each core.
-fn tasks<S: Send + Sync + 'static>(
-    cores: usize,
-    shared: &Arc<S>,
-    task: fn(&S, usize),
-) -> Vec<Task> {
-    let one = |core| -> Task {
-        let shared = Arc::clone(shared);
-        Box::new(move || task(&shared, core))
-    };
-    (0..cores).map(one).collect()
-}
-
-fn run<S: Send + Sync + 'static>(cores: usize, shared: &Arc<S>, task: fn(&S, usize)) -> Outcome {
-    let simulation = Simulation::new(machine()).work(ns(5.0));
-    simulation.run(tasks(cores, shared, task)).unwrap()
-}
+use support::{Padded, Task, machine, ns, run, tasks};
 
 /// How long a core waits that accesses five lines of another core one after the other.
 fn waits_for_five_lines(access: fn(&AtomicU64)) -> Time {
